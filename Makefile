@@ -1,0 +1,72 @@
+# Berth's commands. Each sets up what it needs: .venv in this folder and, as root, the Debian packages named below.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PACKAGES := allocator speaker crds kube cli lab
+PY_SOURCES := $(PACKAGES) tests bench
+
+# Debian package and a command that it brings: installed only when the command is missing.
+DEBIAN := python3-venv:- iproute2:ip nftables:nft iputils-ping:ping util-linux:unshare procps:pgrep
+
+.PHONY: help setup demo test check bench format lint types imports unit manifests lock clean
+
+help: ## what there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: $(VENV)/.ready ## .venv with everything in it, and the Debian packages
+
+$(VENV)/.ready: requirements-dev.lock pyproject.toml tools/setup
+	tools/setup "$(PYTHON)" "$(VENV)" $(DEBIAN)
+	@touch $@
+
+demo: setup ## the main job in the lab, told as it happens
+	$(BIN)/python -m lab.demo
+
+test: setup ## all tests
+	$(BIN)/python -m pytest
+
+check: setup format-check lint types imports manifests-check unit ## what must be green before a commit, under a minute
+
+bench: setup ## the benchmarks: JSON lines on stdout
+	$(BIN)/python -m bench
+
+format: setup ## format the code
+	$(BIN)/ruff format $(PY_SOURCES)
+	$(BIN)/ruff check --fix-only -q $(PY_SOURCES)
+
+.PHONY: format-check manifests-check
+format-check: setup
+	$(BIN)/ruff format --check -q $(PY_SOURCES)
+
+lint: setup
+	$(BIN)/ruff check -q $(PY_SOURCES)
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+unit: setup ## unit and property tests
+	$(BIN)/python -m pytest -q -m "not root and not slow and not lab"
+
+manifests: setup ## write the CRD manifests and generated documents again
+	$(BIN)/python -m crds.generate
+
+manifests-check: setup
+	$(BIN)/python -m crds.generate --check
+
+PIP_COMPILE = $(VENV)/lock/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host \
+	--no-emit-find-links --allow-unsafe --strip-extras --no-header
+lock: setup ## resolve the dependencies again and write the lock files
+	$(PYTHON) -m venv $(VENV)/lock
+	$(VENV)/lock/bin/pip install -q pip-tools
+	$(PIP_COMPILE) -o requirements.lock pyproject.toml
+	$(PIP_COMPILE) --all-extras -o requirements-dev.lock pyproject.toml
+
+clean: ## remove what was made here
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build .lab
