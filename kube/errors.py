@@ -1,0 +1,178 @@
+"""What an API server refuses, as one exception class per answer that callers tell apart.
+
+    ApiError
+      Unauthorized 401   Forbidden 403   NotFound 404   Conflict 409 > AlreadyExists
+      Gone 410   Invalid 422   TooManyRequests 429   ServerError 5xx
+      Unreachable (no answer at all: code 0)
+
+Parses answers, sends nothing. Retrying is the caller's business, except where kube.client says it retries.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+
+class StatusCause(msgspec.Struct, frozen=True):
+    """One entry of `details.causes`: what is wrong with which field."""
+
+    reason: str = ""
+    message: str = ""
+    field: str = ""
+
+
+class StatusDetails(msgspec.Struct, frozen=True, rename="camel"):
+    """`details` of a Status: the object it is about, and the causes."""
+
+    name: str = ""
+    group: str = ""
+    kind: str = ""
+    uid: str = ""
+    causes: tuple[StatusCause, ...] | None = ()
+    retry_after_seconds: int = 0
+
+
+class Status(msgspec.Struct, frozen=True, rename="camel"):
+    """meta/v1 Status, as far as it is used."""
+
+    kind: str = ""
+    message: str = ""
+    reason: str = ""
+    code: int = 0
+    details: StatusDetails | None = None
+
+
+class ApiError(Exception):
+    """A request that did not succeed. `code` is the HTTP code, 0 when there was no answer."""
+
+    def __init__(
+        self,
+        code: int,
+        reason: str,
+        message: str,
+        details: StatusDetails | None = None,
+        retry_after_seconds: float | None = None,
+    ) -> None:
+        super().__init__(code, reason, message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.details = details or StatusDetails()
+        self.retry_after_seconds = retry_after_seconds
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.reason}: {self.message}"
+
+    @property
+    def causes(self) -> tuple[StatusCause, ...]:
+        """Which fields are at fault, as the API server names them."""
+        return self.details.causes or ()
+
+
+class Unauthorized(ApiError):
+    """401: the credentials were not accepted, also not after they were read again."""
+
+
+class Forbidden(ApiError):
+    """403: RBAC, or an admission plugin, says no."""
+
+
+class NotFound(ApiError):
+    """404: no such object, or no such resource (see `is_unknown_resource`)."""
+
+    @property
+    def is_unknown_resource(self) -> bool:
+        """The API server does not serve this path at all: a CRD that is not installed. It answers plain text."""
+        return self.reason == "UnknownPath"
+
+
+class Conflict(ApiError):
+    """409: the resourceVersion or a delete precondition does not match."""
+
+
+class AlreadyExists(Conflict):
+    """409 on create: somebody has that name."""
+
+
+class Gone(ApiError):
+    """410: the resourceVersion or continue token is too old. List again."""
+
+
+class Invalid(ApiError):
+    """422: the object is refused; also a failed JSON patch test and a wrong uid in a merge patch."""
+
+
+class TooManyRequests(ApiError):
+    """429: priority and fairness, or an eviction that must wait."""
+
+
+class ServerError(ApiError):
+    """5xx."""
+
+
+class Unreachable(ApiError):
+    """No answer: refused, reset, name not resolved, TLS refused, or not in time. It may have taken effect."""
+
+
+_BY_CODE: Mapping[int, type[ApiError]] = {
+    401: Unauthorized,
+    403: Forbidden,
+    404: NotFound,
+    409: Conflict,
+    410: Gone,
+    422: Invalid,
+    429: TooManyRequests,
+}
+_decode_status = msgspec.json.Decoder(Status).decode
+
+
+def error_from_response(code: int, body: bytes, retry_after_seconds: float | None = None) -> ApiError:
+    """The exception for an answer outside 2xx, whatever its body is.
+
+    Not everything between us and an API server speaks Status: unknown paths are plain text, proxies send HTML.
+    """
+    try:
+        status = _decode_status(body)
+    except msgspec.DecodeError:
+        status = Status()
+    if status.kind != "Status":
+        return _error_without_status(code, body, retry_after_seconds)
+    return error_from_status(status, code, retry_after_seconds)
+
+
+def error_from_status(status: Status, code: int, retry_after_seconds: float | None = None) -> ApiError:
+    """The exception for a Status; `code` is used when the Status carries none."""
+    code = status.code or code
+    if retry_after_seconds is None and status.details is not None and status.details.retry_after_seconds > 0:
+        retry_after_seconds = float(status.details.retry_after_seconds)
+    error = AlreadyExists if status.reason == "AlreadyExists" else _class_of(code)
+    return error(code, status.reason, status.message, status.details, retry_after_seconds)
+
+
+def _error_without_status(code: int, body: bytes, retry_after_seconds: float | None) -> ApiError:
+    text = body[:500].decode(errors="replace").strip()
+    reason = "UnknownPath" if code == 404 else "NoStatus"
+    return _class_of(code)(code, reason, text, None, retry_after_seconds)
+
+
+def _class_of(code: int) -> type[ApiError]:
+    return _BY_CODE.get(code) or (ServerError if code >= 500 else ApiError)
+
+
+def is_precondition_failure(error: ApiError) -> bool:
+    """Whether a write was refused because the object is not the one, or not in the state, that the writer named.
+
+    An API server says that in three ways: 409 for a resourceVersion (PUT, merge patch) and for delete preconditions,
+    422 "field is immutable" at metadata.uid for another uid in a merge patch, and a 422 without details for a JSON
+    patch whose test failed. NotFound is not one: callers treat "it is gone" differently.
+    """
+    match error:
+        case AlreadyExists():
+            return False
+        case Conflict():
+            return True
+        case Invalid():
+            fields = {cause.field for cause in error.causes}
+            return fields == {"metadata.uid"} or not (error.causes or error.details.name)
+        case _:
+            return False

@@ -1,0 +1,209 @@
+"""Kubernetes' own objects, decoded from the wire to just the fields that Berth uses.
+
+Immutable values; unknown fields cost nothing and break nothing. Berth's own kinds are in crds.types. Encodes nothing:
+writes are patches, built as plain dicts by whoever writes.
+
+Lists are tuples. Where an API server may answer `null` for a list (Go's nil slice in a field without omitempty), the
+wire field has its own name and a property gives the tuple.
+"""
+
+import base64
+from collections.abc import Mapping
+
+import msgspec
+
+
+class Meta(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """ObjectMeta. `namespace` is None for cluster-scoped objects; times are RFC 3339 strings as they came."""
+
+    name: str = ""
+    namespace: str | None = None
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    labels: dict[str, str] = {}
+    annotations: dict[str, str] = {}
+    finalizers: tuple[str, ...] = ()
+
+    @property
+    def is_terminating(self) -> bool:
+        """Deleted, and waiting for its finalizers."""
+        return self.deletion_timestamp is not None
+
+
+class KubeObject(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """What every object has."""
+
+    metadata: Meta
+
+
+class Condition(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """metav1.Condition, NodeCondition: `status` is "True", "False" or "Unknown"."""
+
+    type: str
+    status: str = "Unknown"
+    reason: str = ""
+    message: str = ""
+    last_transition_time: str | None = None
+    observed_generation: int | None = None
+
+
+class ServicePort(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    port: int
+    protocol: str = "TCP"
+    name: str = ""
+    node_port: int = 0
+
+
+class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    type: str = "ClusterIP"
+    ports: tuple[ServicePort, ...] = ()
+    selector: dict[str, str] = {}
+    ip_families: tuple[str, ...] = msgspec.field(default=(), name="ipFamilies")
+    ip_family_policy: str | None = msgspec.field(default=None, name="ipFamilyPolicy")
+    load_balancer_class: str | None = msgspec.field(default=None, name="loadBalancerClass")
+    load_balancer_ip: str = msgspec.field(default="", name="loadBalancerIP")
+    external_traffic_policy: str = msgspec.field(default="", name="externalTrafficPolicy")
+    cluster_ips: tuple[str, ...] = msgspec.field(default=(), name="clusterIPs")
+    health_check_node_port: int = msgspec.field(default=0, name="healthCheckNodePort")
+
+
+class Ingress(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """One entry of `status.loadBalancer.ingress`."""
+
+    ip: str = ""
+    hostname: str = ""
+    ip_mode: str | None = None
+
+
+class LoadBalancerStatus(msgspec.Struct, frozen=True, gc=False):
+    ingress: tuple[Ingress, ...] = ()
+
+
+class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    load_balancer: LoadBalancerStatus = msgspec.field(default=LoadBalancerStatus(), name="loadBalancer")
+    conditions: tuple[Condition, ...] = ()
+
+
+class Service(KubeObject, frozen=True, kw_only=True, gc=False):
+    spec: ServiceSpec = ServiceSpec()
+    status: ServiceStatus = ServiceStatus()
+
+
+class EndpointConditions(msgspec.Struct, frozen=True, gc=False):
+    """KEP-1672. None = not said."""
+
+    ready: bool | None = None
+    serving: bool | None = None
+    terminating: bool | None = None
+
+
+class Endpoint(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    addresses: tuple[str, ...] = ()
+    conditions: EndpointConditions = EndpointConditions()
+    node_name: str | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """EndpointConditions: an unset `ready` is to be read as true."""
+        return self.conditions.ready is not False
+
+    @property
+    def is_serving(self) -> bool:
+        """An unset `serving` means what `ready` says."""
+        serving = self.conditions.serving
+        return self.is_ready if serving is None else serving
+
+    @property
+    def is_terminating(self) -> bool:
+        return self.conditions.terminating is True
+
+
+class EndpointSlice(KubeObject, frozen=True, kw_only=True, gc=False):
+    address_type: str = msgspec.field(default="IPv4", name="addressType")
+    wire_endpoints: tuple[Endpoint, ...] | None = msgspec.field(default=None, name="endpoints")
+
+    @property
+    def endpoints(self) -> tuple[Endpoint, ...]:
+        return self.wire_endpoints or ()
+
+    @property
+    def service_name(self) -> str | None:
+        """The Service it belongs to, in its own namespace."""
+        return self.metadata.labels.get("kubernetes.io/service-name")
+
+
+class Taint(msgspec.Struct, frozen=True, gc=False):
+    key: str
+    effect: str = ""
+    value: str = ""
+
+
+class NodeSpec(msgspec.Struct, frozen=True, gc=False):
+    taints: tuple[Taint, ...] = ()
+    unschedulable: bool = False
+
+
+class NodeAddress(msgspec.Struct, frozen=True, gc=False):
+    """`type` is InternalIP, ExternalIP, Hostname, ..."""
+
+    type: str
+    address: str
+
+
+class NodeStatus(msgspec.Struct, frozen=True, gc=False):
+    conditions: tuple[Condition, ...] = ()
+    addresses: tuple[NodeAddress, ...] = ()
+
+
+class Node(KubeObject, frozen=True, kw_only=True, gc=False):
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+    def condition(self, type: str) -> str | None:
+        """The status of that condition, None when the node has no such condition."""
+        return next((one.status for one in self.status.conditions if one.type == type), None)
+
+
+class Namespace(KubeObject, frozen=True, gc=False):
+    """Its labels are what selectors look at."""
+
+
+class LeaseSpec(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """coordination.k8s.io/v1; times are MicroTime strings as they came."""
+
+    holder_identity: str | None = None
+    lease_duration_seconds: int | None = None
+    acquire_time: str | None = None
+    renew_time: str | None = None
+    lease_transitions: int | None = None
+
+
+class Lease(KubeObject, frozen=True, kw_only=True, gc=False):
+    spec: LeaseSpec = LeaseSpec()
+
+
+class Secret(KubeObject, frozen=True, kw_only=True, gc=False):
+    type: str = ""
+    data: dict[str, str] = {}
+
+    def value(self, key: str) -> bytes | None:
+        """The decoded value, None when the Secret has no such key. Raises ValueError when it is not base64."""
+        encoded = self.data.get(key)
+        return None if encoded is None else base64.b64decode(encoded, validate=True)
+
+    def __repr__(self) -> str:
+        return f"Secret(name={self.metadata.name!r}, keys={sorted(self.data)})"
+
+
+decode_meta = msgspec.json.Decoder(KubeObject).decode
+decode_service = msgspec.json.Decoder(Service).decode
+decode_endpoint_slice = msgspec.json.Decoder(EndpointSlice).decode
+decode_node = msgspec.json.Decoder(Node).decode
+decode_namespace = msgspec.json.Decoder(Namespace).decode
+decode_lease = msgspec.json.Decoder(Lease).decode
+decode_secret = msgspec.json.Decoder(Secret).decode
+
+Labels = Mapping[str, str]
