@@ -5,56 +5,10 @@ Does not decide when to fail: whoever finds the fault raises a `StatusError` mad
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-
-class Cause(Protocol):
-    """One wrong field: where, the machine-readable reason and the words (without the field's name)."""
-
-    @property
-    def field(self) -> str: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def message(self) -> str: ...
-
-
-@dataclass(frozen=True, slots=True)
-class FieldError:
-    """A wrong field of an object, in the wording of Kubernetes' field errors."""
-
-    field: str
-    reason: str
-    message: str
-
-    @classmethod
-    def invalid(cls, field: str, value: Any, detail: str) -> FieldError:
-        return cls(field, "FieldValueInvalid", f"Invalid value: {quoted(value)}: {detail}")
-
-    @classmethod
-    def required(cls, field: str, detail: str = "") -> FieldError:
-        return cls(field, "FieldValueRequired", f"Required value: {detail}" if detail else "Required value")
-
-    @classmethod
-    def forbidden(cls, field: str, detail: str) -> FieldError:
-        return cls(field, "FieldValueForbidden", f"Forbidden: {detail}")
-
-    @classmethod
-    def duplicate(cls, field: str, value: Any) -> FieldError:
-        return cls(field, "FieldValueDuplicate", f"Duplicate value: {quoted(value)}")
-
-    @classmethod
-    def unsupported(cls, field: str, value: Any, supported: Iterable[str]) -> FieldError:
-        values = ", ".join(f'"{one}"' for one in supported)
-        return cls(field, "FieldValueNotSupported", f"Unsupported value: {quoted(value)}: supported values: {values}")
-
-
-def quoted(value: Any) -> str:
-    """A value as it stands in an error message: strings in quotes, the rest as JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+from lab.apiserver.fielderrors import FieldError, invalid_status
 
 
 class StatusError(Exception):
@@ -89,6 +43,11 @@ class StatusError(Exception):
         if self.details is not None:
             body["details"] = self.details
         return body | {"code": self.code}
+
+
+def from_body(body: dict[str, Any]) -> StatusError:
+    """The failure that a ready Status body tells."""
+    return StatusError(body["code"], body.get("reason", ""), body["message"], body.get("details"))
 
 
 def details_of(group: str, kind: str, name: str = "") -> dict[str, Any]:
@@ -138,17 +97,9 @@ def modified(group: str, plural: str, name: str) -> StatusError:
     )
 
 
-def invalid(group: str, kind: str, name: str, errors: Sequence[Cause]) -> StatusError:
+def invalid(group: str, kind: str, name: str, errors: Sequence[FieldError]) -> StatusError:
     """422 with every cause; the message names each distinct one once."""
-    texts = list(dict.fromkeys(f"{error.field}: {error.message}" for error in errors))
-    summary = texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]"
-    causes = [{"reason": error.reason, "message": error.message, "field": error.field} for error in errors]
-    return StatusError(
-        422,
-        "Invalid",
-        f'{qualified(kind, group)} "{name}" is invalid: {summary}',
-        details_of(group, kind, name) | {"causes": causes},
-    )
+    return from_body(invalid_status(group, kind, name, errors))
 
 
 def rejected_patch() -> StatusError:
