@@ -1,0 +1,166 @@
+"""Child processes by name: start, freeze, kill, stop, with what they print kept in a file.
+
+A child never outlives the thread that started it (PR_SET_PDEATHSIG), so a lab that is killed leaves nothing running.
+Restarting is the caller's decision; nothing here watches.
+"""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
+
+STOP_SECONDS = 10.0
+POLL_SECONDS = 0.02
+TAIL_LINES = 15
+
+
+class WaitExpired(RuntimeError):
+    """What was waited for did not happen in time; the message says what that was."""
+
+
+class ProcessDied(RuntimeError):
+    """A process that should run has ended; the message carries the last lines it wrote."""
+
+
+class State(Enum):
+    RUNNING = "running"
+    FROZEN = "frozen"
+    ENDED = "ended"
+
+
+class Process:
+    """One child with its own process group, so that signals reach its children too (a speaker's wire process).
+
+    `argv` may begin with words that lead elsewhere and then execute the rest, as netns.Doorway.enter gives them: the
+    process id stays the same.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log_path: Path,
+        enter: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        privileges: Sequence[str] = (),
+    ) -> None:
+        """`enter`: words in front. `privileges`: further options of setpriv(1), e.g. a smaller bounding set."""
+        self.name = name
+        self.command = tuple(command)
+        self.log_path = log_path
+        self._argv = [*enter, "setpriv", "--pdeathsig=KILL", *privileges, "--", *command]
+        self._environment = dict(environment) if environment is not None else None
+        self._pass_fds = tuple(pass_fds)
+        self._child: subprocess.Popen[bytes] | None = None
+        self._frozen = False
+
+    @property
+    def pid(self) -> int:
+        """Of the last start. Raises when it was never started."""
+        return self._running().pid
+
+    @property
+    def state(self) -> State:
+        if self._child is None or self._child.poll() is not None:
+            return State.ENDED
+        return State.FROZEN if self._frozen else State.RUNNING
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs, or was never started; negative = the signal that ended it."""
+        return None if self._child is None else self._child.poll()
+
+    def start(self) -> None:
+        """Start it, again if it has ended. Its log is added to, never cut."""
+        if self.state is not State.ENDED:
+            raise RuntimeError(f"{self.name} runs already")
+        self._frozen = False
+        with self.log_path.open("ab") as log:
+            self._child = subprocess.Popen(
+                self._argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=self._environment,
+                pass_fds=self._pass_fds,
+                start_new_session=True,
+            )
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the process and its children alike. One that has ended is left alone."""
+        if self.state is not State.ENDED:
+            os.killpg(self.pid, number)
+
+    def freeze(self) -> None:
+        """As a machine that hangs: it is there, holds its sockets, and does nothing."""
+        self.signal(signal.SIGSTOP)
+        self._frozen = True
+
+    def resume(self) -> None:
+        self.signal(signal.SIGCONT)
+        self._frozen = False
+
+    def kill(self) -> None:
+        """SIGKILL to it and its children, and wait for the end: no time to say goodbye."""
+        self.signal(signal.SIGKILL)
+        if self._child is not None:
+            self._child.wait(timeout=STOP_SECONDS)
+
+    def stop(self, timeout_seconds: float = STOP_SECONDS) -> int | None:
+        """SIGTERM to the process alone, time to end cleanly, then SIGKILL to all of it. Gives the exit code."""
+        if self._child is None:
+            return None
+        if self.state is State.FROZEN:
+            self.resume()
+        self._child.terminate()
+        try:
+            self._child.wait(timeout=timeout_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+        return self._child.returncode
+
+    def require_running(self) -> None:
+        if self.state is State.ENDED:
+            raise ProcessDied(f"{self.name} ended with {self.returncode}; its last words:\n{self.tail()}")
+
+    def tail(self, lines: int = TAIL_LINES) -> str:
+        """The end of its log."""
+        if not self.log_path.exists():
+            return "(it wrote nothing)"
+        return "\n".join(self.log_path.read_text(errors="replace").splitlines()[-lines:])
+
+    def _running(self) -> subprocess.Popen[bytes]:
+        if self._child is None:
+            raise RuntimeError(f"{self.name} was never started")
+        return self._child
+
+
+def wait_for(
+    what: str,
+    ask: Callable[[], T | None],
+    *,
+    timeout_seconds: float,
+    poll_seconds: float = POLL_SECONDS,
+    meanwhile: Callable[[], None] = lambda: None,
+) -> T:
+    """Ask until the answer is neither None nor False, and give it. `meanwhile` may raise to end the waiting early.
+
+    Raises WaitExpired naming `what`.
+    """
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        answer = ask()
+        if answer is not None and answer is not False:
+            return answer
+        meanwhile()
+        if time.monotonic() >= deadline:
+            raise WaitExpired(f"waited {timeout_seconds:g} s, and it did not happen: {what}")
+        time.sleep(poll_seconds)
