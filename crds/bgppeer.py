@@ -1,0 +1,110 @@
+"""BGPPeer: a router that speakers hold BGP sessions with."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from crds.kind import AGE, Column, CustomKind, ready_column
+from crds.markers import Format, Items, ListSet, Text
+from crds.meta import BerthObject, ConditionedStatus, LabelSelector, Model
+from crds.rules import Address, InterfaceName, IPv4Text, ObjectName, PeerASN
+
+ASN = Annotated[int, Field(ge=1, le=4294967295), Format("int64")]
+
+
+class Family(StrEnum):
+    """An address family."""
+
+    IPv4 = "IPv4"
+    IPv6 = "IPv6"
+
+
+class PasswordSecretRef(Model):
+    """A Secret in Berth's own namespace; speakers may read no others."""
+
+    name: ObjectName
+    """The Secret's name."""
+    key: Annotated[str, Text(min_length=1, max_length=253, pattern="^[-._a-zA-Z0-9]+$")] = "password"
+    """The key in the Secret's data."""
+
+
+class GracefulRestart(Model):
+    """Graceful restart (RFC 4724): the router keeps the routes while the speaker restarts."""
+
+    restart_time_seconds: Annotated[int, Field(ge=1, le=4095), Format("int32")] = 120
+    """How long the router waits for the session to come back, in seconds. An address that is released while the
+    speaker is away stays reserved for as long."""
+
+
+class BGPPeerSpec(Model):
+    """How to reach the peer, and what to agree with it."""
+
+    my_asn: ASN = Field(alias="myASN")
+    """The AS number of the speakers' side."""
+    peer_asn: PeerASN = Field(alias="peerASN")
+    """The peer's AS number; or External (any but ours) or Internal (ours)."""
+    peer_address: Address | None = None
+    """The peer's address. Either this or `interface` is set."""
+    interface: InterfaceName | None = None
+    """The interface that the peer is on, for a session over link-local addresses (unnumbered). Either this or
+    peerAddress is set."""
+    peer_port: Annotated[int, Field(ge=1, le=65535), Format("int32")] = 179
+    """The peer's TCP port."""
+    source_address: Address | None = None
+    """The own address that sessions are opened from. Not set: the one that the routing table gives."""
+    router_id: IPv4Text | None = Field(None, alias="routerID")
+    """The BGP identifier, written as an IPv4 address; it must differ from node to node, so give it only to a peer
+    that one node has. Not set: the node's IPv4 address, or a number made from its name."""
+    hold_time_seconds: Annotated[int, Field(ge=0, le=65535), Format("int32")] = 90
+    """After how many seconds of silence the session is down: 0 (never) or at least 3 (RFC 4271 §4.2)."""
+    keepalive_time_seconds: Annotated[int, Field(ge=1, le=21845), Format("int32")] | None = None
+    """How often to say that we are there, in seconds; at most a third of the hold time. Not set: a third of it."""
+    connect_retry_seconds: Annotated[int, Field(ge=1, le=65535), Format("int32")] = 10
+    """How long to wait before the next attempt to connect, in seconds."""
+    password_secret_ref: PasswordSecretRef | None = None
+    """The password for TCP MD5 signatures (RFC 2385). Not set: none."""
+    ebgp_multi_hop: Annotated[int, Field(ge=2, le=255), Format("int32")] | None = None
+    """How many hops away an external peer may be (the TTL of our packets). Not set: it must be on a connected
+    network."""
+    ttl_security: Annotated[int, Field(ge=1, le=254), Format("int32")] | None = None
+    """Accept packets only from peers at most so many hops away (GTSM, RFC 5082). Not set: no check."""
+    graceful_restart: GracefulRestart | None = None
+    """Graceful restart (RFC 4724). Not set: a speaker that stops withdraws its routes."""
+    bfd_profile: ObjectName | None = None
+    """The BFDProfile to watch the path with. Not set: no BFD."""
+    node_selector: LabelSelector | None = None
+    """Only nodes with these labels hold a session with the peer. Not set: all nodes."""
+    families: Annotated[tuple[Family, ...], Items(maximum=2), ListSet()] = ()
+    """The families whose routes are exchanged: IPv4, IPv6. Empty: the family of peerAddress; both with `interface`."""
+    vrf: InterfaceName | None = None
+    """The VRF device on the node that the session runs in. Not set: the default one."""
+
+
+class BGPPeerStatus(ConditionedStatus):
+    """What Berth made of the peer; the sessions themselves are in the status of each Speaker."""
+
+
+class BGPPeer(BerthObject):
+    """A router that speakers hold BGP sessions with."""
+
+    KIND: ClassVar[CustomKind] = CustomKind(
+        kind="BGPPeer",
+        plural="bgppeers",
+        short_names=("bgpp",),
+        columns=(
+            Column("Address", ".spec.peerAddress", description="The peer's address."),
+            Column("Interface", ".spec.interface", description="The interface of an unnumbered peer.", priority=1),
+            Column("My-ASN", ".spec.myASN", "integer", "Our AS number."),
+            Column("Peer-ASN", ".spec.peerASN", description="The peer's AS number."),
+            Column("BFD", ".spec.bfdProfile", description="The BFD profile."),
+            ready_column(),
+            AGE,
+        ),
+    )
+
+    kind: str = "BGPPeer"
+    spec: BGPPeerSpec
+    """How to reach the peer, and what to agree with it."""
+    status: BGPPeerStatus = BGPPeerStatus()
+    """What Berth made of the peer; written by the allocator."""

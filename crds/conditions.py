@@ -1,0 +1,238 @@
+"""Every condition type and every reason that Berth writes, with its meaning: the source of docs/conditions.md.
+
+Events carry the same reasons. Nothing here decides when a condition holds.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+
+class _Documented(StrEnum):
+    """A string with the sentence that explains it to an operator."""
+
+    doc: str
+
+    def __new__(cls, value: str, doc: str = "") -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.doc = doc
+        return member
+
+
+class ConditionType(_Documented):
+    """What a condition speaks of. On objects that are not ours the type carries our group."""
+
+    Allocated = (
+        "berth.dev/Allocated",
+        "On a Service: it holds every address it asked for. False or Unknown says why not, and what to do.",
+    )
+    Announced = (
+        "Announced",
+        "On an IPAllocation: at least one speaker answers for the address, or advertises a route to it.",
+    )
+    Conflicted = (
+        "Conflicted",
+        "On an IPAllocation: another machine on the segment uses the same address.",
+    )
+    Exhausted = (
+        "Exhausted",
+        "On an IPPool: no address is free in some family of the pool.",
+    )
+    Overlapping = (
+        "Overlapping",
+        "On an IPPool: it shares addresses with another pool, which the message names.",
+    )
+    PromisesFencing = (
+        "PromisesFencing",
+        "On a Speaker: cut off from the API server and from its peers, it withdraws everything by itself within the "
+        "fence time, so nobody has to wait for it longer. False: releases wait until it is back.",
+    )
+    Ready = (
+        "Ready",
+        "The object is valid and in use. False: the message says what is wrong with it; everything else goes on.",
+    )
+    Withdrawn = (
+        "Withdrawn",
+        "On an IPAllocation that is being released: every speaker has confirmed that it no longer announces the "
+        "address. False names the nodes that are waited for.",
+    )
+
+
+class Reason(_Documented):
+    """Why a condition has its status: one CamelCase word, the same in Events."""
+
+    AddressConflict = (
+        "AddressConflict",
+        "Another machine answers for the address on the segment. Find it by the hardware address in the message, or "
+        "take the address out of the pool with `exclude`.",
+    )
+    AddressExcluded = (
+        "AddressExcluded",
+        "The requested address is in a pool but not to be given out: it is in `exclude`, or ends in .0 or .255 and "
+        "the pool avoids these. Ask for another address, or change the pool.",
+    )
+    AddressInUse = (
+        "AddressInUse",
+        "Another Service, named in the message, holds the requested address. Ask for another one, or let both share "
+        "it with a sharing key.",
+    )
+    AddressNotInPool = (
+        "AddressNotInPool",
+        "The requested address is in no pool that this Service may use. Ask for one of these, or extend a pool.",
+    )
+    AllSpeakersWithdrew = (
+        "AllSpeakersWithdrew",
+        "Every speaker has confirmed the withdrawal or is known to be silent; the address is free.",
+    )
+    Allocated = (
+        "Allocated",
+        "The Service has all addresses it asked for.",
+    )
+    AllocationLost = (
+        "AllocationLost",
+        "The record of the address (IPAllocation) vanished or was edited by hand. It is written again where the "
+        "address is still free for this Service.",
+    )
+    Announcing = (
+        "Announcing",
+        "The nodes in `announcedBy` announce the address.",
+    )
+    ApiServerLost = (
+        "ApiServerLost",
+        "The speaker has had no answer from the API server for a while; it keeps what it may and takes nothing new.",
+    )
+    EmptyPool = (
+        "EmptyPool",
+        "The pool holds no address at all: what `addresses` lists is taken away again by `exclude` or avoidBuggyIPs.",
+    )
+    FamilyUnavailable = (
+        "FamilyUnavailable",
+        "No pool that the Service may use has addresses of a family that it requires. Add a pool of that family, or "
+        "change the Service's ipFamilies.",
+    )
+    FinalizerRemoved = (
+        "FinalizerRemoved",
+        "Somebody took our finalizer off a Service whose address was not free yet. The address stays reserved until "
+        "all speakers have withdrawn it. If a cloud controller manager does this, give the finalizer another name "
+        "(`finalizer` in the chart's values).",
+    )
+    InterfaceNotFound = (
+        "InterfaceNotFound",
+        "No node that the advertisement selects has an interface of the given names.",
+    )
+    InvalidAddresses = (
+        "InvalidAddresses",
+        "An entry of `addresses` or `exclude` can't be read; the message names it. The pool's other entries work.",
+    )
+    InvalidRequest = (
+        "InvalidRequest",
+        "An annotation or spec.loadBalancerIP of the Service can't be read or contradicts another; the message says "
+        "which, and what to write.",
+    )
+    InvalidSpec = (
+        "InvalidSpec",
+        "A field of the object can't be used as it is written; the message names it.",
+    )
+    NoAddressesLeft = (
+        "NoAddressesLeft",
+        "All addresses of a family are in use. Extend the pool, or delete Services that are not needed.",
+    )
+    NoAdvertisement = (
+        "NoAdvertisement",
+        "No L2Advertisement and no BGPAdvertisement covers the address's pool and Service, so nobody announces it. "
+        "Create one.",
+    )
+    NoEligibleNode = (
+        "NoEligibleNode",
+        "An advertisement covers the address, but no node may announce it: look at the node selector, the interfaces, "
+        "the label node.kubernetes.io/exclude-from-external-load-balancers, and, with externalTrafficPolicy Local, "
+        "at where the ready endpoints are.",
+    )
+    NoMatchingPool = (
+        "NoMatchingPool",
+        "There are pools, but none may serve this Service: look at autoAssign, namespaces, the selectors and paused.",
+    )
+    NoPools = (
+        "NoPools",
+        "There is no IPPool in the cluster. Create one.",
+    )
+    NotExhausted = (
+        "NotExhausted",
+        "Each family of the pool has free addresses.",
+    )
+    NotOverlapping = (
+        "NotOverlapping",
+        "The pool shares no address with another one.",
+    )
+    OutsidePool = (
+        "OutsidePool",
+        "The address is no longer within its pool, because the pool was changed or deleted. It keeps serving. To move "
+        "the Service to another address, delete and create it, or request the new address with berth.dev/ips.",
+    )
+    PartiallyAllocated = (
+        "PartiallyAllocated",
+        "A Service that prefers two families has an address of one; the message says why the other is missing.",
+    )
+    PeersUnheard = (
+        "PeersUnheard",
+        "The speaker hears none of the other speakers, so it can't tell its own isolation from an outage of the API "
+        "server and makes no promise. Let the heartbeats between the nodes through.",
+    )
+    PoolExhausted = (
+        "PoolExhausted",
+        "Every pool that may serve the Service is full. It gets an address as soon as one is free.",
+    )
+    PoolNotFound = (
+        "PoolNotFound",
+        "The requested pool does not exist.",
+    )
+    PoolPaused = (
+        "PoolPaused",
+        "The requested pool gives out no new addresses while `paused` is true.",
+    )
+    PoolsOverlap = (
+        "PoolsOverlap",
+        "The pool shares addresses with another one. The shared addresses belong to the pool that is older.",
+    )
+    PromiseInForce = (
+        "PromiseInForce",
+        "The speaker withdraws everything by itself when it is cut off for longer than the fence time.",
+    )
+    QuotaExceeded = (
+        "QuotaExceeded",
+        "The namespace has as many addresses of the pool as `maxPerNamespace` grants.",
+    )
+    Releasing = (
+        "Releasing",
+        "The address is being given back; speakers withdraw it.",
+    )
+    Serving = (
+        "Serving",
+        "The speaker has registered, has read all objects, and announces what it is responsible for.",
+    )
+    SharingConflict = (
+        "SharingConflict",
+        "The address can't be shared with its present holders: the ports collide, the keys differ, or the traffic "
+        "policies do not go together. The message says which.",
+    )
+    Starting = (
+        "Starting",
+        "The speaker has registered and is reading the objects; it announces nothing yet.",
+    )
+    Stopped = (
+        "Stopped",
+        "The speaker stopped cleanly after it had withdrawn everything.",
+    )
+    UnknownPool = (
+        "UnknownPool",
+        "The advertisement names a pool that does not exist. Its other pools are announced.",
+    )
+    Valid = (
+        "Valid",
+        "The object is well-formed and in use.",
+    )
+    WaitingForSpeakers = (
+        "WaitingForSpeakers",
+        "An address can't be given back yet: the nodes in the message have not confirmed that they withdrew it. If a "
+        "node is dead for good, delete its Node object or its Speaker object.",
+    )

@@ -1,0 +1,115 @@
+"""IPAllocation: the record that an address is in use, by whom, and whether it is being given back.
+
+The allocator writes them, one for each address; speakers watch them. Users only read them.
+"""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from crds.kind import AGE, Column, CustomKind
+from crds.markers import Format, Items, ListMap, ListSet, Rule, Text
+from crds.meta import BerthObject, ConditionedStatus, Labels, Model
+from crds.rules import Address, Namespace, NodeName, ObjectName
+
+
+class TrafficPolicy(StrEnum):
+    """externalTrafficPolicy of the Services at an address."""
+
+    Cluster = "Cluster"
+    Local = "Local"
+
+
+class TransportProtocol(StrEnum):
+    """Protocol of a Service port."""
+
+    TCP = "TCP"
+    UDP = "UDP"
+    SCTP = "SCTP"
+
+
+class ServicePort(Model):
+    """A port that a holder occupies on the address."""
+
+    protocol: TransportProtocol = TransportProtocol.TCP
+    """TCP, UDP or SCTP."""
+    port: Annotated[int, Field(ge=1, le=65535), Format("int32")]
+    """The port's number."""
+
+
+class Holder(Model):
+    """A Service that holds the address."""
+
+    namespace: Namespace
+    """The Service's namespace."""
+    name: ObjectName
+    """The Service's name."""
+    uid: Annotated[str, Text(min_length=1, max_length=128)]
+    """The Service's uid: a Service that was deleted and created again is another holder."""
+    ports: Annotated[tuple[ServicePort, ...], Items(maximum=1024)] = ()
+    """The ports that the Service occupies; holders of one address never share a port of the same protocol."""
+    labels: Labels = Field(default_factory=dict)
+    """The Service's labels, for the serviceSelector of advertisements."""
+
+
+Holders = Annotated[tuple[Holder, ...], Items(1, 128), ListMap("uid")]
+
+
+class IPAllocationSpec(Model):
+    """Who holds which address."""
+
+    address: Annotated[
+        Address,
+        Rule("self == oldSelf", "the address of an IPAllocation never changes: it belongs to the allocator; to move "
+             "a Service, request another address on the Service with the annotation berth.dev/ips"),
+    ]  # fmt: skip
+    """The address, in canonical form."""
+    pool: ObjectName
+    """The IPPool that the address was taken from."""
+    holders: Holders
+    """The Services that hold the address; more than one when they share it."""
+    traffic_policy: TrafficPolicy = TrafficPolicy.Cluster
+    """The holders' externalTrafficPolicy. With Local only nodes that have a ready endpoint announce the address."""
+    sharing_key: Annotated[str, Text(max_length=1024)] | None = None
+    """The key that Services must carry to share the address. Not set: it is not shared."""
+    selector: Labels = Field(default_factory=dict)
+    """The holders' selector. Services that share an address under the policy Local have the same one."""
+    releasing: bool = False
+    """Whether the address is being given back: speakers withdraw it and confirm. It never becomes false again."""
+
+
+class IPAllocationStatus(ConditionedStatus):
+    """What is seen of the address on the network."""
+
+    announced_by: Annotated[tuple[NodeName, ...], Items(maximum=5000), ListSet()] = ()
+    """The nodes whose speakers say that they announce the address."""
+
+
+class IPAllocation(BerthObject):
+    """One IP address in use. Written by Berth: to change it, change the Service."""
+
+    KIND: ClassVar[CustomKind] = CustomKind(
+        kind="IPAllocation",
+        plural="ipallocations",
+        short_names=("ipa",),
+        columns=(
+            Column("Address", ".spec.address", description="The address."),
+            Column("Pool", ".spec.pool", description="The IPPool that it was taken from."),
+            Column("Namespace", ".spec.holders[*].namespace", description="The namespace of the first holder."),
+            Column("Service", ".spec.holders[*].name", description="The first Service that holds it."),
+            Column("Nodes", ".status.announcedBy", description="The nodes that announce it."),
+            Column(
+                "State", '.status.conditions[?(@.type=="Announced")].reason', description="Whether it is announced."
+            ),
+            Column("Policy", ".spec.trafficPolicy", description="externalTrafficPolicy of its holders.", priority=1),
+            Column("Releasing", ".spec.releasing", "boolean", "Whether it is being given back.", priority=1),
+            AGE,
+        ),
+    )
+
+    kind: str = "IPAllocation"
+    spec: IPAllocationSpec
+    """Who holds which address; written by the allocator."""
+    status: IPAllocationStatus = IPAllocationStatus()
+    """What is seen of the address on the network; written by the allocator from what the speakers report."""

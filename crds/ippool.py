@@ -1,0 +1,112 @@
+"""IPPool: the addresses that Berth may give to Services, and to which Services."""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from crds.kind import AGE, Column, CustomKind, ready_column
+from crds.markers import Format, Items, ListSet, Text
+from crds.meta import BerthObject, ConditionedStatus, LabelSelector, Model
+from crds.rules import AddressRange, Namespace
+
+
+class Strategy(StrEnum):
+    """Which of the free addresses a Service gets."""
+
+    LowestFirst = "LowestFirst"
+    Random = "Random"
+    Sticky = "Sticky"
+
+
+class IPPoolSpec(Model):
+    """What the pool holds and who may take from it."""
+
+    addresses: Annotated[tuple[AddressRange, ...], Items(1, 256)]
+    """The pool's addresses, of either family or both: networks (192.0.2.0/24, 2001:db8::/64), ranges from first to
+    last (192.0.2.10-192.0.2.20), or single addresses."""
+    exclude: Annotated[tuple[AddressRange, ...], Items(maximum=256)] = ()
+    """Addresses of the pool that are never given out, written like `addresses`: gateways, hosts, printers."""
+    auto_assign: bool = True
+    """Whether Services that name no pool may get an address from here. False: only those that ask for this pool or
+    for one of its addresses."""
+    priority: Annotated[int, Field(ge=-1000000, le=1000000), Format("int32")] = 0
+    """Pools with a higher number are tried first. Pools of equal priority are tried in the order of their names."""
+    strategy: Strategy = Strategy.LowestFirst
+    """Which free address a Service gets: LowestFirst; Random; or Sticky, an address that follows from the Service's
+    namespace and name, so that a Service that is created again gets the same one as long as it is free."""
+    avoid_buggy_ips: bool = Field(False, alias="avoidBuggyIPs")
+    """Whether to skip IPv4 addresses that end in .0 or .255: some old devices drop traffic to them."""
+    paused: bool = False
+    """Whether to give out no new addresses. Addresses in use stay as they are."""
+    reuse_after_seconds: Annotated[int, Field(ge=0, le=31536000), Format("int32")] = 0
+    """How long a freed address rests before another Service may get it, in seconds."""
+    duplicate_address_detection: bool = False
+    """Whether to probe the segment before the first announcement of an address (RFC 5227; takes a few seconds), and
+    not to announce it when another machine uses it."""
+    namespaces: Annotated[tuple[Namespace, ...], Items(maximum=256), ListSet()] = ()
+    """Only Services in these namespaces, or in those that namespaceSelector chooses, may use the pool. With neither,
+    all may."""
+    namespace_selector: LabelSelector | None = None
+    """Only Services in namespaces with these labels, or in those that `namespaces` lists, may use the pool."""
+    service_selector: LabelSelector | None = None
+    """Only Services with these labels may use the pool."""
+    max_per_namespace: Annotated[int, Field(ge=1), Format("int64")] | None = None
+    """How many addresses of the pool one namespace may hold at a time. Not set: no limit."""
+
+
+Count = Annotated[str, Text(max_length=39, pattern="^[0-9]+$")]
+
+
+class FamilyUsage(Model):
+    """How many addresses of one family the pool has, and how many are in use."""
+
+    capacity: Count
+    """How many addresses can be given out in all, as decimal digits: an IPv6 network has more than fit a number."""
+    allocated: Annotated[int, Field(ge=0), Format("int64")] = 0
+    """How many addresses are in use, or being released."""
+    free: Count
+    """How many addresses are left, as decimal digits."""
+
+
+class IPPoolStatus(ConditionedStatus):
+    """What Berth made of the pool: how full it is, and what is wrong with it."""
+
+    ipv4: FamilyUsage | None = None
+    """The pool's IPv4 addresses. Not set when it has none."""
+    ipv6: FamilyUsage | None = None
+    """The pool's IPv6 addresses. Not set when it has none."""
+
+
+def _usage_columns(family: str) -> tuple[Column, ...]:
+    path = f".status.{family.lower()}"
+    return (
+        Column(f"{family}-Allocated", f"{path}.allocated", "integer", f"{family} addresses in use."),
+        Column(f"{family}-Free", f"{path}.free", description=f"{family} addresses left."),
+        Column(f"{family}-Capacity", f"{path}.capacity", description=f"{family} addresses in all.", priority=1),
+    )
+
+
+class IPPool(BerthObject):
+    """A set of IP addresses that Services of type LoadBalancer may get."""
+
+    KIND: ClassVar[CustomKind] = CustomKind(
+        kind="IPPool",
+        plural="ippools",
+        short_names=("ipp",),
+        columns=(
+            *_usage_columns("IPv4"),
+            *_usage_columns("IPv6"),
+            ready_column(),
+            Column("Auto-Assign", ".spec.autoAssign", "boolean", "Whether any Service may draw from it.", priority=1),
+            Column("Priority", ".spec.priority", "integer", "Higher is tried first.", priority=1),
+            Column("Addresses", ".spec.addresses", description="Networks, ranges and addresses.", priority=1),
+            AGE,
+        ),
+    )
+
+    kind: str = "IPPool"
+    spec: IPPoolSpec
+    """What the pool holds and who may take from it."""
+    status: IPPoolStatus = IPPoolStatus()
+    """What Berth made of the pool; written by the allocator."""

@@ -1,0 +1,40 @@
+"""How a kind presents itself to the API server and to kubectl: its names and its columns in tables.
+
+No schema: that comes from the types, by crds/schema.py.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of `kubectl get`. Columns of priority 1 are shown with `-o wide` only."""
+
+    name: str
+    json_path: str
+    type: str = "string"
+    description: str = ""
+    priority: int = 0
+
+
+AGE = Column("Age", ".metadata.creationTimestamp", "date")
+
+
+def ready_column() -> Column:
+    """The status of condition Ready, which every kind that Berth judges has."""
+    return Column("Ready", '.status.conditions[?(@.type=="Ready")].status', description="Whether Berth can use it.")
+
+
+@dataclass(frozen=True)
+class CustomKind:
+    """Names and presentation of one cluster-scoped kind."""
+
+    kind: str
+    plural: str
+    short_names: tuple[str, ...]
+    columns: tuple[Column, ...]
+
+    @property
+    def singular(self) -> str:
+        """The name for one, as in `kubectl get ippool edge`."""
+        return self.kind.lower()

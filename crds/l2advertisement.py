@@ -1,0 +1,52 @@
+"""L2Advertisement: which addresses are announced on the local segment by ARP and NDP, from which nodes."""
+
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from crds.kind import AGE, Column, CustomKind, ready_column
+from crds.markers import Items, ListSet
+from crds.meta import BerthObject, ConditionedStatus, LabelSelector, Model
+from crds.rules import InterfacePattern, PoolNames
+
+
+class L2AdvertisementSpec(Model):
+    """Which addresses, from which nodes, on which interfaces."""
+
+    ip_pools: PoolNames = Field((), alias="ipPools")
+    """Announce addresses of these IPPools, and of those that ipPoolSelector chooses. With neither: of all pools."""
+    ip_pool_selector: LabelSelector | None = None
+    """Announce addresses of the IPPools with these labels, and of those in ipPools."""
+    service_selector: LabelSelector | None = None
+    """Announce only addresses of Services with these labels. Not set: of all Services."""
+    node_selector: LabelSelector | None = None
+    """Announce only from nodes with these labels. Not set: from all nodes."""
+    interfaces: Annotated[tuple[InterfacePattern, ...], Items(maximum=64), ListSet()] = ()
+    """The interfaces to announce on: names (eth0), or a regular expression between slashes that must fit the whole
+    name (/ens[0-9]+/). Empty: all interfaces that can carry it."""
+
+
+class L2AdvertisementStatus(ConditionedStatus):
+    """What Berth made of the advertisement."""
+
+
+class L2Advertisement(BerthObject):
+    """Announces addresses on the local segment: one node at a time answers ARP and NDP for each address."""
+
+    KIND: ClassVar[CustomKind] = CustomKind(
+        kind="L2Advertisement",
+        plural="l2advertisements",
+        short_names=("l2ad",),
+        columns=(
+            Column("Pools", ".spec.ipPools", description="IPPools by name; empty with no selector: all."),
+            Column("Interfaces", ".spec.interfaces", description="Interfaces; empty: all."),
+            ready_column(),
+            AGE,
+        ),
+    )
+
+    kind: str = "L2Advertisement"
+    spec: L2AdvertisementSpec = L2AdvertisementSpec()
+    """Which addresses, from which nodes, on which interfaces."""
+    status: L2AdvertisementStatus = L2AdvertisementStatus()
+    """What Berth made of the advertisement; written by the allocator."""

@@ -1,0 +1,58 @@
+"""Every name that Berth shares with its users and among its parts: group, finalizer, annotations, labels, leases.
+
+No behaviour, except the one function that derives an IPAllocation's name from its address.
+"""
+
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+GROUP = "berth.dev"
+VERSION = "v1beta1"
+API_VERSION = f"{GROUP}/{VERSION}"
+
+CATEGORY = "berth"
+"""`kubectl get berth` lists all kinds."""
+
+FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
+"""The finalizer that Kubernetes documents for load balancers. A cloud controller manager strips it from every deleted
+Service, whatever its class, so the allocator takes another name by a flag."""
+
+DEFAULT_NAMESPACE = "berth-system"
+
+ANNOTATION_IPS = f"{GROUP}/ips"
+"""Requested addresses, comma-separated: one, or one per family."""
+ANNOTATION_POOL = f"{GROUP}/pool"
+"""The pool to take an address from."""
+ANNOTATION_SHARING_KEY = f"{GROUP}/sharing-key"
+"""Services with the same key may share an address."""
+
+ANNOTATION_IPS_ALIASES = ("metallb.io/loadBalancerIPs", "metallb.universe.tf/loadBalancerIPs")
+ANNOTATION_POOL_ALIASES = ("metallb.io/address-pool", "metallb.universe.tf/address-pool")
+ANNOTATION_SHARING_KEY_ALIASES = ("metallb.io/allow-shared-ip", "metallb.universe.tf/allow-shared-ip")
+
+LABEL_COMPONENT = "app.kubernetes.io/component"
+LABEL_NODE = f"{GROUP}/node"
+COMPONENT_ALLOCATOR = "allocator"
+COMPONENT_SPEAKER = "speaker"
+
+LABEL_EXCLUDE_NODE = "node.kubernetes.io/exclude-from-external-load-balancers"
+"""A node with this label takes no traffic from load balancers, whatever its value (KEP-1143)."""
+
+ALLOCATOR_LEASE = "berth-allocator"
+
+
+def speaker_lease(node: str) -> str:
+    """The Lease that the speaker on this node renews."""
+    return f"berth-speaker-{node}"
+
+
+def allocation_name(address: str | IPv4Address | IPv6Address) -> str:
+    """The name of the IPAllocation of an address: a function of the address, so that two can't exist.
+
+    `v4-192-0-2-10`, `v6-2001-db8-0-0-0-0-0-10`: an IPv6 address is written as its eight groups without leading zeros,
+    so each address has one name only. Raises ValueError for what is not an address.
+    """
+    match ip_address(address):
+        case IPv4Address() as ipv4:
+            return "v4-" + str(ipv4).replace(".", "-")
+        case IPv6Address() as ipv6:
+            return "v6-" + "-".join(f"{int(group, 16):x}" for group in ipv6.exploded.split(":"))

@@ -1,0 +1,180 @@
+"""Speaker: what the speaker of one node says about itself, and the releases it has confirmed.
+
+Its name is the node's name, and only that node's speaker writes it. Maps instead of lists where entries come and go:
+a merge patch then carries just what changed.
+"""
+
+from enum import StrEnum
+from typing import Annotated, ClassVar
+
+from pydantic import Field
+
+from crds.kind import AGE, Column, CustomKind, ready_column
+from crds.markers import Format, Items, ListMap, ListSet, Text
+from crds.meta import BerthObject, ConditionedStatus, Model
+from crds.rules import AddressText, InterfaceName, ObjectName
+
+Time = Annotated[str, Format("date-time")]
+Seconds = Annotated[int, Field(ge=0), Format("int32")]
+Message = Annotated[str, Text(max_length=1024)]
+
+
+class AnnounceProtocol(StrEnum):
+    """How an address is announced."""
+
+    Layer2 = "Layer2"
+    BGP = "BGP"
+
+
+class SpeakerSpec(Model):
+    """Empty: a Speaker has nothing to configure."""
+
+
+class FencingPromise(Model):
+    """Whether the speaker withdraws by itself when it is cut off, and after how long."""
+
+    promised: bool
+    """Whether the promise is in force."""
+    fence_after_seconds: Annotated[int, Field(ge=1), Format("int32")]
+    """After how many seconds without a renewed Lease nothing of this speaker is on the wire any more."""
+
+
+class Interface(Model):
+    """A network interface of the node, as the speaker sees it."""
+
+    name: InterfaceName
+    """The interface's name."""
+    mac: Annotated[str, Text(max_length=17)] = ""
+    """Its hardware address, which ARP replies name."""
+    up: bool = False
+    """Whether it is up and has a carrier."""
+    usable: bool = False
+    """Whether addresses can be announced on it."""
+    reason: Message = ""
+    """Why it is not usable."""
+
+
+class Announcement(Model):
+    """How the speaker announces one address."""
+
+    protocol: AnnounceProtocol
+    """Layer2 or BGP."""
+    interfaces: Annotated[tuple[InterfaceName, ...], Items(maximum=64), ListSet()] = ()
+    """On layer 2: the interfaces on which it answers."""
+    since: Time | None = None
+    """Since when."""
+
+
+class HeardSpeaker(Model):
+    """Another speaker, as heard by heartbeats on the network."""
+
+    since: Time | None = None
+    """Since when it has been heard without a gap."""
+    cut_off: bool = False
+    """Whether it says that it has lost the API server."""
+
+
+class BGPSessionState(StrEnum):
+    """State of a BGP session (RFC 4271 §8.2.2)."""
+
+    Idle = "Idle"
+    Connect = "Connect"
+    Active = "Active"
+    OpenSent = "OpenSent"
+    OpenConfirm = "OpenConfirm"
+    Established = "Established"
+
+
+class BGPSession(Model):
+    """One BGP session of the speaker."""
+
+    peer: ObjectName
+    """The BGPPeer's name."""
+    address: AddressText | None = None
+    """The peer's address, where it is known."""
+    state: BGPSessionState
+    """Its state: Idle, Connect, Active, OpenSent, OpenConfirm or Established."""
+    since: Time | None = None
+    """Since when it has been in this state."""
+    routes_sent: Annotated[int, Field(ge=0), Format("int32")] = 0
+    """How many routes are advertised on it."""
+    hold_time_seconds: Seconds | None = None
+    """The hold time that both sides agreed on, in seconds."""
+    last_error: Message = ""
+    """Why it went down last."""
+
+
+class BFDSessionState(StrEnum):
+    """State of a BFD session (RFC 5880 §4.1)."""
+
+    AdminDown = "AdminDown"
+    Down = "Down"
+    Init = "Init"
+    Up = "Up"
+
+
+class BFDSession(Model):
+    """One BFD session of the speaker."""
+
+    peer: ObjectName
+    """The BGPPeer's name."""
+    state: BFDSessionState
+    """Its state: AdminDown, Down, Init or Up."""
+    since: Time | None = None
+    """Since when it has been in this state."""
+    detect_time_milliseconds: Annotated[int, Field(ge=0), Format("int32")] | None = None
+    """After how many milliseconds of silence the path is down."""
+    diagnostic: Message = ""
+    """Why it went down last."""
+
+
+class SpeakerStatus(ConditionedStatus):
+    """What the speaker does, and what it has confirmed."""
+
+    incarnation: Annotated[str, Text(max_length=64)] = ""
+    """Another text at each start of the speaker's process; the holder of its Lease."""
+    goodbye: bool = False
+    """Whether the speaker stopped cleanly, after it had withdrawn everything."""
+    fencing: FencingPromise | None = None
+    """Whether it withdraws by itself when it is cut off."""
+    outlives_seconds: Seconds = 0
+    """How long routers may keep its routes after it is gone: the longest hold or restart time of its BGP peers."""
+    interfaces: Annotated[tuple[Interface, ...], Items(maximum=256), ListMap("name")] = ()
+    """The node's network interfaces."""
+    announcements: Annotated[dict[str, Announcement], Items(maximum=16384)] = Field(default_factory=dict)
+    """What it announces, by address."""
+    released: Annotated[
+        dict[str, Annotated[int, Field(ge=0), Format("int64")]], Items(maximum=16384)
+    ] = Field(default_factory=dict)  # fmt: skip
+    """The releases it has confirmed: the uid of an IPAllocation, and the generation of it that it has seen. Nothing of
+    that address leaves this node any more."""
+    heard: Annotated[dict[str, HeardSpeaker], Items(maximum=5000)] = Field(default_factory=dict)
+    """The other speakers that it hears, by node."""
+    bgp_sessions: Annotated[tuple[BGPSession, ...], Items(maximum=256), ListMap("peer")] = ()
+    """Its BGP sessions."""
+    bfd_sessions: Annotated[tuple[BFDSession, ...], Items(maximum=256), ListMap("peer")] = ()
+    """Its BFD sessions."""
+
+
+class Speaker(BerthObject):
+    """The speaker of one node. Written by that speaker. To declare a node dead for good, delete it."""
+
+    KIND: ClassVar[CustomKind] = CustomKind(
+        kind="Speaker",
+        plural="speakers",
+        short_names=("spk",),
+        columns=(
+            ready_column(),
+            Column("State", '.status.conditions[?(@.type=="Ready")].reason', description="Starting, Serving, Stopped."),
+            Column("Fencing", ".status.fencing.promised", "boolean", "Whether it withdraws by itself when cut off."),
+            Column("Goodbye", ".status.goodbye", "boolean", "Whether it stopped cleanly.", priority=1),
+            Column("Incarnation", ".status.incarnation", description="Changes at each start.", priority=1),
+            AGE,
+        ),
+    )
+
+    kind: str = "Speaker"
+    spec: SpeakerSpec = SpeakerSpec()
+    """Empty: a Speaker has nothing to configure."""
+    status: SpeakerStatus = SpeakerStatus()
+    """What the speaker does, and what it has confirmed; written by the speaker."""

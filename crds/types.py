@@ -1,0 +1,100 @@
+"""All types of the API under one import. Nothing is defined here."""
+
+from crds.bfdprofile import BFDProfile, BFDProfileSpec
+from crds.bgpadvertisement import BGPAdvertisement, BGPAdvertisementSpec
+from crds.bgppeer import BGPPeer, BGPPeerSpec, Family, GracefulRestart, PasswordSecretRef
+from crds.community import Community, CommunityAlias, CommunitySpec
+from crds.conditions import ConditionType, Reason
+from crds.ipallocation import (
+    Holder,
+    IPAllocation,
+    IPAllocationSpec,
+    IPAllocationStatus,
+    ServicePort,
+    TrafficPolicy,
+    TransportProtocol,
+)
+from crds.ippool import FamilyUsage, IPPool, IPPoolSpec, IPPoolStatus, Strategy
+from crds.l2advertisement import L2Advertisement, L2AdvertisementSpec
+from crds.meta import (
+    BerthObject,
+    Condition,
+    ConditionedStatus,
+    LabelSelector,
+    LabelSelectorRequirement,
+    Model,
+    ObjectMeta,
+)
+from crds.speaker import (
+    Announcement,
+    AnnounceProtocol,
+    BFDSession,
+    BGPSession,
+    FencingPromise,
+    HeardSpeaker,
+    Interface,
+    Speaker,
+    SpeakerSpec,
+    SpeakerStatus,
+)
+
+KINDS: tuple[type[BerthObject], ...] = (
+    IPPool,
+    IPAllocation,
+    L2Advertisement,
+    BGPAdvertisement,
+    BGPPeer,
+    BFDProfile,
+    Community,
+    Speaker,
+)
+"""Every kind of the group, in the order of documentation."""
+
+__all__ = [
+    "KINDS",
+    "AnnounceProtocol",
+    "Announcement",
+    "BFDProfile",
+    "BFDProfileSpec",
+    "BFDSession",
+    "BGPAdvertisement",
+    "BGPAdvertisementSpec",
+    "BGPPeer",
+    "BGPPeerSpec",
+    "BGPSession",
+    "BerthObject",
+    "Community",
+    "CommunityAlias",
+    "CommunitySpec",
+    "Condition",
+    "ConditionType",
+    "ConditionedStatus",
+    "Family",
+    "FamilyUsage",
+    "FencingPromise",
+    "GracefulRestart",
+    "HeardSpeaker",
+    "Holder",
+    "IPAllocation",
+    "IPAllocationSpec",
+    "IPAllocationStatus",
+    "IPPool",
+    "IPPoolSpec",
+    "IPPoolStatus",
+    "Interface",
+    "L2Advertisement",
+    "L2AdvertisementSpec",
+    "LabelSelector",
+    "LabelSelectorRequirement",
+    "Model",
+    "ObjectMeta",
+    "PasswordSecretRef",
+    "Reason",
+    "ServicePort",
+    "Speaker",
+    "SpeakerSpec",
+    "SpeakerStatus",
+    "Strategy",
+    "TrafficPolicy",
+    "TransportProtocol",
+]
