@@ -1,0 +1,331 @@
+"""The agent's end of the wire process: starts it, gives it orders, waits for its confirmations, notices its death.
+
+It decides nothing: what is announced, and until when, is the agent's business. It never restarts a dead wire process:
+the processes of a speaker die together, so the agent exits when `dead` is set.
+
+    agent (asyncio) -- SOCK_SEQPACKET, one JSON message a packet --> wire (epoll)
+        interfaces, announce, withdraw, permit, stop                     each answered by done or error
+        done, error, interfaces, conflict, counters      <------------
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+MAX_MESSAGE_BYTES = 32 * 1024
+ANNOUNCE_ENTRIES_PER_ORDER = 64
+WITHDRAW_ADDRESSES_PER_ORDER = 256
+# Orders of one call that may be unconfirmed at a time: enough to keep the wire busy, few enough to keep memory flat.
+ORDERS_IN_FLIGHT = 32
+CONFIRM_TIMEOUT_SECONDS = 10.0
+STOP_TIMEOUT_SECONDS = 5.0
+
+# The wire process is started without `site` (-I -S: its memory stays near 11 MB), so it is told where our packages are.
+BOOTSTRAP = "import sys; sys.path.insert(0, sys.argv.pop(1)); from speaker.l2.wire import main; sys.exit(main())"
+PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
+
+Entry = tuple[str, Sequence[str]]  # address, names of the interfaces to announce it on
+
+log = structlog.get_logger()
+
+
+class WireError(Exception):
+    """The wire process did not do what it was asked."""
+
+
+class WireDiedError(WireError):
+    """The wire process is gone: nothing is announced any more."""
+
+
+class OrderRefusedError(WireError):
+    """The wire process could not carry out (part of) an order; its message says which and why."""
+
+
+class WireStalledError(WireError):
+    """No confirmation in time. What was ordered may or may not be in force."""
+
+
+@dataclass(frozen=True)
+class WireInterface:
+    """One network interface as the wire process sees it. `reason` says why it is not usable, and is empty if it is."""
+
+    name: str
+    index: int
+    mac: str
+    up: bool
+    usable: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class WireConflict:
+    """Another host claims an address that we announce (RFC 5227 §2.4). Reported at most once a second per address."""
+
+    address: str
+    interface: str
+    mac: str
+
+
+@dataclass(frozen=True)
+class WireCounters:
+    """Totals since the wire process started.
+
+    `interfaces`: name -> counter -> total; the counters are received, replies, gratuitous, conflicts, ignored,
+    silenced (kept back for want of a permit), failed (the kernel refused to send), dropped (receive buffer full).
+    `addresses`: address -> replies, only for addresses that replied since the last report, and not always all of them.
+    """
+
+    interfaces: dict[str, dict[str, int]]
+    addresses: dict[str, int]
+
+
+@dataclass
+class WireCallbacks:
+    """Called from the event loop; they must not block and must not raise."""
+
+    on_interfaces: Callable[[tuple[WireInterface, ...]], None] = field(default=lambda _: None)
+    on_conflict: Callable[[WireConflict], None] = field(default=lambda _: None)
+    on_counters: Callable[[WireCounters], None] = field(default=lambda _: None)
+
+
+class WireLink:
+    """Orders to one wire process. All methods belong to the event loop that ran `start`."""
+
+    def __init__(self, callbacks: WireCallbacks, *, confirm_timeout_seconds: float = CONFIRM_TIMEOUT_SECONDS) -> None:
+        self.dead = asyncio.Event()
+        """Set when the wire process is gone, also after `stop`."""
+        self.interfaces: tuple[WireInterface, ...] = ()
+        """The latest report."""
+        self.last_heard: float = 0.0
+        """Loop time of the wire's latest message; each permit is confirmed, so a stuck wire shows here."""
+        self._callbacks = callbacks
+        self._confirm_timeout_seconds = confirm_timeout_seconds
+        self._sequence = 0
+        self._orders: dict[int, asyncio.Future[None]] = {}
+        self._outbox: deque[bytes] = deque()
+        self._permit: bytes | None = None
+        self._writing = False
+        self._reported = asyncio.Event()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def start(self, *, exclude_interfaces: str = "", command_prefix: Sequence[str] = ()) -> None:
+        """Start the wire process and wait for its first report of interfaces.
+
+        `exclude_interfaces` is a regular expression that matches the whole name of interfaces never to be used.
+        `command_prefix` goes before the interpreter (`ip netns exec ...`); it must exec, not fork.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)
+        arguments = ["--fd", str(theirs.fileno()), "--exclude-interfaces", exclude_interfaces]
+        command = [*command_prefix, sys.executable, "-I", "-S", "-c", BOOTSTRAP, str(PACKAGE_ROOT), *arguments]
+        with theirs:
+            self._process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(),)
+            )
+        self._loop.add_reader(self._socket, self._on_readable)
+        async with self._deadline("start"):
+            await self._reported.wait()
+        if self.dead.is_set():
+            raise WireDiedError("the wire process ended before it reported its interfaces")
+
+    async def use_interfaces(self, names: Iterable[str]) -> None:
+        """Let the wire process use these interfaces and no others. Names that do not exist yet may come later."""
+        await self._carry_out([{"op": "interfaces", "names": sorted(set(names))}])
+
+    async def announce(self, entries: Iterable[Entry]) -> None:
+        """Announce each address on its interfaces (instead of those given before). Idempotent.
+
+        Returns when every order is confirmed. Raises OrderRefusedError when an entry was not accepted; the others are in force.
+        """
+        orders = _in_chunks(((address, list(names)) for address, names in entries), ANNOUNCE_ENTRIES_PER_ORDER)
+        await self._carry_out({"op": "announce", "entries": chunk} for chunk in orders)
+
+    async def withdraw(self, addresses: Iterable[str]) -> None:
+        """Withdraw the addresses. When this returns, no frame for any of them can leave. Unknown addresses are fine."""
+        chunks = _in_chunks(addresses, WITHDRAW_ADDRESSES_PER_ORDER)
+        await self._carry_out({"op": "withdraw", "addresses": chunk} for chunk in chunks)
+
+    def permit(self, until_boottime_seconds: float) -> None:
+        """Allow frames to leave while CLOCK_BOOTTIME is before this. Never waits; overtakes orders not yet written."""
+        self._permit = self._encoded({"op": "permit", "until": until_boottime_seconds})[1]
+        self._flush()
+
+    async def stop(self) -> None:
+        """Withdraw everything, end the wire process and wait for its end. Safe to repeat, and after its death."""
+        if not hasattr(self, "_process"):
+            return
+        if not self.dead.is_set():
+            with contextlib.suppress(WireError):
+                await self._carry_out([{"op": "stop"}])
+        try:
+            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
+                await self._process.wait()
+        except TimeoutError:
+            self._process.kill()
+            await self._process.wait()
+        self._die()
+
+    async def wait_dead(self) -> int:
+        """Wait, forever if need be, for the end of the wire process; returns its exit status."""
+        await self.dead.wait()
+        return await self._process.wait()
+
+    async def _carry_out(self, orders: Iterable[dict[str, Any]]) -> None:
+        """Write the orders, a bounded number ahead of their confirmations, and wait for all of those."""
+        in_flight: deque[asyncio.Future[None]] = deque()
+        refused: list[OrderRefusedError] = []
+        async with self._deadline("confirmation"):
+            for order in orders:
+                if len(in_flight) == ORDERS_IN_FLIGHT:
+                    await self._confirmed(in_flight.popleft(), refused)
+                in_flight.extend(self._write(order))
+            while in_flight:
+                await self._confirmed(in_flight.popleft(), refused)
+        if refused:
+            raise OrderRefusedError("; ".join(str(error) for error in refused))
+
+    async def _confirmed(self, order: asyncio.Future[None], refused: list[OrderRefusedError]) -> None:
+        try:
+            await order
+        except OrderRefusedError as error:
+            refused.append(error)
+
+    @contextlib.asynccontextmanager
+    async def _deadline(self, what: str) -> Any:
+        try:
+            async with asyncio.timeout(self._confirm_timeout_seconds):
+                yield
+        except TimeoutError:
+            raise WireStalledError(f"no {what} within {self._confirm_timeout_seconds:g} s") from None
+
+    def _encoded(self, order: dict[str, Any]) -> tuple[int, bytes]:
+        self._sequence += 1
+        return self._sequence, json.dumps({"seq": self._sequence} | order, separators=(",", ":")).encode()
+
+    def _write(self, order: dict[str, Any]) -> list[asyncio.Future[None]]:
+        """Queue one order; an order too large for a packet is split in two, again and again."""
+        if self.dead.is_set():
+            raise WireDiedError("the wire process is gone")
+        sequence, packet = self._encoded(order)
+        if len(packet) > MAX_MESSAGE_BYTES:
+            return [future for half in _halves(order) for future in self._write(half)]
+        future = self._orders[sequence] = self._loop.create_future()
+        self._outbox.append(packet)
+        self._flush()
+        return [future]
+
+    def _flush(self) -> None:
+        """Write as much as the socket takes; the rest follows when it is writable."""
+        try:
+            while not self.dead.is_set():
+                if self._permit is not None:
+                    self._socket.send(self._permit)
+                    self._permit = None
+                elif self._outbox:
+                    self._socket.send(self._outbox[0])
+                    self._outbox.popleft()
+                else:
+                    break
+        except BlockingIOError:
+            self._wait_writable(True)
+            return
+        except OSError:
+            self._die()
+            return
+        self._wait_writable(False)
+
+    def _wait_writable(self, wanted: bool) -> None:
+        if wanted != self._writing and not self.dead.is_set():
+            self._writing = wanted
+            if wanted:
+                self._loop.add_writer(self._socket, self._flush)
+            else:
+                self._loop.remove_writer(self._socket)
+
+    def _on_readable(self) -> None:
+        while not self.dead.is_set():
+            try:
+                packet = self._socket.recv(MAX_MESSAGE_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                self._die()
+                return
+            self.last_heard = self._loop.time()
+            self._on_message(json.loads(packet))
+
+    def _on_message(self, message: dict[str, Any]) -> None:
+        match message["op"]:
+            case "done":
+                self._settle(message["seq"], None)
+            case "error":
+                self._settle(message["seq"], OrderRefusedError(message["message"]))
+            case "interfaces":
+                self.interfaces = tuple(WireInterface(**interface) for interface in message["interfaces"])
+                self._reported.set()
+                self._callbacks.on_interfaces(self.interfaces)
+            case "conflict":
+                self._callbacks.on_conflict(WireConflict(message["address"], message["interface"], message["mac"]))
+            case "counters":
+                self._callbacks.on_counters(WireCounters(message["interfaces"], message["addresses"]))
+            case unknown:
+                raise ValueError(f"the wire process sent {unknown!r}")
+
+    def _settle(self, sequence: int, error: WireError | None) -> None:
+        order = self._orders.pop(sequence, None)  # None: a permit, or the caller stopped waiting
+        if order is None or order.done():
+            return
+        if error is None:
+            order.set_result(None)
+        else:
+            order.set_exception(error)
+            order.exception()  # marks it as seen: the caller may have been cancelled meanwhile
+
+    def _die(self) -> None:
+        if self.dead.is_set():
+            return
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        self._socket.close()
+        self.dead.set()
+        self._reported.set()
+        for sequence in list(self._orders):
+            self._settle(sequence, WireDiedError("the wire process is gone"))
+        self._outbox.clear()
+
+
+def _in_chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    chunk: list[Any] = []
+    for item in items:
+        chunk.append(item)
+        if len(chunk) == size:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
+
+
+def _halves(order: dict[str, Any]) -> list[dict[str, Any]]:
+    """Split an order's list in two. One entry alone that fills a packet is a broken invariant."""
+    key = next((key for key in ("entries", "addresses") if key in order), None)
+    if key is None or len(order[key]) < 2:
+        raise ValueError(f"an order of more than {MAX_MESSAGE_BYTES} bytes: {order['op']}")
+    middle = len(order[key]) // 2
+    return [order | {key: order[key][:middle]}, order | {key: order[key][middle:]}]
