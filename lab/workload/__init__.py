@@ -1,0 +1,1 @@
+"""What of Kubernetes the lab plays itself, so that Services carry traffic: pods, EndpointSlices and kube-proxy."""
