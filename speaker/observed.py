@@ -1,0 +1,220 @@
+"""What a speaker keeps of each object it watches: small immutable values, decoded straight from the wire.
+
+A node holds thousands of these, so only what decides an announcement stays; two values that decide the same are equal,
+whatever else changed in the object (a node's heartbeat, another speaker's acknowledgements). Decides nothing itself.
+Operators' few configuration objects (L2Advertisement) are not cut down: they are read with crds.types.
+"""
+
+from functools import lru_cache
+from ipaddress import ip_address
+
+import msgspec
+
+from crds.names import LABEL_EXCLUDE_NODE, allocation_name
+from kube.objects import decode_endpoint_slice, decode_meta, decode_node
+
+Labels = dict[str, str]
+
+
+class ServiceKey(msgspec.Struct, frozen=True, order=True, gc=False):
+    """A Service by name: EndpointSlices know no uid."""
+
+    namespace: str
+    name: str
+
+
+class Holder(msgspec.Struct, frozen=True, gc=False):
+    """A Service that holds the address."""
+
+    service: ServiceKey
+    labels: Labels
+
+
+class Allocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An IPAllocation. `is_local` is externalTrafficPolicy Local.
+
+    `address` is in canonical spelling, and empty in an object made by hand that is not named after its address: nobody
+    announces that, but its release is confirmed like any other.
+    """
+
+    name: str
+    uid: str
+    generation: int
+    address: str
+    pool: str
+    holders: tuple[Holder, ...]
+    is_local: bool
+    is_releasing: bool
+
+    @property
+    def is_ipv6(self) -> bool:
+        return ":" in self.address
+
+
+class NodeFacts(msgspec.Struct, frozen=True, gc=False):
+    """A Node. `uid` tells a node that was deleted and made again from the one that was always there."""
+
+    uid: str
+    labels: Labels
+    is_excluded: bool
+    """Labelled to take no traffic from load balancers."""
+    is_network_unavailable: bool
+
+
+class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
+    """A Speaker object. `interfaces` are those it can announce on, sorted."""
+
+    uid: str
+    incarnation: str
+    said_goodbye: bool
+    interfaces: tuple[str, ...]
+
+
+class SliceFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An EndpointSlice: the nodes that have a ready endpoint, and those that have one serving until it ends (KEP-1669).
+
+    `is_ready_unplaced`, `is_draining_unplaced`: there are such endpoints without a nodeName.
+    """
+
+    service: ServiceKey | None
+    is_ipv6: bool
+    ready: frozenset[str]
+    draining: frozenset[str]
+    is_ready_unplaced: bool
+    is_draining_unplaced: bool
+
+
+class _Meta(msgspec.Struct, frozen=True, gc=False):
+    name: str
+    uid: str = ""
+    generation: int = 0
+
+
+class _Holder(msgspec.Struct, frozen=True, gc=False):
+    namespace: str
+    name: str
+    labels: Labels | None = None
+
+
+class _AllocationSpec(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    address: str
+    pool: str = ""
+    holders: tuple[_Holder, ...] | None = None
+    traffic_policy: str = "Cluster"
+    releasing: bool = False
+
+
+class _Allocation(msgspec.Struct, frozen=True, gc=False):
+    metadata: _Meta
+    spec: _AllocationSpec
+
+
+class _Interface(msgspec.Struct, frozen=True, gc=False):
+    name: str
+    up: bool = False
+    usable: bool = False
+
+
+class _SpeakerStatus(msgspec.Struct, frozen=True, gc=False):
+    incarnation: str = ""
+    goodbye: bool = False
+    interfaces: tuple[_Interface, ...] | None = None
+
+
+class _Speaker(msgspec.Struct, frozen=True, gc=False):
+    metadata: _Meta
+    status: _SpeakerStatus = _SpeakerStatus()
+
+
+_decode_allocation = msgspec.json.Decoder(_Allocation).decode
+_decode_speaker = msgspec.json.Decoder(_Speaker).decode
+
+
+def allocation_from(raw: bytes) -> Allocation:
+    """Raises ValueError for what is not JSON or has other types than an IPAllocation."""
+    seen = _decode_allocation(raw)
+    return Allocation(
+        name=seen.metadata.name,
+        uid=seen.metadata.uid,
+        generation=seen.metadata.generation,
+        address=_address_of(seen),
+        pool=_shared(seen.spec.pool),
+        holders=tuple(
+            Holder(ServiceKey(_shared(holder.namespace), holder.name), _shared_labels(holder.labels))
+            for holder in seen.spec.holders or ()
+        ),
+        is_local=seen.spec.traffic_policy == "Local",
+        is_releasing=seen.spec.releasing,
+    )
+
+
+def _address_of(seen: _Allocation) -> str:
+    try:
+        address = str(ip_address(seen.spec.address))
+    except ValueError:
+        return ""
+    return address if allocation_name(address) == seen.metadata.name else ""
+
+
+def node_from(raw: bytes) -> NodeFacts:
+    """KEP-1143 excludes by the label's presence; as in Kubernetes' service controller, the value "false" does not."""
+    node = decode_node(raw)
+    labels = node.metadata.labels
+    return NodeFacts(
+        uid=node.metadata.uid,
+        labels=labels,
+        is_excluded=labels.get(LABEL_EXCLUDE_NODE, "false") != "false",
+        is_network_unavailable=node.condition("NetworkUnavailable") == "True",
+    )
+
+
+def speaker_from(raw: bytes) -> SpeakerFacts:
+    """Interfaces that are down, or that the speaker found unfit, are left out."""
+    seen = _decode_speaker(raw)
+    usable = (_shared(one.name) for one in seen.status.interfaces or () if one.up and one.usable)
+    return SpeakerFacts(seen.metadata.uid, seen.status.incarnation, seen.status.goodbye, tuple(sorted(usable)))
+
+
+def slice_from(raw: bytes) -> SliceFacts:
+    """Endpoints that are neither ready nor serving while they terminate count nowhere."""
+    seen = decode_endpoint_slice(raw)
+    ready = [one.node_name for one in seen.endpoints if one.is_ready]
+    draining = [one.node_name for one in seen.endpoints if not one.is_ready and one.is_serving and one.is_terminating]
+    name = seen.service_name
+    return SliceFacts(
+        service=ServiceKey(_shared(seen.metadata.namespace or ""), name) if name else None,
+        is_ipv6=seen.address_type == "IPv6",
+        ready=_shared_nodes(frozenset(node for node in ready if node)),
+        draining=_shared_nodes(frozenset(node for node in draining if node)),
+        is_ready_unplaced=not all(ready),
+        is_draining_unplaced=not all(draining),
+    )
+
+
+def pool_labels_from(raw: bytes) -> Labels:
+    """A pool matters to a speaker by its labels only."""
+    return decode_meta(raw).metadata.labels
+
+
+@lru_cache(maxsize=4096)
+def _shared(text: str) -> str:
+    """One copy of a text that thousands of objects carry."""
+    return text
+
+
+@lru_cache(maxsize=4096)
+def _shared_nodes(nodes: frozenset[str]) -> frozenset[str]:
+    return nodes
+
+
+def _shared_labels(labels: Labels | None) -> Labels:
+    """One dictionary for all holders with the same labels. Nobody writes to it."""
+    return _labels_of(tuple(sorted(labels.items()))) if labels else _NO_LABELS
+
+
+@lru_cache(maxsize=4096)
+def _labels_of(items: tuple[tuple[str, str], ...]) -> Labels:
+    return {_shared(key): _shared(value) for key, value in items}
+
+
+_NO_LABELS: Labels = {}
