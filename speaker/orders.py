@@ -1,0 +1,106 @@
+"""What to order from the wire process next, and which releases its confirmations settle.
+
+Holds what is wanted on the wire and what may be on it. Talks to nobody: the agent carries out what `next_withdrawals`
+and `next_announcements` hand out, one call at a time, and reports back. What was handed out for announcing counts as
+on the wire from that moment, until a withdrawal of it is confirmed: between the two nobody can know.
+"""
+
+Interfaces = tuple[str, ...]
+
+
+class WireOrders:
+    """The difference between wanted and ordered, by address. Repeating a wish costs nothing."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[str, Interfaces] = {}
+        self._on_wire: dict[str, Interfaces] = {}
+        self._refused: dict[str, Interfaces] = {}
+        self._to_announce: dict[str, None] = {}
+        self._to_withdraw: dict[str, None] = {}
+        self._releases: dict[str, dict[str, int]] = {}
+        self._settled: dict[str, int] = {}
+
+    @property
+    def has_withdrawals(self) -> bool:
+        """Whether something is to be withdrawn, or not yet confirmed as withdrawn."""
+        return bool(self._to_withdraw)
+
+    @property
+    def has_announcements(self) -> bool:
+        """Whether something is to be announced."""
+        return bool(self._to_announce)
+
+    def is_on_wire(self, address: str) -> bool:
+        """Whether a frame for the address may still leave this node, given a permit."""
+        return address in self._on_wire
+
+    def want(self, address: str, interfaces: Interfaces | None) -> None:
+        """Announce it on these interfaces; None = have it off the wire."""
+        if interfaces is None:
+            self._wanted.pop(address, None)
+            self._to_announce.pop(address, None)
+            self._refused.pop(address, None)
+            if address in self._on_wire:
+                self._to_withdraw[address] = None
+            return
+        self._wanted[address] = interfaces
+        self._to_withdraw.pop(address, None)
+        if interfaces not in (self._on_wire.get(address), self._refused.get(address)):
+            self._to_announce[address] = None
+
+    def withdraw_everything(self) -> None:
+        """Nothing is wanted any more. Releases that wait for a withdrawal still settle by it."""
+        for known in (self._wanted, self._to_announce, self._refused):
+            known.clear()
+        self._to_withdraw = dict.fromkeys(self._on_wire)
+
+    def release(self, address: str, uid: str, generation: int) -> None:
+        """Have it off the wire, and settle that release when it is."""
+        self.want(address, None)
+        if address in self._on_wire:
+            self._releases.setdefault(address, {})[uid] = generation
+        else:
+            self._settled[uid] = generation
+
+    def next_withdrawals(self, limit: int) -> list[str]:
+        """Addresses to withdraw now. Give them to `withdrawn` when the wire has confirmed."""
+        return _first(self._to_withdraw, limit)
+
+    def withdrawn(self, addresses: list[str]) -> None:
+        """The wire confirmed: no frame for them leaves any more."""
+        for address in addresses:
+            self._to_withdraw.pop(address, None)
+            self._on_wire.pop(address, None)
+            self._settled.update(self._releases.pop(address, {}))
+            if address in self._wanted:  # changed its mind meanwhile
+                self._to_announce[address] = None
+
+    def next_announcements(self, limit: int) -> list[tuple[str, Interfaces]]:
+        """Addresses to announce now, with their interfaces. From here on they count as on the wire."""
+        entries = [(address, self._wanted[address]) for address in _first(self._to_announce, limit)]
+        for address, interfaces in entries:
+            self._on_wire[address] = interfaces
+            del self._to_announce[address]
+        return entries
+
+    def refused(self, address: str) -> None:
+        """The wire would not announce it. It counts as on the wire; tried again on other interfaces."""
+        interfaces = self._on_wire.get(address)
+        if interfaces is not None:
+            self._refused[address] = interfaces
+
+    def retry_refused(self) -> None:
+        """The wire's interfaces have changed."""
+        for address in tuple(self._refused):
+            del self._refused[address]
+            if address in self._wanted:
+                self._to_announce[address] = None
+
+    def take_settled(self) -> dict[str, int]:
+        """The releases (uid: generation) that are off the wire now, once."""
+        settled, self._settled = self._settled, {}
+        return settled
+
+
+def _first(addresses: dict[str, None], limit: int) -> list[str]:
+    return [address for address, _ in zip(addresses, range(limit), strict=False)]
