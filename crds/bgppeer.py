@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from crds.kind import AGE, Column, CustomKind, ready_column
-from crds.markers import Format, Items, ListSet, Text
+from crds.markers import Format, Items, ListSet, Rule, Text
 from crds.meta import BerthObject, ConditionedStatus, LabelSelector, Model
 from crds.rules import Address, InterfaceName, IPv4Text, ObjectName, PeerASN
 
@@ -40,6 +40,31 @@ class GracefulRestart(Model):
 class BGPPeerSpec(Model):
     """How to reach the peer, and what to agree with it."""
 
+    RULES = (
+        Rule(
+            "has(self.peerAddress) != has(self.interface)",
+            "set peerAddress or interface (for a peer over link-local addresses): one of them, and not both",
+        ),
+        Rule(
+            "!has(self.keepaliveTimeSeconds) || self.holdTimeSeconds == 0"
+            " || self.keepaliveTimeSeconds * 3 <= self.holdTimeSeconds",
+            "keepaliveTimeSeconds is at most a third of holdTimeSeconds: lower it, or leave it out",
+        ),
+        Rule(
+            "!has(self.ebgpMultiHop) || !has(self.ttlSecurity)",
+            "ebgpMultiHop and ttlSecurity exclude each other: ttlSecurity says by itself how many hops are allowed",
+        ),
+        Rule(
+            "!has(self.ebgpMultiHop) || !(self.peerASN == 'Internal' || self.peerASN == self.myASN)",
+            "ebgpMultiHop is for external peers, and this one is in our own AS: leave it out",
+        ),
+        Rule(
+            "!has(self.sourceAddress) || !has(self.peerAddress) || !isIP(self.sourceAddress) || !isIP(self.peerAddress)"
+            " || ip(self.sourceAddress).family() == ip(self.peerAddress).family()",
+            "sourceAddress and peerAddress must be of the same family",
+        ),
+    )
+
     my_asn: ASN = Field(alias="myASN")
     """The AS number of the speakers' side."""
     peer_asn: PeerASN = Field(alias="peerASN")
@@ -56,7 +81,12 @@ class BGPPeerSpec(Model):
     router_id: IPv4Text | None = Field(None, alias="routerID")
     """The BGP identifier, written as an IPv4 address; it must differ from node to node, so give it only to a peer
     that one node has. Not set: the node's IPv4 address, or a number made from its name."""
-    hold_time_seconds: Annotated[int, Field(ge=0, le=65535), Format("int32")] = 90
+    hold_time_seconds: Annotated[
+        int,
+        Field(ge=0, le=65535),
+        Format("int32"),
+        Rule("self == 0 || self >= 3", "write 0 (the session never expires) or at least 3 seconds (RFC 4271 §4.2)"),
+    ] = 90
     """After how many seconds of silence the session is down: 0 (never) or at least 3 (RFC 4271 §4.2)."""
     keepalive_time_seconds: Annotated[int, Field(ge=1, le=21845), Format("int32")] | None = None
     """How often to say that we are there, in seconds; at most a third of the hold time. Not set: a third of it."""

@@ -47,23 +47,34 @@ class Holder(Model):
     """The Service's name."""
     uid: Annotated[str, Text(min_length=1, max_length=128)]
     """The Service's uid: a Service that was deleted and created again is another holder."""
-    ports: Annotated[tuple[ServicePort, ...], Items(maximum=1024)] = ()
+    ports: Annotated[tuple[ServicePort, ...], Items(maximum=4096)] = ()
     """The ports that the Service occupies; holders of one address never share a port of the same protocol."""
     labels: Labels = Field(default_factory=dict)
     """The Service's labels, for the serviceSelector of advertisements."""
 
 
-Holders = Annotated[tuple[Holder, ...], Items(1, 128), ListMap("uid")]
+Holders = Annotated[tuple[Holder, ...], Items(1, 1024), ListMap("uid")]
 
 
 class IPAllocationSpec(Model):
     """Who holds which address."""
 
+    RULES = (
+        Rule(
+            "!oldSelf.releasing || self.releasing",
+            "a release can't be taken back: speakers have begun to withdraw; wait until the object is gone",
+        ),
+    )
+
     address: Annotated[
         Address,
-        Rule("self == oldSelf", "the address of an IPAllocation never changes: it belongs to the allocator; to move "
-             "a Service, request another address on the Service with the annotation berth.dev/ips"),
-    ]  # fmt: skip
+        Rule("!isIP(self) || ip.isCanonical(self)", "write the address in canonical form (RFC 5952), as 2001:db8::1"),
+        Rule(
+            "self == oldSelf",
+            "the address of an IPAllocation never changes; to move a Service, request another address with the "
+            "annotation berth.dev/ips on the Service",
+        ),
+    ]
     """The address, in canonical form."""
     pool: ObjectName
     """The IPPool that the address was taken from."""
@@ -71,7 +82,7 @@ class IPAllocationSpec(Model):
     """The Services that hold the address; more than one when they share it."""
     traffic_policy: TrafficPolicy = TrafficPolicy.Cluster
     """The holders' externalTrafficPolicy. With Local only nodes that have a ready endpoint announce the address."""
-    sharing_key: Annotated[str, Text(max_length=1024)] | None = None
+    sharing_key: str | None = None
     """The key that Services must carry to share the address. Not set: it is not shared."""
     selector: Labels = Field(default_factory=dict)
     """The holders' selector. Services that share an address under the policy Local have the same one."""
@@ -88,6 +99,16 @@ class IPAllocationStatus(ConditionedStatus):
 
 class IPAllocation(BerthObject):
     """One IP address in use. Written by Berth: to change it, change the Service."""
+
+    RULES = (
+        Rule(
+            "!isIP(self.spec.address) || (ip(self.spec.address).family() == 4"
+            " ? self.metadata.name == 'v4-' + self.spec.address.replace('.', '-')"
+            " : self.metadata.name.startsWith('v6-'))",
+            "the name of an IPAllocation follows from its address (v4-192-0-2-10), so that no address has two holders; "
+            "Berth creates these objects itself when a Service needs an address",
+        ),
+    )
 
     KIND: ClassVar[CustomKind] = CustomKind(
         kind="IPAllocation",

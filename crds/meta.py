@@ -102,7 +102,7 @@ class ConditionedStatus(Model):
     """What is true of the object just now, and why."""
 
 
-Labels = Annotated[dict[str, str], Items(maximum=256), ItemText(max_length=63)]
+Labels = Annotated[dict[str, str], ItemText(max_length=63)]
 
 LabelKey = Annotated[str, Text(min_length=1, max_length=317)]
 LabelValue = Annotated[str, Text(max_length=63)]

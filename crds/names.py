@@ -25,9 +25,9 @@ ANNOTATION_POOL = f"{GROUP}/pool"
 ANNOTATION_SHARING_KEY = f"{GROUP}/sharing-key"
 """Services with the same key may share an address."""
 
-ANNOTATION_IPS_ALIASES = ("metallb.io/loadBalancerIPs", "metallb.universe.tf/loadBalancerIPs")
-ANNOTATION_POOL_ALIASES = ("metallb.io/address-pool", "metallb.universe.tf/address-pool")
-ANNOTATION_SHARING_KEY_ALIASES = ("metallb.io/allow-shared-ip", "metallb.universe.tf/allow-shared-ip")
+ANNOTATION_IPS_ALIASES = ("metallb.io/loadBalancerIPs",)
+ANNOTATION_POOL_ALIASES = ("metallb.io/address-pool",)
+ANNOTATION_SHARING_KEY_ALIASES = ("metallb.io/allow-shared-ip",)
 
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_NODE = f"{GROUP}/node"

@@ -1,30 +1,151 @@
 """Texts with a meaning (addresses, ranges, names, communities), and the rules the API server holds them to.
 
-The rules are CEL, with the functions that Kubernetes adds (isIP, isCIDR, ip, cidr). They stop mistakes at
-`kubectl apply`; they are no substitute for reading a value with care, since an object may be older than a rule.
+The rules are CEL, with the functions that Kubernetes adds (isIP, isCIDR, ip, cidr; Kubernetes 1.31). They stop mistakes
+at `kubectl apply`; they are no substitute for reading a value with care, since an object may be older than a rule.
+
+The API server estimates what a rule costs at worst and refuses a CRD with rules that cost too much. It knows the size
+of a field with a maxLength and of a substring of one, but not of an item of `split`: no text function runs on these.
 """
 
 from typing import Annotated
 
-from crds.markers import IntOrString, Items, ListSet, Text
+from crds.markers import IntOrString, Items, ListSet, Rule, Text
 
-NAME_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+OBJECT_NAME_PATTERN = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 
-ObjectName = Annotated[str, Text(min_length=1, max_length=253, pattern=NAME_PATTERN)]
+ObjectName = Annotated[str, Text(min_length=1, max_length=253, pattern=OBJECT_NAME_PATTERN)]
 NodeName = ObjectName
 Namespace = Annotated[str, Text(min_length=1, max_length=63, pattern="^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
 PoolNames = Annotated[tuple[ObjectName, ...], Items(maximum=256), ListSet()]
 
-AddressText = Annotated[str, Text(max_length=45)]
-Address = Annotated[str, Text(max_length=45)]
-IPv4Text = Annotated[str, Text(max_length=15)]
-AddressRange = Annotated[str, Text(min_length=1, max_length=100)]
+# Addresses
 
-InterfaceName = Annotated[str, Text(min_length=1, max_length=15)]
-InterfacePattern = Annotated[str, Text(min_length=1, max_length=128)]
+ADDRESS_LENGTH = 45
+"""The longest text of an IPv6 address."""
 
-CommunityName = Annotated[str, Text(min_length=1, max_length=63)]
-CommunityNumber = Annotated[str, Text(min_length=3, max_length=40)]
-CommunityValue = Annotated[str, Text(min_length=1, max_length=63)]
+AddressText = Annotated[str, Text(max_length=ADDRESS_LENGTH)]
+"""An address that Berth writes: not checked again."""
 
-PeerASN = Annotated[int | str, IntOrString()]
+Address = Annotated[
+    str,
+    Text(max_length=ADDRESS_LENGTH),
+    Rule("isIP(self)", "write one IP address without a prefix length, such as 192.0.2.1 or 2001:db8::1"),
+]
+
+IPv4Text = Annotated[
+    str,
+    Text(max_length=15),
+    Rule(
+        "isIP(self) && ip(self).family() == 4 && self != '0.0.0.0'",
+        "write an IPv4 address other than 0.0.0.0, such as 192.0.2.1",
+    ),
+]
+
+_FIRST = "self.substring(0, self.indexOf('-'))"
+_LAST = "self.substring(self.indexOf('-') + 1)"
+_IS_RANGE = f"self.contains('-') && isIP({_FIRST}) && isIP({_LAST})"
+
+
+def _ipv4_number(octets: str) -> str:
+    return f"int({octets}[0]) * 16777216 + int({octets}[1]) * 65536 + int({octets}[2]) * 256 + int({octets}[3])"
+
+
+AddressRange = Annotated[
+    str,
+    Text(min_length=1, max_length=2 * ADDRESS_LENGTH + 1),
+    Rule(
+        f"isIP(self) || isCIDR(self) || ({_IS_RANGE})",
+        "write a network (192.0.2.0/24, 2001:db8::/64), a range from first to last without spaces "
+        "(192.0.2.10-192.0.2.20), or one address (192.0.2.10)",
+    ),
+    Rule(
+        "!isCIDR(self) || cidr(self) == cidr(self).masked()",
+        "the address has bits set beyond the prefix length: write the network's first address (192.0.2.0/24, not "
+        "192.0.2.7/24), or one address without a prefix length (192.0.2.7)",
+    ),
+    Rule(
+        f"!({_IS_RANGE}) || ip({_FIRST}).family() == ip({_LAST}).family()",
+        "the range starts in one address family and ends in the other: write both ends as IPv4 or both as IPv6",
+    ),
+    # CEL has no order of IP addresses; IPv4 can be put into numbers. An inverted IPv6 range is found by the allocator.
+    Rule(
+        f"!({_IS_RANGE}) || ip({_FIRST}).family() != 4 || ip({_LAST}).family() != 4"
+        # A list of one item and `all` name a value; CEL in Kubernetes has no other binding.
+        f" || [{_FIRST}.split('.')].all(first, [{_LAST}.split('.')].all(last,"
+        f" {_ipv4_number('first')} <= {_ipv4_number('last')}))",
+        "the range ends before it starts: write the lower address first (192.0.2.10-192.0.2.20)",
+    ),
+]
+
+# Interfaces
+
+InterfaceName = Annotated[str, Text(min_length=1, max_length=15, pattern=r"^[^/\s]+$")]
+"""As Linux takes it: at most 15 bytes, no slash, no white space."""
+
+InterfacePattern = Annotated[
+    str,
+    Text(min_length=1, max_length=128),
+    Rule(
+        r"self.startsWith('/') ? size(self) > 2 && self.endsWith('/') : self.matches('^[^/\\s]{1,15}$')",
+        "write an interface's name (eth0; at most 15 bytes), or a regular expression between slashes (/ens[0-9]+/)",
+    ),
+]
+
+# BGP
+
+WELL_KNOWN_COMMUNITIES = (
+    "blackhole",
+    "graceful-shutdown",
+    "no-advertise",
+    "no-export",
+    "no-export-subconfed",
+    "no-peer",
+)
+"""RFC 1997, RFC 3765, RFC 7999, RFC 8326; by the names of IANA's registry, in lower case with hyphens."""
+
+_IS_STANDARD = "self.matches('^[0-9]{1,5}:[0-9]{1,5}$')"
+_IS_LARGE = "self.matches('^large:[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}$')"
+_IS_NAME = "self.matches('^[a-zA-Z][-._a-zA-Z0-9]*$')"
+_WRITE_COMMUNITY = "write a community as 64512:100 or large:64512:1:2"
+
+_PARTS_FIT = (
+    Rule(
+        f"!{_IS_STANDARD} || self.split(':').all(part, int(part) <= 65535)",
+        "both numbers of a standard community are at most 65535; for larger ones write large:64512:1:2 (RFC 8092)",
+    ),
+    Rule(
+        f"!{_IS_LARGE} || self.substring(6).split(':').all(part, int(part) <= 4294967295)",
+        "the numbers of a large community are at most 4294967295",
+    ),
+)
+
+CommunityNumber = Annotated[
+    str, Text(max_length=64), Rule(f"{_IS_STANDARD} || {_IS_LARGE}", _WRITE_COMMUNITY), *_PARTS_FIT
+]
+CommunityValue = Annotated[
+    str,
+    Text(max_length=64),
+    Rule(
+        f"{_IS_STANDARD} || {_IS_LARGE} || {_IS_NAME}",
+        f"{_WRITE_COMMUNITY}, as a well-known name such as no-export, or as a name from a Community object",
+    ),
+    *_PARTS_FIT,
+]
+CommunityName = Annotated[
+    str,
+    Text(max_length=64),
+    Rule(_IS_NAME, "a name starts with a letter and holds letters, digits, dots, underscores and hyphens only"),
+    Rule(
+        f"!(self in [{', '.join(repr(name) for name in WELL_KNOWN_COMMUNITIES)}])",
+        "this is the name of a well-known community, which every BGPAdvertisement may use: choose another name",
+    ),
+]
+
+PeerASN = Annotated[
+    int | str,
+    IntOrString(),
+    Rule(
+        "type(self) == int ? self >= 1 && self <= 4294967295 : self == 'External' || self == 'Internal'",
+        "write the peer's AS number (1 to 4294967295), External, or Internal",
+    ),
+]
