@@ -1,0 +1,640 @@
+"""The functions of CEL that Kubernetes offers to rules and policies: the standard ones, strings, lists, regex, URLs,
+addresses, quantities, sets, optionals.
+
+A table of overloads: name, parameter types, result type, and the Python function. Operators are in it under cel-go's
+names. Macros, `&&`, `||`, `?:`, `==` and field selection are in cel.py.
+"""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from itertools import pairwise
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from lab.apiserver import celformat
+from lab.apiserver import celtypes as t
+from lab.apiserver.celsyntax import UInt
+from lab.apiserver.celtypes import A, B, Type
+from lab.apiserver.celvalues import (
+    NO_OVERLOAD,
+    NONE,
+    CelError,
+    Cidr,
+    NamedFormat,
+    Optional,
+    Quantity,
+    Url,
+    equal,
+    format_double,
+    format_duration,
+    format_timestamp,
+    order,
+    parse_cidr,
+    parse_duration,
+    parse_ip,
+    parse_quantity,
+    parse_timestamp,
+    parse_url,
+    type_name,
+)
+from lab.apiserver.regexes import GoRegexError, compile_go
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """One way to call a function; of a member function the first parameter is the target."""
+
+    params: tuple[Type, ...]
+    result: Type
+    call: Callable[..., Any]
+    member: bool = False
+
+
+FUNCTIONS: Final[dict[str, list[Overload]]] = {}
+
+
+def _add(name: str, params: Sequence[Type], result: Type, call: Callable[..., Any]) -> None:
+    FUNCTIONS.setdefault(name, []).append(Overload(tuple(params), result, call))
+
+
+def _member(name: str, params: Sequence[Type], result: Type, call: Callable[..., Any]) -> None:
+    FUNCTIONS.setdefault(name, []).append(Overload(tuple(params), result, call, member=True))
+
+
+def _parsed(parse: Callable[[str], Any], complaint: str) -> Callable[[str], Any]:
+    def convert(text: str) -> Any:
+        value = parse(text)
+        if value is None:
+            raise CelError(f'{complaint} "{text}"')
+        return value
+
+    return convert
+
+
+# Arithmetic. CEL's integers are 64 bits wide, and overflow is an error.
+
+
+def _int(value: int) -> int:
+    if -(2**63) <= value < 2**63:
+        return value
+    raise CelError("integer overflow")
+
+
+def _uint(value: int) -> UInt:
+    if 0 <= value < 2**64:
+        return UInt(value)
+    raise CelError("unsigned integer overflow")
+
+
+def _quotient(one: int, other: int) -> int:
+    if other == 0:
+        raise CelError("division by zero")
+    whole = abs(one) // abs(other)
+    return whole if (one < 0) == (other < 0) else -whole
+
+
+def _remainder(one: int, other: int) -> int:
+    if other == 0:
+        raise CelError("modulus by zero")
+    rest = abs(one) % abs(other)
+    return -rest if one < 0 else rest
+
+
+def _divide(one: float, other: float) -> float:
+    if other == 0:
+        return float("nan") if one == 0 else float("inf") if one > 0 else float("-inf")
+    return one / other
+
+
+_add("_+_", (t.INT, t.INT), t.INT, lambda a, b: _int(a + b))
+_add("_+_", (t.STRING, t.STRING), t.STRING, lambda a, b: a + b)
+_add("_+_", (t.UINT, t.UINT), t.UINT, lambda a, b: _uint(int(a) + int(b)))
+_add("_+_", (t.DOUBLE, t.DOUBLE), t.DOUBLE, lambda a, b: a + b)
+_add("_+_", (t.BYTES, t.BYTES), t.BYTES, lambda a, b: a + b)
+_add("_+_", (t.list_of(A), t.list_of(A)), t.list_of(A), lambda a, b: a + b)
+_add("_+_", (t.TIMESTAMP, t.DURATION), t.TIMESTAMP, lambda a, b: a + b)
+_add("_+_", (t.DURATION, t.TIMESTAMP), t.TIMESTAMP, lambda a, b: a + b)
+_add("_+_", (t.DURATION, t.DURATION), t.DURATION, lambda a, b: a + b)
+_add("_-_", (t.INT, t.INT), t.INT, lambda a, b: _int(a - b))
+_add("_-_", (t.UINT, t.UINT), t.UINT, lambda a, b: _uint(int(a) - int(b)))
+_add("_-_", (t.DOUBLE, t.DOUBLE), t.DOUBLE, lambda a, b: a - b)
+_add("_-_", (t.TIMESTAMP, t.TIMESTAMP), t.DURATION, lambda a, b: a - b)
+_add("_-_", (t.TIMESTAMP, t.DURATION), t.TIMESTAMP, lambda a, b: a - b)
+_add("_-_", (t.DURATION, t.DURATION), t.DURATION, lambda a, b: a - b)
+_add("_*_", (t.INT, t.INT), t.INT, lambda a, b: _int(a * b))
+_add("_*_", (t.UINT, t.UINT), t.UINT, lambda a, b: _uint(int(a) * int(b)))
+_add("_*_", (t.DOUBLE, t.DOUBLE), t.DOUBLE, lambda a, b: a * b)
+_add("_/_", (t.INT, t.INT), t.INT, lambda a, b: _int(_quotient(a, b)))
+_add("_/_", (t.UINT, t.UINT), t.UINT, lambda a, b: UInt(_quotient(a, b)))
+_add("_/_", (t.DOUBLE, t.DOUBLE), t.DOUBLE, _divide)
+_add("_%_", (t.INT, t.INT), t.INT, _remainder)
+_add("_%_", (t.UINT, t.UINT), t.UINT, lambda a, b: UInt(_remainder(a, b)))
+_add("-_", (t.INT,), t.INT, lambda a: _int(-a))
+_add("-_", (t.DOUBLE,), t.DOUBLE, lambda a: -a)
+_add("!_", (t.BOOL,), t.BOOL, lambda a: not a)
+
+_ORDERED: Final = (t.INT, t.STRING, t.DOUBLE, t.UINT, t.BOOL, t.BYTES, t.TIMESTAMP, t.DURATION)
+_NUMBERS: Final = (t.INT, t.UINT, t.DOUBLE)
+
+
+def _comparisons() -> None:
+    direct: dict[str, Callable[[Any, Any], bool]] = {
+        "_<_": lambda a, b: a < b,
+        "_<=_": lambda a, b: a <= b,
+        "_>_": lambda a, b: a > b,
+        "_>=_": lambda a, b: a >= b,
+    }
+    for name, call in direct.items():
+        for each in _ORDERED:
+            _add(name, (each, each), t.BOOL, call)
+        for one in _NUMBERS:
+            for other in _NUMBERS:
+                if one is not other:
+                    _add(name, (one, other), t.BOOL, call)
+
+
+_comparisons()
+
+# Containers
+
+
+def _index_list(items: list[Any], index: int | float) -> Any:
+    if 0 <= index < len(items) and index == int(index):
+        return items[int(index)]
+    raise CelError(f"index out of bounds: {format_double(float(index))}")
+
+
+def _index_map(entries: dict[Any, Any], key: Any) -> Any:
+    try:
+        return entries[key]
+    except KeyError:
+        raise CelError(f"no such key: {key}") from None
+
+
+def _contains(item: Any, items: Iterable[Any]) -> bool:
+    return any(equal(item, each) for each in items)
+
+
+def _has_key(key: Any, entries: dict[Any, Any]) -> bool:
+    return not isinstance(key, list | dict) and key in entries
+
+
+_add("_[_]", (t.list_of(A), t.INT), A, _index_list)
+_add("_[_]", (t.map_of(A, B), A), B, _index_map)
+_add("@in", (A, t.list_of(A)), t.BOOL, _contains)
+_add("@in", (A, t.map_of(A, B)), t.BOOL, _has_key)
+for _kind in (t.STRING, t.BYTES, t.list_of(A), t.map_of(A, B)):
+    _add("size", (_kind,), t.INT, len)
+    _member("size", (_kind,), t.INT, len)
+
+
+def _is_sorted(items: list[Any]) -> bool:
+    return all(order(one, other) <= 0 for one, other in pairwise(items))
+
+
+def _sum(items: list[Any]) -> Any:
+    if items and isinstance(items[0], timedelta):
+        return sum(items, timedelta(0))
+    return sum(items) if items else 0
+
+
+def _extreme(sign: int, name: str) -> Callable[[list[Any]], Any]:
+    def pick(items: list[Any]) -> Any:
+        if not items:
+            raise CelError(f"{name} called on empty list")
+        best = items[0]
+        for item in items[1:]:
+            if order(item, best) * sign > 0:
+                best = item
+        return best
+
+    return pick
+
+
+def _index_of(items: list[Any], item: Any) -> int:
+    return next((index for index, each in enumerate(items) if equal(each, item)), -1)
+
+
+def _last_index_of(items: list[Any], item: Any) -> int:
+    return next((index for index in reversed(range(len(items))) if equal(items[index], item)), -1)
+
+
+def _distinct(items: list[Any]) -> list[Any]:
+    kept: list[Any] = []
+    for item in items:
+        if not _contains(item, kept):
+            kept.append(item)
+    return kept
+
+
+def _slice(items: list[Any], start: int, end: int) -> list[Any]:
+    if start < 0 or end > len(items) or start > end:
+        raise CelError(f"cannot slice({start}, {end}), list is length {len(items)}")
+    return items[start:end]
+
+
+def _flatten(items: list[Any], depth: int = 1) -> list[Any]:
+    flat: list[Any] = []
+    for item in items:
+        if isinstance(item, list) and depth > 0:
+            flat += _flatten(item, depth - 1)
+        else:
+            flat.append(item)
+    return flat
+
+
+def sort_values(items: list[Any], keys: list[Any]) -> list[Any]:
+    """The items by the order of their keys; stable."""
+    from functools import cmp_to_key
+
+    indexes = sorted(range(len(items)), key=cmp_to_key(lambda a, b: order(keys[a], keys[b])))
+    return [items[index] for index in indexes]
+
+
+_LIST: Final = t.list_of(A)
+_member("isSorted", (_LIST,), t.BOOL, _is_sorted)
+_member("sum", (_LIST,), A, _sum)
+_member("min", (_LIST,), A, _extreme(-1, "min"))
+_member("max", (_LIST,), A, _extreme(1, "max"))
+_member("indexOf", (_LIST, A), t.INT, _index_of)
+_member("lastIndexOf", (_LIST, A), t.INT, _last_index_of)
+_member("distinct", (_LIST,), _LIST, _distinct)
+_member("slice", (_LIST, t.INT, t.INT), _LIST, _slice)
+_member("flatten", (_LIST,), t.list_of(t.DYN), _flatten)
+_member("flatten", (_LIST, t.INT), t.list_of(t.DYN), _flatten)
+_member("sort", (_LIST,), _LIST, lambda items: sort_values(items, items))
+_member("reverse", (_LIST,), _LIST, lambda items: items[::-1])
+_add("lists.range", (t.INT,), t.list_of(t.INT), lambda count: list(range(count)))
+_add("sets.contains", (_LIST, _LIST), t.BOOL, lambda a, b: all(_contains(each, a) for each in b))
+_add(
+    "sets.equivalent",
+    (_LIST, _LIST),
+    t.BOOL,
+    lambda a, b: all(_contains(each, a) for each in b) and all(_contains(each, b) for each in a),
+)
+_add("sets.intersects", (_LIST, _LIST), t.BOOL, lambda a, b: any(_contains(each, a) for each in b))
+
+
+def _greatest(*values: Any) -> Any:
+    return _extreme(1, "math.greatest")(values[0] if isinstance(values[0], list) else list(values))
+
+
+def _least(*values: Any) -> Any:
+    return _extreme(-1, "math.least")(values[0] if isinstance(values[0], list) else list(values))
+
+
+for _name, _function in (("math.greatest", _greatest), ("math.least", _least)):
+    _add(_name, (_LIST,), A, _function)
+    for _count in range(1, 6):
+        _add(_name, (A,) * _count, A, _function)
+_add("math.abs", (t.INT,), t.INT, lambda value: _int(abs(value)))
+_add("math.abs", (t.DOUBLE,), t.DOUBLE, abs)
+
+# Conversions
+
+
+def _string_to_int(text: str) -> int:
+    try:
+        return _int(int(text, 10))
+    except ValueError:
+        raise CelError(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+
+
+def _double_to_int(value: float) -> int:
+    if value != value or not -(2.0**63) < value < 2.0**63:
+        raise CelError("integer overflow")
+    return int(value)
+
+
+def _string_to_double(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise CelError(f'strconv.ParseFloat: parsing "{text}": invalid syntax') from None
+
+
+def _string_to_bool(text: str) -> bool:
+    if text in ("1", "t", "T", "true", "TRUE", "True"):
+        return True
+    if text in ("0", "f", "F", "false", "FALSE", "False"):
+        return False
+    raise CelError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
+
+
+_add("int", (t.INT,), t.INT, lambda value: value)
+_add("int", (t.UINT,), t.INT, lambda value: _int(int(value)))
+_add("int", (t.DOUBLE,), t.INT, _double_to_int)
+_add("int", (t.STRING,), t.INT, _string_to_int)
+_add("int", (t.TIMESTAMP,), t.INT, lambda value: int(value.timestamp()))
+_add("uint", (t.INT,), t.UINT, _uint)
+_add("uint", (t.UINT,), t.UINT, lambda value: value)
+_add("uint", (t.DOUBLE,), t.UINT, lambda value: _uint(int(value)))
+_add("uint", (t.STRING,), t.UINT, lambda value: _uint(_string_to_int(value)))
+_add("double", (t.INT,), t.DOUBLE, float)
+_add("double", (t.UINT,), t.DOUBLE, float)
+_add("double", (t.DOUBLE,), t.DOUBLE, lambda value: value)
+_add("double", (t.STRING,), t.DOUBLE, _string_to_double)
+_add("string", (t.STRING,), t.STRING, lambda value: value)
+_add("string", (t.INT,), t.STRING, str)
+_add("string", (t.UINT,), t.STRING, lambda value: str(int(value)))
+_add("string", (t.DOUBLE,), t.STRING, lambda value: format_double(float(value)))
+_add("string", (t.BOOL,), t.STRING, lambda value: "true" if value else "false")
+_add("string", (t.BYTES,), t.STRING, lambda value: value.decode())
+_add("string", (t.TIMESTAMP,), t.STRING, format_timestamp)
+_add("string", (t.DURATION,), t.STRING, format_duration)
+_add("string", (t.IP,), t.STRING, str)
+_add("string", (t.CIDR,), t.STRING, str)
+_add("bytes", (t.STRING,), t.BYTES, lambda value: value.encode())
+_add("bytes", (t.BYTES,), t.BYTES, lambda value: value)
+_add("bool", (t.BOOL,), t.BOOL, lambda value: value)
+_add("bool", (t.STRING,), t.BOOL, _string_to_bool)
+_add("timestamp", (t.STRING,), t.TIMESTAMP, _parsed(parse_timestamp, "invalid timestamp"))
+_add("timestamp", (t.INT,), t.TIMESTAMP, lambda value: datetime.fromtimestamp(value, UTC))
+_add("timestamp", (t.TIMESTAMP,), t.TIMESTAMP, lambda value: value)
+_add("duration", (t.STRING,), t.DURATION, _parsed(parse_duration, "invalid duration"))
+_add("duration", (t.DURATION,), t.DURATION, lambda value: value)
+_add("dyn", (A,), t.DYN, lambda value: value)
+_add("type", (A,), t.TYPE, lambda value: Type(type_name(value)))
+_add("base64.encode", (t.BYTES,), t.STRING, lambda value: base64.b64encode(value).decode())
+_add("base64.decode", (t.STRING,), t.BYTES, lambda value: base64.b64decode(value))
+
+# Times
+
+
+def _zoned(value: datetime, zone: str = "UTC") -> datetime:
+    return value.astimezone(ZoneInfo(zone))
+
+
+def _time_parts() -> None:
+    parts: dict[str, Callable[[datetime], int]] = {
+        "getFullYear": lambda at: at.year,
+        "getMonth": lambda at: at.month - 1,
+        "getDate": lambda at: at.day,
+        "getDayOfMonth": lambda at: at.day - 1,
+        "getDayOfWeek": lambda at: at.isoweekday() % 7,
+        "getDayOfYear": lambda at: at.timetuple().tm_yday - 1,
+        "getHours": lambda at: at.hour,
+        "getMinutes": lambda at: at.minute,
+        "getSeconds": lambda at: at.second,
+        "getMilliseconds": lambda at: at.microsecond // 1000,
+    }
+    for name, part in parts.items():
+        _member(name, (t.TIMESTAMP,), t.INT, lambda value, part=part: part(_zoned(value)))
+        _member(name, (t.TIMESTAMP, t.STRING), t.INT, lambda value, zone, part=part: part(_zoned(value, zone)))
+    spans = {"getHours": 3600, "getMinutes": 60, "getSeconds": 1}
+    for name, seconds in spans.items():
+        _member(name, (t.DURATION,), t.INT, lambda value, seconds=seconds: int(value.total_seconds() / seconds))
+    _member("getMilliseconds", (t.DURATION,), t.INT, lambda value: int(value.total_seconds() * 1000) % 1000)
+
+
+_time_parts()
+
+# Strings
+
+
+def _matches(text: str, pattern: str) -> bool:
+    return _regex(pattern).search(text) is not None
+
+
+def _regex(pattern: str) -> Any:
+    try:
+        return compile_go(pattern)
+    except GoRegexError as error:
+        raise CelError(str(error)) from None
+
+
+def _find(text: str, pattern: str) -> str:
+    found = _regex(pattern).search(text)
+    return found[0] if found else ""
+
+
+def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
+    found = [match[0] for match in _regex(pattern).finditer(text)]
+    return found if limit < 0 else found[:limit]
+
+
+def _char_at(text: str, index: int) -> str:
+    if 0 <= index <= len(text):
+        return text[index : index + 1]
+    raise CelError(f"index out of range: {index}")
+
+
+def _substring(text: str, start: int, end: int | None = None) -> str:
+    stop = len(text) if end is None else end
+    if not 0 <= start <= len(text):
+        raise CelError(f"index out of range: {start}")
+    if not 0 <= stop <= len(text):
+        raise CelError(f"index out of range: {stop}")
+    if start > stop:
+        raise CelError(f"invalid substring range. start: {start}, end: {stop}")
+    return text[start:stop]
+
+
+def _text_index(text: str, part: str, offset: int = 0) -> int:
+    if not 0 <= offset <= len(text):
+        raise CelError(f"index out of range: {offset}")
+    return text.find(part, offset)
+
+
+def _text_last_index(text: str, part: str, offset: int | None = None) -> int:
+    return text.rfind(part) if offset is None else text.rfind(part, 0, offset + len(part))
+
+
+def _split(text: str, separator: str, limit: int = -1) -> list[str]:
+    if limit == 0:
+        return []
+    if separator == "":
+        pieces = list(text)
+        return pieces if limit < 0 or limit >= len(pieces) else [*pieces[: limit - 1], "".join(pieces[limit - 1 :])]
+    return text.split(separator, limit - 1 if limit > 0 else -1)
+
+
+def _replace(text: str, old: str, new: str, limit: int = -1) -> str:
+    return text.replace(old, new, limit)
+
+
+def _ascii_case(upper: bool) -> Callable[[str], str]:
+    change: Callable[[str], str] = str.upper if upper else str.lower
+    return lambda text: "".join(change(letter) if letter.isascii() else letter for letter in text)
+
+
+_S: Final = t.STRING
+_member("contains", (_S, _S), t.BOOL, lambda text, part: part in text)
+_member("startsWith", (_S, _S), t.BOOL, str.startswith)
+_member("endsWith", (_S, _S), t.BOOL, str.endswith)
+_member("matches", (_S, _S), t.BOOL, _matches)
+_add("matches", (_S, _S), t.BOOL, _matches)
+_member("find", (_S, _S), _S, _find)
+_member("findAll", (_S, _S), t.list_of(_S), _find_all)
+_member("findAll", (_S, _S, t.INT), t.list_of(_S), _find_all)
+_member("charAt", (_S, t.INT), _S, _char_at)
+_member("indexOf", (_S, _S), t.INT, _text_index)
+_member("indexOf", (_S, _S, t.INT), t.INT, _text_index)
+_member("lastIndexOf", (_S, _S), t.INT, _text_last_index)
+_member("lastIndexOf", (_S, _S, t.INT), t.INT, _text_last_index)
+_member("lowerAscii", (_S,), _S, _ascii_case(False))
+_member("upperAscii", (_S,), _S, _ascii_case(True))
+_member("replace", (_S, _S, _S), _S, _replace)
+_member("replace", (_S, _S, _S, t.INT), _S, _replace)
+_member("split", (_S, _S), t.list_of(_S), _split)
+_member("split", (_S, _S, t.INT), t.list_of(_S), _split)
+_member("substring", (_S, t.INT), _S, _substring)
+_member("substring", (_S, t.INT, t.INT), _S, _substring)
+_member("trim", (_S,), _S, str.strip)
+_member("reverse", (_S,), _S, lambda text: text[::-1])
+_member("join", (t.list_of(_S),), _S, "".join)
+_member("join", (t.list_of(_S), _S), _S, lambda items, separator: separator.join(items))
+_member("format", (_S, t.list_of(t.DYN)), _S, celformat.format_text)
+_add("strings.quote", (_S,), _S, celformat.quote)
+
+# Addresses (KEP-4358)
+
+
+def _family(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
+    return address.version
+
+
+def _is_link_local_multicast(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    if address.version == 4:
+        return address in ipaddress.ip_network("224.0.0.0/24")
+    return address.packed[0] == 0xFF and address.packed[1] & 0x0F == 2
+
+
+def _is_global_unicast(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    broadcast = address == ipaddress.IPv4Address("255.255.255.255")
+    return not (
+        broadcast or address.is_unspecified or address.is_loopback or address.is_multicast or address.is_link_local
+    )
+
+
+def _contains_ip(prefix: Cidr, address: Any) -> bool:
+    wanted = _to_ip(address) if isinstance(address, str) else address
+    return wanted.version == prefix.address.version and wanted in prefix.network()
+
+
+def _contains_cidr(prefix: Cidr, other: Any) -> bool:
+    inner = _to_cidr(other) if isinstance(other, str) else other
+    same_family = inner.address.version == prefix.address.version
+    return same_family and inner.prefix_length >= prefix.prefix_length and inner.address in prefix.network()
+
+
+_to_ip = _parsed(parse_ip, "IP Address parse error during conversion from string:")
+_to_cidr = _parsed(parse_cidr, "network address parse error during conversion from string:")
+
+_add("ip", (_S,), t.IP, _to_ip)
+_add("isIP", (_S,), t.BOOL, lambda text: parse_ip(text) is not None)
+_add("ip.isCanonical", (_S,), t.BOOL, lambda text: str(_to_ip(text)) == text)
+_member("family", (t.IP,), t.INT, _family)
+_member("isUnspecified", (t.IP,), t.BOOL, lambda address: address.is_unspecified)
+_member("isLoopback", (t.IP,), t.BOOL, lambda address: address.is_loopback)
+_member("isLinkLocalMulticast", (t.IP,), t.BOOL, _is_link_local_multicast)
+_member("isLinkLocalUnicast", (t.IP,), t.BOOL, lambda address: address.is_link_local)
+_member("isGlobalUnicast", (t.IP,), t.BOOL, _is_global_unicast)
+_add("cidr", (_S,), t.CIDR, _to_cidr)
+_add("isCIDR", (_S,), t.BOOL, lambda text: parse_cidr(text) is not None)
+_member("containsIP", (t.CIDR, t.IP), t.BOOL, _contains_ip)
+_member("containsIP", (t.CIDR, _S), t.BOOL, _contains_ip)
+_member("containsCIDR", (t.CIDR, t.CIDR), t.BOOL, _contains_cidr)
+_member("containsCIDR", (t.CIDR, _S), t.BOOL, _contains_cidr)
+_member("ip", (t.CIDR,), t.IP, lambda prefix: prefix.address)
+_member("masked", (t.CIDR,), t.CIDR, lambda prefix: Cidr(prefix.network().network_address, prefix.prefix_length))
+_member("prefixLength", (t.CIDR,), t.INT, lambda prefix: prefix.prefix_length)
+
+# Quantities and URLs
+
+
+def _as_integer(quantity: Quantity) -> int:
+    if quantity.value != quantity.value.to_integral_value():
+        raise CelError("cannot convert value to integer")
+    return _int(int(quantity.value))
+
+
+def _amount(value: Any) -> Decimal:
+    return value.value if isinstance(value, Quantity) else Decimal(value)
+
+
+_Q: Final = t.QUANTITY
+_add("quantity", (_S,), _Q, _parsed(parse_quantity, "quantities must match the regular expression:"))
+_add("isQuantity", (_S,), t.BOOL, lambda text: parse_quantity(text) is not None)
+_member("sign", (_Q,), t.INT, lambda q: (q.value > 0) - (q.value < 0))
+_member("isInteger", (_Q,), t.BOOL, lambda q: q.value == q.value.to_integral_value())
+_member("asInteger", (_Q,), t.INT, _as_integer)
+_member("asApproximateFloat", (_Q,), t.DOUBLE, lambda q: float(q.value))
+_member("isLessThan", (_Q, _Q), t.BOOL, lambda a, b: a.value < b.value)
+_member("isGreaterThan", (_Q, _Q), t.BOOL, lambda a, b: a.value > b.value)
+_member("compareTo", (_Q, _Q), t.INT, order)
+for _other in (_Q, t.INT):
+    _member("add", (_Q, _other), _Q, lambda a, b: Quantity(a.value + _amount(b)))
+    _member("sub", (_Q, _other), _Q, lambda a, b: Quantity(a.value - _amount(b)))
+
+
+def _host_name(url: Url) -> str:
+    host = url.parts.netloc.rpartition("@")[2]
+    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
+
+
+def _query(url: Url) -> dict[str, list[str]]:
+    from urllib.parse import parse_qs
+
+    return parse_qs(url.parts.query, keep_blank_values=True)
+
+
+_add("url", (_S,), t.URL, _parsed(parse_url, "URL parse error during conversion from string:"))
+_add("isURL", (_S,), t.BOOL, lambda text: parse_url(text) is not None)
+_member("getScheme", (t.URL,), _S, lambda url: url.parts.scheme)
+_member("getHost", (t.URL,), _S, lambda url: url.parts.netloc.rpartition("@")[2])
+_member("getHostname", (t.URL,), _S, _host_name)
+_member("getPort", (t.URL,), _S, lambda url: str(url.parts.port) if url.parts.port is not None else "")
+_member("getEscapedPath", (t.URL,), _S, lambda url: url.parts.path)
+_member("getQuery", (t.URL,), t.map_of(_S, t.list_of(_S)), _query)
+
+# Named formats
+
+
+def _validate_format(named: NamedFormat, text: str) -> Optional:
+    errors = celformat.format_errors(named.name, text)
+    return Optional(True, errors) if errors else NONE
+
+
+for _format in celformat.NAMED:
+    _add(f"format.{_format}", (), t.FORMAT, lambda name=_format: NamedFormat(name))
+_add(
+    "format.named",
+    (_S,),
+    t.optional_of(t.FORMAT),
+    lambda name: Optional(True, NamedFormat(name)) if name in celformat.NAMED else NONE,
+)
+_member("validate", (t.FORMAT, _S), t.optional_of(t.list_of(_S)), _validate_format)
+
+# Optionals
+
+
+def _value(optional: Optional) -> Any:
+    if not optional.present:
+        raise CelError("optional.none() dereference")
+    return optional.value
+
+
+def _is_zero(value: Any) -> bool:
+    return value is None or value in ("", 0, b"", [], {})
+
+
+_O: Final = t.optional_of(A)
+_add("optional.of", (A,), _O, lambda value: Optional(True, value))
+_add("optional.none", (), t.optional_of(t.DYN), lambda: NONE)
+_add("optional.ofNonZeroValue", (A,), _O, lambda value: NONE if _is_zero(value) else Optional(True, value))
+_member("hasValue", (_O,), t.BOOL, lambda optional: optional.present)
+_member("value", (_O,), A, _value)
+_member("or", (_O, _O), _O, lambda one, other: one if one.present else other)
+_member("orValue", (_O, A), A, lambda optional, default: optional.value if optional.present else default)
+
+
+def no_overload(*_: Any) -> Any:
+    """What a call comes to when the values fit no overload."""
+    raise CelError(NO_OVERLOAD)
