@@ -26,6 +26,11 @@ class ConditionType(_Documented):
         "berth.dev/Allocated",
         "On a Service: it holds every address it asked for. False or Unknown says why not, and what to do.",
     )
+    Announceable = (
+        "Announceable",
+        "On a Speaker: every address has a node that may announce it, as this speaker sees it. False names the "
+        "addresses and advertisements that something is wrong with.",
+    )
     Announced = (
         "Announced",
         "On an IPAllocation: at least one speaker answers for the address, or advertises a route to it.",
@@ -33,6 +38,11 @@ class ConditionType(_Documented):
     Conflicted = (
         "Conflicted",
         "On an IPAllocation: another machine on the segment uses the same address.",
+    )
+    EndpointsPlaced = (
+        "EndpointsPlaced",
+        "On a Speaker: all endpoints of Services with externalTrafficPolicy Local say which node they are on. Those "
+        "that do not count for every node.",
     )
     Exhausted = (
         "Exhausted",
@@ -80,6 +90,10 @@ class Reason(_Documented):
         "AddressNotInPool",
         "The requested address is in no pool that this Service may use. Ask for one of these, or extend a pool.",
     )
+    AllAnnounceable = (
+        "AllAnnounceable",
+        "Every address has a node that may announce it.",
+    )
     AllSpeakersWithdrew = (
         "AllSpeakersWithdrew",
         "Every speaker has confirmed the withdrawal or is known to be silent; the address is free.",
@@ -104,6 +118,15 @@ class Reason(_Documented):
     EmptyPool = (
         "EmptyPool",
         "The pool holds no address at all: what `addresses` lists is taken away again by `exclude` or avoidBuggyIPs.",
+    )
+    EndpointsNameNodes = (
+        "EndpointsNameNodes",
+        "Every endpoint that decides where an address is announced says which node it is on.",
+    )
+    EndpointsWithoutNode = (
+        "EndpointsWithoutNode",
+        "Some endpoints of a Service with externalTrafficPolicy Local carry no nodeName, as some Gateway implementations "
+        "make them. They count for every node, so traffic may take one more hop; nothing is cut off.",
     )
     FamilyUnavailable = (
         "FamilyUnavailable",
@@ -163,6 +186,10 @@ class Reason(_Documented):
     NotOverlapping = (
         "NotOverlapping",
         "The pool shares no address with another one.",
+    )
+    OnlySpeaker = (
+        "OnlySpeaker",
+        "There is no other speaker, so nobody could tell that this one is cut off and no promise is made.",
     )
     OutsidePool = (
         "OutsidePool",
