@@ -125,8 +125,8 @@ class Reason(_Documented):
     )
     EndpointsWithoutNode = (
         "EndpointsWithoutNode",
-        "Some endpoints of a Service with externalTrafficPolicy Local carry no nodeName, as some Gateway implementations "
-        "make them. They count for every node, so traffic may take one more hop; nothing is cut off.",
+        "Some endpoints of a Service with externalTrafficPolicy Local carry no nodeName, as some Gateway "
+        "implementations make them. They count for every node, so traffic may take one more hop; nothing is cut off.",
     )
     FamilyUnavailable = (
         "FamilyUnavailable",
