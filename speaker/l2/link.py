@@ -150,7 +150,8 @@ class WireLink:
     async def announce(self, entries: Iterable[Entry]) -> None:
         """Announce each address on its interfaces (instead of those given before). Idempotent.
 
-        Returns when every order is confirmed. Raises OrderRefusedError when an entry was not accepted; the others are in force.
+        Returns when every order is confirmed. Raises OrderRefusedError when an entry was not accepted; the others
+        are in force.
         """
         orders = _in_chunks(((address, list(names)) for address, names in entries), ANNOUNCE_ENTRIES_PER_ORDER)
         await self._carry_out({"op": "announce", "entries": chunk} for chunk in orders)

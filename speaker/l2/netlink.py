@@ -1,0 +1,197 @@
+"""rtnetlink messages about links, as bytes: the dump request, the parser, and which links the speaker can use.
+
+It opens no socket: the wire process does, and applies what is parsed here. Formats: linux/rtnetlink.h, linux/if_link.h.
+
+     0                   1                   2                   3
+     0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
+    +-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+-+
+    |                            Length                             |
+    +-------------------------------+-------------------------------+
+    |             Type              |             Flags             |   struct nlmsghdr
+    +-------------------------------+-------------------------------+
+    |                        Sequence number                        |
+    +---------------------------------------------------------------+
+    |                            Port id                            |
+    +---------------+---------------+-------------------------------+
+    |    Family     |     (pad)     |         Hardware type         |
+    +---------------+---------------+-------------------------------+   struct ifinfomsg
+    |                       Interface index                         |
+    +---------------------------------------------------------------+
+    |                        Device flags                           |
+    +---------------------------------------------------------------+
+    |                         Change mask                           |
+    +-------------------------------+-------------------------------+
+    |       Attribute length        |        Attribute type         |   struct rtattr, each padded to 4 bytes,
+    +-------------------------------+-------------------------------+   lengths without the padding
+    |                     Attribute value ...                       |
+    +---------------------------------------------------------------+
+
+Numbers are in host order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from struct import Struct
+from typing import NamedTuple
+
+_MESSAGE = Struct("=IHHII")
+_LINK = Struct("=BxHiII")
+_ATTRIBUTE = Struct("=HH")
+_NUMBER = Struct("=I")
+_SIGNED = Struct("=i")
+
+GROUP_LINK = 1  # RTMGRP_LINK, for bind()
+
+_NEW_LINK, _DELETE_LINK, _GET_LINK = 16, 17, 18  # RTM_*LINK
+_ERROR, _DONE = 2, 3  # NLMSG_ERROR, NLMSG_DONE
+_FLAG_REQUEST, _FLAG_INTERRUPTED, _FLAG_DUMP = 0x1, 0x10, 0x300  # NLM_F_REQUEST, _DUMP_INTR, _DUMP
+_EXTENSIONS, _SKIP_STATISTICS = 29, 8  # IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS
+
+_MAC, _NAME, _MASTER, _LINK_INFO, _SLAVE_KIND = (
+    1,
+    3,
+    10,
+    18,
+    4,
+)  # IFLA_ADDRESS, _IFNAME, _MASTER, _LINKINFO, _INFO_SLAVE_KIND
+_TYPE_MASK = 0x3FFF  # NLA_TYPE_MASK: the two upper bits are flags
+
+# linux/if.h, net/if_arp.h
+_IFF_UP, _IFF_LOOPBACK, _IFF_RUNNING, _IFF_NOARP, _IFF_LOWER_UP = 0x1, 0x8, 0x40, 0x80, 0x10000
+_ETHERNET = 1  # ARPHRD_ETHER
+
+
+class Link(NamedTuple):
+    """One network interface."""
+
+    ifindex: int
+    name: str
+    mac: bytes
+    flags: int
+    hardware_type: int
+    master: int
+    """Index of the bridge, bond, team or VRF it belongs to; 0 if none."""
+    slave_kind: str
+    """What it is to its master: `bridge`, `bond`, `vrf` ...; empty if none."""
+
+
+class LinkChanged(NamedTuple):
+    """The link is there, and looks like this now."""
+
+    link: Link
+
+
+class LinkGone(NamedTuple):
+    """The link is not there any more (in this network namespace)."""
+
+    ifindex: int
+
+
+class DumpDone(NamedTuple):
+    """All links have been told. If interrupted, something changed meanwhile: dump again."""
+
+    interrupted: bool
+
+
+class Failed(NamedTuple):
+    """The kernel refused our request with this errno."""
+
+    errno: int
+
+
+Message = LinkChanged | LinkGone | DumpDone | Failed
+
+
+def dump_request(sequence: int) -> bytes:
+    """Ask for all links, without their statistics."""
+    body = _LINK.pack(0, 0, 0, 0, 0) + _ATTRIBUTE.pack(8, _EXTENSIONS) + _NUMBER.pack(_SKIP_STATISTICS)
+    return _MESSAGE.pack(_MESSAGE.size + len(body), _GET_LINK, _FLAG_REQUEST | _FLAG_DUMP, sequence, 0) + body
+
+
+def parse(datagram: bytes) -> Iterator[Message]:
+    """The messages of one datagram. What is not about links, or broken off, is left out."""
+    at = 0
+    while at + _MESSAGE.size <= len(datagram):
+        length, kind, flags, _, _ = _MESSAGE.unpack_from(datagram, at)
+        if length < _MESSAGE.size or at + length > len(datagram):
+            return
+        message = _message(kind, flags, datagram[at + _MESSAGE.size : at + length])
+        if message is not None:
+            yield message
+        at += _padded(length)
+
+
+def _message(kind: int, flags: int, body: bytes) -> Message | None:
+    if kind == _DONE:
+        return DumpDone(bool(flags & _FLAG_INTERRUPTED))
+    if kind == _ERROR and len(body) >= _SIGNED.size:
+        errno = -_SIGNED.unpack_from(body)[0]
+        return Failed(errno) if errno else None
+    if kind in (_NEW_LINK, _DELETE_LINK) and len(body) >= _LINK.size:
+        family, hardware_type, ifindex, device_flags, _ = _LINK.unpack_from(body)
+        if family != 0:  # AF_BRIDGE: a port joined or left a bridge, which is no news of the link itself
+            return None
+        if kind == _DELETE_LINK:
+            return LinkGone(ifindex)
+        return LinkChanged(_link(ifindex, device_flags, hardware_type, body[_LINK.size :]))
+    return None
+
+
+def _link(ifindex: int, flags: int, hardware_type: int, attributes: bytes) -> Link:
+    values = dict(_attributes(attributes))
+    slave_kind = dict(_attributes(values.get(_LINK_INFO, b""))).get(_SLAVE_KIND, b"")
+    master = values.get(_MASTER, b"")
+    return Link(
+        ifindex=ifindex,
+        name=_text(values.get(_NAME, b"")),
+        mac=values.get(_MAC, b""),
+        flags=flags,
+        hardware_type=hardware_type,
+        master=_NUMBER.unpack(master)[0] if len(master) == _NUMBER.size else 0,
+        slave_kind=_text(slave_kind),
+    )
+
+
+def _attributes(attributes: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at + _ATTRIBUTE.size <= len(attributes):
+        length, kind = _ATTRIBUTE.unpack_from(attributes, at)
+        if length < _ATTRIBUTE.size or at + length > len(attributes):
+            return
+        yield kind & _TYPE_MASK, attributes[at + _ATTRIBUTE.size : at + length]
+        at += _padded(length)
+
+
+def _padded(length: int) -> int:
+    return (length + 3) & ~3
+
+
+def _text(value: bytes) -> str:
+    return value.rstrip(b"\0").decode("utf-8", "replace")
+
+
+def is_up(link: Link) -> bool:
+    """Switched on, with carrier, and operational (RFC 2863)."""
+    needed = _IFF_UP | _IFF_LOWER_UP | _IFF_RUNNING
+    return link.flags & needed == needed
+
+
+def why_not_usable(link: Link, is_excluded: Callable[[str], object]) -> str:
+    """Why the speaker can't announce on this link: one CamelCase word, or "" if it can.
+
+    A port of a bridge, bond or team is not used, its master is. A member of a VRF is an interface like any other.
+    """
+    if link.flags & _IFF_LOOPBACK:
+        return "Loopback"
+    if link.hardware_type != _ETHERNET or len(link.mac) != 6:
+        return "NotEthernet"
+    if is_excluded(link.name):
+        return "Excluded"
+    if link.flags & _IFF_NOARP:
+        return "NoArp"
+    if link.master and link.slave_kind != "vrf":
+        return "Enslaved"
+    if not link.flags & _IFF_UP:
+        return "Down"
+    return "" if is_up(link) else "NoCarrier"

@@ -1,0 +1,384 @@
+"""The wire process: owns the raw sockets, answers ARP, sends gratuitous ARP, watches the interfaces.
+
+It decides nothing about who owns an address: the agent's orders come over a socket, and when that closes the process
+ends. It imports the standard library only, and little of it (about 11 MB in all), and never waits for anything but its
+one epoll: orders are applied in small slices and announcements sent a few at a time, so that replies go between.
+
+    agent  --SEQPACKET--> orders --> jobs, a slice each turn --> table, schedule --+
+    kernel --rtnetlink--> links  --> ports opened and closed                       |
+    segment --AF_PACKET-> frames --> responder --> permit still valid? --> reply   +--> permit? --> gratuitous ARP
+
+The permit is a CLOCK_BOOTTIME deadline that the agent keeps moving. It is compared right before each frame is sent. So
+a process that was stopped, or a machine that was suspended, is silent when it wakes; at most one frame, whose check was
+done when the stop came, can still leave.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import os
+import re
+import select
+import signal
+import socket
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from speaker.l2.channel import Channel, Closed, encoded
+from speaker.l2.filter import AddressCover, program
+from speaker.l2.packets import gratuitous_reply, gratuitous_request, mac_text
+from speaker.l2.port import Port
+from speaker.l2.ports import Ports
+from speaker.l2.responder import Conflict, Responder, is_announceable
+from speaker.l2.schedule import Form, GratuitousArpSchedule
+
+FRAME_BUFFER_BYTES = 256
+# One turn of the loop answers at most this many requests per interface (about 0.5 ms) before it looks at orders.
+FRAMES_PER_TURN = 64
+# An entry costs 1 to 2 µs; a slice stays well below what a reply takes.
+ENTRIES_PER_SLICE = 16
+COUNTERS_SECONDS = 5.0
+COUNTED_ADDRESSES_PER_REPORT = 256
+CONFLICT_REPORT_SECONDS = 1.0
+# A withdrawal waits until the driver has let go of all frames. Under steady load there are always some, so no longer
+# than it takes any working device to empty its ring.
+SETTLE_SECONDS = 0.05
+SETTLE_POLL_SECONDS = 0.001
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+NICENESS = -10
+
+
+class Wire:
+    """State and loop of the process."""
+
+    def __init__(self, agent: socket.socket, is_excluded: Callable[[str], object]) -> None:
+        self._epoll = select.epoll()
+        self._channel = Channel(agent, self._epoll)
+        self._ports = Ports(self._epoll, is_excluded, program([]), self._on_port_open)
+        self._frame = bytearray(FRAME_BUFFER_BYTES)
+        self._responder = Responder()
+        self._schedule = GratuitousArpSchedule()
+        self._cover = AddressCover()
+        self._cover_changed = False
+        self._name_sets: dict[tuple[str, ...], tuple[str, ...]] = {}  # one tuple for thousands of addresses
+        self._permit_until = 0.0
+        self._jobs: deque[Iterator[None]] = deque()
+        self._settling: deque[tuple[float, int]] = deque()  # when to give up, order
+        self._stop_order: int | None = None
+        self._has_stopped = False
+        self._reported_interfaces = b""
+        self._counters_due = time.monotonic() + COUNTERS_SECONDS
+
+    def run(self) -> int:
+        """Serve until told to stop (returns 0) or until the agent is gone (1)."""
+        try:
+            while not self._has_stopped:
+                for fd, _ in self._epoll.poll(self._timeout()):
+                    port = self._ports.by_fd.get(fd)
+                    if port is not None:
+                        self._drain(port)
+                    elif fd == self._channel.fd:
+                        self._on_channel()
+                    elif fd == self._ports.fd:
+                        self._on_links()
+                self._turn()
+        except Closed:
+            return 1  # the agent is dead: silence is withdrawal
+        self._channel.close()
+        return 0
+
+    # --- frames: the hot path
+
+    def _drain(self, port: Port) -> None:
+        """Answer what has queued up on one interface, but not for ever."""
+        if not self._is_permitted():
+            self._discard(port)
+            return
+        frame, answer, counters, interface = self._frame, self._responder.answer, port.counters, port.interface
+        receive_into, clock_gettime, boottime = port.receive_into, time.clock_gettime, time.CLOCK_BOOTTIME
+        try:
+            for _ in range(FRAMES_PER_TURN):
+                length = receive_into(frame)
+                counters.received += 1
+                decision = answer(interface, frame, length)
+                if isinstance(decision, bytes):
+                    if clock_gettime(boottime) < self._permit_until:
+                        self._send_reply(port, decision)
+                    else:
+                        counters.silenced += 1
+                elif isinstance(decision, Conflict):
+                    self._on_conflict(port, decision)
+                else:
+                    counters.ignored += 1
+        except BlockingIOError:
+            pass
+        except OSError:  # the interface went down or away; rtnetlink tells which
+            counters.failed += 1
+
+    def _send_reply(self, port: Port, frame: bytes) -> None:
+        try:
+            port.send(frame)
+            port.counters.replies += 1
+        except OSError:
+            port.counters.failed += 1
+
+    def _discard(self, port: Port) -> None:
+        """Frames that came while we may not speak are not answered later."""
+        with contextlib.suppress(OSError):
+            for _ in range(FRAMES_PER_TURN):
+                port.receive_into(self._frame)
+                port.counters.received += 1
+                port.counters.silenced += 1
+
+    def _is_permitted(self) -> bool:
+        return time.clock_gettime(time.CLOCK_BOOTTIME) < self._permit_until
+
+    def _on_conflict(self, port: Port, conflict: Conflict) -> None:
+        port.counters.conflicts += 1
+        if conflict.reply is not None and self._is_permitted():
+            self._send_reply(port, conflict.reply)
+        entry, now = self._responder.held[conflict.address], time.monotonic()
+        if now - entry.conflict_reported_at >= CONFLICT_REPORT_SECONDS and not self._channel.is_crowded:
+            entry.conflict_reported_at = now
+            address, mac = socket.inet_ntop(socket.AF_INET, conflict.address), mac_text(conflict.mac)
+            self._channel.tell({"op": "conflict", "address": address, "interface": port.interface.name, "mac": mac})
+
+    # --- one turn of the loop
+
+    def _turn(self) -> None:
+        """Whatever is due besides frames, each step bounded to about 0.1 ms."""
+        now = time.monotonic()
+        if self._jobs:
+            self._run_slice()
+        if self._settling:
+            self._confirm_settled(now)
+        deadline = self._schedule.deadline()
+        if deadline is not None and deadline <= now and self._is_permitted():
+            self._send_due(now)
+        if now >= self._counters_due:
+            self._report_counters(now)
+
+    def _timeout(self) -> float:
+        if self._jobs:
+            return 0.0
+        now = time.monotonic()
+        timeout = self._counters_due - now
+        deadline = self._schedule.deadline()
+        if deadline is not None and deadline - now < timeout and self._is_permitted():
+            timeout = deadline - now
+        if self._settling:
+            timeout = min(timeout, SETTLE_POLL_SECONDS)
+        return max(timeout, 0.0)
+
+    def _run_slice(self) -> None:
+        try:
+            next(self._jobs[0])
+        except StopIteration:
+            self._jobs.popleft()
+
+    def _send_due(self, now: float) -> None:
+        for address, name, form in self._schedule.due(now):
+            port = self._ports.by_name.get(name)
+            if port is None:
+                self._schedule.cancel(address, name)
+                continue
+            build = gratuitous_request if form is Form.REQUEST else gratuitous_reply
+            frame = build(port.interface.mac, address)
+            if not self._is_permitted():
+                port.counters.silenced += 1
+                continue
+            try:
+                port.send(frame)
+                port.counters.gratuitous += 1
+            except OSError:
+                port.counters.failed += 1
+
+    # --- orders
+
+    def _on_channel(self) -> None:
+        self._channel.flush()
+        order = self._channel.receive()
+        if order is not None:
+            self._on_order(order["seq"], order)
+
+    def _on_order(self, sequence: int, order: dict[str, Any]) -> None:
+        """A permit is in force at once; all other orders are carried out one after the other."""
+        match order["op"]:
+            case "permit":
+                self._permit_until = order["until"]
+                self._confirm(sequence)
+            case "announce":
+                self._jobs.append(self._announce(sequence, order["entries"]))
+            case "withdraw":
+                self._jobs.append(self._withdraw(sequence, order["addresses"]))
+            case "interfaces":
+                self._jobs.append(self._use_interfaces(sequence, order["names"]))
+            case "stop":
+                self._jobs.append(self._stop(sequence))
+            case unknown:
+                self._refuse(sequence, f"unknown order {unknown!r}")
+
+    def _announce(self, sequence: int, entries: Sequence[tuple[str, list[str]]]) -> Iterator[None]:
+        refused: list[str] = []
+        for part in _slices(entries):
+            now = time.monotonic()
+            for text, names in part:
+                address = _ipv4(text)
+                if address is None:
+                    refused.append(text)
+                else:
+                    self._hold(address, tuple(names), now)
+            yield
+        self._refit_filters()
+        if refused:
+            self._refuse(sequence, "not an IPv4 address that can be announced: " + ", ".join(refused))
+        else:
+            self._confirm(sequence)
+
+    def _hold(self, address: bytes, names: tuple[str, ...], now: float) -> None:
+        if address not in self._responder.held:
+            self._cover_changed |= self._cover.add(int.from_bytes(address, "big"))
+        added, gone = self._responder.hold(address, self._name_sets.setdefault(names, names))
+        for name in gone:
+            self._schedule.cancel(address, name)
+        for name in added:
+            if name in self._ports.by_name:
+                self._schedule.start(address, name, now)
+
+    def _withdraw(self, sequence: int, addresses: Sequence[str]) -> Iterator[None]:
+        for part in _slices(addresses):
+            for text in part:
+                address = _ipv4(text)
+                if address is not None:
+                    self._drop(address)
+            yield
+        self._refit_filters()
+        self._settle(sequence)
+
+    def _drop(self, address: bytes) -> None:
+        if address in self._responder.held:
+            for name in self._responder.drop(address):
+                self._schedule.cancel(address, name)
+            self._cover_changed |= self._cover.remove(int.from_bytes(address, "big"))
+
+    def _stop(self, sequence: int) -> Iterator[None]:
+        self._permit_until = 0.0
+        for part in _slices(list(self._responder.held)):
+            for address in part:
+                self._drop(address)
+            yield
+        self._stop_order = sequence
+        self._settle(sequence)
+
+    def _settle(self, sequence: int) -> None:
+        """Confirm as soon as no frame sent before now is left in the kernel."""
+        self._settling.append((time.monotonic() + SETTLE_SECONDS, sequence))
+
+    def _confirm_settled(self, now: float) -> None:
+        is_empty = not self._ports.has_unsent()
+        while self._settling and (is_empty or now >= self._settling[0][0]):
+            _, sequence = self._settling.popleft()
+            self._confirm(sequence)
+            self._has_stopped |= sequence == self._stop_order
+
+    def _use_interfaces(self, sequence: int, names: Sequence[str]) -> Iterator[None]:
+        self._ports.allow(names)
+        yield
+        self._report_interfaces()
+        self._confirm(sequence)
+
+    def _refit_filters(self) -> None:
+        if self._cover_changed:
+            self._cover_changed = False
+            self._ports.filter(program(self._cover.ranges()))
+
+    # --- interfaces
+
+    def _on_links(self) -> None:
+        self._ports.on_readable()
+        self._responder.own_macs = self._ports.own_macs
+        self._report_interfaces()
+
+    def _on_port_open(self, name: str) -> None:
+        self._jobs.append(self._announce_all(name))
+
+    def _announce_all(self, name: str) -> Iterator[None]:
+        """Neighbours must learn our MAC, and switches our port, for every address on this interface."""
+        for part in _slices(list(self._responder.held)):
+            now = time.monotonic()
+            for address in part:
+                entry = self._responder.held.get(address)
+                if entry is not None and name in entry.interfaces:
+                    self._schedule.start(address, name, now)
+            yield
+
+    # --- reports
+
+    def _report_interfaces(self) -> None:
+        if not self._ports.has_news:
+            return
+        self._ports.has_news = False
+        message = encoded({"op": "interfaces", "interfaces": self._ports.described()})
+        if message != self._reported_interfaces:
+            self._reported_interfaces = message
+            self._channel.post(message)
+
+    def _report_counters(self, now: float) -> None:
+        self._counters_due = now + COUNTERS_SECONDS
+        if self._channel.is_crowded:
+            return
+        addresses: dict[str, int] = {}
+        active = self._responder.active
+        while active and len(addresses) < COUNTED_ADDRESSES_PER_REPORT:
+            entry = active.pop()
+            entry.is_counted = False
+            addresses[socket.inet_ntop(socket.AF_INET, entry.address)] = entry.replies
+        self._channel.tell({"op": "counters", "interfaces": self._ports.totals(), "addresses": addresses})
+
+    def _confirm(self, sequence: int) -> None:
+        self._channel.post(b'{"op":"done","seq":%d}' % sequence)
+
+    def _refuse(self, sequence: int, message: str) -> None:
+        self._channel.tell({"op": "error", "seq": sequence, "message": message})
+
+
+def _slices(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (items[at : at + ENTRIES_PER_SLICE] for at in range(0, len(items), ENTRIES_PER_SLICE))
+
+
+def _ipv4(text: str) -> bytes | None:
+    try:
+        address = socket.inet_pton(socket.AF_INET, text)
+    except OSError:
+        return None
+    return address if is_announceable(address) else None
+
+
+def _become_the_wire() -> None:
+    """Die with the agent, outlive its signals, run soon when woken. What is not permitted is left."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    # The order to stop comes from the agent, after its goodbye, also when a terminal or init system signals the group.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
+        comm.write("berth-wire")
+
+
+def main() -> int:
+    arguments = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=True))
+    _become_the_wire()
+    excluded = arguments.get("--exclude-interfaces", "")
+    is_excluded = re.compile(excluded).fullmatch if excluded else (lambda _: None)
+    wire = Wire(socket.socket(fileno=int(arguments["--fd"])), is_excluded)
+    gc.collect()
+    gc.freeze()
+    gc.disable()  # nothing on the way of a frame makes reference cycles
+    return wire.run()
