@@ -144,8 +144,9 @@ def interface_mac(doorway: Doorway, host: str, interface: str = "eth0") -> str:
 
 def cut_from(doorway: Doorway, host: str, address: IPv4Address, port: int) -> None:
     """Drop what `host` sends to that TCP port from now on: a partition between it and one server. Repeating is fine."""
-    family_rule = f"ip daddr {address} tcp dport {port} drop"
-    script = f"table inet lab_cut {{ chain output {{ type filter hook output priority 0; {family_rule}; }} }}\n"
+    hook = "type filter hook output priority 0;"
+    rule = f"ip daddr {address} tcp dport {port} drop"
+    script = f"table inet lab_cut {{\n chain output {{\n {hook}\n {rule}\n }}\n}}\n"
     restore(doorway, host)
     doorway.run(host, ["nft", "-f", "-"], stdin=script)
 

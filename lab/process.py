@@ -68,6 +68,10 @@ class Process:
         return self._running().pid
 
     @property
+    def was_started(self) -> bool:
+        return self._child is not None
+
+    @property
     def state(self) -> State:
         if self._child is None or self._child.poll() is not None:
             return State.ENDED

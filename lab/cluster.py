@@ -1,0 +1,361 @@
+"""A whole cluster on this machine: hosts, API server, Berth's allocators and speakers as real processes.
+
+`with Cluster(Settings(directory)) as cluster:` brings it up and takes it down. What runs where, and in which order, is
+here; how namespaces, processes and rules are made is in netns, process, hosts and workload. Decides nothing that a
+cluster's own controllers decide, and restarts nothing by itself.
+"""
+
+import json
+import os
+import secrets
+import socket
+import ssl
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+from lab import hosts, manifests
+from lab.apiserver import real
+from lab.hosts import Node, Segment
+from lab.kubectl import Access, Kubectl, read_token
+from lab.netns import HUB, Doorway, Enclosure, lab_environment
+from lab.process import Process, State, wait_for
+from lab.record import MARKER_VARIABLE, HostEntry, ProcessEntry, Record, started_at
+
+API_PORT = 6443
+NAMESPACE = "berth-system"
+READY_SECONDS = 60.0
+TOKEN_DURATION = "24h"
+SPEAKER_PRIVILEGES = ("--bounding-set=-all,+net_raw", "--inh-caps=-all")
+ALLOCATOR_PRIVILEGES = ("--bounding-set=-all", "--inh-caps=-all")
+ALLOCATOR_METRICS_PORT = 7480
+"""Plus the allocator's number: on a node, its speaker has another."""
+SCRIPTS = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Settings:
+    """`rootless` None = unless we are root. `directory` keeps logs, keys and kubeconfigs; it may exist."""
+
+    directory: Path
+    name: str = "lab"
+    node_count: int = 3
+    rootless: bool | None = None
+    allocator_count: int = 2
+    allocator_options: tuple[str, ...] = ()
+    speaker_options: tuple[str, ...] = ()
+    with_berth: bool = True
+    """False = only the API server, hosts and pods: start Berth with `install_berth` and `start_berth`."""
+
+
+class Cluster:
+    """Processes by name: `apiserver` (and `etcd`), `door`, `workload`, `pod1`.., `allocator-1`.., `speaker-node1`..."""
+
+    def __init__(self, settings: Settings, *, tell: Callable[[str], None] = lambda _: None) -> None:
+        """`tell` gets a line about each step as it is done."""
+        self.settings = settings
+        self.segment: Segment = hosts.plan_segment(settings.node_count)
+        self.processes: dict[str, Process] = {}
+        self.record = Record(
+            name=settings.name,
+            marker=secrets.token_hex(8),
+            owner_pid=os.getpid(),
+            owner_started=started_at(os.getpid()) or "",
+            rootless=bool(settings.rootless),
+        )
+        self._tell = tell
+        self._enclosure: Enclosure | None = None
+        self._access: Access | None = None
+        self._where: dict[str, str | None] = {}
+
+    # --- up and down
+
+    def __enter__(self) -> Self:
+        try:
+            self.up()
+        except BaseException:
+            self.down()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.down()
+
+    def up(self) -> None:
+        """All of it, in order; each step is usable when this returns."""
+        self.settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_hosts()
+        self._start_api_server()
+        self._start_workload()
+        if self.settings.with_berth:
+            self.install_berth()
+            self.start_berth()
+        self.save_record(ready=True)
+
+    def down(self) -> None:
+        """Stop everything, Berth cleanly first. Safe to repeat, and after a failed `up`."""
+        for process in reversed(self.processes.values()):
+            if process.name.startswith(("speaker-", "allocator-")):
+                process.stop()
+        for process in reversed(self.processes.values()):
+            process.kill()
+        if self._enclosure is not None:
+            self._enclosure.close()
+
+    def save_record(self, *, ready: bool) -> None:
+        """For `berth lab status` and `exec`, which run elsewhere."""
+        segment = self.segment
+        self.record = replace(
+            self.record,
+            ready=ready,
+            hub_server=self._hub_server,
+            hosts=[
+                HostEntry("hub", [str(segment.hub_ipv4), str(segment.hub_ipv6)]),
+                *(HostEntry(h.name, [str(h.ipv4), str(h.ipv6)]) for h in segment.hosts),
+                *(HostEntry(n.pod, [str(n.pod_ipv4), str(n.pod_ipv6)]) for n in segment.nodes),
+            ],
+            processes=[
+                ProcessEntry(p.name, self._where[p.name] or "hub", p.pid, str(p.log_path))
+                for p in self.processes.values()
+                if p.was_started
+            ],
+        )
+        self.record.save(self.settings.directory)
+
+    # --- what callers use
+
+    @property
+    def doorway(self) -> Doorway:
+        if self._enclosure is None:
+            raise RuntimeError("the lab is not up")
+        return self._enclosure.doorway
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's, from outside the lab."""
+        return self.settings.directory / "admin.kubeconfig"
+
+    @property
+    def kubectl(self) -> Kubectl:
+        return Kubectl(self.kubeconfig)
+
+    def speaker(self, node_name: str) -> Process:
+        return self.processes[f"speaker-{node_name}"]
+
+    def allocator(self, index: int) -> Process:
+        return self.processes[f"allocator-{index}"]
+
+    def run(self, host: str | None, *argv: str, check: bool = True) -> str:
+        """A command on a host, to its end; gives what it printed."""
+        return self.doorway.run(host, argv, check=check).stdout
+
+    def fetch(self, url: str, *, host: str = hosts.CLIENT, timeout_seconds: float = 2.0) -> dict[str, Any]:
+        """One HTTP GET by a new connection from `host`: `body` or `error`, and `seconds`. See lab/fetch.py."""
+        told = self.run(host, *script("fetch.py"), url, f"--timeout-seconds={timeout_seconds}")
+        fetched: dict[str, Any] = json.loads(told)
+        return fetched
+
+    def neighbour(self, address: str, *, host: str = hosts.CLIENT) -> hosts.Neighbour | None:
+        return hosts.neighbour(self.doorway, host, address)
+
+    def node_of_mac(self, mac: str | None) -> str | None:
+        """The node whose interface on the segment has that MAC."""
+        return self.macs().get(mac or "")
+
+    def macs(self) -> dict[str, str]:
+        """Node names by MAC."""
+        return {hosts.interface_mac(self.doorway, node.name): node.name for node in self.segment.nodes}
+
+    def set_pod_ready(self, node_name: str, ready: bool) -> None:
+        """As if its readiness probe had changed its mind."""
+        node = self.segment.node(node_name)
+        self._patch_status("pod", manifests.pod_name(node), manifests.pod_status(node, ready=ready))
+
+    def cut_from_api(self, node_name: str) -> None:
+        """Drop all that this node sends to the API server, as a broken switch would: no answer, no refusal."""
+        hosts.cut_from(self.doorway, node_name, self.segment.hub_ipv4, API_PORT)
+
+    def restore_to_api(self, node_name: str) -> None:
+        hosts.restore(self.doorway, node_name)
+
+    # --- the steps of up
+
+    def _make_hosts(self) -> None:
+        marker = {MARKER_VARIABLE: self.record.marker}
+        self._enclosure = Enclosure.open(rootless=self.settings.rootless, extra_environment=marker)
+        self.record = replace(
+            self.record, holder_pid=self.doorway.holder_pid, rootless=self.doorway.rootless, ready=False
+        )
+        self.save_record(ready=False)
+        hosts.build(self._enclosure, self.segment)
+        how = "in a user namespace" if self.doorway.rootless else "as root"
+        names = ", ".join(host.name for host in self.segment.hosts)
+        self._tell(f"network namespaces on one bridge ({how}): {names}")
+
+    @property
+    def _hub_server(self) -> str:
+        return f"https://{self.segment.hub_ipv4}:{API_PORT}"
+
+    def _start_api_server(self) -> None:
+        binaries = real.assets()
+        access = self._start_stand_in() if binaries is None else self._start_real(binaries)
+        listener = socket.create_server(("127.0.0.1", 0))  # in the machine's own namespace: see lab/forward.py
+        with listener:
+            listener.set_inheritable(True)
+            door = [*script("forward.py"), f"--listen-fd={listener.fileno()}"]
+            self.start(
+                "door",
+                HUB,
+                [*door, f"--to-address={self.segment.hub_ipv4}", f"--to-port={API_PORT}"],
+                pass_fds=[listener.fileno()],
+            )
+            outside = access.at(f"https://127.0.0.1:{listener.getsockname()[1]}")
+        self._access = access
+        outside.write(self.kubeconfig)
+        access.write(self.settings.directory / "inside.kubeconfig")
+        server = "apiserver"
+        wait_for(
+            "the API server says that it is ready",
+            lambda: is_ready(outside),
+            timeout_seconds=READY_SECONDS,
+            meanwhile=self.processes[server].require_running,
+        )
+        which = "stand-in" if binaries is None else f"kube-apiserver from {binaries}"
+        self._tell(f"API server ({which}) at {self._hub_server}, for this machine at {outside.server}")
+
+    def _start_stand_in(self) -> Access:
+        directory = self.settings.directory / "apiserver"
+        directory.mkdir(mode=0o700, exist_ok=True)
+        listen = [f"--listen={address}:{API_PORT}" for address in (self.segment.hub_ipv4, "127.0.0.1")]
+        process = self.start("apiserver", HUB, [*python("lab.apiserver"), *listen, f"--dir={directory}"])
+        kubeconfig = directory / "admin.kubeconfig"
+        token = wait_for(
+            "the stand-in writes its kubeconfig",
+            lambda: read_token(kubeconfig) if (directory / "ca.crt").exists() and kubeconfig.exists() else None,
+            timeout_seconds=READY_SECONDS,
+            meanwhile=process.require_running,
+        )
+        return Access(self._hub_server, directory / "ca.crt", token)
+
+    def _start_real(self, binaries: Path) -> Access:
+        plan = real.prepare(binaries, self.settings.directory / "apiserver", str(self.segment.hub_ipv4), API_PORT)
+        self.start("etcd", HUB, plan.etcd)
+        self.start("apiserver", HUB, plan.apiserver)
+        return Access(self._hub_server, plan.certificate_authority, plan.admin_token)
+
+    def _start_workload(self) -> None:
+        nodes = self.segment.nodes
+        self.kubectl.apply(*(manifests.node_object(n) for n in nodes), *(manifests.pod_object(n) for n in nodes))
+        for node in nodes:
+            self._patch_status("node", node.name, manifests.node_status(node))
+            self.set_pod_ready(node.name, True)
+            self._start_pod(node)
+        names = [f"--node-name={node.name}" for node in nodes]
+        inside = self.settings.directory / "inside.kubeconfig"
+        self.start("workload", HUB, [*python("lab.workload"), f"--kubeconfig={inside}", *names])
+        self._tell(f"a pod with a backend on each node: {', '.join(manifests.pod_name(n) for n in nodes)}")
+
+    def _start_pod(self, node: Node) -> None:
+        ports = [f"--port={port}" for port in manifests.BACKEND_PORTS]
+        backend = [*script("workload/backend.py"), f"--pod-name={manifests.pod_name(node)}"]
+        self.start(node.pod, node.pod, [*backend, f"--node-name={node.name}", *ports])
+
+    def install_berth(self) -> None:
+        """The chart's CRDs, namespace, ServiceAccounts and rights; the kubeconfigs that the processes run with."""
+        from lab import chart
+
+        chart.install(self.kubeconfig, namespace=NAMESPACE)
+        for component in ("allocator", "speaker"):
+            arguments = ("create", "token", f"berth-{component}", f"--namespace={NAMESPACE}")
+            token = self.kubectl(*arguments, f"--duration={TOKEN_DURATION}").strip()
+            self._inside_access.as_user(token).write(self.settings.directory / f"{component}.kubeconfig")
+        self._tell("the chart's CRDs, service accounts and rights are installed")
+
+    def start_berth(self) -> None:
+        """Allocators on the first nodes, a speaker on each."""
+        for index in range(1, self.settings.allocator_count + 1):
+            node = self.segment.nodes[(index - 1) % len(self.segment.nodes)]
+            self._start_allocator(index, node.name)
+        for node in self.segment.nodes:
+            self._start_speaker(node.name)
+        self._tell("allocators and speakers run, each with its service account's rights alone")
+
+    def _start_allocator(self, index: int, node_name: str) -> None:
+        command = [*python("allocator"), f"--kubeconfig={self.settings.directory / 'allocator.kubeconfig'}"]
+        command += [f"--namespace={NAMESPACE}", f"--identity=allocator-{index}", *self.settings.allocator_options]
+        listen = f"--metrics-listen=127.0.0.1:{ALLOCATOR_METRICS_PORT + index}"
+        self.start(f"allocator-{index}", node_name, [*command, listen], privileges=ALLOCATOR_PRIVILEGES)
+
+    def _start_speaker(self, node_name: str) -> None:
+        command = [*python("speaker"), f"--kubeconfig={self.settings.directory / 'speaker.kubeconfig'}"]
+        command += [f"--namespace={NAMESPACE}", f"--node-name={node_name}", *self.settings.speaker_options]
+        self.start(f"speaker-{node_name}", node_name, command, privileges=SPEAKER_PRIVILEGES)
+
+    # --- small parts
+
+    @property
+    def _inside_access(self) -> Access:
+        if self._access is None:
+            raise RuntimeError("the API server was not started")
+        return self._access
+
+    def start(
+        self,
+        name: str,
+        host: str | None,
+        command: Sequence[str],
+        *,
+        pass_fds: Sequence[int] = (),
+        privileges: Sequence[str] = (),
+    ) -> Process:
+        """Start a process of that name on a host, kept until the lab goes down; its output goes to NAME.log."""
+        process = Process(
+            name,
+            command,
+            log_path=self.settings.directory / f"{name}.log",
+            enter=self.doorway.enter(host),
+            environment=self._environment(),
+            pass_fds=pass_fds,
+            privileges=privileges,
+        )
+        process.start()
+        self._where[name] = host
+        self.processes[name] = process
+        return process
+
+    def _environment(self) -> Mapping[str, str]:
+        return lab_environment({MARKER_VARIABLE: self.record.marker, "PYTHONUNBUFFERED": "1"})
+
+    def _patch_status(self, kind: str, name: str, status: Mapping[str, Any]) -> None:
+        patch = json.dumps({"status": status})
+        self.kubectl("patch", kind, name, "--subresource=status", "--type=merge", f"--patch={patch}")
+
+    def ended(self) -> list[Process]:
+        """Processes that should run and do not."""
+        return [process for process in self.processes.values() if process.state is State.ENDED]
+
+
+def python(module: str) -> list[str]:
+    """A module of ours as a command."""
+    return [sys.executable, "-m", module]
+
+
+def script(path: str) -> list[str]:
+    """A file of the lab that needs nothing but the standard library: starts several times faster than a module."""
+    return [sys.executable, "-I", "-S", str(SCRIPTS / path)]
+
+
+def is_ready(access: Access) -> bool:
+    """Whether the API server's /readyz is 200."""
+    context = ssl.create_default_context(cafile=str(access.certificate_authority))
+    request = urllib.request.Request(f"{access.server}/readyz", headers={"Authorization": f"Bearer {access.token}"})
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
+    try:
+        with opener.open(request, timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False

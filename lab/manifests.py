@@ -1,0 +1,67 @@
+"""The Kubernetes objects that stand for the lab's own hosts: Nodes and the pods on them. No I/O."""
+
+from typing import Any
+
+from lab.hosts import Node
+
+POD_NAMESPACE = "default"
+POD_LABELS = {"app": "example"}
+BACKEND_PORTS = (9376, 8080, 80)
+"""The pod listens on all of these: the demo's port, and those a hand-made Service is likely to name."""
+
+
+def pod_name(node: Node) -> str:
+    return f"example-{node.name}"
+
+
+def node_object(node: Node) -> dict[str, Any]:
+    """As its kubelet would report it."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": node.name, "labels": {"kubernetes.io/hostname": node.name, "kubernetes.io/os": "linux"}},
+        "spec": {"podCIDR": str(node.pod_network_ipv4)},
+    }
+
+
+def node_status(node: Node) -> dict[str, Any]:
+    return {
+        "conditions": [_condition("Ready", True, "KubeletReady")],
+        "addresses": [
+            {"type": "InternalIP", "address": str(node.ipv4)},
+            {"type": "InternalIP", "address": str(node.ipv6)},
+            {"type": "Hostname", "address": node.name},
+        ],
+    }
+
+
+def pod_object(node: Node) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": pod_name(node), "namespace": POD_NAMESPACE, "labels": POD_LABELS},
+        "spec": {
+            "nodeName": node.name,
+            "automountServiceAccountToken": False,
+            "containers": [
+                {
+                    "name": "backend",
+                    "image": "lab/backend",
+                    "ports": [{"containerPort": port} for port in BACKEND_PORTS],
+                }
+            ],
+        },
+    }
+
+
+def pod_status(node: Node, *, ready: bool) -> dict[str, Any]:
+    return {
+        "phase": "Running",
+        "podIP": str(node.pod_ipv4),
+        "podIPs": [{"ip": str(node.pod_ipv4)}, {"ip": str(node.pod_ipv6)}],
+        "conditions": [_condition("Ready", ready, "ReadinessProbe")],
+    }
+
+
+def _condition(kind: str, holds: bool, reason: str) -> dict[str, Any]:
+    return {"type": kind, "status": str(holds), "reason": reason, "message": "the lab says so"}

@@ -1,0 +1,75 @@
+"""Keeps a lab up in the background for `berth lab`: up, ended processes started again, down on SIGTERM.
+
+As a kubelet would, it waits a little before it starts a process again. What a lab is made of is in cluster.py.
+"""
+
+import argparse
+import signal
+import time
+from pathlib import Path
+from types import FrameType
+
+from lab.cluster import Cluster, Settings
+
+POLL_SECONDS = 0.5
+RESTART_SECONDS = 2.0
+"""A kubelet's first back-off is 10 s. Shorter here: somebody is watching."""
+
+
+def main() -> None:
+    options = _parse()
+    settings = Settings(
+        directory=options.directory,
+        name=options.name,
+        node_count=options.nodes,
+        rootless=True if options.rootless else None,
+        with_berth=not options.without_berth,
+    )
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, _end)
+    cluster = Cluster(settings, tell=_tell)
+    try:
+        cluster.up()
+        _tell("ready")
+        while True:
+            time.sleep(POLL_SECONDS)
+            _start_ended_again(cluster)
+    finally:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)
+        cluster.down()
+        _tell("down")
+
+
+def _start_ended_again(cluster: Cluster) -> None:
+    ended = cluster.ended()
+    if not ended:
+        return
+    for process in ended:
+        _tell(f"{process.name} ended with {process.returncode}; it starts again in {RESTART_SECONDS:g} s")
+    time.sleep(RESTART_SECONDS)
+    for process in ended:
+        process.start()
+    cluster.save_record(ready=True)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m lab.supervisor", description=__doc__)
+    parser.add_argument("--directory", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--rootless", action="store_true")
+    parser.add_argument("--without-berth", action="store_true")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

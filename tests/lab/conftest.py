@@ -1,0 +1,33 @@
+"""Enclosures for the lab's own tests: as root and rootless, each where this machine allows it."""
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from lab.netns import Enclosure, Unsupported
+
+
+@pytest.fixture(params=["as-root", "rootless"])
+def open_enclosure(request: pytest.FixtureRequest) -> Iterator[Callable[[], Enclosure]]:
+    """Makes enclosures that are closed after the test."""
+    rootless = request.param == "rootless"
+    if not rootless and os.geteuid() != 0:
+        pytest.skip("only root makes namespaces without a user namespace")
+    opened: list[Enclosure] = []
+
+    def open_one() -> Enclosure:
+        try:
+            opened.append(Enclosure.open(rootless=rootless))
+        except Unsupported as refused:
+            pytest.skip(str(refused))
+        return opened[-1]
+
+    yield open_one
+    for each in opened:
+        each.close()
+
+
+@pytest.fixture
+def enclosure(open_enclosure: Callable[[], Enclosure]) -> Enclosure:
+    return open_enclosure()
