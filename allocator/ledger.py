@@ -1,0 +1,224 @@
+"""Who holds which address, and what is free: the one truth that decisions are made on.
+
+An entry says what was decided (`claim`) and what the API server has (`recorded`, None until the IPAllocation is known
+to exist). An address is free when there is no entry for it; nothing else makes it so. Rebuilt from IPAllocations by
+`observe`; free space follows from the entries and the pools. Decides nothing: allocator.plan does.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
+
+from allocator.holders import Claim, Recorded, ServiceKey
+from allocator.intervals import FreeSpace
+from allocator.pools import NO_POOLS, Pool, Pools
+from allocator.ranges import FAMILIES, Address, Family, address_at, family_of
+
+K = TypeVar("K")
+
+
+@dataclass(slots=True)
+class Entry:
+    """One address in use. `may_exist`: a create was sent whose outcome we do not know to be a refusal."""
+
+    address: Address
+    claim: Claim
+    recorded: Recorded | None = None
+    may_exist: bool = False
+    released: int | None = None
+    """The generation of the IPAllocation for which the release barrier is passed."""
+
+    @property
+    def is_barrier_passed(self) -> bool:
+        """Holds only for the very mark that was judged: a later generation must be judged again."""
+        return self.recorded is not None and self.released == self.recorded.generation
+
+
+class Ledger:
+    """`space[pool][family]` is the free space; entries are changed by the methods only."""
+
+    def __init__(self) -> None:
+        self.pools: Pools = NO_POOLS
+        self.space: dict[str, dict[Family, FreeSpace]] = {}
+        self._entries: dict[Address, Entry] = {}
+        self._by_uid: dict[str, set[Address]] = {}
+        self._by_key: dict[ServiceKey, set[Address]] = {}
+        self._by_sharing_key: dict[str, set[Address]] = {}
+        self._in_namespace: Counter[tuple[str, str]] = Counter()
+        self._in_pool: Counter[tuple[str, Family]] = Counter()
+        self._resting: dict[Address, float] = {}
+        self._wake: list[tuple[float, int, int]] = []
+
+    # What is held
+
+    def get(self, address: Address) -> Entry | None:
+        return self._entries.get(address)
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self._entries.values())
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def held_by_uid(self, uid: str) -> list[Entry]:
+        """Entries that this Service holds, releasing ones too, in the order of their addresses."""
+        return self._sorted(self._by_uid.get(uid, ()))
+
+    def held_by_key(self, key: ServiceKey) -> list[Entry]:
+        """Entries of all Services that are or were at this place."""
+        return self._sorted(self._by_key.get(key, ()))
+
+    def shared_under(self, sharing_key: str) -> list[Entry]:
+        return self._sorted(self._by_sharing_key.get(sharing_key, ()))
+
+    def held_in_namespace(self, pool: str, namespace: str) -> int:
+        """How many addresses of the pool Services of this namespace hold; a shared address counts once."""
+        return self._in_namespace[pool, namespace]
+
+    def held_in_pool(self, pool: str, family: Family) -> int:
+        """How many of the pool's usable addresses have an entry."""
+        return self._in_pool[pool, family]
+
+    def _sorted(self, addresses: Iterable[Address]) -> list[Entry]:
+        return [self._entries[one] for one in sorted(addresses, key=lambda one: (one.version, int(one)))]
+
+    # Changes
+
+    def reserve(self, address: Address, claim: Claim) -> Entry:
+        """Take a free address. Raises ValueError when it has an entry: two holders would be a broken invariant."""
+        if address in self._entries:
+            raise ValueError(f"{address} is held already")
+        entry = Entry(address, claim)
+        self._add(entry)
+        return entry
+
+    def revise(self, entry: Entry, claim: Claim) -> bool:
+        """Decide something else about a held address; False when it is the same. A release is never taken back."""
+        if claim == entry.claim:
+            return False
+        if entry.claim.releasing and not claim.releasing:
+            raise ValueError(f"{entry.address} is being released: that is never taken back")
+        self._unindex(entry)
+        entry.claim = claim
+        self._index(entry)
+        return True
+
+    def observe(self, address: Address, recorded: Recorded) -> Entry:
+        """Take in an IPAllocation as it is stored. What is not known yet is believed (rebuild); a release always is."""
+        entry = self._entries.get(address)
+        if entry is None:
+            entry = Entry(address, recorded.claim)
+            self._add(entry)
+        entry.recorded = recorded
+        entry.may_exist = True
+        if recorded.claim.releasing and not entry.claim.releasing:
+            self.revise(entry, recorded.claim)
+        return entry
+
+    def lose(self, entry: Entry) -> None:
+        """The IPAllocation is not there any more, though we did not delete it. The address stays taken."""
+        entry.recorded = None
+        entry.may_exist = False
+        entry.released = None
+
+    def free(self, entry: Entry, now: float) -> None:
+        """The address belongs to nobody from now on; it rests as long as its pool says."""
+        del self._entries[entry.address]
+        self._unindex(entry)
+        pool = self.pools.holding(entry.address)
+        if pool is None:
+            return
+        self._in_pool[pool.name, family_of(entry.address)] -= 1
+        if pool.reuse_after_seconds > 0:
+            until = now + pool.reuse_after_seconds
+            self._resting[entry.address] = until
+            heapq.heappush(self._wake, (until, entry.address.version, int(entry.address)))
+        else:
+            self.space[pool.name][family_of(entry.address)].free(int(entry.address))
+
+    def _add(self, entry: Entry) -> None:
+        self._entries[entry.address] = entry
+        self._index(entry)
+        self._resting.pop(entry.address, None)
+        pool = self.pools.holding(entry.address)
+        if pool is not None:
+            self._in_pool[pool.name, family_of(entry.address)] += 1
+            self.space[pool.name][family_of(entry.address)].take(int(entry.address))
+
+    # Free space
+
+    def free_in(self, pool: Pool, family: Family) -> FreeSpace:
+        return self.space[pool.name][family]
+
+    def resting_until(self, address: Address) -> float | None:
+        return self._resting.get(address)
+
+    def next_wake(self) -> float | None:
+        """When the next resting address is free again."""
+        return self._wake[0][0] if self._wake else None
+
+    def wake(self, now: float) -> list[Address]:
+        """Free the addresses that have rested long enough, and name them."""
+        rested = []
+        while self._wake and self._wake[0][0] <= now:
+            until, version, number = heapq.heappop(self._wake)
+            address = address_at(Family.IPV4 if version == 4 else Family.IPV6, number)
+            if self._resting.get(address) != until:
+                continue
+            del self._resting[address]
+            pool = self.pools.holding(address)
+            if pool is not None:
+                self.space[pool.name][family_of(address)].free(number)
+            rested.append(address)
+        return rested
+
+    def set_pools(self, pools: Pools) -> None:
+        """Take other pools: what is held stays held, wherever its address now lies."""
+        self.pools = pools
+        self.space = {
+            pool.name: {family: FreeSpace(pool.usable[family].spans) for family in FAMILIES} for pool in pools.in_order
+        }
+        self._in_pool.clear()
+        for address in (*self._entries, *self._resting):
+            pool = pools.holding(address)
+            if pool is None:
+                continue
+            self.space[pool.name][family_of(address)].take(int(address))
+            if address in self._entries:
+                self._in_pool[pool.name, family_of(address)] += 1
+
+    # Indexes over the claims
+
+    def _index(self, entry: Entry) -> None:
+        for holder in entry.claim.holders:
+            self._by_uid.setdefault(holder.uid, set()).add(entry.address)
+            self._by_key.setdefault(holder.key, set()).add(entry.address)
+        if entry.claim.sharing_key is not None:
+            self._by_sharing_key.setdefault(entry.claim.sharing_key, set()).add(entry.address)
+        for namespace in _namespaces(entry.claim):
+            self._in_namespace[entry.claim.pool, namespace] += 1
+
+    def _unindex(self, entry: Entry) -> None:
+        for holder in entry.claim.holders:
+            _discard(self._by_uid, holder.uid, entry.address)
+            _discard(self._by_key, holder.key, entry.address)
+        if entry.claim.sharing_key is not None:
+            _discard(self._by_sharing_key, entry.claim.sharing_key, entry.address)
+        for namespace in _namespaces(entry.claim):
+            self._in_namespace[entry.claim.pool, namespace] -= 1
+            if not self._in_namespace[entry.claim.pool, namespace]:
+                del self._in_namespace[entry.claim.pool, namespace]
+
+
+def _namespaces(claim: Claim) -> set[str]:
+    return {holder.key.namespace for holder in claim.holders}
+
+
+def _discard(index: dict[K, set[Address]], key: K, address: Address) -> None:
+    addresses = index.get(key)
+    if addresses is not None:
+        addresses.discard(address)
+        if not addresses:
+            del index[key]

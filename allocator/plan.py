@@ -1,0 +1,345 @@
+"""The decision: what a Service gets, keeps and gives up, from what it asks for and what is held.
+
+One pure function. It changes nothing and takes nothing: allocator.assigner enters the decision in the ledger. The same
+Service against the ledger that holds its decision gives the same decision again.
+
+Rules that no request overrides: what is being released is never given out; nothing serves until its successor does (a
+wish that cannot be granted leaves the Service with what it has); a pool that changes moves nobody.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from allocator.holders import Claim
+from allocator.ledger import Entry, Ledger
+from allocator.policy import (
+    ChangeOf,
+    Draw,
+    FreeIn,
+    QuotaIn,
+    Refusal,
+    SharedUnder,
+    Wait,
+    candidates,
+    next_address,
+    refuse_pool,
+)
+from allocator.pools import Labels, Pool
+from allocator.ranges import Address, Family, address_at, family_of
+from allocator.request import Request
+from allocator.sharing import joined, why_not_together
+from crds.conditions import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """An address that the Service has or gets, and the claim that the ledger is to hold for it."""
+
+    address: Address
+    claim: Claim
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What condition berth.dev/Allocated says."""
+
+    satisfied: bool
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`grants` in the order of the Service's families. `leaving`: held, and given up once the Service's status names
+    them no more. `waits`: what could let the Service have what it is refused now."""
+
+    grants: tuple[Grant, ...]
+    leaving: tuple[Address, ...]
+    verdict: Verdict
+    waits: frozenset[Wait] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """For one family: granted as wished, or refused, or refused and left with what it has (both set)."""
+
+    grant: Grant | None
+    refusal: Refusal | None
+
+    @property
+    def is_satisfied(self) -> bool:
+        return self.refusal is None
+
+
+def plan_invalid(uid: str, message: str, ledger: Ledger) -> Plan:
+    """A wish that cannot be read cuts no traffic: the Service keeps what it holds."""
+    held = [entry for entry in ledger.held_by_uid(uid) if not entry.claim.releasing]
+    grants = tuple(Grant(entry.address, entry.claim) for entry in held)
+    return Plan(grants, (), Verdict(False, Reason.InvalidRequest, _with_kept(message, grants)))
+
+
+def plan(request: Request, namespace_labels: Labels, ledger: Ledger, draw: Draw) -> Plan:
+    """Decide for one Service that is ours."""
+    return _Planner(request, namespace_labels, ledger, draw).plan()
+
+
+class _Planner:
+    """One decision. `_granted` are the grants already made for other families of the same Service."""
+
+    def __init__(self, request: Request, namespace_labels: Labels, ledger: Ledger, draw: Draw) -> None:
+        self._request = request
+        self._uid = request.holder.uid
+        self._labels = namespace_labels
+        self._ledger = ledger
+        self._draw = draw
+        self._granted: list[Grant] = []
+        self._held = [entry for entry in ledger.held_by_uid(self._uid) if not entry.claim.releasing]
+
+    def plan(self) -> Plan:
+        outcomes = [self._decide(family) for family in self._request.families]
+        if self._request.requires_all and not all(outcome.is_satisfied for outcome in outcomes):
+            outcomes = [self._without_new(outcome) for outcome in outcomes]
+        grants = tuple(outcome.grant for outcome in outcomes if outcome.grant is not None)
+        kept = {grant.address for grant in grants}
+        leaving = tuple(entry.address for entry in self._held if entry.address not in kept)
+        refusals = [outcome.refusal for outcome in outcomes if outcome.refusal is not None]
+        waits = frozenset(wait for refusal in refusals for wait in refusal.waits)
+        return Plan(grants, leaving, self._verdict(outcomes, grants), waits)
+
+    def _decide(self, family: Family) -> _Outcome:
+        stay, fallback = self._look_at_held(family)
+        if stay is not None:
+            outcome = _Outcome(self._keep(stay), None)
+        else:
+            found = self._find(family)
+            if isinstance(found, Grant):
+                outcome = _Outcome(found, None)
+            else:
+                outcome = _Outcome(self._keep(fallback) if fallback else None, found)
+        if outcome.grant is not None:
+            self._granted.append(outcome.grant)
+        return outcome
+
+    def _without_new(self, outcome: _Outcome) -> _Outcome:
+        """All or nothing: no address is newly taken, but what serves goes on serving."""
+        if outcome.grant is None or self._holds(outcome.grant.address):
+            return outcome
+        return _Outcome(None, outcome.refusal)
+
+    def _holds(self, address: Address) -> bool:
+        return any(entry.address == address for entry in self._held)
+
+    # What it has
+
+    def _look_at_held(self, family: Family) -> tuple[Entry | None, Entry | None]:
+        """What may stay as it is; else what may stay until something better is found."""
+        held = [entry for entry in self._held if family_of(entry.address) is family]
+        held.sort(key=lambda entry: entry.address not in self._request.present)
+        possible = [entry for entry in held if why_not_together(entry.claim, self._request) is None]
+        stay = next((entry for entry in possible if self._is_as_wished(entry)), None)
+        return stay, possible[0] if possible else None
+
+    def _is_as_wished(self, entry: Entry) -> bool:
+        wanted = self._request.addresses.get(family_of(entry.address), entry.address)
+        return wanted == entry.address and self._request.pool in (
+            None,
+            entry.claim.pool,
+            self._pool_name(entry.address),
+        )
+
+    def _pool_name(self, address: Address) -> str | None:
+        pool = self._ledger.pools.holding(address)
+        return None if pool is None else pool.name
+
+    def _keep(self, entry: Entry) -> Grant:
+        claim = joined(entry.claim, self._request)
+        pool = self._pool_name(entry.address)
+        if pool is not None and pool != claim.pool and self._request.pool in (None, pool):
+            claim = Claim(pool, claim.holders, claim.traffic_policy, claim.sharing_key, claim.selector, claim.releasing)
+        return Grant(entry.address, claim)
+
+    # What it could get
+
+    def _find(self, family: Family) -> Grant | Refusal:
+        wanted = self._request.addresses.get(family)
+        if wanted is not None:
+            return self._specific(wanted)
+        return self._adopted(family) or self._joined(family) or self._from_pools(family)
+
+    def _adopted(self, family: Family) -> Grant | None:
+        """An address that the Service's status shows already, if nobody else holds it and a pool for it has it."""
+        for address in self._request.present:
+            pool = self._ledger.pools.holding(address)
+            if pool is None or family_of(address) is not family or self._ledger.get(address) is not None:
+                continue
+            if self._request.pool not in (None, pool.name):
+                continue
+            if pool.serves(self._request.holder.key.namespace, self._labels, dict(self._request.holder.labels)):
+                return self._new(address, pool)
+        return None
+
+    def _joined(self, family: Family) -> Grant | None:
+        if self._request.sharing_key is None:
+            return None
+        allowed = candidates(self._request, self._labels, self._ledger.pools)
+        if isinstance(allowed, Refusal):
+            return None
+        by_name = {pool.name: pool for pool in allowed}
+        for entry in self._ledger.shared_under(self._request.sharing_key):
+            pool = by_name.get(entry.claim.pool)
+            if pool is None or family_of(entry.address) is not family or entry.claim.releasing:
+                continue
+            if why_not_together(entry.claim, self._request) is None and not self._is_over_quota(pool, entry):
+                return Grant(entry.address, joined(entry.claim, self._request))
+        return None
+
+    def _specific(self, address: Address) -> Grant | Refusal:
+        entry = self._ledger.get(address)
+        if entry is not None:
+            return self._held_by_others(entry)
+        pool = self._ledger.pools.holding(address)
+        if pool is None:
+            return self._in_no_pool(address)
+        refusal = self._wrong_pool(address, pool) or refuse_pool(pool, self._request, self._labels)
+        if refusal is not None:
+            return refusal
+        if self._is_over_quota(pool, None):
+            return self._quota_refusal(pool)
+        if self._ledger.resting_until(address) is not None and address not in self._request.present:
+            message = f"{address} was freed a moment ago and rests, as pool {pool.name} says (reuseAfterSeconds)"
+            return Refusal(Reason.AddressInUse, message, frozenset({ChangeOf(str(address))}))
+        return self._new(address, pool)
+
+    def _held_by_others(self, entry: Entry) -> Grant | Refusal:
+        waits = frozenset({ChangeOf(str(entry.address))})
+        if entry.claim.releasing:
+            names = ", ".join(str(holder.key) for holder in entry.claim.holders[:3])
+            message = f"{entry.address} is being withdrawn from {names}; it is given out once every speaker confirmed"
+            return Refusal(Reason.AddressInUse, message, waits)
+        why_not = why_not_together(entry.claim, self._request)
+        if why_not is not None:
+            shares = self._request.sharing_key is not None and entry.claim.sharing_key is not None
+            reason = Reason.SharingConflict if shares else Reason.AddressInUse
+            return Refusal(reason, f"{entry.address} cannot be had: {why_not}", waits)
+        pool = self._ledger.pools.by_name.get(entry.claim.pool)
+        if pool is not None:
+            refusal = self._wrong_pool(entry.address, pool) or refuse_pool(pool, self._request, self._labels)
+            if refusal is not None and refusal.reason is not Reason.PoolPaused:
+                return refusal
+            if self._is_over_quota(pool, entry):
+                return self._quota_refusal(pool)
+        return Grant(entry.address, joined(entry.claim, self._request))
+
+    def _wrong_pool(self, address: Address, pool: Pool) -> Refusal | None:
+        if self._request.pool in (None, pool.name):
+            return None
+        return Refusal(
+            Reason.AddressNotInPool,
+            f"{address} is in pool {pool.name}, not in {self._request.pool}: ask for one or the other",
+        )
+
+    def _in_no_pool(self, address: Address) -> Refusal:
+        if not self._ledger.pools.in_order:
+            return Refusal(Reason.NoPools, "There is no IPPool in the cluster: create one")
+        pool = self._ledger.pools.excluding(address)
+        if pool is not None:
+            return Refusal(
+                Reason.AddressExcluded,
+                f"Pool {pool.name} does not give out {address} (exclude, avoidBuggyIPs, or an older pool has it)",
+            )
+        return Refusal(Reason.AddressNotInPool, f"{address} is in no pool: ask for another address, or extend a pool")
+
+    def _from_pools(self, family: Family) -> Grant | Refusal:
+        allowed = candidates(self._request, self._labels, self._ledger.pools)
+        if isinstance(allowed, Refusal):
+            return allowed
+        of_family = [pool for pool in allowed if pool.has(family)]
+        if not of_family:
+            names = ", ".join(pool.name for pool in allowed)
+            return Refusal(
+                Reason.FamilyUnavailable,
+                f"No pool for this Service has {family} addresses ({names}): add some, or change spec.ipFamilies",
+            )
+        within_quota = [pool for pool in of_family if not self._is_over_quota(pool, None)]
+        for pool in within_quota:
+            free = self._ledger.free_in(pool, family)
+            number = next_address(pool, family, free, self._request.holder.key, self._draw)
+            if number is not None:
+                return self._new(address_at(family, number), pool)
+        return self._exhausted(family, of_family, within_quota)
+
+    def _exhausted(self, family: Family, of_family: list[Pool], within_quota: list[Pool]) -> Refusal:
+        namespace = self._request.holder.key.namespace
+        waits: set[Wait] = {FreeIn(pool.name, family) for pool in within_quota}
+        waits |= {QuotaIn(pool.name, namespace) for pool in of_family if pool not in within_quota}
+        if self._request.sharing_key is not None:
+            waits.add(SharedUnder(self._request.sharing_key))
+        if not within_quota:
+            refusal = self._quota_refusal(of_family[0])
+            return Refusal(refusal.reason, refusal.message, frozenset(waits))
+        names = ", ".join(pool.name for pool in within_quota)
+        message = (
+            f"No {family} address is free in {names}: extend the pool, or delete a Service that is not needed; "
+            "this Service gets the next one that is free"
+        )
+        return Refusal(Reason.PoolExhausted, message, frozenset(waits))
+
+    def _new(self, address: Address, pool: Pool) -> Grant:
+        request = self._request
+        claim = Claim(pool.name, (request.holder,), request.traffic_policy, request.sharing_key, request.selector)
+        return Grant(address, claim)
+
+    # Quota
+
+    def _is_over_quota(self, pool: Pool, joining: Entry | None) -> bool:
+        """Whether one more address would be too many; not counted are those that this Service leaves for it."""
+        if pool.max_per_namespace is None:
+            return False
+        namespace = self._request.holder.key.namespace
+        if joining is not None and any(holder.key.namespace == namespace for holder in joining.claim.holders):
+            return False
+        granted = {grant.address for grant in self._granted}
+        new = sum(1 for grant in self._granted if grant.claim.pool == pool.name and not self._holds(grant.address))
+        leaving = sum(1 for entry in self._held if entry.claim.pool == pool.name and entry.address not in granted)
+        leaving = min(leaving, 1)
+        return self._ledger.held_in_namespace(pool.name, namespace) + new - leaving >= pool.max_per_namespace
+
+    def _quota_refusal(self, pool: Pool) -> Refusal:
+        namespace = self._request.holder.key.namespace
+        message = (
+            f"Namespace {namespace} holds all {pool.max_per_namespace} addresses of pool {pool.name} that "
+            "maxPerNamespace grants: delete a Service that is not needed, or raise the limit"
+        )
+        return Refusal(Reason.QuotaExceeded, message, frozenset({QuotaIn(pool.name, namespace)}))
+
+    # What to say
+
+    def _verdict(self, outcomes: list[_Outcome], grants: tuple[Grant, ...]) -> Verdict:
+        refusals = [outcome.refusal for outcome in outcomes if outcome.refusal is not None]
+        if not refusals:
+            return self._satisfied(grants)
+        refusal = refusals[0]
+        partly = not self._request.requires_all and any(outcome.is_satisfied for outcome in outcomes)
+        if partly and all(outcome.grant is None or outcome.is_satisfied for outcome in outcomes):
+            return Verdict(True, Reason.PartiallyAllocated, f"{_named(grants)}; {refusal.message}")
+        return Verdict(False, refusal.reason, _with_kept(refusal.message, grants))
+
+    def _satisfied(self, grants: tuple[Grant, ...]) -> Verdict:
+        outside = [grant for grant in grants if self._pool_name(grant.address) != grant.claim.pool]
+        if not outside:
+            return Verdict(True, Reason.Allocated, _named(grants))
+        message = "; ".join(
+            f"{grant.address} is no longer in pool {grant.claim.pool}: it keeps serving until you move the Service"
+            for grant in outside
+        )
+        return Verdict(True, Reason.OutsidePool, message)
+
+
+def _named(grants: Iterable[Grant]) -> str:
+    return " and ".join(f"{grant.address} from pool {grant.claim.pool}" for grant in grants)
+
+
+def _with_kept(message: str, grants: tuple[Grant, ...]) -> str:
+    if not grants:
+        return message
+    return f"{message}. Meanwhile it keeps {' and '.join(str(grant.address) for grant in grants)}"

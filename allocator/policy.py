@@ -1,0 +1,147 @@
+"""Which pools may serve a request, in which order, and which free address of a pool is the next one.
+
+Looks at pools and free space; looks at no holder (allocator.sharing) and changes nothing.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from allocator.holders import ServiceKey
+from allocator.intervals import FreeSpace
+from allocator.pools import Labels, Pool, Pools
+from allocator.ranges import Family
+from allocator.request import Request
+from crds.conditions import Reason
+from crds.ippool import Strategy
+
+RANDOM_DRAWS = 8
+"""Draws for a free address before the next free one after the last draw is taken: uniform unless the pool is nearly
+full, and never a search."""
+
+
+Draw = Callable[[int], int]
+"""`draw(n)` gives a number from 0 to n - 1: randomness comes from outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a wish cannot be granted now, in the words of the condition; `waits` says what could change that."""
+
+    reason: Reason
+    message: str
+    waits: frozenset["Wait"] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class FreeIn:
+    """Waits for a free address of this family in this pool."""
+
+    pool: str
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaIn:
+    """Waits until the namespace holds fewer addresses of the pool."""
+
+    pool: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOf:
+    """Waits until the address (in its canonical text) is free or has other holders."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedUnder:
+    """Waits for an address that can be joined under this sharing key."""
+
+    sharing_key: str
+
+
+Wait = FreeIn | QuotaIn | ChangeOf | SharedUnder
+
+
+def candidates(request: Request, namespace_labels: Labels, pools: Pools) -> tuple[Pool, ...] | Refusal:
+    """The pools that may give this Service a new address, in the order in which they are tried."""
+    if not pools.in_order:
+        return Refusal(Reason.NoPools, "There is no IPPool in the cluster: create one")
+    if request.pool is not None:
+        return _named_pool(request, request.pool, namespace_labels, pools)
+    open_pools = [pool for pool in pools.in_order if pool.auto_assign and _is_open(pool, request, namespace_labels)]
+    giving = tuple(pool for pool in open_pools if not pool.paused and pool.gives_out)
+    if giving:
+        return giving
+    if open_pools:
+        names = ", ".join(pool.name for pool in open_pools)
+        return Refusal(
+            Reason.NoMatchingPool,
+            f"Pools for this Service give out nothing now ({names}): end their pause or repair them",
+        )
+    return Refusal(
+        Reason.NoMatchingPool,
+        f"None of the {len(pools.in_order)} pools is for this Service: look at their autoAssign, namespaces, "
+        "namespaceSelector and serviceSelector, or name a pool with the annotation berth.dev/pool",
+    )
+
+
+def refuse_pool(pool: Pool, request: Request, namespace_labels: Labels) -> Refusal | None:
+    """Why this very pool may not give the Service a new address; None when it may."""
+    if not _is_open(pool, request, namespace_labels):
+        return Refusal(
+            Reason.NoMatchingPool,
+            f"Pool {pool.name} is not for this Service: its namespaces and selectors choose others",
+        )
+    if pool.paused:
+        return Refusal(Reason.PoolPaused, f"Pool {pool.name} is paused: it gives out no new addresses")
+    if not pool.gives_out:
+        return Refusal(
+            Reason.NoMatchingPool, f"Pool {pool.name} has an error and gives out nothing: see its conditions"
+        )
+    return None
+
+
+def _named_pool(request: Request, name: str, namespace_labels: Labels, pools: Pools) -> tuple[Pool, ...] | Refusal:
+    pool = pools.by_name.get(name)
+    if pool is None:
+        known = ", ".join(sorted(pools.by_name)[:10])
+        return Refusal(Reason.PoolNotFound, f"There is no pool {name!r}; there are: {known}")
+    return refuse_pool(pool, request, namespace_labels) or (pool,)
+
+
+def _is_open(pool: Pool, request: Request, namespace_labels: Labels) -> bool:
+    holder = request.holder
+    return pool.serves(holder.key.namespace, namespace_labels, dict(holder.labels))
+
+
+def next_address(pool: Pool, family: Family, free: FreeSpace, key: ServiceKey, draw: Draw) -> int | None:
+    """A free address of the pool by its strategy, None when there is none. Takes nothing."""
+    if not free.count:
+        return None
+    match pool.strategy:
+        case Strategy.LowestFirst:
+            return free.lowest
+        case Strategy.Sticky:
+            return _at_or_around(free, pool.usable[family].nth(_sticky_position(key, pool.usable[family].capacity)))
+        case Strategy.Random:
+            spans = pool.usable[family]
+            drawn = 0
+            for _ in range(RANDOM_DRAWS):
+                drawn = spans.nth(draw(spans.capacity))
+                if drawn in free:
+                    return drawn
+            return _at_or_around(free, drawn)
+
+
+def _at_or_around(free: FreeSpace, number: int) -> int | None:
+    following = free.at_or_after(number)
+    return free.lowest if following is None else following
+
+
+def _sticky_position(key: ServiceKey, capacity: int) -> int:
+    digest = blake2b(str(key).encode(), digest_size=32).digest()
+    return int.from_bytes(digest, "big") % capacity

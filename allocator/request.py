@@ -1,0 +1,170 @@
+"""What a Service asks for: families, addresses, pool, sharing; and whether it is ours to serve at all.
+
+Reads one Service object. Whether the wish can be granted is the business of allocator.plan.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from allocator.holders import Holder, Pairs, Port, ServiceKey, pairs
+from allocator.ranges import Address, Family, family_of, parse_address
+from crds.names import (
+    ANNOTATION_IPS,
+    ANNOTATION_IPS_ALIASES,
+    ANNOTATION_POOL,
+    ANNOTATION_POOL_ALIASES,
+    ANNOTATION_SHARING_KEY,
+    ANNOTATION_SHARING_KEY_ALIASES,
+    GROUP,
+)
+from kube.objects import Service
+
+DEFAULT_CLASS = f"{GROUP}/berth"
+"""`spec.loadBalancerClass` that is ours beside Services without a class, as long as no other class is configured."""
+
+LOCAL = "Local"
+CLUSTER = "Cluster"
+REQUIRE_DUAL_STACK = "RequireDualStack"
+
+_ANNOTATIONS = {
+    ANNOTATION_IPS: ANNOTATION_IPS_ALIASES,
+    ANNOTATION_POOL: ANNOTATION_POOL_ALIASES,
+    ANNOTATION_SHARING_KEY: ANNOTATION_SHARING_KEY_ALIASES,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """`families` in the Service's order. `requires_all`: all families or none (RequireDualStack, or a single one)."""
+
+    holder: Holder
+    families: tuple[Family, ...]
+    requires_all: bool
+    addresses: Mapping[Family, Address]
+    pool: str | None
+    sharing_key: str | None
+    traffic_policy: str
+    selector: Pairs
+    present: tuple[Address, ...] = ()
+    """The addresses that the Service's status shows."""
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidRequest:
+    message: str
+
+
+def is_ours(service: Service, load_balancer_class: str | None) -> bool:
+    """Whether we serve this Service: a LoadBalancer of the configured class.
+
+    With a class configured, Services without one belong to somebody else; without, they and DEFAULT_CLASS are ours.
+    """
+    if service.spec.type != "LoadBalancer" or service.metadata.is_terminating:
+        return False
+    asked = service.spec.load_balancer_class
+    if load_balancer_class is not None:
+        return asked == load_balancer_class
+    return asked is None or asked == DEFAULT_CLASS
+
+
+def key_of(service: Service) -> ServiceKey:
+    return ServiceKey(service.metadata.namespace or "", service.metadata.name)
+
+
+def present_addresses(service: Service) -> tuple[Address, ...]:
+    """The addresses in the Service's status; hostnames and what cannot be read are left out."""
+    parsed = (parse_address(entry.ip) for entry in service.status.load_balancer.ingress if entry.ip)
+    return tuple(address for address in parsed if address is not None)
+
+
+def request_of(service: Service) -> Request | InvalidRequest:
+    """Read the wish of a Service that is ours."""
+    asked: dict[str, str | None] = {}
+    for name, aliases in _ANNOTATIONS.items():
+        value = _annotation(service.metadata.annotations, name, aliases)
+        if isinstance(value, InvalidRequest):
+            return value
+        asked[name] = value
+    sharing_key = asked[ANNOTATION_SHARING_KEY]
+    families = _families(service)
+    if not families:
+        return InvalidRequest("spec.ipFamilies is empty, so no address can be chosen: set it to IPv4, IPv6 or both")
+    addresses = _requested_addresses(asked[ANNOTATION_IPS], service.spec.load_balancer_ip.strip(), families)
+    if isinstance(addresses, InvalidRequest):
+        return addresses
+    if sharing_key is not None and len(sharing_key) > 1024:
+        return InvalidRequest(f"annotation {ANNOTATION_SHARING_KEY} is longer than 1024 characters: use a shorter key")
+    traffic_policy = LOCAL if service.spec.external_traffic_policy == LOCAL else CLUSTER
+    return Request(
+        holder=holder_of(service),
+        families=families,
+        requires_all=len(families) == 1 or service.spec.ip_family_policy == REQUIRE_DUAL_STACK,
+        addresses=addresses,
+        pool=asked[ANNOTATION_POOL],
+        sharing_key=sharing_key,
+        traffic_policy=traffic_policy,
+        selector=pairs(service.spec.selector) if traffic_policy == LOCAL else (),
+        present=present_addresses(service),
+    )
+
+
+def holder_of(service: Service) -> Holder:
+    ports = sorted({Port(port.protocol, port.port) for port in service.spec.ports})
+    return Holder(key_of(service), service.metadata.uid, tuple(ports), pairs(service.metadata.labels))
+
+
+def _annotation(annotations: Mapping[str, str], name: str, aliases: tuple[str, ...]) -> str | InvalidRequest | None:
+    """The value under our name or an alias; None when absent or empty. Two that differ are a contradiction."""
+    given = {one: annotations[one].strip() for one in (name, *aliases) if annotations.get(one, "").strip()}
+    if len(set(given.values())) > 1:
+        said = " and ".join(f"{one}: {value}" for one, value in given.items())
+        return InvalidRequest(f"annotations contradict each other ({said}): keep {name} only")
+    return next(iter(given.values()), None)
+
+
+def _families(service: Service) -> tuple[Family, ...]:
+    if service.spec.ip_families:
+        named = [Family(one) for one in service.spec.ip_families if one in set(Family)]
+    else:
+        parsed = (parse_address(one) for one in service.spec.cluster_ips)
+        named = [family_of(address) for address in parsed if address is not None]
+    return tuple(dict.fromkeys(named))
+
+
+def _requested_addresses(
+    annotation: str | None, field: str, families: tuple[Family, ...]
+) -> dict[Family, Address] | InvalidRequest:
+    wanted = _parse_addresses(annotation, f"annotation {ANNOTATION_IPS}") if annotation else {}
+    if isinstance(wanted, InvalidRequest):
+        return wanted
+    if field:
+        by_field = _parse_addresses(field, "spec.loadBalancerIP")
+        if isinstance(by_field, InvalidRequest):
+            return by_field
+        for family, address in by_field.items():
+            if wanted.get(family, address) != address:
+                return InvalidRequest(
+                    f"spec.loadBalancerIP asks for {address}, annotation {ANNOTATION_IPS} for {wanted[family]}: "
+                    "keep the annotation only"
+                )
+        wanted = {**wanted, **by_field}
+    for family, address in wanted.items():
+        if family not in families:
+            return InvalidRequest(
+                f"{address} is {family}, but the Service is {' and '.join(families)} only: "
+                "ask for an address of that family, or change spec.ipFamilies"
+            )
+    return wanted
+
+
+def _parse_addresses(text: str, where: str) -> dict[Family, Address] | InvalidRequest:
+    found: dict[Family, Address] = {}
+    for part in text.split(","):
+        address = parse_address(part)
+        if address is None:
+            return InvalidRequest(f"{where}: {part.strip()!r} is not an IP address; write one, or one per family")
+        if found.setdefault(family_of(address), address) != address:
+            return InvalidRequest(
+                f"{where} asks for two addresses of {family_of(address)}: write one, or one per family"
+            )
+    return found

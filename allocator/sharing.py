@@ -1,0 +1,68 @@
+"""When Services may share one address: the same key, disjoint ports, and traffic policies that go together.
+
+Answers in the words of the condition; chooses nothing.
+"""
+
+from allocator.holders import Claim, Holder, Port, sort_holders
+from allocator.request import CLUSTER, Request
+
+MAX_HOLDERS = 128
+"""Items of IPAllocation.spec.holders."""
+
+
+def why_not_together(claim: Claim, request: Request) -> str | None:
+    """Why the request cannot stand beside the other holders of this claim; None when it can.
+
+    Both `Cluster`, or `Local` with equal selectors: with Local only nodes with a ready endpoint announce, and with
+    different selectors these are different nodes for each Service at the address.
+    """
+    others = claim.others(request.holder.uid)
+    if not others:
+        return None
+    named = ", ".join(str(holder.key) for holder in others[:3])
+    if request.sharing_key is None or claim.sharing_key is None:
+        return f"it is held by {named}, and sharing needs the same annotation berth.dev/sharing-key on all"
+    if request.sharing_key != claim.sharing_key:
+        return f"it is shared under another key by {named}"
+    collision = _collision(others, request.holder.ports)
+    if collision is not None:
+        holder, port = collision
+        return f"port {port} is taken by {holder.key}"
+    if request.traffic_policy != claim.traffic_policy:
+        return (
+            f"its externalTrafficPolicy is {claim.traffic_policy} by {named}, this Service's {request.traffic_policy}"
+        )
+    if request.traffic_policy != CLUSTER and request.selector != claim.selector:
+        return f"with externalTrafficPolicy Local the selectors must be equal, and {named} has another one"
+    if len(others) >= MAX_HOLDERS:
+        return f"{MAX_HOLDERS} Services share it already"
+    return None
+
+
+def joined(claim: Claim, request: Request) -> Claim:
+    """The claim with this Service among its holders, as it is now. Only where `why_not_together` is None."""
+    others = claim.others(request.holder.uid)
+    return Claim(
+        pool=claim.pool,
+        holders=sort_holders((*others, request.holder)),
+        traffic_policy=request.traffic_policy,
+        sharing_key=request.sharing_key,
+        selector=request.selector,
+        releasing=claim.releasing,
+    )
+
+
+def left(claim: Claim, uid: str) -> Claim:
+    """The claim without this Service: released when nobody else holds it."""
+    others = claim.others(uid)
+    holders, releasing = (others, claim.releasing) if others else (claim.holders, True)
+    return Claim(claim.pool, holders, claim.traffic_policy, claim.sharing_key, claim.selector, releasing)
+
+
+def _collision(others: tuple[Holder, ...], ports: tuple[Port, ...]) -> tuple[Holder, Port] | None:
+    wanted = set(ports)
+    for holder in others:
+        for port in holder.ports:
+            if port in wanted:
+                return holder, port
+    return None

@@ -1,0 +1,74 @@
+"""What the allocator reads of a Speaker object: its acknowledgements, its promise, and what it announces.
+
+Decodes only these fields, since a Speaker with thousands of announcements changes often; the full type is
+crds.speaker.Speaker. What follows from them is in allocator.release and allocator.announced.
+"""
+
+from typing import Any
+
+import msgspec
+
+from kube.objects import Condition, KubeObject
+
+
+class Fencing(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    promised: bool = False
+    fence_after_seconds: int = 0
+
+
+class Announcement(msgspec.Struct, frozen=True, gc=False):
+    """How one node announces one address."""
+
+    protocol: str = ""
+    interfaces: tuple[str, ...] = ()
+
+
+class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    goodbye: bool = False
+    fencing: Fencing | None = None
+    outlives_seconds: int = 0
+    released: dict[str, int] = {}
+    announcements: msgspec.Raw = msgspec.Raw(b"{}")
+    conditions: tuple[Condition, ...] = ()
+
+
+class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
+    """One Speaker; its name is its node's."""
+
+    status: SpeakerStatus = SpeakerStatus()
+
+    @property
+    def node(self) -> str:
+        return self.metadata.name
+
+    @property
+    def goodbye(self) -> bool:
+        return self.status.goodbye
+
+    @property
+    def released(self) -> dict[str, int]:
+        return self.status.released
+
+    @property
+    def promises_fencing(self) -> bool:
+        return self.status.fencing is not None and self.status.fencing.promised
+
+    @property
+    def fence_after_seconds(self) -> int:
+        return self.status.fencing.fence_after_seconds if self.status.fencing is not None else 0
+
+    @property
+    def outlives_seconds(self) -> int:
+        return self.status.outlives_seconds
+
+    def announcements(self) -> dict[str, Announcement]:
+        """What it announces, by address: decoded at each call, since it is large and seldom asked for."""
+        return {} if self.goodbye else _decode_announcements(self.status.announcements)
+
+
+def _decode_announcements(raw: msgspec.Raw) -> dict[str, Announcement]:
+    return _announcements.decode(raw) or {}
+
+
+_announcements: Any = msgspec.json.Decoder(dict[str, Announcement] | None)
+decode_speaker = msgspec.json.Decoder(SpeakerState).decode

@@ -1,0 +1,69 @@
+"""Services that wait for an address, indexed by what could help them, so that a freed address wakes only those.
+
+Older Services come first, always: by creation, then by name. Knows neither pools nor addresses.
+"""
+
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from allocator.holders import ServiceKey
+from allocator.policy import Wait
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Waiter:
+    """`created` is the Service's creationTimestamp: RFC 3339 in UTC sorts as text."""
+
+    created: str
+    key: ServiceKey
+
+
+class Waiting:
+    """A Service waits for any of several things; whichever comes, it is asked again."""
+
+    def __init__(self) -> None:
+        self._waits: dict[ServiceKey, tuple[Waiter, frozenset[Wait]]] = {}
+        self._queues: dict[Wait, list[Waiter]] = {}
+
+    def __len__(self) -> int:
+        """How many Services are pending, also those that wait for nothing but a change of configuration."""
+        return len(self._waits)
+
+    def __contains__(self, key: ServiceKey) -> bool:
+        return key in self._waits
+
+    def put(self, key: ServiceKey, created: str, waits: frozenset[Wait]) -> None:
+        """Replace what the Service waits for."""
+        waiter = Waiter(created, key)
+        if self._waits.get(key) == (waiter, waits):
+            return
+        self.remove(key)
+        self._waits[key] = (waiter, waits)
+        for wait in waits:
+            insort(self._queues.setdefault(wait, []), waiter)
+
+    def remove(self, key: ServiceKey) -> None:
+        """It waits no more. Nothing happens when it did not."""
+        if key not in self._waits:
+            return
+        waiter, waits = self._waits.pop(key)
+        for wait in waits:
+            queue = self._queues[wait]
+            del queue[bisect_left(queue, waiter)]
+            if not queue:
+                del self._queues[wait]
+
+    def next_for(self, waits: Iterable[Wait], after: Waiter | None) -> Waiter | None:
+        """The oldest that waits for one of these and comes after that one, in O(log n): callers stop when it is enough."""
+        first: Waiter | None = None
+        for wait in waits:
+            queue = self._queues.get(wait, [])
+            at = 0 if after is None else bisect_right(queue, after)
+            if at < len(queue) and (first is None or queue[at] < first):
+                first = queue[at]
+        return first
+
+    def everybody(self) -> list[ServiceKey]:
+        """All that are pending, the oldest first."""
+        return [waiter.key for waiter, _ in sorted(self._waits.values(), key=lambda pair: pair[0])]

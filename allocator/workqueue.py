@@ -1,0 +1,90 @@
+"""Which keys must be looked at: each at most once in the queue, at most once in work, and later again after a failure.
+
+Synchronous; the caller passes `now` (monotonic seconds) and waits. A key that is added while it is in work is looked at
+again afterwards: nothing that happened meanwhile is missed.
+"""
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import Generic, TypeVar
+
+BACKOFF_FIRST_SECONDS = 0.05
+BACKOFF_LIMIT_SECONDS = 60.0
+
+K = TypeVar("K", bound=Hashable)
+
+
+class WorkQueue(Generic[K]):
+    """First in, first out."""
+
+    def __init__(self) -> None:
+        self._queued: OrderedDict[K, None] = OrderedDict()
+        self._in_work: set[K] = set()
+        self._again: set[K] = set()
+        self._failures: dict[K, int] = {}
+        self._due: dict[K, float] = {}
+        self._timers: list[tuple[float, int, K]] = []
+        self._sequence = 0
+
+    def __len__(self) -> int:
+        """How many keys are queued, not counting those in work or waiting for their time."""
+        return len(self._queued)
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._queued and not self._in_work
+
+    def add(self, key: K) -> None:
+        self._due.pop(key, None)
+        if key in self._in_work:
+            self._again.add(key)
+        else:
+            self._queued[key] = None
+
+    def add_at(self, key: K, at: float) -> None:
+        """Add it at that time, or at an earlier time that was asked for already."""
+        if self._due.get(key, at) < at or key in self._queued:
+            return
+        self._due[key] = at
+        self._sequence += 1
+        heapq.heappush(self._timers, (at, self._sequence, key))
+
+    def take(self, now: float) -> K | None:
+        """The next key, now in work until `done` or `failed`; None when there is nothing to do now."""
+        while self._timers and self._timers[0][0] <= now:
+            at, _, key = heapq.heappop(self._timers)
+            if self._due.get(key) == at:
+                self.add(key)
+        if not self._queued:
+            return None
+        key, _ = self._queued.popitem(last=False)
+        self._in_work.add(key)
+        return key
+
+    def next_due(self) -> float | None:
+        return self._timers[0][0] if self._timers else None
+
+    def done(self, key: K) -> None:
+        self._failures.pop(key, None)
+        self._release(key)
+
+    def failed(self, key: K, now: float, jitter: float, after_seconds: float | None = None) -> float:
+        """Try again later: twice as late with each failure in a row. `jitter` is from 0 to 1. Gives the seconds.
+
+        `after_seconds` is what the API server asked for (Retry-After).
+        """
+        failures = self._failures.get(key, 0)
+        self._failures[key] = failures + 1
+        delay = min(BACKOFF_LIMIT_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(failures, 20))
+        delay = max(delay * (0.5 + jitter / 2), after_seconds or 0.0)
+        self._again.discard(key)
+        self._release(key)
+        self.add_at(key, now + delay)
+        return delay
+
+    def _release(self, key: K) -> None:
+        self._in_work.discard(key)
+        if key in self._again:
+            self._again.discard(key)
+            self.add(key)
