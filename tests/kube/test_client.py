@@ -1,0 +1,358 @@
+import asyncio
+import json
+import math
+import time
+from contextlib import aclosing
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+import pytest
+
+from kube import transport
+from kube.client import Client
+from kube.errors import (
+    AlreadyExists,
+    Conflict,
+    Gone,
+    NotFound,
+    ServerError,
+    TooManyRequests,
+    Unauthorized,
+    Unreachable,
+)
+from kube.resource import IPPOOLS, LEASES, SERVICES
+from kube.wire import WatchEvent
+from tests.kube.conftest import Connected
+from tests.kube.server import after, an_object, event, page, reply, status, stream
+
+pytestmark = pytest.mark.asyncio
+
+
+async def events(client: Client, **options: float) -> list[WatchEvent]:
+    async with aclosing(client.watch(SERVICES, resource_version="5", **options)) as watch:  # type: ignore[arg-type]
+        return [one async for one in watch]
+
+
+async def test_a_get_gives_the_bytes_as_they_came(connected: Connected) -> None:
+    async with connected(reply(b'{"metadata": {"name":"a"}, "other":[1, 2]}')) as (client, script):
+        assert await client.get(SERVICES, "a", "web") == b'{"metadata": {"name":"a"}, "other":[1, 2]}'
+    method, path, headers, _ = script.requests[0]
+    assert (method, path) == ("GET", "/api/v1/namespaces/web/services/a")
+    assert headers["Authorization"] == "Bearer t0"
+    assert headers["User-Agent"] == "berth-test"
+
+
+async def test_writes_say_their_verb_and_content_type(connected: Connected) -> None:
+    async with connected(reply({})) as (client, script):
+        await client.create(IPPOOLS, {"metadata": {"name": "edge"}})
+        await client.merge_patch(SERVICES, "a", {"metadata": {"uid": "u"}}, namespace="web", subresource="status")
+        await client.json_patch(IPPOOLS, "edge", [{"op": "test", "path": "/spec/x", "value": 1}])
+        await client.replace(LEASES, "l", {"metadata": {"resourceVersion": "7"}}, namespace="web")
+        await client.delete(IPPOOLS, "edge", uid="u", resource_version="7")
+        await client.delete(IPPOOLS, "edge")
+    got = [(m, p, h["Content-Type"].split(";")[0], json.loads(b or b"null")) for m, p, h, b in script.requests]
+    pool = "/apis/berth.dev/v1beta1/ippools"
+    lease = "/apis/coordination.k8s.io/v1/namespaces/web/leases/l"
+    assert got == [
+        (
+            "POST",
+            pool,
+            "application/json",
+            {"apiVersion": "berth.dev/v1beta1", "kind": "IPPool", "metadata": {"name": "edge"}},
+        ),
+        (
+            "PATCH",
+            "/api/v1/namespaces/web/services/a/status",
+            "application/merge-patch+json",
+            {"metadata": {"uid": "u"}},
+        ),
+        (
+            "PATCH",
+            f"{pool}/edge",
+            "application/json-patch+json",
+            [{"op": "test", "path": "/spec/x", "value": 1}],
+        ),
+        (
+            "PUT",
+            lease,
+            "application/json",
+            {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"resourceVersion": "7"}},
+        ),
+        (
+            "DELETE",
+            f"{pool}/edge",
+            "application/json",
+            {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": "u", "resourceVersion": "7"}},
+        ),
+        ("DELETE", f"{pool}/edge", "application/json", None),
+    ]
+
+
+async def test_selectors_and_tokens_arrive_as_they_were_meant(connected: Connected) -> None:
+    async with connected(page(rv="9")) as (client, script):
+        await client.list_page(
+            SERVICES, label_selector="a/b=c,d in (e,f)", field_selector="x!=y", continue_token="e+/=%26"
+        )
+    assert parse_qs(urlsplit(script.requests[0][1]).query) == {
+        "labelSelector": ["a/b=c,d in (e,f)"],
+        "fieldSelector": ["x!=y"],
+        "limit": ["500"],
+        "continue": ["e+/=%26"],
+    }
+
+
+async def test_a_list_reads_all_pages_of_one_snapshot(connected: Connected) -> None:
+    pages = [page(an_object("a", "1"), rv="9", more="t1"), page(an_object("b", "2"), rv="9", more="t2"), page(rv="9")]
+    async with connected(*pages) as (client, script):
+        items, resource_version = await client.list(SERVICES, page_size=1)
+    assert [json.loads(item)["metadata"]["name"] for item in items] == ["a", "b"]
+    assert resource_version == "9"
+    assert [path.partition("?")[2] for _, path, _, _ in script.requests] == [
+        "limit=1",
+        "limit=1&continue=t1",
+        "limit=1&continue=t2",
+    ]
+
+
+async def test_a_list_whose_snapshot_expired_starts_over(connected: Connected) -> None:
+    answers = [
+        page(an_object("old", "1"), rv="9", more="t1"),
+        status(410, "Expired"),
+        page(an_object("a", "3"), rv="12"),
+    ]
+    async with connected(*answers) as (client, _):
+        items, resource_version = await client.list(SERVICES)
+    assert [json.loads(item)["metadata"]["name"] for item in items] == ["a"]
+    assert resource_version == "12"
+
+
+async def test_a_list_that_expires_each_time_is_given_up(connected: Connected) -> None:
+    async with connected(status(410, "Expired")) as (client, script):
+        with pytest.raises(Gone):
+            await client.list(SERVICES)
+    assert len(script.requests) == 3
+
+
+async def test_refusals_are_raised_by_kind_and_sent_once(connected: Connected) -> None:
+    answers = [
+        status(409, "Conflict"),
+        status(409, "AlreadyExists"),
+        status(404, "NotFound"),
+        status(500, "InternalError"),
+    ]
+    async with connected(*answers) as (client, script):
+        with pytest.raises(Conflict):
+            await client.replace(LEASES, "l", {}, namespace="n")
+        with pytest.raises(AlreadyExists):
+            await client.create(IPPOOLS, {})
+        with pytest.raises(NotFound):
+            await client.get(IPPOOLS, "x")
+        with pytest.raises(ServerError):
+            await client.get(IPPOOLS, "x")
+    assert len(script.requests) == 4
+
+
+async def test_429_is_waited_out_for_as_long_as_the_server_asks(connected: Connected) -> None:
+    busy = status(429, "TooManyRequests", headers={"Retry-After": "1"})
+    async with connected(busy, reply({})) as (client, script):
+        began = time.monotonic()
+        await client.merge_patch(IPPOOLS, "a", {})
+        assert 1.0 <= time.monotonic() - began < 2.0
+    assert len(script.requests) == 2
+
+
+async def test_a_server_that_stays_busy_is_reported_busy(connected: Connected, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "BUSY_WAIT_SECONDS", 0.01)
+    async with connected(status(429, "TooManyRequests")) as (client, script):
+        with pytest.raises(TooManyRequests):
+            await client.get(IPPOOLS, "a")
+    assert len(script.requests) == transport.BUSY_ATTEMPTS
+
+
+async def test_a_slow_answer_is_unreachable_in_time(connected: Connected, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kube.client.LIST_TIMEOUT_SECONDS", 0.2)
+    async with connected(stream(b'{"metadata":', 5.0)) as (client, _):
+        began = time.monotonic()
+        with pytest.raises(Unreachable) as caught:
+            await client.list(SERVICES)
+        assert caught.value.reason == "Timeout"
+        assert time.monotonic() - began < 1.0
+
+
+async def test_a_connection_that_breaks_within_the_answer_is_unreachable(connected: Connected) -> None:
+    async with connected(stream(b'{"metadata":', cut=True)) as (client, _):
+        with pytest.raises(Unreachable) as caught:
+            await client.get(SERVICES, "a", "b")
+    assert caught.value.reason == "Broken"
+
+
+async def test_a_refused_connection_is_unreachable(connected: Connected) -> None:
+    async with connected(reply({})) as (client, _):
+        client._transport._credentials.configuration.host = "http://127.0.0.1:1"
+        with pytest.raises(Unreachable) as caught:
+            await client.get(SERVICES, "a", "b")
+    assert caught.value.reason == "ConnectFailed"
+
+
+async def test_only_answers_of_a_working_server_are_contact(connected: Connected) -> None:
+    answers = [
+        status(500, "InternalError"),
+        status(403, "Forbidden"),
+        status(503, "ServiceUnavailable"),
+        status(404, "NotFound"),
+        after(0.1, reply({})),
+    ]
+    async with connected(*answers) as (client, _):
+        for _ in range(3):
+            with pytest.raises((ServerError, Exception)):
+                await client.get(IPPOOLS, "a")
+            assert client.last_contact == -math.inf
+        with pytest.raises(NotFound):
+            await client.get(IPPOOLS, "a")
+        refused_at = client.last_contact
+        assert refused_at > -math.inf
+        sent = time.monotonic()
+        await client.get(IPPOOLS, "a")
+        assert sent <= client.last_contact < sent + 0.09  # when it was sent, not when the answer came
+
+
+async def test_a_burst_uses_no_more_connections_than_allowed_and_leases_pass_it(connected: Connected) -> None:
+    async with (
+        connected(after(0.2, reply({})), max_connections=2) as (client, script),
+        asyncio.TaskGroup() as group,
+    ):
+        for number in range(4):
+            group.create_task(client.get(IPPOOLS, f"p{number}"))
+        await asyncio.sleep(0.1)
+        assert len(script.requests) == 2
+        began = time.monotonic()
+        await client.get(LEASES, "l", "n")
+        assert time.monotonic() - began < 0.35
+
+
+async def test_waiting_for_a_free_connection_does_not_count_as_waiting_for_the_server(
+    connected: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(after(0.2, reply({})), max_connections=1) as (client, _):
+        requests = [client.request("GET", "/x", timeout_seconds=0.35) for _ in range(4)]
+        assert await asyncio.gather(*requests) == [b"{}"] * 4
+
+
+async def test_401_makes_one_more_attempt_with_credentials_read_again(connected: Connected) -> None:
+    async with connected(status(401, "Unauthorized")) as (client, script):
+        with pytest.raises(Unauthorized):
+            await client.get(IPPOOLS, "a")
+        assert len(script.requests) == 2
+        with pytest.raises(Unauthorized):  # the same credentials were refused a moment ago: no use in trying twice
+            await client.get(IPPOOLS, "a")
+        assert len(script.requests) == 3
+
+
+async def test_a_watch_gives_events_until_the_server_ends_it(connected: Connected) -> None:
+    body = event("ADDED", an_object("a", "6")) + event("BOOKMARK", {"metadata": {"resourceVersion": "8"}})
+    async with connected(stream(body[:20], 0.02, body[20:])) as (client, script):
+        got = await events(client)
+    assert [(one.type, one.resource_version) for one in got] == [("ADDED", "6"), ("BOOKMARK", "8")]
+    query = script.requests[0][1].partition("?")[2]
+    assert query.startswith("watch=1&resourceVersion=5&allowWatchBookmarks=true&timeoutSeconds=")
+    assert 300 <= int(query.rpartition("=")[2]) <= 600
+
+
+async def test_a_partial_last_line_is_dropped_and_whole_ones_before_it_are_not(connected: Connected) -> None:
+    whole, partial = event("ADDED", an_object("a", "6")), event("ADDED", an_object("b", "7"))[:30]
+    async with connected(stream(whole, partial, 0.05, cut=True)) as (client, _):
+        watch = client.watch(SERVICES, resource_version="5")
+        assert (await anext(watch)).resource_version == "6"
+        with pytest.raises(Unreachable):
+            await anext(watch)
+
+
+async def test_objects_of_megabytes_pass(connected: Connected) -> None:
+    huge = event("ADDED", an_object("huge", "6", spec={"text": "x" * 3_000_000}))
+    async with connected(stream(huge + event("ADDED", an_object("small", "7")))) as (client, _):
+        got = await events(client)
+    assert [(one.resource_version, len(one.raw_object) > 3_000_000) for one in got] == [("6", True), ("7", False)]
+
+
+async def test_a_silent_watch_is_ended(connected: Connected) -> None:
+    async with connected(stream(event("ADDED", an_object("a", "6")), 5.0)) as (client, _):
+        began = time.monotonic()
+        with pytest.raises(Unreachable) as caught:
+            await events(client, idle_seconds=0.3)
+        assert caught.value.reason == "Idle"
+        assert 0.2 < time.monotonic() - began < 2.0
+
+
+async def test_a_watch_from_a_forgotten_version_is_gone(connected: Connected) -> None:
+    expired = {"kind": "Status", "reason": "Expired", "code": 410, "message": "too old resource version: 5 (274)"}
+    async with connected(stream(event("ERROR", expired))) as (client, _):
+        with pytest.raises(Gone):
+            await events(client)
+    async with connected(status(410, "Gone")) as (client, _):
+        with pytest.raises(Gone):
+            await events(client)
+
+
+async def test_leaving_a_watch_early_closes_its_connection(connected: Connected) -> None:
+    left = asyncio.Event()
+
+    async def endless(request: aiohttp.web.Request) -> aiohttp.web.StreamResponse:
+        response = aiohttp.web.StreamResponse()
+        await response.prepare(request)
+        try:
+            while True:
+                await response.write(event("BOOKMARK", {"metadata": {"resourceVersion": "6"}}))
+                await asyncio.sleep(0.01)
+        except (ConnectionError, asyncio.CancelledError):
+            left.set()
+            raise
+
+    async with connected(endless) as (client, _):
+        async with aclosing(client.watch(SERVICES, resource_version="5")) as watch:
+            async for _ in watch:
+                break
+        await asyncio.wait_for(left.wait(), 2)
+
+
+async def test_a_long_history_lets_others_have_their_turn(connected: Connected) -> None:
+    history = b"".join(event("ADDED", an_object(f"s{n}", str(n), pad="x" * 1000)) for n in range(6, 4000))
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with connected(stream(history)) as (client, _), asyncio.TaskGroup() as group:
+        task = group.create_task(others())
+        assert len(await events(client)) == 3994
+        task.cancel()
+    assert turns > 30
+
+
+class Counted:
+    def __init__(self) -> None:
+        self.requests: list[tuple[str, str, int]] = []
+        self.retries: list[str] = []
+
+    def api_request(self, verb: str, resource: str, code: int, seconds: float) -> None:
+        assert seconds >= 0
+        self.requests.append((verb, resource, code))
+
+    def api_retry(self, resource: str, reason: str) -> None:
+        self.retries.append(reason)
+
+    def __getattr__(self, name: str) -> object:
+        raise AssertionError(name)
+
+
+async def test_each_attempt_is_counted(connected: Connected, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "BUSY_WAIT_SECONDS", 0.01)
+    metrics = Counted()
+    async with connected(status(429, "Busy"), reply({}), stream(cut=True), metrics=metrics) as (client, _):
+        await client.merge_patch(IPPOOLS, "a", {})
+        with pytest.raises(Unreachable):
+            await client.get(SERVICES, "a", "b")
+    assert metrics.requests == [("patch", "ippools", 429), ("patch", "ippools", 200), ("get", "services", 200)]
+    assert metrics.retries == ["TooManyRequests"]
