@@ -1,0 +1,67 @@
+{{- define "berth.name" -}}
+{{- default .Chart.Name .Values.nameOverride | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+
+{{- define "berth.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else if contains (include "berth.name" .) .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name (include "berth.name" .) | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "berth.image" -}}
+{{- if .Values.image.digest -}}
+{{- printf "%s@%s" .Values.image.repository .Values.image.digest -}}
+{{- else -}}
+{{- printf "%s:%s" .Values.image.repository (default .Chart.AppVersion .Values.image.tag) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "berth.labels" -}}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+app.kubernetes.io/name: {{ include "berth.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* What selects pods: never changes for a release, since selectors of workloads can't. Takes root and component. */}}
+{{- define "berth.selector" -}}
+app.kubernetes.io/name: {{ include "berth.name" .root }}
+app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* metadata of a component's object. Takes root, component, and optionally cluster: true. */}}
+{{- define "berth.metadata" -}}
+name: {{ include "berth.fullname" .root }}-{{ .component }}
+{{- if not .cluster }}
+namespace: {{ .root.Release.Namespace }}
+{{- end }}
+labels:
+  {{- include "berth.labels" .root | nindent 2 }}
+  app.kubernetes.io/component: {{ .component }}
+{{- end -}}
+
+{{/* A binding's role and its one subject. Takes root, component and kind. */}}
+{{- define "berth.binding" -}}
+roleRef:
+  apiGroup: rbac.authorization.k8s.io
+  kind: {{ .kind }}
+  name: {{ include "berth.fullname" .root }}-{{ .component }}
+subjects:
+  - kind: ServiceAccount
+    name: {{ include "berth.fullname" .root }}-{{ .component }}
+    namespace: {{ .root.Release.Namespace }}
+{{- end -}}
+
+{{/* An address and a port as one text; IPv6 addresses in brackets. */}}
+{{- define "berth.listen" -}}
+{{- if contains ":" .address -}}[{{ .address }}]{{- else -}}{{ .address }}{{- end -}}:{{ .port }}
+{{- end -}}

@@ -1,0 +1,100 @@
+"""The Helm chart without Helm at hand: rendered to objects, and installed by kubectl for the lab.
+
+The lab starts Berth's programs itself, so the chart's workloads (Deployment, DaemonSet) are left out of an
+installation here; definitions, service accounts, rights and policies are installed as they are. For an installation the
+chart is rendered in a process of its own: Helm's library brings the Go runtime along, no guest for a process that forks.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab.kubectl import Kubectl
+
+CHART = Path(__file__).resolve().parent.parent / "charts" / "berth"
+RELEASE = "berth"
+WORKLOADS = frozenset({"Deployment", "DaemonSet", "PodDisruptionBudget", "PodMonitor"})
+RENDER_SECONDS = 60.0
+APPLY_SECONDS = 120.0
+
+Manifest = dict[str, Any]
+
+
+def render(values: Mapping[str, Any] | None = None, namespace: str = "berth-system") -> list[Manifest]:
+    """Every object of the chart, as `helm template` gives it; definitions first, as Helm installs them.
+
+    Raises helm_python.HelmError when the values are not what values.schema.json allows.
+    """
+    import helm_python  # 75 MB of Go: only who renders pays for it
+
+    with helm_python.Chart.load(str(CHART)) as chart:
+        chart.validate_schema(dict(values or {}))
+        texts = chart.render(dict(values or {}), name=RELEASE, namespace=namespace)
+    templates = (text for path, text in sorted(texts.items()) if path.endswith(".yaml"))
+    objects = [manifest for text in templates for manifest in yaml.safe_load_all(text) if manifest]
+    return sorted(objects, key=lambda manifest: manifest["kind"] != "CustomResourceDefinition")
+
+
+def install(
+    kubeconfig: Path | str,
+    namespace: str = "berth-system",
+    values: Mapping[str, Any] | None = None,
+    *,
+    leave_out: frozenset[str] = WORKLOADS,
+) -> list[Manifest]:
+    """Install the chart without its workloads and return what was installed. Safe to repeat; an upgrade is the same.
+
+    Raises CommandFailed with kubectl's words when something was refused.
+    """
+    chosen = [manifest for manifest in _render_apart(values or {}, namespace) if manifest["kind"] not in leave_out]
+    home: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
+    objects = [home, *chosen]
+    apply(kubeconfig, objects)
+    _wait_for_definitions(kubeconfig)
+    return objects
+
+
+def apply(kubeconfig: Path | str, objects: Sequence[Manifest]) -> None:
+    """`kubectl apply` of these objects."""
+    Kubectl(Path(kubeconfig))("apply", "-f", "-", stdin=yaml.safe_dump_all(objects), timeout_seconds=APPLY_SECONDS)
+
+
+def _render_apart(values: Mapping[str, Any], namespace: str) -> list[Manifest]:
+    command = [sys.executable, "-m", "lab.chart", "--json", f"--namespace={namespace}"]
+    done = subprocess.run(
+        command, input=json.dumps(dict(values)), capture_output=True, text=True, timeout=RENDER_SECONDS, check=False
+    )
+    if done.returncode != 0:
+        raise RuntimeError(f"the chart could not be rendered: {done.stderr.strip()}")
+    rendered: list[Manifest] = json.loads(done.stdout)
+    return rendered
+
+
+def _wait_for_definitions(kubeconfig: Path | str) -> None:
+    chosen = f"--selector=app.kubernetes.io/instance={RELEASE}"
+    condition = ("--for=condition=Established", "customresourcedefinitions")
+    Kubectl(Path(kubeconfig))("wait", *condition, chosen, "--timeout=60s", timeout_seconds=APPLY_SECONDS)
+
+
+def main() -> None:
+    """`python -m lab.chart [--namespace N] [--json]` < values.json: the rendered chart on stdout."""
+    import argparse
+
+    parser = argparse.ArgumentParser(
+        prog="python -m lab.chart", description="Render the chart; values as JSON on stdin."
+    )
+    parser.add_argument("--namespace", default="berth-system")
+    parser.add_argument("--json", action="store_true", help="one JSON list instead of YAML documents")
+    options = parser.parse_args()
+    given = "" if sys.stdin.isatty() else sys.stdin.read()
+    objects = render(json.loads(given or "{}"), options.namespace)
+    sys.stdout.write(json.dumps(objects) if options.json else yaml.safe_dump_all(objects, sort_keys=False))
+
+
+if __name__ == "__main__":
+    main()
