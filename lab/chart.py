@@ -1,7 +1,7 @@
 """The Helm chart without Helm at hand: rendered to objects, and installed by kubectl for the lab.
 
 The lab starts Berth's programs itself, so the chart's workloads (Deployment, DaemonSet) are left out of an
-installation here; definitions, service accounts, rights and policies are installed as they are. For an installation the
+installation here; definitions, service accounts, rights and policies are as they are. For an installation the
 chart is rendered in a process of its own: Helm's library brings the Go runtime along, no guest for a process that forks.
 """
 
@@ -46,12 +46,16 @@ def install(
     values: Mapping[str, Any] | None = None,
     *,
     leave_out: frozenset[str] = WORKLOADS,
+    rendered: Sequence[Manifest] | None = None,
 ) -> list[Manifest]:
     """Install the chart without its workloads and return what was installed. Safe to repeat; an upgrade is the same.
 
+    `rendered` None = it is rendered here, with `values`.
+
     Raises CommandFailed with kubectl's words when something was refused.
     """
-    chosen = [manifest for manifest in _render_apart(values or {}, namespace) if manifest["kind"] not in leave_out]
+    manifests = rendered if rendered is not None else render_apart(values or {}, namespace)
+    chosen = [manifest for manifest in manifests if manifest["kind"] not in leave_out]
     home: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     objects = [home, *chosen]
     apply(kubeconfig, objects)
@@ -64,7 +68,8 @@ def apply(kubeconfig: Path | str, objects: Sequence[Manifest]) -> None:
     Kubectl(Path(kubeconfig))("apply", "-f", "-", stdin=yaml.safe_dump_all(objects), timeout_seconds=APPLY_SECONDS)
 
 
-def _render_apart(values: Mapping[str, Any], namespace: str) -> list[Manifest]:
+def render_apart(values: Mapping[str, Any], namespace: str = "berth-system") -> list[Manifest]:
+    """As `render`, in a process of its own."""
     command = [sys.executable, "-m", "lab.chart", "--json", f"--namespace={namespace}"]
     done = subprocess.run(
         command, input=json.dumps(dict(values)), capture_output=True, text=True, timeout=RENDER_SECONDS, check=False

@@ -14,11 +14,11 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from lab import hosts, manifests
+from lab import chart, hosts, manifests, podspec
 from lab.apiserver import real
 from lab.hosts import Node, Segment
 from lab.kubectl import Access, Kubectl, read_token
@@ -30,10 +30,6 @@ API_PORT = 6443
 NAMESPACE = "berth-system"
 READY_SECONDS = 60.0
 TOKEN_DURATION = "24h"
-SPEAKER_PRIVILEGES = ("--bounding-set=-all,+net_raw", "--inh-caps=-all")
-ALLOCATOR_PRIVILEGES = ("--bounding-set=-all", "--inh-caps=-all")
-ALLOCATOR_METRICS_PORT = 7480
-"""Plus the allocator's number: on a node, its speaker has another."""
 SCRIPTS = Path(__file__).parent
 
 
@@ -45,9 +41,8 @@ class Settings:
     name: str = "lab"
     node_count: int = 3
     rootless: bool | None = None
-    allocator_count: int = 2
-    allocator_options: tuple[str, ...] = ()
-    speaker_options: tuple[str, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """For the chart: replicas, lease and fence times, extra arguments."""
     with_berth: bool = True
     """False = only the API server, hosts and pods: start Berth with `install_berth` and `start_berth`."""
 
@@ -71,6 +66,7 @@ class Cluster:
         self._enclosure: Enclosure | None = None
         self._access: Access | None = None
         self._where: dict[str, str | None] = {}
+        self._rendered: list[chart.Manifest] = []
 
     # --- up and down
 
@@ -265,35 +261,36 @@ class Cluster:
         self.start(node.pod, node.pod, [*backend, f"--node-name={node.name}", *ports])
 
     def install_berth(self) -> None:
-        """The chart's CRDs, namespace, ServiceAccounts and rights; the kubeconfigs that the processes run with."""
-        from lab import chart
-
-        chart.install(self.kubeconfig, namespace=NAMESPACE)
-        for component in ("allocator", "speaker"):
-            arguments = ("create", "token", f"berth-{component}", f"--namespace={NAMESPACE}")
-            token = self.kubectl(*arguments, f"--duration={TOKEN_DURATION}").strip()
-            self._inside_access.as_user(token).write(self.settings.directory / f"{component}.kubeconfig")
-        self._tell("the chart's CRDs, service accounts and rights are installed")
+        """The chart's CRDs, namespace, ServiceAccounts, rights and policies."""
+        self._rendered = chart.render_apart(self._values(), NAMESPACE)
+        chart.install(self.kubeconfig, NAMESPACE, rendered=self._rendered)
+        self._tell("the chart's definitions, service accounts, rights and policies are installed")
 
     def start_berth(self) -> None:
-        """Allocators on the first nodes, a speaker on each."""
-        for index in range(1, self.settings.allocator_count + 1):
+        """The chart's allocators on the first nodes, a speaker on each, with the rights of a pod's token alone."""
+        allocator = podspec.workload(self._rendered, "Deployment", "allocator")
+        for index in range(1, allocator["spec"]["replicas"] + 1):
             node = self.segment.nodes[(index - 1) % len(self.segment.nodes)]
-            self._start_allocator(index, node.name)
+            self._start_pod_of(allocator, f"allocator-{index}", node.name)
+        speaker = podspec.workload(self._rendered, "DaemonSet", "speaker")
         for node in self.segment.nodes:
-            self._start_speaker(node.name)
-        self._tell("allocators and speakers run, each with its service account's rights alone")
+            self._start_pod_of(speaker, f"speaker-{node.name}", node.name)
+        self._tell("allocators and speakers run: the chart's command lines, capabilities and service accounts")
 
-    def _start_allocator(self, index: int, node_name: str) -> None:
-        command = [*python("allocator"), f"--kubeconfig={self.settings.directory / 'allocator.kubeconfig'}"]
-        command += [f"--namespace={NAMESPACE}", f"--identity=allocator-{index}", *self.settings.allocator_options]
-        listen = f"--metrics-listen=127.0.0.1:{ALLOCATOR_METRICS_PORT + index}"
-        self.start(f"allocator-{index}", node_name, [*command, listen], privileges=ALLOCATOR_PRIVILEGES)
+    def _values(self) -> dict[str, Any]:
+        return {"log": {"format": "text"}, **self.settings.values}
 
-    def _start_speaker(self, node_name: str) -> None:
-        command = [*python("speaker"), f"--kubeconfig={self.settings.directory / 'speaker.kubeconfig'}"]
-        command += [f"--namespace={NAMESPACE}", f"--node-name={node_name}", *self.settings.speaker_options]
-        self.start(f"speaker-{node_name}", node_name, command, privileges=SPEAKER_PRIVILEGES)
+    def _start_pod_of(self, manifest: podspec.Manifest, name: str, node_name: str) -> None:
+        place = podspec.Place(f"berth-{name}", NAMESPACE, node_name)
+        kubeconfig = self.settings.directory / f"{name}.kubeconfig"
+        program = podspec.program_of(manifest, place, extra_arguments=[f"--kubeconfig={kubeconfig}"])
+        self.kubectl.apply(podspec.pod_of(manifest, place))
+        token = self.kubectl(
+            *("create", "token", program.service_account, f"--namespace={NAMESPACE}"),
+            *("--bound-object-kind=Pod", f"--bound-object-name={place.pod_name}", f"--duration={TOKEN_DURATION}"),
+        )
+        self._inside_access.as_user(token.strip()).write(kubeconfig)
+        self.start(name, node_name, program.command, privileges=program.privileges, environment=program.environment)
 
     # --- small parts
 
@@ -311,6 +308,7 @@ class Cluster:
         *,
         pass_fds: Sequence[int] = (),
         privileges: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
     ) -> Process:
         """Start a process of that name on a host, kept until the lab goes down; its output goes to NAME.log."""
         process = Process(
@@ -318,7 +316,7 @@ class Cluster:
             command,
             log_path=self.settings.directory / f"{name}.log",
             enter=self.doorway.enter(host),
-            environment=self._environment(),
+            environment={**self._environment(), **(environment or {})},
             pass_fds=pass_fds,
             privileges=privileges,
         )

@@ -1,0 +1,102 @@
+"""How to run a chart's workload without a kubelet: its first container's command line, capabilities and account.
+
+So that the lab runs what the chart says, flags and rights included, and a mistake there shows in the demo. No I/O.
+"""
+
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
+
+Manifest = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a pod of the workload runs: what its downward API would say."""
+
+    pod_name: str
+    namespace: str
+    node_name: str
+
+
+@dataclass(frozen=True)
+class Program:
+    """`privileges` are options of setpriv(1)."""
+
+    command: tuple[str, ...]
+    environment: Mapping[str, str]
+    privileges: tuple[str, ...]
+    service_account: str
+
+
+def workload(manifests: Sequence[Manifest], kind: str, component: str) -> Manifest:
+    """The one workload of that kind and component. Raises StopIteration when the chart has none."""
+    wanted = {"app.kubernetes.io/component": component}.items()
+    return next(m for m in manifests if m["kind"] == kind and wanted <= m["metadata"]["labels"].items())
+
+
+def program_of(manifest: Manifest, place: Place, *, extra_arguments: Sequence[str] = ()) -> Program:
+    """What a kubelet would start. `python` becomes the Python that runs us."""
+    pod = manifest["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    environment = {each["name"]: _value(each, place) for each in container.get("env", [])}
+    words = [_expand(word, environment) for word in (*container["command"], *container.get("args", ()))]
+    program = sys.executable if words[0] == "python" else words[0]
+    return Program(
+        command=(program, *words[1:], *extra_arguments),
+        environment=environment,
+        privileges=_privileges(container.get("securityContext", {})),
+        service_account=pod["serviceAccountName"],
+    )
+
+
+def pod_of(manifest: Manifest, place: Place) -> dict[str, Any]:
+    """The Pod object that a controller would make: what a token can be bound to."""
+    template = manifest["spec"]["template"]
+    pod = template["spec"]
+    container = pod["containers"][0]
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": place.pod_name,
+            "namespace": place.namespace,
+            "labels": template["metadata"]["labels"],
+        },
+        "spec": {
+            "nodeName": place.node_name,
+            "serviceAccountName": pod["serviceAccountName"],
+            "hostNetwork": pod.get("hostNetwork", False),
+            "automountServiceAccountToken": False,
+            "containers": [{"name": container["name"], "image": container["image"]}],
+        },
+    }
+
+
+def _value(variable: Mapping[str, Any], place: Place) -> str:
+    if "value" in variable:
+        return str(variable["value"])
+    fields = {
+        "metadata.name": place.pod_name,
+        "metadata.namespace": place.namespace,
+        "spec.nodeName": place.node_name,
+    }
+    return fields[variable["valueFrom"]["fieldRef"]["fieldPath"]]
+
+
+def _expand(word: str, environment: Mapping[str, str]) -> str:
+    """$(NAME) as in a pod's command; an unknown name stays as it is, as Kubernetes leaves it."""
+    return _REFERENCE.sub(lambda found: environment.get(found[1], found[0]), word)
+
+
+def _privileges(security: Mapping[str, Any]) -> tuple[str, ...]:
+    capabilities = security.get("capabilities", {})
+    if "ALL" not in capabilities.get("drop", []):
+        return ()
+    kept = [f"+{name.lower()}" for name in capabilities.get("add", [])]
+    no_new = ("--no-new-privs",) if security.get("allowPrivilegeEscalation") is False else ()
+    return (f"--bounding-set={','.join(['-all', *kept])}", "--inh-caps=-all", *no_new)
