@@ -122,11 +122,14 @@ class WireLink:
     def pid(self) -> int:
         return self._process.pid
 
-    async def start(self, *, exclude_interfaces: str = "", command_prefix: Sequence[str] = ()) -> None:
+    async def start(
+        self, *, exclude_interfaces: str = "", command_prefix: Sequence[str] = (), pass_fds: Sequence[int] = ()
+    ) -> None:
         """Start the wire process and wait for its first report of interfaces.
 
         `exclude_interfaces` is a regular expression that matches the whole name of interfaces never to be used.
         `command_prefix` goes before the interpreter (`ip netns exec ...`); it must exec, not fork.
+        `pass_fds` are descriptors that stay open as long as the wire process lives.
         """
         self._loop = asyncio.get_running_loop()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -135,7 +138,7 @@ class WireLink:
         command = [*command_prefix, sys.executable, "-I", "-S", "-c", BOOTSTRAP, str(PACKAGE_ROOT), *arguments]
         with theirs:
             self._process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(),)
+                *command, stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *pass_fds)
             )
         self._loop.add_reader(self._socket, self._on_readable)
         async with self._deadline("start"):

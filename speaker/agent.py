@@ -1,0 +1,384 @@
+"""The speaker's agent: joins the API server, the pure core and the wire process into one node's speaker.
+
+    API server --watches--> session --> picture --decide--> orders --drive--> wire process
+        ^                                                                         |
+        +---- presence <---- status draft <---- announced / withdrawn <-----------+
+                                   clock --tick--> right --permit--> wire process
+
+It registers, renews its Lease, reads everything, and only then announces; whatever may have been a fence (a pause, its
+Speaker object or Node deleted) makes it do all that again. It answers no ARP and decides no ownership.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, LABEL_NODE, speaker_lease
+from kube.client import Client
+from kube.errors import ApiError
+from kube.lease import LeaseRenewer
+from speaker.announcer import Announcer
+from speaker.conditions import SHOWN, Conditions
+from speaker.fencing import PERMIT_SECONDS, AnnouncementRight, Hold, Limits, Peers, Permit, Promise, should_promise
+from speaker.l2.link import OrderRefusedError, WireInterface, WireLink
+from speaker.liveness import Liveness
+from speaker.metrics import Snapshot, SpeakerMetrics
+from speaker.orders import Interfaces
+from speaker.presence import Presence
+from speaker.session import Session
+
+TICK_SECONDS = 0.5
+"""Each tick extends the wire's permit: six chances before it expires."""
+DECISIONS_AT_A_TIME = 100
+"""About 2 ms of computing between two chances for everything else."""
+WITHDRAWALS_AT_A_TIME = 256
+ANNOUNCEMENTS_AT_A_TIME = 64
+CONDITIONS_SECONDS = 1.0
+"""Conditions are for people: evaluated at most this often."""
+GOODBYE_SECONDS = 5.0
+"""For each of the last two writes, well within a pod's 30 s to stop."""
+LABEL_VALUE_CHARACTERS = 63
+SHOWN_INTERFACES = 64
+_NEVER_USABLE = ("Excluded", "Loopback", "NotEthernet")
+"""Interfaces of containers and the like: they come and go with pods, and nobody would look for them in a Speaker."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run one node's speaker. `incarnation` is another text at each start of the process."""
+
+    node: str
+    incarnation: str
+    namespace: str
+    lease_duration_seconds: int = 6
+    renew_seconds: float = 2.0
+    fence_after_seconds: int = 60
+
+    def limits(self) -> Limits:
+        """Peers take over when the Lease runs out, so whoever did not run for so long knows nothing for sure.
+
+        The margin, a tenth, is far more than clocks drift in a minute and a permit takes to expire.
+        """
+        margin = self.fence_after_seconds / 10
+        pause = max(PERMIT_SECONDS, min(self.lease_duration_seconds, self.fence_after_seconds - margin))
+        return Limits(self.fence_after_seconds, pause, margin)
+
+
+class Agent:
+    """One run: `run` once, from one event loop."""
+
+    def __init__(
+        self,
+        client: Client,
+        link: WireLink,
+        options: Options,
+        metrics: SpeakerMetrics,
+        *,
+        boottime: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+    ) -> None:
+        self._client = client
+        self._link = link
+        self._options = options
+        self._metrics = metrics
+        self._boottime = boottime
+        self._announcer = Announcer(options.node)
+        self._right = AnnouncementRight(options.limits())
+        self._promise = Promise()
+        self._conditions = Conditions()
+        self._liveness = self._new_liveness()
+        self._presence = Presence(
+            client,
+            options.node,
+            options.incarnation,
+            self._announcer.draft,
+            self._promise,
+            on_removed=self._removed,
+        )
+        self._renewer = LeaseRenewer(
+            client,
+            options.namespace,
+            speaker_lease(options.node),
+            options.incarnation,
+            duration_seconds=options.lease_duration_seconds,
+            renew_seconds=options.renew_seconds,
+            labels=_lease_labels(options.node),
+        )
+        self._session: Session | None = None
+        self._session_lost = asyncio.Event()
+        self._changed = asyncio.Event()
+        self._wire_work = asyncio.Event()
+        self._conditions_due = 0.0
+        self._usable: tuple[str, ...] = ()
+
+    def snapshot(self) -> Snapshot:
+        """How things stand. Ready = it announces what this node owns; an outage of the API server does not end that."""
+        picture = self._announcer.picture
+        return Snapshot(
+            addresses=dict(picture.silences()),
+            speakers_known=len(picture.speakers),
+            speakers_alive=len(self._liveness.alive()),
+            is_ready=self._right.hold is None,
+            waits_for=self._waits_for(),
+        )
+
+    def _waits_for(self) -> str:
+        if self._right.hold is None:
+            return ""
+        unsynced = self._session.unsynced() if self._session else []
+        return f"{self._right.hold.value}: " + (f"reading {', '.join(unsynced)}" if unsynced else "registering")
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set, then withdraw, say goodbye and return. Raises what ends a speaker for good."""
+        async with asyncio.TaskGroup() as group:
+            work = group.create_task(self._work())
+            await stop.wait()
+            log.info("stopping: everything is withdrawn first")
+            self._right.lose(Hold.STOPPING, self._boottime())
+            work.cancel()
+        await self._leave()
+
+    def interfaces_changed(self, interfaces: tuple[WireInterface, ...]) -> None:
+        """The wire process reported its interfaces. Containers come and go: only what can carry addresses matters."""
+        usable = tuple(sorted(one.name for one in interfaces if one.usable and one.up))
+        if usable != self._usable:
+            log.info("usable interfaces", names=usable)
+            self._usable = usable
+            self._announcer.orders.retry_refused()
+            self._wire_work.set()
+        self._show_interfaces()
+        self._changed.set()
+
+    async def _work(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._tick_forever())
+            group.create_task(self._drive_wire())
+            group.create_task(self._presence.write_forever())
+            group.create_task(self._register_forever())
+
+    # ---- registering and reading ----
+
+    async def _register_forever(self) -> None:
+        """One session after the other; the Lease is first renewed when the first registration is written."""
+        async with asyncio.TaskGroup() as group:
+            renewing: asyncio.Task[None] | None = None
+            while True:
+                began = self._boottime()
+                self._session_lost.clear()
+                self._announcer.begin()
+                self._set_conditions()
+                await self._presence.register()
+                renewing = renewing or group.create_task(self._renewer.run())
+                await self._run_session(began)
+
+    async def _run_session(self, began: float) -> None:
+        """Until the registration may no longer count."""
+        node = await self._presence.own_node()
+        speaker_uid = self._presence.uid
+        if speaker_uid is None:
+            return
+        self._liveness = self._new_liveness()
+        self._session = Session(
+            self._client,
+            self._announcer.picture,
+            self._liveness,
+            node=self._options.node,
+            node_uid=node.metadata.uid,
+            speaker_uid=speaker_uid,
+            incarnation=self._options.incarnation,
+            namespace=self._options.namespace,
+            on_change=self._changed.set,
+            on_removed=self._removed,
+        )
+        self._show_interfaces()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._session.run()), group.create_task(self._decide_forever(began))]
+            await self._session_lost.wait()
+            for task in tasks:
+                task.cancel()
+
+    async def _decide_forever(self, began: float) -> None:
+        assert self._session is not None
+        await self._session.wait_synced()
+        self._announcer.forget_old_releases()
+        while True:
+            self._changed.clear()
+            while self._announcer.picture.has_work:
+                self._announcer.decide(DECISIONS_AT_A_TIME)
+                self._wire_work.set()
+                self._presence.poke()
+                await asyncio.sleep(0)
+            if self._right.hold is not None and self._announcer.is_complete:
+                self._finish_registration(began)
+            await self._changed.wait()  # forever: woken by the watches, the wire and the tick
+
+    def _finish_registration(self, began: float) -> None:
+        """Everything read has been decided on, and the wire has confirmed that nothing else is on it."""
+        self._right.registered(began)
+        if self._right.hold is not None:
+            self._session_lost.set()
+            return
+        log.info("announcing", addresses=dict(self._announcer.picture.silences()))
+        self._tick()
+        self._set_conditions()
+        self._wire_work.set()
+
+    def _removed(self, why: str) -> None:
+        """Somebody's word that this speaker is dead: silence until registered anew."""
+        log.warning("registering anew", why=why)
+        self._metrics.registered_anew("Removed")
+        self._right.lose(Hold.REMOVED, self._boottime())
+        self._link.permit(0.0)
+        self._session_lost.set()
+
+    # ---- time ----
+
+    async def _tick_forever(self) -> None:
+        while True:
+            self._tick()
+            if time.monotonic() >= self._conditions_due:
+                self._set_conditions()
+            await asyncio.sleep(TICK_SECONDS)
+
+    def _tick(self) -> None:
+        """Extend the permit, or take it away and begin a new registration."""
+        could_announce = self._right.hold is None
+        renewal = self._renewer.last_renewal
+        match self._right.tick(
+            self._boottime(),
+            renewal_sent=renewal.sent_boottime if renewal else None,
+            is_bound=self._promise.is_binding,
+            peers=self._peers(),
+        ):
+            case Permit(until):
+                self._link.permit(until)
+            case Hold() as hold if could_announce:
+                log.warning("silent until registered anew", why=hold.value)
+                self._metrics.registered_anew(hold.value)
+                self._link.permit(0.0)
+                self._session_lost.set()
+        alive = self._liveness.alive()
+        self._announcer.picture.set_alive(alive)
+        if self._announcer.picture.has_work:
+            self._changed.set()
+
+    def _peers(self) -> Peers:
+        """Nobody is heard before there are heartbeats."""
+        return Peers(known=frozenset(self._announcer.picture.speakers) - {self._options.node})
+
+    # ---- the wire ----
+
+    async def _drive_wire(self) -> None:
+        """Carry out orders, withdrawals before announcements. An error of the link ends the speaker."""
+        used: tuple[str, ...] = ()
+        while True:
+            await self._wire_work.wait()  # forever
+            self._wire_work.clear()
+            if used != self._usable:
+                used = self._usable
+                await self._link.use_interfaces(used)
+            while await self._carry_out_some():
+                pass
+
+    async def _carry_out_some(self) -> bool:
+        orders = self._announcer.orders
+        if addresses := orders.next_withdrawals(WITHDRAWALS_AT_A_TIME):
+            await self._link.withdraw(addresses)
+            self._announcer.withdrawn(addresses)
+            log.debug("withdrawn", addresses=addresses)
+        elif self._right.hold is None and (entries := orders.next_announcements(ANNOUNCEMENTS_AT_A_TIME)):
+            await self._announce(entries)
+        else:
+            return False
+        self._presence.poke()
+        self._changed.set()
+        return True
+
+    async def _announce(self, entries: list[tuple[str, Interfaces]]) -> None:
+        """Together; if the wire refuses, one by one, to know which."""
+        try:
+            await self._link.announce(entries)
+        except OrderRefusedError as error:
+            if len(entries) > 1:
+                for entry in entries:
+                    await self._announce([entry])
+                return
+            log.warning("the wire refused", address=entries[0][0], error=str(error))
+            self._announcer.refused(entries[0][0])
+            return
+        self._announcer.announced(entries, _now())
+        log.debug("announced", addresses=[address for address, _ in entries])
+
+    # ---- what the Speaker object says ----
+
+    def _show_interfaces(self) -> None:
+        self._announcer.picture.set_own_interfaces(self._usable)
+        shown = [one for one in self._link.interfaces if one.reason not in _NEVER_USABLE]
+        shown.sort(key=lambda one: (not one.usable, one.name))
+        self._announcer.draft.set("interfaces", [_interface_on_wire(one) for one in shown[:SHOWN_INTERFACES]])
+        self._presence.poke()
+
+    def _set_conditions(self) -> None:
+        self._conditions_due = time.monotonic() + CONDITIONS_SECONDS
+        peers, now, picture = self._peers(), _now(), self._announcer.picture
+        promised = should_promise(peers)
+        fencing = {"promised": promised, "fenceAfterSeconds": self._options.fence_after_seconds}
+        self._conditions.set_ready(self._right.hold, now)
+        self._conditions.set_promise(promised, len(peers.known), now)
+        if self._right.hold is None:
+            self._conditions.set_announceable(picture.complaints(SHOWN + 1), now)
+            self._conditions.set_endpoints_placed(picture.unplaced(), now)
+        self._announcer.draft.set("fencing", fencing)
+        self._announcer.draft.set("conditions", self._conditions.to_wire())
+        self._presence.poke()
+
+    # ---- leaving ----
+
+    async def _leave(self) -> None:
+        """Off the wire first, confirmed or with the wire process dead; only then say so."""
+        announcer = self._announcer
+        await self._link.stop()
+        announcer.orders.withdraw_everything()
+        while addresses := announcer.orders.next_withdrawals(WITHDRAWALS_AT_A_TIME):
+            announcer.withdrawn(addresses)
+        self._conditions.set_stopped(_now())
+        announcer.draft.set("conditions", self._conditions.to_wire())
+        await self._say_last_words()
+
+    async def _say_last_words(self) -> None:
+        """Raises ApiError or TimeoutError when the API server could not be told: releases will wait for this node."""
+        try:
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._presence.say_goodbye()
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._renewer.release()
+        except (ApiError, TimeoutError):
+            log.error("the API server could not be told that this speaker has stopped", speaker=self._options.node)
+            raise
+        log.info("said goodbye", speaker=self._options.node)
+
+    def _new_liveness(self) -> Liveness:
+        return Liveness(
+            self._options.node,
+            duration_seconds=self._options.lease_duration_seconds,
+            longest_step_seconds=self._options.renew_seconds,
+        )
+
+
+def _interface_on_wire(one: WireInterface) -> dict[str, str | bool]:
+    return {"name": one.name, "mac": one.mac, "up": one.up, "usable": one.usable, "reason": one.reason}
+
+
+def _lease_labels(node: str) -> dict[str, str]:
+    """For people and selectors; a node's name may be longer than a label's value."""
+    labels = {LABEL_COMPONENT: COMPONENT_SPEAKER}
+    return labels | {LABEL_NODE: node} if len(node) <= LABEL_VALUE_CHARACTERS else labels
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,179 @@
+"""What a speaker counts, and the listener that shows it: /metrics, /healthz and /readyz.
+
+Counts what it is told and reads gauges from a snapshot when it is asked; judges nothing. No label carries an address
+or a Service: a node may announce thousands.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+from speaker.l2.link import WireConflict, WireCounters
+
+REQUEST_SECONDS = 5.0
+REQUEST_BYTES = 8192
+WIRE_COUNTERS = {
+    "received": "berth_arp_received",
+    "replies": "berth_arp_replies_sent",
+    "gratuitous": "berth_gratuitous_arp_sent",
+    "conflicts": "berth_arp_conflicts_seen",
+    "silenced": "berth_arp_silenced",
+    "failed": "berth_arp_send_failures",
+    "dropped": "berth_arp_dropped",
+}
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """How things stand. `addresses`: how many this node announces ("Announced") or does not, by reason."""
+
+    addresses: dict[str, int] = field(default_factory=dict)
+    speakers_known: int = 0
+    speakers_alive: int = 0
+    is_ready: bool = False
+    waits_for: str = ""
+    is_healthy: bool = True
+
+
+class SpeakerMetrics:
+    """One process's metrics; also the counters that kube/ calls (kube.metrics.Metrics)."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.registry = registry
+        self._addresses = Gauge(
+            "berth_speaker_addresses", "Addresses by what this node does about them.", ["state"], registry=registry
+        )
+        self._speakers = Gauge("berth_speaker_peers", "Speakers in the cluster.", ["state"], registry=registry)
+        self._ready = Gauge("berth_speaker_ready", "Whether this node announces what it owns.", registry=registry)
+        self._anew = Counter(
+            "berth_speaker_registrations", "Registrations after the first one.", ["reason"], registry=registry
+        )
+        self._withdrawals = Histogram(
+            "berth_speaker_withdraw_seconds",
+            "From the order to withdraw to the wire's confirmation.",
+            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
+            registry=registry,
+        )
+        self._wire = {
+            name: Counter(metric, f"Frames: {name}.", ["interface"], registry=registry)
+            for name, metric in WIRE_COUNTERS.items()
+        }
+        self._wire_totals: dict[tuple[str, str], int] = {}
+        self._conflicts = Counter(
+            "berth_address_conflicts", "Reports of other hosts using our addresses.", registry=registry
+        )
+        self._requests = Counter(
+            "berth_api_requests", "Requests to the API server.", ["verb", "resource", "code"], registry=registry
+        )
+        self._request_seconds = Histogram(
+            "berth_api_request_seconds", "Time to an answer of the API server.", ["verb"], registry=registry
+        )
+        self._retries = Counter("berth_api_retries", "Requests sent again.", ["reason"], registry=registry)
+        self._watches = Counter(
+            "berth_watch_restarts", "Watches opened again.", ["resource", "reason"], registry=registry
+        )
+        self._relists = Counter("berth_cache_relists", "Full lists read.", ["resource"], registry=registry)
+        self._undecodable = Counter("berth_undecodable_objects", "Objects left out.", ["resource"], registry=registry)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Set the gauges."""
+        self._addresses.clear()
+        for state, count in snapshot.addresses.items():
+            self._addresses.labels(state).set(count)
+        self._speakers.labels("known").set(snapshot.speakers_known)
+        self._speakers.labels("alive").set(snapshot.speakers_alive)
+        self._ready.set(snapshot.is_ready)
+
+    def registered_anew(self, reason: str) -> None:
+        """This speaker may have been taken for dead."""
+        self._anew.labels(reason).inc()
+
+    def withdrawn(self, seconds: float) -> None:
+        """The wire confirmed a withdrawal."""
+        self._withdrawals.observe(seconds)
+
+    def wire_counters(self, counters: WireCounters) -> None:
+        """Totals of the wire process; Prometheus' counters take the difference."""
+        for interface, totals in counters.interfaces.items():
+            for name, total in totals.items():
+                if name in self._wire:
+                    before = self._wire_totals.get((interface, name), 0)
+                    self._wire_totals[interface, name] = total
+                    self._wire[name].labels(interface).inc(max(total - before, 0))
+
+    def wire_conflict(self, _: WireConflict) -> None:
+        self._conflicts.inc()
+
+    def api_request(self, verb: str, resource: str, code: int, seconds: float) -> None:
+        self._requests.labels(verb, resource, str(code)).inc()
+        self._request_seconds.labels(verb).observe(seconds)
+
+    def api_retry(self, resource: str, reason: str) -> None:
+        self._retries.labels(reason).inc()
+
+    def watch_restart(self, resource: str, reason: str) -> None:
+        self._watches.labels(resource, reason).inc()
+
+    def cache_relist(self, resource: str, objects: int, seconds: float) -> None:
+        self._relists.labels(resource).inc()
+
+    def undecodable(self, resource: str) -> None:
+        self._undecodable.labels(resource).inc()
+
+    def event_outcome(self, outcome: str) -> None:
+        """A speaker records no Events."""
+
+    def leading(self, lease: str, is_leader: bool) -> None:
+        """A speaker takes part in no leader election."""
+
+
+class Listener:
+    """A listener for kubelet and Prometheus: HTTP/1.0 in meaning, one request a connection."""
+
+    def __init__(self, metrics: SpeakerMetrics, snapshot: Callable[[], Snapshot]) -> None:
+        self._metrics = metrics
+        self._snapshot = snapshot
+
+    async def serve(self, host: str, port: int) -> None:
+        """Until cancelled."""
+        server = await asyncio.start_server(self._answer, host, port, limit=REQUEST_BYTES)
+        async with server:
+            await server.serve_forever()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            async with asyncio.timeout(REQUEST_SECONDS):
+                head = await reader.readuntil(b"\r\n\r\n")
+                path = [*head.split(b" ", 2), b"", b""][1].split(b"?")[0].decode("latin-1")
+                writer.write(_response(*self._page(path)))
+                await writer.drain()
+        writer.close()
+
+    def _page(self, path: str) -> tuple[int, str, bytes]:
+        snapshot = self._snapshot()
+        match path:
+            case "/metrics":
+                self._metrics.show(snapshot)
+                return 200, CONTENT_TYPE_LATEST, generate_latest(self._metrics.registry)
+            case "/readyz":
+                return _verdict(snapshot.is_ready, snapshot.waits_for)
+            case "/healthz" | "/livez":
+                return _verdict(snapshot.is_healthy, "the wire process is silent")
+            case _:
+                return 404, "text/plain", b"there are /metrics, /healthz and /readyz\n"
+
+
+def _verdict(is_good: bool, why_not: str) -> tuple[int, str, bytes]:
+    return (200, "text/plain", b"ok\n") if is_good else (503, "text/plain", f"{why_not}\n".encode())
+
+
+def _response(code: int, content_type: str, body: bytes) -> bytes:
+    phrase = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}[code]
+    head = (
+        f"HTTP/1.1 {code} {phrase}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: close"
+    )
+    return head.encode() + b"\r\n\r\n" + body

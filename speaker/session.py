@@ -1,0 +1,163 @@
+"""The watches of one registration: they feed one picture, and notice what may be somebody's word that we are dead.
+
+Decides nothing about addresses, writes nothing. A session ends with its registration; the next one lists everything
+anew, so that nothing it holds is older than its registration.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from crds.l2advertisement import L2Advertisement, L2AdvertisementSpec
+from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, speaker_lease
+from kube.cache import Cache, Change, ObjectKey
+from kube.client import Client
+from kube.objects import Lease, decode_lease
+from kube.resource import ENDPOINTSLICES, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, LEASES, NODES, SPEAKERS, Resource
+from speaker.liveness import Liveness
+from speaker.observed import (
+    Allocation,
+    Labels,
+    NodeFacts,
+    SliceFacts,
+    SpeakerFacts,
+    allocation_from,
+    node_from,
+    pool_labels_from,
+    slice_from,
+    speaker_from,
+)
+from speaker.picture import Picture
+from speaker.presence import SupersededError
+
+log = structlog.get_logger()
+
+
+class Session:
+    """`on_change()` after each change of the picture; `on_removed(why)` when this node or speaker was deleted."""
+
+    def __init__(
+        self,
+        client: Client,
+        picture: Picture,
+        liveness: Liveness,
+        *,
+        node: str,
+        node_uid: str,
+        speaker_uid: str,
+        incarnation: str,
+        namespace: str,
+        on_change: Callable[[], None],
+        on_removed: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._picture = picture
+        self._liveness = liveness
+        self._node = node
+        self._node_uid = node_uid
+        self._speaker_uid = speaker_uid
+        self._incarnation = incarnation
+        self._on_change = on_change
+        self._on_removed = on_removed
+        self._caches: dict[str, Cache[Any]] = {}
+        self._watch(IPALLOCATIONS, allocation_from, self._allocation_changed)
+        self._watch(ENDPOINTSLICES, slice_from, self._slice_changed)
+        self._watch(NODES, node_from, self._node_changed)
+        self._watch(SPEAKERS, speaker_from, self._speaker_changed)
+        self._watch(IPPOOLS, pool_labels_from, self._pool_changed)
+        self._watch(L2ADVERTISEMENTS, _advertisement_from, self._advertisement_changed)
+        selector = f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
+        self._watch(LEASES, decode_lease, self._lease_changed, namespace=namespace, label_selector=selector)
+
+    async def run(self) -> None:
+        """Keep all watches until cancelled. Raises SupersededError when another process is this node's speaker."""
+        async with asyncio.TaskGroup() as group:
+            for cache in self._caches.values():
+                group.create_task(cache.run())
+
+    async def wait_synced(self) -> None:
+        """Until every first list is in: forever if need be, since nothing may be announced before."""
+        for cache in self._caches.values():
+            await cache.wait_synced()
+
+    def unsynced(self) -> list[str]:
+        """The resources whose first list is not in yet."""
+        return [plural for plural, cache in self._caches.items() if not cache.synced]
+
+    def _watch(
+        self,
+        resource: Resource,
+        decode: Callable[[bytes], Any],
+        on_change: Callable[[Change[Any]], None],
+        namespace: str | None = None,
+        label_selector: str | None = None,
+    ) -> None:
+        def undecodable(key: ObjectKey, error: Exception) -> None:
+            log.warning("an object can't be read and is left out", kind=resource.kind, name=str(key), error=str(error))
+
+        self._caches[resource.plural] = Cache(
+            self._client,
+            resource,
+            decode,
+            on_change=on_change,
+            on_undecodable=undecodable,
+            namespace=namespace,
+            label_selector=label_selector,
+        )
+
+    def _allocation_changed(self, change: Change[Allocation]) -> None:
+        self._picture.set_allocation(change.key.name, change.new)
+        self._on_change()
+
+    def _slice_changed(self, change: Change[SliceFacts]) -> None:
+        self._picture.set_slice(str(change.key), change.old, change.new)
+        self._on_change()
+
+    def _node_changed(self, change: Change[NodeFacts]) -> None:
+        self._picture.set_node(change.key.name, change.new)
+        if change.key.name == self._node and (change.new is None or change.new.uid != self._node_uid):
+            self._on_removed("the Node was deleted")
+        self._on_change()
+
+    def _speaker_changed(self, change: Change[SpeakerFacts]) -> None:
+        self._picture.set_speaker(change.key.name, change.new)
+        if change.key.name == self._node:
+            self._check_own(change.new)
+        self._on_change()
+
+    def _check_own(self, own: SpeakerFacts | None) -> None:
+        """All that is seen here is newer than our registration, since the first list came after it."""
+        if own is None or own.uid != self._speaker_uid:
+            self._on_removed("the Speaker object was deleted")
+        elif own.incarnation != self._incarnation:
+            raise SupersededError(f"incarnation {own.incarnation} has registered as speaker of {self._node}")
+        elif own.said_goodbye:
+            self._on_removed("somebody else said goodbye in the Speaker object")
+
+    def _pool_changed(self, change: Change[Labels]) -> None:
+        self._picture.set_pool(change.key.name, change.new)
+        self._on_change()
+
+    def _advertisement_changed(self, change: Change[L2AdvertisementSpec]) -> None:
+        self._picture.set_advertisement(change.key.name, change.new)
+        self._on_change()
+
+    def _lease_changed(self, change: Change[Lease]) -> None:
+        """Liveness is evaluated by the agent's tick; a Lease given back ends it at once."""
+        node = change.key.name.removeprefix(speaker_lease(""))
+        if change.new is None:
+            self._liveness.forget(node)
+        else:
+            spec = change.new.spec
+            self._liveness.observe(node, spec.holder_identity, spec.renew_time, time.monotonic())
+            if spec.holder_identity:
+                return
+        self._picture.set_alive(self._liveness.alive())
+        self._on_change()
+
+
+def _advertisement_from(raw: bytes) -> L2AdvertisementSpec:
+    return L2Advertisement.decode(raw).spec

@@ -1,0 +1,114 @@
+"""Keeps the processes of a node's speaker together: one speaker on a node, and agent and wire live and die as one.
+
+Decides nothing about addresses. Nothing is restarted here: a speaker that lost a part is silent and ends, and whoever
+started it (a kubelet) starts a new one, which registers first.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from kube.client import Client
+from speaker.agent import Agent, Options
+from speaker.l2.link import WireCallbacks, WireConflict, WireLink
+from speaker.metrics import Listener, Snapshot, SpeakerMetrics
+
+LOCK_POLL_SECONDS = 1.0
+SILENT_WIRE_SECONDS = 30.0
+"""The wire process confirms each permit, twice a second."""
+
+log = structlog.get_logger()
+
+
+class SoleSpeaker:
+    """The right to be this node's speaker: a name in the abstract socket namespace (unix(7)).
+
+    It belongs to the network namespace, so all pods on a host's network see the same one, and the kernel takes it back
+    when the last process that holds it is dead. The wire process inherits it: as long as an old one could still answer
+    ARP, a new speaker does not register, let alone confirm a release in its name.
+    """
+
+    def __init__(self, node: str) -> None:
+        self._name = f"\0berth-speaker/{node}"
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+    @property
+    def fd(self) -> int:
+        """To hand on to the wire process."""
+        return self._socket.fileno()
+
+    async def acquire(self) -> None:
+        """Waits, forever if need be, for the end of another speaker on this node."""
+        while not self._try():
+            log.warning("another speaker runs on this node; waiting for its end")
+            await asyncio.sleep(LOCK_POLL_SECONDS)
+
+    def release(self) -> None:
+        self._socket.close()
+
+    def _try(self) -> bool:
+        try:
+            self._socket.bind(self._name)
+        except OSError:
+            return False
+        return True
+
+
+async def run_speaker(
+    client: Client,
+    options: Options,
+    metrics: SpeakerMetrics,
+    stop: asyncio.Event,
+    *,
+    exclude_interfaces: str,
+    listen: tuple[str, int] | None,
+) -> None:
+    """Run one speaker until `stop` is set and it has said goodbye. Any other end raises, with the wire process dead."""
+    sole = SoleSpeaker(options.node)
+    await sole.acquire()
+    callbacks = WireCallbacks(on_conflict=_conflict_seen(metrics), on_counters=metrics.wire_counters)
+    link = WireLink(callbacks)
+    agent = Agent(client, link, options, metrics)
+    callbacks.on_interfaces = agent.interfaces_changed
+    try:
+        await link.start(exclude_interfaces=exclude_interfaces, pass_fds=(sole.fd,))
+        async with asyncio.TaskGroup() as group:
+            helpers = [group.create_task(_end_with_the_wire(link, stop))]
+            if listen is not None:
+                listener = Listener(metrics, lambda: _snapshot(agent, link))
+                helpers.append(group.create_task(listener.serve(*listen)))
+            await agent.run(stop)
+            for helper in helpers:
+                helper.cancel()
+    finally:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.shield(link.stop())
+        sole.release()
+
+
+async def _end_with_the_wire(link: WireLink, stop: asyncio.Event) -> None:
+    status = await link.wait_dead()
+    if not stop.is_set():
+        raise ChildProcessError(f"the wire process ended with status {status}; nothing is announced any more")
+
+
+def _conflict_seen(metrics: SpeakerMetrics) -> Callable[[WireConflict], None]:
+    def seen(conflict: WireConflict) -> None:
+        log.warning(
+            "another host uses our address",
+            address=conflict.address,
+            interface=conflict.interface,
+            mac=conflict.mac,
+        )
+        metrics.wire_conflict(conflict)
+
+    return seen
+
+
+def _snapshot(agent: Agent, link: WireLink) -> Snapshot:
+    silence = asyncio.get_running_loop().time() - link.last_heard
+    return replace(agent.snapshot(), is_healthy=not link.dead.is_set() and silence < SILENT_WIRE_SECONDS)
