@@ -29,9 +29,9 @@ class Narrator:
     def say(self, text: str) -> None:
         self._write(f"          {text}\n")
 
-    def command(self, *words: str, stdin: str = "", printed: str = "") -> None:
+    def command(self, *words: str, stdin: str = "", printed: str = "", prompt: str = "$") -> None:
         """A command as a user would type it, its input, and what it printed."""
-        self._write(f"          $ {shlex.join(words)}\n")
+        self._write(f"          {prompt} {shlex.join(words)}\n")
         for line in [*_shown(stdin, "<"), *_shown(printed, " ")]:
             self._write(f"          {line}\n")
 
