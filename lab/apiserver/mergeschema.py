@@ -1,7 +1,7 @@
 """How the parts of an object merge: which lists are maps, sets or atomic, and by which keys.
 
-One answer for strategic merge patch and server-side apply: from Kubernetes' own schemas for built-in kinds, from the CRD
-for custom ones. The merging itself is in strategic.py and apply.py.
+One answer for strategic merge patch and server-side apply: from Kubernetes' own schemas for built-in kinds, from the
+CRD for custom ones. The merging itself is in strategic.py and apply.py.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from lab.apiserver.kubernetes_schemas import Definition, definition_of, resolve,
 class MergeNode:
     """How one field merges, and the way to its children.
 
-    `list_type` is atomic, set or map (with `keys`), as server-side apply sees a list; `patch_key` and `patch_merges` are
-    what a strategic merge patch goes by. `is_atomic` objects are replaced whole. Children are built when first asked for:
-    Kubernetes' schemas are recursive."""
+    `list_type` is atomic, set or map (with `keys`), as server-side apply sees a list; `patch_key` and `patch_merges`
+    are what a strategic merge patch goes by. `is_atomic` objects are replaced whole. Children are built when first
+    asked for: Kubernetes' schemas are recursive."""
 
     type: str = ""  # object, map, array, scalar, or "" for not known (deduced from the value)
     is_atomic: bool = False
@@ -28,7 +28,7 @@ class MergeNode:
     keys: tuple[str, ...] = ()
     patch_key: str = ""
     patch_merges: bool = False
-    retains_keys: bool = False
+    is_builtin: bool = False  # of the root: a kind that Kubernetes itself defines
     defaults: Mapping[str, Any] = field(default_factory=dict)  # of the keys of a map list's items
     _child: Callable[[str], MergeNode] = field(default=lambda name: UNKNOWN)
     _item: Callable[[], MergeNode] = field(default=lambda: UNKNOWN)
@@ -58,7 +58,11 @@ UNKNOWN: Final = MergeNode()
 def builtin_merge_schema(group: str, version: str, kind: str) -> MergeNode:
     """The merge schema of a built-in kind; of an unknown kind, one where all lists are atomic."""
     definition = definition_of(group, version, kind)
-    return UNKNOWN if definition is None else _node(definition)
+    if definition is None:
+        return UNKNOWN
+    node = _node(definition)
+    node.is_builtin = True
+    return node
 
 
 def object_meta() -> MergeNode:
@@ -82,7 +86,6 @@ def _node(source: Definition) -> MergeNode:
         keys=tuple(source.get("x-kubernetes-list-map-keys", ())),
         patch_key=source.get("x-kubernetes-patch-merge-key", ""),
         patch_merges="merge" in strategies,
-        retains_keys="retainKeys" in strategies,
     )
     properties, additional, items = schema.get("properties"), schema.get("additionalProperties"), schema.get("items")
     if isinstance(additional, dict) and not properties:
