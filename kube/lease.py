@@ -1,26 +1,43 @@
-"""Liveness of nodes by Leases: one renews its own, others observe when they see it renewed.
+"""A Lease renewed as a sign of life, and the pure `LeaseObserver` for those of others.
 
-`LeaseObserver` is pure. Nobody compares clocks of two machines: the times inside a Lease are for humans.
+Renewing claims nothing: the Lease's name belongs to this node, and the last writer is right. For leadership, where that
+is not so, see kube.election.
 """
 
-from collections.abc import Mapping
+import asyncio
+import datetime
+import random
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import structlog
 
 from kube.client import Client
+from kube.errors import ApiError, NotFound, is_precondition_failure
+from kube.objects import decode_lease
+from kube.observation import LeaseObserver
+from kube.resource import LEASES
+from kube.times import micro_time
+
+__all__ = ["LeaseObserver", "LeaseRenewer", "Renewal"]
+
+RETRY_SECONDS = 0.5  # after a failure: much shorter than any renew period, since others wait for a sign of life
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """When the last successful renewal was sent, on both clocks; boottime goes on while the machine is suspended."""
+    """When the last successful renewal was *sent*, on both clocks; boottime goes on while the machine is suspended."""
 
     sent_monotonic: float
     sent_boottime: float
 
 
 class LeaseRenewer:
-    """Creates the Lease when missing, then renews it every `renew_seconds`."""
-
-    last_renewal: Renewal | None
+    """Creates the Lease when it is missing, then renews it every `renew_seconds`."""
 
     def __init__(
         self,
@@ -32,36 +49,72 @@ class LeaseRenewer:
         duration_seconds: int,
         renew_seconds: float,
         labels: Mapping[str, str] | None = None,
+        on_renewed: Callable[[Renewal], None] | None = None,
     ) -> None:
-        raise NotImplementedError
+        self.last_renewal: Renewal | None = None
+        self._client = client
+        self._namespace = namespace
+        self._name = name
+        self._holder = holder
+        self._duration_seconds = duration_seconds
+        self._renew_seconds = renew_seconds
+        self._labels = dict(labels or {})
+        self._on_renewed = on_renewed
+        self._failures = 0
+        self._log = log.bind(lease=name)
 
     async def run(self) -> None:
         """Renew until cancelled. API trouble is retried forever and shows only in `last_renewal` growing old."""
+        while True:
+            began = time.monotonic()
+            is_renewed = await self._try_to_renew()
+            period = self._renew_seconds if is_renewed else min(RETRY_SECONDS, self._renew_seconds)
+            # From start to start, so that a slow answer does not stretch the period; a little early, never late.
+            pause = began + period * (0.9 + 0.1 * random.random()) - time.monotonic()
+            await asyncio.sleep(max(0.05, pause))
+
+    async def renew(self) -> Renewal:
+        """Renew once, now. Raises ApiError, or TimeoutError after one renew period (at least a second)."""
+        sent = Renewal(time.monotonic(), time.clock_gettime(time.CLOCK_BOOTTIME))
+        async with asyncio.timeout(max(1.0, self._renew_seconds)):
+            await self._write()
+        self.last_renewal = sent
+        if self._on_renewed is not None:
+            self._on_renewed(sent)
+        return sent
 
     async def release(self) -> None:
-        """Empty holderIdentity, if it is ours. Bounded by the request timeout; raises ApiError."""
+        """Empty holderIdentity, if it is ours. Bounded by the requests' timeouts; raises ApiError."""
+        lease = decode_lease(await self._client.get(LEASES, self._name, self._namespace))
+        if lease.spec.holder_identity != self._holder:
+            return
+        body = {"metadata": {"resourceVersion": lease.metadata.resource_version}, "spec": {"holderIdentity": ""}}
+        try:
+            await self._client.merge_patch(LEASES, self._name, body, namespace=self._namespace)
+        except ApiError as error:
+            if not is_precondition_failure(error):
+                raise  # otherwise somebody else has it now
 
+    async def _try_to_renew(self) -> bool:
+        try:
+            await self.renew()
+        except (ApiError, TimeoutError) as error:
+            self._failures += 1
+            is_news = self._failures == 3
+            (self._log.warning if is_news else self._log.debug)("lease not renewed", error=str(error))
+            return False
+        self._failures = 0
+        return True
 
-class LeaseObserver:
-    """When each Lease was last *seen* to change, on our own monotonic clock.
-
-    A Lease is fresh until `duration` after that. While we have no contact with the API server nothing can be seen to
-    change, so observation time stands still: an outage makes nobody stale.
-    """
-
-    def observe(self, name: str, holder: str | None, renew_time: str | None, now: float) -> None:
-        """What a Lease says at `now`; only a change of holder or renew time counts as a sign of life."""
-
-    def forget(self, name: str) -> None:
-        """The Lease is deleted."""
-
-    def contact(self, now: float) -> None:
-        """The API server answered, or its watch spoke, at `now`."""
-
-    def fresh(self, name: str, now: float, duration: float) -> bool:
-        """Whether it was seen renewed within `duration` of observed time. An unknown or released one is not."""
-        raise NotImplementedError
-
-    def age(self, name: str, now: float) -> float | None:
-        """Observed seconds since it was seen renewed; None when unknown."""
-        raise NotImplementedError
+    async def _write(self) -> None:
+        spec: dict[str, Any] = {
+            "holderIdentity": self._holder,
+            "leaseDurationSeconds": self._duration_seconds,
+            "renewTime": micro_time(datetime.datetime.now(datetime.UTC)),
+        }
+        try:
+            await self._client.merge_patch(LEASES, self._name, {"spec": spec}, namespace=self._namespace)
+        except NotFound:
+            metadata = {"name": self._name, "labels": self._labels}
+            body = {"metadata": metadata, "spec": {**spec, "acquireTime": spec["renewTime"]}}
+            await self._client.create(LEASES, body, self._namespace)
