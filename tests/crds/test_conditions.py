@@ -1,0 +1,39 @@
+"""Conditions and reasons follow the conventions of the Kubernetes API, and each is explained."""
+
+import re
+from enum import StrEnum
+
+import pytest
+
+from crds.conditions import ConditionType, Reason
+
+both = pytest.mark.parametrize("enumeration", [ConditionType, Reason])
+
+
+@both
+def test_members_are_named_as_they_are_written(enumeration: type[StrEnum]) -> None:
+    for member in enumeration:
+        assert member.value.rpartition("/")[2] == member.name
+        assert re.fullmatch("[A-Z][A-Za-z0-9]*", member.name)
+
+
+@both
+def test_members_are_in_alphabetical_order(enumeration: type[StrEnum]) -> None:
+    names = [member.name for member in enumeration]
+    assert names == sorted(names)
+
+
+def test_each_is_explained_in_sentences() -> None:
+    for member in (*ConditionType, *Reason):
+        assert re.search("[.]$", member.doc), member.name
+        assert "|" not in member.doc
+
+
+def test_only_conditions_on_objects_of_others_are_qualified() -> None:
+    assert [member.value for member in ConditionType if "/" in member.value] == ["berth.dev/Allocated"]
+
+
+def test_members_are_texts() -> None:
+    assert f"{Reason.PoolExhausted}" == "PoolExhausted"
+    assert Reason("PoolExhausted") is Reason.PoolExhausted
+    assert ConditionType("berth.dev/Allocated") is ConditionType.Allocated

@@ -1,0 +1,288 @@
+"""Each CEL rule takes what is good and refuses what is not, with a message that says what to write."""
+
+from copy import deepcopy
+from functools import cache
+from typing import Any
+
+import pytest
+
+from crds.schema import object_schema
+from crds.types import (
+    KINDS,
+    BerthObject,
+    BGPAdvertisement,
+    BGPPeer,
+    Community,
+    IPAllocation,
+    IPPool,
+    L2Advertisement,
+)
+from lab.apiserver.schema import CompiledSchema
+
+
+@cache
+def _compiled(kind: type[BerthObject]) -> CompiledSchema:
+    return CompiledSchema(object_schema(kind))
+
+
+def complaints(
+    kind: type[BerthObject], spec: dict[str, Any], *, name: str = "one", old: dict[str, Any] | None = None
+) -> list[str]:
+    """What the API server says to an object with this spec, as `field: message`."""
+    written, stored = (None if each is None else _object(kind, name, each) for each in (spec, old))
+    assert written is not None
+    return [str(error) for error in _compiled(kind).validate(written, stored)]
+
+
+def _object(kind: type[BerthObject], name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    written: dict[str, Any] = {"apiVersion": "berth.dev/v1beta1", "kind": kind.KIND.kind, "metadata": {"name": name}}
+    written["spec"] = deepcopy(spec)
+    _compiled(kind).prune(written)
+    _compiled(kind).default(written)
+    return written
+
+
+GOOD_RANGES = [
+    "192.0.2.10",
+    "192.0.2.0/24",
+    "0.0.0.0/0",
+    "192.0.2.0/32",
+    "192.0.2.10-192.0.2.10",
+    "192.0.2.9-192.0.2.10",
+    "9.255.255.255-10.0.0.0",
+    "2001:db8::1",
+    "2001:DB8:0:0::/64",
+    "2001:db8::1-2001:db8::ffff",
+]
+BAD_RANGES = [
+    ("nonsense", "write a network (192.0.2.0/24"),
+    ("192.0.2.0/33", "write a network"),
+    ("192.0.2.256", "write a network"),
+    ("192.0.02.1", "write a network"),
+    ("192.0.2.1-", "write a network"),
+    ("-192.0.2.1", "write a network"),
+    ("192.0.2.1-192.0.2.2-192.0.2.3", "write a network"),
+    ("192.0.2.1 - 192.0.2.9", "without spaces"),
+    ("192.0.2.0/24-192.0.3.0/24", "write a network"),
+    ("192.0.2.1, 192.0.2.2", "write a network"),
+    ("::ffff:192.0.2.1", "write a network"),
+    ("fe80::1%eth0", "write a network"),
+    ("192.0.2.7/24", "write the network's first address"),
+    ("2001:db8::1/64", "write the network's first address"),
+    ("192.0.2.1-2001:db8::1", "one address family and ends in the other"),
+    ("192.0.2.20-192.0.2.10", "write the lower address first"),
+    ("10.0.0.0-9.255.255.255", "write the lower address first"),
+    ("192.0.3.0-192.0.2.255", "write the lower address first"),
+]
+
+
+@pytest.mark.parametrize("text", GOOD_RANGES)
+def test_ranges_that_pools_take(text: str) -> None:
+    assert complaints(IPPool, {"addresses": [text], "exclude": [text]}) == []
+
+
+@pytest.mark.parametrize(("text", "advice"), BAD_RANGES)
+def test_ranges_that_pools_refuse(text: str, advice: str) -> None:
+    (complaint,) = complaints(IPPool, {"addresses": ["192.0.2.1", text]})
+    assert complaint.startswith(f'spec.addresses[1]: Invalid value: "{text}": ')
+    assert advice in complaint
+    (complaint,) = complaints(IPPool, {"addresses": ["192.0.2.1"], "exclude": [text]})
+    assert complaint.startswith("spec.exclude[0]: ")
+
+
+def test_each_bad_range_is_named() -> None:
+    found = complaints(IPPool, {"addresses": ["a", "192.0.2.1", "b"]})
+    assert [complaint.partition(":")[0] for complaint in found] == ["spec.addresses[0]", "spec.addresses[2]"]
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"addresses": []}, "spec.addresses"),
+        ({"priority": 2000000}, "spec.priority"),
+        ({"strategy": "Highest"}, "spec.strategy"),
+        ({"reuseAfterSeconds": -1}, "spec.reuseAfterSeconds"),
+        ({"maxPerNamespace": 0}, "spec.maxPerNamespace"),
+        ({"namespaces": ["Upper"]}, "spec.namespaces[0]"),
+        ({"namespaces": ["a", "a"]}, "spec.namespaces[1]"),
+        ({"addresses": "192.0.2.0/24"}, "spec.addresses"),
+    ],
+)
+def test_bounds_of_pools(change: dict[str, Any], field: str) -> None:
+    found = complaints(IPPool, {"addresses": ["192.0.2.1"]} | change)
+    assert any(complaint.startswith(f"{field}: ") for complaint in found), found
+
+
+@pytest.mark.parametrize(
+    ("requirement", "is_good"),
+    [
+        ({"key": "tier", "operator": "In", "values": ["web"]}, True),
+        ({"key": "tier", "operator": "Exists"}, True),
+        ({"key": "tier", "operator": "DoesNotExist", "values": []}, True),
+        ({"key": "tier", "operator": "In"}, False),
+        ({"key": "tier", "operator": "NotIn", "values": []}, False),
+        ({"key": "tier", "operator": "Exists", "values": ["web"]}, False),
+    ],
+)
+def test_label_selectors_have_values_where_operators_want_them(requirement: dict[str, Any], is_good: bool) -> None:
+    found = complaints(L2Advertisement, {"nodeSelector": {"matchExpressions": [requirement]}})
+    assert (found == []) == is_good
+    assert is_good or "spec.nodeSelector.matchExpressions[0]" in found[0]
+
+
+ALLOCATION = {
+    "address": "192.0.2.10",
+    "pool": "edge",
+    "holders": [{"namespace": "default", "name": "web", "uid": "u1", "ports": [{"port": 80}]}],
+}
+
+
+def test_an_allocation_is_named_by_its_address() -> None:
+    assert complaints(IPAllocation, ALLOCATION, name="v4-192-0-2-10") == []
+    (complaint,) = complaints(IPAllocation, ALLOCATION, name="v4-192-0-2-11")
+    assert "the name of an IPAllocation follows from its address" in complaint
+    assert complaints(IPAllocation, ALLOCATION | {"address": "2001:db8::10"}, name="v6-2001-db8-0-0-0-0-0-10") == []
+    assert complaints(IPAllocation, ALLOCATION | {"address": "2001:db8::10"}, name="v4-2001-db8-0-0-0-0-0-10")
+
+
+def test_the_address_of_an_allocation_never_changes() -> None:
+    changed = ALLOCATION | {"address": "192.0.2.11"}
+    found = complaints(IPAllocation, changed, name="v4-192-0-2-10", old=ALLOCATION)
+    assert any("spec.address" in complaint and "never changes" in complaint for complaint in found)
+
+
+def test_an_allocation_holds_an_address_in_canonical_form() -> None:
+    (complaint,) = complaints(IPAllocation, ALLOCATION | {"address": "2001:DB8:0::10"}, name="v6-x")
+    assert "canonical form" in complaint
+    (complaint,) = complaints(IPAllocation, ALLOCATION | {"address": "192.0.2.0/24"}, name="v4-x")
+    assert "write one IP address" in complaint
+
+
+def test_a_release_can_not_be_taken_back() -> None:
+    releasing = ALLOCATION | {"releasing": True}
+    assert complaints(IPAllocation, releasing, name="v4-192-0-2-10", old=ALLOCATION) == []
+    assert complaints(IPAllocation, releasing, name="v4-192-0-2-10", old=releasing) == []
+    (complaint,) = complaints(IPAllocation, ALLOCATION, name="v4-192-0-2-10", old=releasing)
+    assert "can't be taken back" in complaint
+
+
+@pytest.mark.parametrize("interface", ["eth0", "enp3s0f0.100", "br-lan", "/ens[0-9]+/", "/a/"])
+def test_interfaces_that_advertisements_take(interface: str) -> None:
+    assert complaints(L2Advertisement, {"interfaces": [interface]}) == []
+
+
+@pytest.mark.parametrize("interface", ["", "//", "/ens", "eth0/", "eth 0", "a-name-of-16-byte"])
+def test_interfaces_that_advertisements_refuse(interface: str) -> None:
+    assert complaints(L2Advertisement, {"interfaces": [interface]})
+
+
+@pytest.mark.parametrize(
+    "community", ["64512:100", "0:0", "65535:65535", "large:64512:1:2", "large:4294967295:0:0", "no-export", "Backup.1"]
+)
+def test_communities_that_advertisements_take(community: str) -> None:
+    assert complaints(BGPAdvertisement, {"communities": [community]}) == []
+
+
+@pytest.mark.parametrize(
+    ("community", "advice"),
+    [
+        ("65536:1", "at most 65535"),
+        ("1:99999", "at most 65535"),
+        ("large:4294967296:0:0", "at most 4294967295"),
+        ("large:1:2", "write a community as"),
+        ("1:2:3", "write a community as"),
+        ("64512", "write a community as"),
+        ("no export", "write a community as"),
+    ],
+)
+def test_communities_that_advertisements_refuse(community: str, advice: str) -> None:
+    (complaint,) = complaints(BGPAdvertisement, {"communities": [community]})
+    assert complaint.startswith("spec.communities[0]: ")
+    assert advice in complaint
+
+
+def test_community_aliases() -> None:
+    assert complaints(Community, {"communities": [{"name": "backup", "value": "64512:100"}]}) == []
+    (complaint,) = complaints(Community, {"communities": [{"name": "no-export", "value": "64512:100"}]})
+    assert "well-known community" in complaint
+    (complaint,) = complaints(Community, {"communities": [{"name": "backup", "value": "no-export"}]})
+    assert complaint.startswith("spec.communities[0].value: ")
+    twice = [{"name": "a", "value": "1:1"}, {"name": "a", "value": "1:2"}]
+    assert "Duplicate" in complaints(Community, {"communities": twice})[0]
+
+
+PEER: dict[str, Any] = {"myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1"}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"peerASN": "External", "ebgpMultiHop": 3},
+        {"peerASN": "Internal"},
+        {"peerASN": 4294967295},
+        {"peerAddress": "2001:db8::1", "sourceAddress": "2001:db8::2"},
+        {"holdTimeSeconds": 0},
+        {"holdTimeSeconds": 9, "keepaliveTimeSeconds": 3},
+        {"holdTimeSeconds": 0, "keepaliveTimeSeconds": 3},
+        {"routerID": "192.0.2.9"},
+        {"ttlSecurity": 1},
+        {"gracefulRestart": {}},
+        {"families": ["IPv4", "IPv6"]},
+    ],
+)
+def test_peers_that_are_taken(change: dict[str, Any]) -> None:
+    assert complaints(BGPPeer, PEER | change) == []
+
+
+def test_a_peer_on_an_interface_needs_no_address() -> None:
+    assert complaints(BGPPeer, {"myASN": 64512, "peerASN": "External", "interface": "eth0"}) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"interface": "eth0"}, "set peerAddress or interface"),
+        ({"peerAddress": "192.0.2.0/24"}, "write one IP address"),
+        ({"peerAddress": "router.example"}, "write one IP address"),
+        ({"peerASN": "external"}, "External, or Internal"),
+        ({"peerASN": "64513"}, "External, or Internal"),
+        ({"peerASN": 0}, "1 to 4294967295"),
+        ({"peerASN": 4294967296}, "1 to 4294967295"),
+        ({"sourceAddress": "2001:db8::2"}, "same family"),
+        ({"holdTimeSeconds": 2}, "at least 3 seconds"),
+        ({"holdTimeSeconds": 9, "keepaliveTimeSeconds": 4}, "at most a third"),
+        ({"routerID": "0.0.0.0"}, "other than 0.0.0.0"),
+        ({"routerID": "2001:db8::1"}, "write an IPv4 address"),
+        ({"ttlSecurity": 1, "ebgpMultiHop": 2}, "exclude each other"),
+        ({"peerASN": "Internal", "ebgpMultiHop": 2}, "for external peers"),
+        ({"peerASN": 64512, "ebgpMultiHop": 2}, "for external peers"),
+    ],
+)
+def test_peers_that_are_refused(change: dict[str, Any], advice: str) -> None:
+    (complaint,) = complaints(BGPPeer, PEER | change)
+    assert advice in complaint
+
+
+def test_a_peer_needs_an_address_or_an_interface() -> None:
+    (complaint,) = complaints(BGPPeer, {"myASN": 64512, "peerASN": "External"})
+    assert "set peerAddress or interface" in complaint
+
+
+def test_unknown_fields_are_pruned() -> None:
+    written = _object(IPPool, "one", {"addresses": ["192.0.2.1"], "adresses": 1})
+    assert "adresses" not in written["spec"]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_what_the_types_write_the_server_takes(kind: type[BerthObject]) -> None:
+    samples: dict[str, tuple[str, dict[str, Any]]] = {
+        "IPPool": ("one", {"addresses": ["192.0.2.0/24"]}),
+        "IPAllocation": ("v4-192-0-2-10", ALLOCATION),
+        "BGPPeer": ("one", PEER),
+        "Community": ("one", {"communities": [{"name": "a", "value": "1:1"}]}),
+    }
+    name, spec = samples.get(kind.KIND.kind, ("one", {}))
+    written = kind.model_validate({"metadata": {"name": name}, "spec": spec}).to_wire()
+    assert _compiled(kind).prune(written) == []
+    assert [str(error) for error in _compiled(kind).validate(written)] == []
