@@ -21,12 +21,16 @@ K = TypeVar("K")
 
 @dataclass(slots=True)
 class Entry:
-    """One address in use. `may_exist`: a create was sent whose outcome we do not know to be a refusal."""
+    """One address in use.
+
+    `exposed`: since the last release barrier a record of it was, or may have been, there for speakers to see; while it
+    is, the address must pass the barrier before it is anybody else's.
+    """
 
     address: Address
     claim: Claim
     recorded: Recorded | None = None
-    may_exist: bool = False
+    exposed: bool = False
     released: int | None = None
     """The generation of the IPAllocation for which the release barrier is passed."""
 
@@ -34,6 +38,16 @@ class Entry:
     def is_barrier_passed(self) -> bool:
         """Holds only for the very mark that was judged: a later generation must be judged again."""
         return self.recorded is not None and self.released == self.recorded.generation
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the API server has it as decided, as far as holders go: then the Service may show it."""
+        recorded = self.recorded
+        return (
+            recorded is not None
+            and not recorded.claim.releasing
+            and {one.uid for one in self.claim.holders} <= {one.uid for one in recorded.claim.holders}
+        )
 
 
 class Ledger:
@@ -106,22 +120,32 @@ class Ledger:
         return True
 
     def observe(self, address: Address, recorded: Recorded) -> Entry:
-        """Take in an IPAllocation as it is stored. What is not known yet is believed (rebuild); a release always is."""
+        """Take in an IPAllocation as it is stored.
+
+        What is not known yet is believed (so a ledger is rebuilt), and so is a release, and a record of other holders
+        than those that we only reserved for: they were first.
+        """
         entry = self._entries.get(address)
         if entry is None:
             entry = Entry(address, recorded.claim)
             self._add(entry)
+        is_new = entry.recorded is None or entry.recorded.uid != recorded.uid
         entry.recorded = recorded
-        entry.may_exist = True
-        if recorded.claim.releasing and not entry.claim.releasing:
+        entry.exposed = True
+        strangers = is_new and not any(entry.claim.held_by(one.uid) for one in recorded.claim.holders)
+        if not entry.claim.releasing and (strangers or recorded.claim.releasing):
             self.revise(entry, recorded.claim)
         return entry
 
     def lose(self, entry: Entry) -> None:
-        """The IPAllocation is not there any more, though we did not delete it. The address stays taken."""
+        """Its record vanished, though we did not delete it. The address stays taken, since somebody may announce it."""
         entry.recorded = None
-        entry.may_exist = False
         entry.released = None
+
+    def withdrawn(self, entry: Entry) -> None:
+        """Its record was deleted after the barrier: nobody announces it. Only `free` is left to do."""
+        entry.recorded = None
+        entry.exposed = False
 
     def free(self, entry: Entry, now: float) -> None:
         """The address belongs to nobody from now on; it rests as long as its pool says."""

@@ -55,7 +55,7 @@ class Waiting:
                 del self._queues[wait]
 
     def next_for(self, waits: Iterable[Wait], after: Waiter | None) -> Waiter | None:
-        """The oldest that waits for one of these and comes after that one, in O(log n): callers stop when it is enough."""
+        """The oldest that waits for one of these and comes after that one, in O(log n)."""
         first: Waiter | None = None
         for wait in waits:
             queue = self._queues.get(wait, [])

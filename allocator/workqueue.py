@@ -72,13 +72,12 @@ class WorkQueue(Generic[K]):
     def failed(self, key: K, now: float, jitter: float, after_seconds: float | None = None) -> float:
         """Try again later: twice as late with each failure in a row. `jitter` is from 0 to 1. Gives the seconds.
 
-        `after_seconds` is what the API server asked for (Retry-After).
+        `after_seconds` is what the API server asked for (Retry-After). A key that changed meanwhile does not wait.
         """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
         delay = min(BACKOFF_LIMIT_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(failures, 20))
         delay = max(delay * (0.5 + jitter / 2), after_seconds or 0.0)
-        self._again.discard(key)
         self._release(key)
         self.add_at(key, now + delay)
         return delay
