@@ -205,7 +205,9 @@ class Store:
     def _record(self, key: Key, value: Json, revision: int) -> Record:
         metadata = value["metadata"]
         metadata["resourceVersion"] = str(revision)
-        return Record(key, revision, encode(value), metadata.get("labels") or {}, metadata.get("uid", ""))
+        # Kind and apiVersion first: lists of built-in kinds leave them out, and cut them off the encoded form.
+        ordered = {"kind": value["kind"], "apiVersion": value["apiVersion"], "metadata": metadata} | value
+        return Record(key, revision, encode(ordered), metadata.get("labels") or {}, metadata.get("uid", ""))
 
 
 def at_version(record: Record, revision: int) -> Record:

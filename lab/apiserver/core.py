@@ -1,0 +1,138 @@
+"""A whole API server without its network: store, rules and the objects that every cluster starts with.
+
+The HTTP side is in http.py, the process in server.py.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from dataclasses import dataclass
+
+from lab.apiserver.admission import PolicyAdmission
+from lab.apiserver.behaviour import Behaviour
+from lab.apiserver.call import Call, User
+from lab.apiserver.customresources import Definitions, Establisher
+from lab.apiserver.documents import Documents
+from lab.apiserver.faults import Faults, RequestCounters
+from lab.apiserver.kinds import BUILTINS, Resource
+from lab.apiserver.namespaces import PRESET, NamespaceKeeper, Namespaces
+from lab.apiserver.presets import PRESET_OBJECTS
+from lab.apiserver.rbac import Rbac
+from lab.apiserver.registry import Registry
+from lab.apiserver.rest import Rest
+from lab.apiserver.reviews import Reviews
+from lab.apiserver.services import Services
+from lab.apiserver.smallkinds import (
+    EndpointSlices,
+    Events,
+    Leases,
+    NetworkPolicies,
+    Nodes,
+    Policies,
+    PolicyBindings,
+    PriorityClasses,
+    RoleBindings,
+    Roles,
+    Secrets,
+    ServiceAccounts,
+)
+from lab.apiserver.store import HISTORY_EVENTS, Json, Store, encode
+from lab.apiserver.tokens import Tokens
+from lab.apiserver.workloads import DisruptionBudgets, PodMakers, Pods
+
+SERVICE_NETWORKS = ("10.96.0.0/16", "fd00:10:96::/112")
+NODE_PORTS = (30000, 32767)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What may be set when the server starts."""
+
+    history_events: int = HISTORY_EVENTS  # kept for each resource; older watches get 410
+    service_networks: tuple[str, ...] = SERVICE_NETWORKS  # the first is the default family
+    node_ports: tuple[int, int] = NODE_PORTS
+    bookmark_seconds: float = 60.0  # between bookmarks of a watch that asked for them
+    future_version_seconds: float = 3.0  # how long a list waits for a version that is not there yet
+    watch_seconds: tuple[float, float] = (1800.0, 3600.0)  # a watch without timeoutSeconds lasts between these
+    seed: int | None = None
+
+
+class Core:
+    def __init__(self, settings: Settings) -> None:
+        rng = random.Random(settings.seed)
+        self.settings = settings
+        self.rng = rng
+        self.store = Store(settings.history_events)
+        self.admin_token = secrets.token_urlsafe(32)
+        self.services = Services(settings.service_networks, settings.node_ports, rng)
+        self.store.table("services").listen(self.services.follow)
+        self.registry = Registry((resource, self._behaviour(resource)) for resource in BUILTINS)
+        for resource in BUILTINS:
+            self.store.table(resource.storage)
+        self.tokens = Tokens(self.store, self.admin_token, secrets.token_bytes(32))
+        self.rbac = Rbac(self.store)
+        self.reviews = Reviews(self.rbac, self.tokens)
+        self.rest = Rest(self.store, self.registry, PolicyAdmission(self.store), rng)
+        self.documents = Documents(self.registry, self.store)
+        self.faults = Faults(rng)
+        self.counters = RequestCounters()
+        Establisher(self.rest, self.registry, self.store)
+        NamespaceKeeper(self.rest, self.registry, self.store)
+        self._preset()
+
+    def _behaviour(self, resource: Resource) -> Behaviour:
+        match resource.kind:
+            case "Service":
+                return self.services
+            case "Namespace":
+                return Namespaces()
+            case "CustomResourceDefinition":
+                return Definitions(self.store)
+            case "Event":
+                return Events(strict=bool(resource.group))
+            case "Deployment" | "DaemonSet" | "ReplicaSet" | "StatefulSet" | "Job":
+                return PodMakers(resource.kind)
+            case "Role" | "ClusterRole":
+                return Roles()
+            case "RoleBinding" | "ClusterRoleBinding":
+                return RoleBindings()
+            case kind:
+                return _SIMPLE.get(kind, Behaviour)()
+
+    def _preset(self) -> None:
+        """Namespaces, the API's own Service, and the default RBAC roles."""
+        for name in PRESET:
+            self.create("v1", "namespaces", {"metadata": {"name": name}})
+        for group_version, plural, namespace, obj in PRESET_OBJECTS:
+            self.create(group_version, plural, obj, namespace)
+
+    def create(self, group_version: str, plural: str, obj: Json, namespace: str = "") -> Json:
+        """Create an object in the name of the server, past RBAC."""
+        group, _, version = group_version.rpartition("/")
+        resource = self.registry.find(group, version, plural)
+        if resource is None:
+            raise LookupError(f"{group_version} {plural} is not served")
+        answer = self.rest.create(Call("create", resource, namespace, body=encode(obj)))
+        return answer.record.value() if answer.record else answer.body or {}
+
+    def add_user(self, name: str, groups: tuple[str, ...] = ()) -> str:
+        """A token for a user of that name; what it may do is RBAC's to say."""
+        token = secrets.token_urlsafe(24)
+        self.tokens.add(token, User(name, (*groups, "system:authenticated")))
+        return token
+
+
+_SIMPLE: dict[str, type[Behaviour]] = {
+    "Node": Nodes,
+    "EndpointSlice": EndpointSlices,
+    "Lease": Leases,
+    "Secret": Secrets,
+    "ServiceAccount": ServiceAccounts,
+    "ValidatingAdmissionPolicy": Policies,
+    "ValidatingAdmissionPolicyBinding": PolicyBindings,
+    "PriorityClass": PriorityClasses,
+    "NetworkPolicy": NetworkPolicies,
+    "PodDisruptionBudget": DisruptionBudgets,
+    "Pod": Pods,
+}

@@ -1,0 +1,261 @@
+"""The API server as something that runs: listeners with TLS, a kubeconfig for the admin, restart and freeze.
+
+For trying and testing only: everything is in memory, and gone with the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import trustme
+import yaml
+from aiohttp import web
+
+from lab.apiserver.core import Core, Settings
+from lab.apiserver.faults import Cut, Fault, Faults, RequestCounters
+from lab.apiserver.http import HttpApi, LabRequests, describe_fault, read_fault
+from lab.apiserver.store import encode
+
+Json = dict[str, Any]
+NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
+STOP_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    host: str
+    port: int
+
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """`127.0.0.1:6443`, `[::1]:0`; port 0 takes a free one."""
+        host, _, port = text.rpartition(":")
+        return cls(host.strip("[]") or "127.0.0.1", int(port))
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class ApiServer:
+    """`async with ApiServer(directory) as server:` serves until the block is left.
+
+    Writes `admin.kubeconfig` and `ca.crt` into the directory. `server.faults` breaks things, `server.counters` counts
+    requests, `server.core` is for tests that want to look or write past the API.
+    """
+
+    def __init__(
+        self,
+        directory: Path | str,
+        listen: Iterable[str] = ("127.0.0.1:0",),
+        *,
+        settings: Settings | None = None,
+        tls: bool = True,
+    ) -> None:
+        self.directory = Path(directory)
+        self.core = Core(settings or Settings())
+        self.addresses = [Address.parse(one) for one in listen]
+        self._tls = self._make_tls() if tls else None
+        self._api = HttpApi(self.core)
+        self._api.lab = _Lab(self)
+        self._listeners: list[asyncio.Server] = []
+        self._web: web.Server | None = None
+
+    @property
+    def faults(self) -> Faults:
+        return self.core.faults
+
+    @property
+    def counters(self) -> RequestCounters:
+        return self.core.counters
+
+    @property
+    def address(self) -> Address:
+        """The first one, with the port that it really has."""
+        return self.addresses[0]
+
+    @property
+    def url(self) -> str:
+        return f"{'https' if self._tls else 'http'}://{self.address}"
+
+    @property
+    def admin_token(self) -> str:
+        return self.core.admin_token
+
+    @property
+    def kubeconfig_path(self) -> Path:
+        return self.directory / "admin.kubeconfig"
+
+    @property
+    def ca_path(self) -> Path:
+        return self.directory / "ca.crt"
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        await self._listen()
+        self.write_kubeconfig(self.kubeconfig_path, self.admin_token)
+
+    async def stop(self) -> None:
+        """Close the listeners and every connection."""
+        for listener in self._listeners:
+            listener.close()
+        for watch in list(self._api.watches):
+            watch.end(cut=True)
+        if self._web is not None:
+            for connection in list(self._web.connections):
+                if connection.transport is not None:
+                    connection.transport.abort()
+            await self._web.shutdown(STOP_SECONDS)
+        self._listeners = []
+        self._web = None
+
+    async def restart(self, down_seconds: float = 0.0) -> None:
+        """As a restart looks to clients: connections break, nobody answers for a while; the objects stay."""
+        await self.stop()
+        await asyncio.sleep(down_seconds)
+        await self._listen()
+
+    def drop_watches(self) -> None:
+        """Break every watch off, as a dying connection would."""
+        for watch in list(self._api.watches):
+            watch.end(cut=True)
+
+    def end_watches(self) -> None:
+        """End every watch properly, as the server does after some time."""
+        for watch in list(self._api.watches):
+            watch.end()
+
+    def forget_history(self) -> None:
+        """Watches that resume from an older version get 410."""
+        self.core.store.forget_history()
+
+    def freeze(self) -> None:
+        """Answer nobody, not even with an error, until `thaw`."""
+        self._api.running.clear()
+
+    def thaw(self) -> None:
+        self._api.running.set()
+
+    @property
+    def watch_count(self) -> int:
+        return len(self._api.watches)
+
+    async def _listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._web = web.Server(self._api.handle, access_log=None, keepalive_timeout=3600)
+        for index, address in enumerate(self.addresses):
+            listener = await loop.create_server(
+                self._web, address.host, address.port, ssl=self._tls, reuse_address=True, backlog=1024
+            )
+            self._listeners.append(listener)
+            port: int = listener.sockets[0].getsockname()[1]
+            self.addresses[index] = Address(address.host, port)
+
+    def _make_tls(self) -> ssl.SSLContext:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        authority = trustme.CA()
+        hosts = dict.fromkeys((*NAMES, "127.0.0.1", "::1", "10.96.0.1", *(one.host for one in self.addresses)))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert(*(host for host in hosts if host not in ("0.0.0.0", "::"))).configure_cert(context)
+        context.set_alpn_protocols(["http/1.1"])
+        authority.cert_pem.write_to_path(str(self.ca_path))
+        return context
+
+    def kubeconfig(self, token: str, *, server: str | None = None, namespace: str = "default") -> Json:
+        """A kubeconfig for a token; `server` where a client reaches this one under another name."""
+        cluster: Json = {"server": server or self.url}
+        if self._tls:
+            cluster["certificate-authority"] = str(self.ca_path.resolve())
+        context = {"cluster": "lab", "user": "lab", "namespace": namespace}
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "lab", "cluster": cluster}],
+            "users": [{"name": "lab", "user": {"token": token}}],
+            "contexts": [{"name": "lab", "context": context}],
+            "current-context": "lab",
+        }
+
+    def write_kubeconfig(self, path: Path, token: str, *, server: str | None = None) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(yaml.safe_dump(self.kubeconfig(token, server=server), sort_keys=False))
+        return path
+
+
+class _Lab(LabRequests):
+    """/lab: breaking and counting over HTTP, for the lab's commands."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+
+    async def answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        server = self._server
+        match request.method, path.strip("/").split("/")[1:]:
+            case "GET", ["faults"]:
+                return _answer(self._faults())
+            case "POST", ["faults"]:
+                return _answer(describe_fault(server.faults.add(read_fault(await request.content.read()))))
+            case "DELETE", ["faults"]:
+                server.faults.clear()
+                return _answer(self._faults())
+            case "DELETE", ["faults", number] if number.isdigit():
+                server.faults.remove(int(number))
+                return _answer(self._faults())
+            case "POST", ["cut"]:
+                order = json.loads(await request.content.read())
+                server.faults.cut(order["who"], Cut(order.get("how", "hang")))
+                return _answer(self._faults())
+            case "POST", ["mend"]:
+                server.faults.mend(json.loads(await request.content.read())["who"])
+                return _answer(self._faults())
+            case "GET", ["counters"]:
+                return _answer({"counters": server.counters.rows(), "watches": server.watch_count})
+            case "DELETE", ["counters"]:
+                server.counters.reset()
+                return _answer({})
+            case "POST", [command]:
+                return self._command(request, command)
+            case _:
+                return web.Response(status=404, text="404 page not found\n")
+
+    def _command(self, request: web.BaseRequest, command: str) -> web.StreamResponse:
+        server = self._server
+        seconds = float(request.rel_url.query.get("seconds", "0"))
+        loop = asyncio.get_running_loop()
+        match command:
+            case "drop-watches":
+                server.drop_watches()
+            case "forget-history":
+                server.forget_history()
+            case "freeze":
+                server.freeze()
+                loop.call_later(seconds or 1.0, server.thaw)  # who is frozen can't be told to thaw
+            case _:
+                return web.Response(status=404, text="404 page not found\n")
+        return _answer({"done": command})
+
+    def _faults(self) -> Json:
+        faults = self._server.faults
+        return {"faults": [describe_fault(one) for one in faults.all()], "cut": faults.cuts()}
+
+
+def _answer(body: Json) -> web.Response:
+    return web.Response(body=encode(body), content_type="application/json")
+
+
+__all__ = ["Address", "ApiServer", "Fault", "Settings"]
