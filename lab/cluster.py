@@ -228,14 +228,13 @@ class Cluster:
         directory.mkdir(mode=0o700, exist_ok=True)
         listen = [f"--listen={address}:{API_PORT}" for address in (self.segment.hub_ipv4, "127.0.0.1")]
         process = self.start("apiserver", HUB, [*python("lab.apiserver"), *listen, f"--dir={directory}"])
-        kubeconfig = directory / "admin.kubeconfig"
-        token = wait_for(
-            "the stand-in writes its kubeconfig",
-            lambda: read_token(kubeconfig) if (directory / "ca.crt").exists() and kubeconfig.exists() else None,
+        wait_for(
+            "the stand-in prints its address",
+            lambda: "https://" in process.log_path.read_text(),
             timeout_seconds=READY_SECONDS,
             meanwhile=process.require_running,
         )
-        return Access(self._hub_server, directory / "ca.crt", token)
+        return Access(self._hub_server, directory / "ca.crt", read_token(directory / "admin.kubeconfig"))
 
     def _start_real(self, binaries: Path) -> Access:
         plan = real.prepare(binaries, self.settings.directory / "apiserver", str(self.segment.hub_ipv4), API_PORT)

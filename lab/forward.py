@@ -8,7 +8,6 @@ is needed for it. Copies bytes, looks at none. Run by path with nothing but the 
 import argparse
 import asyncio
 import contextlib
-import functools
 import socket
 
 CHUNK_BYTES = 65536
@@ -16,38 +15,42 @@ CONNECT_SECONDS = 5.0
 
 
 async def copy(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-    """Until the source ends; then the sink is told so, and its own direction stays open."""
-    with contextlib.suppress(OSError):
-        while chunk := await source.read(CHUNK_BYTES):
-            sink.write(chunk)
-            await sink.drain()
-        if sink.can_write_eof():
-            sink.write_eof()
+    """Until the source ends; then the sink is told so, and its own direction stays open. Raises OSError when broken."""
+    while chunk := await source.read(CHUNK_BYTES):
+        sink.write(chunk)
+        await sink.drain()
+    if sink.can_write_eof():
+        sink.write_eof()
 
 
 async def carry(
     destination: tuple[str, int], from_outside: asyncio.StreamReader, to_outside: asyncio.StreamWriter
 ) -> None:
-    """One connection, to its end on both sides (forever, if neither ends it: watches are meant to last)."""
-    try:
-        async with asyncio.timeout(CONNECT_SECONDS):
-            from_inside, to_inside = await asyncio.open_connection(*destination)
-    except (OSError, TimeoutError):
-        to_outside.close()
-        return
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(copy(from_outside, to_inside))
-            tasks.create_task(copy(from_inside, to_outside))
-    finally:
-        to_inside.close()
-        to_outside.close()
+    """One connection, until both sides have ended it or one is broken (forever, if not: watches are meant to last)."""
+    with contextlib.closing(to_outside):
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                from_inside, to_inside = await asyncio.open_connection(*destination)
+        except (OSError, TimeoutError):
+            return
+        with contextlib.closing(to_inside):
+            try:
+                async with asyncio.TaskGroup() as tasks:
+                    tasks.create_task(copy(from_outside, to_inside))
+                    tasks.create_task(copy(from_inside, to_outside))
+            except* OSError:
+                pass
 
 
 async def serve(listener: socket.socket, destination: tuple[str, int]) -> None:
-    server = await asyncio.start_server(functools.partial(carry, destination), sock=listener)
-    async with server:
-        await server.serve_forever()
+    async with asyncio.TaskGroup() as connections:
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connections.create_task(carry(destination, reader, writer))
+
+        server = await asyncio.start_server(accept, sock=listener)
+        async with server:
+            await server.serve_forever()
 
 
 def main() -> None:

@@ -1,6 +1,7 @@
 """The door into the lab carries both directions, ends with either side, and outlives a destination that is away."""
 
 import socket
+import struct
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,3 +65,14 @@ def test_a_door_to_nobody_closes_the_connection_and_lives_on(door: tuple[str, in
     for _ in range(2):
         with socket.create_connection(door, timeout=10) as client:
             assert client.recv(1) == b""
+
+
+def test_a_side_that_breaks_off_ends_the_other(door: tuple[str, int], inside: socket.socket) -> None:
+    client = socket.create_connection(door, timeout=10)
+    server, _ = inside.accept()
+    with server:
+        server.settimeout(10)
+        linger_on_for_no_time = struct.pack("ii", 1, 0)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_on_for_no_time)
+        client.close()  # a reset, not an orderly end
+        assert server.recv(1) == b""
