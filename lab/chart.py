@@ -1,8 +1,8 @@
 """The Helm chart without Helm at hand: rendered to objects, and installed by kubectl for the lab.
 
 The lab starts Berth's programs itself, so the chart's workloads (Deployment, DaemonSet) are left out of an
-installation here; definitions, service accounts, rights and policies are as they are. For an installation the
-chart is rendered in a process of its own: Helm's library brings the Go runtime along, no guest for a process that forks.
+installation here; definitions, service accounts, rights and policies are as they are. For an installation the chart is
+rendered in a process of its own: Helm's library brings the Go runtime along, no guest for a process that forks.
 """
 
 import json
@@ -25,7 +25,9 @@ APPLY_SECONDS = 120.0
 Manifest = dict[str, Any]
 
 
-def render(values: Mapping[str, Any] | None = None, namespace: str = "berth-system") -> list[Manifest]:
+def render(
+    values: Mapping[str, Any] | None = None, namespace: str = "berth-system", *, release: str = RELEASE
+) -> list[Manifest]:
     """Every object of the chart, as `helm template` gives it; definitions first, as Helm installs them.
 
     Raises helm_python.HelmError when the values are not what values.schema.json allows.
@@ -33,8 +35,7 @@ def render(values: Mapping[str, Any] | None = None, namespace: str = "berth-syst
     import helm_python  # 75 MB of Go: only who renders pays for it
 
     with helm_python.Chart.load(str(CHART)) as chart:
-        chart.validate_schema(dict(values or {}))
-        texts = chart.render(dict(values or {}), name=RELEASE, namespace=namespace)
+        texts = chart.render(dict(values or {}), name=release, namespace=namespace)
     templates = (text for path, text in sorted(texts.items()) if path.endswith(".yaml"))
     objects = [manifest for text in templates for manifest in yaml.safe_load_all(text) if manifest]
     return sorted(objects, key=lambda manifest: manifest["kind"] != "CustomResourceDefinition")

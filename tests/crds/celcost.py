@@ -115,7 +115,7 @@ def _call(node: Call, scope: _Scope) -> Estimate:
 
 
 _TEXT_IN_TEXT_OUT = {"substring": 1, "replace": 2, "split": 2}
-_COSTS_ONE = set("_&&_ _||_ !_ _?_:_ _<_ _<=_ _>_ _>=_ _*_ int family masked type size".split())
+_COSTS_ONE = frozenset("_&&_ _||_ !_ _?_:_ _<_ _<=_ _>_ _>=_ _*_ int family masked type size".split())  # noqa: SIM905
 
 
 def _function(node: Call, parts: list[Estimate]) -> tuple[float, float]:

@@ -1,0 +1,136 @@
+"""How the two programs run: with no right they do not need, and long enough to say goodbye."""
+
+from typing import Any
+
+import pytest
+
+from tests.charts.rendered import container_of, one, pod_of, rendered
+
+both = pytest.mark.parametrize("kind", ["Deployment", "DaemonSet"])
+
+
+@both
+def test_containers_can_write_nowhere_but_in_tmp_and_gain_nothing(kind: str) -> None:
+    workload = one(rendered(), kind)
+    security = container_of(workload)["securityContext"]
+    assert security["readOnlyRootFilesystem"] is True
+    assert security["allowPrivilegeEscalation"] is False
+    assert security["capabilities"]["drop"] == ["ALL"]
+    assert "privileged" not in security
+    assert pod_of(workload)["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert container_of(workload)["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
+    assert [set(volume) for volume in pod_of(workload)["volumes"]] == [{"name", "emptyDir"}]
+
+
+def test_the_allocator_is_nobody_on_the_pods_network() -> None:
+    pod = pod_of(one(rendered(), "Deployment"))
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert pod["securityContext"]["runAsUser"] > 0
+    assert "hostNetwork" not in pod
+    assert "add" not in pod["containers"][0]["securityContext"]["capabilities"]
+
+
+def test_the_speaker_has_raw_sockets_on_the_nodes_network_and_no_more() -> None:
+    pod = pod_of(one(rendered(), "DaemonSet"))
+    assert pod["hostNetwork"] is True
+    assert "hostPID" not in pod
+    assert "hostIPC" not in pod
+    security = pod["containers"][0]["securityContext"]
+    assert security["capabilities"]["add"] == ["NET_RAW"]
+    assert security["runAsUser"] == 0  # Kubernetes gives added capabilities to user 0 only
+
+
+def test_speakers_run_on_control_planes_too() -> None:
+    keys = {toleration["key"] for toleration in pod_of(one(rendered(), "DaemonSet"))["tolerations"]}
+    assert "node-role.kubernetes.io/control-plane" in keys
+
+
+def test_speakers_have_no_cpu_limit_and_are_the_last_to_be_evicted() -> None:
+    pod = pod_of(one(rendered(), "DaemonSet"))
+    assert "cpu" not in pod["containers"][0]["resources"]["limits"]
+    assert pod["priorityClassName"] == "system-node-critical"
+
+
+def test_speakers_are_replaced_one_at_a_time() -> None:
+    assert one(rendered(), "DaemonSet")["spec"]["updateStrategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxUnavailable": 1},
+    }
+
+
+@both
+def test_a_clean_stop_has_time(kind: str) -> None:
+    assert pod_of(one(rendered(), kind))["terminationGracePeriodSeconds"] >= 30
+
+
+def test_arguments_follow_the_values() -> None:
+    values: dict[str, Any] = {
+        "loadBalancerClass": "berth.dev/lan",
+        "finalizer": "berth.dev/cleanup",
+        "fenceAfterSeconds": 90,
+        "log": {"level": "debug", "format": "text"},
+        "allocator": {"lease": {"durationSeconds": 20}, "extraArgs": ["--more"]},
+        "speaker": {"lease": {"durationSeconds": 9, "renewSeconds": 3}, "excludeInterfaces": "^(lo|docker.*)$"},
+    }
+    objects = rendered(values)
+    assert container_of(one(objects, "Deployment"))["args"] == [
+        "--namespace=$(POD_NAMESPACE)",
+        "--identity=$(POD_NAME)",
+        "--load-balancer-class=berth.dev/lan",
+        "--finalizer=berth.dev/cleanup",
+        "--fence-after-seconds=90",
+        "--lease-duration-seconds=20",
+        "--metrics-listen=0.0.0.0:7472",
+        "--log-level=debug",
+        "--log-format=text",
+        "--more",
+    ]
+    assert container_of(one(objects, "DaemonSet"))["args"] == [
+        "--namespace=$(POD_NAMESPACE)",
+        "--node-name=$(NODE_NAME)",
+        "--fence-after-seconds=90",
+        "--lease-duration-seconds=9",
+        "--renew-seconds=3",
+        "--exclude-interfaces=^(lo|docker.*)$",
+        "--metrics-listen=127.0.0.1:7482",
+        "--log-level=debug",
+        "--log-format=text",
+    ]
+
+
+@both
+def test_what_arguments_refer_to_is_in_the_environment(kind: str) -> None:
+    container = container_of(one(rendered(), kind))
+    names = {variable["name"] for variable in container["env"]}
+    for argument in container["args"]:
+        if "$(" in argument:
+            assert argument.partition("$(")[2].partition(")")[0] in names
+
+
+def test_addresses_of_ipv6_stand_in_brackets() -> None:
+    values = {
+        "allocator": {"metrics": {"address": "::", "port": 1}},
+        "speaker": {"metrics": {"address": "::1", "port": 2}},
+    }
+    objects = rendered(values)
+    assert "--metrics-listen=[::]:1" in container_of(one(objects, "Deployment"))["args"]
+    assert "--metrics-listen=[::1]:2" in container_of(one(objects, "DaemonSet"))["args"]
+
+
+@pytest.mark.parametrize(
+    ("address", "host"), [("127.0.0.1", "127.0.0.1"), ("0.0.0.0", "127.0.0.1"), ("::", "127.0.0.1"), ("::1", "::1")]
+)
+def test_probes_reach_the_speaker_where_it_listens(address: str, host: str) -> None:
+    container = container_of(one(rendered({"speaker": {"metrics": {"address": address, "port": 7482}}}), "DaemonSet"))
+    for probe, path in (("livenessProbe", "/healthz"), ("readinessProbe", "/readyz")):
+        assert container[probe]["httpGet"] == {"path": path, "port": "metrics", "host": host}
+
+
+def test_pod_monitors_scrape_both() -> None:
+    objects = rendered({"podMonitor": {"enabled": True}, "speaker": {"metrics": {"address": "0.0.0.0", "port": 7482}}})
+    monitor = one(objects, "PodMonitor")["spec"]
+    for kind in ("Deployment", "DaemonSet"):
+        workload = one(objects, kind)
+        labels = workload["spec"]["template"]["metadata"]["labels"]
+        assert monitor["selector"]["matchLabels"].items() <= labels.items()
+        assert [port["name"] for port in container_of(workload)["ports"]] == [monitor["podMetricsEndpoints"][0]["port"]]

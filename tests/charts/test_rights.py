@@ -1,0 +1,94 @@
+"""The service accounts have the rights listed here and no others: a right more is a change of this file."""
+
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+from tests.charts.rendered import one, rendered
+
+Rights = dict[str, set[str]]
+
+READ = {"get", "list", "watch"}
+
+ALLOCATOR_EVERYWHERE: Rights = {
+    "services": READ | {"patch"},
+    "services/status": {"patch"},
+    "namespaces": READ,
+    "nodes": READ,
+    "events": {"create", "patch"},
+    "ippools.berth.dev": READ,
+    "ippools.berth.dev/status": {"patch"},
+    "l2advertisements.berth.dev": READ,
+    "l2advertisements.berth.dev/status": {"patch"},
+    "bgpadvertisements.berth.dev": READ,
+    "bgpadvertisements.berth.dev/status": {"patch"},
+    "ipallocations.berth.dev": READ | {"create", "patch", "delete"},
+    "ipallocations.berth.dev/status": {"patch"},
+    "speakers.berth.dev": READ,
+}
+ALLOCATOR_AT_HOME: Rights = {
+    "leases.coordination.k8s.io": READ | {"create"},
+    "leases.coordination.k8s.io berth-allocator": {"update", "patch"},
+}
+SPEAKER_EVERYWHERE: Rights = {
+    "nodes": READ,
+    "endpointslices.discovery.k8s.io": READ,
+    "events": {"create", "patch"},
+    "ippools.berth.dev": READ,
+    "l2advertisements.berth.dev": READ,
+    "bgpadvertisements.berth.dev": READ,
+    "ipallocations.berth.dev": READ,
+    "speakers.berth.dev": READ | {"create", "patch"},
+    "speakers.berth.dev/status": {"patch"},
+}
+SPEAKER_AT_HOME: Rights = {"leases.coordination.k8s.io": READ | {"create", "update", "patch"}}
+
+
+def rights(role: dict[str, Any]) -> Rights:
+    """Verbs by `resource.group/subresource`, and by the object's name where the rule names one."""
+    found: Rights = defaultdict(set)
+    for rule in role["rules"]:
+        for resource in rule["resources"]:
+            for group in rule["apiGroups"]:
+                name, slash, subresource = resource.partition("/")
+                key = f"{name}{'.' if group else ''}{group}{slash}{subresource}"
+                for object_name in rule.get("resourceNames", [""]):
+                    found[f"{key} {object_name}".strip()] |= set(rule["verbs"])
+    return dict(found)
+
+
+@pytest.mark.parametrize(
+    ("kind", "component", "expected"),
+    [
+        ("ClusterRole", "allocator", ALLOCATOR_EVERYWHERE),
+        ("Role", "allocator", ALLOCATOR_AT_HOME),
+        ("ClusterRole", "speaker", SPEAKER_EVERYWHERE),
+        ("Role", "speaker", SPEAKER_AT_HOME),
+    ],
+)
+def test_rights_are_as_listed(kind: str, component: str, expected: Rights) -> None:
+    assert rights(one(rendered(), kind, f"berth-{component}")) == expected
+
+
+def test_there_are_no_other_roles_and_each_is_bound_to_its_own_account() -> None:
+    objects = rendered()
+    roles = [each for each in objects if each["kind"].endswith("Role")]
+    assert len(roles) == 4
+    for role in roles:
+        binding = one(objects, f"{role['kind']}Binding", role["metadata"]["name"])
+        assert binding["roleRef"]["kind"] == role["kind"]
+        assert [subject["name"] for subject in binding["subjects"]] == [role["metadata"]["name"]]
+
+
+def test_nothing_is_granted_by_wildcard_and_no_secrets_at_all() -> None:
+    for role in (each for each in rendered() if each["kind"].endswith("Role")):
+        for rule in role["rules"]:
+            assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
+            assert not {"secrets", "pods", "configmaps"} & set(rule["resources"])
+            assert not {"escalate", "bind", "impersonate", "deletecollection"} & set(rule["verbs"])
+
+
+def test_speakers_read_no_services() -> None:
+    for kind in ("ClusterRole", "Role"):
+        assert not any(name.startswith("services") for name in rights(one(rendered(), kind, "berth-speaker")))
