@@ -54,8 +54,9 @@ class Peers:
         return self._is_majority(self.heard)
 
     def majority_is_cut_off(self) -> bool:
-        """Asked by one that is cut off itself."""
-        return self._is_majority(self.cut_off & self.heard)
+        """Asked by one that is cut off itself and bound by a promise. One that knows of nobody is no majority: others
+        may have joined where it could not see them, and fenced it."""
+        return bool(self.known) and self._is_majority(self.cut_off & self.heard)
 
     def _is_majority(self, others: Set[str]) -> bool:
         return 2 * (1 + len(others & self.known)) > 1 + len(self.known)

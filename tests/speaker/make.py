@@ -1,0 +1,78 @@
+"""Values for the speaker's tests: short to write, ordinary where the test does not care."""
+
+import json
+from typing import Any
+
+from crds.l2advertisement import L2AdvertisementSpec
+from crds.names import allocation_name
+from speaker.observed import Allocation, Holder, NodeFacts, ServiceKey, SliceFacts, SpeakerFacts
+
+NOW = "2026-01-02T03:04:05Z"
+
+
+def service(name: str = "web", namespace: str = "default") -> ServiceKey:
+    return ServiceKey(namespace, name)
+
+
+def allocation(
+    address: str = "192.0.2.10",
+    *,
+    uid: str = "",
+    generation: int = 1,
+    pool: str = "edge",
+    services: tuple[str, ...] = ("web",),
+    labels: dict[str, str] | None = None,
+    is_local: bool = False,
+    is_releasing: bool = False,
+) -> Allocation:
+    return Allocation(
+        name=allocation_name(address),
+        uid=uid or f"uid-{address}",
+        generation=generation,
+        address=address,
+        pool=pool,
+        holders=tuple(Holder(service(name), labels or {}) for name in services),
+        is_local=is_local,
+        is_releasing=is_releasing,
+    )
+
+
+def node(labels: dict[str, str] | None = None, *, uid: str = "node", **flags: bool) -> NodeFacts:
+    return NodeFacts(
+        uid=uid,
+        labels=labels or {},
+        is_excluded=flags.get("is_excluded", False),
+        is_network_unavailable=flags.get("is_network_unavailable", False),
+    )
+
+
+def speaker(*interfaces: str, said_goodbye: bool = False, incarnation: str = "one", uid: str = "spk") -> SpeakerFacts:
+    return SpeakerFacts(uid, incarnation, said_goodbye, interfaces or ("eth0",))
+
+
+def slice_of(
+    name: str = "web",
+    *,
+    ready: tuple[str, ...] = (),
+    draining: tuple[str, ...] = (),
+    is_ipv6: bool = False,
+    is_ready_unplaced: bool = False,
+    is_draining_unplaced: bool = False,
+) -> SliceFacts:
+    return SliceFacts(
+        service=service(name),
+        is_ipv6=is_ipv6,
+        ready=frozenset(ready),
+        draining=frozenset(draining),
+        is_ready_unplaced=is_ready_unplaced,
+        is_draining_unplaced=is_draining_unplaced,
+    )
+
+
+def advertisement(**spec: Any) -> L2AdvertisementSpec:
+    """As an operator writes it, in camel case."""
+    return L2AdvertisementSpec.model_validate(spec)
+
+
+def raw(**fields: Any) -> bytes:
+    return json.dumps(fields).encode()
