@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 import msgspec
+import structlog
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
@@ -28,6 +29,8 @@ from lab.apiserver.store import encode
 from lab.apiserver.tokens import service_account_user
 from lab.apiserver.watch import Watch
 from lab.apiserver.workloads import to_scale
+
+logger = structlog.get_logger()
 
 Json = dict[str, Any]
 JSON = "application/json"
@@ -59,6 +62,11 @@ class HttpApi:
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:
+            logger.exception("request failed", method=request.method, path=request.path)
+            return _error(StatusError(500, "InternalError", f"Internal error occurred: {error!r}", {}))
 
     # --- who asks, and may they
 

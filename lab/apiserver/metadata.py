@@ -131,7 +131,14 @@ def validate_labels(labels: Json | None, field: str) -> list[FieldError]:
 
 def inherit(new: Json, old: Json) -> None:
     """What an update leaves out, or may not decide, comes from the object that is there."""
-    for key in ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generateName"):
+    for key in (
+        "namespace",
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generateName",
+    ):
         if not new.get(key) and key in old:
             new[key] = old[key]
     new.pop("generation", None)

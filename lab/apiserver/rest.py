@@ -422,7 +422,8 @@ def _undecodable(resource: Resource, why: str) -> str:
 
 def _undecodable_patch(obj: Json, why: str) -> StatusError:
     """What kube-apiserver says of a patch whose outcome is no object of the kind, odd name and all."""
-    error = fielderrors.invalid("patch", encode(obj).decode(), why)
+    shown = {"apiVersion": obj["apiVersion"], "kind": obj["kind"]} | obj
+    error = fielderrors.invalid("patch", encode(shown).decode(), why)
     return status.invalid("", "", "", [error])
 
 

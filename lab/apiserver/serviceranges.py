@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from itertools import chain
 
 Network = IPv4Network | IPv6Network
 ATTEMPTS = 64  # random tries before the search goes from the start
@@ -29,8 +30,8 @@ class ClusterIPRange:
     def free(self, rng: random.Random) -> str:
         base = int(self.network.network_address)
         make = IPv4Address if self.network.version == 4 else IPv6Address
-        offsets = [rng.randrange(1, self._size - 1) for _ in range(ATTEMPTS)]
-        for offset in (*offsets, *range(1, self._size - 1)):
+        offsets = (rng.randrange(1, self._size - 1) for _ in range(ATTEMPTS))
+        for offset in chain(offsets, range(1, self._size - 1)):
             address = str(make(base + offset))
             if address not in self.taken:
                 return address
@@ -52,8 +53,8 @@ class NodePortRange:
         self.taken: Counter[int] = Counter()
 
     def free(self, rng: random.Random, unless: set[int]) -> int:
-        tries = [rng.randint(self.first, self.last) for _ in range(ATTEMPTS)]
-        for port in (*tries, *range(self.first, self.last + 1)):
+        tries = (rng.randint(self.first, self.last) for _ in range(ATTEMPTS))
+        for port in chain(tries, range(self.first, self.last + 1)):
             if port not in self.taken and port not in unless:
                 return port
         raise RangeFull("range is full")
