@@ -1,0 +1,126 @@
+"""What fails and what must hold: processes that die, freeze and return, and an API server that misbehaves."""
+
+import time
+
+import pytest
+
+from lab.cluster import NAMESPACE
+from lab.demo.observe import ingress, lease_holder
+from lab.desk import Desk
+
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
+
+POOL = "172.30.0.200-172.30.0.209"
+ADDRESS = "172.30.0.200"
+ALLOCATION = "v4-172-30-0-200"
+URL = f"http://{ADDRESS}/"
+
+
+@pytest.fixture
+def web(desk: Desk) -> Desk:
+    """A Service `web` at the address, announced, and reached by the client."""
+    desk.pool("pool", POOL)
+    desk.advertise_all()
+    desk.service("web")
+    assert desk.addresses("web") == [ADDRESS]
+    desk.condition("ipallocation", ALLOCATION, "Announced", "Announcing")
+    desk.until("the client reaches it", lambda: "body" in desk.cluster.fetch(URL))
+    return desk
+
+
+def owner(desk: Desk) -> str:
+    (node,) = desk.get("ipallocation", ALLOCATION)["status"]["announcedBy"]
+    return str(node)
+
+
+def test_the_standby_assigns_after_the_leader_is_killed(web: Desk) -> None:
+    leader = lease_holder(web.cluster, "berth-allocator", NAMESPACE)
+    number = next(i for i in (1, 2) if f"allocator-{i}" in str(leader))
+    web.cluster.allocator(number).kill()
+    web.service("later")
+    assert web.until("it has an address", lambda: ingress(web.get("service", "later")))
+    assert lease_holder(web.cluster, "berth-allocator", NAMESPACE) != leader
+
+
+def test_a_release_begun_by_a_leader_that_is_killed_is_finished_by_the_next(web: Desk) -> None:
+    frozen = owner(web)
+    web.cluster.speaker(frozen).freeze()
+    web.delete("service", "web", wait=False)
+    web.condition("ipallocation", ALLOCATION, "Withdrawn", "WaitingForSpeakers")
+    leader = lease_holder(web.cluster, "berth-allocator", NAMESPACE)
+    web.cluster.allocator(next(i for i in (1, 2) if f"allocator-{i}" in str(leader))).kill()
+    web.cluster.speaker(frozen).resume()
+    web.gone("service", "web")
+    web.gone("ipallocation", ALLOCATION)
+
+
+def test_a_clean_stop_hands_the_address_over_and_a_release_waits_for_nobody(web: Desk) -> None:
+    stopped = owner(web)
+    assert web.cluster.speaker(stopped).stop() == 0
+    assert web.get("speaker", stopped)["status"]["goodbye"] is True
+    web.until("another node announces it", lambda: stopped not in _announced_by(web) and bool(_announced_by(web)))
+    web.delete("service", "web")
+
+
+def test_a_deleted_speaker_object_is_the_operators_word_that_the_node_is_dead(web: Desk) -> None:
+    dead = owner(web)
+    web.cluster.speaker(dead).kill()
+    web.delete("service", "web", wait=False)
+    web.condition("ipallocation", ALLOCATION, "Withdrawn", "WaitingForSpeakers")
+    web.delete("speaker", dead)
+    web.gone("service", "web")
+
+
+def test_an_api_server_that_hangs_moves_no_address(web: Desk) -> None:
+    before = owner(web)
+    web.cluster.processes["apiserver"].freeze()
+    try:
+        for _ in range(10):
+            assert "body" in web.cluster.fetch(URL), "the address answers while the API server hangs"
+            time.sleep(1)
+    finally:
+        web.cluster.processes["apiserver"].resume()
+    web.service("after")
+    web.until("work goes on", lambda: ingress(web.get("service", "after")), timeout_seconds=60)
+    assert owner(web) == before
+
+
+def test_dropped_watches_and_lost_history_lose_nothing(web: Desk) -> None:
+    web.order("forget-history")
+    web.order("drop-watches")
+    web.service("meanwhile")
+    web.addresses("meanwhile")
+    web.delete("service", "web")
+    assert not web.exists("ipallocation", ALLOCATION)
+
+
+@pytest.mark.parametrize("code", [409, 429, 500, 503])
+def test_writes_that_are_refused_are_made_again(web: Desk, code: int) -> None:
+    for resource in ("ipallocations.berth.dev", "services/status", "services"):
+        for method in ("POST", "PATCH"):
+            web.fault(resource=resource, method=method, code=code, count=2, user=f"system:serviceaccount:{ACCOUNT}")
+    web.service("stubborn")
+    web.until("it has an address", lambda: ingress(web.get("service", "stubborn")), timeout_seconds=40)
+    web.fault(resource="ipallocations.berth.dev", method="DELETE", code=code, count=2)
+    web.delete("service", "stubborn")
+
+
+def test_a_write_whose_answer_was_lost_does_not_take_a_second_address(web: Desk) -> None:
+    web.fault(resource="ipallocations.berth.dev", method="POST", code=500, after_commit=True, count=1)
+    web.service("twice")
+    web.addresses("twice")
+    time.sleep(1)
+    held = [
+        item["spec"]["address"]
+        for item in web.kubectl.json("get", "ipallocations")["items"]
+        if item["spec"]["holders"][0]["name"] == "twice"
+    ]
+    assert held == ingress(web.get("service", "twice"))
+
+
+ACCOUNT = f"{NAMESPACE}:berth-allocator"
+
+
+def _announced_by(desk: Desk) -> list[str]:
+    nodes: list[str] = desk.get("ipallocation", ALLOCATION).get("status", {}).get("announcedBy", [])
+    return nodes
