@@ -19,7 +19,8 @@ from speaker.metrics import SpeakerMetrics
 from speaker.supervisor import run_speaker
 
 EXCLUDED = (
-    "(docker|cbr|br-[0-9a-f]{12}|dummy|virbr|lxc|lxdbr|veth|cali|cilium|flannel|kube-|nodelocaldns|cni|tun|vxlan|wg|ovn).*|lo"
+    "lo|(docker|br-[0-9a-f]{12}|cbr|virbr|lxc|lxdbr|dummy|veth|tun|vxlan|wg|"
+    "cali|cilium|cni|flannel|kube-|nodelocaldns|ovn).*"
 )
 """Bridges and virtual interfaces of containers and overlays: nobody outside the node could hear ARP there."""
 

@@ -122,7 +122,7 @@ class Agent:
         return Snapshot(
             addresses=dict(picture.silences()),
             speakers_known=len(picture.speakers),
-            speakers_alive=len(self._liveness.alive()),
+            speakers_alive=len(self._liveness.alive(time.monotonic())),
             is_ready=self._right.hold is None,
             waits_for=self._waits_for(),
         )
@@ -262,8 +262,7 @@ class Agent:
                 self._metrics.registered_anew(hold.value)
                 self._link.permit(0.0)
                 self._session_lost.set()
-        alive = self._liveness.alive()
-        self._announcer.picture.set_alive(alive)
+        self._announcer.picture.set_alive(self._liveness.alive(time.monotonic()))
         if self._announcer.picture.has_work:
             self._changed.set()
 
@@ -366,7 +365,7 @@ class Agent:
         return Liveness(
             self._options.node,
             duration_seconds=self._options.lease_duration_seconds,
-            longest_step_seconds=self._options.renew_seconds,
+            renew_seconds=self._options.renew_seconds,
         )
 
 

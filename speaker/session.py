@@ -147,15 +147,15 @@ class Session:
 
     def _lease_changed(self, change: Change[Lease]) -> None:
         """Liveness is evaluated by the agent's tick; a Lease given back ends it at once."""
-        node = change.key.name.removeprefix(speaker_lease(""))
+        node, now = change.key.name.removeprefix(speaker_lease("")), time.monotonic()
         if change.new is None:
             self._liveness.forget(node)
         else:
             spec = change.new.spec
-            self._liveness.observe(node, spec.holder_identity, spec.renew_time, time.monotonic())
+            self._liveness.observe(node, spec.holder_identity, spec.renew_time, now)
             if spec.holder_identity:
                 return
-        self._picture.set_alive(self._liveness.alive())
+        self._picture.set_alive(self._liveness.alive(now))
         self._on_change()
 
 
