@@ -29,7 +29,6 @@ from lab.record import MARKER_VARIABLE, HostEntry, ProcessEntry, Record, started
 API_PORT = 6443
 NAMESPACE = "berth-system"
 READY_SECONDS = 60.0
-TOKEN_DURATION = "24h"
 SCRIPTS = Path(__file__).parent
 
 
@@ -284,12 +283,15 @@ class Cluster:
         kubeconfig = self.settings.directory / f"{name}.kubeconfig"
         program = podspec.program_of(manifest, place, extra_arguments=[f"--kubeconfig={kubeconfig}"])
         self.kubectl.apply(podspec.pod_of(manifest, place))
-        token = self.kubectl(
-            *("create", "token", program.service_account, f"--namespace={NAMESPACE}"),
-            *("--bound-object-kind=Pod", f"--bound-object-name={place.pod_name}", f"--duration={TOKEN_DURATION}"),
-        )
-        self._inside_access.as_user(token.strip()).write(kubeconfig)
+        token = self._token(program.service_account, place)
+        self._inside_access.as_user(token).write(kubeconfig)
         self.start(name, node_name, program.command, privileges=program.privileges, environment=program.environment)
+
+    def _token(self, service_account: str, place: podspec.Place) -> str:
+        """As a kubelet gets it for a pod: it names the pod and its node, and ends with the pod."""
+        path = f"/api/v1/namespaces/{place.namespace}/serviceaccounts/{service_account}/token"
+        told = self.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(podspec.token_request(place)))
+        return str(json.loads(told)["status"]["token"])
 
     # --- small parts
 

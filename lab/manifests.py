@@ -6,6 +6,7 @@ from lab.hosts import Node
 
 POD_NAMESPACE = "default"
 POD_LABELS = {"app": "example"}
+IMAGE = "lab/backend"
 BACKEND_PORTS = (9376, 8080, 80)
 """The pod listens on all of these: the demo's port, and those a hand-made Service is likely to name."""
 
@@ -46,7 +47,7 @@ def pod_object(node: Node) -> dict[str, Any]:
             "containers": [
                 {
                     "name": "backend",
-                    "image": "lab/backend",
+                    "image": IMAGE,
                     "ports": [{"containerPort": port} for port in BACKEND_PORTS],
                 }
             ],
@@ -60,6 +61,16 @@ def pod_status(node: Node, *, ready: bool) -> dict[str, Any]:
         "podIP": str(node.pod_ipv4),
         "podIPs": [{"ip": str(node.pod_ipv4)}, {"ip": str(node.pod_ipv6)}],
         "conditions": [_condition("Ready", ready, "ReadinessProbe")],
+        "containerStatuses": [
+            {
+                "name": "backend",
+                "image": IMAGE,
+                "imageID": "",
+                "ready": ready,
+                "restartCount": 0,
+                "state": {"running": {}},
+            }
+        ],
     }
 
 

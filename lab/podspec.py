@@ -11,6 +11,9 @@ from typing import Any
 
 _REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
 
+TOKEN_SECONDS = 24 * 3600
+"""Longer than any lab is up: nobody here renews them, as a kubelet would."""
+
 Manifest = Mapping[str, Any]
 
 
@@ -73,6 +76,18 @@ def pod_of(manifest: Manifest, place: Place) -> dict[str, Any]:
             "hostNetwork": pod.get("hostNetwork", False),
             "automountServiceAccountToken": False,
             "containers": [{"name": container["name"], "image": container["image"]}],
+        },
+    }
+
+
+def token_request(place: Place) -> dict[str, Any]:
+    """For a token of the pod's service account, bound to the pod (KEP-1205, KEP-4193)."""
+    return {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {
+            "expirationSeconds": TOKEN_SECONDS,
+            "boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": place.pod_name},
         },
     }
 
