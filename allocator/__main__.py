@@ -1,0 +1,81 @@
+"""`python -m allocator`: arguments, logging, signals and garbage collection. The work is in allocator.controller."""
+
+import argparse
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+import uuid
+
+import structlog
+
+from allocator.controller import Controller, Settings
+from allocator.health import HealthServer
+from allocator.metrics import AllocatorMetrics
+from crds.names import DEFAULT_NAMESPACE, FINALIZER
+from kube.client import Client
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="allocator", description="Gives Services of type LoadBalancer an address.")
+    parser.add_argument("--kubeconfig", help="default: the pod's service account")
+    parser.add_argument("--namespace", default=os.environ.get("POD_NAMESPACE", DEFAULT_NAMESPACE))
+    parser.add_argument("--identity", default=os.environ.get("POD_NAME", "allocator"), help="shown as the leader")
+    parser.add_argument("--load-balancer-class", help="serve this class only; default: Services without one")
+    parser.add_argument("--finalizer", default=FINALIZER)
+    parser.add_argument("--fence-after-seconds", type=float, default=60.0)
+    parser.add_argument("--lease-duration-seconds", "--lease-duration", type=float, default=15.0)
+    parser.add_argument("--metrics-listen", default="127.0.0.1:7472", metavar="HOST:PORT", help="empty: none")
+    parser.add_argument("--log-format", choices=("text", "json"), default="text")
+    parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
+    return parser.parse_args()
+
+
+def configure_logs(style: str, level: str) -> None:
+    renderer = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, stamp, structlog.processors.format_exc_info, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+async def run(given: argparse.Namespace) -> None:
+    """Until SIGTERM or SIGINT; then the lease is given up, so that the standby takes over at once."""
+    metrics = AllocatorMetrics()
+    settings = Settings(
+        given.namespace,
+        f"{given.identity}_{uuid.uuid4()}",
+        given.load_balancer_class,
+        given.finalizer,
+        given.fence_after_seconds,
+        given.lease_duration_seconds,
+    )
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with await Client.connect(given.kubeconfig, user_agent="berth-allocator", metrics=metrics) as client:
+        controller = Controller(client, settings, metrics)
+        health = HealthServer(is_ready=lambda: controller.is_ready, metrics=lambda: metrics.render(controller.assigner))
+        async with asyncio.TaskGroup() as tasks:
+            running = [tasks.create_task(controller.run())]
+            if given.metrics_listen:
+                running.append(tasks.create_task(health.run(given.metrics_listen)))
+            await stop.wait()
+            for task in running:
+                task.cancel()
+
+
+def main() -> None:
+    given = parse_arguments()
+    configure_logs(given.log_format, given.log_level)
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    asyncio.run(run(given))
+
+
+if __name__ == "__main__":
+    main()

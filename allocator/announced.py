@@ -1,0 +1,113 @@
+"""What an IPAllocation's status says: who announces the address, and who has yet to withdraw it.
+
+Built from what the Speakers report, the advertisements and the barrier; writing it is allocator.reporter's business.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from allocator.holders import Claim, Pairs, pairs
+from allocator.pools import Pools
+from allocator.poolstatus import Observation, conditions_from
+from allocator.ranges import Address
+from allocator.release import Awaited, describe
+from allocator.speakers import Announcement
+from allocator.stored import Advertisement, StoredAllocation
+from crds.conditions import ConditionType, Reason
+from crds.meta import Condition
+from crds.types import IPAllocationStatus
+
+NAMED_NODES = 10
+"""How many nodes a message names before it counts the rest."""
+
+
+@dataclass(slots=True)
+class Announcers:
+    """Who announces which address, from the latest status of each Speaker."""
+
+    _by_address: dict[str, dict[str, Announcement]]
+    _by_node: dict[str, Mapping[str, Announcement]]
+
+    def __init__(self) -> None:
+        self._by_address, self._by_node = {}, {}
+
+    def of(self, address: Address) -> Mapping[str, Announcement]:
+        """By node."""
+        return self._by_address.get(str(address), {})
+
+    def update(self, node: str, announcements: Mapping[str, Announcement]) -> set[str]:
+        """Replace what a node announces; the addresses for which that is news."""
+        before = self._by_node.pop(node, {})
+        changed = {one for one in before.keys() | announcements.keys() if before.get(one) != announcements.get(one)}
+        for address in changed:
+            nodes = self._by_address.setdefault(address, {})
+            nodes.pop(node, None)
+            if address in announcements:
+                nodes[node] = announcements[address]
+            if not nodes:
+                del self._by_address[address]
+        if announcements:
+            self._by_node[node] = announcements
+        return changed
+
+
+def allocation_status(
+    stored: StoredAllocation,
+    announcers: Mapping[str, Announcement],
+    is_advertised: bool,
+    awaited: Sequence[Awaited],
+    timestamp: str,
+) -> IPAllocationStatus:
+    """The status the IPAllocation should have; equal to what it has when nothing changed."""
+    observed = [_announced(stored, announcers, is_advertised)]
+    if awaited:
+        message = describe(stored.address, awaited)
+        observed.append(Observation(ConditionType.Withdrawn, False, Reason.WaitingForSpeakers, message))
+    return IPAllocationStatus(
+        announced_by=tuple(sorted(announcers)),
+        conditions=conditions_from(observed, stored.conditions, stored.recorded.generation, timestamp),
+    )
+
+
+def is_advertised(claim: Claim, pools: Pools, advertisements: Iterable[Advertisement]) -> bool:
+    """Whether any advertisement covers the address."""
+    pool = pools.by_name.get(claim.pool)
+    pool_labels: Pairs = pairs(pool.labels) if pool is not None else ()
+    services = tuple(holder.labels for holder in claim.holders)
+    return any(one.covers(claim.pool, pool_labels, services) for one in advertisements)
+
+
+def advertisement_conditions(one: Advertisement, pools: Pools, timestamp: str) -> tuple[Condition, ...]:
+    """Ready, or which pool it names in vain."""
+    unknown = sorted(name for name in one.pools if name not in pools.by_name)
+    if unknown:
+        message = f"There is no pool named {', '.join(unknown)}: create it, or take the name out"
+        observed = Observation(ConditionType.Ready, False, Reason.UnknownPool, message)
+    else:
+        observed = Observation(ConditionType.Ready, True, Reason.Valid, "The advertisement is in use")
+    return conditions_from([observed], one.conditions, one.generation, timestamp)
+
+
+def _announced(stored: StoredAllocation, announcers: Mapping[str, Announcement], is_advertised: bool) -> Observation:
+    if announcers:
+        how = _listed([f"{node} ({_how(one)})" for node, one in sorted(announcers.items())])
+        return Observation(ConditionType.Announced, True, Reason.Announcing, f"Announced by {how}")
+    if stored.recorded.claim.releasing:
+        message = "The address is being given back, and no speaker says that it announces it"
+        return Observation(ConditionType.Announced, False, Reason.Releasing, message)
+    if not is_advertised:
+        pool = stored.recorded.claim.pool
+        message = f"No L2Advertisement or BGPAdvertisement covers pool {pool} and this Service: create one"
+        return Observation(ConditionType.Announced, False, Reason.NoAdvertisement, message)
+    where = "the ready endpoints, " if stored.recorded.claim.traffic_policy == "Local" else ""
+    message = f"No node announces the address: look at {where}the advertisement's nodeSelector and the interfaces"
+    return Observation(ConditionType.Announced, False, Reason.NoEligibleNode, message)
+
+
+def _how(one: Announcement) -> str:
+    return f"{one.protocol} on {', '.join(one.interfaces)}" if one.interfaces else one.protocol
+
+
+def _listed(parts: Sequence[str]) -> str:
+    more = f" and {len(parts) - NAMED_NODES} more" if len(parts) > NAMED_NODES else ""
+    return ", ".join(parts[:NAMED_NODES]) + more

@@ -1,0 +1,417 @@
+"""The allocator's state and all its steps: what is seen goes in, the next write of a key comes out.
+
+    service_seen, service_gone, allocation_seen, allocation_gone, set_pools, namespace_seen      observations
+    step(key) -> Write | None                                                                    the next thing to do
+    barrier_passed                                                                               from allocator.barrier
+
+Level-based: a step is computed from what is known now, whatever happened before; so it does not matter where a
+predecessor died, or which write was lost. Serial and synchronous: two addresses are never decided at the same time, and
+what is decided is in the ledger before anything is written. No I/O, no waiting; `now` is monotonic seconds.
+
+A Service's way:  step(Service) reserves → step(address) creates the IPAllocation → step(Service) writes its status
+and back:         step(Service) marks → step(address) writes `releasing` → barrier → step(address) deletes the record
+                  → step(Service) takes the finalizer off → the address is free
+"""
+
+from collections.abc import Iterable, Mapping
+
+from allocator import notices
+from allocator.holders import Recorded, ServiceKey, wire_allocation, wire_change
+from allocator.ledger import Entry, Ledger
+from allocator.notices import Notice
+from allocator.offers import Offers
+from allocator.plan import Plan, plan, plan_invalid
+from allocator.policy import Draw
+from allocator.pools import Labels, Pools
+from allocator.ranges import Address
+from allocator.release import Mark
+from allocator.request import InvalidRequest, is_ours, key_of, present_addresses, request_of
+from allocator.sharing import left
+from allocator.status import Wanted, our_condition, service_patch
+from allocator.waiting import Waiting
+from allocator.workqueue import WorkQueue
+from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
+from kube.objects import Service
+
+Key = ServiceKey | Address
+
+
+class Assigner:
+    """Lives as long as a leadership: `start` builds it from full lists."""
+
+    def __init__(self, *, load_balancer_class: str | None, finalizer: str, draw: Draw) -> None:
+        self._class = load_balancer_class
+        self._finalizer = finalizer
+        self._draw = draw
+        self.ledger = Ledger()
+        self.waiting = Waiting()
+        self.queue: WorkQueue[Key] = WorkQueue()
+        self.services: dict[ServiceKey, Service] = {}
+        self.notices: list[Notice] = []
+        self.marks: dict[Address, float] = {}
+        """Releases that are written and wait for the barrier, with the time since when we know the mark."""
+        self._namespaces: dict[str, Labels] = {}
+        self._finalized: set[str] = set()
+        """uids of Services that hold or held an address in our time: their finalizer is ours."""
+        self._deleted: set[str] = set()
+        """uids of IPAllocations that we deleted, until the watch says so too."""
+        self._offers = Offers(self.ledger, self.waiting)
+
+    # Observations
+
+    def start(
+        self,
+        *,
+        pools: Pools,
+        namespaces: Mapping[str, Labels],
+        allocations: Iterable[tuple[Address, Recorded]],
+        services: Iterable[Service],
+        now: float,
+    ) -> None:
+        """Take in full lists. Services that show or hold an address are settled before any other gets one."""
+        self._namespaces.update(namespaces)
+        self.ledger.set_pools(pools)
+        for address, recorded in allocations:
+            self._observe(address, recorded, now)
+            self.queue.add(address)
+        by_age = sorted(services, key=lambda one: one.metadata.creation_timestamp or "")
+        for service in by_age:
+            self.services[key_of(service)] = service
+        settled = [one for one in by_age if present_addresses(one) or self.ledger.held_by_uid(one.metadata.uid)]
+        for service in settled:
+            self._decide(key_of(service))
+        orphans = [holder.key for entry in self.ledger for holder in entry.claim.holders]
+        for key in (*map(key_of, settled), *orphans, *map(key_of, by_age)):
+            self.queue.add(key)
+
+    def set_pools(self, pools: Pools) -> None:
+        """Other pools: whoever holds an address or waits for one is looked at again."""
+        self.ledger.set_pools(pools)
+        for entry in self.ledger:
+            self._look_at_holders(entry)
+        for key in self.waiting.everybody():
+            self.queue.add(key)
+
+    def namespace_seen(self, name: str, labels: Labels) -> None:
+        if self._namespaces.get(name) == labels:
+            return
+        self._namespaces[name] = labels
+        if self.ledger.pools.select_by_namespace_labels:
+            for key in self.services:
+                if key.namespace == name:
+                    self.queue.add(key)
+
+    def namespace_gone(self, name: str) -> None:
+        self._namespaces.pop(name, None)
+
+    def service_seen(self, service: Service) -> None:
+        """From a watch or an answer. What is older than what we know is ignored."""
+        key = key_of(service)
+        known = self.services.get(key)
+        version = _version(service)
+        if known is not None:
+            if version <= _version(known):
+                return
+            if known.metadata.uid != service.metadata.uid:
+                self._vanished(known)
+            elif self._finalizer in known.metadata.finalizers and self._finalizer not in service.metadata.finalizers:
+                self._notice_lost_finalizer(known)
+        self.services[key] = service
+        self.queue.add(key)
+
+    def service_gone(self, key: ServiceKey, uid: str) -> None:
+        known = self.services.get(key)
+        if known is not None and known.metadata.uid == uid:
+            del self.services[key]
+            self._vanished(known)
+            self.queue.add(key)
+
+    def service_written(self, service: Service) -> None:
+        """The answer to our own patch: as `service_seen`, and it is no surprise that a finalizer went."""
+        known = self.services.get(key_of(service))
+        if known is None or known.metadata.uid != service.metadata.uid or _version(service) <= _version(known):
+            return
+        self.services[key_of(service)] = service
+        if self._finalizer not in service.metadata.finalizers:
+            self._finalized.discard(service.metadata.uid)
+        self.queue.add(key_of(service))
+        self._look_at_lingering(service.metadata.uid)
+
+    def allocation_seen(self, address: Address, recorded: Recorded, now: float) -> None:
+        """An IPAllocation from a watch, or read after a conflict."""
+        entry = self.ledger.get(address)
+        if recorded.uid in self._deleted:
+            return
+        if entry is not None and entry.recorded is not None:
+            if recorded.resource_version <= entry.recorded.resource_version:
+                return
+            if entry.recorded.claim == entry.claim != recorded.claim:
+                self.notices.extend(notices.of_tampering(entry, "was edited by hand"))
+        self._observe(address, recorded, now)
+
+    def allocation_written(self, address: Address, recorded: Recorded, now: float) -> None:
+        """The answer to our own create or patch."""
+        entry = self.ledger.get(address)
+        known = entry.recorded if entry is not None else None
+        if known is None or recorded.resource_version > known.resource_version:
+            self._observe(address, recorded, now)
+
+    def allocation_gone(self, address: Address, uid: str) -> None:
+        """A record is not there any more: by us, or by hand, and then it is written again."""
+        if uid in self._deleted:
+            self._deleted.discard(uid)
+            return
+        entry = self.ledger.get(address)
+        if entry is None or entry.recorded is None or entry.recorded.uid != uid:
+            return
+        self.marks.pop(address, None)
+        if entry.is_barrier_passed:
+            self.ledger.withdrawn(entry)
+        else:
+            self.notices.extend(notices.of_tampering(entry, "was deleted by hand"))
+            self.ledger.lose(entry)
+        self._look_at_holders(entry)
+        self.queue.add(address)
+
+    def allocation_deleted(self, address: Address, uid: str) -> None:
+        """Our own delete, after the barrier, is through."""
+        entry = self.ledger.get(address)
+        if entry is None or entry.recorded is None or entry.recorded.uid != uid:
+            return
+        self._deleted.add(uid)
+        self.marks.pop(address, None)
+        self.ledger.withdrawn(entry)
+        self._look_at_holders(entry)
+        self.queue.add(address)
+
+    def create_sent(self, address: Address) -> None:
+        """From now on the record may exist, whatever becomes of the answer."""
+        entry = self.ledger.get(address)
+        if entry is not None:
+            entry.exposed = True
+
+    def create_refused(self, address: Address) -> None:
+        """The API server said for sure that it did not create it."""
+        entry = self.ledger.get(address)
+        if entry is not None and entry.recorded is None and not entry.claim.releasing:
+            entry.exposed = False
+
+    def barrier_passed(self, mark: Mark) -> None:
+        """Nobody can announce it any more, for this very mark."""
+        entry = self.ledger.get(mark.address)
+        if entry is None or entry.recorded is None or entry.recorded.uid != mark.uid:
+            return
+        entry.released = mark.generation
+        if entry.is_barrier_passed:
+            self.marks.pop(mark.address, None)
+            self.queue.add(mark.address)
+
+    def wake(self, now: float) -> None:
+        """Hand on addresses that have rested long enough."""
+        for address in self.ledger.wake(now):
+            self._offers.of_rested(address)
+        self._offers.settle(self._ask)
+
+    def _observe(self, address: Address, recorded: Recorded, now: float) -> None:
+        known = self.ledger.get(address)
+        before = () if known is None else known.claim.holders
+        is_news = known is None or known.recorded is None or known.recorded.claim != recorded.claim
+        entry = self.ledger.observe(address, recorded)
+        if not recorded.claim.releasing:
+            self.marks.pop(address, None)
+        elif not entry.is_barrier_passed:
+            self.marks.setdefault(address, now)
+        if entry.claim != recorded.claim:
+            self.queue.add(address)
+        if not is_news:
+            return
+        for holder in entry.claim.holders:
+            self._finalized.add(holder.uid)
+        for holder in (*before, *entry.claim.holders):
+            self.queue.add(holder.key)
+
+    def _vanished(self, known: Service) -> None:
+        """A Service object is no more. If it still held an address, its finalizer was taken off by somebody else."""
+        self.waiting.remove(key_of(known))
+        if any(entry.exposed for entry in self.ledger.held_by_uid(known.metadata.uid)):
+            self._notice_lost_finalizer(known)
+        self._finalized.discard(known.metadata.uid)
+        self._look_at_lingering(known.metadata.uid)
+
+    # Steps
+
+    def step(self, key: Key, now: float, timestamp: str) -> Write | None:
+        """The next write for this key, None when there is nothing to do or something else must come first."""
+        write = self._service_step(key, timestamp) if isinstance(key, ServiceKey) else self._address_step(key, now)
+        self._offers.settle(self._ask)
+        return write
+
+    def _ask(self, key: ServiceKey) -> None:
+        self._decide(key)
+        self.queue.add(key)
+
+    def _service_step(self, key: ServiceKey, timestamp: str) -> Write | None:
+        decision = self._decide(key)
+        service = self.services.get(key)
+        if service is None:
+            return None
+        if decision is None:
+            return None if self._is_unplanned(service) else self._disown(service, timestamp)
+        entries = [self.ledger.get(grant.address) for grant in decision.grants]
+        if not all(entry is not None and entry.is_recorded for entry in entries):
+            return None
+        uid = service.metadata.uid
+        holds = bool(self.ledger.held_by_uid(uid))
+        is_anothers = self._finalizer in service.metadata.finalizers and not self._is_finalizer_ours(service)
+        ingress = tuple(grant.address for grant in decision.grants)
+        shows_foreign = not ingress and our_condition(service) is None and not holds
+        wanted = Wanted(None if shows_foreign else ingress, holds or is_anothers, decision.verdict)
+        body = service_patch(service, wanted, self._finalizer, timestamp)
+        if body is not None:
+            return PatchService(key, body, notices.of_transition(service, wanted))
+        for address in decision.leaving:
+            self._leave(self.ledger.get(address), uid)
+        return None
+
+    def _is_unplanned(self, service: Service) -> bool:
+        """Ours, but not to be decided yet: the labels of its namespace are not known."""
+        return is_ours(service, self._class)
+
+    def _is_finalizer_ours(self, service: Service) -> bool:
+        """On a Service of ours that holds nothing: only if an address was here do we know that we put it there."""
+        condition = our_condition(service)
+        had = condition is not None and condition.status == "True"
+        return had or service.metadata.uid in self._finalized
+
+    def _decide(self, key: ServiceKey) -> Plan | None:
+        """Plan for the Service at this place and enter it in the ledger; None when it is not ours (or not yet)."""
+        service = self.services.get(key)
+        uid = service.metadata.uid if service is not None else ""
+        for entry in self.ledger.held_by_key(key):
+            for holder in entry.claim.holders:
+                if holder.key == key and holder.uid != uid:
+                    self._leave(entry, holder.uid)
+        if service is None or not is_ours(service, self._class):
+            self.waiting.remove(key)
+            return None
+        request = request_of(service)
+        if isinstance(request, InvalidRequest):
+            decision = plan_invalid(uid, request.message, self.ledger)
+        elif key.namespace not in self._namespaces and self.ledger.pools.select_by_namespace_labels:
+            return None
+        else:
+            decision = plan(request, self._namespaces.get(key.namespace, {}), self.ledger, self._draw)
+        self._enter(decision)
+        if decision.verdict.satisfied and not decision.waits:
+            self.waiting.remove(key)
+        else:
+            self.waiting.put(key, service.metadata.creation_timestamp or "", decision.waits)
+        return decision
+
+    def _enter(self, decision: Plan) -> None:
+        for grant in decision.grants:
+            entry = self.ledger.get(grant.address)
+            if entry is None:
+                self.ledger.reserve(grant.address, grant.claim)
+            elif not self.ledger.revise(entry, grant.claim):
+                continue
+            self.queue.add(grant.address)
+            if entry is not None or grant.claim.sharing_key is not None:
+                self._offers.of_changed(grant.address, grant.claim)
+
+    def _disown(self, service: Service, timestamp: str) -> Write | None:
+        """Not ours, or not any more. First the ingress goes, then the addresses, at last finalizer and condition."""
+        key, uid = key_of(service), service.metadata.uid
+        held = self.ledger.held_by_uid(uid)
+        wrote = our_condition(service) is not None or uid in self._finalized
+        if not wrote and not held:
+            return None
+        lives = service.spec.type == "LoadBalancer" and not service.metadata.is_terminating
+        ours = {entry.address for entry in held}
+        present = present_addresses(service)
+        if lives and ours.intersection(present):
+            kept = tuple(address for address in present if address not in ours)
+            body = service_patch(service, Wanted(kept, True, None), self._finalizer, timestamp)
+            if body is not None:
+                return PatchService(key, body)
+        for entry in held:
+            self._leave(entry, uid)
+        if any(entry.exposed for entry in self.ledger.held_by_uid(uid)):
+            return None
+        ingress = () if service.metadata.is_terminating and service.spec.type == "LoadBalancer" else None
+        body = service_patch(service, Wanted(ingress, False, None), self._finalizer, timestamp)
+        if body is None:
+            self._look_at_lingering(uid)
+            return None
+        return PatchService(key, body)
+
+    def _leave(self, entry: Entry | None, uid: str) -> None:
+        """The Service gives the address up: others keep it, or else it is released."""
+        if entry is None or entry.claim.releasing or not entry.claim.held_by(uid):
+            return
+        departed = next(holder.key for holder in entry.claim.holders if holder.uid == uid)
+        self.ledger.revise(entry, left(entry.claim, uid))
+        self.queue.add(entry.address)
+        if not entry.claim.releasing:
+            self._offers.of_changed(entry.address, entry.claim, departed)
+
+    def _address_step(self, address: Address, now: float) -> Write | None:
+        entry = self.ledger.get(address)
+        if entry is None:
+            return None
+        recorded = entry.recorded
+        if recorded is None:
+            if entry.claim.releasing and not entry.exposed:
+                if not self._is_shown(entry):
+                    self._free(entry, now)
+                return None
+            return CreateAllocation(address, wire_allocation(address, entry.claim))
+        if recorded.claim.releasing:
+            if entry.is_barrier_passed:
+                return DeleteAllocation(address, recorded.uid, recorded.resource_version)
+            return None
+        change = wire_change(recorded.claim, entry.claim)
+        if not change:
+            return None
+        precondition = {"uid": recorded.uid, "resourceVersion": str(recorded.resource_version)}
+        return PatchAllocation(address, {"metadata": precondition, "spec": change})
+
+    def _is_shown(self, entry: Entry) -> bool:
+        """Whether a holder's status still names the address: kube-proxy serves it there, so nobody else gets it yet."""
+        for holder in entry.claim.holders:
+            service = self.services.get(holder.key)
+            if (
+                service is not None
+                and service.metadata.uid == holder.uid
+                and entry.address in present_addresses(service)
+            ):
+                return True
+        return False
+
+    def _free(self, entry: Entry, now: float) -> None:
+        self.ledger.free(entry, now)
+        self._look_at_holders(entry)
+        self._offers.of_freed(entry.address, entry.claim)
+
+    # Who must be looked at again
+
+    def _look_at_holders(self, entry: Entry) -> None:
+        for holder in entry.claim.holders:
+            self.queue.add(holder.key)
+
+    def _look_at_lingering(self, uid: str) -> None:
+        """Addresses that are free but for a status that showed them."""
+        for entry in self.ledger.held_by_uid(uid):
+            if not entry.exposed:
+                self.queue.add(entry.address)
+
+    def _notice_lost_finalizer(self, service: Service) -> None:
+        held = self.ledger.held_by_uid(service.metadata.uid)
+        notice = notices.of_lost_finalizer(service, held, self._finalizer)
+        if notice is not None:
+            self.notices.append(notice)
+
+
+def _version(service: Service) -> int:
+    """resourceVersions of one resource are numbers that rise (KEP-5504)."""
+    return int(service.metadata.resource_version or 0)

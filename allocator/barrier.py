@@ -1,0 +1,198 @@
+"""Reads what the release barrier is judged on, and hands the verdicts on. The judgement itself is allocator.release.
+
+One round serves all releases that are pending: a quorum list of the Speakers, started after the marks were known. A
+round is worth its request when the watched Speakers already look as if a release had passed; and now and then
+otherwise, because fences pass by time. Leases are polled, slowly while nobody waits: a watch would bring each renewal
+of each node, and F is long.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from allocator.assigner import Assigner
+from allocator.notices import Notice, of_entry
+from allocator.ranges import Address
+from allocator.release import Awaited, LeaseBook, Mark, Round, awaited, describe
+from allocator.speakers import SpeakerState, decode_speaker
+from crds.conditions import Reason
+from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, LABEL_NODE
+from kube.cache import ObjectKey
+from kube.client import Client
+from kube.errors import ApiError, NotFound
+from kube.objects import Lease, Node, decode_lease
+from kube.resource import LEASES, NODES, SPEAKERS
+
+log = structlog.get_logger()
+
+ROUND_SECONDS = 0.02
+"""At least so long between two rounds: acknowledgements come in batches of that time."""
+
+REPEAT_SECONDS = 1.0
+"""A round after so long though nothing seems to have passed, while a release is pending."""
+
+RESPITE = 10.0
+"""Rounds take at most one part in so many of the time, however large the list of Speakers is."""
+
+TELL_SECONDS = 2.0
+"""A release that takes longer than this is worth a condition and an Event."""
+
+IDLE_POLL_SECONDS = 10.0
+"""How often Leases are read while no release is pending."""
+
+
+class Barrier:
+    """Runs while this process leads. `speakers` and `nodes` are live views of the caches."""
+
+    def __init__(
+        self,
+        client: Client,
+        assigner: Assigner,
+        *,
+        namespace: str,
+        speakers: Mapping[ObjectKey, SpeakerState],
+        nodes: Mapping[ObjectKey, Node],
+        fence_after_seconds: float,
+        tell: Callable[[Notice], None],
+        on_progress: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._assigner = assigner
+        self._namespace = namespace
+        self._speakers = speakers
+        self._nodes = nodes
+        self._fence_after_seconds = fence_after_seconds
+        self._tell = tell
+        self._on_progress = on_progress
+        self._leases = LeaseBook()
+        self._gone_nodes: dict[str, float] = {}
+        self._told: set[tuple[Address, str]] = set()
+        self._wake = asyncio.Event()
+        self.awaited: dict[Address, tuple[Awaited, ...]] = {}
+        """Who is waited for, for releases that take long."""
+
+    def nudge(self) -> None:
+        """A Speaker changed, or a release was marked."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled. API trouble is waited out: nothing passes while it lasts."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._poll_leases())
+            tasks.create_task(self._rounds())
+
+    async def _rounds(self) -> None:
+        pause, repeat_at = ROUND_SECONDS, 0.0
+        while True:
+            try:
+                async with asyncio.timeout(REPEAT_SECONDS):
+                    await self._wake.wait()
+            except TimeoutError:
+                pass
+            self._wake.clear()
+            marks = self._marks()
+            if not marks or (time.monotonic() < repeat_at and not self._looks_passed(marks)):
+                continue
+            began = time.monotonic()
+            try:
+                await self._round()
+            except ApiError as error:
+                log.warning("release barrier: cannot read the Speakers", error=str(error))
+            took = time.monotonic() - began
+            pause = max(ROUND_SECONDS, took)
+            repeat_at = time.monotonic() + max(REPEAT_SECONDS, RESPITE * took)
+            await asyncio.sleep(pause)
+
+    def _marks(self) -> list[tuple[Mark, float]]:
+        found = []
+        for address, since in self._assigner.marks.items():
+            entry = self._assigner.ledger.get(address)
+            if entry is not None and entry.recorded is not None:
+                found.append((Mark(address, entry.recorded.uid, entry.recorded.generation), since))
+        return found
+
+    def _looks_passed(self, marks: list[tuple[Mark, float]]) -> bool:
+        round_ = self._round_of(tuple(self._speakers.values()), time.monotonic())
+        return any(not awaited(mark, round_) for mark, _ in marks)
+
+    def _round_of(self, speakers: tuple[SpeakerState, ...], sent: float) -> Round:
+        fresh_seconds = min(15.0, self._fence_after_seconds / 2)
+        return Round(speakers, sent, self._gone_nodes, self._leases, self._fence_after_seconds, fresh_seconds)
+
+    async def _round(self) -> None:
+        sent = time.monotonic()
+        raws, _ = await self._client.list(SPEAKERS)
+        speakers = tuple(decode_speaker(raw) for raw in raws)
+        await self._look_for_nodes(speakers)
+        round_ = self._round_of(speakers, sent)
+        for mark, since in self._marks():
+            if since > sent:
+                continue
+            waiting_for = awaited(mark, round_)
+            if not waiting_for:
+                self.awaited.pop(mark.address, None)
+                self._told.discard((mark.address, mark.uid))
+                self._assigner.barrier_passed(mark)
+            elif sent - since >= TELL_SECONDS:
+                self._tell_once(mark, waiting_for)
+        for address in self.awaited.keys() - self._assigner.marks.keys():
+            del self.awaited[address]
+        self._on_progress()
+
+    def _tell_once(self, mark: Mark, waiting_for: tuple[Awaited, ...]) -> None:
+        self.awaited[mark.address] = waiting_for
+        entry = self._assigner.ledger.get(mark.address)
+        if entry is None or (mark.address, mark.uid) in self._told:
+            return
+        self._told.add((mark.address, mark.uid))
+        message = describe(mark.address, waiting_for)
+        log.info("release waits", address=str(mark.address), nodes=[one.node for one in waiting_for])
+        for notice in of_entry(entry, Reason.WaitingForSpeakers, message):
+            self._tell(notice)
+
+    async def _look_for_nodes(self, speakers: tuple[SpeakerState, ...]) -> None:
+        """A Node that the cache does not know is asked for in each round: it may have come (again) just now."""
+        gone: dict[str, float] = {}
+        for speaker in speakers:
+            node = speaker.node
+            if ObjectKey(None, node) not in self._nodes and await self._is_gone(node):
+                gone[node] = self._gone_nodes.get(node, time.monotonic())
+        self._gone_nodes = gone
+
+    async def _is_gone(self, node: str) -> bool:
+        try:
+            await self._client.get(NODES, node)
+        except NotFound:
+            return True
+        return False
+
+    async def _poll_leases(self) -> None:
+        while True:
+            sent = time.monotonic()
+            try:
+                raws, _ = await self._client.list(
+                    LEASES, namespace=self._namespace, label_selector=f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
+                )
+            except ApiError as error:
+                log.debug("cannot read the speakers' Leases", error=str(error))
+            else:
+                leases = [decode_lease(raw) for raw in raws]
+                versions = {_node_of(lease): _version_of(lease) for lease in leases}
+                self._leases.observe(versions, sent, time.monotonic())
+            await asyncio.sleep(self._poll_seconds())
+
+    def _poll_seconds(self) -> float:
+        if not self._assigner.marks:
+            return min(IDLE_POLL_SECONDS, self._fence_after_seconds / 4)
+        return min(2.0, self._fence_after_seconds / 10)
+
+
+def _node_of(lease: Lease) -> str:
+    return lease.metadata.labels.get(LABEL_NODE, lease.metadata.name)
+
+
+def _version_of(lease: Lease) -> str:
+    """What changes at each renewal and at nothing else: a label put on by hand is no sign of life."""
+    return f"{lease.spec.holder_identity} {lease.spec.renew_time}"

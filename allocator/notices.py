@@ -1,0 +1,62 @@
+"""What is told about a Service when something happens to it: Events, and the log.
+
+On transitions only; the steady state is what conditions are for. Builds values, sends nothing.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from allocator.holders import ServiceKey
+from allocator.ledger import Entry
+from allocator.request import key_of, present_addresses
+from allocator.status import Wanted, our_condition
+from crds.conditions import Reason
+from kube.objects import Service
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    service: ServiceKey
+    uid: str
+    type: Literal["Normal", "Warning"]
+    reason: Reason
+    message: str
+
+
+def of_transition(service: Service, wanted: Wanted) -> Notice | None:
+    """Another status or reason than the Service shows, or another address; None when that stays."""
+    old, verdict = our_condition(service), wanted.verdict
+    if verdict is None:
+        return None
+    status = "True" if verdict.satisfied else "False"
+    is_same = old is not None and (old.status, old.reason) == (status, verdict.reason)
+    if is_same and not (verdict.satisfied and wanted.ingress != present_addresses(service)):
+        return None
+    is_good = verdict.satisfied and verdict.reason is not Reason.OutsidePool
+    kind: Literal["Normal", "Warning"] = "Normal" if is_good else "Warning"
+    return Notice(key_of(service), service.metadata.uid, kind, verdict.reason, verdict.message)
+
+
+def of_tampering(entry: Entry, what: str) -> Iterator[Notice]:
+    """One for each holder of an address whose record somebody changed."""
+    message = f"The IPAllocation of {entry.address} {what}; it is put right"
+    return of_entry(entry, Reason.AllocationLost, message)
+
+
+def of_entry(entry: Entry, reason: Reason, message: str) -> Iterator[Notice]:
+    """The same warning to each holder of an address."""
+    for holder in entry.claim.holders:
+        yield Notice(holder.key, holder.uid, "Warning", reason, message)
+
+
+def of_lost_finalizer(service: Service, held: Iterable[Entry], finalizer: str) -> Notice | None:
+    """Somebody took our finalizer off; None when no address depended on it."""
+    addresses = [str(entry.address) for entry in held if entry.exposed]
+    if not addresses:
+        return None
+    message = (
+        f"Somebody took finalizer {finalizer} off while the Service held {', '.join(addresses)}: "
+        "an address stays reserved until every speaker has withdrawn it"
+    )
+    return Notice(key_of(service), service.metadata.uid, "Warning", Reason.FinalizerRemoved, message)
