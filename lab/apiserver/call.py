@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from lab.apiserver import protobuf
 from lab.apiserver.kinds import Resource
 from lab.apiserver.status import StatusError, bad_request, unsupported_media_type
 
@@ -84,14 +85,18 @@ class Call:
         return int(text) if text.isdigit() else 0
 
     def document(self) -> Any:
-        """The body, from JSON or YAML."""
+        """The body, from JSON, YAML or (for some kinds) protobuf."""
         media = self.content_type.partition(";")[0].strip()
         try:
             if media.endswith("yaml"):
                 return yaml.load(self.body, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
             if media in ("application/json", "") or media.endswith("+json"):
                 return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, yaml.YAMLError) as error:
+            if media == protobuf.MEDIA:
+                return protobuf.decode(self.body)
+        except protobuf.ProtobufError as error:
+            raise StatusError(415, "UnsupportedMediaType", str(error)) from None
+        except (msgspec.DecodeError, yaml.YAMLError, UnicodeDecodeError) as error:
             raise bad_request(f"error decoding: {error}") from None
         raise unsupported_media_type(("application/json", "application/yaml"))
 
