@@ -69,6 +69,11 @@ class Node(Host):
         return self.pod_network_ipv6[_alike(POD_NUMBER)]
 
     @property
+    def pod_gateway_ipv4(self) -> IPv4Address:
+        """This node's own address on the pod's network."""
+        return self.pod_network_ipv4[POD_GATEWAY_NUMBER]
+
+    @property
     def pod_network_ipv4(self) -> IPv4Network:
         return IPv4Network((int(PODS_IPV4.network_address) + (self.index << 8), 24))
 
@@ -206,7 +211,7 @@ def _add_to_segment(enclosure: Enclosure, host: Host, segment: Segment) -> None:
 
 def _add_pod(enclosure: Enclosure, node: Node, segment: Segment) -> None:
     doorway = enclosure.doorway
-    gateway_ipv4, gateway_ipv6 = node.pod_network_ipv4[POD_GATEWAY_NUMBER], node.pod_network_ipv6[POD_GATEWAY_NUMBER]
+    gateway_ipv4, gateway_ipv6 = node.pod_gateway_ipv4, node.pod_network_ipv6[POD_GATEWAY_NUMBER]
     enclosure.add_host(node.pod)
     _sysctl(doorway, node.pod, NO_DUPLICATE_DETECTION)
     _ip(
