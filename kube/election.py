@@ -7,7 +7,6 @@ import asyncio
 import contextlib
 import datetime
 import random
-import time
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -82,7 +81,9 @@ class LeaderElection:
                     await self._release()
 
     async def _acquire(self) -> None:
-        while not await self._attempt(self._times.renew_deadline):
+        while True:
+            if await self._attempt(self._times.renew_deadline):
+                return
             await asyncio.sleep(self._times.retry_period * (1 + RETRY_JITTER * random.random()))
 
     async def _lead(self, lead: Callable[[], Coroutine[Any, Any, None]]) -> bool:
@@ -96,11 +97,11 @@ class LeaderElection:
 
     async def _renew_while_running(self, leading: asyncio.Task[None]) -> None:
         while True:
-            left = self._elector.leads_until() - time.monotonic()
+            left = self._elector.leads_until() - _now()
             if left <= 0:
                 return
             done, _ = await asyncio.wait([leading], timeout=min(left, self._times.retry_period))
-            left = self._elector.leads_until() - time.monotonic()
+            left = self._elector.leads_until() - _now()
             if done or left <= 0:
                 return
             # Half of the deadline at most, so that one lost packet does not cost the leadership.
@@ -122,12 +123,12 @@ class LeaderElection:
 
     async def _read_and_claim(self) -> bool:
         if self._elector.must_read:
-            self._elector.observe(await self._read(), time.monotonic())
-        claim = self._elector.claim(time.monotonic(), _wall())
+            self._elector.observe(await self._read(), _now())
+        claim = self._elector.claim(_now(), _wall())
         if claim is None:
             self._elector.refused()
             return False
-        sent = time.monotonic()
+        sent = _now()
         try:
             lease = decode_lease(await self._write(claim))
         except (AlreadyExists, NotFound):
@@ -162,6 +163,10 @@ class LeaderElection:
             async with asyncio.timeout(RELEASE_TIMEOUT_SECONDS):
                 await self._client.merge_patch(LEASES, self._name, patch, namespace=self._namespace)
                 self._log.info("lease released")
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()  # the monotonic clock, unless a test runs its own
 
 
 def _wall() -> str:

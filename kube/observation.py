@@ -53,7 +53,9 @@ class LeaseObserver:
     """A Lease is fresh while no more than `duration` of observed time has passed since it was seen to change.
 
     `contact` must be fed by what these Leases are read with (their Cache's `last_activity`), and by nothing else: other
-    requests may succeed while the watch of the Leases is still down, and then everybody would look dead.
+    requests may succeed while the watch of the Leases is still down, and then everybody would look dead. A watch of
+    Leases that nobody renews is silent, too: whoever must tell dead holders from a dead watch (and has no Lease of its
+    own among them that it sees renewed) reads them by list now and then, and feeds that.
 
     Choose `gap_seconds` less than the lease duration minus the renew period: what counts in advance must not be enough
     to let a Lease go stale.

@@ -1,0 +1,115 @@
+"""An event loop whose clock jumps to the next timer when nothing is left to do, and a Lease store to run against."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
+from kube.resource import Resource
+
+T = TypeVar("T")
+
+
+class VirtualLoop(asyncio.SelectorEventLoop):
+    def __init__(self) -> None:
+        super().__init__()
+        self._now = 1000.0
+
+    def time(self) -> float:
+        return self._now
+
+    def _run_once(self) -> None:
+        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
+            self._now = max(self._now, self._scheduled[0]._when)  # type: ignore[attr-defined]
+        super()._run_once()  # type: ignore[misc]
+
+
+def run_virtual(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        return runner.run(main())
+
+
+def now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class LeaseServer:
+    """One namespace of objects. Requests take `latency`; while `is_down` they hang until their caller gives up."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict[str, Any]] = {}
+        self.version = 100
+        self.uids = 0
+        self.latency = 0.01
+        self.is_down = False
+        self.loses_answers = False
+        self.writes: list[tuple[float, str]] = []
+
+    def client(self) -> "LeaseClient":
+        return LeaseClient(self)
+
+    def store(self, name: str, body: dict[str, Any]) -> bytes:
+        self.version += 1
+        body["metadata"]["resourceVersion"] = str(self.version)
+        self.objects[name] = body
+        self.writes.append((now(), str(body["spec"].get("holderIdentity"))))
+        return json.dumps(body).encode()
+
+    def delete(self, name: str) -> None:
+        del self.objects[name]
+
+
+class LeaseClient:
+    """What election and lease use of kube.client.Client. `is_cut` = only this client can't reach the server."""
+
+    def __init__(self, server: LeaseServer) -> None:
+        self.server = server
+        self.is_cut = False
+
+    async def _travel(self) -> None:
+        if self.server.is_down or self.is_cut:
+            await asyncio.sleep(10.0)
+            raise Unreachable(0, "Timeout", "")
+        await asyncio.sleep(self.server.latency)
+
+    async def get(self, res: Resource, name: str, namespace: str | None = None) -> bytes:
+        await self._travel()
+        if name not in self.server.objects:
+            raise NotFound(404, "NotFound", name)
+        return json.dumps(self.server.objects[name]).encode()
+
+    async def create(self, res: Resource, body: dict[str, Any], namespace: str | None = None) -> bytes:
+        await self._travel()
+        name = body["metadata"]["name"]
+        if name in self.server.objects:
+            raise AlreadyExists(409, "AlreadyExists", name)
+        self.server.uids += 1
+        metadata = {**body["metadata"], "uid": f"uid{self.server.uids}"}
+        return await self._answer(self.server.store(name, {**body, "metadata": metadata}))
+
+    async def merge_patch(
+        self,
+        res: Resource,
+        name: str,
+        body: dict[str, Any],
+        *,
+        namespace: str | None = None,
+        subresource: str | None = None,
+    ) -> bytes:
+        await self._travel()
+        stored = self.server.objects.get(name)
+        if stored is None:
+            raise NotFound(404, "NotFound", name)
+        wanted = body.get("metadata", {}).get("resourceVersion")
+        if wanted not in (None, stored["metadata"]["resourceVersion"]):
+            raise Conflict(409, "Conflict", name)
+        return await self._answer(
+            self.server.store(name, {"metadata": dict(stored["metadata"]), "spec": {**stored["spec"], **body["spec"]}})
+        )
+
+    async def _answer(self, body: bytes) -> bytes:
+        if self.server.loses_answers:
+            raise Unreachable(0, "Broken", "the answer was lost")
+        await asyncio.sleep(self.server.latency)
+        return body
