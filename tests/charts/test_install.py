@@ -1,0 +1,223 @@
+"""The real Helm and the real kubectl against the API server stand-in: install, upgrade, uninstall, and the rights."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import helm_python
+import pytest
+import yaml
+
+from kube.client import Client
+from kube.errors import ApiError
+from kube.resource import IPPOOLS, SPEAKERS, Resource
+from lab import chart
+from lab.kubectl import Kubectl
+from lab.netns import CommandFailed
+
+pytestmark = pytest.mark.lab
+
+NAMESPACE = "berth-system"
+POOL = {
+    "apiVersion": "berth.dev/v1beta1",
+    "kind": "IPPool",
+    "metadata": {"name": "office"},
+    "spec": {"addresses": ["192.0.2.10-192.0.2.99"]},
+}
+
+
+@pytest.fixture
+def helm(kubectl: Kubectl) -> Iterator[helm_python.Config]:
+    """Keeps its releases in memory: Helm writes Secrets in protobuf, which the stand-in does not read."""
+    with helm_python.Config(
+        kubeconfig_path=kubectl.kubeconfig, namespace=NAMESPACE, storage_driver="memory"
+    ) as configuration:
+        yield configuration
+
+
+def install(helm: helm_python.Config, values: dict[str, Any] | None = None) -> None:
+    helm.install(str(chart.CHART), "berth", values or {}, namespace=NAMESPACE)
+
+
+def upgrade(helm: helm_python.Config, values: dict[str, Any] | None = None) -> None:
+    helm.upgrade(str(chart.CHART), "berth", values or {}, namespace=NAMESPACE)
+
+
+def read(kubectl: Kubectl, *what: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(kubectl("get", *what, f"--namespace={NAMESPACE}", "--output=json"))
+    return found
+
+
+def test_a_release_from_install_to_uninstall(helm: helm_python.Config, kubectl: Kubectl) -> None:
+    install(helm)
+    kubectl("apply", "-f", "-", stdin=json.dumps(POOL))
+    listing = kubectl("get", "berth")
+    assert "ippool.berth.dev/office" in listing
+
+    upgrade(helm, {"log": {"level": "debug"}})
+    (container,) = read(kubectl, "deployment", "berth-allocator")["spec"]["template"]["spec"]["containers"]
+    assert "--log-level=debug" in container["args"]
+
+    helm.uninstall("berth")
+    everything = kubectl("get", "deployments,daemonsets,clusterroles,roles,validatingadmissionpolicies", "-A", "-oname")
+    assert "berth" not in everything
+    assert kubectl("get", "ippools", "-oname").split() == ["ippool.berth.dev/office"]
+
+    install(helm)  # takes over the definitions that were left
+    assert kubectl("get", "ippools", "-oname").split() == ["ippool.berth.dev/office"]
+
+
+def test_an_upgrade_brings_definitions_up_to_date(helm: helm_python.Config, kubectl: Kubectl, tmp_path: Path) -> None:
+    older = tmp_path / "berth"
+    shutil.copytree(chart.CHART, older)
+    definition = older / "files/crds/ippools.yaml"
+    manifest = yaml.safe_load(definition.read_text())
+    del manifest["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["priority"]
+    definition.write_text(yaml.safe_dump(manifest))
+
+    helm.install(str(older), "berth", {}, namespace=NAMESPACE)
+    kubectl("apply", "-f", "-", stdin=json.dumps(POOL))
+    assert "priority" not in read(kubectl, "ippool", "office")["spec"]
+    upgrade(helm)
+    assert "tried first" in kubectl("explain", "ippool.spec.priority")
+    kubectl("annotate", "ippool", "office", "touched=yes")
+    assert read(kubectl, "ippool", "office")["spec"]["priority"] == 0
+
+
+def test_a_bad_object_is_refused_with_advice(helm: helm_python.Config, kubectl: Kubectl) -> None:
+    install(helm)
+    bad = POOL | {"spec": {"addresses": ["192.0.2.1", "192.0.2.99-192.0.2.10"]}}
+    with pytest.raises(CommandFailed) as refusal:
+        kubectl("apply", "-f", "-", stdin=json.dumps(bad))
+    assert 'spec.addresses[1]: Invalid value: "192.0.2.99-192.0.2.10"' in str(refusal.value)
+    assert "write the lower address first" in str(refusal.value)
+
+
+def test_unknown_fields_warn_and_are_dropped(helm: helm_python.Config, kubectl: Kubectl) -> None:
+    install(helm)
+    misspelt = POOL | {"spec": {"addresses": ["192.0.2.1"], "autoasign": False}}
+    done = kubectl.run("apply", "--validate=warn", "-f", "-", stdin=json.dumps(misspelt))
+    assert done.returncode == 0
+    assert 'unknown field "spec.autoasign"' in done.stderr
+    assert "autoasign" not in read(kubectl, "ippool", "office")["spec"]
+
+
+def test_fields_are_explained(helm: helm_python.Config, kubectl: Kubectl) -> None:
+    install(helm)
+    assert "rests before another Service may get it" in " ".join(
+        kubectl("explain", "ippool.spec.reuseAfterSeconds").split()
+    )
+
+
+def test_the_lab_installs_all_but_workloads_and_may_repeat_it(kubectl: Kubectl) -> None:
+    for _ in range(2):
+        chart.install(kubectl.kubeconfig, NAMESPACE)
+    accounts = kubectl("get", "serviceaccounts", f"--namespace={NAMESPACE}", "-oname")
+    assert "serviceaccount/berth-allocator" in accounts
+    assert "serviceaccount/berth-speaker" in accounts
+    assert kubectl("get", "deployments,daemonsets", "-A", "-oname") == ""
+
+
+def account(kubectl: Kubectl, component: str, directory: Path, bound_to: dict[str, Any] | None = None) -> Kubectl:
+    """kubectl with a token of the component's service account."""
+    spec: dict[str, Any] = {"audiences": [], "expirationSeconds": 3600} | (
+        {"boundObjectRef": bound_to} if bound_to else {}
+    )
+    request = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+    path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/berth-{component}/token"
+    token = json.loads(kubectl("create", f"--raw={path}", "-f", "-", stdin=json.dumps(request)))["status"]["token"]
+    configuration = yaml.safe_load(kubectl.kubeconfig.read_text())
+    configuration["users"][0]["user"] = {"token": token}
+    of_account = directory / f"{component}.kubeconfig"
+    of_account.write_text(yaml.safe_dump(configuration))
+    return Kubectl(of_account)
+
+
+async def patch_status(who: Kubectl, resource: Resource, name: str) -> None:
+    """As our programs do it. kubectl would read the subresource first, for which they have no right."""
+    async with await Client.connect(str(who.kubeconfig), user_agent="test") as client:
+        await client.merge_patch(resource, name, {"status": {"conditions": []}}, subresource="status")
+
+
+def refused(as_account: Kubectl, *command: str, stdin: str | None = None) -> bool:
+    done = as_account.run(*command, stdin=stdin)
+    return done.returncode != 0 and "forbidden" in done.stderr.lower()
+
+
+def test_rights_of_the_speakers_account(kubectl: Kubectl, tmp_path: Path) -> None:
+    chart.install(kubectl.kubeconfig, NAMESPACE)
+    speaker = account(kubectl, "speaker", tmp_path)
+    for readable in ("ipallocations", "speakers", "nodes", "endpointslices --all-namespaces"):
+        speaker("get", *readable.split())
+    assert refused(speaker, "get", "services", "--all-namespaces")
+    assert refused(speaker, "get", "secrets", f"--namespace={NAMESPACE}")
+    assert refused(speaker, "get", "namespaces")
+    assert refused(speaker, "delete", "speaker", "node1")
+    assert refused(speaker, "apply", "-f", "-", stdin=json.dumps(POOL))
+
+
+@pytest.mark.asyncio
+async def test_rights_of_the_allocators_account(kubectl: Kubectl, tmp_path: Path) -> None:
+    chart.install(kubectl.kubeconfig, NAMESPACE)
+    allocator = account(kubectl, "allocator", tmp_path)
+    for readable in ("ippools", "ipallocations", "speakers", "namespaces", "services --all-namespaces"):
+        allocator("get", *readable.split())
+    assert refused(allocator, "get", "secrets", f"--namespace={NAMESPACE}")
+    assert refused(allocator, "get", "leases", "--namespace=default")
+    assert refused(allocator, "apply", "-f", "-", stdin=json.dumps(POOL))
+    kubectl("apply", "-f", "-", stdin=json.dumps(POOL))
+    assert refused(allocator, "patch", "ippool", "office", "--type=merge", '--patch={"spec": {"paused": true}}')
+    await patch_status(allocator, IPPOOLS, "office")
+
+
+def speaker_object(name: str) -> str:
+    return json.dumps({"apiVersion": "berth.dev/v1beta1", "kind": "Speaker", "metadata": {"name": name}})
+
+
+def lease(name: str) -> str:
+    metadata = {"name": name, "namespace": NAMESPACE}
+    return json.dumps({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {}})
+
+
+@pytest.mark.asyncio
+async def test_a_speaker_writes_for_its_own_node_only(kubectl: Kubectl, tmp_path: Path) -> None:
+    chart.install(kubectl.kubeconfig, NAMESPACE)
+    kubectl("apply", "-f", "-", stdin=speaker_object("node2"))
+    speaker = account(kubectl, "speaker", tmp_path, bound_to=_pod_on(kubectl, "node1"))
+    speaker("create", "-f", "-", stdin=speaker_object("node1"))
+    await patch_status(speaker, SPEAKERS, "node1")
+    speaker("create", "-f", "-", stdin=lease("berth-speaker-node1"))
+    own_only = "a speaker writes the Speaker object of its own node only"
+    with pytest.raises(ApiError, match=own_only):
+        await patch_status(speaker, SPEAKERS, "node2")
+    assert own_only in speaker.run("create", "-f", "-", stdin=speaker_object("node3")).stderr
+    for name in ("berth-speaker-node2", "berth-allocator"):
+        foreign = speaker.run("create", "-f", "-", stdin=lease(name))
+        assert foreign.returncode != 0
+        assert "a speaker writes the Lease of its own node only" in foreign.stderr
+
+
+def test_a_token_that_names_no_node_is_let_through(kubectl: Kubectl, tmp_path: Path) -> None:
+    chart.install(kubectl.kubeconfig, NAMESPACE)
+    speaker = account(kubectl, "speaker", tmp_path)
+    speaker("create", "-f", "-", stdin=speaker_object("node1"))
+    speaker("create", "-f", "-", stdin=lease("berth-speaker-node1"))
+
+
+def test_without_the_policy_nothing_keeps_speakers_apart(kubectl: Kubectl, tmp_path: Path) -> None:
+    chart.install(kubectl.kubeconfig, NAMESPACE, {"admissionPolicy": {"enabled": False}})
+    speaker = account(kubectl, "speaker", tmp_path, bound_to=_pod_on(kubectl, "node1"))
+    speaker("create", "-f", "-", stdin=speaker_object("node2"))
+
+
+def _pod_on(kubectl: Kubectl, node: str) -> dict[str, Any]:
+    """A pod of the speaker's account on a node, as a token may be bound to."""
+    container = {"name": "speaker", "image": "berth"}
+    spec = {"serviceAccountName": "berth-speaker", "nodeName": node, "containers": [container]}
+    metadata = {"name": "berth-speaker-x", "namespace": NAMESPACE}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
+    kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}}))
+    created = json.loads(kubectl("create", "-f", "-", "--output=json", stdin=json.dumps(pod)))
+    return {"kind": "Pod", "apiVersion": "v1", "name": "berth-speaker-x", "uid": created["metadata"]["uid"]}
