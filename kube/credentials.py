@@ -25,7 +25,7 @@ from kube.proxy import proxy_for
 
 SERVICE_ACCOUNT_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_FILE_PERIOD_SECONDS = 60.0  # what client-go uses; kubelet rotates at 80% of a life of an hour or more
-EXEC_TIMEOUT_SECONDS = 60.0  # a plugin may ask a slow identity provider
+EXEC_TIMEOUT_SECONDS = 60.0  # a plugin may ask a slow identity provider; one that hangs is left to itself
 RELOAD_PAUSE_SECONDS = 5.0  # a burst of 401s reads the files, or runs the plugin, once
 EXEC_LIFE_FRACTION = 0.8  # of a token's life is used before the plugin is asked again
 

@@ -34,7 +34,10 @@ def _is_exempt(host: str, port: int | None, no_proxy: str) -> bool:
 
 
 def _matches(entry: str, host: str, port: int | None) -> bool:
-    """An entry is `*`, a CIDR, an address, or a domain that stands for itself and all below; each may carry a port."""
+    """An entry is `*`, a CIDR, an address, or a domain, for itself and all below it; with a leading dot only for those.
+
+    Addresses and domains may carry a port.
+    """
     if entry == "*":
         return True
     try:
@@ -45,4 +48,4 @@ def _matches(entry: str, host: str, port: int | None) -> bool:
     if entry_port and entry_port != str(port):
         return False
     name = name.removeprefix("*")
-    return host == name.removeprefix(".") or host.endswith(name if name.startswith(".") else f".{name}")
+    return host == name or host.endswith(name if name.startswith(".") else f".{name}")
