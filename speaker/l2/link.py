@@ -16,7 +16,7 @@ import json
 import socket
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ ANNOUNCE_ENTRIES_PER_ORDER = 64
 WITHDRAW_ADDRESSES_PER_ORDER = 256
 # Orders of one call that may be unconfirmed at a time: enough to keep the wire busy, few enough to keep memory flat.
 ORDERS_IN_FLIGHT = 32
+START_TIMEOUT_SECONDS = 10.0
 CONFIRM_TIMEOUT_SECONDS = 10.0
 STOP_TIMEOUT_SECONDS = 5.0
 
@@ -141,7 +142,7 @@ class WireLink:
                 *command, stdin=asyncio.subprocess.DEVNULL, pass_fds=(theirs.fileno(), *pass_fds)
             )
         self._loop.add_reader(self._socket, self._on_readable)
-        async with self._deadline("start"):
+        async with _deadline(START_TIMEOUT_SECONDS, "report of interfaces"):
             await self._reported.wait()
         if self.dead.is_set():
             raise WireDiedError("the wire process ended before it reported its interfaces")
@@ -193,7 +194,7 @@ class WireLink:
         """Write the orders, a bounded number ahead of their confirmations, and wait for all of those."""
         in_flight: deque[asyncio.Future[None]] = deque()
         refused: list[OrderRefusedError] = []
-        async with self._deadline("confirmation"):
+        async with _deadline(self._confirm_timeout_seconds, "confirmation"):
             for order in orders:
                 if len(in_flight) == ORDERS_IN_FLIGHT:
                     await self._confirmed(in_flight.popleft(), refused)
@@ -208,14 +209,6 @@ class WireLink:
             await order
         except OrderRefusedError as error:
             refused.append(error)
-
-    @contextlib.asynccontextmanager
-    async def _deadline(self, what: str) -> Any:
-        try:
-            async with asyncio.timeout(self._confirm_timeout_seconds):
-                yield
-        except TimeoutError:
-            raise WireStalledError(f"no {what} within {self._confirm_timeout_seconds:g} s") from None
 
     def _encoded(self, order: dict[str, Any]) -> tuple[int, bytes]:
         self._sequence += 1
@@ -313,6 +306,15 @@ class WireLink:
         for sequence in list(self._orders):
             self._settle(sequence, WireDiedError("the wire process is gone"))
         self._outbox.clear()
+
+
+@contextlib.asynccontextmanager
+async def _deadline(seconds: float, what: str) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise WireStalledError(f"no {what} within {seconds:g} s") from None
 
 
 def _in_chunks(items: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -24,6 +24,10 @@ _SIOCOUTQ = 0x5411
 # drivers. Past net.core.rmem_max it needs CAP_NET_ADMIN; without that we have what the machine allows.
 RECEIVE_BUFFER_BYTES = 16 * 1024 * 1024
 
+# What the kernel charges the socket for a frame that it holds is no less: its struct sk_buff and skb_shared_info alone
+# are larger on 64-bit machines.
+LEAST_CHARGE_BYTES = 512
+
 
 class Counters:
     """Totals of one interface name; bumped on the hot path."""
@@ -78,9 +82,18 @@ class Port:
         descriptor = struct.pack("HP", len(program) // 8, ctypes.addressof(code))  # struct sock_fprog
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, descriptor)
 
-    def has_unsent(self) -> bool:
-        """Whether the kernel still holds frames of ours that the driver has not let go of."""
-        return fcntl.ioctl(self._socket, _SIOCOUTQ, bytes(4)) != bytes(4)
+    @property
+    def sent(self) -> int:
+        """How many frames were sent so far. Only differences mean something."""
+        return self.counters.replies + self.counters.gratuitous
+
+    def has_sent_out(self, mark: int) -> bool:
+        """Whether the driver has let go of all frames that were sent when `sent` was `mark`.
+
+        What the kernel still holds is no more than what was sent since then: queues are first in, first out.
+        """
+        (held_bytes,) = struct.unpack("i", fcntl.ioctl(self._socket, _SIOCOUTQ, bytes(4)))
+        return bool(held_bytes <= (self.sent - mark) * LEAST_CHARGE_BYTES)
 
     def count_drops(self) -> None:
         """Add what the kernel dropped for want of buffer since the last call."""

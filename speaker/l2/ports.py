@@ -63,8 +63,13 @@ class Ports:
         for port in self.by_fd.values():
             port.filter(program)
 
-    def has_unsent(self) -> bool:
-        return any(port.has_unsent() for port in self.by_fd.values())
+    def marks(self) -> list[tuple[Port, int]]:
+        """What was sent so far, for `have_sent_out`."""
+        return [(port, port.sent) for port in self.by_fd.values()]
+
+    def have_sent_out(self, marks: list[tuple[Port, int]]) -> bool:
+        """Whether no frame sent before the marks is left in the kernel. A port closed meanwhile has none."""
+        return all(self.by_fd.get(port.fd) is not port or port.has_sent_out(mark) for port, mark in marks)
 
     def totals(self) -> dict[str, dict[str, int]]:
         for port in self.by_fd.values():
@@ -89,6 +94,11 @@ class Ports:
         if sender[0] == 0:  # from the kernel, not from another process
             for message in netlink.parse(datagram):
                 self._on_message(message)
+
+    def close(self) -> None:
+        for port in self.by_fd.values():
+            port.close()
+        self._socket.close()
 
     def _dump(self) -> None:
         self._dumped = set()

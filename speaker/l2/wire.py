@@ -45,9 +45,9 @@ ENTRIES_PER_SLICE = 16
 COUNTERS_SECONDS = 5.0
 COUNTED_ADDRESSES_PER_REPORT = 256
 CONFLICT_REPORT_SECONDS = 1.0
-# A withdrawal waits until the driver has let go of all frames. Under steady load there are always some, so no longer
-# than it takes any working device to empty its ring.
-SETTLE_SECONDS = 0.05
+# A withdrawal is confirmed when the driver has let go of all frames sent before it: at once, mostly. A device that
+# sends nothing for so long has been reset, with all it held, by the kernel's watchdog (5 s, dev_watchdog).
+SETTLE_SECONDS = 6.0
 SETTLE_POLL_SECONDS = 0.001
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -69,7 +69,7 @@ class Wire:
         self._name_sets: dict[tuple[str, ...], tuple[str, ...]] = {}  # one tuple for thousands of addresses
         self._permit_until = 0.0
         self._jobs: deque[Iterator[None]] = deque()
-        self._settling: deque[tuple[float, int]] = deque()  # when to give up, order
+        self._settling: deque[tuple[int, float, list[tuple[Port, int]]]] = deque()  # order, when to give up, marks
         self._stop_order: int | None = None
         self._has_stopped = False
         self._reported_interfaces = b""
@@ -90,8 +90,13 @@ class Wire:
                 self._turn()
         except Closed:
             return 1  # the agent is dead: silence is withdrawal
-        self._channel.close()
         return 0
+
+    def close(self) -> None:
+        """Give the agent the last confirmations, and let go of all sockets."""
+        self._channel.close()
+        self._ports.close()
+        self._epoll.close()
 
     # --- frames: the hot path
 
@@ -278,12 +283,14 @@ class Wire:
 
     def _settle(self, sequence: int) -> None:
         """Confirm as soon as no frame sent before now is left in the kernel."""
-        self._settling.append((time.monotonic() + SETTLE_SECONDS, sequence))
+        self._settling.append((sequence, time.monotonic() + SETTLE_SECONDS, self._ports.marks()))
 
     def _confirm_settled(self, now: float) -> None:
-        is_empty = not self._ports.has_unsent()
-        while self._settling and (is_empty or now >= self._settling[0][0]):
-            _, sequence = self._settling.popleft()
+        while self._settling:
+            sequence, give_up_at, marks = self._settling[0]
+            if now < give_up_at and not self._ports.have_sent_out(marks):
+                return
+            self._settling.popleft()
             self._confirm(sequence)
             self._has_stopped |= sequence == self._stop_order
 
@@ -381,4 +388,6 @@ def main() -> int:
     gc.collect()
     gc.freeze()
     gc.disable()  # nothing on the way of a frame makes reference cycles
-    return wire.run()
+    status = wire.run()
+    wire.close()
+    return status

@@ -7,11 +7,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+from hypothesis import settings
 
 from speaker.l2 import packets
 from speaker.l2.link import WireCallbacks, WireConflict, WireCounters, WireInterface, WireLink
 from speaker.l2.packets import Arp
 from tests.speaker.l2.segment import Host, Segment
+
+# An example may take long on a busy machine.
+settings.register_profile("l2", deadline=None)
+settings.load_profile("l2")
 
 
 @pytest.fixture
