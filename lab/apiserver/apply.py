@@ -244,7 +244,8 @@ def _is_owned(path: Path, new: Obj, schema: MergeNode) -> bool:
     """Fields of built-in structs are owned through what is in them: such structs are always there, they never come."""
     if not schema.is_builtin or not path[-1].startswith("f:"):
         return True
-    node, value = schema, new
+    node = schema
+    value: Any = new
     for element in path:
         if not element.startswith("f:"):
             return True  # below a list everything that came is owned

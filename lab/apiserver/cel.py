@@ -7,6 +7,7 @@ not estimated. Which rules a schema has, and what their failure means, is in cel
 
 from __future__ import annotations
 
+import base64
 import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from lab.apiserver.celvalues import NO_OVERLOAD, NONE, CelError, Optional, equal
 from lab.apiserver.listtypes import item_key
 
 Frame = list[Any]
-Eval = Callable[[Frame], Any]
+Eval = Callable[[Frame], Any]  # of expressions that are boolean by type, the value is a bool
 
 
 class CompileError(ValueError):
@@ -161,10 +162,7 @@ class _Compiler:
             return _Compiled(t.BOOL, _presence(operand.eval, key))
         if not is_optional and not node.optional:
             return _adapted(result, _selection(operand.eval, key))
-        if result.name != "optional_type":
-            result_type = optional_of(result)
-        else:
-            result_type = result
+        result_type = result if result.name == "optional_type" else optional_of(result)
         return _Compiled(result_type, _optional_selection(operand.eval, key, _adapter(result)))
 
     def _field(self, operand: Type, node: Select) -> tuple[str, Type]:
@@ -434,20 +432,22 @@ def _invocation(overloads: list[Overload], args: list[_Compiled], types: list[Ty
 def _short_circuit(left: Eval, right: Eval, *, stops_at: bool) -> Eval:
     """`&&` stops at false, `||` at true; an error on one side counts only if the other side does not decide."""
 
+    outcome: bool = stops_at
+
     def logical(frame: Frame) -> bool:
         try:
             first = left(frame)
         except CelError:
             if right(frame) is stops_at:
-                return stops_at
+                return outcome
             raise
         if first is stops_at:
-            return stops_at
+            return outcome
         second = right(frame)
         if second is stops_at:
-            return stops_at
+            return outcome
         if isinstance(first, bool) and isinstance(second, bool):
-            return not stops_at
+            return not outcome
         raise CelError(NO_OVERLOAD)
 
     return logical
@@ -494,8 +494,6 @@ def _duration(value: Any) -> Any:
 
 
 def _bytes(value: Any) -> Any:
-    import base64
-
     return base64.b64decode(value) if isinstance(value, str) else value
 
 
@@ -570,15 +568,17 @@ def _optional_indexing(operand: Eval, index: Eval, adapt: Callable[[Any], Any] |
             if not value.present:
                 return NONE
             value = value.value
-        if isinstance(value, list):
-            found = isinstance(key, int) and 0 <= key < len(value)
-        else:
-            found = key in value
-        if not found:
+        if not _holds(value, key):
             return NONE
         return Optional(True, adapt(value[key]) if adapt else value[key])
 
     return select
+
+
+def _holds(container: Any, key: Any) -> bool:
+    if isinstance(container, list):
+        return isinstance(key, int) and 0 <= key < len(container)
+    return key in container
 
 
 def _or_value(optional: _Compiled, default: _Compiled) -> _Compiled:
@@ -678,17 +678,19 @@ def _comprehension(
 def _quantifier(steps: _Steps, body: Eval, *, stops_at: bool) -> Eval:
     """An element that decides outweighs an error in another (CEL specification, Macros)."""
 
+    outcome: bool = stops_at
+
     def quantify(frame: Frame) -> bool:
         failure: CelError | None = None
         for _ in steps(frame):
             try:
                 if body(frame) is stops_at:
-                    return stops_at
+                    return outcome
             except CelError as error:
                 failure = error
         if failure is not None:
             raise failure
-        return not stops_at
+        return not outcome
 
     return quantify
 
@@ -709,7 +711,11 @@ def _sorting(steps: _Steps, body: Eval) -> Eval:
 
 def _map_transform(steps: _Steps, condition: Eval | None, body: Eval, key_slot: int) -> Eval:
     def transform(frame: Frame) -> dict[Any, Any]:
-        return {frame[key_slot]: body(frame) for _ in steps(frame) if condition is None or condition(frame) is True}
+        made: dict[Any, Any] = {}
+        for _ in steps(frame):
+            if condition is None or condition(frame) is True:
+                made[frame[key_slot]] = body(frame)
+        return made
 
     return transform
 

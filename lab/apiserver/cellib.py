@@ -13,8 +13,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import cmp_to_key
 from itertools import pairwise
 from typing import Any, Final
+from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 from lab.apiserver import celformat
@@ -251,10 +253,11 @@ def _flatten(items: list[Any], depth: int = 1) -> list[Any]:
 
 def sort_values(items: list[Any], keys: list[Any]) -> list[Any]:
     """The items by the order of their keys; stable."""
-    from functools import cmp_to_key
 
-    indexes = sorted(range(len(items)), key=cmp_to_key(lambda a, b: order(keys[a], keys[b])))
-    return [items[index] for index in indexes]
+    def compare(one: tuple[Any, Any], other: tuple[Any, Any]) -> int:
+        return order(one[0], other[0])
+
+    return [item for _, item in sorted(zip(keys, items, strict=True), key=cmp_to_key(compare))]
 
 
 _LIST: Final = t.list_of(A)
@@ -580,8 +583,6 @@ def _host_name(url: Url) -> str:
 
 
 def _query(url: Url) -> dict[str, list[str]]:
-    from urllib.parse import parse_qs
-
     return parse_qs(url.parts.query, keep_blank_values=True)
 
 

@@ -106,7 +106,8 @@ MACROS: Final = {
 _TOKEN: Final = re.compile(
     r"""
     (?P<space>[ \t\n\f\r]+|//[^\n]*)
-  | (?P<string>(?:[rR][bB]?|[bB][rR]?)?(?:'''(?:[^\\]|\\.)*?'''|\"\"\"(?:[^\\]|\\.)*?\"\"\"|'(?:[^\\'\n\r]|\\.)*'|"(?:[^\\"\n\r]|\\.)*"))
+  | (?P<string>(?:[rR][bB]?|[bB][rR]?)?
+      (?:'''(?:[^\\]|\\.)*?'''|\"\"\"(?:[^\\]|\\.)*?\"\"\"|'(?:[^\\'\n\r]|\\.)*'|"(?:[^\\"\n\r]|\\.)*"))
   | (?P<rawstring>[rR](?:'[^'\n\r]*'|"[^"\n\r]*"))
   | (?P<float>[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)
   | (?P<uint>(?:0x[0-9a-fA-F]+|[0-9]+)[uU])
@@ -117,8 +118,11 @@ _TOKEN: Final = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_RESERVED: Final = frozenset(
-    ["as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"]
+RESERVED: Final = frozenset(
+    (
+        *("as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package"),
+        *("namespace", "return", "var", "void", "while"),
+    )
 )
 _PRECEDENCE: Final = {
     "||": 1,
@@ -321,7 +325,8 @@ class _Parser:
                 return self._named(self._take())
         self._next -= 1
         raise self._unexpected(
-            "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"
+            "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, "
+            "IDENTIFIER}"
         )
 
     def _named(self, token: _Token) -> Node:
@@ -330,7 +335,7 @@ class _Parser:
                 return Literal(token.position, token.text == "true")
             case "null":
                 return Literal(token.position, None)
-            case text if text in _RESERVED:
+            case text if text in RESERVED:
                 raise CelSyntaxError(f"reserved identifier: {text}", token.position)
         if token.kind != "name" or token.text == "in":
             self._next -= 1

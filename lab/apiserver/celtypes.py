@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from lab.apiserver.celsyntax import RESERVED
+
 
 @dataclass(frozen=True, slots=True)
 class Type:
@@ -75,7 +77,8 @@ def optional_of(value: Type) -> Type:
 
 def object_of(fields: Mapping[str, Type]) -> Type:
     """An object with these fields (JSON names)."""
-    return Type("object", (), {escape(name): Field(name, each) for name, each in fields.items() if escape(name)})
+    reachable = {escape(name): Field(name, each) for name, each in fields.items()}
+    return Type("object", (), {name: each for name, each in reachable.items() if name is not None})
 
 
 def is_assignable(actual: Type, wanted: Type, bound: dict[str, Type] | None = None) -> bool:
@@ -126,9 +129,7 @@ def join(one: Type, other: Type) -> Type:
 
 # Types from schemas
 
-_KEYWORDS: Final = frozenset(
-    ["true", "false", "null", "in", "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package", "namespace", "return", "var", "void", "while"]
-)
+_KEYWORDS: Final = RESERVED | {"true", "false", "null", "in"}
 _IDENTIFIER: Final = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 _SPECIAL: Final = re.compile(r"__|\.|-|/")
 _SPECIALS: Final = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}

@@ -14,6 +14,14 @@ from typing import Any, Final
 from lab.apiserver.kubernetes_schemas import Definition, definition_of, resolve, type_of
 
 
+def _unknown_child(name: str) -> MergeNode:
+    return UNKNOWN
+
+
+def _unknown_item() -> MergeNode:
+    return UNKNOWN
+
+
 @dataclass(slots=True, eq=False)
 class MergeNode:
     """How one field merges, and the way to its children.
@@ -30,8 +38,8 @@ class MergeNode:
     patch_merges: bool = False
     is_builtin: bool = False  # of the root: a kind that Kubernetes itself defines
     defaults: Mapping[str, Any] = field(default_factory=dict)  # of the keys of a map list's items
-    _child: Callable[[str], MergeNode] = field(default=lambda name: UNKNOWN)
-    _item: Callable[[], MergeNode] = field(default=lambda: UNKNOWN)
+    _child: Callable[[str], MergeNode] = field(default=_unknown_child)
+    _item: Callable[[], MergeNode] = field(default=_unknown_item)
     _children: dict[str, MergeNode] = field(default_factory=dict)
     _item_node: MergeNode | None = None
 
@@ -50,7 +58,7 @@ class MergeNode:
         return self._item_node
 
 
-UNKNOWN: Final = MergeNode()
+UNKNOWN: Final[MergeNode] = MergeNode()
 """Where no schema says anything: objects merge by field, lists are atomic."""
 
 

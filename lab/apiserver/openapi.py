@@ -1,7 +1,7 @@
-"""OpenAPI documents: /openapi/v3 for `kubectl explain` and kubectl's questions about parameters, /openapi/v2 for others.
+"""OpenAPI documents: /openapi/v3 for `kubectl explain` and its checks of parameters, /openapi/v2 for others.
 
-Built-in kinds come from the Kubernetes schemas that the `kubernetes-validate` package carries, ours from their CRDs. Only
-what clients read is there: schemas, and of paths the kinds and parameters of PATCH.
+Built-in kinds come from the Kubernetes schemas that the `kubernetes-validate` package carries, ours from their CRDs.
+Only what clients read is there: schemas, and of paths the kinds and parameters of PATCH.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ Json = dict[str, Any]
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _TYPE_META: Final[Mapping[str, Json]] = {
     "apiVersion": {
-        "description": "The version of the schema of this object, as group/version. Servers convert what they know to the "
-        "latest version, and may refuse the rest.",
+        "description": "The version of the schema of this object, as group/version. Servers convert what they know to "
+        "the latest version, and may refuse the rest.",
         "type": "string",
     },
     "kind": {

@@ -113,6 +113,8 @@ class _Node:
         "rules",
         "type",
     )
+    has_defaults: bool
+    has_rules: bool
 
     def __init__(self, schema: dict[str, Json], *, root: bool = False) -> None:
         self.root = root

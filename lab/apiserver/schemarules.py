@@ -1,7 +1,7 @@
 """Whether an openAPIV3Schema is structural, and its extensions, defaults and CEL rules are sound.
 
-The rules of apiextensions.k8s.io/v1, in Kubernetes' words. What a schema says of objects is in schema.py. The cost of CEL
-rules is not estimated: a real API server also refuses rules over lists and strings without a bound.
+The rules of apiextensions.k8s.io/v1, in Kubernetes' words. What a schema says of objects is in schema.py. The cost of
+CEL rules is not estimated: a real API server also refuses rules over lists and strings without a bound.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def _list_errors(schema: Json, path: str) -> Iterator[FieldError]:
             )
         if list_type not in ("atomic", "set", "map"):
             yield unsupported(f"{path}.x-kubernetes-list-type", list_type, ("atomic", "set", "map"))
-    items = schema.get("items") if isinstance(schema.get("items"), dict) else {}
+    items: Json = schema["items"] if isinstance(schema.get("items"), dict) else {}
     if list_type == "set" and items.get("type") in ("object", "array") and not _is_atomic(items):
         yield invalid(f"{path}.items", OMIT, "set items must be scalars, or atomic lists or maps")
     if keys and list_type != "map":
