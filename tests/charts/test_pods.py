@@ -1,9 +1,13 @@
 """How the two programs run: with no right they do not need, and long enough to say goodbye."""
 
+import re
+import sys
 from typing import Any
 
 import pytest
 
+import allocator.__main__
+import speaker.__main__
 from tests.charts.rendered import container_of, one, pod_of, rendered
 
 both = pytest.mark.parametrize("kind", ["Deployment", "DaemonSet"])
@@ -134,3 +138,37 @@ def test_pod_monitors_scrape_both() -> None:
         labels = workload["spec"]["template"]["metadata"]["labels"]
         assert monitor["selector"]["matchLabels"].items() <= labels.items()
         assert [port["name"] for port in container_of(workload)["ports"]] == [monitor["podMetricsEndpoints"][0]["port"]]
+
+
+def _as_started(container: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command line that the container's process sees."""
+    arguments = [re.sub(r"\$\((\w+)\)", r"\1", argument) for argument in container["args"]]
+    monkeypatch.setattr(sys, "argv", [container["command"][-1], *arguments])
+
+
+EVERY_OPTION = {
+    "loadBalancerClass": "berth.dev/lan",
+    "fenceAfterSeconds": 90,
+    "log": {"level": "warning", "format": "text"},
+    "speaker": {"excludeInterfaces": "^lo$"},
+}
+
+
+def test_the_allocator_understands_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    container = container_of(one(rendered(EVERY_OPTION), "Deployment"))
+    _as_started(container, monkeypatch)
+    given = allocator.__main__.parse_arguments()
+    assert given.load_balancer_class == "berth.dev/lan"
+    assert given.fence_after_seconds == 90
+    assert given.metrics_listen == "0.0.0.0:7472"
+    assert given.identity == "POD_NAME"
+
+
+def test_the_speaker_understands_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
+    container = container_of(one(rendered(EVERY_OPTION), "DaemonSet"))
+    _as_started(container, monkeypatch)
+    given = speaker.__main__.arguments()
+    assert given.node_name == "NODE_NAME"
+    assert given.exclude_interfaces == "^lo$"
+    assert given.renew_seconds == 2
+    assert given.kubeconfig is None

@@ -9,40 +9,38 @@ from tests.charts.rendered import one, rendered
 
 Rights = dict[str, set[str]]
 
-READ = {"get", "list", "watch"}
+FOLLOW = {"list", "watch"}
 
 ALLOCATOR_EVERYWHERE: Rights = {
-    "services": READ | {"patch"},
+    "services": FOLLOW | {"get"},
     "services/status": {"patch"},
-    "namespaces": READ,
-    "nodes": READ,
+    "namespaces": FOLLOW,
+    "nodes": FOLLOW | {"get"},
     "events": {"create", "patch"},
-    "ippools.berth.dev": READ,
+    "ippools.berth.dev": FOLLOW,
     "ippools.berth.dev/status": {"patch"},
-    "l2advertisements.berth.dev": READ,
+    "l2advertisements.berth.dev": FOLLOW,
     "l2advertisements.berth.dev/status": {"patch"},
-    "bgpadvertisements.berth.dev": READ,
+    "bgpadvertisements.berth.dev": FOLLOW,
     "bgpadvertisements.berth.dev/status": {"patch"},
-    "ipallocations.berth.dev": READ | {"create", "patch", "delete"},
+    "ipallocations.berth.dev": FOLLOW | {"get", "create", "patch", "delete"},
     "ipallocations.berth.dev/status": {"patch"},
-    "speakers.berth.dev": READ,
+    "speakers.berth.dev": FOLLOW,
 }
 ALLOCATOR_AT_HOME: Rights = {
-    "leases.coordination.k8s.io": READ | {"create"},
-    "leases.coordination.k8s.io berth-allocator": {"update", "patch"},
+    "leases.coordination.k8s.io": {"list", "create"},
+    "leases.coordination.k8s.io berth-allocator": {"get", "patch"},
 }
 SPEAKER_EVERYWHERE: Rights = {
-    "nodes": READ,
-    "endpointslices.discovery.k8s.io": READ,
-    "events": {"create", "patch"},
-    "ippools.berth.dev": READ,
-    "l2advertisements.berth.dev": READ,
-    "bgpadvertisements.berth.dev": READ,
-    "ipallocations.berth.dev": READ,
-    "speakers.berth.dev": READ | {"create", "patch"},
+    "nodes": FOLLOW | {"get"},
+    "endpointslices.discovery.k8s.io": FOLLOW,
+    "ippools.berth.dev": FOLLOW,
+    "l2advertisements.berth.dev": FOLLOW,
+    "ipallocations.berth.dev": FOLLOW,
+    "speakers.berth.dev": FOLLOW | {"get", "create"},
     "speakers.berth.dev/status": {"patch"},
 }
-SPEAKER_AT_HOME: Rights = {"leases.coordination.k8s.io": READ | {"create", "update", "patch"}}
+SPEAKER_AT_HOME: Rights = {"leases.coordination.k8s.io": FOLLOW | {"get", "create", "patch"}}
 
 
 def rights(role: dict[str, Any]) -> Rights:
@@ -87,6 +85,11 @@ def test_nothing_is_granted_by_wildcard_and_no_secrets_at_all() -> None:
             assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
             assert not {"secrets", "pods", "configmaps"} & set(rule["resources"])
             assert not {"escalate", "bind", "impersonate", "deletecollection"} & set(rule["verbs"])
+
+
+def test_nobody_may_change_the_spec_of_a_service() -> None:
+    for role in (each for each in rendered() if each["kind"].endswith("Role")):
+        assert rights(role).get("services", set()) <= {"get", "list", "watch"}
 
 
 def test_speakers_read_no_services() -> None:
