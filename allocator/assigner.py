@@ -262,10 +262,10 @@ class Assigner:
             return None
         uid = service.metadata.uid
         holds = bool(self.ledger.held_by_uid(uid))
-        is_anothers = self._finalizer in service.metadata.finalizers and not self._is_finalizer_ours(service)
+        was_here = holds or self._was_here(service)
+        is_anothers = self._finalizer in service.metadata.finalizers and not was_here
         ingress = tuple(grant.address for grant in decision.grants)
-        shows_foreign = not ingress and our_condition(service) is None and not holds
-        wanted = Wanted(None if shows_foreign else ingress, holds or is_anothers, decision.verdict)
+        wanted = Wanted(ingress if ingress or was_here else None, holds or is_anothers, decision.verdict)
         body = service_patch(service, wanted, self._finalizer, timestamp)
         if body is not None:
             return PatchService(key, body, notices.of_transition(service, wanted))
@@ -277,8 +277,8 @@ class Assigner:
         """Ours, but not to be decided yet: the labels of its namespace are not known."""
         return is_ours(service, self._class)
 
-    def _is_finalizer_ours(self, service: Service) -> bool:
-        """On a Service of ours that holds nothing: only if an address was here do we know that we put it there."""
+    def _was_here(self, service: Service) -> bool:
+        """Whether a Service that holds nothing now held something: then finalizer and ingress are from us."""
         condition = our_condition(service)
         had = condition is not None and condition.status == "True"
         return had or service.metadata.uid in self._finalized

@@ -9,7 +9,9 @@ from allocator.intervals import FreeSpace
 from allocator.spans import Spans
 
 numbers = st.integers(0, 200)
-span_lists = st.lists(st.tuples(numbers, st.integers(0, 20)).map(lambda pair: (pair[0], pair[0] + pair[1])), max_size=12)
+span_lists = st.lists(
+    st.tuples(numbers, st.integers(0, 20)).map(lambda pair: (pair[0], pair[0] + pair[1])), max_size=12
+)
 
 
 def as_set(spans: Spans) -> set[int]:

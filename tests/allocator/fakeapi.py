@@ -1,0 +1,301 @@
+"""A small API server in memory, and an allocator driven against it step by step: for crash and property tests.
+
+As strict as a real one where the allocator's safety depends on it: one rising resourceVersion, generation by spec,
+preconditions, finalizers, names that exist once, ingress wiped when a Service stops being a LoadBalancer. The real
+protocol is tested against the lab's stand-in (test_controller.py).
+"""
+
+import copy
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from allocator.assigner import Assigner, Key
+from allocator.holders import ServiceKey
+from allocator.pools import Pools
+from allocator.ranges import Address
+from allocator.release import Mark
+from allocator.stored import decode_allocation
+from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
+from crds.names import FINALIZER, allocation_name
+from kube.objects import Service, decode_service
+
+Body = dict[str, Any]
+
+
+class Refused(Exception):
+    """`reason` as an API server says it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class Died(Exception):
+    """The allocator's process ended here."""
+
+
+@dataclass
+class FakeApi:
+    """Services by (namespace, name), IPAllocations by name. `log` holds each write that took effect."""
+
+    services: dict[ServiceKey, Body] = field(default_factory=dict)
+    allocations: dict[str, Body] = field(default_factory=dict)
+    version: int = 0
+    uids: int = 0
+    log: list[str] = field(default_factory=list)
+
+    def _stamp(self, body: Body) -> Body:
+        self.version += 1
+        body["metadata"]["resourceVersion"] = str(self.version)
+        return body
+
+    # What users and speakers do
+
+    def put_service(self, body: Body) -> Service:
+        body = copy.deepcopy(body)
+        key = ServiceKey(body["metadata"]["namespace"], body["metadata"]["name"])
+        assert key not in self.services
+        self.uids += 1
+        body["metadata"]["uid"] = f"s{self.uids}"
+        self.services[key] = self._stamp(body)
+        return self.service(key)
+
+    def service(self, key: ServiceKey) -> Service:
+        return decode_service(json.dumps(self.services[key]).encode())
+
+    def ingress(self, key: ServiceKey) -> list[str]:
+        return [entry["ip"] for entry in self.services[key]["status"].get("loadBalancer", {}).get("ingress") or []]
+
+    def condition(self, key: ServiceKey) -> Body | None:
+        found = [
+            one for one in self.services[key]["status"].get("conditions", []) if one["type"] == "berth.dev/Allocated"
+        ]
+        return found[0] if found else None
+
+    def edit_service(self, key: ServiceKey, change: Callable[[Body], None]) -> None:
+        body = copy.deepcopy(self.services[key])
+        change(body)
+        if body["spec"]["type"] != "LoadBalancer":
+            body["status"]["loadBalancer"] = {}
+        self._store_service(key, body)
+
+    def delete_service(self, key: ServiceKey) -> None:
+        body = self.services[key]
+        if body["metadata"].get("finalizers"):
+            if "deletionTimestamp" not in body["metadata"]:
+                body["metadata"]["deletionTimestamp"] = "2026-02-01T00:00:00Z"
+                self._stamp(body)
+        else:
+            del self.services[key]
+
+    def _store_service(self, key: ServiceKey, body: Body) -> None:
+        self.services[key] = self._stamp(body)
+        if "deletionTimestamp" in body["metadata"] and not body["metadata"].get("finalizers"):
+            del self.services[key]
+
+    # What the allocator does
+
+    def perform(self, write: Write) -> Body | None:
+        match write:
+            case CreateAllocation():
+                return self.create(write.body)
+            case PatchAllocation():
+                return self.patch_allocation(allocation_name(write.address), write.body)
+            case DeleteAllocation():
+                self.delete_allocation(allocation_name(write.address), write.uid, write.resource_version)
+                return None
+            case PatchService():
+                return self.patch_service(write.service, write.body)
+
+    def create(self, body: Body) -> Body:
+        name = body["metadata"]["name"]
+        if name in self.allocations:
+            raise Refused("AlreadyExists")
+        self.uids += 1
+        stored = copy.deepcopy(body)
+        stored["metadata"] |= {"uid": f"a{self.uids}", "generation": 1}
+        self.allocations[name] = self._stamp(stored)
+        self.log.append(f"create {name}")
+        return copy.deepcopy(stored)
+
+    def patch_allocation(self, name: str, body: Body) -> Body:
+        stored = self._expect(self.allocations.get(name), body["metadata"])
+        spec = merged(stored["spec"], body.get("spec", {}))
+        assert spec["address"] == stored["spec"]["address"]
+        assert spec["releasing"] or not stored["spec"]["releasing"], "a release was taken back"
+        if spec != stored["spec"]:
+            stored["metadata"]["generation"] += 1
+            stored["spec"] = spec
+            self._stamp(stored)
+            self.log.append(f"patch {name}")
+        return copy.deepcopy(stored)
+
+    def delete_allocation(self, name: str, uid: str, version: int) -> None:
+        self._expect(self.allocations.get(name), {"uid": uid, "resourceVersion": str(version)})
+        del self.allocations[name]
+        self.version += 1
+        self.log.append(f"delete {name}")
+
+    def patch_service(self, key: ServiceKey, body: Body) -> Body:
+        stored = self._expect(self.services.get(key), body["metadata"])
+        new = merged(stored, body)
+        if new["spec"]["type"] != "LoadBalancer" and new["status"].get("loadBalancer", {}).get("ingress"):
+            raise Refused("Invalid")
+        added = set(new["metadata"].get("finalizers") or []) - set(stored["metadata"].get("finalizers") or [])
+        if "deletionTimestamp" in stored["metadata"] and added:
+            raise Refused("Invalid")
+        if new != stored:
+            self._store_service(key, new)
+            self.log.append(f"patch service {key}")
+        return copy.deepcopy(new)
+
+    def _expect(self, stored: Body | None, preconditions: Mapping[str, Any]) -> Body:
+        if stored is None:
+            raise Refused("NotFound")
+        for name in ("uid", "resourceVersion"):
+            if preconditions[name] != stored["metadata"][name]:
+                raise Refused("Conflict")
+        return stored
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """RFC 7386."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    result = dict(target) if isinstance(target, dict) else {}
+    for name, value in patch.items():
+        if value is None:
+            result.pop(name, None)
+        else:
+            result[name] = merged(result.get(name), value)
+    return result
+
+
+class Allocator:
+    """A process: an Assigner whose writes go to the fake, one after the other, with watches that are told at once.
+
+    `die_after`: the process ends right after that many writes have taken effect, before it hears of the answer.
+    """
+
+    def __init__(self, api: FakeApi, pools: Pools, *, die_after: int | None = None, **options: Any) -> None:
+        self.api = api
+        self.now = 0.0
+        self.writes = 0
+        self.die_after = die_after
+        self.assigner = Assigner(
+            load_balancer_class=options.pop("load_balancer_class", None), finalizer=FINALIZER, draw=lambda _: 0
+        )
+        self.known_services: dict[ServiceKey, Service] = {}
+        self.known_allocations: dict[str, tuple[Address, str]] = {}
+        self._start(pools, **options)
+
+    def _start(self, pools: Pools, namespaces: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        services = [self.api.service(key) for key in self.api.services]
+        stored = [decode_allocation(json.dumps(body).encode()) for body in self.api.allocations.values()]
+        self.known_services = {ServiceKey(one.metadata.namespace or "", one.metadata.name): one for one in services}
+        self.known_allocations = {allocation_name(one.address): (one.address, one.recorded.uid) for one in stored}
+        self.assigner.start(
+            pools=pools,
+            namespaces=namespaces if namespaces is not None else {"default": {}},
+            allocations=[(one.address, one.recorded) for one in stored],
+            services=services,
+            now=self.now,
+        )
+
+    def watch(self) -> None:
+        """Tell the assigner everything that the API server has and that it was not told yet."""
+        for key in [key for key in self.known_services if key not in self.api.services]:
+            self.assigner.service_gone(key, self.known_services.pop(key).metadata.uid)
+        for key in list(self.api.services):
+            now = self.api.service(key)
+            old = self.known_services.get(key)
+            if old is not None and old.metadata.uid != now.metadata.uid:
+                self.assigner.service_gone(key, old.metadata.uid)
+            if old is None or old.metadata.resource_version != now.metadata.resource_version:
+                self.known_services[key] = now
+                self.assigner.service_seen(now)
+        for name, (address, uid) in list(self.known_allocations.items()):
+            body = self.api.allocations.get(name)
+            if body is None or body["metadata"]["uid"] != uid:
+                del self.known_allocations[name]
+                self.assigner.allocation_gone(address, uid)
+        for name, body in list(self.api.allocations.items()):
+            stored = decode_allocation(json.dumps(body).encode())
+            self.known_allocations[name] = (stored.address, stored.recorded.uid)
+            self.assigner.allocation_seen(stored.address, stored.recorded, self.now)
+
+    def step(self) -> bool:
+        """Look at one key and perform its write; False when there is nothing to do now."""
+        key = self.assigner.queue.take(self.now)
+        if key is None:
+            return False
+        write = self.assigner.step(key, self.now, "2026-03-01T00:00:00Z")
+        if write is None:
+            self.assigner.queue.done(key)
+            return True
+        self._perform(key, write)
+        return True
+
+    def _perform(self, key: Key, write: Write) -> None:
+        queue = self.assigner.queue
+        if isinstance(write, CreateAllocation):
+            self.assigner.create_sent(write.address)
+        before = len(self.api.log)
+        try:
+            answer = self.api.perform(write)
+        except Refused as refusal:
+            self._look_again(write, refusal)
+            queue.failed(key, self.now, 1.0)
+            self.now += 0.1
+            return
+        if len(self.api.log) > before:
+            self.writes += 1
+            if self.die_after is not None and self.writes >= self.die_after:
+                raise Died
+        self._answer(write, answer)
+        queue.done(key)
+
+    def _answer(self, write: Write, answer: Body | None) -> None:
+        match write:
+            case DeleteAllocation():
+                self.assigner.allocation_deleted(write.address, write.uid)
+            case PatchService():
+                assert answer is not None
+                self.assigner.service_written(decode_service(json.dumps(answer).encode()))
+            case _:
+                stored = decode_allocation(json.dumps(answer).encode())
+                self.assigner.allocation_written(stored.address, stored.recorded, self.now)
+
+    def _look_again(self, write: Write, refusal: Refused) -> None:
+        if isinstance(write, PatchService):
+            return
+        body = self.api.allocations.get(allocation_name(write.address))
+        if body is not None:
+            stored = decode_allocation(json.dumps(body).encode())
+            self.assigner.allocation_written(stored.address, stored.recorded, self.now)
+        elif isinstance(write, DeleteAllocation):
+            self.assigner.allocation_deleted(write.address, write.uid)
+
+    def run(self, *, withdraw: bool = True, limit: int = 2000) -> None:
+        """Until nothing is left to do; with `withdraw` every release passes its barrier at once."""
+        for _ in range(limit):
+            self.watch()
+            if self.step():
+                continue
+            if withdraw and self.assigner.marks:
+                for address in list(self.assigner.marks):
+                    self.pass_barrier(address)
+                continue
+            due = self.assigner.queue.next_due()
+            if due is None:
+                return
+            self.now = max(self.now, due)
+        raise AssertionError("the allocator never comes to rest")
+
+    def pass_barrier(self, address: Address) -> None:
+        entry = self.assigner.ledger.get(address)
+        assert entry is not None
+        assert entry.recorded is not None
+        self.assigner.barrier_passed(Mark(address, entry.recorded.uid, entry.recorded.generation))

@@ -1,0 +1,327 @@
+"""What a Service gets, keeps and gives up."""
+
+from typing import Any
+
+import pytest
+
+from allocator.plan import plan
+from allocator.policy import ChangeOf, FreeIn, QuotaIn
+from allocator.ranges import Family
+from crds.conditions import Reason
+from tests.allocator.build import address, claim, decide, granted, ledger, lowest, pool, request
+
+EDGE = pool("edge", "192.0.2.10-192.0.2.13")
+SIX = pool("six", "2001:db8::10-2001:db8::13")
+BOTH: dict[str, Any] = {"families": ["IPv4", "IPv6"]}
+PREFER: dict[str, Any] = {**BOTH, "policy": "PreferDualStack"}
+REQUIRE: dict[str, Any] = {**BOTH, "policy": "RequireDualStack"}
+
+
+def asks(**annotations: str) -> dict[str, Any]:
+    return {"annotations": {f"berth.dev/{name.replace('_', '-')}": value for name, value in annotations.items()}}
+
+
+def test_the_lowest_free_address_is_given_and_kept() -> None:
+    book = ledger(EDGE)
+    assert granted(decide(book, request("a"))) == ["192.0.2.10"]
+    assert granted(decide(book, request("b"))) == ["192.0.2.11"]
+    again = decide(book, request("a"))
+    assert granted(again) == ["192.0.2.10"]
+    assert again.leaving == ()
+
+
+def test_higher_priority_comes_first_and_full_pools_are_passed_over() -> None:
+    book = ledger(EDGE, pool("first", "198.51.100.1", priority=5))
+    assert granted(decide(book, request("a"))) == ["198.51.100.1"]
+    assert granted(decide(book, request("b"))) == ["192.0.2.10"]
+
+
+def test_a_pool_that_only_gives_on_request_is_not_drawn_from() -> None:
+    book = ledger(pool("reserved", "192.0.2.1", auto_assign=False))
+    refused = decide(book, request("a"))
+    assert (refused.verdict.reason, refused.waits) == (Reason.NoMatchingPool, frozenset())
+    assert granted(decide(book, request("a", **asks(pool="reserved")))) == ["192.0.2.1"]
+    assert granted(decide(book, request("a", **asks(ips="192.0.2.1")))) == ["192.0.2.1"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "reason", "said"),
+    [
+        (asks(pool="nope"), Reason.PoolNotFound, "there are: edge, paused"),
+        (asks(pool="paused"), Reason.PoolPaused, "paused"),
+        (asks(ips="198.51.100.9"), Reason.PoolPaused, "paused"),
+        (asks(ips="203.0.113.1"), Reason.AddressNotInPool, "in no pool"),
+        (asks(ips="192.0.2.13"), Reason.AddressExcluded, "edge"),
+        (asks(ips="192.0.2.11", pool="paused"), Reason.AddressNotInPool, "in pool edge, not in paused"),
+        (asks(ips="192.0.2.10"), Reason.AddressInUse, "held by default/held"),
+        ({"families": ["IPv6"]}, Reason.FamilyUnavailable, "No pool for this Service has IPv6"),
+        (REQUIRE, Reason.FamilyUnavailable, "IPv6"),
+    ],
+)
+def test_refusals_say_why(wish: dict[str, Any], reason: Reason, said: str) -> None:
+    book = ledger(
+        pool("edge", "192.0.2.10-192.0.2.13", exclude=["192.0.2.13"]), pool("paused", "198.51.100.0/24", paused=True)
+    )
+    decide(book, request("held"))
+    decision = decide(book, request("web", **wish))
+    assert not decision.verdict.satisfied
+    assert (decision.verdict.reason, granted(decision)) == (reason, [])
+    assert said in decision.verdict.message
+
+
+def test_no_pools_at_all_is_said() -> None:
+    assert decide(ledger(), request("a")).verdict.reason is Reason.NoPools
+    assert decide(ledger(), request("a", **asks(ips="192.0.2.1"))).verdict.reason is Reason.NoPools
+
+
+def test_all_pools_paused_is_no_matching_pool_and_selectors_hold_for_named_pools_too() -> None:
+    assert decide(ledger(pool("p", "192.0.2.1", paused=True)), request("a")).verdict.reason is Reason.NoMatchingPool
+    closed = ledger(pool("ops", "192.0.2.1", namespaces=["ops"]))
+    for wish in ({}, asks(pool="ops"), asks(ips="192.0.2.1")):
+        assert decide(closed, request("a", **wish)).verdict.reason is Reason.NoMatchingPool
+    assert granted(decide(closed, request("a", namespace="ops"))) == ["192.0.2.1"]
+
+
+def test_an_exhausted_pool_is_waited_for() -> None:
+    book = ledger(pool("edge", "192.0.2.10"))
+    decide(book, request("a"))
+    decision = decide(book, request("b"))
+    assert decision.verdict.reason is Reason.PoolExhausted
+    assert decision.waits == {FreeIn("edge", Family.IPV4)}
+
+
+def test_a_requested_address_in_use_is_waited_for_and_the_old_one_kept_meanwhile() -> None:
+    book = ledger(EDGE)
+    decide(book, request("a"))
+    decide(book, request("b"))
+    decision = decide(book, request("b", **asks(ips="192.0.2.10")))
+    assert granted(decision) == ["192.0.2.11"]
+    assert not decision.verdict.satisfied
+    assert "keeps 192.0.2.11" in decision.verdict.message
+    assert decision.waits == {ChangeOf("192.0.2.10")}
+
+
+def test_a_move_grants_the_new_address_and_leaves_the_old_one() -> None:
+    book = ledger(EDGE, pool("other", "198.51.100.1", auto_assign=False))
+    decide(book, request("a"))
+    decision = decide(book, request("a", **asks(pool="other")))
+    assert (granted(decision), [str(one) for one in decision.leaving]) == (["198.51.100.1"], ["192.0.2.10"])
+    again = decide(book, request("a", **asks(pool="other")))
+    assert (granted(again), again.leaving) == (granted(decision), decision.leaving)
+
+
+def test_what_is_being_released_is_not_given_to_anybody_not_even_to_its_holder() -> None:
+    book = ledger(pool("edge", "192.0.2.10"))
+    decide(book, request("a"))
+    entry = book.get(address("192.0.2.10"))
+    assert entry is not None
+    book.revise(entry, claim("a", releasing=True))
+    for wish in (request("a"), request("b")):
+        assert decide(book, wish).verdict.reason is Reason.PoolExhausted
+    for wish in (request("a", **asks(ips="192.0.2.10")), request("b", **asks(ips="192.0.2.10"))):
+        assert decide(book, wish).verdict.reason is Reason.AddressInUse
+
+
+# Dual stack
+
+
+def test_both_families_may_come_from_two_pools() -> None:
+    assert granted(decide(ledger(EDGE, SIX), request("a", **REQUIRE))) == ["192.0.2.10", "2001:db8::10"]
+    order = {"families": ["IPv6", "IPv4"], "policy": "PreferDualStack"}
+    assert granted(decide(ledger(EDGE, SIX), request("a", **order))) == ["2001:db8::10", "192.0.2.10"]
+
+
+def test_prefer_takes_what_there_is_and_the_rest_later() -> None:
+    book = ledger(EDGE)
+    decision = decide(book, request("a", **PREFER))
+    assert granted(decision) == ["192.0.2.10"]
+    assert (decision.verdict.satisfied, decision.verdict.reason) == (True, Reason.PartiallyAllocated)
+    book.set_pools(ledger(EDGE, SIX).pools)
+    later = decide(book, request("a", **PREFER))
+    assert (granted(later), later.verdict.reason) == (["192.0.2.10", "2001:db8::10"], Reason.Allocated)
+
+
+def test_require_takes_all_or_nothing() -> None:
+    full = ledger(EDGE, pool("six", "2001:db8::10"))
+    decide(full, request("a", families=["IPv6"]))
+    decision = decide(full, request("b", **REQUIRE))
+    assert (granted(decision), decision.verdict.reason) == ([], Reason.PoolExhausted)
+    assert full.get(address("192.0.2.10")) is None
+
+
+def test_require_does_not_take_a_serving_family_away() -> None:
+    book = ledger(EDGE)
+    decide(book, request("a"))
+    decision = decide(book, request("a", **REQUIRE))
+    assert (granted(decision), decision.leaving) == (["192.0.2.10"], ())
+    assert not decision.verdict.satisfied
+
+
+def test_a_family_that_is_not_wanted_any_more_is_left() -> None:
+    book = ledger(EDGE, SIX)
+    decide(book, request("a", **REQUIRE))
+    decision = decide(book, request("a"))
+    assert (granted(decision), [str(one) for one in decision.leaving]) == (["192.0.2.10"], ["2001:db8::10"])
+
+
+def test_an_address_asked_for_in_one_family_leaves_the_other_to_the_pools() -> None:
+    decision = decide(ledger(EDGE, SIX), request("a", **REQUIRE, **asks(ips="2001:db8::13")))
+    assert granted(decision) == ["192.0.2.10", "2001:db8::13"]
+
+
+# Sharing
+
+KEY = {"berth.dev/sharing-key": "k"}
+
+
+def shared(name: str, port: int, annotations: dict[str, str] | None = None, **spec: Any) -> Any:
+    return request(name, ports=[("TCP", port)], annotations={**KEY, **(annotations or {})}, **spec)
+
+
+def test_services_with_the_same_key_and_other_ports_share() -> None:
+    book = ledger(EDGE)
+    assert [granted(decide(book, shared(name, port)))[0] for name, port in (("a", 80), ("b", 443), ("c", 80))] == [
+        "192.0.2.10",
+        "192.0.2.10",
+        "192.0.2.11",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("second", "reason", "said"),
+    [
+        ({"port": 80}, Reason.SharingConflict, "port TCP 80 is taken by default/a"),
+        ({"port": 443, "annotations": {"berth.dev/sharing-key": "other"}}, Reason.SharingConflict, "under another key"),
+        ({"port": 443, "annotations": {"berth.dev/sharing-key": ""}}, Reason.AddressInUse, "sharing-key on all"),
+        ({"port": 443, "externalTrafficPolicy": "Local"}, Reason.SharingConflict, "externalTrafficPolicy"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_at_that_address(
+    second: dict[str, Any], reason: Reason, said: str
+) -> None:
+    book = ledger(EDGE)
+    decide(book, shared("a", 80))
+    annotations = {"berth.dev/ips": "192.0.2.10", **second.pop("annotations", {})}
+    decision = decide(book, shared("b", second.pop("port"), annotations, **second))
+    assert decision.verdict.reason is reason
+    assert said in decision.verdict.message
+    assert decision.waits == {ChangeOf("192.0.2.10")}
+
+
+def test_local_services_share_with_equal_selectors_only() -> None:
+    book = ledger(EDGE)
+    local = {"externalTrafficPolicy": "Local", "selector": {"app": "x"}}
+    decide(book, shared("a", 80, **local))
+    assert granted(decide(book, shared("b", 443, **local))) == ["192.0.2.10"]
+    assert granted(decide(book, shared("c", 25, externalTrafficPolicy="Local"))) == ["192.0.2.11"]
+
+
+def test_the_only_holder_may_change_its_key_in_place() -> None:
+    book = ledger(EDGE)
+    decide(book, shared("a", 80))
+    changed = decide(book, shared("a", 80, {"berth.dev/sharing-key": "other"}))
+    assert granted(changed) == ["192.0.2.10"]
+    assert changed.grants[0].claim.sharing_key == "other"
+
+
+def test_one_of_two_holders_that_changes_its_key_moves() -> None:
+    book = ledger(EDGE)
+    decide(book, shared("a", 80))
+    decide(book, shared("b", 443))
+    moved = decide(book, shared("b", 443, {"berth.dev/sharing-key": "other"}))
+    assert (granted(moved), [str(one) for one in moved.leaving]) == (["192.0.2.11"], ["192.0.2.10"])
+
+
+# Quota
+
+
+def test_a_namespace_gets_no_more_than_its_share() -> None:
+    book = ledger(pool("edge", "192.0.2.10-192.0.2.20", max_per_namespace=2))
+    for name in ("a", "b"):
+        decide(book, request(name))
+    for wish in (request("c"), request("c", **asks(ips="192.0.2.15"))):
+        decision = decide(book, wish)
+        assert decision.verdict.reason is Reason.QuotaExceeded
+        assert decision.waits == {QuotaIn("edge", "default")}
+    assert granted(decide(book, request("c", namespace="other"))) == ["192.0.2.12"]
+
+
+def test_a_move_within_the_pool_is_possible_at_the_limit() -> None:
+    book = ledger(pool("edge", "192.0.2.10-192.0.2.20", max_per_namespace=1))
+    decide(book, request("a"))
+    assert granted(decide(book, request("a", **asks(ips="192.0.2.15")))) == ["192.0.2.15"]
+
+
+def test_both_families_of_a_service_count() -> None:
+    book = ledger(pool("edge", "192.0.2.10-192.0.2.20", "2001:db8::/64", max_per_namespace=1))
+    assert decide(book, request("a", **REQUIRE)).verdict.reason is Reason.QuotaExceeded
+    assert decide(book, request("a", **PREFER)).verdict.reason is Reason.PartiallyAllocated
+
+
+def test_joining_an_address_of_the_same_namespace_costs_no_quota() -> None:
+    book = ledger(pool("edge", "192.0.2.10-192.0.2.20", max_per_namespace=1))
+    decide(book, shared("a", 80))
+    assert granted(decide(book, shared("b", 443))) == ["192.0.2.10"]
+
+
+def test_another_pool_helps_where_the_quota_of_the_first_is_used_up() -> None:
+    book = ledger(pool("first", "192.0.2.10-192.0.2.20", max_per_namespace=1, priority=1), pool("next", "198.51.100.1"))
+    decide(book, request("a"))
+    assert granted(decide(book, request("b"))) == ["198.51.100.1"]
+
+
+# Strategies, adoption, pools that change
+
+
+def test_a_sticky_pool_gives_a_name_the_same_address_again() -> None:
+    sticky = pool("edge", "192.0.2.0/24", "2001:db8::/64", strategy="Sticky")
+    first = granted(decide(ledger(sticky), request("a", **REQUIRE)))
+    other = ledger(sticky)
+    assert granted(decide(other, request("b", **REQUIRE))) != first
+    assert granted(decide(other, request("a", uid="new", **REQUIRE))) == first
+
+
+def test_a_sticky_address_that_is_taken_is_passed_over() -> None:
+    book = ledger(pool("edge", "192.0.2.0/24", strategy="Sticky"))
+    first = decide(book, request("a")).grants[0].address
+    again = decide(book, request("a", uid="new"))
+    assert int(again.grants[0].address) in (int(first) + 1, int(address("192.0.2.0")))
+
+
+def test_a_random_pool_draws_and_finds_the_last_free_address() -> None:
+    book = ledger(pool("edge", "192.0.2.0/24", strategy="Random"))
+    draws = iter(range(7, 10_000, 13))
+    seen = []
+    for number in range(256):
+        decision = plan(request(f"s{number}"), {}, book, lambda size: next(draws) % size)
+        seen.append(decision.grants[0].address)
+        book.reserve(seen[-1], decision.grants[0].claim)
+    assert len(set(seen)) == 256
+    assert seen != sorted(seen, key=int)
+
+
+def test_an_address_shown_already_is_adopted_where_a_pool_for_the_service_has_it() -> None:
+    book = ledger(EDGE, pool("closed", "198.51.100.1", namespaces=["ops"]))
+    assert granted(decide(book, request("a", ingress=["192.0.2.12"]))) == ["192.0.2.12"]
+    assert granted(decide(book, request("b", ingress=["192.0.2.12"]))) == ["192.0.2.10"]
+    assert granted(decide(book, request("c", ingress=["198.51.100.1"]))) == ["192.0.2.11"]
+    assert granted(decide(book, request("d", ingress=["203.0.113.1"]))) == ["192.0.2.13"]
+
+
+def test_adoption_asks_neither_for_pause_nor_quota() -> None:
+    book = ledger(pool("edge", "192.0.2.10-192.0.2.13", paused=True, max_per_namespace=1))
+    assert granted(decide(book, request("a", ingress=["192.0.2.10"]))) == ["192.0.2.10"]
+    assert granted(decide(book, request("b", ingress=["192.0.2.11"]))) == ["192.0.2.11"]
+
+
+def test_an_address_that_came_into_another_pool_is_recorded_there() -> None:
+    book = ledger(EDGE)
+    decide(book, request("a"))
+    book.set_pools(ledger(pool("renamed", "192.0.2.0/24")).pools)
+    decision = decide(book, request("a"))
+    assert (granted(decision), decision.grants[0].claim.pool) == (["192.0.2.10"], "renamed")
+    assert decision.verdict.reason is Reason.Allocated
+
+
+def test_a_draw_is_asked_only_by_random_pools() -> None:
+    assert lowest(10) == 0

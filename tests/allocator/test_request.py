@@ -1,0 +1,103 @@
+"""What Services ask for, in our words and in metallb.io's, and what is wrong with wishes that cannot be read."""
+
+from typing import Any
+
+import pytest
+
+from allocator.holders import Port
+from allocator.ranges import Family
+from allocator.request import DEFAULT_CLASS, InvalidRequest, Request, is_ours, request_of
+from tests.allocator.build import address, request, service
+
+DUAL = {"families": ["IPv4", "IPv6"], "policy": "RequireDualStack"}
+
+
+def test_a_plain_service_asks_for_one_address_of_its_family() -> None:
+    wish = request("web", ports=[("TCP", 443), ("TCP", 80), ("UDP", 443)])
+    assert wish.families == (Family.IPV4,)
+    assert wish.requires_all
+    assert not wish.addresses
+    assert (wish.pool, wish.sharing_key, wish.traffic_policy, wish.selector) == (None, None, "Cluster", ())
+    assert wish.holder.ports == (Port("TCP", 80), Port("TCP", 443), Port("UDP", 443))
+
+
+@pytest.mark.parametrize(
+    ("annotations", "spec", "expected"),
+    [
+        ({"berth.dev/ips": "192.0.2.1"}, {}, ["192.0.2.1"]),
+        ({"berth.dev/ips": " 192.0.2.1 , 2001:db8::1"}, DUAL, ["192.0.2.1", "2001:db8::1"]),
+        ({"metallb.io/loadBalancerIPs": "2001:db8::1,192.0.2.1"}, DUAL, ["192.0.2.1", "2001:db8::1"]),
+        ({}, {"loadBalancerIP": "192.0.2.1"}, ["192.0.2.1"]),
+        ({"berth.dev/ips": "192.0.2.1"}, {"loadBalancerIP": "192.0.2.1"}, ["192.0.2.1"]),
+        ({"berth.dev/ips": "2001:db8::1"}, {"loadBalancerIP": "192.0.2.1", **DUAL}, ["192.0.2.1", "2001:db8::1"]),
+        ({"berth.dev/ips": "192.0.2.1", "metallb.io/loadBalancerIPs": "192.0.2.1"}, {}, ["192.0.2.1"]),
+        ({"berth.dev/ips": ""}, {}, []),
+    ],
+)
+def test_addresses_are_asked_for_by_name(
+    annotations: dict[str, str], spec: dict[str, Any], expected: list[str]
+) -> None:
+    wish = request("web", annotations=annotations, **spec)
+    assert sorted(wish.addresses.values(), key=lambda one: one.version) == [address(text) for text in expected]
+
+
+def test_pool_and_sharing_key_have_aliases() -> None:
+    wish = request("web", annotations={"metallb.io/address-pool": "edge", "metallb.io/allow-shared-ip": "k"})
+    assert (wish.pool, wish.sharing_key) == ("edge", "k")
+    wish = request("web", annotations={"berth.dev/pool": "edge", "berth.dev/sharing-key": "k"})
+    assert (wish.pool, wish.sharing_key) == ("edge", "k")
+
+
+@pytest.mark.parametrize(
+    ("annotations", "spec", "advice"),
+    [
+        ({"berth.dev/ips": "nonsense"}, {}, "'nonsense' is not an IP address"),
+        ({"berth.dev/ips": "192.0.2.1,"}, {}, "'' is not an IP address"),
+        ({"berth.dev/ips": "192.0.2.1,192.0.2.2"}, {}, "two addresses of IPv4"),
+        ({"berth.dev/ips": "2001:db8::1"}, {}, "the Service is IPv4 only"),
+        ({"berth.dev/ips": "192.0.2.1"}, {"loadBalancerIP": "192.0.2.2"}, "keep the annotation only"),
+        ({}, {"loadBalancerIP": "not-an-ip"}, "spec.loadBalancerIP"),
+        ({"berth.dev/pool": "a", "metallb.io/address-pool": "b"}, {}, "contradict"),
+        ({"berth.dev/ips": "192.0.2.1", "metallb.io/loadBalancerIPs": "192.0.2.2"}, {}, "contradict"),
+        ({"berth.dev/sharing-key": "k" * 1025}, {}, "1024"),
+        ({}, {"families": []}, "spec.ipFamilies"),
+    ],
+)
+def test_a_wish_that_cannot_be_read_says_what_to_write(
+    annotations: dict[str, str], spec: dict[str, Any], advice: str
+) -> None:
+    answer = request_of(service("web", annotations=annotations, **spec))
+    assert isinstance(answer, InvalidRequest)
+    assert advice in answer.message
+
+
+def test_families_follow_the_cluster_ips_where_the_field_is_empty() -> None:
+    wish = request("web", families=[], clusterIPs=["10.0.0.1", "fd00::1"], policy="PreferDualStack")
+    assert wish.families == (Family.IPV4, Family.IPV6)
+    assert not wish.requires_all
+
+
+def test_the_selector_matters_under_local_only() -> None:
+    assert request("web").selector == ()
+    assert request("web", externalTrafficPolicy="Local").selector == (("app", "web"),)
+
+
+@pytest.mark.parametrize(
+    ("spec", "configured", "expected"),
+    [
+        ({}, None, True),
+        ({"loadBalancerClass": DEFAULT_CLASS}, None, True),
+        ({"loadBalancerClass": "example.org/x"}, None, False),
+        ({"loadBalancerClass": "example.org/x"}, "example.org/x", True),
+        ({}, "example.org/x", False),
+        ({"type": "ClusterIP"}, None, False),
+        ({"type": "NodePort"}, None, False),
+    ],
+)
+def test_whose_service_it_is(spec: dict[str, Any], configured: str | None, expected: bool) -> None:
+    assert is_ours(service("web", **spec), configured) is expected
+
+
+def test_a_wish_is_a_value() -> None:
+    assert isinstance(request("web"), Request)
+    assert request("web") == request("web")
