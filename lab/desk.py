@@ -52,14 +52,14 @@ class Desk:
     def until(self, what: str, ask: Callable[[], T | None], *, timeout_seconds: float = SETTLE_SECONDS) -> T:
         return wait_for(what, ask, timeout_seconds=timeout_seconds, poll_seconds=0.1, meanwhile=self._all_run)
 
-    def addresses(self, service: str, *, count: int = 1) -> list[str]:
+    def addresses(self, service: str, *, count: int = 1, timeout_seconds: float = SETTLE_SECONDS) -> list[str]:
         """Once the Service has as many."""
 
         def enough() -> list[str] | None:
             found = ingress(self.get("service", service))
             return found if len(found) == count else None
 
-        return self.until(f"{service} has {count} address(es)", enough)
+        return self.until(f"{service} has {count} address(es)", enough, timeout_seconds=timeout_seconds)
 
     def condition(self, kind: str, name: str, condition: str, reason: str) -> dict[str, str]:
         """Once the condition has that reason."""
@@ -85,6 +85,11 @@ class Desk:
         if real.assets() is not None:
             raise Unsupported("only the stand-in can be told to misbehave")
         self.kubectl("create", "--raw=/lab/faults", "--filename=-", stdin=json.dumps(fault))
+
+    def answered(self, code: int, user: str) -> int:
+        """How many requests of `user` the stand-in has answered with that code."""
+        rows = json.loads(self.kubectl("get", "--raw=/lab/counters"))["counters"]
+        return sum(row["count"] for row in rows if (row["code"], row["user"]) == (code, user))
 
     def order(self, command: str) -> None:
         """drop-watches, forget-history."""
