@@ -65,9 +65,9 @@ class RuleSet:
         own = from_schema(schema, root=root)
         return cls(tuple(compile_rule(source, own) for source in sources))
 
-    def evaluate(self, value: Any, old: Any, path: str) -> Iterator[FieldError]:
-        """What the rules find wrong. `old` None: there is no former value."""
-        unchanged = old is not None and value == old
+    def evaluate(self, value: Any, old: Any, path: str, *, unchanged: bool = False) -> Iterator[FieldError]:
+        """What the rules find wrong. `old` None: there is no former value to compare with. `unchanged`: the value, or
+        what it is part of, is as it was stored."""
         for rule in self.rules:
             if unchanged and not rule.is_transition:
                 continue  # ratcheting: what was stored may stay

@@ -248,23 +248,31 @@ class _Node:
 
     # validation by CEL
 
-    def validate_rules(self, value: Json, old: Json, path: str, errors: list[FieldError]) -> None:
+    def validate_rules(
+        self, value: Json, old: Json, path: str, errors: list[FieldError], *, unchanged: bool = False
+    ) -> None:
         if value is None:
             return
+        unchanged = unchanged or (old is not None and value == old)
         if self.rules:
-            errors.extend(self.rules.evaluate(value, old, path))
+            errors.extend(self.rules.evaluate(value, old, path, unchanged=unchanged))
+        for child, child_value, child_old, where in self._parts_with_rules(value, old, path):
+            child.validate_rules(child_value, child_old, where, errors, unchanged=unchanged)
+
+    def _parts_with_rules(self, value: Json, old: Json, path: str) -> Iterator[tuple[_Node, Json, Json, str]]:
+        additional, items = self.additional, self.items
         if isinstance(value, dict):
             former = old if isinstance(old, dict) else _EMPTY
             for name, child_value in value.items():
                 child = self.properties.get(name)
                 if child is not None and child.has_rules:
-                    child.validate_rules(child_value, former.get(name), _child(path, name), errors)
-                elif child is None and self.additional is not None and self.additional.has_rules:
-                    self.additional.validate_rules(child_value, former.get(name), f"{path}[{name}]", errors)
-        elif isinstance(value, list) and self.items is not None and self.items.has_rules:
+                    yield child, child_value, former.get(name), _child(path, name)
+                elif child is None and additional is not None and additional.has_rules:
+                    yield additional, child_value, former.get(name), f"{path}[{name}]"
+        elif isinstance(value, list) and items is not None and items.has_rules:
             before = correlate(value, old, self.list_type, self.list_keys)
             for index, item in enumerate(value):
-                self.items.validate_rules(item, before(index), f"{path}[{index}]", errors)
+                yield items, item, before(index), f"{path}[{index}]"
 
 
 def _child(path: str, name: str) -> str:
