@@ -21,7 +21,7 @@ from allocator.stored import decode_allocation
 from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
 from crds.names import allocation_name
 from kube.client import Client
-from kube.errors import AlreadyExists, ApiError, Invalid, NotFound, is_precondition_failure
+from kube.errors import AlreadyExists, ApiError, NotFound, is_precondition_failure
 from kube.objects import decode_service
 from kube.resource import IPALLOCATIONS, SERVICES
 
@@ -31,6 +31,10 @@ TURN_SECONDS = 0.01
 """Decide for so long before the event loop gets its turn: watches and answers wait meanwhile."""
 
 IDLE_SECONDS = 30.0
+"""The longest sleep with nothing to do."""
+
+REFUSALS = frozenset({400, 401, 403, 404, 409, 413, 422, 429})
+"""Answers to a create that say for sure that nothing was created; after any other it may exist."""
 
 
 class Writer:
@@ -143,7 +147,7 @@ class Writer:
             await self._look_again(write.address)
             return
         except ApiError as error:
-            if 400 <= error.code < 500:
+            if error.code in REFUSALS:
                 self._assigner.create_refused(write.address)
             raise
         self._take_in(raw)
@@ -151,7 +155,7 @@ class Writer:
     async def _patch_allocation(self, write: PatchAllocation) -> None:
         try:
             raw = await self._client.merge_patch(IPALLOCATIONS, allocation_name(write.address), write.body)
-        except (ApiError, Invalid) as error:
+        except ApiError as error:
             if not is_precondition_failure(error) and not isinstance(error, NotFound):
                 raise
             await self._look_again(write.address)

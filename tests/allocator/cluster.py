@@ -1,0 +1,193 @@
+"""The API server stand-in with our CRDs, allocators run in this process, and speakers that only acknowledge."""
+
+import asyncio
+import contextlib
+import json
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from allocator.controller import Controller, Settings
+from allocator.metrics import AllocatorMetrics
+from crds.names import FINALIZER, LABEL_COMPONENT, LABEL_NODE, speaker_lease
+from kube.client import Client
+from kube.errors import AlreadyExists, ApiError, NotFound
+from kube.resource import EVENTS, IPALLOCATIONS, IPPOOLS, LEASES, NAMESPACES, NODES, SERVICES, SPEAKERS, Resource
+from lab.apiserver.server import ApiServer
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "crds" / "manifests"
+CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
+NAMESPACE = "berth-system"
+PATIENCE_SECONDS = 10.0
+
+Body = dict[str, Any]
+
+
+async def install(client: Client) -> None:
+    """CRDs and Berth's namespace."""
+    for manifest in sorted(MANIFESTS.glob("*.yaml")):
+        await client.create(CRDS, yaml.safe_load(manifest.read_text()))
+    await client.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
+
+
+@dataclass
+class Desk:
+    """What a user does and sees."""
+
+    server: ApiServer
+    client: Client
+
+    async def pool(self, name: str, *addresses: str, **spec: Any) -> None:
+        await self.client.create(IPPOOLS, {"metadata": {"name": name}, "spec": {"addresses": list(addresses), **spec}})
+
+    async def service(self, name: str, *, annotations: dict[str, str] | None = None, **spec: Any) -> Body:
+        body = {
+            "metadata": {"name": name, "annotations": annotations or {}},
+            "spec": {
+                "type": "LoadBalancer",
+                "selector": {"app": name},
+                "ports": [{"port": 8765, "targetPort": 9376}],
+                **spec,
+            },
+        }
+        return await self._decoded(self.client.create(SERVICES, body, "default"))
+
+    async def edit(self, name: str, change: Body) -> Body:
+        return await self._decoded(self.client.merge_patch(SERVICES, name, change, namespace="default"))
+
+    async def delete(self, name: str) -> None:
+        await self.client.delete(SERVICES, name, namespace="default")
+
+    async def get(self, resource: Resource, name: str, namespace: str | None = None) -> Body | None:
+        try:
+            return await self._decoded(self.client.get(resource, name, namespace))
+        except NotFound:
+            return None
+
+    async def _decoded(self, answer: Any) -> Body:
+        decoded: Body = json.loads(await answer)
+        return decoded
+
+    async def addresses(self, name: str) -> list[str]:
+        body = await self.get(SERVICES, name, "default")
+        return [] if body is None else [one["ip"] for one in body["status"]["loadBalancer"].get("ingress", [])]
+
+    async def reason(self, name: str) -> str | None:
+        body = await self.get(SERVICES, name, "default")
+        conditions = [] if body is None else body["status"].get("conditions", [])
+        return next((one["reason"] for one in conditions if one["type"] == "berth.dev/Allocated"), None)
+
+    async def events(self, name: str) -> list[str]:
+        raws, _ = await self.client.list(EVENTS, namespace="default")
+        events = [json.loads(raw) for raw in raws]
+        return [one["reason"] for one in events if one["involvedObject"]["name"] == name]
+
+    async def allocations(self) -> dict[str, Body]:
+        raws, _ = await self.client.list(IPALLOCATIONS)
+        return {one["metadata"]["name"]: one for one in map(json.loads, raws)}
+
+    async def until(self, condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> None:
+        """Wait for an async condition; fails loudly."""
+        deadline = time.monotonic() + seconds
+        while not await condition():
+            assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
+            await asyncio.sleep(0.01)
+
+    async def until_addresses(self, name: str, *expected: str) -> None:
+        async def is_so() -> bool:
+            return await self.addresses(name) == list(expected)
+
+        await self.until(is_so, f"{name} has {expected}, it has {await self.addresses(name)}")
+
+    async def until_reason(self, name: str, reason: str) -> None:
+        async def is_so() -> bool:
+            return await self.reason(name) == reason
+
+        await self.until(is_so, f"{name} says {reason}, it says {await self.reason(name)}")
+
+    async def until_gone(self, name: str) -> None:
+        async def is_so() -> bool:
+            return await self.get(SERVICES, name, "default") is None
+
+        await self.until(is_so, f"{name} is gone")
+
+
+@contextlib.asynccontextmanager
+async def allocating(server: ApiServer, *, identity: str = "one", **options: Any) -> AsyncIterator[Controller]:
+    """One allocator with its own client, stopped cleanly at the end."""
+    settings = Settings(NAMESPACE, identity, options.pop("load_balancer_class", None), FINALIZER, **options)
+    metrics = AllocatorMetrics()
+    async with await Client.connect(str(server.kubeconfig_path), user_agent=f"allocator-{identity}") as client:
+        controller = Controller(client, settings, metrics)
+        async with asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(controller.run())
+            try:
+                yield controller
+            finally:
+                running.cancel()
+
+
+@dataclass
+class AckingSpeaker:
+    """A speaker without a network: registers, renews its Lease, and acknowledges releases while it is not frozen."""
+
+    client: Client
+    node: str
+    fencing: Body | None = None
+    frozen: bool = False
+    seen: set[str] = field(default_factory=set)
+
+    async def register(self, *, with_node: bool = True) -> None:
+        if with_node:
+            with contextlib.suppress(AlreadyExists):
+                await self.client.create(NODES, {"metadata": {"name": self.node}})
+        with contextlib.suppress(AlreadyExists):
+            await self.client.create(SPEAKERS, {"metadata": {"name": self.node}, "spec": {}})
+        await self.patch({"goodbye": False, "fencing": self.fencing})
+
+    async def patch(self, status: Body) -> None:
+        await self.client.merge_patch(SPEAKERS, self.node, {"status": status}, subresource="status")
+
+    async def renew(self) -> None:
+        labels = {LABEL_COMPONENT: "speaker", LABEL_NODE: self.node}
+        spec = {"holderIdentity": self.node, "renewTime": f"2026-01-01T00:00:00.{time.monotonic_ns() % 10**6:06d}Z"}
+        body = {"metadata": {"name": speaker_lease(self.node), "labels": labels}, "spec": spec}
+        try:
+            await self.client.merge_patch(LEASES, body["metadata"]["name"], body, namespace=NAMESPACE)  # type: ignore[index]
+        except NotFound:
+            await self.client.create(LEASES, body, NAMESPACE)
+
+    async def acknowledge(self) -> None:
+        raws, _ = await self.client.list(IPALLOCATIONS)
+        releasing = [one for one in map(json.loads, raws) if one["spec"].get("releasing")]
+        news = {one["metadata"]["uid"]: one["metadata"]["generation"] for one in releasing}
+        if news.keys() - self.seen:
+            await self.patch({"released": news})
+            self.seen |= news.keys()
+
+    async def run(self) -> None:
+        """Until cancelled: renews and acknowledges, often; an outage of the API server is waited out."""
+        while True:
+            if not self.frozen:
+                with contextlib.suppress(ApiError):
+                    await self.renew()
+                    await self.acknowledge()
+            await asyncio.sleep(0.02)
+
+
+@contextlib.asynccontextmanager
+async def speaking(desk: Desk, *nodes: str) -> AsyncIterator[list[AckingSpeaker]]:
+    speakers = [AckingSpeaker(desk.client, node) for node in nodes]
+    for speaker in speakers:
+        await speaker.register()
+    async with asyncio.TaskGroup() as tasks:
+        running = [tasks.create_task(speaker.run()) for speaker in speakers]
+        try:
+            yield speakers
+        finally:
+            for task in running:
+                task.cancel()
