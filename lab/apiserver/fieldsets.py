@@ -105,7 +105,7 @@ def _applied(value: Any, schema: MergeNode, path: Path) -> Iterator[Path]:
                 yield below  # a key of a map is owned itself, a field of a struct through what is in it
             yield from _applied(child, child_schema, below)
         return
-    if isinstance(value, list) and not schema.is_atomic:
+    if isinstance(value, list) and value:  # an empty list is owned itself, as an empty object is
         elements = item_elements(value, schema)
         if elements is not None:
             for element, item in zip(elements, value, strict=True):
