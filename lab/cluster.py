@@ -25,6 +25,7 @@ from lab.kubectl import Access, Kubectl, read_token
 from lab.netns import HUB, Doorway, Enclosure, lab_environment
 from lab.process import Process, State, wait_for
 from lab.record import MARKER_VARIABLE, HostEntry, ProcessEntry, Record, started_at
+from lab.segment import Claim, claims_of
 
 API_PORT = 6443
 NAMESPACE = "berth-system"
@@ -164,6 +165,21 @@ class Cluster:
     def macs(self) -> dict[str, str]:
         """Node names by MAC."""
         return {hosts.interface_mac(self.doorway, node.name): node.name for node in self.segment.nodes}
+
+    def record_segment(self) -> None:
+        """From now on keep the ARP frames that pass the bridge, for `claims`."""
+        process = self.start("sniffer", HUB, [*script("sniff.py"), hosts.BRIDGE])
+        wait_for(
+            "the recorder listens on the bridge",
+            lambda: "listening" in process.log_path.read_text(),
+            timeout_seconds=READY_SECONDS,
+            meanwhile=process.require_running,
+        )
+
+    def claims(self, address: str, *, since: float = 0.0) -> list[Claim]:
+        """The frames on the segment that claimed the address, since that monotonic time. Needs record_segment."""
+        lines = self.processes["sniffer"].log_path.read_text().splitlines()
+        return claims_of(lines, address, since=since)
 
     def set_pod_ready(self, node_name: str, ready: bool) -> None:
         """As if its readiness probe had changed its mind."""

@@ -32,6 +32,7 @@ MOST_NODES = CLIENT_NUMBER - FIRST_NODE_NUMBER
 # RFC 4862 duplicate detection keeps an IPv6 address unusable for seconds. In these networks nobody has duplicates.
 NO_DUPLICATE_DETECTION = {f"net/ipv6/conf/{scope}/accept_dad": "0" for scope in ("all", "default", "eth0")}
 
+BRIDGE = "br0"
 CLIENT = "client"
 ROUTER = "router"
 
@@ -174,9 +175,9 @@ def _make_bridge(doorway: Doorway, segment: Segment) -> None:
     _ip(
         doorway,
         HUB,
-        "link add br0 type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
-        *_address_lines("br0", segment.hub_ipv4, segment.hub_ipv6),
-        "link set br0 up",
+        f"link add {BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+        *_address_lines(BRIDGE, segment.hub_ipv4, segment.hub_ipv6),
+        f"link set {BRIDGE} up",
     )
     _sysctl(doorway, HUB, {"net/bridge/bridge-nf-call-iptables": "0", "net/bridge/bridge-nf-call-ip6tables": "0"})
 
@@ -188,7 +189,7 @@ def _add_to_segment(enclosure: Enclosure, host: Host, segment: Segment) -> None:
         doorway,
         HUB,
         f"link add {host.name} type veth peer name eth0 netns {host.name}",
-        f"link set {host.name} master br0 up",
+        f"link set {host.name} master {BRIDGE} up",
     )
     _sysctl(doorway, host.name, _host_settings(host))
     routes = [

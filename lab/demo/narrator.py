@@ -53,8 +53,12 @@ class Narrator:
     def failed(self, why: str) -> None:
         self._write(f"\n        ✘ {why}\n")
 
+    def clock(self, moment: float) -> float:
+        """A monotonic time as the seconds that the steps show."""
+        return moment - self.started
+
     def _elapsed(self) -> float:
-        return time.monotonic() - self.started
+        return self.clock(time.monotonic())
 
     def _write(self, text: str) -> None:
         self.output.write(text)

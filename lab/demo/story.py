@@ -12,6 +12,7 @@ from lab.demo import observe
 from lab.demo.narrator import Narrator, expect, milliseconds
 from lab.hosts import CLIENT, POOL_IPV4, ROUTER
 from lab.process import State, WaitExpired, wait_for
+from lab.segment import reigns_of
 
 POOL = f"""\
 apiVersion: berth.dev/v1beta1
@@ -62,11 +63,17 @@ class Story:
         self.kubectl = cluster.kubectl
         self.narrator = narrator
         self.address = ""
-        self.owner = ""
+        self.owners: list[str] = []
         self.node_names = [node.name for node in cluster.segment.nodes]
+
+    @property
+    def owner(self) -> str:
+        """Whom we last saw own the address."""
+        return self.owners[-1]
 
     def tell(self) -> None:
         """All steps, on a cluster that is up."""
+        self.cluster.record_segment()
         self.berth_is_ready()
         self.pool_and_advertisement()
         self.service_gets_an_address()
@@ -77,6 +84,7 @@ class Story:
         self.bad_input_is_explained()
         self.deletion_waits_for_a_frozen_speaker()
         self.next_service_gets_the_address()
+        self.the_wire_agrees()
 
     # --- the steps
 
@@ -123,7 +131,7 @@ class Story:
         expect(before is None or before.mac is None, "a client that never heard of the address", before)
         self._fetch()
         self._show_neighbour()
-        self.owner = self._owner_on_the_wire()
+        self._own(self._owner_on_the_wire())
         expect(
             self._announced_by() == [self.owner], f"status.announcedBy names {self.owner} alone", self._announced_by()
         )
@@ -200,6 +208,7 @@ class Story:
             f"The speaker of {frozen}, which owns the address, freezes (SIGSTOP); the Service is deleted"
         )
         self.cluster.speaker(frozen).freeze()
+        silent_since = time.monotonic()
         self._show("delete", "service", SERVICE, "--wait=false")
         message = wait_for(
             f"the IPAllocation says that it waits for {frozen}",
@@ -216,6 +225,9 @@ class Story:
         self.narrator.saw(f"a Service made meanwhile gets {other}: nobody else may have {self.address} yet")
         self._show("delete", "service", "next-service", "--wait=false")
         self._resume_and_watch(frozen)
+        claims = self.cluster.claims(self.address, since=silent_since)
+        expect(not claims, f"no frame on the segment that claims {self.address}", claims)
+        self.narrator.saw(f"from the freeze to here no frame on the segment claimed {self.address}")
 
     def next_service_gets_the_address(self) -> None:
         self.narrator.step("The next Service gets the address")
@@ -228,7 +240,17 @@ class Story:
         self._wait_until_announced()
         self._show("get", "services")
         answer = self._fetch()
+        self._own(self._owner_on_the_wire())
         self.narrator.saw(f"{address} is in use again: {answer}")
+
+    def the_wire_agrees(self) -> None:
+        self.narrator.step(f"Every ARP frame on the segment that claimed {self.address}, by who sent it")
+        reigns = reigns_of(self.cluster.claims(self.address), self.cluster.macs())
+        for reign in reigns:
+            first, last = self.narrator.clock(reign.first), self.narrator.clock(reign.last)
+            self.narrator.say(f"{first:6.1f} s to {last:6.1f} s   {reign.node}   {reign.frames} frames")
+        expect([reign.node for reign in reigns] == self.owners, f"these owners and no others: {self.owners}", reigns)
+        self.narrator.saw("one node after the other, never two at a time, and nobody else")
 
     # --- parts of steps
 
@@ -239,9 +261,10 @@ class Story:
             killed = time.monotonic()
             self.cluster.speaker(victim).kill()
             self.narrator.say(f"speaker of {victim} killed")
-            self.owner, moved = observe.wait_for_neighbour(
+            heir, moved = observe.wait_for_neighbour(
                 self.cluster, self.address, others, timeout_seconds=FAILOVER_SECONDS
             )
+            self._own(heir)
             wait_for(
                 f"a pod of {self.owner} answers the client",
                 lambda: any(f" on {self.owner} " in (a.body or "") for a in probe.attempts(moved)),
@@ -315,7 +338,12 @@ class Story:
             return node if node in among and self._announced_by() == [node] else None
 
         what = f"{' or '.join(sorted(among))} owns {self.address}, on the wire and in the IPAllocation"
-        self.owner = wait_for(what, agreed, timeout_seconds=FAILOVER_SECONDS, poll_seconds=0.1)
+        self._own(wait_for(what, agreed, timeout_seconds=FAILOVER_SECONDS, poll_seconds=0.1))
+
+    def _own(self, node_name: str) -> None:
+        """Remember who owns the address now."""
+        if self.owners[-1:] != [node_name]:
+            self.owners.append(node_name)
 
     def _owner_on_the_wire(self) -> str:
         entry = self.cluster.neighbour(self.address)
