@@ -10,6 +10,7 @@ import helm_python
 import pytest
 import yaml
 
+from crds.names import FINALIZER
 from kube.client import Client
 from kube.errors import ApiError
 from kube.resource import IPPOOLS, SPEAKERS, Resource
@@ -221,3 +222,28 @@ def _pod_on(kubectl: Kubectl, node: str) -> dict[str, Any]:
     kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": node}}))
     created = json.loads(kubectl("create", "-f", "-", "--output=json", stdin=json.dumps(pod)))
     return {"kind": "Pod", "apiVersion": "v1", "name": "berth-speaker-x", "uid": created["metadata"]["uid"]}
+
+
+def test_services_left_behind_by_an_uninstall_can_be_let_go(helm: helm_python.Config, kubectl: Kubectl) -> None:
+    """What docs/install.md tells for the case that Berth is gone already: our finalizer goes, another's stays."""
+    install(helm)
+    for name, more in (("terminating", []), ("shared", ["example.org/other"])):
+        kubectl("apply", "-f", "-", stdin=json.dumps(_service(name, [FINALIZER, *more])))
+    kubectl("delete", "service", "terminating", "--wait=false")
+    helm.uninstall("berth")
+    assert "deletionTimestamp" in json.loads(kubectl("get", "service", "terminating", "-ojson"))["metadata"]
+
+    services = json.loads(kubectl("get", "services", "--all-namespaces", "--output=json"))
+    held = [each for each in services["items"] if FINALIZER in each["metadata"].get("finalizers", [])]
+    for each in held:
+        each["metadata"]["finalizers"].remove(FINALIZER)
+    kubectl("replace", "--filename=-", stdin="\n".join(map(json.dumps, held)))
+    assert kubectl("get", "service", "terminating", "--ignore-not-found") == ""
+    left = json.loads(kubectl("get", "service", "shared", "-ojson"))
+    assert left["metadata"]["finalizers"] == ["example.org/other"]
+
+
+def _service(name: str, finalizers: list[str]) -> dict[str, Any]:
+    spec = {"type": "LoadBalancer", "ports": [{"port": 80}]}
+    metadata = {"name": name, "finalizers": finalizers}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": spec}
