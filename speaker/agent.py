@@ -171,6 +171,7 @@ class Agent:
                 began = self._boottime()
                 self._session_lost.clear()
                 self._announcer.begin()
+                self._wire_work.set()
                 self._set_conditions()
                 await self._presence.register()
                 renewing = renewing or group.create_task(self._renewer.run())
@@ -205,6 +206,7 @@ class Agent:
     async def _decide_forever(self, began: float) -> None:
         assert self._session is not None
         await self._session.wait_synced()
+        self._announcer.picture.set_alive(self._liveness.alive(time.monotonic()))
         self._announcer.forget_old_releases()
         while True:
             self._changed.clear()

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 import msgspec
 
 from crds.names import LABEL_EXCLUDE_NODE, allocation_name
-from kube.objects import decode_endpoint_slice, decode_meta, decode_node
+from kube.objects import Condition, decode_endpoint_slice, decode_meta, decode_node
 
 Labels = dict[str, str]
 
@@ -62,11 +62,16 @@ class NodeFacts(msgspec.Struct, frozen=True, gc=False):
 
 
 class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
-    """A Speaker object. `interfaces` are those it can announce on, sorted."""
+    """A Speaker object. `interfaces` are those it can announce on, sorted.
+
+    `is_serving`: its condition Ready says that it announces what it owns. One that only reads all objects yet owns
+    nothing for others, so an address does not leave its present owner before the next one answers.
+    """
 
     uid: str
     incarnation: str
     said_goodbye: bool
+    is_serving: bool
     interfaces: tuple[str, ...]
 
 
@@ -119,6 +124,7 @@ class _SpeakerStatus(msgspec.Struct, frozen=True, gc=False):
     incarnation: str = ""
     goodbye: bool = False
     interfaces: tuple[_Interface, ...] | None = None
+    conditions: tuple[Condition, ...] | None = None
 
 
 class _Speaker(msgspec.Struct, frozen=True, gc=False):
@@ -172,7 +178,13 @@ def speaker_from(raw: bytes) -> SpeakerFacts:
     """Interfaces that are down, or that the speaker found unfit, are left out."""
     seen = _decode_speaker(raw)
     usable = (_shared(one.name) for one in seen.status.interfaces or () if one.up and one.usable)
-    return SpeakerFacts(seen.metadata.uid, seen.status.incarnation, seen.status.goodbye, tuple(sorted(usable)))
+    return SpeakerFacts(
+        uid=seen.metadata.uid,
+        incarnation=seen.status.incarnation,
+        said_goodbye=seen.status.goodbye,
+        is_serving=any(one.type == "Ready" and one.status == "True" for one in seen.status.conditions or ()),
+        interfaces=tuple(sorted(usable)),
+    )
 
 
 def slice_from(raw: bytes) -> SliceFacts:

@@ -17,6 +17,7 @@ class WireOrders:
         self._refused: dict[str, Interfaces] = {}
         self._to_announce: dict[str, None] = {}
         self._to_withdraw: dict[str, None] = {}
+        self._must_leave: set[str] = set()
         self._releases: dict[str, dict[str, int]] = {}
         self._settled: dict[str, int] = {}
 
@@ -44,15 +45,21 @@ class WireOrders:
                 self._to_withdraw[address] = None
             return
         self._wanted[address] = interfaces
+        if address in self._must_leave:
+            return  # `withdrawn` brings it back
         self._to_withdraw.pop(address, None)
         if interfaces not in (self._on_wire.get(address), self._refused.get(address)):
             self._to_announce[address] = None
 
     def withdraw_everything(self) -> None:
-        """Nothing is wanted any more. Releases that wait for a withdrawal still settle by it."""
+        """Nothing is wanted any more, and what is wanted again later leaves first and is announced anew.
+
+        Releases that wait for a withdrawal still settle by it.
+        """
         for known in (self._wanted, self._to_announce, self._refused):
             known.clear()
         self._to_withdraw = dict.fromkeys(self._on_wire)
+        self._must_leave = set(self._on_wire)
 
     def release(self, address: str, uid: str, generation: int) -> None:
         """Have it off the wire, and settle that release when it is."""
@@ -70,6 +77,7 @@ class WireOrders:
         """The wire confirmed: no frame for them leaves any more."""
         for address in addresses:
             self._to_withdraw.pop(address, None)
+            self._must_leave.discard(address)
             self._on_wire.pop(address, None)
             self._settled.update(self._releases.pop(address, {}))
             if address in self._wanted:  # changed its mind meanwhile

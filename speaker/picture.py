@@ -73,6 +73,11 @@ class Picture:
         return self._speakers
 
     @property
+    def alive(self) -> frozenset[str]:
+        """The nodes whose speakers show signs of life, as last told."""
+        return self._alive
+
+    @property
     def has_work(self) -> bool:
         """Whether `next_decisions` has something."""
         return bool(self._gone or self._urgent or self._dirty)
@@ -168,7 +173,7 @@ class Picture:
         living = {
             node: facts.interfaces
             for node, facts in self._speakers.items()
-            if node in self._alive and not facts.said_goodbye
+            if node in self._alive and facts.is_serving and not facts.said_goodbye
         }
         return living | {self._own_node: self._own_interfaces}
 

@@ -128,6 +128,7 @@ class Presence:
         self._own = await self._write(own, patch)
         self._draft.registered(patch)
         self._is_registered = self._has_ever_registered = True
+        self._next_routine = 0.0  # that it serves is to be told at once: others give up what it takes over
 
     async def _say_goodbye(self) -> None:
         try:

@@ -146,14 +146,14 @@ class Session:
         self._on_change()
 
     def _lease_changed(self, change: Change[Lease]) -> None:
-        """Liveness is evaluated by the agent's tick; a Lease given back ends it at once."""
+        """A Lease that runs out is noticed by the agent's tick; one taken up or given back, here."""
         node, now = change.key.name.removeprefix(speaker_lease("")), time.monotonic()
         if change.new is None:
             self._liveness.forget(node)
         else:
             spec = change.new.spec
             self._liveness.observe(node, spec.holder_identity, spec.renew_time, now)
-            if spec.holder_identity:
+            if bool(spec.holder_identity) == (node in self._picture.alive):
                 return
         self._picture.set_alive(self._liveness.alive(now))
         self._on_change()

@@ -46,8 +46,14 @@ def node(labels: dict[str, str] | None = None, *, uid: str = "node", **flags: bo
     )
 
 
-def speaker(*interfaces: str, said_goodbye: bool = False, incarnation: str = "one", uid: str = "spk") -> SpeakerFacts:
-    return SpeakerFacts(uid, incarnation, said_goodbye, interfaces or ("eth0",))
+def speaker(*interfaces: str, said_goodbye: bool = False, is_serving: bool = True) -> SpeakerFacts:
+    return SpeakerFacts(
+        uid="spk",
+        incarnation="one",
+        said_goodbye=said_goodbye,
+        is_serving=is_serving,
+        interfaces=interfaces or ("eth0",),
+    )
 
 
 def slice_of(

@@ -113,6 +113,13 @@ def test_what_a_speaker_announces_and_confirms_changes_nothing_for_others() -> N
     assert speaker_from(busy) == speaker_from(speaker_object())
 
 
+@pytest.mark.parametrize(("status", "is_serving"), [("True", True), ("False", False), ("Unknown", False)])
+def test_a_speaker_serves_when_its_condition_says_so(status, is_serving) -> None:
+    conditions = [{"type": "Announceable", "status": "True"}, {"type": "Ready", "status": status}]
+    assert speaker_from(speaker_object(conditions=conditions)).is_serving is is_serving
+    assert not speaker_from(speaker_object(conditions=conditions[:1])).is_serving
+
+
 def test_a_speaker_that_has_no_status_yet_can_announce_nothing() -> None:
     assert speaker_from(raw(metadata={"name": "n", "uid": "u"})).interfaces == ()
 

@@ -107,6 +107,17 @@ def test_withdrawing_everything_forgets_all_wishes_and_settles_what_waited() -> 
     assert orders.take_settled() == {"u1": 2}
 
 
+def test_what_is_wanted_again_after_everything_was_withdrawn_leaves_first_and_is_announced_anew() -> None:
+    """Somebody else may have had it meanwhile: the neighbours must hear of it."""
+    orders = announced(A)
+    orders.withdraw_everything()
+    orders.want(A, ETH0)
+    assert orders.next_announcements(99) == []
+    assert orders.next_withdrawals(99) == [A]
+    orders.withdrawn([A])
+    assert orders.next_announcements(99) == [(A, ETH0)]
+
+
 def test_a_refused_address_is_tried_again_on_other_interfaces_or_when_they_changed() -> None:
     orders = announced(A)
     orders.refused(A)
@@ -139,13 +150,14 @@ class OrdersAgainstAWire(RuleBasedStateMachine):
         self.wanted = {}
         self.withdrawing = None
         self.released = {}
+        self.serial = 0
 
     @rule(address=ADDRESSES, interfaces=st.sampled_from([ETH0, ETH1]))
     def want(self, address, interfaces) -> None:
         self.orders.want(address, interfaces)
         self.wanted[address] = interfaces
-        # Wanted again, by another allocation: whatever waits for the withdrawal of the old one is not judged any more.
-        self.released.pop(address, None)
+        # By another allocation of the same address: what waits for the old one's withdrawal is not judged any more.
+        self.released = {uid: of for uid, of in self.released.items() if of != address}
 
     @rule(address=ADDRESSES)
     def unwant(self, address) -> None:
@@ -154,9 +166,11 @@ class OrdersAgainstAWire(RuleBasedStateMachine):
 
     @rule(address=ADDRESSES)
     def release(self, address) -> None:
-        self.orders.release(address, f"uid-{address}", 1)
+        self.serial += 1
+        uid = f"uid-{self.serial}"
+        self.orders.release(address, uid, 1)
         self.wanted.pop(address, None)
-        self.released[address] = f"uid-{address}"
+        self.released[uid] = address
 
     @precondition(lambda self: self.withdrawing is None)
     @rule(limit=st.integers(1, 3))
@@ -184,10 +198,8 @@ class OrdersAgainstAWire(RuleBasedStateMachine):
     @rule()
     def settle(self) -> None:
         for uid in self.orders.take_settled():
-            address = uid.removeprefix("uid-")
-            if address in self.released:
-                assert address not in self.table
-                del self.released[address]
+            if uid in self.released:
+                assert self.released.pop(uid) not in self.table
 
     @invariant()
     def nothing_on_the_wire_is_unknown(self) -> None:

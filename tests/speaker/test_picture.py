@@ -135,6 +135,15 @@ def test_a_speaker_that_said_goodbye_owns_nothing_though_its_lease_is_fresh() ->
     assert picture.silences() == {"Announced": 3}
 
 
+def test_a_speaker_that_only_reads_yet_owns_nothing_for_others() -> None:
+    """So an address does not leave its present owner before the next one answers."""
+    picture = settled_picture()
+    for name in NODES[1:]:
+        picture.set_speaker(name, speaker(is_serving=False))
+    drain(picture)
+    assert picture.silences() == {"Announced": 3}
+
+
 def test_addresses_are_counted_by_what_becomes_of_them() -> None:
     picture = settled_picture()
     picture.set_allocation("v4-192-0-2-1", allocation("192.0.2.1", generation=2, is_releasing=True))

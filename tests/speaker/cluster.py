@@ -1,0 +1,266 @@
+"""An API server stand-in and agents with a wire that is a plain table: a cluster as small as a speaker's tests need.
+
+What happens is noted in one journal, so that tests can ask what came before what.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import yaml
+from prometheus_client import CollectorRegistry
+
+from crds.names import allocation_name
+from kube.client import Client
+from kube.errors import NotFound
+from kube.resource import (
+    ENDPOINTSLICES,
+    IPALLOCATIONS,
+    IPPOOLS,
+    L2ADVERTISEMENTS,
+    LEASES,
+    NAMESPACES,
+    NODES,
+    SPEAKERS,
+    Resource,
+)
+from lab.apiserver.server import ApiServer
+from speaker.agent import Agent, Options
+from speaker.l2.link import OrderRefusedError, WireInterface
+from speaker.metrics import SpeakerMetrics
+
+CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
+MANIFESTS = Path(__file__).parent.parent.parent / "crds" / "manifests"
+NAMESPACE = "berth-system"
+PATIENCE_SECONDS = 10.0
+
+
+async def eventually(check: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
+    """Wait until `check` gives something true, and return that. `check` may be asynchronous."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = check()
+        if asyncio.iscoroutine(found):
+            found = await found
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"it did not come to that within {seconds} s")
+        await asyncio.sleep(0.01)
+
+
+class JournalingClient(Client):
+    """Notes each list and write of a speaker, when it was sent and when it was answered."""
+
+    journal: list[str]
+
+    async def _noted(self, what: str, sending: Any) -> Any:
+        self.journal.append(f"send {what}")
+        answer = await sending
+        self.journal.append(f"done {what}")
+        return answer
+
+    async def create(self, res: Resource, body: dict[str, Any], namespace: str | None = None) -> bytes:
+        return await self._noted(f"create {res.plural}", super().create(res, body, namespace))
+
+    async def merge_patch(self, res: Resource, name: str, body: dict[str, Any], **options: Any) -> bytes:
+        status = body.get("status", {})
+        what = "goodbye" if status.get("goodbye") else "register" if "incarnation" in status else "status"
+        if status.get("released"):
+            what += f" released={sorted(status['released'])}"
+        noted = f"patch {res.plural} {what}" if res is SPEAKERS else f"patch {res.plural}"
+        return await self._noted(noted, super().merge_patch(res, name, body, **options))
+
+    async def list_page(self, res: Resource, **options: Any) -> Any:
+        return await self._noted(f"list {res.plural}", super().list_page(res, **options))
+
+
+class TableWire:
+    """In the place of speaker.l2.link.WireLink. `table` is what would be answered for; `confirming` can be held."""
+
+    def __init__(self, journal: list[str]) -> None:
+        self.journal = journal
+        self.table: dict[str, tuple[str, ...]] = {}
+        self.permit_until = 0.0
+        self.confirming = asyncio.Event()
+        self.confirming.set()
+        self.refused: set[str] = set()
+        self.interfaces = (WireInterface("eth0", 2, "02:00:00:00:00:01", True, True, ""),)
+        self.dead = asyncio.Event()
+
+    async def use_interfaces(self, names: Any) -> None:
+        self.journal.append(f"interfaces {','.join(names)}")
+
+    async def announce(self, entries: Any) -> None:
+        refused = []
+        for address, interfaces in entries:
+            if address in self.refused:
+                refused.append(address)
+            else:
+                self.journal.append(f"announce {address}")
+                self.table[address] = tuple(interfaces)
+        if refused:
+            raise OrderRefusedError(", ".join(refused))
+
+    async def withdraw(self, addresses: Any) -> None:
+        await self.confirming.wait()
+        for address in addresses:
+            self.table.pop(address, None)
+            self.journal.append(f"withdrawn {address}")
+
+    def permit(self, until: float) -> None:
+        if (until > time.clock_gettime(time.CLOCK_BOOTTIME)) != self.is_permitted:
+            self.journal.append("permit" if until else "silence")
+        self.permit_until = until
+
+    async def stop(self) -> None:
+        self.journal.append("wire stopped")
+        self.table.clear()
+        self.permit_until = 0.0
+
+    async def wait_dead(self) -> int:
+        await self.dead.wait()
+        return 1
+
+    @property
+    def is_permitted(self) -> bool:
+        return time.clock_gettime(time.CLOCK_BOOTTIME) < self.permit_until
+
+    @property
+    def answers(self) -> set[str]:
+        """The addresses that somebody asking for them now would find here."""
+        return set(self.table) if self.is_permitted else set()
+
+
+class Speaker:
+    """One agent under test. `clock_offset_seconds` moves its CLOCK_BOOTTIME, as a suspended machine would."""
+
+    def __init__(self, node: str, client: JournalingClient, incarnation: str, **options: Any) -> None:
+        self.node = node
+        self.journal: list[str] = []
+        self.clock_offset_seconds = 0.0
+        client.journal = self.journal
+        self.wire = TableWire(self.journal)
+        defaults = {"lease_duration_seconds": 3, "renew_seconds": 0.5, "fence_after_seconds": 60}
+        self.agent = Agent(
+            client,
+            self.wire,  # type: ignore[arg-type]
+            Options(node, incarnation, NAMESPACE, **defaults | options),
+            SpeakerMetrics(CollectorRegistry()),
+            boottime=lambda: time.clock_gettime(time.CLOCK_BOOTTIME) + self.clock_offset_seconds,
+        )
+        self.stopping = asyncio.Event()
+        self.running: asyncio.Task[None] | None = None
+
+    async def stop(self) -> None:
+        """SIGTERM; raises what the agent raises."""
+        self.stopping.set()
+        assert self.running is not None
+        await asyncio.wait_for(self.running, PATIENCE_SECONDS + 5)
+
+    @property
+    def is_ready(self) -> bool:
+        return self.agent.snapshot().is_ready
+
+    def position(self, entry: str) -> int:
+        """Of the last such entry in the journal."""
+        return len(self.journal) - 1 - self.journal[::-1].index(entry)
+
+
+class Cluster:
+    """Objects as operators and the allocator write them, by the admin's client."""
+
+    def __init__(self, server: ApiServer, admin: Client) -> None:
+        self.server = server
+        self.admin = admin
+        self._incarnations = 0
+
+    async def add_node(self, name: str, labels: dict[str, str] | None = None) -> None:
+        await self.admin.create(NODES, {"metadata": {"name": name, "labels": labels or {}}})
+
+    async def allocate(self, address: str, **spec: Any) -> dict[str, Any]:
+        holder = {"namespace": "default", "name": "web", "uid": "u", "ports": [{"protocol": "TCP", "port": 80}]}
+        body = {
+            "metadata": {"name": allocation_name(address)},
+            "spec": {"address": address, "pool": "edge", "holders": [holder]} | spec,
+        }
+        return msgspec.json.decode(await self.admin.create(IPALLOCATIONS, body))
+
+    async def release(self, address: str) -> tuple[str, int]:
+        """The allocator's mark: the uid, and the generation to be confirmed."""
+        patch = {"spec": {"releasing": True}}
+        raw = await self.admin.merge_patch(IPALLOCATIONS, allocation_name(address), patch)
+        meta = msgspec.json.decode(raw)["metadata"]
+        return meta["uid"], meta["generation"]
+
+    async def free(self, address: str) -> None:
+        await self.admin.delete(IPALLOCATIONS, allocation_name(address))
+
+    async def status(self, node: str) -> dict[str, Any]:
+        try:
+            return msgspec.json.decode(await self.admin.get(SPEAKERS, node)).get("status", {})
+        except NotFound:
+            return {}
+
+    async def released(self, node: str) -> dict[str, int]:
+        return (await self.status(node)).get("released", {})
+
+    async def announced(self, node: str) -> set[str]:
+        return set((await self.status(node)).get("announcements", {}))
+
+    async def lease_holder(self, node: str) -> str:
+        raw = await self.admin.get(LEASES, f"berth-speaker-{node}", NAMESPACE)
+        return msgspec.json.decode(raw)["spec"].get("holderIdentity", "")
+
+    async def set_endpoints(self, *nodes: str, name: str = "web-1") -> None:
+        """The Service `web` has a ready endpoint on each of these nodes."""
+        endpoints = [{"addresses": ["10.0.0.1"], "conditions": {"ready": True}, "nodeName": node} for node in nodes]
+        labels = {"kubernetes.io/service-name": "web"}
+        body = {"metadata": {"name": name, "labels": labels}, "addressType": "IPv4", "endpoints": endpoints}
+        try:
+            await self.admin.merge_patch(ENDPOINTSLICES, name, {"endpoints": endpoints}, namespace="default")
+        except NotFound:
+            await self.admin.create(ENDPOINTSLICES, body, "default")
+
+    @contextlib.asynccontextmanager
+    async def speaker(self, node: str = "node-a", *, wait: bool = True, **options: Any) -> AsyncIterator[Speaker]:
+        """Runs one agent; ends it hard, like a kill, unless it was told to stop."""
+        self._incarnations += 1
+        path = str(self.server.kubeconfig_path)
+        async with await JournalingClient.connect(path, user_agent=f"speaker-{node}") as client:
+            speaker = Speaker(node, client, f"{node}-{self._incarnations}", **options)
+            running = speaker.running = asyncio.create_task(speaker.agent.run(speaker.stopping))
+            speaker.agent.interfaces_changed(speaker.wire.interfaces)
+            try:
+                if wait:
+                    await eventually(lambda: speaker.is_ready or running.done())
+                yield speaker
+            finally:
+                if not running.done():
+                    running.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await running
+                elif not speaker.stopping.is_set() and not running.cancelled():
+                    running.result()
+
+
+@contextlib.asynccontextmanager
+async def cluster(directory: Path, *nodes: str) -> AsyncIterator[Cluster]:
+    """With our CRDs, a pool, an advertisement of everything, and these nodes."""
+    async with (
+        ApiServer(directory, tls=False) as server,
+        await Client.connect(str(server.kubeconfig_path), user_agent="admin") as admin,
+    ):
+        for manifest in sorted(MANIFESTS.glob("*.yaml")):
+            await admin.create(CRDS, yaml.safe_load(manifest.read_text()))
+        await admin.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
+        await admin.create(IPPOOLS, {"metadata": {"name": "edge"}, "spec": {"addresses": ["192.0.2.0/24"]}})
+        await admin.create(L2ADVERTISEMENTS, {"metadata": {"name": "all"}, "spec": {}})
+        made = Cluster(server, admin)
+        for name in nodes or ("node-a",):
+            await made.add_node(name)
+        yield made
