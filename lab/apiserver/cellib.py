@@ -1,22 +1,18 @@
-"""The functions of CEL that Kubernetes offers to rules and policies: the standard ones, strings, lists, regex, URLs,
-addresses, quantities, sets, optionals.
+"""CEL's own functions: operators, containers, conversions, times, strings, lists, sets, regular expressions.
 
 A table of overloads: name, parameter types, result type, and the Python function. Operators are in it under cel-go's
-names. Macros, `&&`, `||`, `?:`, `==` and field selection are in cel.py.
+names. What Kubernetes adds is in celkubernetes.py; macros, `&&`, `||`, `?:`, `==` and field selection are in cel.py.
 """
 
 from __future__ import annotations
 
 import base64
-import ipaddress
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from functools import cmp_to_key
 from itertools import pairwise
 from typing import Any, Final
-from urllib.parse import parse_qs
 from zoneinfo import ZoneInfo
 
 from lab.apiserver import celformat
@@ -25,24 +21,14 @@ from lab.apiserver.celsyntax import UInt
 from lab.apiserver.celtypes import A, B, Type
 from lab.apiserver.celvalues import (
     NO_OVERLOAD,
-    NONE,
     CelError,
-    Cidr,
-    NamedFormat,
-    Optional,
-    Quantity,
-    Url,
     equal,
     format_double,
     format_duration,
     format_timestamp,
     order,
-    parse_cidr,
     parse_duration,
-    parse_ip,
-    parse_quantity,
     parse_timestamp,
-    parse_url,
     type_name,
 )
 from lab.apiserver.regexes import GoRegexError, compile_go
@@ -61,15 +47,15 @@ class Overload:
 FUNCTIONS: Final[dict[str, list[Overload]]] = {}
 
 
-def _add(name: str, params: Sequence[Type], result: Type, call: Callable[..., Any]) -> None:
+def add(name: str, params: Sequence[Type], result: Type, call: Callable[..., Any]) -> None:
     FUNCTIONS.setdefault(name, []).append(Overload(tuple(params), result, call))
 
 
-def _member(name: str, params: Sequence[Type], result: Type, call: Callable[..., Any]) -> None:
+def member(name: str, params: Sequence[Type], result: Type, call: Callable[..., Any]) -> None:
     FUNCTIONS.setdefault(name, []).append(Overload(tuple(params), result, call, member=True))
 
 
-def _parsed(parse: Callable[[str], Any], complaint: str) -> Callable[[str], Any]:
+def parsed(parse: Callable[[str], Any], complaint: str) -> Callable[[str], Any]:
     def convert(text: str) -> Any:
         value = parse(text)
         if value is None:
@@ -82,7 +68,7 @@ def _parsed(parse: Callable[[str], Any], complaint: str) -> Callable[[str], Any]
 # Arithmetic. CEL's integers are 64 bits wide, and overflow is an error.
 
 
-def _int(value: int) -> int:
+def to_int(value: int) -> int:
     if -(2**63) <= value < 2**63:
         return value
     raise CelError("integer overflow")
@@ -114,32 +100,32 @@ def _divide(one: float, other: float) -> float:
     return one / other
 
 
-_add("_+_", (t.INT, t.INT), t.INT, lambda a, b: _int(a + b))
-_add("_+_", (t.STRING, t.STRING), t.STRING, lambda a, b: a + b)
-_add("_+_", (t.UINT, t.UINT), t.UINT, lambda a, b: _uint(int(a) + int(b)))
-_add("_+_", (t.DOUBLE, t.DOUBLE), t.DOUBLE, lambda a, b: a + b)
-_add("_+_", (t.BYTES, t.BYTES), t.BYTES, lambda a, b: a + b)
-_add("_+_", (t.list_of(A), t.list_of(A)), t.list_of(A), lambda a, b: a + b)
-_add("_+_", (t.TIMESTAMP, t.DURATION), t.TIMESTAMP, lambda a, b: a + b)
-_add("_+_", (t.DURATION, t.TIMESTAMP), t.TIMESTAMP, lambda a, b: a + b)
-_add("_+_", (t.DURATION, t.DURATION), t.DURATION, lambda a, b: a + b)
-_add("_-_", (t.INT, t.INT), t.INT, lambda a, b: _int(a - b))
-_add("_-_", (t.UINT, t.UINT), t.UINT, lambda a, b: _uint(int(a) - int(b)))
-_add("_-_", (t.DOUBLE, t.DOUBLE), t.DOUBLE, lambda a, b: a - b)
-_add("_-_", (t.TIMESTAMP, t.TIMESTAMP), t.DURATION, lambda a, b: a - b)
-_add("_-_", (t.TIMESTAMP, t.DURATION), t.TIMESTAMP, lambda a, b: a - b)
-_add("_-_", (t.DURATION, t.DURATION), t.DURATION, lambda a, b: a - b)
-_add("_*_", (t.INT, t.INT), t.INT, lambda a, b: _int(a * b))
-_add("_*_", (t.UINT, t.UINT), t.UINT, lambda a, b: _uint(int(a) * int(b)))
-_add("_*_", (t.DOUBLE, t.DOUBLE), t.DOUBLE, lambda a, b: a * b)
-_add("_/_", (t.INT, t.INT), t.INT, lambda a, b: _int(_quotient(a, b)))
-_add("_/_", (t.UINT, t.UINT), t.UINT, lambda a, b: UInt(_quotient(a, b)))
-_add("_/_", (t.DOUBLE, t.DOUBLE), t.DOUBLE, _divide)
-_add("_%_", (t.INT, t.INT), t.INT, _remainder)
-_add("_%_", (t.UINT, t.UINT), t.UINT, lambda a, b: UInt(_remainder(a, b)))
-_add("-_", (t.INT,), t.INT, lambda a: _int(-a))
-_add("-_", (t.DOUBLE,), t.DOUBLE, lambda a: -a)
-_add("!_", (t.BOOL,), t.BOOL, lambda a: not a)
+add("_+_", (t.INT, t.INT), t.INT, lambda a, b: to_int(a + b))
+add("_+_", (t.STRING, t.STRING), t.STRING, lambda a, b: a + b)
+add("_+_", (t.UINT, t.UINT), t.UINT, lambda a, b: _uint(int(a) + int(b)))
+add("_+_", (t.DOUBLE, t.DOUBLE), t.DOUBLE, lambda a, b: a + b)
+add("_+_", (t.BYTES, t.BYTES), t.BYTES, lambda a, b: a + b)
+add("_+_", (t.list_of(A), t.list_of(A)), t.list_of(A), lambda a, b: a + b)
+add("_+_", (t.TIMESTAMP, t.DURATION), t.TIMESTAMP, lambda a, b: a + b)
+add("_+_", (t.DURATION, t.TIMESTAMP), t.TIMESTAMP, lambda a, b: a + b)
+add("_+_", (t.DURATION, t.DURATION), t.DURATION, lambda a, b: a + b)
+add("_-_", (t.INT, t.INT), t.INT, lambda a, b: to_int(a - b))
+add("_-_", (t.UINT, t.UINT), t.UINT, lambda a, b: _uint(int(a) - int(b)))
+add("_-_", (t.DOUBLE, t.DOUBLE), t.DOUBLE, lambda a, b: a - b)
+add("_-_", (t.TIMESTAMP, t.TIMESTAMP), t.DURATION, lambda a, b: a - b)
+add("_-_", (t.TIMESTAMP, t.DURATION), t.TIMESTAMP, lambda a, b: a - b)
+add("_-_", (t.DURATION, t.DURATION), t.DURATION, lambda a, b: a - b)
+add("_*_", (t.INT, t.INT), t.INT, lambda a, b: to_int(a * b))
+add("_*_", (t.UINT, t.UINT), t.UINT, lambda a, b: _uint(int(a) * int(b)))
+add("_*_", (t.DOUBLE, t.DOUBLE), t.DOUBLE, lambda a, b: a * b)
+add("_/_", (t.INT, t.INT), t.INT, lambda a, b: to_int(_quotient(a, b)))
+add("_/_", (t.UINT, t.UINT), t.UINT, lambda a, b: UInt(_quotient(a, b)))
+add("_/_", (t.DOUBLE, t.DOUBLE), t.DOUBLE, _divide)
+add("_%_", (t.INT, t.INT), t.INT, _remainder)
+add("_%_", (t.UINT, t.UINT), t.UINT, lambda a, b: UInt(_remainder(a, b)))
+add("-_", (t.INT,), t.INT, lambda a: to_int(-a))
+add("-_", (t.DOUBLE,), t.DOUBLE, lambda a: -a)
+add("!_", (t.BOOL,), t.BOOL, lambda a: not a)
 
 _ORDERED: Final = (t.INT, t.STRING, t.DOUBLE, t.UINT, t.BOOL, t.BYTES, t.TIMESTAMP, t.DURATION)
 _NUMBERS: Final = (t.INT, t.UINT, t.DOUBLE)
@@ -154,11 +140,11 @@ def _comparisons() -> None:
     }
     for name, call in direct.items():
         for each in _ORDERED:
-            _add(name, (each, each), t.BOOL, call)
+            add(name, (each, each), t.BOOL, call)
         for one in _NUMBERS:
             for other in _NUMBERS:
                 if one is not other:
-                    _add(name, (one, other), t.BOOL, call)
+                    add(name, (one, other), t.BOOL, call)
 
 
 _comparisons()
@@ -187,13 +173,13 @@ def _has_key(key: Any, entries: dict[Any, Any]) -> bool:
     return not isinstance(key, list | dict) and key in entries
 
 
-_add("_[_]", (t.list_of(A), t.INT), A, _index_list)
-_add("_[_]", (t.map_of(A, B), A), B, _index_map)
-_add("@in", (A, t.list_of(A)), t.BOOL, _contains)
-_add("@in", (A, t.map_of(A, B)), t.BOOL, _has_key)
+add("_[_]", (t.list_of(A), t.INT), A, _index_list)
+add("_[_]", (t.map_of(A, B), A), B, _index_map)
+add("@in", (A, t.list_of(A)), t.BOOL, _contains)
+add("@in", (A, t.map_of(A, B)), t.BOOL, _has_key)
 for _kind in (t.STRING, t.BYTES, t.list_of(A), t.map_of(A, B)):
-    _add("size", (_kind,), t.INT, len)
-    _member("size", (_kind,), t.INT, len)
+    add("size", (_kind,), t.INT, len)
+    member("size", (_kind,), t.INT, len)
 
 
 def _is_sorted(items: list[Any]) -> bool:
@@ -261,27 +247,27 @@ def sort_values(items: list[Any], keys: list[Any]) -> list[Any]:
 
 
 _LIST: Final = t.list_of(A)
-_member("isSorted", (_LIST,), t.BOOL, _is_sorted)
-_member("sum", (_LIST,), A, _sum)
-_member("min", (_LIST,), A, _extreme(-1, "min"))
-_member("max", (_LIST,), A, _extreme(1, "max"))
-_member("indexOf", (_LIST, A), t.INT, _index_of)
-_member("lastIndexOf", (_LIST, A), t.INT, _last_index_of)
-_member("distinct", (_LIST,), _LIST, _distinct)
-_member("slice", (_LIST, t.INT, t.INT), _LIST, _slice)
-_member("flatten", (_LIST,), t.list_of(t.DYN), _flatten)
-_member("flatten", (_LIST, t.INT), t.list_of(t.DYN), _flatten)
-_member("sort", (_LIST,), _LIST, lambda items: sort_values(items, items))
-_member("reverse", (_LIST,), _LIST, lambda items: items[::-1])
-_add("lists.range", (t.INT,), t.list_of(t.INT), lambda count: list(range(count)))
-_add("sets.contains", (_LIST, _LIST), t.BOOL, lambda a, b: all(_contains(each, a) for each in b))
-_add(
+member("isSorted", (_LIST,), t.BOOL, _is_sorted)
+member("sum", (_LIST,), A, _sum)
+member("min", (_LIST,), A, _extreme(-1, "min"))
+member("max", (_LIST,), A, _extreme(1, "max"))
+member("indexOf", (_LIST, A), t.INT, _index_of)
+member("lastIndexOf", (_LIST, A), t.INT, _last_index_of)
+member("distinct", (_LIST,), _LIST, _distinct)
+member("slice", (_LIST, t.INT, t.INT), _LIST, _slice)
+member("flatten", (_LIST,), t.list_of(t.DYN), _flatten)
+member("flatten", (_LIST, t.INT), t.list_of(t.DYN), _flatten)
+member("sort", (_LIST,), _LIST, lambda items: sort_values(items, items))
+member("reverse", (_LIST,), _LIST, lambda items: items[::-1])
+add("lists.range", (t.INT,), t.list_of(t.INT), lambda count: list(range(count)))
+add("sets.contains", (_LIST, _LIST), t.BOOL, lambda a, b: all(_contains(each, a) for each in b))
+add(
     "sets.equivalent",
     (_LIST, _LIST),
     t.BOOL,
     lambda a, b: all(_contains(each, a) for each in b) and all(_contains(each, b) for each in a),
 )
-_add("sets.intersects", (_LIST, _LIST), t.BOOL, lambda a, b: any(_contains(each, a) for each in b))
+add("sets.intersects", (_LIST, _LIST), t.BOOL, lambda a, b: any(_contains(each, a) for each in b))
 
 
 def _greatest(*values: Any) -> Any:
@@ -293,18 +279,18 @@ def _least(*values: Any) -> Any:
 
 
 for _name, _function in (("math.greatest", _greatest), ("math.least", _least)):
-    _add(_name, (_LIST,), A, _function)
+    add(_name, (_LIST,), A, _function)
     for _count in range(1, 6):
-        _add(_name, (A,) * _count, A, _function)
-_add("math.abs", (t.INT,), t.INT, lambda value: _int(abs(value)))
-_add("math.abs", (t.DOUBLE,), t.DOUBLE, abs)
+        add(_name, (A,) * _count, A, _function)
+add("math.abs", (t.INT,), t.INT, lambda value: to_int(abs(value)))
+add("math.abs", (t.DOUBLE,), t.DOUBLE, abs)
 
 # Conversions
 
 
 def _string_to_int(text: str) -> int:
     try:
-        return _int(int(text, 10))
+        return to_int(int(text, 10))
     except ValueError:
         raise CelError(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
 
@@ -330,42 +316,42 @@ def _string_to_bool(text: str) -> bool:
     raise CelError(f'strconv.ParseBool: parsing "{text}": invalid syntax')
 
 
-_add("int", (t.INT,), t.INT, lambda value: value)
-_add("int", (t.UINT,), t.INT, lambda value: _int(int(value)))
-_add("int", (t.DOUBLE,), t.INT, _double_to_int)
-_add("int", (t.STRING,), t.INT, _string_to_int)
-_add("int", (t.TIMESTAMP,), t.INT, lambda value: int(value.timestamp()))
-_add("uint", (t.INT,), t.UINT, _uint)
-_add("uint", (t.UINT,), t.UINT, lambda value: value)
-_add("uint", (t.DOUBLE,), t.UINT, lambda value: _uint(int(value)))
-_add("uint", (t.STRING,), t.UINT, lambda value: _uint(_string_to_int(value)))
-_add("double", (t.INT,), t.DOUBLE, float)
-_add("double", (t.UINT,), t.DOUBLE, float)
-_add("double", (t.DOUBLE,), t.DOUBLE, lambda value: value)
-_add("double", (t.STRING,), t.DOUBLE, _string_to_double)
-_add("string", (t.STRING,), t.STRING, lambda value: value)
-_add("string", (t.INT,), t.STRING, str)
-_add("string", (t.UINT,), t.STRING, lambda value: str(int(value)))
-_add("string", (t.DOUBLE,), t.STRING, lambda value: format_double(float(value)))
-_add("string", (t.BOOL,), t.STRING, lambda value: "true" if value else "false")
-_add("string", (t.BYTES,), t.STRING, lambda value: value.decode())
-_add("string", (t.TIMESTAMP,), t.STRING, format_timestamp)
-_add("string", (t.DURATION,), t.STRING, format_duration)
-_add("string", (t.IP,), t.STRING, str)
-_add("string", (t.CIDR,), t.STRING, str)
-_add("bytes", (t.STRING,), t.BYTES, lambda value: value.encode())
-_add("bytes", (t.BYTES,), t.BYTES, lambda value: value)
-_add("bool", (t.BOOL,), t.BOOL, lambda value: value)
-_add("bool", (t.STRING,), t.BOOL, _string_to_bool)
-_add("timestamp", (t.STRING,), t.TIMESTAMP, _parsed(parse_timestamp, "invalid timestamp"))
-_add("timestamp", (t.INT,), t.TIMESTAMP, lambda value: datetime.fromtimestamp(value, UTC))
-_add("timestamp", (t.TIMESTAMP,), t.TIMESTAMP, lambda value: value)
-_add("duration", (t.STRING,), t.DURATION, _parsed(parse_duration, "invalid duration"))
-_add("duration", (t.DURATION,), t.DURATION, lambda value: value)
-_add("dyn", (A,), t.DYN, lambda value: value)
-_add("type", (A,), t.TYPE, lambda value: Type(type_name(value)))
-_add("base64.encode", (t.BYTES,), t.STRING, lambda value: base64.b64encode(value).decode())
-_add("base64.decode", (t.STRING,), t.BYTES, lambda value: base64.b64decode(value))
+add("int", (t.INT,), t.INT, lambda value: value)
+add("int", (t.UINT,), t.INT, lambda value: to_int(int(value)))
+add("int", (t.DOUBLE,), t.INT, _double_to_int)
+add("int", (t.STRING,), t.INT, _string_to_int)
+add("int", (t.TIMESTAMP,), t.INT, lambda value: int(value.timestamp()))
+add("uint", (t.INT,), t.UINT, _uint)
+add("uint", (t.UINT,), t.UINT, lambda value: value)
+add("uint", (t.DOUBLE,), t.UINT, lambda value: _uint(int(value)))
+add("uint", (t.STRING,), t.UINT, lambda value: _uint(_string_to_int(value)))
+add("double", (t.INT,), t.DOUBLE, float)
+add("double", (t.UINT,), t.DOUBLE, float)
+add("double", (t.DOUBLE,), t.DOUBLE, lambda value: value)
+add("double", (t.STRING,), t.DOUBLE, _string_to_double)
+add("string", (t.STRING,), t.STRING, lambda value: value)
+add("string", (t.INT,), t.STRING, str)
+add("string", (t.UINT,), t.STRING, lambda value: str(int(value)))
+add("string", (t.DOUBLE,), t.STRING, lambda value: format_double(float(value)))
+add("string", (t.BOOL,), t.STRING, lambda value: "true" if value else "false")
+add("string", (t.BYTES,), t.STRING, lambda value: value.decode())
+add("string", (t.TIMESTAMP,), t.STRING, format_timestamp)
+add("string", (t.DURATION,), t.STRING, format_duration)
+add("string", (t.IP,), t.STRING, str)
+add("string", (t.CIDR,), t.STRING, str)
+add("bytes", (t.STRING,), t.BYTES, lambda value: value.encode())
+add("bytes", (t.BYTES,), t.BYTES, lambda value: value)
+add("bool", (t.BOOL,), t.BOOL, lambda value: value)
+add("bool", (t.STRING,), t.BOOL, _string_to_bool)
+add("timestamp", (t.STRING,), t.TIMESTAMP, parsed(parse_timestamp, "invalid timestamp"))
+add("timestamp", (t.INT,), t.TIMESTAMP, lambda value: datetime.fromtimestamp(value, UTC))
+add("timestamp", (t.TIMESTAMP,), t.TIMESTAMP, lambda value: value)
+add("duration", (t.STRING,), t.DURATION, parsed(parse_duration, "invalid duration"))
+add("duration", (t.DURATION,), t.DURATION, lambda value: value)
+add("dyn", (A,), t.DYN, lambda value: value)
+add("type", (A,), t.TYPE, lambda value: Type(type_name(value)))
+add("base64.encode", (t.BYTES,), t.STRING, lambda value: base64.b64encode(value).decode())
+add("base64.decode", (t.STRING,), t.BYTES, lambda value: base64.b64decode(value))
 
 # Times
 
@@ -388,12 +374,12 @@ def _time_parts() -> None:
         "getMilliseconds": lambda at: at.microsecond // 1000,
     }
     for name, part in parts.items():
-        _member(name, (t.TIMESTAMP,), t.INT, lambda value, part=part: part(_zoned(value)))
-        _member(name, (t.TIMESTAMP, t.STRING), t.INT, lambda value, zone, part=part: part(_zoned(value, zone)))
+        member(name, (t.TIMESTAMP,), t.INT, lambda value, part=part: part(_zoned(value)))
+        member(name, (t.TIMESTAMP, t.STRING), t.INT, lambda value, zone, part=part: part(_zoned(value, zone)))
     spans = {"getHours": 3600, "getMinutes": 60, "getSeconds": 1}
     for name, seconds in spans.items():
-        _member(name, (t.DURATION,), t.INT, lambda value, seconds=seconds: int(value.total_seconds() / seconds))
-    _member("getMilliseconds", (t.DURATION,), t.INT, lambda value: int(value.total_seconds() * 1000) % 1000)
+        member(name, (t.DURATION,), t.INT, lambda value, seconds=seconds: int(value.total_seconds() / seconds))
+    member("getMilliseconds", (t.DURATION,), t.INT, lambda value: int(value.total_seconds() * 1000) % 1000)
 
 
 _time_parts()
@@ -468,172 +454,33 @@ def _ascii_case(upper: bool) -> Callable[[str], str]:
 
 
 _S: Final = t.STRING
-_member("contains", (_S, _S), t.BOOL, lambda text, part: part in text)
-_member("startsWith", (_S, _S), t.BOOL, str.startswith)
-_member("endsWith", (_S, _S), t.BOOL, str.endswith)
-_member("matches", (_S, _S), t.BOOL, _matches)
-_add("matches", (_S, _S), t.BOOL, _matches)
-_member("find", (_S, _S), _S, _find)
-_member("findAll", (_S, _S), t.list_of(_S), _find_all)
-_member("findAll", (_S, _S, t.INT), t.list_of(_S), _find_all)
-_member("charAt", (_S, t.INT), _S, _char_at)
-_member("indexOf", (_S, _S), t.INT, _text_index)
-_member("indexOf", (_S, _S, t.INT), t.INT, _text_index)
-_member("lastIndexOf", (_S, _S), t.INT, _text_last_index)
-_member("lastIndexOf", (_S, _S, t.INT), t.INT, _text_last_index)
-_member("lowerAscii", (_S,), _S, _ascii_case(False))
-_member("upperAscii", (_S,), _S, _ascii_case(True))
-_member("replace", (_S, _S, _S), _S, _replace)
-_member("replace", (_S, _S, _S, t.INT), _S, _replace)
-_member("split", (_S, _S), t.list_of(_S), _split)
-_member("split", (_S, _S, t.INT), t.list_of(_S), _split)
-_member("substring", (_S, t.INT), _S, _substring)
-_member("substring", (_S, t.INT, t.INT), _S, _substring)
-_member("trim", (_S,), _S, str.strip)
-_member("reverse", (_S,), _S, lambda text: text[::-1])
-_member("join", (t.list_of(_S),), _S, "".join)
-_member("join", (t.list_of(_S), _S), _S, lambda items, separator: separator.join(items))
-_member("format", (_S, t.list_of(t.DYN)), _S, celformat.format_text)
-_add("strings.quote", (_S,), _S, celformat.quote)
-
-# Addresses (KEP-4358)
-
-
-def _family(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> int:
-    return address.version
-
-
-def _is_link_local_multicast(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    if address.version == 4:
-        return address in ipaddress.ip_network("224.0.0.0/24")
-    return address.packed[0] == 0xFF and address.packed[1] & 0x0F == 2
-
-
-def _is_global_unicast(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    broadcast = address == ipaddress.IPv4Address("255.255.255.255")
-    return not (
-        broadcast or address.is_unspecified or address.is_loopback or address.is_multicast or address.is_link_local
-    )
-
-
-def _contains_ip(prefix: Cidr, address: Any) -> bool:
-    wanted = _to_ip(address) if isinstance(address, str) else address
-    return wanted.version == prefix.address.version and wanted in prefix.network()
-
-
-def _contains_cidr(prefix: Cidr, other: Any) -> bool:
-    inner = _to_cidr(other) if isinstance(other, str) else other
-    same_family = inner.address.version == prefix.address.version
-    return same_family and inner.prefix_length >= prefix.prefix_length and inner.address in prefix.network()
-
-
-_to_ip = _parsed(parse_ip, "IP Address parse error during conversion from string:")
-_to_cidr = _parsed(parse_cidr, "network address parse error during conversion from string:")
-
-_add("ip", (_S,), t.IP, _to_ip)
-_add("isIP", (_S,), t.BOOL, lambda text: parse_ip(text) is not None)
-_add("ip.isCanonical", (_S,), t.BOOL, lambda text: str(_to_ip(text)) == text)
-_member("family", (t.IP,), t.INT, _family)
-_member("isUnspecified", (t.IP,), t.BOOL, lambda address: address.is_unspecified)
-_member("isLoopback", (t.IP,), t.BOOL, lambda address: address.is_loopback)
-_member("isLinkLocalMulticast", (t.IP,), t.BOOL, _is_link_local_multicast)
-_member("isLinkLocalUnicast", (t.IP,), t.BOOL, lambda address: address.is_link_local)
-_member("isGlobalUnicast", (t.IP,), t.BOOL, _is_global_unicast)
-_add("cidr", (_S,), t.CIDR, _to_cidr)
-_add("isCIDR", (_S,), t.BOOL, lambda text: parse_cidr(text) is not None)
-_member("containsIP", (t.CIDR, t.IP), t.BOOL, _contains_ip)
-_member("containsIP", (t.CIDR, _S), t.BOOL, _contains_ip)
-_member("containsCIDR", (t.CIDR, t.CIDR), t.BOOL, _contains_cidr)
-_member("containsCIDR", (t.CIDR, _S), t.BOOL, _contains_cidr)
-_member("ip", (t.CIDR,), t.IP, lambda prefix: prefix.address)
-_member("masked", (t.CIDR,), t.CIDR, lambda prefix: Cidr(prefix.network().network_address, prefix.prefix_length))
-_member("prefixLength", (t.CIDR,), t.INT, lambda prefix: prefix.prefix_length)
-
-# Quantities and URLs
-
-
-def _as_integer(quantity: Quantity) -> int:
-    if quantity.value != quantity.value.to_integral_value():
-        raise CelError("cannot convert value to integer")
-    return _int(int(quantity.value))
-
-
-def _amount(value: Any) -> Decimal:
-    return value.value if isinstance(value, Quantity) else Decimal(value)
-
-
-_Q: Final = t.QUANTITY
-_add("quantity", (_S,), _Q, _parsed(parse_quantity, "quantities must match the regular expression:"))
-_add("isQuantity", (_S,), t.BOOL, lambda text: parse_quantity(text) is not None)
-_member("sign", (_Q,), t.INT, lambda q: (q.value > 0) - (q.value < 0))
-_member("isInteger", (_Q,), t.BOOL, lambda q: q.value == q.value.to_integral_value())
-_member("asInteger", (_Q,), t.INT, _as_integer)
-_member("asApproximateFloat", (_Q,), t.DOUBLE, lambda q: float(q.value))
-_member("isLessThan", (_Q, _Q), t.BOOL, lambda a, b: a.value < b.value)
-_member("isGreaterThan", (_Q, _Q), t.BOOL, lambda a, b: a.value > b.value)
-_member("compareTo", (_Q, _Q), t.INT, order)
-for _other in (_Q, t.INT):
-    _member("add", (_Q, _other), _Q, lambda a, b: Quantity(a.value + _amount(b)))
-    _member("sub", (_Q, _other), _Q, lambda a, b: Quantity(a.value - _amount(b)))
-
-
-def _host_name(url: Url) -> str:
-    host = url.parts.netloc.rpartition("@")[2]
-    return host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
-
-
-def _query(url: Url) -> dict[str, list[str]]:
-    return parse_qs(url.parts.query, keep_blank_values=True)
-
-
-_add("url", (_S,), t.URL, _parsed(parse_url, "URL parse error during conversion from string:"))
-_add("isURL", (_S,), t.BOOL, lambda text: parse_url(text) is not None)
-_member("getScheme", (t.URL,), _S, lambda url: url.parts.scheme)
-_member("getHost", (t.URL,), _S, lambda url: url.parts.netloc.rpartition("@")[2])
-_member("getHostname", (t.URL,), _S, _host_name)
-_member("getPort", (t.URL,), _S, lambda url: str(url.parts.port) if url.parts.port is not None else "")
-_member("getEscapedPath", (t.URL,), _S, lambda url: url.parts.path)
-_member("getQuery", (t.URL,), t.map_of(_S, t.list_of(_S)), _query)
-
-# Named formats
-
-
-def _validate_format(named: NamedFormat, text: str) -> Optional:
-    errors = celformat.format_errors(named.name, text)
-    return Optional(True, errors) if errors else NONE
-
-
-for _format in celformat.NAMED:
-    _add(f"format.{_format}", (), t.FORMAT, lambda name=_format: NamedFormat(name))
-_add(
-    "format.named",
-    (_S,),
-    t.optional_of(t.FORMAT),
-    lambda name: Optional(True, NamedFormat(name)) if name in celformat.NAMED else NONE,
-)
-_member("validate", (t.FORMAT, _S), t.optional_of(t.list_of(_S)), _validate_format)
-
-# Optionals
-
-
-def _value(optional: Optional) -> Any:
-    if not optional.present:
-        raise CelError("optional.none() dereference")
-    return optional.value
-
-
-def _is_zero(value: Any) -> bool:
-    return value is None or value in ("", 0, b"", [], {})
-
-
-_O: Final = t.optional_of(A)
-_add("optional.of", (A,), _O, lambda value: Optional(True, value))
-_add("optional.none", (), t.optional_of(t.DYN), lambda: NONE)
-_add("optional.ofNonZeroValue", (A,), _O, lambda value: NONE if _is_zero(value) else Optional(True, value))
-_member("hasValue", (_O,), t.BOOL, lambda optional: optional.present)
-_member("value", (_O,), A, _value)
-_member("or", (_O, _O), _O, lambda one, other: one if one.present else other)
-_member("orValue", (_O, A), A, lambda optional, default: optional.value if optional.present else default)
+member("contains", (_S, _S), t.BOOL, lambda text, part: part in text)
+member("startsWith", (_S, _S), t.BOOL, str.startswith)
+member("endsWith", (_S, _S), t.BOOL, str.endswith)
+member("matches", (_S, _S), t.BOOL, _matches)
+add("matches", (_S, _S), t.BOOL, _matches)
+member("find", (_S, _S), _S, _find)
+member("findAll", (_S, _S), t.list_of(_S), _find_all)
+member("findAll", (_S, _S, t.INT), t.list_of(_S), _find_all)
+member("charAt", (_S, t.INT), _S, _char_at)
+member("indexOf", (_S, _S), t.INT, _text_index)
+member("indexOf", (_S, _S, t.INT), t.INT, _text_index)
+member("lastIndexOf", (_S, _S), t.INT, _text_last_index)
+member("lastIndexOf", (_S, _S, t.INT), t.INT, _text_last_index)
+member("lowerAscii", (_S,), _S, _ascii_case(False))
+member("upperAscii", (_S,), _S, _ascii_case(True))
+member("replace", (_S, _S, _S), _S, _replace)
+member("replace", (_S, _S, _S, t.INT), _S, _replace)
+member("split", (_S, _S), t.list_of(_S), _split)
+member("split", (_S, _S, t.INT), t.list_of(_S), _split)
+member("substring", (_S, t.INT), _S, _substring)
+member("substring", (_S, t.INT, t.INT), _S, _substring)
+member("trim", (_S,), _S, str.strip)
+member("reverse", (_S,), _S, lambda text: text[::-1])
+member("join", (t.list_of(_S),), _S, "".join)
+member("join", (t.list_of(_S), _S), _S, lambda items, separator: separator.join(items))
+member("format", (_S, t.list_of(t.DYN)), _S, celformat.format_text)
+add("strings.quote", (_S,), _S, celformat.quote)
 
 
 def no_overload(*_: Any) -> Any:
