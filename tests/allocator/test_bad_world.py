@@ -270,7 +270,7 @@ async def test_hands_in_the_works_are_put_right_and_reported(desk: Desk) -> None
         await desk.client.merge_patch(IPALLOCATIONS, "v4-192-0-2-10", {"spec": {"trafficPolicy": "Local"}})
 
         async def is_right() -> bool:
-            return (await desk.allocations())["v4-192-0-2-10"]["spec"]["trafficPolicy"] == "Cluster"
+            return bool((await desk.allocations())["v4-192-0-2-10"]["spec"]["trafficPolicy"] == "Cluster")
 
         await desk.until(is_right, "the record is put right")
 
@@ -409,7 +409,8 @@ async def test_the_record_says_who_announces(desk: Desk) -> None:
         await speaker.patch({"announcements": {"192.0.2.10": {"protocol": "Layer2", "interfaces": ["eth0"]}}})
 
         async def is_told(nodes: list[str]) -> bool:
-            return (await desk.allocations())["v4-192-0-2-10"].get("status", {}).get("announcedBy") == nodes
+            status = (await desk.allocations())["v4-192-0-2-10"].get("status", {})
+            return bool(status.get("announcedBy") == nodes)
 
         await desk.until(lambda: is_told(["node-a"]), "node-a announces")
         status = (await desk.allocations())["v4-192-0-2-10"]["status"]

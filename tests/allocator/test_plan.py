@@ -210,7 +210,7 @@ def test_what_does_not_go_together_is_refused_at_that_address(
 
 def test_local_services_share_with_equal_selectors_only() -> None:
     book = ledger(EDGE)
-    local = {"externalTrafficPolicy": "Local", "selector": {"app": "x"}}
+    local: dict[str, Any] = {"externalTrafficPolicy": "Local", "selector": {"app": "x"}}
     decide(book, shared("a", 80, **local))
     assert granted(decide(book, shared("b", 443, **local))) == ["192.0.2.10"]
     assert granted(decide(book, shared("c", 25, externalTrafficPolicy="Local"))) == ["192.0.2.11"]

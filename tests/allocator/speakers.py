@@ -1,0 +1,86 @@
+"""Speakers as the release protocol sees them, on a virtual clock: they lag, are cut off, crash, leave and come back.
+
+Each announces what its last list of IPAllocations said and nothing else, and knows nothing of the allocator. The promise
+is the design's: whoever could not renew its Lease for F less a margin is silent from then on, unless a strict majority
+of all Speakers is as old; whoever was silent registers and lists again before it announces anything.
+"""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from allocator.ranges import Address
+from allocator.speakers import Fencing, SpeakerState, SpeakerStatus
+from allocator.stored import StoredAllocation
+from kube.objects import Meta
+
+FENCE_SECONDS = 60.0
+MARGIN_SECONDS = 10.0
+
+
+@dataclass
+class FakeSpeaker:
+    """`on_wire`: the addresses it announces, with the uids of those for whom it does."""
+
+    node: str
+    is_running: bool = False
+    is_cut: bool = False
+    has_listed: bool = False
+    renewed: float = 0.0
+    renewals: int = 0
+    on_wire: dict[Address, frozenset[str]] = field(default_factory=dict)
+    unwritten: dict[str, int] = field(default_factory=dict)
+    """Acknowledgements of what is withdrawn on the wire, but not written yet."""
+    written: SpeakerStatus | None = None
+    """The status of its Speaker object; None = there is no object."""
+
+    def start(self, now: float) -> None:
+        """Register; the first list follows later."""
+        self.is_running, self.has_listed = True, False
+        self.on_wire.clear()
+        self.unwritten.clear()
+        self.written = SpeakerStatus(fencing=Fencing(promised=True, fence_after_seconds=int(FENCE_SECONDS)))
+        self.renew(now)
+
+    def renew(self, now: float) -> None:
+        self.renewed = now
+        self.renewals += 1
+
+    def list(self, allocations: list[StoredAllocation]) -> None:
+        """Withdraw first, then announce."""
+        self.has_listed = True
+        self.on_wire = {
+            one.address: frozenset(holder.uid for holder in one.recorded.claim.holders)
+            for one in allocations
+            if not one.recorded.claim.releasing
+        }
+        self.unwritten = {
+            one.recorded.uid: one.recorded.generation for one in allocations if one.recorded.claim.releasing
+        }
+
+    def acknowledge(self) -> None:
+        if self.written is not None:
+            self.written = msgspec.structs.replace(self.written, released={**self.written.released, **self.unwritten})
+
+    def say_goodbye(self) -> None:
+        self.crash()
+        if self.written is not None:
+            self.written = msgspec.structs.replace(self.written, goodbye=True)
+
+    def crash(self) -> None:
+        self.is_running = False
+        self.has_listed = False
+        self.on_wire.clear()
+
+    def is_old(self, now: float) -> bool:
+        """Its last renewal is so long ago that it must be silent, were it alone."""
+        return now - self.renewed >= FENCE_SECONDS - MARGIN_SECONDS
+
+    def keep_promise(self, now: float, is_majority_old: bool) -> None:
+        if self.is_old(now) and not is_majority_old:
+            self.on_wire.clear()
+            self.has_listed = False
+
+    def state(self) -> SpeakerState:
+        assert self.written is not None
+        return SpeakerState(metadata=Meta(name=self.node), status=self.written)

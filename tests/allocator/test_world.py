@@ -1,0 +1,331 @@
+"""A cluster in which anything happens in any order: users, speakers, a dying allocator, hands in the works.
+
+What must hold at every moment: no address is on the wire for two owners, none is in the status of two Services that do
+not share, free and held are the whole pool, and a decision repeated is the same decision. When the trouble ends, every
+release ends too, and whoever can have an address has one.
+"""
+
+import json
+import os
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from allocator.holders import ServiceKey
+from allocator.ledger import Ledger
+from allocator.ranges import FAMILIES
+from allocator.release import LeaseBook, Mark, Round, awaited
+from allocator.stored import StoredAllocation, decode_allocation
+from tests.allocator.build import pool as a_pool
+from tests.allocator.build import pools, service_body
+from tests.allocator.fakeapi import Allocator, Body, Died, FakeApi
+from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker
+
+POOLS = pools(a_pool("edge", "192.0.2.10-192.0.2.12", "2001:db8::10-2001:db8::11"), a_pool("few", "198.51.100.1"))
+OTHER_POOLS = pools(a_pool("edge", "192.0.2.11-192.0.2.13"), a_pool("rest", "198.51.100.1", max_per_namespace=1))
+EXAMPLES = int(os.environ.get("WORLD_EXAMPLES", "60"))
+"""More for a long search: WORLD_EXAMPLES=20000 pytest tests/allocator/test_world.py"""
+
+NAMES = ("a", "b", "c", "d")
+NODES = ("n1", "n2", "n3")
+
+names = st.sampled_from(NAMES)
+nodes = st.sampled_from(NODES)
+wishes = st.sampled_from(
+    [
+        {},
+        {},
+        {"annotations": {"berth.dev/ips": "192.0.2.10"}},
+        {"annotations": {"berth.dev/pool": "few"}},
+        {"annotations": {"berth.dev/sharing-key": "k"}, "ports": [("TCP", 80)]},
+        {"annotations": {"berth.dev/sharing-key": "k"}, "ports": [("TCP", 443)]},
+        {"families": ["IPv4", "IPv6"], "policy": "RequireDualStack"},
+        {"families": ["IPv6", "IPv4"], "policy": "PreferDualStack"},
+        {"externalTrafficPolicy": "Local"},
+        {"annotations": {"berth.dev/ips": "nonsense"}},
+    ]
+)
+
+
+class World(RuleBasedStateMachine):
+    """One API server, one allocator process at a time, three nodes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.api = FakeApi()
+        self.pools = POOLS
+        self.now = 0.0
+        self.speakers = {node: FakeSpeaker(node) for node in NODES}
+        self.leases = LeaseBook()
+        self.allocator = Allocator(self.api, self.pools)
+
+    @initialize(running=st.sets(nodes))
+    def start(self, running: set[str]) -> None:
+        for node in sorted(running):
+            self.speakers[node].start(self.now)
+            self.speakers[node].list([])
+        self.poll_leases()
+
+    # Users
+
+    @rule(name=names, wish=wishes)
+    def create_or_change_service(self, name: str, wish: dict[str, Any]) -> None:
+        key = ServiceKey("default", name)
+        body = service_body(name, **wish)
+        if key not in self.api.services:
+            self.api.put_service(body)
+            return
+
+        def change(stored: Body) -> None:
+            stored["metadata"]["annotations"] = body["metadata"]["annotations"]
+            stored["spec"] = body["spec"]
+
+        self.api.edit_service(key, change)
+
+    @rule(name=names)
+    def stop_being_a_load_balancer(self, name: str) -> None:
+        key = ServiceKey("default", name)
+        if key in self.api.services:
+            self.api.edit_service(key, lambda body: body["spec"].update(type="ClusterIP"))
+
+    @rule(name=names)
+    def delete_service(self, name: str) -> None:
+        key = ServiceKey("default", name)
+        if key in self.api.services:
+            self.api.delete_service(key)
+
+    @rule(name=names)
+    def take_finalizer_off(self, name: str) -> None:
+        key = ServiceKey("default", name)
+        if key in self.api.services:
+            self.api.edit_service(key, lambda body: body["metadata"].update(finalizers=[]))
+
+    @rule(name=names)
+    def delete_record_by_hand(self, name: str) -> None:
+        """While the allocator watches: who deletes records while none does, has taken the safety off."""
+        held = [one for one, body in self.api.allocations.items() if body["spec"]["holders"][0]["name"] == name]
+        for one in held[:1]:
+            self.allocator.watch()
+            del self.api.allocations[one]
+            self.api.version += 1
+            self.allocator.watch()
+
+    @rule(name=names)
+    def edit_record_by_hand(self, name: str) -> None:
+        for body in self.api.allocations.values():
+            if body["spec"]["holders"][0]["name"] == name:
+                body["spec"]["trafficPolicy"] = "Local"
+                body["metadata"]["generation"] += 1
+                self.api._stamp(body)
+
+    @rule()
+    def change_pools(self) -> None:
+        self.pools = OTHER_POOLS if self.pools is POOLS else POOLS
+        self.allocator.assigner.set_pools(self.pools)
+
+    # The allocator
+
+    @rule()
+    def watch(self) -> None:
+        self.allocator.watch()
+
+    @rule(steps=st.integers(1, 8))
+    def work(self, steps: int) -> None:
+        self.allocator.now = self.now
+        for _ in range(steps):
+            self.allocator.step()
+
+    @rule()
+    def die_after_a_write_and_start_again(self) -> None:
+        self.allocator.die_after = self.allocator.writes + 1
+        self.allocator.watch()
+        try:
+            for _ in range(20):
+                self.allocator.step()
+        except Died:
+            pass
+        self.allocator = Allocator(self.api, self.pools)
+        self.allocator.now = self.now
+        self.leases = LeaseBook()
+
+    @rule()
+    def judge_releases(self) -> None:
+        listed = [speaker.state() for speaker in self.speakers.values() if speaker.written is not None]
+        round_ = Round(listed, self.now, {}, self.leases, FENCE_SECONDS)
+        for address in list(self.allocator.assigner.marks):
+            entry = self.allocator.assigner.ledger.get(address)
+            assert entry is not None
+            assert entry.recorded is not None
+            mark = Mark(address, entry.recorded.uid, entry.recorded.generation)
+            if not awaited(mark, round_):
+                self.allocator.assigner.barrier_passed(mark)
+
+    # Speakers and time
+
+    def stored(self) -> list[StoredAllocation]:
+        return [decode_allocation(json.dumps(body).encode()) for body in self.api.allocations.values()]
+
+    @rule(node=nodes)
+    def speaker_starts(self, node: str) -> None:
+        if not self.speakers[node].is_running and not self.speakers[node].is_cut:
+            self.speakers[node].start(self.now)
+
+    @rule(node=nodes)
+    def speaker_lists(self, node: str) -> None:
+        speaker = self.speakers[node]
+        if not speaker.is_running or speaker.is_cut:
+            return
+        if speaker.written is None or (speaker.is_old(self.now) or not speaker.has_listed):
+            speaker.start(self.now)
+        speaker.list(self.stored())
+
+    @rule(node=nodes)
+    def speaker_acknowledges(self, node: str) -> None:
+        speaker = self.speakers[node]
+        if speaker.is_running and not speaker.is_cut and speaker.has_listed:
+            speaker.acknowledge()
+
+    @rule(node=nodes)
+    def speaker_is_cut_off(self, node: str) -> None:
+        self.speakers[node].is_cut = True
+
+    @rule(node=nodes)
+    def speaker_is_back(self, node: str) -> None:
+        self.speakers[node].is_cut = False
+
+    @rule(node=nodes)
+    def speaker_crashes(self, node: str) -> None:
+        self.speakers[node].crash()
+
+    @rule(node=nodes)
+    def speaker_says_goodbye(self, node: str) -> None:
+        if self.speakers[node].is_running and not self.speakers[node].is_cut:
+            self.speakers[node].say_goodbye()
+
+    @precondition(lambda self: any(not speaker.is_running for speaker in self.speakers.values()))
+    @rule(node=nodes)
+    def operator_deletes_a_dead_speaker(self, node: str) -> None:
+        if not self.speakers[node].is_running:
+            self.speakers[node].written = None
+
+    @rule(seconds=st.sampled_from([1.0, 5.0, 5.0, 20.0]))
+    def time_passes(self, seconds: float) -> None:
+        """In steps in which whoever can renews its Lease, and everybody keeps his promise."""
+        while seconds > 0:
+            self.now += min(seconds, 2.0)
+            seconds -= 2.0
+            for speaker in self.speakers.values():
+                if speaker.is_running and not speaker.is_cut and not speaker.is_old(self.now):
+                    speaker.renew(self.now)
+            running = [speaker for speaker in self.speakers.values() if speaker.written is not None]
+            old = sum(speaker.is_running and speaker.is_old(self.now) for speaker in running)
+            for speaker in running:
+                speaker.keep_promise(self.now, 2 * old > len(running))
+            self.poll_leases()
+
+    def poll_leases(self) -> None:
+        versions = {node: str(speaker.renewals) for node, speaker in self.speakers.items() if speaker.renewals}
+        self.leases.observe(versions, self.now, self.now)
+
+    # What must hold
+
+    @invariant()
+    def no_address_is_on_the_wire_for_two_owners(self) -> None:
+        owners: dict[object, frozenset[str]] = {}
+        for speaker in self.speakers.values():
+            for address, holders in speaker.on_wire.items():
+                others = owners.setdefault(address, holders)
+                assert holders & others, f"{address} is announced for {holders} and for {others}"
+
+    @invariant()
+    def no_two_services_show_an_address_that_they_do_not_share(self) -> None:
+        shown: dict[str, ServiceKey] = {}
+        for key in self.api.services:
+            for ip in self.api.ingress(key):
+                other = shown.setdefault(ip, key)
+                assert other == key or self.is_shared(ip, key, other), f"{ip} is shown by {key} and {other}"
+
+    def is_shared(self, ip: str, *keys: ServiceKey) -> bool:
+        for body in self.api.allocations.values():
+            if body["spec"]["address"] == ip:
+                return {key.name for key in keys} <= {one["name"] for one in body["spec"]["holders"]}
+        return False
+
+    @invariant()
+    def free_and_held_are_the_whole_pool(self) -> None:
+        ledger = self.allocator.assigner.ledger
+        for one in ledger.pools.in_order:
+            for family in FAMILIES:
+                free = ledger.free_in(one, family)
+                held = ledger.held_in_pool(one.name, family)
+                assert free.count + held == one.usable[family].capacity
+        for entry in ledger:
+            holding = ledger.pools.holding(entry.address)
+            if holding is not None:
+                assert not any(int(entry.address) in ledger.free_in(holding, family) for family in FAMILIES)
+
+    def teardown(self) -> None:
+        """The trouble ends: so does every release, and whoever can be served is."""
+        for speaker in self.speakers.values():
+            speaker.is_cut = False
+            if not speaker.is_running:
+                speaker.written = None
+        for _ in range(40):
+            self.allocator.now = max(self.allocator.now, self.now)
+            self.allocator.run(withdraw=False)
+            self.now = max(self.allocator.now, self.now) + 1
+            for node, speaker in self.speakers.items():
+                self.speaker_lists(node)
+                if speaker.is_running:
+                    speaker.acknowledge()
+            self.judge_releases()
+            if not self.allocator.assigner.marks and not len(self.allocator.assigner.queue):
+                break
+        self.allocator.run(withdraw=False)
+        assert not any(body["spec"]["releasing"] for body in self.api.allocations.values())
+        for body in self.api.services.values():
+            assert "deletionTimestamp" not in body["metadata"], "a deletion never ends"
+        self.everybody_shows_what_is_recorded()
+        self.a_rebuilt_ledger_is_the_running_one()
+        self.every_decision_repeats_itself()
+
+    def everybody_shows_what_is_recorded(self) -> None:
+        for key, body in self.api.services.items():
+            uid = body["metadata"]["uid"]
+            recorded = {
+                one["spec"]["address"]
+                for one in self.api.allocations.values()
+                if uid in [holder["uid"] for holder in one["spec"]["holders"]]
+            }
+            assert set(self.api.ingress(key)) == recorded
+            assert bool(recorded) == bool(body["metadata"].get("finalizers"))
+            is_load_balancer = body["spec"]["type"] == "LoadBalancer"
+            assert (self.api.condition(key) is not None) == is_load_balancer
+
+    def a_rebuilt_ledger_is_the_running_one(self) -> None:
+        rebuilt = Ledger()
+        rebuilt.set_pools(self.pools)
+        for one in self.stored():
+            rebuilt.observe(one.address, one.recorded)
+        running = self.allocator.assigner.ledger
+        assert {one.address: one.claim for one in rebuilt} == {one.address: one.claim for one in running}
+        for pool in self.pools.in_order:
+            for family in FAMILIES:
+                assert list(rebuilt.free_in(pool, family)) == list(running.free_in(pool, family))
+
+    def every_decision_repeats_itself(self) -> None:
+        before = len(self.api.log)
+        for key in self.api.services:
+            self.allocator.assigner.queue.add(key)
+        self.allocator.run(withdraw=False)
+        restarted = Allocator(self.api, self.pools)
+        restarted.run(withdraw=False)
+        assert self.api.log[before:] == []
+
+
+World.TestCase.settings = settings(
+    max_examples=EXAMPLES, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestWorld = World.TestCase
