@@ -17,6 +17,7 @@ MAX_RANGES = 24
 
 # linux/filter.h, linux/bpf_common.h
 _INSTRUCTION = Struct("=HBBI")
+_PAIR = Struct("=HBBIHBBI")
 _LOAD_WORD, _LOAD_HALF = 0x20, 0x28  # BPF_LD | BPF_ABS | BPF_W, BPF_H
 _JUMP, _EQUAL, _GREATER, _GREATER_EQUAL, _ANY_BIT = (
     0x05,
@@ -86,13 +87,12 @@ class AddressCover:
 
 
 class _Step(NamedTuple):
-    """One instruction; jumps name the label they go to, "" is the next instruction."""
+    """One instruction; jumps name the place they go to, "" is the next instruction."""
 
     code: int
     operand: int
     if_true: str = ""
     if_false: str = ""
-    label: str = ""
 
 
 def program(ranges: list[Range]) -> bytes:
@@ -101,45 +101,53 @@ def program(ranges: list[Range]) -> bytes:
     Passes requests whose sender or target is in the ranges and replies whose sender is, addressed to us or to all.
     Frames of a VLAN (the tag is beside the frame by then) are for the VLAN's own interface; priority tags are not.
     """
-    steps = [
-        _Step(_LOAD_WORD, _PACKET_TYPE),
-        _Step(_EQUAL, _TO_US, if_true="untagged?"),
-        _Step(_EQUAL, _TO_ALL, if_false="drop"),
-        _Step(_LOAD_WORD, _VLAN_TAG_PRESENT, label="untagged?"),
-        _Step(_EQUAL, 0, if_true="arp?"),
-        _Step(_LOAD_WORD, _VLAN_TAG),
-        _Step(_ANY_BIT, _VLAN_ID, if_true="drop"),
-        _Step(_LOAD_WORD, 12, label="arp?"),
-        _Step(_EQUAL, 0x0806_0001, if_false="drop"),
-        _Step(_LOAD_WORD, 16),
-        _Step(_EQUAL, 0x0800_0604, if_false="drop"),
-        _Step(_LOAD_HALF, 20),
-        _Step(_EQUAL, 2, if_true="sender"),
-        _Step(_EQUAL, 1, if_false="drop"),
-        _Step(_LOAD_WORD, 38),
-        *_in_ranges(ranges, otherwise="sender"),
-        _Step(_LOAD_WORD, 28, label="sender"),
-        *_in_ranges(ranges, otherwise="drop"),
-        _Step(_RETURN, 0, label="drop"),
-        _Step(_RETURN, SNAP_BYTES, label="pass"),
-    ]
-    places = {step.label: place for place, step in enumerate(steps) if step.label}
-    return b"".join(_assemble(step, place, places) for place, step in enumerate(steps))
+    block = 2 * len(ranges) + 1
+    places = {"arp?": 7, "untagged?": 3, "sender": len(_HEAD) + block}
+    places["drop"] = places["sender"] + 1 + block
+    head = b"".join(_assemble(step, place, places) for place, step in enumerate(_HEAD))
+    targets = _in_ranges(ranges, beyond_to_pass=1 + block + 1)
+    senders = _in_ranges(ranges, beyond_to_pass=1)
+    return head + targets + _LOAD_SENDER + senders + _DROP_AND_PASS
 
 
-def _in_ranges(ranges: list[Range], otherwise: str) -> list[_Step]:
-    """Go to "pass" if the loaded word is in one of the sorted ranges."""
-    steps: list[_Step] = []
+# Ends with the target loaded; the block for the targets follows, then the sender is loaded, the block for the senders,
+# drop, and pass.
+_HEAD = (
+    _Step(_LOAD_WORD, _PACKET_TYPE),
+    _Step(_EQUAL, _TO_US, if_true="untagged?"),
+    _Step(_EQUAL, _TO_ALL, if_false="drop"),
+    _Step(_LOAD_WORD, _VLAN_TAG_PRESENT),  # untagged?
+    _Step(_EQUAL, 0, if_true="arp?"),
+    _Step(_LOAD_WORD, _VLAN_TAG),
+    _Step(_ANY_BIT, _VLAN_ID, if_true="drop"),
+    _Step(_LOAD_WORD, 12),  # arp?
+    _Step(_EQUAL, 0x0806_0001, if_false="drop"),
+    _Step(_LOAD_WORD, 16),
+    _Step(_EQUAL, 0x0800_0604, if_false="drop"),
+    _Step(_LOAD_HALF, 20),
+    _Step(_EQUAL, 2, if_true="sender"),
+    _Step(_EQUAL, 1, if_false="drop"),
+    _Step(_LOAD_WORD, 38),
+)
+_LOAD_SENDER = _INSTRUCTION.pack(_LOAD_WORD, 0, 0, 28)
+_DROP_AND_PASS = _INSTRUCTION.pack(_RETURN, 0, 0, 0) + _INSTRUCTION.pack(_RETURN, 0, 0, SNAP_BYTES)
+
+
+def _in_ranges(ranges: list[Range], beyond_to_pass: int) -> bytes:
+    """Pass if the loaded word is in one of the sorted ranges, else go on behind this block.
+
+    A word below a range is above the one before, so it is in none. `beyond_to_pass` counts from the block's end.
+    """
+    pairs = []
+    left = 2 * len(ranges)  # instructions of the block after the one at hand
     for first, last in ranges:
-        steps.append(_Step(_GREATER_EQUAL, first, if_false=otherwise))
-        steps.append(_Step(_GREATER, last, if_false="pass"))
-    return [*steps, _Step(_JUMP, 0, if_true=otherwise)]
+        pairs.append(_PAIR.pack(_GREATER_EQUAL, 0, left, first, _GREATER, 0, left - 1 + beyond_to_pass, last))
+        left -= 2
+    return b"".join(pairs) + _INSTRUCTION.pack(_JUMP, 0, 0, 0)
 
 
 def _assemble(step: _Step, place: int, places: dict[str, int]) -> bytes:
     def distance(label: str) -> int:
         return places[label] - place - 1 if label else 0
 
-    if step.code == _JUMP:
-        return _INSTRUCTION.pack(step.code, 0, 0, distance(step.if_true))
     return _INSTRUCTION.pack(step.code, distance(step.if_true), distance(step.if_false), step.operand)

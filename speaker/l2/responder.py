@@ -92,11 +92,12 @@ class Responder:
         """
         names = tuple(interfaces)
         entry = self.held.get(address)
-        before: tuple[str, ...] = ()
         if entry is None:
             self.held[address] = Held(address, names)
-        else:
-            before, entry.interfaces = entry.interfaces, names
+            return names, ()
+        before, entry.interfaces = entry.interfaces, names
+        if before == names:
+            return (), ()
         added = tuple(name for name in names if name not in before)
         return added, tuple(name for name in before if name not in names)
 

@@ -5,6 +5,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -268,3 +270,20 @@ class TestRealProcess:
         await link.stop()
         assert await link.wait_dead() == -signal.SIGKILL
         assert link.dead.is_set()
+
+    def test_the_wire_imports_nothing_heavy(self):
+        """Each of these costs memory or time, or needs what is not there without `site`."""
+        code = link_module.BOOTSTRAP.partition("sys.exit")[0] + "print(*sys.modules)"
+        command = [sys.executable, "-I", "-S", "-c", code, str(link_module.PACKAGE_ROOT)]
+        imported = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+        assert "speaker.l2.wire" in imported
+        assert not imported & {
+            "asyncio",
+            "dataclasses",
+            "ipaddress",
+            "kubernetes",
+            "logging",
+            "msgspec",
+            "pydantic",
+            "scapy",
+        }
