@@ -24,6 +24,7 @@ from lab.apiserver.rest import Rest
 from lab.apiserver.reviews import Reviews
 from lab.apiserver.services import Services
 from lab.apiserver.smallkinds import (
+    ConfigMaps,
     EndpointSlices,
     Events,
     Leases,
@@ -127,6 +128,7 @@ _SIMPLE: dict[str, type[Behaviour]] = {
     "Node": Nodes,
     "EndpointSlice": EndpointSlices,
     "Lease": Leases,
+    "ConfigMap": ConfigMaps,
     "Secret": Secrets,
     "ServiceAccount": ServiceAccounts,
     "ValidatingAdmissionPolicy": Policies,

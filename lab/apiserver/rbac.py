@@ -107,7 +107,7 @@ def _binds(binding: Json, user: User, namespace: str) -> bool:
 def _is_subject(subject: Json, user: User, namespace: str) -> bool:
     match subject.get("kind"):
         case "User":
-            return subject["name"] == user.name
+            return bool(subject["name"] == user.name)
         case "Group":
             return subject["name"] in user.groups
         case "ServiceAccount":

@@ -156,7 +156,8 @@ class ApiServer:
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
-        self._web = web.Server(self._api.handle, access_log=None, keepalive_timeout=3600)
+        # A client that goes away ends its watch at once.
+        self._web = web.Server(self._api.handle, access_log=None, keepalive_timeout=3600, handler_cancellation=True)
         for index, address in enumerate(self.addresses):
             listener = await loop.create_server(
                 self._web, address.host, address.port, ssl=self._tls, reuse_address=True, backlog=1024

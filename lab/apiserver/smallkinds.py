@@ -50,6 +50,12 @@ def without_empty_text(items: list[Json]) -> None:
             del item[key]
 
 
+def _without_empty(obj: Json, *keys: str) -> None:
+    for key in keys:
+        if not obj.get(key):
+            obj.pop(key, None)
+
+
 class Nodes(Behaviour):
     has_status = True
 
@@ -186,9 +192,15 @@ class Leases(Behaviour):
         return errors
 
 
+class ConfigMaps(Behaviour):
+    def default(self, obj: Json) -> None:
+        _without_empty(obj, "data", "binaryData")
+
+
 class Secrets(Behaviour):
     def default(self, obj: Json) -> None:
         obj.setdefault("type", "Opaque")
+        _without_empty(obj, "data")
         if text := obj.pop("stringData", None):
             data = obj.setdefault("data", {})
             data.update({key: base64.b64encode(value.encode()).decode() for key, value in text.items()})

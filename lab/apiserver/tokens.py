@@ -70,7 +70,7 @@ class Tokens:
             return None
         bound: Json = claims["kubernetes.io"]
         namespace, account = bound["namespace"], bound["serviceaccount"]
-        extra = {CREDENTIAL_ID: (f"JTI={claims['jti']}",)}
+        extra: dict[str, tuple[str, ...]] = {CREDENTIAL_ID: (f"JTI={claims['jti']}",)}
         if not self._exists("serviceaccounts", namespace, account):
             return None
         if pod := bound.get("pod"):

@@ -149,7 +149,7 @@ class Replay:
 
     async def run(self) -> dict[str, list[str]]:
         """Differences by file."""
-        found = {}
+        found: dict[str, list[str]] = {}
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._tls)) as session:
             for scenario in ORDER:
                 steps = json.loads((TRANSCRIPTS / f"{scenario}.json").read_text())["steps"]
@@ -203,7 +203,7 @@ class Replay:
 
     async def _watch(self, session: aiohttp.ClientSession, request: dict[str, Any], expected: int) -> list[Any]:
         """Events until as many as recorded are there, and for a moment longer."""
-        events = []
+        events: list[Any] = []
         async with session.get(**self._prepared(request)) as response:
             if response.status != 200:
                 return [await response.text()]
