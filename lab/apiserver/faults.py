@@ -41,7 +41,7 @@ class Cut(StrEnum):
 @dataclass(slots=True, kw_only=True)
 class Fault:
     """What happens to which requests. An empty criterion matches every request; `resource` is `services`,
-    `services/status` or, with its group, `ippools.berth.dev`; `user` a user's name; `method` an HTTP method or API verb.
+    `services/status` or, with its group, `ippools.berth.dev`; `user` is a user's name, `method` an HTTP method or verb.
     """
 
     method: str = ""

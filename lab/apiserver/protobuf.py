@@ -238,13 +238,20 @@ def _value(value: int | bytes, kind: str) -> Any:
         case "bytes":
             return base64.b64encode(_expect_bytes(value)).decode()
         case "Time":
-            seconds = dict(_fields(_expect_bytes(value))).get(1, 0)
-            return datetime.fromtimestamp(_expect_int(seconds), UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if seconds else None
+            return _time(_expect_int(dict(_fields(_expect_bytes(value))).get(1, 0)))
         case "IntOrString":
             parts = dict(_fields(_expect_bytes(value)))
-            return _expect_bytes(parts[3]).decode() if parts.get(1) else _value(parts.get(2, 0), "int")
+            return _expect_bytes(parts.get(3, b"")).decode() if parts.get(1) else _value(parts.get(2, 0), "int")
         case _:
             return _message(_expect_bytes(value), kind)
+
+
+def _time(seconds: int) -> str | None:
+    if not seconds:
+        return None
+    if seconds >= 1 << 37:
+        raise ProtobufError("a time beyond all calendars")
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _expect_bytes(value: int | bytes) -> bytes:

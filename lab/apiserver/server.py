@@ -66,6 +66,7 @@ class ApiServer:
         self._api.lab = _Lab(self)
         self._listeners: list[asyncio.Server] = []
         self._web: web.Server | None = None
+        self._tasks = asyncio.TaskGroup()
 
     @property
     def faults(self) -> Faults:
@@ -97,6 +98,7 @@ class ApiServer:
         return self.directory / "ca.crt"
 
     async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
         await self.start()
         return self
 
@@ -104,6 +106,7 @@ class ApiServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.stop()
+        await self._tasks.__aexit__(kind, error, trace)
 
     async def start(self) -> None:
         await self._listen()
@@ -128,6 +131,10 @@ class ApiServer:
         await self.stop()
         await asyncio.sleep(down_seconds)
         await self._listen()
+
+    def restart_soon(self, down_seconds: float) -> None:
+        """For who asks over a connection that the restart will break."""
+        self._tasks.create_task(self.restart(down_seconds))
 
     def drop_watches(self) -> None:
         """Break every watch off, as a dying connection would."""
@@ -243,6 +250,8 @@ class _Lab(LabRequests):
                 server.drop_watches()
             case "forget-history":
                 server.forget_history()
+            case "restart":
+                server.restart_soon(seconds)
             case "freeze":
                 server.freeze()
                 loop.call_later(seconds or 1.0, server.thaw)  # who is frozen can't be told to thaw
