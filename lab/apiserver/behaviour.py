@@ -11,6 +11,7 @@ from typing import Any
 
 from lab.apiserver import metadata
 from lab.apiserver.fielderrors import FieldError
+from lab.apiserver.shapes import Reading, Shape
 
 Json = dict[str, Any]
 
@@ -33,15 +34,15 @@ class Behaviour:
     returns_deleted_object = False  # DELETE answers with the object, not with a Status
     generation_fields: tuple[str, ...] | None = ("spec",)  # None: everything but metadata and status
     status_takes_metadata = True
+    shape: Shape | None = None  # None: fields and types are not looked at
     name_rule: metadata.NameRule = staticmethod(metadata.subdomain)
 
-    def prune(self, obj: Json) -> list[str]:
-        """Remove unknown fields; return their paths, for fieldValidation."""
-        return []
-
-    def decoding_error(self, obj: Json) -> str | None:
-        """Why the object can't even be read as its kind (a malformed time, say)."""
-        return None
+    def read(self, obj: Json) -> Reading:
+        """Drop unknown fields, and say why the object can't be read as its kind if it can't."""
+        reading = Reading()
+        if self.shape is not None:
+            self.shape.read(obj, "", reading)
+        return reading
 
     def default(self, obj: Json) -> None:
         """Fill defaults; safe to repeat."""

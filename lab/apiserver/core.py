@@ -23,6 +23,7 @@ from lab.apiserver.registry import Registry
 from lab.apiserver.rest import Rest
 from lab.apiserver.reviews import Reviews
 from lab.apiserver.services import Services
+from lab.apiserver.shapes import shape_of
 from lab.apiserver.smallkinds import (
     ConfigMaps,
     EndpointSlices,
@@ -68,7 +69,7 @@ class Core:
         self.admin_token = secrets.token_urlsafe(32)
         self.services = Services(settings.service_networks, settings.node_ports, rng)
         self.store.table("services").listen(self.services.follow)
-        self.registry = Registry((resource, self._behaviour(resource)) for resource in BUILTINS)
+        self.registry = Registry((resource, self._shaped(resource)) for resource in BUILTINS)
         for resource in BUILTINS:
             self.store.table(resource.storage)
         self.tokens = Tokens(self.store, self.admin_token, secrets.token_bytes(32))
@@ -81,6 +82,11 @@ class Core:
         Establisher(self.rest, self.registry, self.store)
         NamespaceKeeper(self.rest, self.registry, self.store)
         self._preset()
+
+    def _shaped(self, resource: Resource) -> Behaviour:
+        behaviour = self._behaviour(resource)
+        behaviour.shape = shape_of(resource.group, resource.version, resource.kind)
+        return behaviour
 
     def _behaviour(self, resource: Resource) -> Behaviour:
         match resource.kind:

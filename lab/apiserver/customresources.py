@@ -15,11 +15,13 @@ from lab.apiserver.kinds import CUSTOM_VERBS, STATUS_VERBS, Resource, Subresourc
 from lab.apiserver.registry import Registry
 from lab.apiserver.rest import Rest, timestamp
 from lab.apiserver.schema import CompiledSchema
+from lab.apiserver.shapes import Reading, object_metadata
 from lab.apiserver.store import Key, Record, Store
 from lab.apiserver.structural import default_crd, name_conflicts, validate_crd
 
 Json = dict[str, Any]
 DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
+_METADATA = object_metadata()
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 
 
@@ -36,8 +38,11 @@ class CustomObjects(Behaviour):
         self.has_status = "status" in (version.get("subresources") or {})
         self._schema = CompiledSchema(version["schema"]["openAPIV3Schema"], namespaced=namespaced)
 
-    def prune(self, obj: Json) -> list[str]:
-        return self._schema.prune(obj)
+    def read(self, obj: Json) -> Reading:
+        reading = Reading()
+        _METADATA.read(obj["metadata"], "metadata", reading)
+        reading.unknown += self._schema.prune(obj)
+        return reading
 
     def default(self, obj: Json) -> None:
         self._schema.default(obj)

@@ -86,6 +86,7 @@ class Rest:
 
     def _create(self, call: Call, obj: Json, *, track: bool) -> Answer:
         resource, behaviour = call.resource, self.registry.behaviour(call.resource)
+        self._read(call, behaviour, obj)
         meta: Json = obj["metadata"]
         self._check_namespace_field(call, meta)
         if meta.get("resourceVersion") and not track:
@@ -95,9 +96,6 @@ class Rest:
         name = call.name = self._name_of_new(call, meta)
         if call.namespace:
             self._check_namespace(call, name)
-        self._report_unknown(call, behaviour.prune(obj))
-        if wrong := behaviour.decoding_error(obj):
-            raise status.bad_request(_undecodable(resource, wrong))
         moment = Moment(timestamp(), call.dry_run)
         metadata.tidy(meta)
         metadata.stamp(
@@ -222,7 +220,7 @@ class Rest:
         if config["metadata"]["name"] != call.name:
             raise status.bad_request("the name of the object does not match the name on the URL")
         behaviour = self.registry.behaviour(call.resource)
-        self._report_unknown(call, behaviour.prune(config))
+        self._read(call, behaviour, config)
         record = self.store.table(call.resource.storage).get(Key(call.namespace, call.name))
         if record is None:
             if call.subresource:
@@ -260,6 +258,8 @@ class Rest:
         new = transform(from_storage(resource, record.value()))
         if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
             raise status.bad_request("the patch leaves no object")
+        if not applied:
+            self._read(call, behaviour, new, patched=patched)
         meta, old_meta = new["metadata"], old["metadata"]
         expected = meta.get("resourceVersion")
         if expected and expected != old_meta["resourceVersion"]:
@@ -268,12 +268,8 @@ class Rest:
         metadata.tidy(meta)
         metadata.inherit(meta, old_meta)
         new["kind"], new["apiVersion"] = old["kind"], old["apiVersion"]
-        if not applied:
-            self._report_unknown(call, behaviour.prune(new))
-            if "managedFields" not in meta and "managedFields" in old_meta:
-                meta["managedFields"] = old_meta["managedFields"]
-        if wrong := behaviour.decoding_error(new):
-            raise _undecodable_patch(new, wrong) if patched else status.bad_request(_undecodable(resource, wrong))
+        if "managedFields" not in meta and "managedFields" in old_meta:
+            meta["managedFields"] = old_meta["managedFields"]
         moment = Moment(timestamp(), call.dry_run)
         old, new = to_storage(resource, old), to_storage(resource, new)
         behaviour.default(new)
@@ -393,15 +389,22 @@ class Rest:
 
     # --- common
 
-    def _report_unknown(self, call: Call, unknown: list[str]) -> None:
-        if not unknown:
+    def _read(self, call: Call, behaviour: Behaviour, obj: Json, *, patched: bool = False) -> None:
+        """Drop unknown fields and say so as the client wants it; refuse what can't be read."""
+        resource = call.resource
+        reading = behaviour.read(obj)
+        if reading.error:
+            raise _undecodable_patch(obj, reading.error) if patched else _undecodable(resource, reading.error)
+        if not reading.unknown:
             return
         match call.query.get("fieldValidation") or "Warn":
+            case "Strict" if patched:
+                paths = ", ".join(f'unknown field "{path}"' for path in reading.unknown)
+                raise _undecodable_patch(obj, f"strict decoding error: {paths}")
             case "Strict":
-                resource = call.resource
-                raise status.bad_request(unknown_fields_message(resource.kind, resource.version, unknown))
+                raise status.bad_request(unknown_fields_message(resource.kind, resource.version, reading.unknown))
             case "Warn":
-                call.warnings += unknown_field_warnings(unknown)
+                call.warnings += unknown_field_warnings(reading.unknown)
 
     def _refuse(self, call: Call, errors: list[FieldError]) -> None:
         if errors:
@@ -416,8 +419,10 @@ def _path(key: Key) -> str:
     return "/".join(part for part in key if part)
 
 
-def _undecodable(resource: Resource, why: str) -> str:
-    return f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}'
+def _undecodable(resource: Resource, why: str) -> StatusError:
+    return status.bad_request(
+        f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}'
+    )
 
 
 def _undecodable_patch(obj: Json, why: str) -> StatusError:

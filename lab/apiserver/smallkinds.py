@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import re
 from ipaddress import ip_address
 from typing import Any
 
@@ -16,11 +15,11 @@ from lab.apiserver.behaviour import Behaviour, Moment, restore
 from lab.apiserver.fielderrors import FieldError
 from lab.apiserver.policy import default_policy, validate_policy
 from lab.apiserver.servicerules import IP_MESSAGE, is_ip
+from lab.apiserver.shapes import Reading
 
 Json = dict[str, Any]
 
 RBAC_GROUP = "rbac.authorization.k8s.io"
-_MICRO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 _NODE_INFO = (
     "machineID",
     "systemUUID",
@@ -33,14 +32,6 @@ _NODE_INFO = (
     "operatingSystem",
     "architecture",
 )
-
-
-def bad_micro_time(value: Any) -> str | None:
-    """Go's complaint about a time with microseconds that is none."""
-    if value is None or (isinstance(value, str) and _MICRO_TIME.fullmatch(value)):
-        return None
-    layout = "2006-01-02T15:04:05.000000Z07:00"
-    return f'parsing time "{value}" as "{layout}": cannot parse "{value}" as "2006"'
 
 
 def without_empty_text(items: list[Json]) -> None:
@@ -138,9 +129,6 @@ class Events(Behaviour):
         for key in ("reportingComponent", "reportingInstance"):
             obj.setdefault(key, "")
 
-    def decoding_error(self, obj: Json) -> str | None:
-        return bad_micro_time(obj.get("eventTime"))
-
     def validate(self, obj: Json) -> list[FieldError]:
         named = obj["involvedObject"].get("namespace", "")
         namespace = obj["metadata"].get("namespace", "")
@@ -173,10 +161,6 @@ class Events(Behaviour):
 class Leases(Behaviour):
     creates_on_update = True
 
-    def decoding_error(self, obj: Json) -> str | None:
-        spec = obj.get("spec") or {}
-        return bad_micro_time(spec.get("renewTime")) or bad_micro_time(spec.get("acquireTime"))
-
     def default(self, obj: Json) -> None:
         spec = obj.setdefault("spec", {})
         for key in [key for key, value in spec.items() if value is None]:
@@ -205,13 +189,14 @@ class Secrets(Behaviour):
             data = obj.setdefault("data", {})
             data.update({key: base64.b64encode(value.encode()).decode() for key, value in text.items()})
 
-    def decoding_error(self, obj: Json) -> str | None:
+    def read(self, obj: Json) -> Reading:
+        reading = super().read(obj)
         try:
             for value in (obj.get("data") or {}).values():
-                base64.b64decode(value or "", validate=True)
-        except (binascii.Error, ValueError):
-            return "illegal base64 data at input byte 0"
-        return None
+                base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError, TypeError):
+            reading.error = reading.error or "illegal base64 data at input byte 0"
+        return reading
 
     def prepare_update(self, new: Json, old: Json, moment: Moment) -> None:
         if not new.get("type"):
