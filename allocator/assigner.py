@@ -20,12 +20,12 @@ from allocator.holders import Recorded, ServiceKey, wire_allocation, wire_change
 from allocator.ledger import Entry, Ledger
 from allocator.notices import Notice
 from allocator.offers import Offers
-from allocator.plan import Plan, plan, plan_invalid
-from allocator.policy import Draw
+from allocator.plan import Plan, new_claim, plan, plan_invalid
+from allocator.policy import Draw, serves
 from allocator.pools import Labels, Pools
 from allocator.ranges import Address
 from allocator.release import Mark
-from allocator.request import InvalidRequest, is_ours, key_of, present_addresses, request_of
+from allocator.request import InvalidRequest, Request, is_ours, key_of, present_addresses, request_of
 from allocator.sharing import left
 from allocator.status import Wanted, our_condition, service_patch
 from allocator.waiting import Waiting
@@ -77,12 +77,30 @@ class Assigner:
         by_age = sorted(services, key=lambda one: one.metadata.creation_timestamp or "")
         for service in by_age:
             self.services[key_of(service)] = service
+            self._adopt(service)
         settled = [one for one in by_age if present_addresses(one) or self.ledger.held_by_uid(one.metadata.uid)]
         for service in settled:
             self._decide(key_of(service))
         orphans = [holder.key for entry in self.ledger for holder in entry.claim.holders]
         for key in (*map(key_of, settled), *orphans, *map(key_of, by_age)):
             self.queue.add(key)
+
+    def _adopt(self, service: Service) -> None:
+        """Reserve what a Service of ours shows and nobody holds, before anything is decided: it may be announced.
+
+        Records are missing when somebody deleted them while no allocator ran, and when another system gave the address.
+        """
+        request = request_of(service) if is_ours(service, self._class) else None
+        if not isinstance(request, Request):
+            return
+        labels = self._namespaces.get(request.holder.key.namespace, {})
+        for address in request.present:
+            pool = self.ledger.pools.holding(address)
+            if pool is None or self.ledger.get(address) is not None:
+                continue
+            if our_condition(service) is not None or serves(pool, request, labels):
+                self.ledger.reserve(address, new_claim(request, pool))
+                self.queue.add(address)
 
     def set_pools(self, pools: Pools) -> None:
         """Other pools: whoever holds an address or waits for one is looked at again."""
@@ -265,7 +283,13 @@ class Assigner:
         was_here = holds or self._was_here(service)
         is_anothers = self._finalizer in service.metadata.finalizers and not was_here
         ingress = tuple(grant.address for grant in decision.grants)
-        wanted = Wanted(ingress if ingress or was_here else None, holds or is_anothers, decision.verdict)
+        if not ingress and not was_here:
+            # Somebody else wrote what it shows: leave that, as long as it is nobody's.
+            ingress = tuple(one for one in present_addresses(service) if self.ledger.get(one) is None)
+            is_theirs = ingress == present_addresses(service)
+        else:
+            is_theirs = False
+        wanted = Wanted(None if is_theirs else ingress, holds or is_anothers, decision.verdict)
         body = service_patch(service, wanted, self._finalizer, timestamp)
         if body is not None:
             return PatchService(key, body, notices.of_transition(service, wanted))

@@ -23,6 +23,7 @@ from allocator.policy import (
     candidates,
     next_address,
     refuse_pool,
+    serves,
 )
 from allocator.pools import Labels, Pool
 from allocator.ranges import Address, Family, address_at, family_of
@@ -71,6 +72,11 @@ class _Outcome:
         return self.refusal is None
 
 
+def new_claim(request: Request, pool: Pool) -> Claim:
+    """The claim of a Service that holds an address of this pool alone."""
+    return Claim(pool.name, (request.holder,), request.traffic_policy, request.sharing_key, request.selector)
+
+
 def plan_invalid(uid: str, message: str, ledger: Ledger) -> Plan:
     """A wish that cannot be read cuts no traffic: the Service keeps what it holds."""
     held = [entry for entry in ledger.held_by_uid(uid) if not entry.claim.releasing]
@@ -115,14 +121,15 @@ class _Planner:
             if isinstance(found, Grant):
                 outcome = _Outcome(found, None)
             else:
-                outcome = _Outcome(self._keep(fallback) if fallback else None, found)
+                outcome = _Outcome(self._keep(fallback) if fallback else self._adopted(family), found)
         if outcome.grant is not None:
             self._granted.append(outcome.grant)
         return outcome
 
     def _without_new(self, outcome: _Outcome) -> _Outcome:
         """All or nothing: no address is newly taken, but what serves goes on serving."""
-        if outcome.grant is None or self._holds(outcome.grant.address):
+        grant = outcome.grant
+        if grant is None or self._holds(grant.address) or grant.address in self._request.present:
             return outcome
         return _Outcome(None, outcome.refusal)
 
@@ -174,7 +181,7 @@ class _Planner:
                 continue
             if self._request.pool not in (None, pool.name):
                 continue
-            if pool.serves(self._request.holder.key.namespace, self._labels, dict(self._request.holder.labels)):
+            if serves(pool, self._request, self._labels):
                 return self._new(address, pool)
         return None
 
@@ -285,9 +292,7 @@ class _Planner:
         return Refusal(Reason.PoolExhausted, message, frozenset(waits))
 
     def _new(self, address: Address, pool: Pool) -> Grant:
-        request = self._request
-        claim = Claim(pool.name, (request.holder,), request.traffic_policy, request.sharing_key, request.selector)
-        return Grant(address, claim)
+        return Grant(address, new_claim(self._request, pool))
 
     # Quota
 

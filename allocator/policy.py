@@ -72,7 +72,7 @@ def candidates(request: Request, namespace_labels: Labels, pools: Pools) -> tupl
         return Refusal(Reason.NoPools, "There is no IPPool in the cluster: create one")
     if request.pool is not None:
         return _named_pool(request, request.pool, namespace_labels, pools)
-    open_pools = [pool for pool in pools.in_order if pool.auto_assign and _is_open(pool, request, namespace_labels)]
+    open_pools = [pool for pool in pools.in_order if pool.auto_assign and serves(pool, request, namespace_labels)]
     giving = tuple(pool for pool in open_pools if not pool.paused and pool.gives_out)
     if giving:
         return giving
@@ -91,7 +91,7 @@ def candidates(request: Request, namespace_labels: Labels, pools: Pools) -> tupl
 
 def refuse_pool(pool: Pool, request: Request, namespace_labels: Labels) -> Refusal | None:
     """Why this very pool may not give the Service a new address; None when it may."""
-    if not _is_open(pool, request, namespace_labels):
+    if not serves(pool, request, namespace_labels):
         return Refusal(
             Reason.NoMatchingPool,
             f"Pool {pool.name} is not for this Service: its namespaces and selectors choose others",
@@ -113,7 +113,8 @@ def _named_pool(request: Request, name: str, namespace_labels: Labels, pools: Po
     return refuse_pool(pool, request, namespace_labels) or (pool,)
 
 
-def _is_open(pool: Pool, request: Request, namespace_labels: Labels) -> bool:
+def serves(pool: Pool, request: Request, namespace_labels: Labels) -> bool:
+    """Whether the pool is for Services like this one."""
     holder = request.holder
     return pool.serves(holder.key.namespace, namespace_labels, dict(holder.labels))
 

@@ -1,6 +1,6 @@
 """Speakers as the release protocol sees them, on a virtual clock: they lag, are cut off, crash, leave and come back.
 
-Each announces what its last list of IPAllocations said and nothing else, and knows nothing of the allocator. The promise
+Each announces what its last list of IPAllocations said; it knows nothing of the allocator. The promise
 is the design's: whoever could not renew its Lease for F less a margin is silent from then on, unless a strict majority
 of all Speakers is as old; whoever was silent registers and lists again before it announces anything.
 """
