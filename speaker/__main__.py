@@ -1,7 +1,8 @@
-"""`python -m speaker`: the speaker of one node. Reads arguments and signals; speaker.supervisor runs it."""
+"""`python -m speaker`: arguments, logging and signals of one node's speaker. The work is in speaker.supervisor."""
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import re
@@ -14,18 +15,13 @@ from prometheus_client import CollectorRegistry
 
 from crds.names import DEFAULT_NAMESPACE
 from kube.client import Client
+from kube.prometheus import PrometheusMetrics
 from speaker.agent import Options
 from speaker.metrics import SpeakerMetrics
-from speaker.supervisor import run_speaker
-
-EXCLUDED = (
-    "lo|(docker|br-[0-9a-f]{12}|cbr|virbr|lxc|lxdbr|dummy|veth|tun|vxlan|wg|"
-    "cali|cilium|cni|flannel|kube-|nodelocaldns|ovn).*"
-)
-"""Bridges and virtual interfaces of containers and overlays: nobody outside the node could hear ARP there."""
+from speaker.supervisor import EXCLUDED_INTERFACES, Surroundings, run_speaker
 
 
-def arguments() -> argparse.Namespace:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="speaker", description="Announces addresses of Services from this node.")
     parser.add_argument("--kubeconfig", help="default: the pod's service account")
     parser.add_argument("--node-name", default=os.environ.get("NODE_NAME", ""), help="default: $NODE_NAME")
@@ -33,42 +29,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--lease-duration-seconds", type=int, default=6)
     parser.add_argument("--renew-seconds", type=float, default=2.0)
     parser.add_argument("--fence-after-seconds", type=int, default=60)
-    parser.add_argument("--exclude-interfaces", default=EXCLUDED, metavar="REGEX", help="whole names, never used")
+    parser.add_argument("--exclude-interfaces", default=EXCLUDED_INTERFACES, type=re.compile, metavar="REGEX")
     parser.add_argument("--metrics-listen", default="127.0.0.1:7482", metavar="HOST:PORT", help="empty: none")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     given = parser.parse_args()
-    if not given.node_name:
-        parser.error("--node-name or $NODE_NAME is needed: whose speaker is this?")
-    if not 0 < given.renew_seconds <= given.lease_duration_seconds / 3 or given.fence_after_seconds < 10:
-        parser.error("a lease takes three renewals, and a fence at least 10 seconds")
-    try:
-        re.compile(given.exclude_interfaces)
-    except re.error as error:
-        parser.error(f"--exclude-interfaces: {error}")
-    return given
-
-
-def configure_logs(style: str, level: str) -> None:
-    renderer = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
-async def run(given: argparse.Namespace) -> None:
-    stop, loop = asyncio.Event(), asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    metrics = SpeakerMetrics(CollectorRegistry())
-    options = Options(
+    given.options = Options(
         node=given.node_name,
         incarnation=str(uuid.uuid4()),
         namespace=given.namespace,
@@ -76,21 +42,35 @@ async def run(given: argparse.Namespace) -> None:
         renew_seconds=given.renew_seconds,
         fence_after_seconds=given.fence_after_seconds,
     )
-    host, _, port = given.metrics_listen.rpartition(":")
-    async with await Client.connect(given.kubeconfig, user_agent="berth-speaker", metrics=metrics) as client:
-        await run_speaker(
-            client,
-            options,
-            metrics,
-            stop,
-            exclude_interfaces=given.exclude_interfaces,
-            listen=(host.strip("[]"), int(port)) if port else None,
-        )
+    if fault := given.options.fault():
+        parser.error(fault)
+    return given
+
+
+def configure_logs(style: str, level: str) -> None:
+    renderer = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    structlog.configure(
+        processors=[structlog.processors.add_log_level, stamp, structlog.processors.format_exc_info, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+async def run(given: argparse.Namespace) -> None:
+    stop, registry = asyncio.Event(), CollectorRegistry()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    kube_metrics, metrics = PrometheusMetrics(registry), SpeakerMetrics(registry)
+    surroundings = Surroundings(given.exclude_interfaces.pattern, given.metrics_listen)
+    async with await Client.connect(given.kubeconfig, user_agent="berth-speaker", metrics=kube_metrics) as client:
+        await run_speaker(client, given.options, surroundings, metrics, stop)
 
 
 def main() -> int:
-    given = arguments()
+    given = parse_arguments()
     configure_logs(given.log_format, given.log_level)
+    gc.freeze()  # what the imports made is never garbage
     try:
         asyncio.run(run(given))
     except Exception:

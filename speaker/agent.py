@@ -60,6 +60,16 @@ class Options:
     renew_seconds: float = 2.0
     fence_after_seconds: int = 60
 
+    def fault(self) -> str:
+        """What is wrong with these figures; "" when nothing is."""
+        if not self.node:
+            return "the node's name is missing: whose speaker is this?"
+        if not 0 < self.renew_seconds <= self.lease_duration_seconds / 3:
+            return "a lease should take at least three renewals"
+        if self.fence_after_seconds < max(10, 2 * self.lease_duration_seconds):
+            return "the fence time should be at least 10 seconds and twice the lease duration"
+        return ""
+
     def limits(self) -> Limits:
         """Peers take over when the Lease runs out, so whoever did not run for so long knows nothing for sure.
 
@@ -289,8 +299,10 @@ class Agent:
     async def _carry_out_some(self) -> bool:
         orders = self._announcer.orders
         if addresses := orders.next_withdrawals(WITHDRAWALS_AT_A_TIME):
+            began = time.monotonic()
             await self._link.withdraw(addresses)
             self._announcer.withdrawn(addresses)
+            self._metrics.withdrawn(time.monotonic() - began)
             log.debug("withdrawn", addresses=addresses)
         elif self._right.hold is None and (entries := orders.next_announcements(ANNOUNCEMENTS_AT_A_TIME)):
             await self._announce(entries)

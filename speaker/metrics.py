@@ -40,7 +40,7 @@ class Snapshot:
 
 
 class SpeakerMetrics:
-    """One process's metrics; also the counters that kube/ calls (kube.metrics.Metrics)."""
+    """One process's metrics, besides those of kube.prometheus."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry
@@ -66,18 +66,6 @@ class SpeakerMetrics:
         self._conflicts = Counter(
             "berth_address_conflicts", "Reports of other hosts using our addresses.", registry=registry
         )
-        self._requests = Counter(
-            "berth_api_requests", "Requests to the API server.", ["verb", "resource", "code"], registry=registry
-        )
-        self._request_seconds = Histogram(
-            "berth_api_request_seconds", "Time to an answer of the API server.", ["verb"], registry=registry
-        )
-        self._retries = Counter("berth_api_retries", "Requests sent again.", ["reason"], registry=registry)
-        self._watches = Counter(
-            "berth_watch_restarts", "Watches opened again.", ["resource", "reason"], registry=registry
-        )
-        self._relists = Counter("berth_cache_relists", "Full lists read.", ["resource"], registry=registry)
-        self._undecodable = Counter("berth_undecodable_objects", "Objects left out.", ["resource"], registry=registry)
 
     def show(self, snapshot: Snapshot) -> None:
         """Set the gauges."""
@@ -106,29 +94,8 @@ class SpeakerMetrics:
                     self._wire[name].labels(interface).inc(max(total - before, 0))
 
     def wire_conflict(self, _: WireConflict) -> None:
+        """Another host used an address of ours."""
         self._conflicts.inc()
-
-    def api_request(self, verb: str, resource: str, code: int, seconds: float) -> None:
-        self._requests.labels(verb, resource, str(code)).inc()
-        self._request_seconds.labels(verb).observe(seconds)
-
-    def api_retry(self, resource: str, reason: str) -> None:
-        self._retries.labels(reason).inc()
-
-    def watch_restart(self, resource: str, reason: str) -> None:
-        self._watches.labels(resource, reason).inc()
-
-    def cache_relist(self, resource: str, objects: int, seconds: float) -> None:
-        self._relists.labels(resource).inc()
-
-    def undecodable(self, resource: str) -> None:
-        self._undecodable.labels(resource).inc()
-
-    def event_outcome(self, outcome: str) -> None:
-        """A speaker records no Events."""
-
-    def leading(self, lease: str, is_leader: bool) -> None:
-        """A speaker takes part in no leader election."""
 
 
 class Listener:
@@ -138,9 +105,10 @@ class Listener:
         self._metrics = metrics
         self._snapshot = snapshot
 
-    async def serve(self, host: str, port: int) -> None:
-        """Until cancelled."""
-        server = await asyncio.start_server(self._answer, host, port, limit=REQUEST_BYTES)
+    async def serve(self, listen: str) -> None:
+        """Until cancelled. `listen` is host:port, `[::1]:port` for IPv6."""
+        host, _, port = listen.rpartition(":")
+        server = await asyncio.start_server(self._answer, host.strip("[]"), int(port), limit=REQUEST_BYTES)
         async with server:
             await server.serve_forever()
 

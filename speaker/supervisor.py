@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -16,6 +16,12 @@ from kube.client import Client
 from speaker.agent import Agent, Options
 from speaker.l2.link import WireCallbacks, WireConflict, WireLink
 from speaker.metrics import Listener, Snapshot, SpeakerMetrics
+
+EXCLUDED_INTERFACES = (
+    "lo|(docker|br-[0-9a-f]{12}|cbr|virbr|lxc|lxdbr|dummy|veth|tun|vxlan|wg|"
+    "cali|cilium|cni|flannel|kube-|nodelocaldns|ovn).*"
+)
+"""By default: bridges and virtual interfaces of containers and overlays, where nobody outside the node hears ARP."""
 
 LOCK_POLL_SECONDS = 1.0
 SILENT_WIRE_SECONDS = 30.0
@@ -41,13 +47,17 @@ class SoleSpeaker:
         """To hand on to the wire process."""
         return self._socket.fileno()
 
-    async def acquire(self) -> None:
-        """Waits, forever if need be, for the end of another speaker on this node."""
+    async def acquire(self, stop: asyncio.Event) -> bool:
+        """Waits, forever if need be, for the end of another speaker on this node. False when stopped before that."""
         while not self._try():
             log.warning("another speaker runs on this node; waiting for its end")
-            await asyncio.sleep(LOCK_POLL_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LOCK_POLL_SECONDS)
+                return False
+        return True
 
-    def release(self) -> None:
+    def close(self) -> None:
+        """Give it back, as far as this process is concerned."""
         self._socket.close()
 
     def _try(self) -> bool:
@@ -58,36 +68,38 @@ class SoleSpeaker:
         return True
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """`excluded_interfaces`: a regular expression for whole names. `listen`: host:port for metrics, "" = none."""
+
+    excluded_interfaces: str = EXCLUDED_INTERFACES
+    listen: str = ""
+
+
 async def run_speaker(
-    client: Client,
-    options: Options,
-    metrics: SpeakerMetrics,
-    stop: asyncio.Event,
-    *,
-    exclude_interfaces: str,
-    listen: tuple[str, int] | None,
+    client: Client, options: Options, surroundings: Surroundings, metrics: SpeakerMetrics, stop: asyncio.Event
 ) -> None:
     """Run one speaker until `stop` is set and it has said goodbye. Any other end raises, with the wire process dead."""
-    sole = SoleSpeaker(options.node)
-    await sole.acquire()
-    callbacks = WireCallbacks(on_conflict=_conflict_seen(metrics), on_counters=metrics.wire_counters)
-    link = WireLink(callbacks)
-    agent = Agent(client, link, options, metrics)
-    callbacks.on_interfaces = agent.interfaces_changed
-    try:
-        await link.start(exclude_interfaces=exclude_interfaces, pass_fds=(sole.fd,))
-        async with asyncio.TaskGroup() as group:
-            helpers = [group.create_task(_end_with_the_wire(link, stop))]
-            if listen is not None:
-                listener = Listener(metrics, lambda: _snapshot(agent, link))
-                helpers.append(group.create_task(listener.serve(*listen)))
-            await agent.run(stop)
-            for helper in helpers:
-                helper.cancel()
-    finally:
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.shield(link.stop())
-        sole.release()
+    with contextlib.closing(SoleSpeaker(options.node)) as sole:
+        if not await sole.acquire(stop):
+            return
+        callbacks = WireCallbacks(on_conflict=_conflict_seen(metrics), on_counters=metrics.wire_counters)
+        link = WireLink(callbacks)
+        agent = Agent(client, link, options, metrics)
+        callbacks.on_interfaces = agent.interfaces_changed
+        try:
+            await link.start(exclude_interfaces=surroundings.excluded_interfaces, pass_fds=(sole.fd,))
+            async with asyncio.TaskGroup() as group:
+                helpers = [group.create_task(_end_with_the_wire(link, stop))]
+                if surroundings.listen:
+                    listener = Listener(metrics, lambda: _snapshot(agent, link))
+                    helpers.append(group.create_task(listener.serve(surroundings.listen)))
+                await agent.run(stop)
+                for helper in helpers:
+                    helper.cancel()
+        finally:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(link.stop())
 
 
 async def _end_with_the_wire(link: WireLink, stop: asyncio.Event) -> None:

@@ -1,0 +1,94 @@
+"""What a speaker shows to Prometheus and to a kubelet."""
+
+import asyncio
+import contextlib
+import socket
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from speaker.l2.link import WireConflict, WireCounters
+from speaker.metrics import Listener, Snapshot, SpeakerMetrics
+
+
+def value(metrics, name, **labels):
+    return metrics.registry.get_sample_value(name, labels)
+
+
+def test_gauges_show_the_latest_snapshot_only() -> None:
+    metrics = SpeakerMetrics(CollectorRegistry())
+    metrics.show(Snapshot({"Announced": 2, "OtherOwner": 1}, speakers_known=3, speakers_alive=2, is_ready=True))
+    metrics.show(Snapshot({"Announced": 1}, speakers_known=3, speakers_alive=3, is_ready=False))
+    assert value(metrics, "berth_speaker_addresses", state="Announced") == 1
+    assert value(metrics, "berth_speaker_addresses", state="OtherOwner") is None
+    assert value(metrics, "berth_speaker_peers", state="alive") == 3
+    assert value(metrics, "berth_speaker_ready") == 0
+
+
+def test_totals_of_the_wire_become_counters() -> None:
+    metrics = SpeakerMetrics(CollectorRegistry())
+    for total in (5, 5, 12):
+        metrics.wire_counters(WireCounters({"eth0": {"replies": total, "of the future": 1}}, {}))
+    assert value(metrics, "berth_arp_replies_sent_total", interface="eth0") == 12
+
+
+def test_conflicts_withdrawals_and_registrations_are_counted() -> None:
+    metrics = SpeakerMetrics(CollectorRegistry())
+    metrics.wire_conflict(WireConflict("192.0.2.1", "eth0", "02:00:00:00:00:09"))
+    metrics.withdrawn(0.003)
+    metrics.registered_anew("Paused")
+    assert value(metrics, "berth_address_conflicts_total") == 1
+    assert value(metrics, "berth_speaker_withdraw_seconds_count") == 1
+    assert value(metrics, "berth_speaker_registrations_total", reason="Paused") == 1
+
+
+@contextlib.asynccontextmanager
+async def listening(snapshot):
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    listener = Listener(SpeakerMetrics(CollectorRegistry()), lambda: snapshot)
+    serving = asyncio.create_task(listener.serve(f"127.0.0.1:{port}"))
+    await asyncio.sleep(0.05)
+
+    async def get(request):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(request)
+        answer = await asyncio.wait_for(reader.read(), 5)
+        writer.close()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        return int(head.split()[1]) if head else None, body.decode()
+
+    try:
+        yield get
+    finally:
+        serving.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await serving
+
+
+@pytest.mark.asyncio
+async def test_a_speaker_that_announces_is_ready_and_healthy() -> None:
+    async with listening(Snapshot({"Announced": 1}, is_ready=True)) as get:
+        assert await get(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n") == (200, "ok\n")
+        assert (await get(b"GET /healthz HTTP/1.1\r\n\r\n"))[0] == 200
+        code, body = await get(b"GET /metrics?x=y HTTP/1.1\r\n\r\n")
+        assert code == 200
+        assert 'berth_speaker_addresses{state="Announced"} 1.0' in body
+        assert (await get(b"GET /else HTTP/1.1\r\n\r\n"))[0] == 404
+
+
+@pytest.mark.asyncio
+async def test_one_that_does_not_says_what_it_waits_for() -> None:
+    async with listening(Snapshot(waits_for="Starting: reading nodes", is_healthy=False)) as get:
+        assert await get(b"GET /readyz HTTP/1.1\r\n\r\n") == (503, "Starting: reading nodes\n")
+        assert (await get(b"GET /healthz HTTP/1.1\r\n\r\n"))[0] == 503
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("nonsense", [b"\r\n\r\n", b"x" * 10000, b"GET\r\n\r\n"])
+async def test_nonsense_ends_its_own_connection_only(nonsense) -> None:
+    async with listening(Snapshot(is_ready=True)) as get:
+        with contextlib.suppress(ConnectionError):
+            assert (await get(nonsense))[0] in (None, 404)
+        assert (await get(b"GET /readyz HTTP/1.1\r\n\r\n"))[0] == 200
