@@ -170,3 +170,11 @@ async def test_all_of_many_watchers_get_the_same_events_in_order(api: Client) ->
             await api.post(SERVICES, service(f"s{number:02}"))
     expected = [("ADDED", f"s{number:02}") for number in range(30)]
     assert all(follower.result() == expected for follower in followers)
+
+
+async def test_a_watch_from_a_version_that_is_not_there_yet_begins_after_it(api: Client) -> None:
+    ahead = int(await version(api)) + 2
+    async with api.watch(f"{SERVICES}?resourceVersion={ahead}") as stream:
+        for name in ("a", "b", "c"):
+            await api.post(SERVICES, service(name))
+        assert await stream.names(1) == [("ADDED", "c")]
