@@ -82,6 +82,7 @@ class LeaderElection:
 
     async def _acquire(self) -> None:
         while True:
+            self._elector.refused()  # whatever we knew is old by now
             if await self._attempt(self._times.renew_deadline):
                 return
             await asyncio.sleep(self._times.retry_period * (1 + RETRY_JITTER * random.random()))
@@ -106,14 +107,13 @@ class LeaderElection:
                 return
             # Half of the deadline at most, so that one lost packet does not cost the leadership.
             await self._attempt(min(left, self._times.renew_deadline / 2))
-            if self._elector.leader != self._elector.identity:
-                return
 
     async def _attempt(self, timeout_seconds: float) -> bool:
-        """Read if need be, and claim; whether we hold the lease now. Trouble with the API server is a no."""
+        """Whether we hold the lease now. Trouble with the API server is a no."""
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._read_and_claim()
+                # When the Lease is not as we knew it, what it is now decides, and that is not left to the next period.
+                return await self._read_and_claim() or (self._elector.must_read and await self._read_and_claim())
         except ApiError as error:
             self._log.debug("lease not renewed", error=str(error))
         except TimeoutError:
@@ -122,23 +122,20 @@ class LeaderElection:
         return False
 
     async def _read_and_claim(self) -> bool:
+        """False when somebody else holds it, or (then it must be read) it was changed by somebody else meanwhile."""
         if self._elector.must_read:
             self._elector.observe(await self._read(), _now())
         claim = self._elector.claim(_now(), _wall())
         if claim is None:
-            self._elector.refused()
             return False
         sent = _now()
         try:
             lease = decode_lease(await self._write(claim))
-        except (AlreadyExists, NotFound):
-            self._elector.refused()
-            return False
         except ApiError as error:
-            if not is_precondition_failure(error):
-                raise
             self._elector.refused()
-            return False
+            if isinstance(error, AlreadyExists | NotFound) or is_precondition_failure(error):
+                return False
+            raise
         self._elector.claimed(lease, sent)
         return True
 

@@ -92,7 +92,7 @@ class Elector:
         self._renewal_sent = sent
 
     def refused(self) -> None:
-        """The claim was not written, or we don't know: look again before the next."""
+        """The claim was not written, or we don't know, or what we read is old: look again before the next."""
         self.must_read = True
 
     def resign(self, wall: str) -> dict[str, Any] | None:

@@ -269,14 +269,20 @@ async def test_a_list_under_way_does_not_pass_for_one_asked_for_later(connected:
 
 
 async def test_asking_twice_at_once_is_harmless(connected: Connected) -> None:
-    answers = [page(rv="7"), stream(5.0), page(an_object("a", "8"), rv="8"), stream(5.0)]
+    later = page(an_object("a", "8"), rv="8")
+    answers = [page(rv="7"), stream(5.0), later, stream(5.0), later, stream(5.0)]
     async with connected(*answers) as (client, script), watching(client) as watched:
         await watched.until(script, 2)
         await asyncio.sleep(0.05)
         async with asyncio.timeout(2):
             await asyncio.gather(*(watched.cache.relisted() for _ in range(3)))
+        await watched.until(script, 4)
+        await asyncio.sleep(0.05)
         watched.cache.relist()
         watched.cache.relist()
+        await asyncio.sleep(0)
+        watched.cache.relist()  # while the watch is being ended for the first two
+        await watched.until(script, 6)
         await watched.until_told("ADDED a@8")
 
 

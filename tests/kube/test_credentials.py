@@ -252,6 +252,16 @@ async def test_a_refused_token_that_stays_the_same_is_unauthorized(tmp_path: Pat
             await ask(write_kubeconfig(tmp_path / "c", url, user={"token": "t1"}))
 
 
+async def test_a_request_is_sent_twice_at_most_however_often_credentials_change(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "RELOAD_PAUSE_SECONDS", 0.0)
+    async with serving(takes("none")) as (script, url):
+        with pytest.raises(Unauthorized):
+            await ask(write_kubeconfig(tmp_path / "c", url, user=plugin(tmp_path, lives=None)))
+        assert len(script.requests) == 2
+
+
 async def test_name_and_password_still_work(tmp_path: Path) -> None:
     async with serving(reply({})) as (script, url):
         await ask(write_kubeconfig(tmp_path / "c", url, user={"username": "u", "password": "p"}))
