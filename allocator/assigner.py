@@ -340,8 +340,7 @@ class Assigner:
             elif not self.ledger.revise(entry, grant.claim):
                 continue
             self.queue.add(grant.address)
-            if entry is not None or grant.claim.sharing_key is not None:
-                self._offers.of_changed(grant.address, grant.claim)
+            self._offers.of_changed(grant.address, grant.claim)
 
     def _disown(self, service: Service, timestamp: str) -> Write | None:
         """Not ours, or not any more. First the ingress goes, then the addresses, at last finalizer and condition."""
@@ -376,8 +375,7 @@ class Assigner:
         departed = next(holder.key for holder in entry.claim.holders if holder.uid == uid)
         self.ledger.revise(entry, left(entry.claim, uid))
         self.queue.add(entry.address)
-        if not entry.claim.releasing:
-            self._offers.of_changed(entry.address, entry.claim, departed)
+        self._offers.of_changed(entry.address, entry.claim, departed)
 
     def _address_step(self, address: Address, now: float) -> Write | None:
         entry = self.ledger.get(address)
