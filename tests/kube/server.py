@@ -97,7 +97,7 @@ async def serving(*answers: Handler, tls: ssl.SSLContext | None = None) -> Async
     script = Script(list(answers))
     app = web.Application(client_max_size=2**26)
     app.router.add_route("*", "/{path:.*}", script.handle)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls)
     await site.start()

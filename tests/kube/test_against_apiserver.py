@@ -206,7 +206,7 @@ async def test_a_standby_takes_over_at_once_from_a_leader_that_stops(server: Api
         while not a.is_leader(time.monotonic()):
             await asyncio.sleep(0.01)
         second = group.create_task(b.run(lambda: lead("b")))
-        await asyncio.sleep(0.5)
+        await asyncio.sleep(0.3)
         assert (terms, b.leader) == (["a"], "a")
         stopped = time.monotonic()
         first.cancel()
@@ -230,13 +230,15 @@ async def test_leadership_survives_an_error_and_ends_when_the_server_does_not_an
         finally:
             ended.set()
 
-    election = LeaderElection(client, "kube-system", "l", "a", lease_duration=2.0, renew_deadline=1.0, retry_period=0.1)
+    election = LeaderElection(
+        client, "kube-system", "l", "a", lease_duration=1.2, renew_deadline=0.6, retry_period=0.05
+    )
     async with background(election.run(lead)), asyncio.timeout(10):
         while not election.is_leader(time.monotonic()):
             await asyncio.sleep(0.01)
         server.faults.add(method="patch", resource="leases", code=500, count=3)
         server.faults.add(method="patch", resource="leases", code=409, count=1)
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(0.4)
         assert not ended.is_set()
         server.freeze()
         await ended.wait()

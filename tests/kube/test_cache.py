@@ -324,7 +324,7 @@ async def test_a_bug_in_on_change_is_not_hidden(connected: Connected) -> None:
 
 
 async def test_the_pause_between_attempts_is_kept(connected: Connected, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Pacing, "pause_seconds", lambda self, randomness: 0.1 if self.failures else 0.0)
+    monkeypatch.setattr(Pacing, "pause_seconds", lambda self, randomness: 0.05 if self.failures else 0.0)
     async with connected(status(500, "InternalError")) as (client, script), watching(client):
-        await asyncio.sleep(0.55)
-        assert 4 <= len(script.requests) <= 7
+        await asyncio.sleep(0.27)
+        assert 3 <= len(script.requests) <= 7

@@ -234,8 +234,8 @@ async def test_a_burst_uses_no_more_connections_than_allowed_and_leases_pass_it(
 async def test_waiting_for_a_free_connection_does_not_count_as_waiting_for_the_server(
     connected: Connected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with connected(after(0.2, reply({})), max_connections=1) as (client, _):
-        requests = [client.request("GET", "/x", timeout_seconds=0.35) for _ in range(4)]
+    async with connected(after(0.1, reply({})), max_connections=1) as (client, _):
+        requests = [client.request("GET", "/x", timeout_seconds=0.25) for _ in range(4)]
         assert await asyncio.gather(*requests) == [b"{}"] * 4
 
 

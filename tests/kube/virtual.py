@@ -1,6 +1,7 @@
 """An event loop whose clock jumps to the next timer when nothing is left to do, and a Lease store to run against."""
 
 import asyncio
+import heapq
 import json
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
@@ -20,8 +21,12 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self._now
 
     def _run_once(self) -> None:
-        if not self._ready and self._scheduled:  # type: ignore[attr-defined]
-            self._now = max(self._now, self._scheduled[0]._when)  # type: ignore[attr-defined]
+        scheduled = self._scheduled  # type: ignore[attr-defined]
+        while scheduled and scheduled[0]._cancelled:  # or the loop would wait, in real time, for the one after it
+            heapq.heappop(scheduled)._scheduled = False
+            self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
+        if not self._ready and scheduled:  # type: ignore[attr-defined]
+            self._now = max(self._now, scheduled[0]._when)
         super()._run_once()  # type: ignore[misc]
 
 
