@@ -1,0 +1,281 @@
+"""The release barrier: each clause alone, and one address passed from owner to owner while speakers come and go."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from allocator.holders import Claim, Holder, Recorded, ServiceKey
+from allocator.release import LeaseBook, Mark, Round, awaited, describe
+from allocator.speakers import Fencing, SpeakerState, SpeakerStatus, decode_speaker
+from allocator.stored import StoredAllocation
+from kube.objects import Meta
+from tests.allocator.build import address
+from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker
+
+VIP = address("192.0.2.10")
+MARK = Mark(VIP, "a1", 7)
+
+
+def speaker(node: str = "n1", **status: Any) -> SpeakerState:
+    return SpeakerState(metadata=Meta(name=node), status=SpeakerStatus(**status))
+
+
+def promising(node: str, seconds: int = 60, **status: Any) -> SpeakerState:
+    return speaker(node, fencing=Fencing(promised=True, fence_after_seconds=seconds), **status)
+
+
+def book(*fresh: str, silent: tuple[str, ...] = (), seconds: float = 100.0) -> LeaseBook:
+    """Leases read every 2 s up to the time 1000: `silent` have not been renewed for the last `seconds`."""
+    leases = LeaseBook()
+    for tick in range(0, 1001, 2):
+        last = min(tick, 1000 - seconds)
+        leases.observe({**{n: str(tick) for n in fresh}, **{n: str(last) for n in silent}}, float(tick), tick + 0.1)
+    return leases
+
+
+def judged(*speakers: SpeakerState, leases: LeaseBook | None = None, gone: dict[str, float] | None = None) -> list[str]:
+    round_ = Round(speakers, 1000.0, gone or {}, leases or LeaseBook(), FENCE_SECONDS)
+    return [one.node for one in awaited(MARK, round_)]
+
+
+def test_without_speakers_nobody_is_waited_for() -> None:
+    assert judged() == []
+
+
+@pytest.mark.parametrize(
+    ("released", "is_awaited"),
+    [({"a1": 7}, False), ({"a1": 8}, False), ({"a1": 6}, True), ({"a2": 7}, True), ({}, True)],
+)
+def test_an_acknowledgement_counts_for_its_uid_and_generation_only(released: dict[str, int], is_awaited: bool) -> None:
+    assert bool(judged(speaker(released=released))) is is_awaited
+
+
+def test_everybody_must_have_acknowledged() -> None:
+    assert judged(speaker("n1", released={"a1": 7}), speaker("n2"), speaker("n3")) == ["n2", "n3"]
+
+
+def test_a_goodbye_and_a_node_that_is_gone_are_enough() -> None:
+    assert judged(speaker("n1", goodbye=True)) == []
+    assert judged(speaker("n1"), gone={"n1": 900.0}) == []
+
+
+def test_routes_outlive_a_node_that_is_gone() -> None:
+    assert judged(speaker("n1", outlives_seconds=120), gone={"n1": 900.0}) == ["n1"]
+    assert judged(speaker("n1", outlives_seconds=90), gone={"n1": 900.0}) == []
+
+
+def test_a_silent_speaker_that_promised_is_fenced_by_a_fresh_majority() -> None:
+    acked = {"released": {"a1": 7}}
+    three = (speaker("n1", **acked), speaker("n2", **acked), promising("n3"))
+    assert judged(*three, leases=book("n1", "n2", silent=("n3",))) == []
+    assert judged(*three, leases=book("n1", silent=("n2", "n3"))) == ["n3"]
+    assert judged(*three, leases=book("n1", "n2", silent=("n3",), seconds=50)) == ["n3"]
+    assert judged(*three[:2], speaker("n3"), leases=book("n1", "n2", silent=("n3",))) == ["n3"]
+
+
+def test_half_is_no_majority() -> None:
+    two = (speaker("n1", released={"a1": 7}), promising("n2"))
+    assert judged(*two, leases=book("n1", silent=("n2",))) == ["n2"]
+
+
+def test_a_speaker_alone_is_not_outvoted() -> None:
+    assert judged(promising("n1"), leases=book(silent=("n1",))) == ["n1"]
+
+
+def test_the_longer_of_both_fences_counts_and_what_routers_keep_on_top() -> None:
+    acked = {"released": {"a1": 7}}
+    two = (speaker("n1", **acked), speaker("n2", **acked))
+    assert judged(*two, promising("n3", 120), leases=book("n1", "n2", silent=("n3",), seconds=100)) == ["n3"]
+    assert judged(*two, promising("n3", 120), leases=book("n1", "n2", silent=("n3",), seconds=130)) == []
+    kept = promising("n3", outlives_seconds=180)
+    assert judged(*two, kept, leases=book("n1", "n2", silent=("n3",), seconds=230)) == ["n3"]
+    assert judged(*two, kept, leases=book("n1", "n2", silent=("n3",), seconds=250)) == []
+
+
+def test_silence_is_only_what_our_own_reads_have_proven() -> None:
+    leases = LeaseBook()
+    leases.observe({"n1": "a"}, 0.0, 0.1)
+    assert leases.silent_seconds("n1") == 0.0
+    leases.observe({"n1": "a"}, 500.0, 500.1)
+    assert leases.silent_seconds("n1") == pytest.approx(499.9)
+    leases.observe({"n1": "b"}, 502.0, 502.1)
+    assert leases.silent_seconds("n1") == 0.0
+    assert leases.silent_seconds("unknown") == 0.0
+
+
+def test_a_lease_is_fresh_only_when_two_reads_bound_its_renewal() -> None:
+    leases = LeaseBook()
+    leases.observe({"n1": "a"}, 0.0, 0.1)
+    assert not leases.is_fresh("n1", 1.0, 15.0)
+    leases.observe({"n1": "b"}, 10.0, 10.1)
+    assert leases.is_fresh("n1", 11.0, 15.0)
+    assert not leases.is_fresh("n1", 16.0, 15.0)
+    leases.observe({}, 12.0, 12.1)
+    assert not leases.is_fresh("n1", 12.0, 15.0)
+
+
+def test_the_message_names_the_nodes_and_the_way_out() -> None:
+    round_ = Round((speaker("n2"), speaker("n1", released={"a1": 7})), 1000.0, {}, LeaseBook(), 60.0)
+    message = describe(VIP, awaited(MARK, round_))
+    assert "192.0.2.10" in message
+    assert "n2: it made no promise" in message
+    assert "n1" not in message
+    assert "kubectl delete speaker n2" in message
+
+
+def test_a_speaker_is_read_from_the_wire() -> None:
+    raw = msgspec.json.encode(
+        {
+            "metadata": {"name": "n1"},
+            "status": {
+                "released": {"a1": 7},
+                "fencing": {"promised": True, "fenceAfterSeconds": 60},
+                "outlivesSeconds": 90,
+                "announcements": {"192.0.2.10": {"protocol": "Layer2", "interfaces": ["eth0"], "since": "x"}},
+                "unknown": 1,
+            },
+        }
+    )
+    decoded = decode_speaker(raw)
+    assert (decoded.node, decoded.released, decoded.outlives_seconds) == ("n1", {"a1": 7}, 90)
+    assert decoded.announcements()["192.0.2.10"].interfaces == ("eth0",)
+    assert decode_speaker(b'{"metadata":{"name":"n1"},"status":{"announcements":null}}').announcements() == {}
+
+
+NODES = ("n1", "n2", "n3")
+nodes = st.sampled_from(NODES)
+
+
+class HandOver(RuleBasedStateMachine):
+    """One address, one owner after the other; the allocator marks, judges, deletes, and gives it to the next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.speakers = {node: FakeSpeaker(node) for node in NODES}
+        self.leases = LeaseBook()
+        self.owner = 1
+        self.generation: int | None = 1
+        self.releasing = False
+
+    @initialize(count=st.integers(1, 3))
+    def begin(self, count: int) -> None:
+        for node in NODES[:count]:
+            self.speakers[node].start(self.now)
+            self.lists(node)
+        self.poll()
+
+    def stored(self) -> list[StoredAllocation]:
+        if self.generation is None:
+            return []
+        holder = Holder(ServiceKey("default", f"s{self.owner}"), f"s{self.owner}", ())
+        claim = Claim("edge", (holder,), releasing=self.releasing)
+        return [StoredAllocation(VIP, Recorded(claim, f"a{self.owner}", 1, self.generation))]
+
+    # The allocator
+
+    @rule()
+    def mark(self) -> None:
+        if self.generation is not None and not self.releasing:
+            self.releasing, self.generation = True, self.generation + 1
+
+    @rule()
+    def judge_and_hand_over(self) -> None:
+        if not self.releasing or self.generation is None:
+            return
+        listed = [one.state() for one in self.speakers.values() if one.written is not None]
+        round_ = Round(listed, self.now, {}, self.leases, FENCE_SECONDS)
+        if not awaited(Mark(VIP, f"a{self.owner}", self.generation), round_):
+            self.owner, self.releasing, self.generation = self.owner + 1, False, 1
+
+    @rule()
+    def allocator_restarts(self) -> None:
+        self.leases = LeaseBook()
+
+    # Speakers
+
+    @rule(node=nodes)
+    def lists(self, node: str) -> None:
+        one = self.speakers[node]
+        if one.is_running and not one.is_cut:
+            if one.written is None or one.is_old(self.now) or not one.has_listed:
+                one.start(self.now)
+            one.list(self.stored())
+
+    @rule(node=nodes)
+    def acknowledges(self, node: str) -> None:
+        one = self.speakers[node]
+        if one.is_running and not one.is_cut and one.has_listed:
+            one.acknowledge()
+
+    @rule()
+    def everybody_acknowledges(self) -> None:
+        for node in NODES:
+            self.lists(node)
+            self.acknowledges(node)
+
+    @rule(node=nodes)
+    def starts(self, node: str) -> None:
+        if not self.speakers[node].is_running and not self.speakers[node].is_cut:
+            self.speakers[node].start(self.now)
+
+    @rule(node=nodes)
+    def is_cut_off(self, node: str) -> None:
+        self.speakers[node].is_cut = True
+
+    @rule(node=nodes)
+    def is_back(self, node: str) -> None:
+        self.speakers[node].is_cut = False
+
+    @rule(node=nodes, word=st.sampled_from(["goodbye", "crash", "crash and deleted"]))
+    def stops(self, node: str, word: str) -> None:
+        one = self.speakers[node]
+        if word == "goodbye" and one.is_running and not one.is_cut:
+            one.say_goodbye()
+        elif word != "goodbye":
+            one.crash()
+            if word.endswith("deleted"):
+                one.written = None
+
+    @rule(seconds=st.sampled_from([2.0, 20.0, 70.0]))
+    def time_passes(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self.now += 2.0
+            for one in self.speakers.values():
+                if one.is_running and not one.is_cut and not one.is_old(self.now):
+                    one.renew(self.now)
+            known = [one for one in self.speakers.values() if one.written is not None]
+            old = sum(one.is_old(self.now) for one in known)
+            for one in known:
+                one.keep_promise(self.now, 2 * old > len(known))
+            self.poll()
+
+    def poll(self) -> None:
+        versions = {node: str(one.renewals) for node, one in self.speakers.items() if one.renewals}
+        self.leases.observe(versions, self.now, self.now)
+
+    @invariant()
+    def one_owner_on_the_wire(self) -> None:
+        owners = {uid for one in self.speakers.values() for uids in one.on_wire.values() for uid in uids}
+        assert len(owners) <= 1, f"{VIP} is announced for {sorted(owners)}"
+
+    def teardown(self) -> None:
+        """The faults end, the operator gives up on the dead: the release ends."""
+        for one in self.speakers.values():
+            one.is_cut = False
+            if not one.is_running:
+                one.written = None
+        self.mark()
+        before = self.owner
+        self.everybody_acknowledges()
+        self.judge_and_hand_over()
+        assert self.generation is None or self.owner == before + 1
+
+
+HandOver.TestCase.settings = settings(max_examples=400, stateful_step_count=30, deadline=None)
+TestHandOver = HandOver.TestCase
