@@ -23,7 +23,7 @@ from kube.times import rfc3339
 
 __all__ = ["EventRecorder", "ObjectRef"]
 
-WRITERS = 2  # at a time: enough for some hundred a second, and few beside the 128 connections of the main work
+WRITERS = 2  # at a time: enough for some hundred a second, and few beside the connections of the main work
 ATTEMPTS = 5  # while the API server does not answer; what it refuses is not tried again
 CLUSTER_SCOPED_NAMESPACE = "default"  # where Events about objects without a namespace belong
 
