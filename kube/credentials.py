@@ -16,11 +16,8 @@ from typing import Any, Self
 
 import structlog
 import yaml
-from kubernetes.aio.client.configuration import Configuration
-from kubernetes.aio.config.config_exception import ConfigException
-from kubernetes.aio.config.incluster_config import InClusterConfigLoader
-from kubernetes.aio.config.kube_config import load_kube_config
 
+from kube.library import ConfigException, Configuration, InClusterConfigLoader, load_kube_config
 from kube.proxy import proxy_for
 
 SERVICE_ACCOUNT_DIRECTORY = "/var/run/secrets/kubernetes.io/serviceaccount"

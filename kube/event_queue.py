@@ -13,7 +13,7 @@ from typing import Literal
 
 BURST = 25.0  # client-go's spam filter
 REFILL_SECONDS = 300.0
-REMEMBERED = 4096  # Events and objects, the least recently used forgotten first; client-go's cache size
+REMEMBERED = 1024  # Events and objects, the least recently used forgotten first; who floods is never the least recent
 MESSAGE_BYTES = 1024  # what an API server takes
 
 EventType = Literal["Normal", "Warning"]

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import aiohttp
-from kubernetes.aio.client.api_client import ApiClient
 from yarl import URL
 
 from kube.credentials import Credentials
 from kube.errors import ApiError, TooManyRequests, Unauthorized, Unreachable, error_from_response
+from kube.library import ApiClient
 from kube.metrics import Metrics
 
 REQUEST_TIMEOUT_SECONDS = 10.0

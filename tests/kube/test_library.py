@@ -1,0 +1,27 @@
+"""What importing our client costs, in a process of its own."""
+
+import subprocess
+import sys
+
+
+def run(code: str) -> str:
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_synchronous_client_is_not_imported() -> None:
+    loaded = run("import sys, kube.client, kube.cache, kube.election, kube.events; print(*sys.modules)").split()
+    assert "kubernetes.aio.client.rest" in loaded
+    for unwanted in ("requests", "kubernetes.client", "websocket", "kubernetes.dynamic"):
+        assert unwanted not in loaded
+
+
+def test_the_whole_package_can_be_imported_after_it() -> None:
+    code = "import kube.client, kubernetes.aio; print(kubernetes.client.V1Pod.__name__, kubernetes.aio.client.V1Pod.__name__)"
+    assert run(code).split() == ["V1Pod", "V1Pod"]
+
+
+def test_the_whole_package_can_be_imported_before_it() -> None:
+    code = "import kubernetes, kube.client; print(kubernetes.client.V1Pod.__name__, kubernetes.__version__)"
+    assert run(code).startswith("V1Pod")
