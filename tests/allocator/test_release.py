@@ -162,7 +162,7 @@ class HandOver(RuleBasedStateMachine):
         self.generation: int | None = 1
         self.releasing = False
 
-    @initialize(count=st.integers(1, 3))
+    @initialize(count=st.sampled_from([3, 3, 2, 1]))
     def begin(self, count: int) -> None:
         for node in NODES[:count]:
             self.speakers[node].start(self.now)
@@ -191,6 +191,14 @@ class HandOver(RuleBasedStateMachine):
         round_ = Round(listed, self.now, {}, self.leases, FENCE_SECONDS)
         if not awaited(Mark(VIP, f"a{self.owner}", self.generation), round_):
             self.owner, self.releasing, self.generation = self.owner + 1, False, 1
+
+    @rule()
+    def whoever_can_helps(self) -> None:
+        """A release as it should be: whatever goes wrong besides must not make it pass too early."""
+        self.mark()
+        self.everybody_acknowledges()
+        self.judge_and_hand_over()
+        self.everybody_acknowledges()
 
     @rule()
     def allocator_restarts(self) -> None:
@@ -223,9 +231,11 @@ class HandOver(RuleBasedStateMachine):
         if not self.speakers[node].is_running and not self.speakers[node].is_cut:
             self.speakers[node].start(self.now)
 
-    @rule(node=nodes)
-    def is_cut_off(self, node: str) -> None:
-        self.speakers[node].is_cut = True
+    @rule(cut=st.sets(nodes, min_size=1, max_size=2), seconds=st.sampled_from([0.0, 20.0, 70.0]))
+    def are_cut_off(self, cut: set[str], seconds: float) -> None:
+        for node in cut:
+            self.speakers[node].is_cut = True
+        self.time_passes(seconds)
 
     @rule(node=nodes)
     def is_back(self, node: str) -> None:
@@ -241,7 +251,7 @@ class HandOver(RuleBasedStateMachine):
             if word.endswith("deleted"):
                 one.written = None
 
-    @rule(seconds=st.sampled_from([2.0, 20.0, 70.0]))
+    @rule(seconds=st.sampled_from([4.0, 20.0, 46.0, 70.0]))
     def time_passes(self, seconds: float) -> None:
         until = self.now + seconds
         while self.now < until:
@@ -277,5 +287,5 @@ class HandOver(RuleBasedStateMachine):
         assert self.generation is None or self.owner == before + 1
 
 
-HandOver.TestCase.settings = settings(max_examples=400, stateful_step_count=30, deadline=None)
+HandOver.TestCase.settings = settings(max_examples=500, stateful_step_count=20, deadline=None)
 TestHandOver = HandOver.TestCase

@@ -149,6 +149,18 @@ class World(RuleBasedStateMachine):
         self.allocator.run(withdraw=False)
         self.now = max(self.now, self.allocator.now)
 
+    @rule(name=names, other=names)
+    def somebody_else_wants_its_address(self, name: str, other: str) -> None:
+        """The dangerous moment, as fast as it can be."""
+        key = ServiceKey("default", name)
+        shown = self.api.ingress(key) if key in self.api.services else []
+        if shown and name != other:
+            self.delete_service(name)
+            wish = {"annotations": {"berth.dev/ips": shown[0]}, "families": ["IPv6" if ":" in shown[0] else "IPv4"]}
+            self.create_or_change_service(other, wish)
+            self.allocator_comes_to_rest()
+            self.everybody_lists()
+
     @rule()
     def die_after_a_write_and_start_again(self) -> None:
         self.allocator.die_after = self.allocator.writes + 1
