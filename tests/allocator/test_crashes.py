@@ -45,13 +45,10 @@ STORIES: dict[str, list[Story]] = {
         lambda api: api.put_service(service_body("other", annotations={"berth.dev/ips": "192.0.2.10"})),
     ],
     "share and part": [
-        lambda api: (
-            [
-                api.put_service(service_body(name, ports=[("TCP", port)], annotations={"berth.dev/sharing-key": "k"}))
-                for name, port in (("web", 80), ("other", 443))
-            ]
-            and None
-        ),
+        lambda api: [
+            api.put_service(service_body(name, ports=[("TCP", port)], annotations={"berth.dev/sharing-key": "k"}))
+            for name, port in (("web", 80), ("other", 443))
+        ],
         lambda api: api.delete_service(WEB),
     ],
     "recreated": [
