@@ -24,7 +24,7 @@ from kube.lease import LeaseRenewer
 from speaker.announcer import Announcer
 from speaker.conditions import SHOWN, Conditions
 from speaker.fencing import PERMIT_SECONDS, AnnouncementRight, Hold, Limits, Peers, Permit, Promise, should_promise
-from speaker.l2.link import OrderRefusedError, WireInterface, WireLink
+from speaker.l2.link import OrderRefusedError, WireConflict, WireInterface, WireLink
 from speaker.liveness import Liveness
 from speaker.metrics import Snapshot, SpeakerMetrics
 from speaker.orders import Interfaces
@@ -163,6 +163,17 @@ class Agent:
             self._wire_work.set()
         self._show_interfaces()
         self._changed.set()
+
+    def conflict_seen(self, conflict: WireConflict) -> None:
+        """Another host claims an address that is announced here. During a take-over that is the other speaker."""
+        is_speakers = self._announcer.picture.is_speakers(conflict.mac)
+        self._metrics.conflict_seen(is_speakers)
+        (log.debug if is_speakers else log.warning)(
+            "another speaker claims an address of ours" if is_speakers else "another host uses an address of ours",
+            address=conflict.address,
+            interface=conflict.interface,
+            mac=conflict.mac,
+        )
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:

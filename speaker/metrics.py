@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from speaker.l2.link import WireConflict, WireCounters
+from speaker.l2.link import WireCounters
 
 REQUEST_SECONDS = 5.0
 REQUEST_BYTES = 8192
@@ -64,7 +64,7 @@ class SpeakerMetrics:
         }
         self._wire_totals: dict[tuple[str, str], int] = {}
         self._conflicts = Counter(
-            "berth_address_conflicts", "Reports of other hosts using our addresses.", registry=registry
+            "berth_address_conflicts", "Reports of others using our addresses.", ["by"], registry=registry
         )
 
     def show(self, snapshot: Snapshot) -> None:
@@ -93,9 +93,9 @@ class SpeakerMetrics:
                     self._wire_totals[interface, name] = total
                     self._wire[name].labels(interface).inc(max(total - before, 0))
 
-    def wire_conflict(self, _: WireConflict) -> None:
-        """Another host used an address of ours."""
-        self._conflicts.inc()
+    def conflict_seen(self, is_speakers: bool) -> None:
+        """Another host used an address of ours: another speaker, as in every take-over, or a stranger."""
+        self._conflicts.labels("speaker" if is_speakers else "stranger").inc()
 
 
 class Listener:

@@ -73,6 +73,8 @@ class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
     said_goodbye: bool
     is_serving: bool
     interfaces: tuple[str, ...]
+    macs: frozenset[str]
+    """Of all its interfaces: ARP from these is another speaker's, not a stranger's."""
 
 
 class SliceFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -116,6 +118,7 @@ class _Allocation(msgspec.Struct, frozen=True, gc=False):
 
 class _Interface(msgspec.Struct, frozen=True, gc=False):
     name: str
+    mac: str = ""
     up: bool = False
     usable: bool = False
 
@@ -184,6 +187,7 @@ def speaker_from(raw: bytes) -> SpeakerFacts:
         said_goodbye=seen.status.goodbye,
         is_serving=any(one.type == "Ready" and one.status == "True" for one in seen.status.conditions or ()),
         interfaces=tuple(sorted(usable)),
+        macs=frozenset(one.mac for one in seen.status.interfaces or () if one.mac),
     )
 
 

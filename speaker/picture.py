@@ -72,6 +72,10 @@ class Picture:
         """All there are, alive or not, by node."""
         return self._speakers
 
+    def is_speakers(self, mac: str) -> bool:
+        """Whether that hardware address is one of a node's with a speaker."""
+        return any(mac in facts.macs for facts in self._speakers.values())
+
     @property
     def alive(self) -> frozenset[str]:
         """The nodes whose speakers show signs of life, as last told."""

@@ -7,14 +7,13 @@ started it (a kubelet) starts a new one, which registers first.
 import asyncio
 import contextlib
 import socket
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
 
 from kube.client import Client
 from speaker.agent import Agent, Options
-from speaker.l2.link import WireCallbacks, WireConflict, WireLink
+from speaker.l2.link import WireCallbacks, WireLink
 from speaker.metrics import Listener, Snapshot, SpeakerMetrics
 
 EXCLUDED_INTERFACES = (
@@ -83,10 +82,10 @@ async def run_speaker(
     with contextlib.closing(SoleSpeaker(options.node)) as sole:
         if not await sole.acquire(stop):
             return
-        callbacks = WireCallbacks(on_conflict=_conflict_seen(metrics), on_counters=metrics.wire_counters)
+        callbacks = WireCallbacks(on_counters=metrics.wire_counters)
         link = WireLink(callbacks)
         agent = Agent(client, link, options, metrics)
-        callbacks.on_interfaces = agent.interfaces_changed
+        callbacks.on_interfaces, callbacks.on_conflict = agent.interfaces_changed, agent.conflict_seen
         try:
             await link.start(exclude_interfaces=surroundings.excluded_interfaces, pass_fds=(sole.fd,))
             async with asyncio.TaskGroup() as group:
@@ -106,19 +105,6 @@ async def _end_with_the_wire(link: WireLink, stop: asyncio.Event) -> None:
     status = await link.wait_dead()
     if not stop.is_set():
         raise ChildProcessError(f"the wire process ended with status {status}; nothing is announced any more")
-
-
-def _conflict_seen(metrics: SpeakerMetrics) -> Callable[[WireConflict], None]:
-    def seen(conflict: WireConflict) -> None:
-        log.warning(
-            "another host uses our address",
-            address=conflict.address,
-            interface=conflict.interface,
-            mac=conflict.mac,
-        )
-        metrics.wire_conflict(conflict)
-
-    return seen
 
 
 def _snapshot(agent: Agent, link: WireLink) -> Snapshot:

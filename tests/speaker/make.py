@@ -53,6 +53,7 @@ def speaker(*interfaces: str, said_goodbye: bool = False, is_serving: bool = Tru
         said_goodbye=said_goodbye,
         is_serving=is_serving,
         interfaces=interfaces or ("eth0",),
+        macs=frozenset({"02:00:00:00:00:01"}),
     )
 
 

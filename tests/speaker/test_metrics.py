@@ -7,7 +7,7 @@ import socket
 import pytest
 from prometheus_client import CollectorRegistry
 
-from speaker.l2.link import WireConflict, WireCounters
+from speaker.l2.link import WireCounters
 from speaker.metrics import Listener, Snapshot, SpeakerMetrics
 
 
@@ -34,10 +34,10 @@ def test_totals_of_the_wire_become_counters() -> None:
 
 def test_conflicts_withdrawals_and_registrations_are_counted() -> None:
     metrics = SpeakerMetrics(CollectorRegistry())
-    metrics.wire_conflict(WireConflict("192.0.2.1", "eth0", "02:00:00:00:00:09"))
+    metrics.conflict_seen(is_speakers=False)
     metrics.withdrawn(0.003)
     metrics.registered_anew("Paused")
-    assert value(metrics, "berth_address_conflicts_total") == 1
+    assert value(metrics, "berth_address_conflicts_total", by="stranger") == 1
     assert value(metrics, "berth_speaker_withdraw_seconds_count") == 1
     assert value(metrics, "berth_speaker_registrations_total", reason="Paused") == 1
 

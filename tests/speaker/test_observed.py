@@ -104,6 +104,7 @@ def speaker_object(**status: object) -> bytes:
 def test_a_speaker_is_known_by_its_usable_interfaces_in_order() -> None:
     read = speaker_from(speaker_object())
     assert read.interfaces == ("eth0", "eth1")
+    assert read.macs == {"02:00:00:00:00:01", "02:00:00:00:00:02"}
     assert not read.said_goodbye
     assert read.incarnation == Speaker.decode(speaker_object()).status.incarnation
 

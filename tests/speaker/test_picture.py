@@ -144,6 +144,12 @@ def test_a_speaker_that_only_reads_yet_owns_nothing_for_others() -> None:
     assert picture.silences() == {"Announced": 3}
 
 
+def test_arp_of_another_speaker_is_told_from_a_strangers() -> None:
+    picture = settled_picture()
+    assert picture.is_speakers("02:00:00:00:00:01")
+    assert not picture.is_speakers("02:00:00:00:00:99")
+
+
 def test_addresses_are_counted_by_what_becomes_of_them() -> None:
     picture = settled_picture()
     picture.set_allocation("v4-192-0-2-1", allocation("192.0.2.1", generation=2, is_releasing=True))
