@@ -52,7 +52,7 @@ imports: setup
 	$(BIN)/lint-imports
 
 unit: setup ## unit and property tests
-	$(BIN)/python -m pytest -q -m "not root and not slow and not lab"
+	$(BIN)/python -m pytest -q -n 2 -m "not root and not slow and not lab"
 
 manifests: setup ## write the CRD manifests and generated documents again
 	$(BIN)/python -m crds.generate
