@@ -44,9 +44,7 @@ def api_versions(server_address: str) -> dict[str, Any]:
 
 
 def _group(group: str, resources: Sequence[Resource]) -> dict[str, Any]:
-    versions = [
-        {"groupVersion": f"{group}/{version}", "version": version} for version in _versions(group, resources)
-    ]
+    versions = [{"groupVersion": f"{group}/{version}", "version": version} for version in _versions(group, resources)]
     return {"name": group, "versions": versions, "preferredVersion": versions[0]}
 
 
