@@ -6,8 +6,9 @@ and do not depend on how many addresses those hold: a /64 costs what a /24 costs
     chunks   [ 10-12  20-20 ... ]  [ 90-95  99-99 ... ]  ...      intervals in order, at most CHUNK_LIMIT in a chunk
     firsts   [ 10,                   90,              ... ]       first number of each chunk
 
-One flat list would do as well up to some thousand intervals, but each insert and delete moves half of it: measured, an
-operation costs five times as much with 65,000 intervals and twenty times as much with 650,000 (bench/allocator_core.py).
+One flat list would do as well up to some thousand intervals, but each insert and delete moves half of it. Measured:
+an operation costs five times as much with 65,000 intervals and twenty times as much with 650,000
+(bench/allocator_core.py).
 """
 
 from bisect import bisect_right
