@@ -57,7 +57,9 @@ async def run(given: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with await Client.connect(given.kubeconfig, user_agent="berth-allocator", metrics=metrics) as client:
+    async with await Client.connect(
+        given.kubeconfig, user_agent="berth-allocator", max_connections=72, metrics=metrics
+    ) as client:
         controller = Controller(client, settings, metrics)
         health = HealthServer(is_ready=lambda: controller.is_ready, metrics=lambda: metrics.render(controller.assigner))
         async with asyncio.TaskGroup() as tasks:

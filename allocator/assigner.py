@@ -152,8 +152,11 @@ class Assigner:
         self.services[key_of(service)] = service
         if self._finalizer not in service.metadata.finalizers:
             self._finalized.discard(service.metadata.uid)
-        self.queue.add(key_of(service))
-        self._look_at_lingering(service.metadata.uid)
+        held = {entry.address for entry in self.ledger.held_by_uid(service.metadata.uid)}
+        if held != set(present_addresses(service)) or not is_ours(service, self._class):
+            # There is more to do: an address to leave, or a finalizer to take off.
+            self.queue.add(key_of(service), first=True)
+            self._look_at_lingering(service.metadata.uid)
 
     def allocation_seen(self, address: Address, recorded: Recorded, now: float) -> None:
         """An IPAllocation from a watch, or read after a conflict."""
@@ -246,7 +249,7 @@ class Assigner:
         for holder in entry.claim.holders:
             self._finalized.add(holder.uid)
         for holder in (*before, *entry.claim.holders):
-            self.queue.add(holder.key)
+            self.queue.add(holder.key, first=True)
 
     def _vanished(self, known: Service) -> None:
         """A Service object is no more. If it still held an address, its finalizer was taken off by somebody else."""
@@ -339,7 +342,7 @@ class Assigner:
                 self.ledger.reserve(grant.address, grant.claim)
             elif not self.ledger.revise(entry, grant.claim):
                 continue
-            self.queue.add(grant.address)
+            self.queue.add(grant.address, first=True)
             self._offers.of_changed(grant.address, grant.claim)
 
     def _disown(self, service: Service, timestamp: str) -> Write | None:
@@ -419,7 +422,7 @@ class Assigner:
 
     def _look_at_holders(self, entry: Entry) -> None:
         for holder in entry.claim.holders:
-            self.queue.add(holder.key)
+            self.queue.add(holder.key, first=True)
 
     def _look_at_lingering(self, uid: str) -> None:
         """Addresses that are free but for a status that showed them."""

@@ -10,6 +10,7 @@ Decides nothing: what to do is in the pure modules, which this one feeds.
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,13 @@ from kube.resource import (
 )
 
 log = structlog.get_logger()
+
+EVENT_SECONDS = 0.02
+EVENT_PATIENCE_SECONDS = 5.0
+"""An Event is sent after so long though Services are still being served."""
+
+EVENT_LIMIT = 5000
+"""Beyond that the oldest is dropped: Events are hints, conditions carry the state."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,7 @@ class Controller:
             metrics=metrics,
         )
         self._leadership: Leadership | None = None
+        self._untold: deque[tuple[float, Notice]] = deque(maxlen=EVENT_LIMIT)
         self._services: Cache[Service] = self._cache(SERVICES, decode_service, self._on_service)
         self._namespaces: Cache[Namespace] = self._cache(NAMESPACES, decode_namespace, self._on_namespace)
         self._pools: Cache[IPPool] = self._cache(IPPOOLS, IPPool.decode, self._on_pool)
@@ -140,11 +149,14 @@ class Controller:
                 for cache in self._caches:
                     tasks.create_task(cache.run())
                 tasks.create_task(self._events.run())
+                tasks.create_task(self._send_events())
                 for cache in self._caches:
                     await cache.wait_synced()
                 log.info("caches are full", services=len(self._services.items), standby=self._settings.identity)
                 await self._election.run(self._lead)
         finally:
+            for _, notice in self._untold:
+                self._record(notice)
             await self._events.drain(1.0)
 
     async def _lead(self) -> None:
@@ -209,6 +221,18 @@ class Controller:
     def _tell(self, notice: Notice) -> None:
         self._metrics.decided(notice.reason)
         log.info("service", service=str(notice.service), reason=str(notice.reason), detail=notice.message)
+        self._untold.append((time.monotonic(), notice))
+
+    async def _send_events(self) -> None:
+        """While Services wait for their addresses, Events wait for them: each is a write that delays another."""
+        while True:
+            await asyncio.sleep(EVENT_SECONDS)
+            now, leads = time.monotonic(), self._leadership
+            may_send = leads is None or leads.writer.is_idle
+            while self._untold and (may_send or now - self._untold[0][0] > EVENT_PATIENCE_SECONDS):
+                self._record(self._untold.popleft()[1])
+
+    def _record(self, notice: Notice) -> None:
         ref = ObjectRef("v1", "Service", notice.service.name, notice.service.namespace, notice.uid)
         self._events.record(ref, notice.type, notice.reason, notice.message)
 
