@@ -65,6 +65,8 @@ class Desk:
         """Once the condition has that reason."""
 
         def matching() -> dict[str, str] | None:
+            if not self.exists(kind, name):
+                return None
             found = conditions(self.get(kind, name)).get(condition)
             return found if found and found["reason"] == reason else None
 

@@ -1,0 +1,106 @@
+"""What the segment hears: every ARP frame is recorded, and none may claim an address that nobody holds."""
+
+import time
+
+import pytest
+
+from lab.demo.observe import conditions
+from lab.desk import Desk
+from lab.hosts import CLIENT
+from lab.segment import reigns_of
+
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
+
+ADDRESS = "172.30.0.200"
+ALLOCATION = "v4-172-30-0-200"
+URL = f"http://{ADDRESS}/"
+
+
+@pytest.fixture
+def web(desk: Desk) -> Desk:
+    """A Service `web` at the pool's only address, announced; the segment is recorded."""
+    desk.cluster.record_segment()
+    desk.until("all speakers serve", lambda: all_serve(desk))  # whoever joins later may take the address over
+    desk.pool("small", ADDRESS)
+    desk.advertise_all()
+    desk.service("web")
+    announced(desk)
+    return desk
+
+
+def all_serve(desk: Desk) -> bool:
+    speakers = desk.kubectl.json("get", "speakers")["items"]
+    serving = [one for one in speakers if conditions(one).get("Ready", {}).get("status") == "True"]
+    return len(serving) == len(desk.cluster.segment.nodes)
+
+
+def owner(desk: Desk) -> str | None:
+    """The node that announces the address; None when it is not one alone."""
+    if not desk.exists("ipallocation", ALLOCATION):
+        return None
+    nodes = desk.get("ipallocation", ALLOCATION).get("status", {}).get("announcedBy", [])
+    return str(nodes[0]) if len(nodes) == 1 else None
+
+
+def announced(desk: Desk) -> str:
+    """Waits for an owner and gives it."""
+    return desk.until(f"{ADDRESS} has one owner", lambda: owner(desk))
+
+
+def ask(desk: Desk) -> None:
+    """The client forgets what it knows and asks for the address by ARP."""
+    desk.cluster.run(CLIENT, "ip", "neighbour", "flush", "to", ADDRESS)
+    desk.cluster.fetch(URL, timeout_seconds=0.5)
+
+
+def test_no_frame_claims_an_address_between_two_holders(web: Desk) -> None:
+    for _ in range(3):
+        web.delete("service", "web")
+        free_since = time.monotonic()
+        ask(web)
+        assert web.cluster.claims(ADDRESS, since=free_since) == []
+        web.service("web")
+        announced(web)
+        ask(web)
+        assert web.cluster.claims(ADDRESS, since=free_since) != []
+
+
+def test_a_speaker_that_was_frozen_through_a_release_wakes_up_silent(web: Desk) -> None:
+    frozen = announced(web)
+    web.cluster.speaker(frozen).freeze()
+    silent_since = time.monotonic()
+    web.delete("service", "web", wait=False)
+    web.condition("ipallocation", ALLOCATION, "Withdrawn", "WaitingForSpeakers")
+    ask(web)
+    web.cluster.speaker(frozen).resume()
+    web.gone("service", "web")
+    ask(web)
+    assert web.cluster.claims(ADDRESS, since=silent_since) == []
+
+
+def test_a_restarted_owner_hands_over_and_takes_over_without_going_back_and_forth(web: Desk) -> None:
+    first = announced(web)
+    begun = time.monotonic()
+    web.cluster.speaker(first).stop()
+    second = web.until("another node owns it", lambda: owner(web) if owner(web) != first else None)
+    web.cluster.speaker(first).start()
+    web.until("it is back with its owner", lambda: owner(web) == first)
+    ask(web)
+    reigns = reigns_of(web.cluster.claims(ADDRESS, since=begun), web.cluster.macs())
+    assert [reign.node for reign in reigns] in ([second, first], [first, second, first])
+
+
+def test_an_owner_cut_off_from_the_api_server_alone_keeps_answering_and_a_release_waits_for_it(web: Desk) -> None:
+    cut_off = announced(web)
+    web.cluster.cut_from_api(cut_off)
+    for _ in range(8):
+        assert "body" in web.cluster.fetch(URL)
+        time.sleep(1)
+    web.delete("service", "web", wait=False)
+    condition = web.condition("ipallocation", ALLOCATION, "Withdrawn", "WaitingForSpeakers")
+    assert cut_off in condition["message"]
+    web.cluster.restore_to_api(cut_off)
+    web.gone("service", "web")
+    free_since = time.monotonic()
+    ask(web)
+    assert web.cluster.claims(ADDRESS, since=free_since) == []
