@@ -167,8 +167,8 @@ def test_the_allocator_understands_its_arguments(monkeypatch: pytest.MonkeyPatch
 def test_the_speaker_understands_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:
     container = container_of(one(rendered(EVERY_OPTION), "DaemonSet"))
     _as_started(container, monkeypatch)
-    given = speaker.__main__.arguments()
+    given = speaker.__main__.parse_arguments()
     assert given.node_name == "NODE_NAME"
-    assert given.exclude_interfaces == "^lo$"
+    assert given.exclude_interfaces.pattern == "^lo$"
     assert given.renew_seconds == 2
     assert given.kubeconfig is None
