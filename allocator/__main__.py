@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import gc
-import logging
 import os
 import signal
 import sys
@@ -16,6 +15,8 @@ from allocator.health import HealthServer
 from allocator.metrics import AllocatorMetrics
 from crds.names import DEFAULT_NAMESPACE, FINALIZER
 from kube.client import Client
+from kube.credentials import CredentialsError
+from kube.logs import configure_logs
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -31,16 +32,6 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     return parser.parse_args()
-
-
-def configure_logs(style: str, level: str) -> None:
-    renderer = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
-    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, stamp, structlog.processors.format_exc_info, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
 
 
 async def run(given: argparse.Namespace) -> None:
@@ -71,13 +62,18 @@ async def run(given: argparse.Namespace) -> None:
                 task.cancel()
 
 
-def main() -> None:
+def main() -> int:
     given = parse_arguments()
     configure_logs(given.log_format, given.log_level)
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-    asyncio.run(run(given))
+    try:
+        asyncio.run(run(given))
+    except CredentialsError as error:
+        structlog.get_logger().error("no way to the API server: see --kubeconfig", error=str(error))
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import gc
-import logging
 import os
 import re
 import signal
@@ -15,6 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from crds.names import DEFAULT_NAMESPACE
 from kube.client import Client
+from kube.credentials import CredentialsError
+from kube.logs import configure_logs
 from kube.prometheus import PrometheusMetrics
 from speaker.agent import Options
 from speaker.metrics import SpeakerMetrics
@@ -47,16 +48,6 @@ def parse_arguments() -> argparse.Namespace:
     return given
 
 
-def configure_logs(style: str, level: str) -> None:
-    renderer = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
-    stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
-    structlog.configure(
-        processors=[structlog.processors.add_log_level, stamp, structlog.processors.format_exc_info, renderer],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
-
-
 async def run(given: argparse.Namespace) -> None:
     stop, registry = asyncio.Event(), CollectorRegistry()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -73,6 +64,9 @@ def main() -> int:
     gc.freeze()  # what the imports made is never garbage
     try:
         asyncio.run(run(given))
+    except CredentialsError as error:
+        structlog.get_logger().error("no way to the API server: see --kubeconfig", error=str(error))
+        return 2
     except Exception:
         structlog.get_logger().exception("the speaker ends; its addresses are silent")
         return 1
