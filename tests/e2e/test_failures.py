@@ -30,8 +30,13 @@ def web(desk: Desk) -> Desk:
 
 
 def owner(desk: Desk) -> str:
-    (node,) = desk.get("ipallocation", ALLOCATION)["status"]["announcedBy"]
-    return str(node)
+    """Once there is one: while an address moves, the next owner announces before the old one lets go."""
+
+    def only_one() -> str | None:
+        nodes = desk.get("ipallocation", ALLOCATION)["status"]["announcedBy"]
+        return str(nodes[0]) if len(nodes) == 1 else None
+
+    return desk.until(f"{ADDRESS} has one owner", only_one)
 
 
 def test_the_standby_assigns_after_the_leader_is_killed(web: Desk) -> None:
