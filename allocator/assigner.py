@@ -128,6 +128,8 @@ class Assigner:
         known = self.services.get(key)
         version = _version(service)
         if known is not None:
+            if version == _version(known):
+                self.services[key] = service  # the same again: one copy, the cache's, is enough
             if version <= _version(known):
                 return
             if known.metadata.uid != service.metadata.uid:
@@ -164,6 +166,8 @@ class Assigner:
         if recorded.uid in self._deleted:
             return
         if entry is not None and entry.recorded is not None:
+            if recorded.resource_version == entry.recorded.resource_version:
+                self.ledger.keep_one_copy(entry, recorded)
             if recorded.resource_version <= entry.recorded.resource_version:
                 return
             if entry.recorded.claim == entry.claim != recorded.claim:

@@ -137,6 +137,12 @@ class Ledger:
             self.revise(entry, recorded.claim)
         return entry
 
+    def keep_one_copy(self, entry: Entry, recorded: Recorded) -> None:
+        """The same record again: keep the cache's copy and let go of ours; with thousands that is worth some MB."""
+        entry.recorded = recorded
+        if entry.claim == recorded.claim:
+            entry.claim = recorded.claim
+
     def lose(self, entry: Entry) -> None:
         """Its record vanished, though we did not delete it. The address stays taken, since somebody may announce it."""
         entry.recorded = None
