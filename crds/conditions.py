@@ -145,7 +145,8 @@ class Reason(_Documented):
     )
     InvalidAddresses = (
         "InvalidAddresses",
-        "An entry of `addresses` or `exclude` can't be read; the message names it. The pool's other entries work.",
+        "An entry of `addresses` or `exclude` can't be read; the message names it. The pool's other addresses work; "
+        "but while an entry of `exclude` can't be read, no new address is given out.",
     )
     InvalidRequest = (
         "InvalidRequest",
