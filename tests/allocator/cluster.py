@@ -86,6 +86,12 @@ class Desk:
         events = [json.loads(raw) for raw in raws]
         return [one["reason"] for one in events if one["involvedObject"]["name"] == name]
 
+    async def until_event(self, name: str, reason: str) -> None:
+        async def is_so() -> bool:
+            return reason in await self.events(name)
+
+        await self.until(is_so, f"an Event {reason} about {name}, there are {await self.events(name)}")
+
     async def allocations(self) -> dict[str, Body]:
         raws, _ = await self.client.list(IPALLOCATIONS)
         return {one["metadata"]["name"]: one for one in map(json.loads, raws)}
