@@ -58,11 +58,11 @@ class HttpApi:
             return await self._answer(request)
         except StatusError as error:
             return _error(error)
-        except Hangup:
+        except (Hangup, ConnectionError):  # by our will, or the client has gone
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()
-        except (asyncio.CancelledError, ConnectionError):
+        except asyncio.CancelledError:
             raise
         except Exception as error:
             logger.exception("request failed", method=request.method, path=request.path)
