@@ -137,7 +137,7 @@ def test_a_lab_whose_owner_is_killed_leaves_no_process(rootless: bool, tmp_path:
         assert all(started_at(pid) is not None for pid in pids)
         owner.send_signal(signal.SIGKILL)
         owner.wait()
-        wait_for("they are gone", lambda: all(started_at(pid) is None for pid in pids), timeout_seconds=5)
+        wait_for("they are gone", lambda: all(started_at(pid) is None for pid in pids), timeout_seconds=20)
 
 
 def test_a_kernel_that_refuses_user_namespaces_is_explained() -> None:
