@@ -79,7 +79,7 @@ def test_a_deleted_speaker_object_is_the_operators_word_that_the_node_is_dead(we
 
 
 def settled_owner(desk: Desk) -> str:
-    """The owner once it has been the same for longer than a Lease lasts: no speaker is about to join or to be missed."""
+    """The owner once it has been the same for longer than a Lease lasts: no speaker is about to join or leave."""
     found, since = owner(desk), time.monotonic()
     while time.monotonic() - since < LEASE_SECONDS + 1:
         time.sleep(0.5)
