@@ -227,7 +227,6 @@ class Agent:
     async def _decide_forever(self, began: float) -> None:
         assert self._session is not None
         await self._session.wait_synced()
-        self._announcer.picture.set_alive(self._liveness.alive(time.monotonic()))
         self._announcer.forget_old_releases()
         while True:
             self._changed.clear()

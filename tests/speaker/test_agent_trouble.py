@@ -30,8 +30,7 @@ async def test_after_a_pause_it_registers_and_reads_everything_before_it_speaks(
             await eventually(lambda: speaker.wire.answers == {A, B})
             first_half = len(speaker.journal)
             speaker.clock_offset_seconds += 90
-            await eventually(lambda: "silence" in speaker.journal[first_half:])
-            await eventually(lambda: speaker.is_ready)
+            await eventually(lambda: f"announce {A}" in speaker.journal[first_half:])
             after = speaker.journal[first_half:]
             order = [
                 "silence",
@@ -45,6 +44,22 @@ async def test_after_a_pause_it_registers_and_reads_everything_before_it_speaks(
             assert after.index(f"withdrawn {A}") < after.index("permit")
             speaker.clock_offset_seconds = 0
             await eventually(lambda: speaker.wire.answers == {A, B})
+
+
+async def test_after_a_pause_there_is_no_permit_before_the_wire_has_confirmed_what_is_off_it(tmp_path) -> None:
+    async with cluster(tmp_path) as lab:
+        await lab.allocate(A)
+        async with lab.speaker() as speaker:
+            await eventually(lambda: speaker.wire.answers == {A})
+            speaker.wire.confirming.clear()
+            first_half = len(speaker.journal)
+            speaker.clock_offset_seconds += 90
+            await eventually(lambda: "done list leases" in speaker.journal[first_half:])
+            await asyncio.sleep(0.7)  # longer than a tick
+            assert not speaker.is_ready
+            assert "permit" not in speaker.journal[first_half:]
+            speaker.wire.confirming.set()
+            await eventually(lambda: "permit" in speaker.journal[first_half:])
 
 
 async def test_after_a_pause_it_stays_silent_until_the_api_server_answers(tmp_path) -> None:
