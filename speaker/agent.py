@@ -341,7 +341,8 @@ class Agent:
 
     def _show_interfaces(self) -> None:
         self._announcer.picture.set_own_interfaces(self._usable)
-        shown = [one for one in self._link.interfaces if one.reason not in _NEVER_USABLE]
+        hidden = _NEVER_USABLE if self._usable else ()  # whoever has none at all wants to know why
+        shown = [one for one in self._link.interfaces if one.reason not in hidden]
         shown.sort(key=lambda one: (not one.usable, one.name))
         self._announcer.draft.set("interfaces", [_interface_on_wire(one) for one in shown[:SHOWN_INTERFACES]])
         self._presence.poke()
