@@ -52,8 +52,11 @@ class Ports:
     def allow(self, names: Sequence[str]) -> None:
         """Use these interfaces, as far as they exist and can be used, now and later, and no others."""
         self._allowed = frozenset(names)
-        self._open_failures.clear()
+        # What could not be opened is tried again when it is asked for, not when it no longer is: else an agent that
+        # leaves out an unusable interface would hear that it is usable, ask for it again, and so on without end.
         for link in self._links.values():
+            if link.name in self._allowed:
+                self._open_failures.pop(link.ifindex, None)
             self._fit(link)
         self.has_news = self._dumped is None
 

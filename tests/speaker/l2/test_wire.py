@@ -417,6 +417,14 @@ class TestInterfaces:
         async with wire_on(node, prefix=["setpriv", "--bounding-set", "-net_raw"]) as (_, heard):
             assert heard.interface("eth0").reason == "CannotOpen: Operation not permitted"
 
+    @pytest.mark.asyncio
+    async def test_an_interface_that_cannot_be_opened_stays_unusable_when_it_is_left_out(self, segment):
+        """Or an agent that leaves out what is unusable would be told at once that it is usable again."""
+        node, _, _ = segment.hosts
+        async with wire_on(node, prefix=["setpriv", "--bounding-set", "-net_raw"]) as (link, heard):
+            await link.use_interfaces([])
+            assert not heard.interface("eth0").usable
+
 
 class TestLife:
     @pytest.mark.asyncio
