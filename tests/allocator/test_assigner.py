@@ -1,8 +1,11 @@
 """The assigner against a small API server: a Service's way to its address and back, and hands in the works."""
 
+from dataclasses import replace
+
 import pytest
 
 from allocator.holders import ServiceKey
+from allocator.writes import CreateAllocation
 from crds.conditions import Reason
 from crds.names import FINALIZER, allocation_name
 from tests.allocator.build import address, pool, pools, service_body
@@ -507,3 +510,95 @@ def test_a_rested_address_is_handed_on(api: FakeApi) -> None:
 
 def test_names_of_records_follow_from_addresses() -> None:
     assert allocation_name(FIRST) == "v4-192-0-2-10"
+
+
+def test_while_a_status_shows_an_address_the_ledger_keeps_it(api: FakeApi) -> None:
+    api.put_service(service_body("web"))
+    allocator = Allocator(api, EDGE)
+    allocator.run()
+    api.delete_service(WEB)
+    allocator.run(withdraw=False)
+    allocator.pass_barrier(FIRST)
+    while "delete v4-192-0-2-10" not in api.log:
+        assert allocator.step()
+    # The address is looked at before the Service is: it is withdrawn, but shown.
+    allocator.assigner.queue.add(FIRST, first=True)
+    allocator.step()
+    assert api.ingress(WEB) == ["192.0.2.10"]
+    assert allocator.assigner.ledger.get(FIRST) is not None
+    allocator.run()
+    assert allocator.assigner.ledger.get(FIRST) is None
+
+
+def test_an_old_address_is_not_given_up_before_the_status_names_the_new_one(api: FakeApi) -> None:
+    api.put_service(service_body("web"))
+    allocator = Allocator(api, EDGE)
+    allocator.run()
+    api.edit_service(WEB, lambda body: body["metadata"]["annotations"].update({"berth.dev/ips": "192.0.2.13"}))
+    allocator.watch()
+    while "create v4-192-0-2-13" not in api.log:
+        assert allocator.step()
+    api.edit_service(WEB, lambda body: body["metadata"]["labels"].update({"somebody": "else"}))
+    while allocator.step():  # its patch of the status meets a conflict
+        pass
+    assert api.ingress(WEB) == ["192.0.2.10"]
+    assert not api.allocations["v4-192-0-2-10"]["spec"]["releasing"]
+    allocator.run()
+    assert api.ingress(WEB) == ["192.0.2.13"]
+
+
+def test_a_late_word_about_a_record_that_we_deleted_brings_nothing_back(api: FakeApi) -> None:
+    api.put_service(service_body("web"))
+    allocator = Allocator(api, EDGE)
+    allocator.run()
+    entry = allocator.assigner.ledger.get(FIRST)
+    assert entry is not None
+    assert entry.recorded is not None
+    late = replace(entry.recorded, resource_version=10_000)
+    api.delete_service(WEB)
+    allocator.run(withdraw=False)
+    allocator.pass_barrier(FIRST)
+    while allocator.step():  # the watch lags behind
+        pass
+    assert api.allocations == {}
+    allocator.assigner.allocation_seen(FIRST, late, 0.0)
+    assert allocator.assigner.ledger.get(FIRST) is None
+    allocator.assigner.allocation_gone(FIRST, late.uid)
+    api.log.clear()
+    allocator.run()
+    assert api.log == []
+
+
+def test_an_address_whose_record_was_refused_needs_no_barrier(api: FakeApi) -> None:
+    api.put_service(service_body("web"))
+    assigner = Allocator(api, EDGE).assigner
+    assigner.step(WEB, 0.0, "")
+    assert isinstance(assigner.step(FIRST, 0.0, ""), CreateAllocation)
+    assigner.create_sent(FIRST)
+    assigner.create_refused(FIRST)
+    assigner.service_gone(WEB, "s1")
+    assigner.step(WEB, 0.0, "")
+    assert assigner.step(FIRST, 0.0, "") is None
+    assert assigner.ledger.get(FIRST) is None
+
+
+def test_an_address_whose_record_may_exist_is_recorded_to_be_released(api: FakeApi) -> None:
+    api.put_service(service_body("web"))
+    assigner = Allocator(api, EDGE).assigner
+    assigner.step(WEB, 0.0, "")
+    assigner.step(FIRST, 0.0, "")
+    assigner.create_sent(FIRST)
+    assigner.service_gone(WEB, "s1")
+    assigner.step(WEB, 0.0, "")
+    write = assigner.step(FIRST, 0.0, "")
+    assert isinstance(write, CreateAllocation)
+    assert write.body["spec"]["releasing"]
+
+
+def test_what_a_status_shows_is_reserved_before_anybody_is_given_an_address(api: FakeApi) -> None:
+    """Whoever is served first must not take an address that another Service shows, though nothing records it."""
+    api.put_service(service_body("web", families=["IPv4"], ingress=["203.0.113.1"]))
+    api.put_service(service_body("other", ingress=["192.0.2.10"]))
+    Allocator(api, EDGE).run()
+    assert api.ingress(OTHER) == ["192.0.2.10"]
+    assert api.ingress(WEB) == ["192.0.2.11"]
