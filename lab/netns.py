@@ -23,8 +23,10 @@ PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 START_SECONDS = 10.0
 
 # A private /run, so that `ip netns add` leaves nothing behind on the machine. The last line becomes the holder.
+# Who set it up may have died before the kernel was told to end the holder with it: hence the look at $PPID.
 _SETUP = """
 set -e
+test "$PPID" = "$0"
 mount -t tmpfs berth-lab /run
 mkdir /run/netns
 ip link set lo up
@@ -100,7 +102,7 @@ class Enclosure:
         user = ["--user", "--map-root-user"] if rootless else []
         unshare = ["unshare", *user, "--net", "--mount", "--propagation=private"]
         holder = subprocess.Popen(
-            [*unshare, "setpriv", "--pdeathsig=KILL", "sh", "-c", _SETUP],
+            [*unshare, "setpriv", "--pdeathsig=KILL", "sh", "-c", _SETUP, str(os.getpid())],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

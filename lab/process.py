@@ -15,6 +15,9 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+ORPHANS_END = 'test "$PPID" = "$0" || exit 1; exec "$@"'
+"""For `sh -c`, with our process id as $0: whoever lost us before the kernel was told to end it with us, ends now."""
+
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.02
 TAIL_LINES = 15
@@ -56,7 +59,7 @@ class Process:
         self.name = name
         self.command = tuple(command)
         self.log_path = log_path
-        self._argv = [*enter, "setpriv", "--pdeathsig=KILL", *privileges, "--", *command]
+        self._enter = [*enter, "setpriv", "--pdeathsig=KILL", *privileges, "--", "sh", "-c", ORPHANS_END]
         self._environment = dict(environment) if environment is not None else None
         self._pass_fds = tuple(pass_fds)
         self._child: subprocess.Popen[bytes] | None = None
@@ -89,7 +92,7 @@ class Process:
         self._frozen = False
         with self.log_path.open("ab") as log:
             self._child = subprocess.Popen(
-                self._argv,
+                [*self._enter, str(os.getpid()), *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
