@@ -16,21 +16,22 @@ and back:         step(Service) marks → step(address) writes `releasing` → b
 from collections.abc import Iterable, Mapping
 
 from allocator import notices
-from allocator.holders import Recorded, ServiceKey, wire_allocation, wire_change
+from allocator.adoption import adopt
+from allocator.holders import Recorded, ServiceKey
 from allocator.ledger import Entry, Ledger
 from allocator.notices import Notice
 from allocator.offers import Offers
-from allocator.plan import Plan, new_claim, plan, plan_invalid
-from allocator.policy import Draw, serves
+from allocator.plan import Plan, plan, plan_invalid
+from allocator.policy import Draw
 from allocator.pools import Labels, Pools
 from allocator.ranges import Address
 from allocator.release import Mark
-from allocator.request import InvalidRequest, Request, is_ours, key_of, present_addresses, request_of
+from allocator.request import InvalidRequest, is_ours, key_of, present_addresses, request_of
 from allocator.sharing import left
 from allocator.status import Wanted, our_condition, service_patch
 from allocator.waiting import Waiting
 from allocator.workqueue import WorkQueue
-from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
+from allocator.writes import PatchService, Write, record_write
 from kube.objects import Service
 
 Key = ServiceKey | Address
@@ -77,30 +78,16 @@ class Assigner:
         by_age = sorted(services, key=lambda one: one.metadata.creation_timestamp or "")
         for service in by_age:
             self.services[key_of(service)] = service
-            self._adopt(service)
+            labels = self._namespaces.get(key_of(service).namespace, {})
+            if is_ours(service, self._class):
+                for address in adopt(service, labels, self.ledger):
+                    self.queue.add(address)
         settled = [one for one in by_age if present_addresses(one) or self.ledger.held_by_uid(one.metadata.uid)]
         for service in settled:
             self._decide(key_of(service))
         orphans = [holder.key for entry in self.ledger for holder in entry.claim.holders]
         for key in (*map(key_of, settled), *orphans, *map(key_of, by_age)):
             self.queue.add(key)
-
-    def _adopt(self, service: Service) -> None:
-        """Reserve what a Service of ours shows and nobody holds, before anything is decided: it may be announced.
-
-        Records are missing when somebody deleted them while no allocator ran, and when another system gave the address.
-        """
-        request = request_of(service) if is_ours(service, self._class) else None
-        if not isinstance(request, Request):
-            return
-        labels = self._namespaces.get(request.holder.key.namespace, {})
-        for address in request.present:
-            pool = self.ledger.pools.holding(address)
-            if pool is None or self.ledger.get(address) is not None:
-                continue
-            if our_condition(service) is not None or serves(pool, request, labels):
-                self.ledger.reserve(address, new_claim(request, pool))
-                self.queue.add(address)
 
     def set_pools(self, pools: Pools) -> None:
         """Other pools: whoever holds an address or waits for one is looked at again."""
@@ -388,22 +375,11 @@ class Assigner:
         entry = self.ledger.get(address)
         if entry is None:
             return None
-        recorded = entry.recorded
-        if recorded is None:
-            if entry.claim.releasing and not entry.exposed:
-                if not self._is_shown(entry):
-                    self._free(entry, now)
-                return None
-            return CreateAllocation(address, wire_allocation(address, entry.claim))
-        if recorded.claim.releasing:
-            if entry.is_barrier_passed:
-                return DeleteAllocation(address, recorded.uid, recorded.resource_version)
+        if entry.recorded is None and entry.claim.releasing and not entry.exposed:
+            if not self._is_shown(entry):
+                self._free(entry, now)
             return None
-        change = wire_change(recorded.claim, entry.claim)
-        if not change:
-            return None
-        precondition = {"uid": recorded.uid, "resourceVersion": str(recorded.resource_version)}
-        return PatchAllocation(address, {"metadata": precondition, "spec": change})
+        return record_write(entry)
 
     def _is_shown(self, entry: Entry) -> bool:
         """Whether a holder's status still names the address: kube-proxy serves it there, so nobody else gets it yet."""

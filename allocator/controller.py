@@ -214,6 +214,7 @@ class Controller:
             advertisements=lambda: [*self._l2.items.values(), *self._bgp.items.values()],
             awaited=barrier.awaited,
             is_idle=lambda: writer.is_idle,
+            on_change=writer.nudge,
         )
         reporter.everything_changed()
         return Leadership(assigner, writer, barrier, reporter)

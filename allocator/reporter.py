@@ -40,6 +40,10 @@ GRACE_SECONDS = 3.0
 
 CONCURRENCY = 8
 
+AUDIT_SECONDS = 60.0
+"""How often records that the cache does not have are asked for: one that was written, and deleted by hand while a watch
+was down, comes in no list and in no event."""
+
 
 class Reporter:
     """Runs while this process leads. The mappings are live views of the caches."""
@@ -55,6 +59,7 @@ class Reporter:
         advertisements: Callable[[], list[Advertisement]],
         awaited: Mapping[Address, tuple[Awaited, ...]],
         is_idle: Callable[[], bool],
+        on_change: Callable[[], None],
     ) -> None:
         self._client = client
         self._assigner = assigner
@@ -64,6 +69,7 @@ class Reporter:
         self._advertisements = advertisements
         self._awaited = awaited
         self._is_idle = is_idle
+        self._on_change = on_change
         self._announcers = Announcers()
         self._dirty_nodes: set[str] = set(one.node for one in speakers.values())
         self._dirty: dict[Address, float] = {}
@@ -89,10 +95,13 @@ class Reporter:
 
     async def run(self) -> None:
         """Until cancelled. What cannot be written now is looked at again."""
-        busy_since = time.monotonic()
+        busy_since = audited = time.monotonic()
         while True:
             await asyncio.sleep(INTERVAL_SECONDS)
             now = time.monotonic()
+            if now - audited >= AUDIT_SECONDS:
+                audited = now
+                await self._audit()
             if not self._is_idle() and now - busy_since < PATIENCE_SECONDS:
                 continue
             busy_since = now
@@ -159,6 +168,22 @@ class Reporter:
         if raw is not None:
             written = decode_allocation(raw)
             self._assigner.allocation_written(written.address, written.recorded, time.monotonic())
+
+    async def _audit(self) -> None:
+        unseen = [
+            (entry.address, entry.recorded.uid)
+            for entry in self._assigner.ledger
+            if entry.recorded is not None and ObjectKey(None, allocation_name(entry.address)) not in self._allocations
+        ]
+        for address, uid in unseen:
+            try:
+                await self._client.get(IPALLOCATIONS, allocation_name(address))
+            except NotFound:
+                log.warning("a record is not there", address=str(address))
+                self._assigner.allocation_gone(address, uid)
+                self._on_change()
+            except ApiError:
+                return
 
     async def _patch(self, resource: Resource, name: str, uid: str, status: dict[str, Any]) -> bytes | None:
         """One status; None when it was not taken. Without resourceVersion: nobody else writes these."""

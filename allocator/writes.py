@@ -1,9 +1,13 @@
-"""The API writes that decisions lead to, as values. allocator.controller performs them; each is safe to repeat."""
+"""The API writes that decisions lead to, as values; each is safe to repeat.
+
+Says which write brings a record to what the ledger has decided. allocator.writer performs them.
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
-from allocator.holders import ServiceKey
+from allocator.holders import ServiceKey, wire_allocation, wire_change
+from allocator.ledger import Entry
 from allocator.notices import Notice
 from allocator.ranges import Address
 
@@ -42,3 +46,19 @@ class PatchService:
 
 AllocationWrite = CreateAllocation | PatchAllocation | DeleteAllocation
 Write = AllocationWrite | PatchService
+
+
+def record_write(entry: Entry) -> AllocationWrite | None:
+    """What makes the IPAllocation what was decided; None when it is so, or when the barrier must be passed first."""
+    recorded = entry.recorded
+    if recorded is None:
+        return CreateAllocation(entry.address, wire_allocation(entry.address, entry.claim))
+    if recorded.claim.releasing:
+        # Nothing else is put right any more: only the way out is left.
+        is_free = entry.is_barrier_passed
+        return DeleteAllocation(entry.address, recorded.uid, recorded.resource_version) if is_free else None
+    change = wire_change(recorded.claim, entry.claim)
+    if not change:
+        return None
+    precondition = {"uid": recorded.uid, "resourceVersion": str(recorded.resource_version)}
+    return PatchAllocation(entry.address, {"metadata": precondition, "spec": change})

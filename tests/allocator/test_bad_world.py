@@ -1,9 +1,12 @@
 """The whole allocator against the API server stand-in: bad input, hands in the works, and an API server that fails."""
 
 import asyncio
+from dataclasses import replace
+from ipaddress import IPv4Address
 
 import pytest
 
+from allocator import reporter
 from crds.names import FINALIZER
 from kube.errors import Invalid
 from kube.resource import IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, NODES, SERVICES, SPEAKERS
@@ -441,3 +444,27 @@ def _drop_rules(schema: Body) -> None:
         if isinstance(value, dict):
             _drop_rules(value)
     schema.pop("x-kubernetes-validations", None)
+
+
+async def test_a_record_that_no_watch_ever_showed_is_missed_in_the_end(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporter, "AUDIT_SECONDS", 0.2)
+    await desk.pool("edge", EDGE)
+    async with allocating(desk.server) as controller:
+        await desk.service("web")
+        await desk.until_addresses("web", "192.0.2.10")
+        await desk.until_event("web", "Allocated")
+        assert controller.assigner is not None
+        entry = controller.assigner.ledger.get(IPv4Address("192.0.2.10"))
+        assert entry is not None
+        assert entry.recorded is not None
+        # As if this record had been written and deleted between two watches: no event will ever speak of it.
+        entry.recorded = replace(entry.recorded, uid="unseen")
+        await desk.client.delete(IPALLOCATIONS, "v4-192-0-2-10")
+
+        async def is_back() -> bool:
+            return "v4-192-0-2-10" in await desk.allocations()
+
+        await desk.until(is_back, "the record is back")
+        await desk.until_addresses("web", "192.0.2.10")
