@@ -121,8 +121,11 @@ def test_two_labs_at_once_do_not_meet(open_enclosure: Callable[[], Enclosure]) -
     hosts.build(one, segment)
     hosts.build(other, segment)
     one.delete_host(segment.nodes[0].name)
-    assert not can_reach(one.doorway, hosts.CLIENT, segment.nodes[0].ipv4)
-    assert can_reach(other.doorway, hosts.CLIENT, segment.nodes[0].ipv4)
+    address = segment.nodes[0].ipv4
+    wait_for(
+        "the other lab's node answers", lambda: can_reach(other.doorway, hosts.CLIENT, address), timeout_seconds=10
+    )
+    assert not can_reach(one.doorway, hosts.CLIENT, address)
 
 
 @pytest.mark.parametrize("rootless", [False, True])
