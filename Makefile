@@ -10,7 +10,7 @@ PACKAGES := allocator speaker crds kube cli lab
 PY_SOURCES := $(PACKAGES) tests bench
 
 # Debian package and a command that it brings: installed only when the command is missing.
-DEBIAN := python3-venv:- iproute2:ip nftables:nft iputils-ping:ping util-linux:unshare procps:pgrep
+DEBIAN := python3-venv:- iproute2:ip nftables:nft iputils-ping:ping iputils-arping:arping util-linux:unshare procps:pgrep
 
 .PHONY: help setup demo test check bench format lint types imports unit manifests lock clean
 
