@@ -4,14 +4,16 @@ Built from what the Speakers report, the advertisements and the barrier; writing
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Generic, TypeVar
 
+from allocator.conflicts import conflicted, not_announced
 from allocator.holders import Claim, Pairs, pairs
 from allocator.pools import Pools
 from allocator.poolstatus import Observation, conditions_from
 from allocator.ranges import Address
 from allocator.release import Awaited, describe
-from allocator.speakers import Announcement
+from allocator.speakers import Announcement, Sighting
 from allocator.stored import Advertisement, StoredAllocation
 from crds.conditions import ConditionType, Reason
 from crds.meta import Condition
@@ -21,34 +23,38 @@ NAMED_NODES = 10
 """How many nodes a message names before it counts the rest."""
 
 
-@dataclass(slots=True)
-class Announcers:
-    """Who announces which address, from the latest status of each Speaker."""
+T = TypeVar("T")
 
-    _by_address: dict[str, dict[str, Announcement]]
-    _by_node: dict[str, Mapping[str, Announcement]]
+
+class Told(Generic[T]):
+    """What nodes say of addresses, from the latest status of each Speaker."""
 
     def __init__(self) -> None:
-        self._by_address, self._by_node = {}, {}
+        self._by_address: dict[str, dict[str, T]] = {}
+        self._by_node: dict[str, Mapping[str, T]] = {}
 
-    def of(self, address: Address) -> Mapping[str, Announcement]:
+    def of(self, address: Address) -> Mapping[str, T]:
         """By node."""
         return self._by_address.get(str(address), {})
 
-    def update(self, node: str, announcements: Mapping[str, Announcement]) -> set[str]:
-        """Replace what a node announces; the addresses for which that is news."""
+    def update(self, node: str, told: Mapping[str, T]) -> set[str]:
+        """Replace what a node says; the addresses for which that is news."""
         before = self._by_node.pop(node, {})
-        changed = {one for one in before.keys() | announcements.keys() if before.get(one) != announcements.get(one)}
+        changed = {one for one in before.keys() | told.keys() if before.get(one) != told.get(one)}
         for address in changed:
             nodes = self._by_address.setdefault(address, {})
             nodes.pop(node, None)
-            if address in announcements:
-                nodes[node] = announcements[address]
+            if address in told:
+                nodes[node] = told[address]
             if not nodes:
                 del self._by_address[address]
-        if announcements:
-            self._by_node[node] = announcements
+        if told:
+            self._by_node[node] = told
         return changed
+
+
+Announcers = Told[Announcement]
+Sightings = Told[Sighting]
 
 
 def allocation_status(
@@ -57,14 +63,22 @@ def allocation_status(
     is_advertised: bool,
     awaited: Sequence[Awaited],
     timestamp: str,
+    sightings: Mapping[str, Sighting] = MappingProxyType({}),
 ) -> IPAllocationStatus:
-    """The status the IPAllocation should have; equal to what it has when nothing changed."""
-    observed = [_announced(stored, announcers, is_advertised)]
+    """The status the IPAllocation should have; equal to what it has when nothing changed.
+
+    `sightings`: other machines that use the address, by the node that sees them.
+    """
+    observed = [_announced(stored, announcers, is_advertised, sightings)]
+    conflict = conflicted(stored, sightings)
+    if conflict is not None:
+        observed.append(conflict)
     if awaited:
         message = describe(stored.address, awaited)
         observed.append(Observation(ConditionType.Withdrawn, False, Reason.WaitingForSpeakers, message))
     return IPAllocationStatus(
         announced_by=tuple(sorted(announcers)),
+        first_announced=stored.first_announced or (timestamp if announcers else None),
         conditions=conditions_from(observed, stored.conditions, stored.recorded.generation, timestamp),
     )
 
@@ -88,7 +102,12 @@ def advertisement_conditions(one: Advertisement, pools: Pools, timestamp: str) -
     return conditions_from([observed], one.conditions, one.generation, timestamp)
 
 
-def _announced(stored: StoredAllocation, announcers: Mapping[str, Announcement], is_advertised: bool) -> Observation:
+def _announced(
+    stored: StoredAllocation,
+    announcers: Mapping[str, Announcement],
+    is_advertised: bool,
+    sightings: Mapping[str, Sighting],
+) -> Observation:
     if announcers:
         how = _listed([f"{node} ({_how(one)})" for node, one in sorted(announcers.items())])
         return Observation(ConditionType.Announced, True, Reason.Announcing, f"Announced by {how}")
@@ -99,6 +118,9 @@ def _announced(stored: StoredAllocation, announcers: Mapping[str, Announcement],
         pool = stored.recorded.claim.pool
         message = f"No L2Advertisement or BGPAdvertisement covers pool {pool} and this Service: create one"
         return Observation(ConditionType.Announced, False, Reason.NoAdvertisement, message)
+    in_use = not_announced(stored, sightings)
+    if in_use is not None:
+        return in_use
     where = "the ready endpoints, " if stored.recorded.claim.traffic_policy == "Local" else ""
     message = f"No node announces the address: look at {where}the advertisement's nodeSelector and the interfaces"
     return Observation(ConditionType.Announced, False, Reason.NoEligibleNode, message)

@@ -215,6 +215,7 @@ class Controller:
             awaited=barrier.awaited,
             is_idle=lambda: writer.is_idle,
             on_change=writer.nudge,
+            tell=self._tell,
         )
         reporter.everything_changed()
         return Leadership(assigner, writer, barrier, reporter)

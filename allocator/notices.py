@@ -11,7 +11,9 @@ from allocator.holders import ServiceKey
 from allocator.ledger import Entry
 from allocator.request import key_of, present_addresses
 from allocator.status import Wanted, our_condition
+from allocator.stored import StoredAllocation
 from crds.conditions import Reason
+from crds.meta import Condition
 from kube.objects import Service
 
 
@@ -48,6 +50,13 @@ def of_entry(entry: Entry, reason: Reason, message: str) -> Iterator[Notice]:
     """The same warning to each holder of an address."""
     for holder in entry.claim.holders:
         yield Notice(holder.key, holder.uid, "Warning", reason, message)
+
+
+def of_conflict(stored: StoredAllocation, conflict: Condition) -> Iterator[Notice]:
+    """To each holder of the address: another machine began or ceased to use it."""
+    kind: Literal["Normal", "Warning"] = "Warning" if conflict.status == "True" else "Normal"
+    for holder in stored.recorded.claim.holders:
+        yield Notice(holder.key, holder.uid, kind, Reason(conflict.reason), conflict.message)
 
 
 def of_lost_finalizer(service: Service, held: Iterable[Entry], finalizer: str) -> Notice | None:

@@ -12,8 +12,10 @@ from typing import Any
 
 import structlog
 
-from allocator.announced import Announcers, advertisement_conditions, allocation_status, is_advertised
+from allocator.announced import Announcers, Sightings, advertisement_conditions, allocation_status, is_advertised
 from allocator.assigner import Assigner
+from allocator.conflicts import of_transition
+from allocator.notices import Notice, of_conflict
 from allocator.poolstatus import pool_status
 from allocator.ranges import Address, parse_address
 from allocator.release import Awaited
@@ -60,6 +62,7 @@ class Reporter:
         awaited: Mapping[Address, tuple[Awaited, ...]],
         is_idle: Callable[[], bool],
         on_change: Callable[[], None],
+        tell: Callable[[Notice], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._assigner = assigner
@@ -70,7 +73,9 @@ class Reporter:
         self._awaited = awaited
         self._is_idle = is_idle
         self._on_change = on_change
+        self._tell = tell
         self._announcers = Announcers()
+        self._sightings = Sightings()
         self._dirty_nodes: set[str] = set(one.node for one in speakers.values())
         self._dirty: dict[Address, float] = {}
         self._told: dict[Address, tuple[Awaited, ...]] = {}
@@ -143,7 +148,8 @@ class Reporter:
         for node in self._dirty_nodes:
             speaker = self._speakers.get(ObjectKey(None, node))
             announced = speaker.announcements() if speaker is not None else {}
-            for text in self._announcers.update(node, announced):
+            sightings = speaker.sightings() if speaker is not None else {}
+            for text in self._announcers.update(node, announced) | self._sightings.update(node, sightings):
                 address = parse_address(text)
                 if address is not None:
                     self._dirty[address] = now
@@ -160,12 +166,22 @@ class Reporter:
         pools = self._assigner.ledger.pools
         advertised = is_advertised(stored.recorded.claim, pools, self._advertisements())
         announcers, waiting = self._announcers.of(address), self._awaited.get(address, ())
-        status = allocation_status(stored, announcers, advertised, waiting, _timestamp())
-        if status.announced_by == stored.announced_by and status.conditions == stored.conditions:
+        sightings = self._sightings.of(address)
+        status = allocation_status(stored, announcers, advertised, waiting, _timestamp(), sightings)
+        shown = (stored.announced_by, stored.conditions, stored.first_announced)
+        if (status.announced_by, status.conditions, status.first_announced) == shown:
             return
-        wire = {"announcedBy": list(status.announced_by), "conditions": _wire_conditions(status.conditions)}
+        wire: dict[str, Any] = {
+            "announcedBy": list(status.announced_by),
+            "conditions": _wire_conditions(status.conditions),
+        }
+        if status.first_announced is not None:
+            wire["firstAnnounced"] = status.first_announced
         raw = await self._patch(IPALLOCATIONS, allocation_name(address), stored.recorded.uid, wire)
         if raw is not None:
+            if (conflict := of_transition(stored.conditions, status.conditions)) is not None:
+                for notice in of_conflict(stored, conflict):
+                    self._tell(notice)
             written = decode_allocation(raw)
             self._assigner.allocation_written(written.address, written.recorded, time.monotonic())
 

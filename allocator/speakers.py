@@ -23,6 +23,15 @@ class Announcement(msgspec.Struct, frozen=True, gc=False):
     interfaces: tuple[str, ...] = ()
 
 
+class Sighting(msgspec.Struct, frozen=True, gc=False):
+    """Another machine that uses an address, as one node sees it. Times and counts are for people, and left out."""
+
+    address: str
+    mac: str = ""
+    interface: str = ""
+    announced: bool = True
+
+
 class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     goodbye: bool = False
     fencing: Fencing | None = None
@@ -30,6 +39,7 @@ class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     released: dict[str, int] = {}
     announcements: msgspec.Raw = msgspec.Raw(b"{}")
     conditions: tuple[Condition, ...] = ()
+    conflicts: tuple[Sighting, ...] | None = None
 
 
 class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
@@ -64,6 +74,10 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
     def announcements(self) -> dict[str, Announcement]:
         """What it announces, by address: decoded at each call, since it is large and seldom asked for."""
         return {} if self.goodbye else _decode_announcements(self.status.announcements)
+
+    def sightings(self) -> dict[str, Sighting]:
+        """Other machines at addresses of ours, by address."""
+        return {} if self.goodbye else {one.address: one for one in self.status.conflicts or ()}
 
 
 def _decode_announcements(raw: msgspec.Raw) -> dict[str, Announcement]:

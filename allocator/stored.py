@@ -20,6 +20,7 @@ class StoredAllocation:
     recorded: Recorded
     announced_by: tuple[str, ...] = ()
     conditions: tuple[Condition, ...] = ()
+    first_announced: str | None = None
 
 
 def decode_allocation(raw: bytes) -> StoredAllocation:
@@ -29,7 +30,8 @@ def decode_allocation(raw: bytes) -> StoredAllocation:
     if address is None or allocation_name(address) != allocation.metadata.name:
         raise ValueError(f"IPAllocation {allocation.metadata.name} is not named after {allocation.spec.address!r}")
     status = allocation.status
-    return StoredAllocation(address, recorded_from(allocation), status.announced_by, status.conditions)
+    recorded = recorded_from(allocation)
+    return StoredAllocation(address, recorded, status.announced_by, status.conditions, status.first_announced)
 
 
 @dataclass(frozen=True, slots=True)

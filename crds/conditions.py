@@ -73,8 +73,9 @@ class Reason(_Documented):
 
     AddressConflict = (
         "AddressConflict",
-        "Another machine answers for the address on the segment. Find it by the hardware address in the message, or "
-        "take the address out of the pool with `exclude`.",
+        "Another machine uses the address that a node announces. Clients reach the one or the other. Find it by the "
+        "hardware address in the message and give it another address, or take the address out of the pool with "
+        "`exclude` and create the Service again.",
     )
     AddressExcluded = (
         "AddressExcluded",
@@ -114,6 +115,12 @@ class Reason(_Documented):
     ApiServerLost = (
         "ApiServerLost",
         "The speaker has had no answer from the API server for a while; it keeps what it may and takes nothing new.",
+    )
+    DuplicateAddress = (
+        "DuplicateAddress",
+        "Another machine answered for the address when it was probed before its first announcement, so it is not "
+        "announced. Give that machine another address: the probing is repeated, and the address announced once nobody "
+        "answers. Or take the address out of the pool with `exclude` and create the Service again.",
     )
     EmptyPool = (
         "EmptyPool",
@@ -165,6 +172,10 @@ class Reason(_Documented):
         "NoAdvertisement",
         "No L2Advertisement and no BGPAdvertisement covers the address's pool and Service, so nobody announces it. "
         "Create one.",
+    )
+    NoConflict = (
+        "NoConflict",
+        "The other machine that used the address has not been seen for a minute.",
     )
     NoEligibleNode = (
         "NoEligibleNode",

@@ -65,6 +65,26 @@ class Announcement(Model):
     """Since when."""
 
 
+class AddressConflict(Model):
+    """Another machine on the segment that uses an address of ours."""
+
+    address: AddressText
+    """The address."""
+    mac: Annotated[str, Text(max_length=17)]
+    """The other machine's hardware address. Of several machines, the one seen last."""
+    interface: InterfaceName
+    """The node's interface on which it was seen."""
+    announced: bool = True
+    """Whether this node announces the address all the same. False: it was found in use before its first announcement,
+    and is not announced until the other machine is gone."""
+    first_seen: Time | None = None
+    """When it was seen first."""
+    last_seen: Time | None = None
+    """When it was seen last, at the time of writing: written every 30 s."""
+    count: Annotated[int, Field(ge=0), Format("int64")] = 0
+    """How often it was seen, at most once a second counted."""
+
+
 class HeardSpeaker(Model):
     """Another speaker, as heard by heartbeats on the network."""
 
@@ -148,6 +168,8 @@ class SpeakerStatus(ConditionedStatus):
     ] = Field(default_factory=dict)  # fmt: skip
     """The releases it has confirmed: the uid of an IPAllocation, and the generation of it that it has seen. Nothing of
     that address leaves this node any more."""
+    conflicts: Annotated[tuple[AddressConflict, ...], Items(maximum=256), ListMap("address")] = ()
+    """Other machines that use addresses which this node announces, or would announce."""
     heard: Annotated[dict[str, HeardSpeaker], Items(maximum=5000)] = Field(default_factory=dict)
     """The other speakers that it hears, by node."""
     bgp_sessions: Annotated[tuple[BGPSession, ...], Items(maximum=256), ListMap("peer")] = ()

@@ -26,6 +26,7 @@ from crds.meta import (
     ObjectMeta,
 )
 from crds.speaker import (
+    AddressConflict,
     Announcement,
     AnnounceProtocol,
     BFDSession,
@@ -52,6 +53,7 @@ KINDS: tuple[type[BerthObject], ...] = (
 
 __all__ = [
     "KINDS",
+    "AddressConflict",
     "AnnounceProtocol",
     "Announcement",
     "BFDProfile",

@@ -30,6 +30,7 @@ from speaker.metrics import Snapshot, SpeakerMetrics
 from speaker.orders import Interfaces
 from speaker.presence import Presence
 from speaker.session import Session
+from speaker.strangers import Strangers
 
 TICK_SECONDS = 0.5
 """Each tick extends the wire's permit: six chances before it expires."""
@@ -98,6 +99,7 @@ class Agent:
         self._metrics = metrics
         self._boottime = boottime
         self._announcer = Announcer(options.node)
+        self._strangers = Strangers(link, self._announcer, metrics)
         self._right = AnnouncementRight(options.limits())
         self._promise = Promise()
         self._conditions = Conditions()
@@ -166,14 +168,7 @@ class Agent:
 
     def conflict_seen(self, conflict: WireConflict) -> None:
         """Another host claims an address that is announced here. During a take-over that is the other speaker."""
-        is_speakers = self._announcer.picture.is_speakers(conflict.mac)
-        self._metrics.conflict_seen(is_speakers)
-        (log.debug if is_speakers else log.warning)(
-            "another speaker claims an address of ours" if is_speakers else "another host uses an address of ours",
-            address=conflict.address,
-            interface=conflict.interface,
-            mac=conflict.mac,
-        )
+        self._strangers.claimed(conflict)
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -284,6 +279,7 @@ class Agent:
                 self._metrics.registered_anew(hold.value)
                 self._link.permit(0.0)
                 self._session_lost.set()
+        self._strangers.tick()
         self._announcer.picture.set_alive(self._liveness.alive(time.monotonic()))
         if self._announcer.picture.has_work:
             self._changed.set()

@@ -20,6 +20,7 @@ WIRE_COUNTERS = {
     "received": "berth_arp_received",
     "replies": "berth_arp_replies_sent",
     "gratuitous": "berth_gratuitous_arp_sent",
+    "probes": "berth_arp_probes_sent",
     "conflicts": "berth_arp_conflicts_seen",
     "silenced": "berth_arp_silenced",
     "failed": "berth_arp_send_failures",
@@ -67,6 +68,13 @@ class SpeakerMetrics:
             "berth_address_conflicts", "Reports of others using our addresses.", ["by"], registry=registry
         )
 
+        self._defences = Counter(
+            "berth_address_defences", "Announcements sent to defend an address (RFC 5227 §2.4).", registry=registry
+        )
+        self._conflicted = Gauge(
+            "berth_conflicted_addresses", "Addresses that another machine uses at present.", registry=registry
+        )
+
     def show(self, snapshot: Snapshot) -> None:
         """Set the gauges."""
         self._addresses.clear()
@@ -96,6 +104,14 @@ class SpeakerMetrics:
     def conflict_seen(self, is_speakers: bool) -> None:
         """Another host used an address of ours: another speaker, as in every take-over, or a stranger."""
         self._conflicts.labels("speaker" if is_speakers else "stranger").inc()
+
+    def defended(self) -> None:
+        """An address was defended against a stranger."""
+        self._defences.inc()
+
+    def conflicts_now(self, count: int) -> None:
+        """How many addresses another machine uses."""
+        self._conflicted.set(count)
 
 
 class Listener:

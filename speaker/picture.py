@@ -44,6 +44,7 @@ class Picture:
         self._alive: frozenset[str] = frozenset()
         self._nodes: dict[str, NodeFacts] = {}
         self._speakers: dict[str, SpeakerFacts] = {}
+        self._speakers_macs: frozenset[str] | None = None
         self._pools: dict[str, Labels] = {}
         self._advertisements: dict[str, L2AdvertisementSpec] = {}
         self._endpoints = EndpointIndex()
@@ -74,7 +75,9 @@ class Picture:
 
     def is_speakers(self, mac: str) -> bool:
         """Whether that hardware address is one of a node's with a speaker."""
-        return any(mac in facts.macs for facts in self._speakers.values())
+        if self._speakers_macs is None:
+            self._speakers_macs = frozenset(one for facts in self._speakers.values() for one in facts.macs)
+        return mac in self._speakers_macs
 
     @property
     def alive(self) -> frozenset[str]:
@@ -116,6 +119,7 @@ class Picture:
         self._replace(self._nodes, name, new)
 
     def set_speaker(self, node: str, new: SpeakerFacts | None) -> None:
+        self._speakers_macs = None
         self._replace(self._speakers, node, new)
 
     def set_pool(self, name: str, labels: Labels | None) -> None:

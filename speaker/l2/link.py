@@ -4,7 +4,7 @@ It decides nothing: what is announced, and until when, is the agent's business. 
 the processes of a speaker die together, so the agent exits when `dead` is set.
 
     agent (asyncio) -- SOCK_SEQPACKET, one JSON message a packet --> wire (epoll)
-        interfaces, announce, withdraw, permit, stop                     each answered by done or error
+        interfaces, announce, withdraw, defend, ask, permit, stop        each answered by done or error
         done, error, interfaces, conflict, counters      <------------
 """
 
@@ -82,7 +82,7 @@ class WireConflict:
 class WireCounters:
     """Totals since the wire process started.
 
-    `interfaces`: name -> counter -> total; the counters are received, replies, gratuitous, conflicts, ignored,
+    `interfaces`: name -> counter -> total; the counters are received, replies, gratuitous, probes, conflicts, ignored,
     silenced (kept back for want of a permit), failed (the kernel refused to send), dropped (receive buffer full).
     `addresses`: address -> replies, only for addresses that replied since the last report, and not always all of them.
     """
@@ -169,6 +169,18 @@ class WireLink:
         """Allow frames to leave while CLOCK_BOOTTIME is before this. Never waits; overtakes orders not yet written."""
         self._permit = self._encoded({"op": "permit", "until": until_boottime_seconds})[1]
         self._flush()
+
+    def defend(self, address: str, interface: str) -> None:
+        """Send one announcement (RFC 5227 §2.4), if the address is announced there. Never waits."""
+        self._send_off({"op": "defend", "address": address, "interface": interface})
+
+    def ask(self, address: str, interface: str, mac: str) -> None:
+        """Ask that machine alone whether it uses an address of ours; an answer comes as a conflict. Never waits."""
+        self._send_off({"op": "ask", "address": address, "interface": interface, "mac": mac})
+
+    def _send_off(self, order: dict[str, Any]) -> None:
+        with contextlib.suppress(WireDiedError):
+            self._write(order)
 
     async def stop(self) -> None:
         """Withdraw everything, end the wire process and wait for its end. Safe to repeat, and after its death."""

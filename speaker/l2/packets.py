@@ -125,3 +125,8 @@ def gratuitous_reply(mac: bytes, address: bytes) -> bytes:
 def mac_text(mac: bytes) -> str:
     """`02:00:00:00:00:01`."""
     return mac.hex(":")
+
+
+def mac_bytes(text: str) -> bytes:
+    """What `mac_text` wrote."""
+    return bytes.fromhex(text.replace(":", ""))

@@ -32,7 +32,7 @@ LEAST_CHARGE_BYTES = 512
 class Counters:
     """Totals of one interface name; bumped on the hot path."""
 
-    __slots__ = ("conflicts", "dropped", "failed", "gratuitous", "ignored", "received", "replies", "silenced")
+    __slots__ = ("conflicts", "dropped", "failed", "gratuitous", "ignored", "probes", "received", "replies", "silenced")
 
     def __init__(self) -> None:
         for name in self.__slots__:
@@ -43,6 +43,7 @@ class Counters:
     failed: int
     gratuitous: int
     ignored: int
+    probes: int
     received: int
     replies: int
     silenced: int
@@ -85,7 +86,7 @@ class Port:
     @property
     def sent(self) -> int:
         """How many frames were sent so far. Only differences mean something."""
-        return self.counters.replies + self.counters.gratuitous
+        return self.counters.replies + self.counters.gratuitous + self.counters.probes
 
     def has_sent_out(self, mark: int) -> bool:
         """Whether the driver has let go of all frames that were sent when `sent` was `mark`.

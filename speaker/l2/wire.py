@@ -32,7 +32,7 @@ from typing import Any
 
 from speaker.l2.channel import Channel, Closed, encoded
 from speaker.l2.filter import AddressCover, program
-from speaker.l2.packets import gratuitous_reply, gratuitous_request, mac_text
+from speaker.l2.packets import UNSPECIFIED, gratuitous_reply, gratuitous_request, mac_bytes, mac_text, request
 from speaker.l2.port import Port
 from speaker.l2.ports import Ports
 from speaker.l2.responder import Conflict, Responder, is_announceable
@@ -230,6 +230,10 @@ class Wire:
                 self._jobs.append(self._withdraw(sequence, order["addresses"]))
             case "interfaces":
                 self._jobs.append(self._use_interfaces(sequence, order["names"]))
+            case "defend":
+                self._defend(sequence, order["address"], order["interface"])
+            case "ask":
+                self._ask(sequence, order["address"], order["interface"], mac_bytes(order["mac"]))
             case "stop":
                 self._jobs.append(self._stop(sequence))
             case unknown:
@@ -277,6 +281,34 @@ class Wire:
             for name in self._responder.drop(address):
                 self._schedule.cancel(address, name)
             self._cover_changed |= self._cover.remove(int.from_bytes(address, "big"))
+
+    def _defend(self, sequence: int, text: str, name: str) -> None:
+        """One announcement (RFC 5227 §2.4), if the address is still announced there. When is for the agent."""
+        address, port = self._held_on(text, name)
+        if address is not None and port is not None and self._is_permitted():
+            port.counters.gratuitous += self._is_sent(port, gratuitous_request(port.interface.mac, address))
+        self._confirm(sequence)
+
+    def _ask(self, sequence: int, text: str, name: str, mac: bytes) -> None:
+        """Ask that machine alone whether it still uses the address. Its answer is one more conflict."""
+        address, port = self._held_on(text, name)
+        if address is not None and port is not None and self._is_permitted():
+            port.counters.probes += self._is_sent(port, request(port.interface.mac, UNSPECIFIED, address, to=mac))
+        self._confirm(sequence)
+
+    def _held_on(self, text: str, name: str) -> tuple[bytes | None, Port | None]:
+        address = _ipv4(text)
+        entry = self._responder.held.get(address) if address is not None else None
+        is_held = entry is not None and name in entry.interfaces
+        return (address, self._ports.by_name.get(name)) if is_held else (None, None)
+
+    def _is_sent(self, port: Port, frame: bytes) -> bool:
+        try:
+            port.send(frame)
+        except OSError:
+            port.counters.failed += 1
+            return False
+        return True
 
     def _stop(self, sequence: int) -> Iterator[None]:
         self._permit_until = 0.0

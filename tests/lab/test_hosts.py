@@ -123,7 +123,9 @@ def test_two_labs_at_once_do_not_meet(open_enclosure: Callable[[], Enclosure]) -
     one.delete_host(segment.nodes[0].name)
     address = segment.nodes[0].ipv4
     # The kernel takes a namespace apart some time after its name is gone.
-    wait_for("the deleted node is silent", lambda: not can_reach(one.doorway, hosts.CLIENT, address), timeout_seconds=30)
+    wait_for(
+        "the deleted node is silent", lambda: not can_reach(one.doorway, hosts.CLIENT, address), timeout_seconds=30
+    )
     wait_for(
         "the other lab's node answers", lambda: can_reach(other.doorway, hosts.CLIENT, address), timeout_seconds=10
     )

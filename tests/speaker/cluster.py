@@ -112,6 +112,12 @@ class TableWire:
             self.table.pop(address, None)
             self.journal.append(f"withdrawn {address}")
 
+    def defend(self, address: str, interface: str) -> None:
+        self.journal.append(f"defend {address} on {interface}")
+
+    def ask(self, address: str, interface: str, mac: str) -> None:
+        self.journal.append(f"ask {mac} for {address} on {interface}")
+
     def permit(self, until: float) -> None:
         if (until > time.clock_gettime(time.CLOCK_BOOTTIME)) != self.is_permitted:
             self.journal.append("permit" if until else "silence")

@@ -179,6 +179,54 @@ class TestGratuitous:
         ]
 
 
+class TestDefence:
+    @pytest.mark.asyncio
+    async def test_one_announcement_moves_the_neighbours_back_from_a_rogue(self, segment):
+        node, client, rogue = segment.hosts
+        async with wire_on(node) as (link, heard):
+            await link.announce([(VIP_TEXT, ["eth0"])])
+            await asyncio.sleep(0.4)  # the next frame of the burst is 0.6 s away
+            with Asker(client) as asker, Asker(rogue) as thief:
+                asker.forget()
+                thief.send(packets.gratuitous_request(rogue.mac, VIP))
+                await heard.until(lambda: heard.conflicts)
+                link.defend(VIP_TEXT, "eth0")
+                taken = asker.next(lambda arp: arp.sender == VIP, 1)
+                defended = asker.next(lambda arp: arp.sender == VIP, 1)
+        assert taken.sender_mac == rogue.mac
+        assert defended.sender_mac == node.mac
+        assert defended.is_gratuitous
+        assert defended.destination == packets.BROADCAST
+
+    @pytest.mark.asyncio
+    async def test_what_is_not_held_there_is_not_defended(self, segment):
+        node, client, _ = segment.hosts
+        async with wire_on(node) as (link, _):
+            await link.announce([(VIP_TEXT, ["eth0"])])
+            link.defend(OTHER_VIP_TEXT, "eth0")
+            link.defend("no address", "eth0")
+            with Asker(client) as asker:
+                assert asker.next(lambda arp: arp.sender == OTHER_VIP, 0.3) is None
+                assert asker.ask(VIP) is not None
+
+    @pytest.mark.asyncio
+    async def test_a_silent_rogue_is_asked_alone_and_its_kernel_owns_up(self, segment):
+        node, client, rogue = segment.hosts
+        async with wire_on(node) as (link, heard):
+            await link.announce([(VIP_TEXT, ["eth0"])])
+            rogue.run("ip", "address", "add", f"{VIP_TEXT}/32", "dev", "eth0")
+            with Asker(client) as asker:
+                link.ask(VIP_TEXT, "eth0", rogue.mac.hex(":"))
+                await heard.until(lambda: heard.conflicts)
+                assert heard.conflicts[0].mac == rogue.mac.hex(":")
+                assert asker.next(lambda arp: arp.is_probe and arp.destination == packets.BROADCAST, 0.3) is None
+            rogue.run("ip", "address", "delete", f"{VIP_TEXT}/32", "dev", "eth0")
+            await asyncio.sleep(1.1)  # a second report within a second would be held back
+            link.ask(VIP_TEXT, "eth0", rogue.mac.hex(":"))
+            await asyncio.sleep(0.3)
+            assert len(heard.conflicts) == 1
+
+
 class TestWithdrawal:
     @pytest.mark.asyncio
     async def test_no_frame_leaves_after_the_confirmation(self, segment):

@@ -1,0 +1,130 @@
+"""Other machines that use our addresses: when to defend one, when to ask after them, and what the Speaker says of them.
+
+RFC 5227 §2.4 (c) is for addresses that must stay where they are: defend by one announcement, and not again within
+DEFEND_INTERVAL, whatever the other machine does. Knows no sockets and no API; the caller tells strangers from speakers,
+whose claims belong to every take-over and are settled by ownership, never by defence.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+DEFEND_INTERVAL_SECONDS = 10.0  # RFC 5227 §1.1
+ASK_SECONDS = 15.0
+"""A machine that has the address may say nothing for hours: one that was silent for so long is asked, it alone, ..."""
+FORGET_SECONDS = 60.0
+"""... and one that did not answer three times in a row is gone."""
+BELIEVE_SECONDS = 1.0
+"""A speaker's new MAC may be on the wire before its Speaker object tells it here. Defence does not wait for that, the
+report does."""
+SHOW_AGAIN_SECONDS = 30.0
+"""How often count and last sighting of a known conflict are written: everybody who watches the Speaker reads that."""
+MOST_CONFLICTS = 256
+"""As many as the Speaker's status holds. When there are more, the one seen longest ago makes room."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A frame in which the machine `mac` used `address`, heard on `interface`."""
+
+    address: str
+    interface: str
+    mac: str
+
+
+@dataclass(slots=True)
+class _Sighting:
+    """What is known of one address. Times are monotonic seconds; `first_seen`, `last_seen` are RFC 3339."""
+
+    claim: Claim
+    is_announced: bool
+    first: float
+    last: float
+    first_seen: str
+    last_seen: str
+    count: int = 1
+    asked: float = float("-inf")
+    shown: float = float("-inf")
+    entry: dict[str, Any] | None = None
+
+
+class Conflicts:
+    """By address; the machine seen last stands for all."""
+
+    def __init__(self) -> None:
+        self._sightings: dict[str, _Sighting] = {}
+        self._defended: dict[tuple[str, str], float] = {}
+
+    def __len__(self) -> int:
+        """How many are told: see `believed`."""
+        return sum(1 for one in self._sightings.values() if one.entry is not None)
+
+    def seen(self, claim: Claim, now: float, timestamp: str, *, is_announced: bool = True) -> bool:
+        """A stranger used an address. Whether to defend it now; it counts as defended then.
+
+        `is_announced` False: the address was only probed, so there is nothing to defend.
+        """
+        self._note(claim, now, timestamp, is_announced)
+        where = (claim.address, claim.interface)
+        if not is_announced or now - self._defended.get(where, float("-inf")) < DEFEND_INTERVAL_SECONDS:
+            return False
+        self._defended[where] = now
+        return True
+
+    def drop(self, address: str) -> None:
+        """It is no address of ours any more, or was found free."""
+        self._sightings.pop(address, None)
+
+    def silent(self, now: float) -> list[Claim]:
+        """The machines to ask now whether they still use an address that we announce; they count as asked."""
+        found = [one for one in self._sightings.values() if one.is_announced]
+        due = [one for one in found if now - max(one.last, one.asked) >= ASK_SECONDS]
+        for one in due:
+            one.asked = now
+        return [one.claim for one in due]
+
+    def believed(self, now: float, is_speakers: Callable[[str], bool]) -> list[dict[str, Any]]:
+        """What the Speaker's status should say, in the order of addresses.
+
+        Forgets machines that are gone, and those that turned out to be speakers.
+        """
+        self._forget(now, is_speakers)
+        for one in self._sightings.values():
+            is_told_lately = one.entry is not None and now - one.shown < SHOW_AGAIN_SECONDS
+            is_another = one.entry is not None and one.entry["mac"] != one.claim.mac
+            if now - one.first >= BELIEVE_SECONDS and (is_another or not is_told_lately):
+                one.shown, one.entry = now, _entry(one)
+        return [one.entry for _, one in sorted(self._sightings.items()) if one.entry is not None]
+
+    def _note(self, claim: Claim, now: float, timestamp: str, is_announced: bool) -> None:
+        known = self._sightings.pop(claim.address, None)
+        if known is None or known.is_announced != is_announced:
+            known = _Sighting(claim, is_announced, now, now, timestamp, timestamp)
+        else:
+            known.claim, known.last, known.last_seen = claim, now, timestamp
+            known.count += 1
+        self._sightings[claim.address] = known  # in the order of sightings
+        if len(self._sightings) > MOST_CONFLICTS:
+            del self._sightings[next(iter(self._sightings))]
+
+    def _forget(self, now: float, is_speakers: Callable[[str], bool]) -> None:
+        for address, one in list(self._sightings.items()):
+            is_gone = one.is_announced and now - one.last >= FORGET_SECONDS
+            if is_gone or is_speakers(one.claim.mac):
+                del self._sightings[address]
+        for where, at in list(self._defended.items()):
+            if now - at >= DEFEND_INTERVAL_SECONDS:
+                del self._defended[where]
+
+
+def _entry(one: _Sighting) -> dict[str, Any]:
+    """As crds.speaker.AddressConflict has it."""
+    return {
+        "address": one.claim.address,
+        "mac": one.claim.mac,
+        "interface": one.claim.interface,
+        "announced": one.is_announced,
+        "firstSeen": one.first_seen,
+        "lastSeen": one.last_seen,
+        "count": one.count,
+    }
