@@ -4,8 +4,9 @@ It decides nothing: what is announced, and until when, is the agent's business. 
 the processes of a speaker die together, so the agent exits when `dead` is set.
 
     agent (asyncio) -- SOCK_SEQPACKET, one JSON message a packet --> wire (epoll)
-        interfaces, announce, withdraw, defend, ask, permit, stop        each answered by done or error
-        done, error, interfaces, conflict, counters      <------------
+        interfaces, announce, withdraw, defend, ask, heartbeat, permit, stop     each answered by done or error
+        say                                                                      not answered
+        done, error, interfaces, conflict, counters, peers       <-------
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import json
 import socket
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ import structlog
 MAX_MESSAGE_BYTES = 32 * 1024
 ANNOUNCE_ENTRIES_PER_ORDER = 64
 WITHDRAW_ADDRESSES_PER_ORDER = 256
+PEERS_PER_ORDER = 64
 # Orders of one call that may be unconfirmed at a time: enough to keep the wire busy, few enough to keep memory flat.
 ORDERS_IN_FLIGHT = 32
 START_TIMEOUT_SECONDS = 10.0
@@ -85,10 +87,51 @@ class WireCounters:
     `interfaces`: name -> counter -> total; the counters are received, replies, gratuitous, probes, conflicts, ignored,
     silenced (kept back for want of a permit), failed (the kernel refused to send), dropped (receive buffer full).
     `addresses`: address -> replies, only for addresses that replied since the last report, and not always all of them.
+    `heartbeats`: packets by what became of them: sent, failed (the kernel refused to send), received (and believed),
+    discarded (unread, after a pause of the process), and the kinds of heartbeat.Dropped.
     """
 
     interfaces: dict[str, dict[str, int]]
     addresses: dict[str, int]
+    heartbeats: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class HeartbeatConfig:
+    """How to speak with the other speakers, and with whom.
+
+    `incarnation`: another text at each start of the process, at most 64 bytes. `keys`: the first one signs, all of them
+    verify; none = heartbeats are off. `peers`: unicast addresses by node, of every other speaker that is known; only
+    those are listened to. An address is used where multicast does not reach; there may be none.
+    """
+
+    node: str
+    incarnation: str
+    keys: tuple[bytes, ...] = field(default=(), repr=False)
+    interval_seconds: float = 0.2
+    port: int = 7473
+    peers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class WirePeer:
+    """A speaker that is heard now. Times are CLOCK_BOOTTIME of this machine.
+
+    It says of itself: `serving` (it announces what it owns), `member` and `behind` and `leaving` (what the tiers of
+    ownership ask), `interfaces` on which it can announce. `contact`: when it last had contact with the API server, by
+    the age that its latest packet carried; None = never. `via`: our interfaces on whose segment it is heard, "" for
+    packets sent to our address.
+    """
+
+    incarnation: str
+    serving: bool
+    member: bool
+    behind: bool
+    leaving: bool
+    contact: float | None
+    interfaces: tuple[str, ...]
+    via: tuple[str, ...]
+    since: float
 
 
 @dataclass
@@ -98,6 +141,9 @@ class WireCallbacks:
     on_interfaces: Callable[[tuple[WireInterface, ...]], None] = field(default=lambda _: None)
     on_conflict: Callable[[WireConflict], None] = field(default=lambda _: None)
     on_counters: Callable[[WireCounters], None] = field(default=lambda _: None)
+    on_peers: Callable[[Mapping[str, WirePeer]], None] = field(default=lambda _: None)
+    """All that are heard now, by node: at once when somebody is heard, is lost, says goodbye or says something else of
+    itself, and about once a second for the ages; also once, mostly empty, when heartbeats are configured."""
 
 
 class WireLink:
@@ -108,6 +154,8 @@ class WireLink:
         """Set when the wire process is gone, also after `stop`."""
         self.interfaces: tuple[WireInterface, ...] = ()
         """The latest report."""
+        self.peers: Mapping[str, WirePeer] = {}
+        """Those heard now, by node; replaced, never changed."""
         self.last_heard: float = 0.0
         """Loop time of the wire's latest message; each permit is confirmed, so a stuck wire shows here."""
         self._callbacks = callbacks
@@ -116,6 +164,7 @@ class WireLink:
         self._orders: dict[int, asyncio.Future[None]] = {}
         self._outbox: deque[bytes] = deque()
         self._permit: bytes | None = None
+        self._word: bytes | None = None
         self._writing = False
         self._reported = asyncio.Event()
 
@@ -182,6 +231,43 @@ class WireLink:
         with contextlib.suppress(WireDiedError):
             self._write(order)
 
+    async def heartbeat(self, config: HeartbeatConfig) -> None:
+        """Speak with these peers, in this way, from now on. Idempotent. Nothing is sent before `say`.
+
+        Raises OrderRefusedError when a name is too long for a packet.
+        """
+        peers = sorted(config.peers.items())
+        parts = [dict(chunk) for chunk in _in_chunks(peers, PEERS_PER_ORDER)] or [{}]
+        order = {
+            "op": "heartbeat",
+            "node": config.node,
+            "incarnation": config.incarnation,
+            "keys": [key.hex() for key in config.keys],
+            "interval": config.interval_seconds,
+            "port": config.port,
+            "parts": len(parts),
+        }
+        await self._carry_out(order | {"part": number, "peers": part} for number, part in enumerate(parts))
+
+    def say(
+        self,
+        *,
+        contact: float | None,
+        serving: bool,
+        member: bool = True,
+        behind: bool = False,
+        leaving: bool = False,
+    ) -> None:
+        """What our heartbeats say of us, for the next three seconds; to be repeated about twice a second, as a permit.
+
+        `contact`: CLOCK_BOOTTIME of the last contact with the API server, None = never. `serving` is only said while
+        there is a permit. A change goes out at once. When nothing is said any more, the wire says goodbye for us and
+        falls silent. Never waits; overtakes orders not yet written.
+        """
+        word = {"contact": contact, "serving": serving, "member": member, "behind": behind, "leaving": leaving}
+        self._word = self._encoded({"op": "say"} | word)[1]
+        self._flush()
+
     async def stop(self) -> None:
         """Withdraw everything, end the wire process and wait for its end. Safe to repeat, and after its death."""
         if not hasattr(self, "_process"):
@@ -245,6 +331,9 @@ class WireLink:
                 if self._permit is not None:
                     self._socket.send(self._permit)
                     self._permit = None
+                elif self._word is not None:
+                    self._socket.send(self._word)
+                    self._word = None
                 elif self._outbox:
                     self._socket.send(self._outbox[0])
                     self._outbox.popleft()
@@ -293,9 +382,24 @@ class WireLink:
             case "conflict":
                 self._callbacks.on_conflict(WireConflict(message["address"], message["interface"], message["mac"]))
             case "counters":
-                self._callbacks.on_counters(WireCounters(message["interfaces"], message["addresses"]))
+                counters = WireCounters(message["interfaces"], message["addresses"], message["heartbeats"])
+                self._callbacks.on_counters(counters)
+            case "peers":
+                self._take_peers(message["peers"])
             case unknown:
                 raise ValueError(f"the wire process sent {unknown!r}")
+
+    def _take_peers(self, changed: dict[str, dict[str, Any] | None]) -> None:
+        """Some of the peers as they are now; None = not heard any more."""
+        peers = dict(self.peers)
+        for node, view in changed.items():
+            if view is None:
+                peers.pop(node, None)
+            else:
+                lists = {"interfaces": tuple(view["interfaces"]), "via": tuple(view["via"])}
+                peers[node] = WirePeer(**(view | lists))
+        self.peers = peers
+        self._callbacks.on_peers(peers)
 
     def _settle(self, sequence: int, error: WireError | None) -> None:
         order = self._orders.pop(sequence, None)  # None: a permit, or the caller stopped waiting

@@ -74,6 +74,10 @@ class Ports:
         """Whether no frame sent before the marks is left in the kernel. A port closed meanwhile has none."""
         return all(self.by_fd.get(port.fd) is not port or port.has_sent_out(mark) for port, mark in marks)
 
+    def indexes(self) -> dict[str, int]:
+        """The index of each interface in use, by name."""
+        return {name: port.ifindex for name, port in self.by_name.items()}
+
     def totals(self) -> dict[str, dict[str, int]]:
         for port in self.by_fd.values():
             port.count_drops()

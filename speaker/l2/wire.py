@@ -1,12 +1,13 @@
-"""The wire process: owns the raw sockets, answers ARP, sends gratuitous ARP, watches the interfaces.
+"""The wire process: owns the raw sockets, answers ARP, sends gratuitous ARP and heartbeats, watches the interfaces.
 
 It decides nothing about who owns an address: the agent's orders come over a socket, and when that closes the process
-ends. It imports the standard library only, and little of it (about 11 MB in all), and never waits for anything but its
+ends. It imports the standard library only, and little of it (about 17 MB in all), and never waits for anything but its
 one epoll: orders are applied in small slices and announcements sent a few at a time, so that replies go between.
 
     agent  --SEQPACKET--> orders --> jobs, a slice each turn --> table, schedule --+
     kernel --rtnetlink--> links  --> ports opened and closed                       |
     segment --AF_PACKET-> frames --> responder --> permit still valid? --> reply   +--> permit? --> gratuitous ARP
+    peers ----UDP-------> heart  --> who is heard --> agent
 
 The permit is a CLOCK_BOOTTIME deadline that the agent keeps moving. It is compared right before each frame is sent. So
 a process that was stopped, or a machine that was suspended, is silent when it wakes; at most one frame, whose check was
@@ -32,6 +33,7 @@ from typing import Any
 
 from speaker.l2.channel import Channel, Closed, encoded
 from speaker.l2.filter import AddressCover, program
+from speaker.l2.heart import Heart
 from speaker.l2.packets import UNSPECIFIED, gratuitous_reply, gratuitous_request, mac_bytes, mac_text, request
 from speaker.l2.port import Port
 from speaker.l2.ports import Ports
@@ -67,6 +69,7 @@ class Wire:
         self._epoll = select.epoll()
         self._channel = Channel(agent, self._epoll)
         self._ports = Ports(self._epoll, is_excluded, program([]), self._on_port_open)
+        self._heart = Heart(self._epoll, self._channel.tell, lambda: self._channel.is_crowded)
         self._frame = bytearray(FRAME_BUFFER_BYTES)
         self._responder = Responder()
         self._schedule = GratuitousArpSchedule()
@@ -89,6 +92,8 @@ class Wire:
                     port = self._ports.by_fd.get(fd)
                     if port is not None:
                         self._drain(port)
+                    elif fd in self._heart.fds:
+                        self._heart.on_readable(fd)
                     elif fd == self._channel.fd:
                         self._on_channel()
                     elif fd == self._ports.fd:
@@ -99,8 +104,10 @@ class Wire:
         return 0
 
     def close(self) -> None:
-        """Give the agent the last confirmations, and let go of all sockets."""
+        """Give the agent the last confirmations, tell the peers, and let go of all sockets."""
+        self._heart.leave()
         self._channel.close()
+        self._heart.close()
         self._ports.close()
         self._epoll.close()
 
@@ -172,6 +179,7 @@ class Wire:
         deadline = self._schedule.deadline()
         if deadline is not None and deadline <= now and self._is_permitted():
             self._send_due(now)
+        self._heart.turn(self._permit_until)
         if now >= self._counters_due:
             self._report_counters(now)
 
@@ -179,7 +187,7 @@ class Wire:
         if self._jobs:
             return 0.0
         now = time.monotonic()
-        timeout = self._counters_due - now
+        timeout = min(self._counters_due - now, self._heart.seconds_left())
         deadline = self._schedule.deadline()
         if deadline is not None and deadline - now < timeout and self._is_permitted():
             timeout = deadline - now
@@ -219,11 +227,15 @@ class Wire:
             self._on_order(order["seq"], order)
 
     def _on_order(self, sequence: int, order: dict[str, Any]) -> None:
-        """A permit is in force at once; all other orders are carried out one after the other."""
+        """What is said, and a permit, are in force at once; all other orders are carried out one after the other."""
         match order["op"]:
             case "permit":
                 self._permit_until = order["until"]
                 self._confirm(sequence)
+            case "say":
+                self._heart.say(order)
+            case "heartbeat":
+                self._configure_heartbeats(sequence, order)
             case "announce":
                 self._jobs.append(self._announce(sequence, order["entries"]))
             case "withdraw":
@@ -312,6 +324,7 @@ class Wire:
 
     def _stop(self, sequence: int) -> Iterator[None]:
         self._permit_until = 0.0
+        self._heart.leave()  # no frame of ours leaves any more: who is next need not wait for our silence
         for part in _slices(list(self._responder.held)):
             for address in part:
                 self._drop(address)
@@ -334,9 +347,17 @@ class Wire:
 
     def _use_interfaces(self, sequence: int, names: Sequence[str]) -> Iterator[None]:
         self._ports.allow(names)
+        self._heart.use(self._ports.indexes())
         yield
         self._report_interfaces()
         self._confirm(sequence)
+
+    def _configure_heartbeats(self, sequence: int, order: dict[str, Any]) -> None:
+        fault = self._heart.configure(order)
+        if fault:
+            self._refuse(sequence, fault)
+        else:
+            self._confirm(sequence)
 
     def _refit_filters(self) -> None:
         if self._cover_changed:
@@ -348,6 +369,7 @@ class Wire:
     def _on_links(self) -> None:
         self._ports.on_readable()
         self._responder.own_macs = self._ports.own_macs
+        self._heart.use(self._ports.indexes())
         self._report_interfaces()
 
     def _on_port_open(self, name: str) -> None:
@@ -384,7 +406,8 @@ class Wire:
             entry = active.pop()
             entry.is_counted = False
             addresses[socket.inet_ntop(socket.AF_INET, entry.address)] = entry.replies
-        self._channel.tell({"op": "counters", "interfaces": self._ports.totals(), "addresses": addresses})
+        totals, heartbeats = self._ports.totals(), self._heart.totals()
+        self._channel.tell({"op": "counters", "interfaces": totals, "addresses": addresses, "heartbeats": heartbeats})
 
     def _confirm(self, sequence: int) -> None:
         self._channel.post(b'{"op":"done","seq":%d}' % sequence)
