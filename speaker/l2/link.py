@@ -34,7 +34,7 @@ START_TIMEOUT_SECONDS = 10.0
 CONFIRM_TIMEOUT_SECONDS = 10.0
 STOP_TIMEOUT_SECONDS = 5.0
 
-# The wire process is started without `site` (-I -S: its memory stays near 11 MB), so it is told where our packages are.
+# The wire process is started without `site` (-I -S: its memory stays near 17 MB), so it is told where our packages are.
 BOOTSTRAP = "import sys; sys.path.insert(0, sys.argv.pop(1)); from speaker.l2.wire import main; sys.exit(main())"
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
 
