@@ -201,7 +201,7 @@ class Reason(_Documented):
     )
     OnlySpeaker = (
         "OnlySpeaker",
-        "There is no other speaker, so nobody could tell that this one is cut off and no promise is made.",
+        "There are fewer than three speakers, so no majority could tell that this one is cut off: no promise is made.",
     )
     OutsidePool = (
         "OutsidePool",

@@ -37,6 +37,9 @@ class FencingPromise(Model):
     """Whether the promise is in force."""
     fence_after_seconds: Annotated[int, Field(ge=1), Format("int32")]
     """After how many seconds without a renewed Lease nothing of this speaker is on the wire any more."""
+    witnesses: Annotated[tuple[ObjectName, ...], Items(maximum=31), ListSet()] = ()
+    """The nodes whose speakers the promise rests on, this one included: it holds unless a strict majority of these, as
+    this speaker hears, has lost the API server when it did."""
 
 
 class Interface(Model):

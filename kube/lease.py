@@ -1,10 +1,12 @@
 """A Lease renewed as a sign of life, and the pure `LeaseObserver` for those of others.
 
-Renewing claims nothing: the Lease's name belongs to this node, and the last writer is right. For leadership, where that
-is not so, see kube.election.
+Renewing claims nothing: the Lease's name belongs to this node. For leadership, where that is not so, see kube.election.
+Yet each renewal names the version that it follows, so none can arrive after a later one; and whoever sees versions
+follow each other knows that the holder knew of each before it sent the next: its contact goes both ways.
 """
 
 import asyncio
+import contextlib
 import datetime
 import random
 import time
@@ -50,8 +52,11 @@ class LeaseRenewer:
         renew_seconds: float,
         labels: Mapping[str, str] | None = None,
         on_renewed: Callable[[Renewal], None] | None = None,
+        boottime: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
     ) -> None:
+        """`on_renewed` is called before the next renewal is sent."""
         self.last_renewal: Renewal | None = None
+        """The latest one that is known to have arrived."""
         self._client = client
         self._namespace = namespace
         self._name = name
@@ -60,28 +65,51 @@ class LeaseRenewer:
         self._renew_seconds = renew_seconds
         self._labels = dict(labels or {})
         self._on_renewed = on_renewed
+        self._boottime = boottime
+        self._version: str | None = None
+        self._unanswered: tuple[str, Renewal] | None = None
+        self._hurry = asyncio.Event()
+        self._news = asyncio.Event()
         self._failures = 0
         self._log = log.bind(lease=name)
 
     async def run(self) -> None:
         """Renew until cancelled. API trouble is retried forever and shows only in `last_renewal` growing old."""
         while True:
+            self._hurry.clear()
             began = _now()
             is_renewed = await self._try_to_renew()
             period = self._renew_seconds if is_renewed else min(RETRY_SECONDS, self._renew_seconds)
             # From start to start, so that a slow answer does not stretch the period; a little early, never late.
             pause = began + period * (0.9 + 0.1 * random.random()) - _now()
-            await asyncio.sleep(max(0.05, pause))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(max(0.05, pause)):
+                    await self._hurry.wait()
+
+    async def renewed_since(self, boottime: float) -> Renewal:
+        """A renewal that was sent later than this and arrived: forever if need be. `run` makes it, without delay."""
+        while self.last_renewal is None or self.last_renewal.sent_boottime <= boottime:
+            self._news.clear()
+            self._hurry.set()
+            await self._news.wait()
+        return self.last_renewal
 
     async def renew(self) -> Renewal:
         """Renew once, now. Raises ApiError, or TimeoutError after one renew period (at least a second)."""
-        sent = Renewal(_now(), time.clock_gettime(time.CLOCK_BOOTTIME))
         async with asyncio.timeout(max(1.0, self._renew_seconds)):
-            await self._write()
-        self.last_renewal = sent
-        if self._on_renewed is not None:
-            self._on_renewed(sent)
+            if self._version is None:
+                await self._look()
+            sent = Renewal(_now(), self._boottime())
+            await self._write(sent)
+        self._arrived(sent)
         return sent
+
+    def _arrived(self, renewal: Renewal) -> None:
+        self._unanswered = None
+        self.last_renewal = renewal
+        self._news.set()
+        if self._on_renewed is not None:
+            self._on_renewed(renewal)
 
     async def release(self) -> None:
         """Empty holderIdentity, if it is ours. Bounded by the requests' timeouts; raises ApiError."""
@@ -106,18 +134,34 @@ class LeaseRenewer:
         self._failures = 0
         return True
 
-    async def _write(self) -> None:
+    async def _look(self) -> None:
+        """Learn the Lease's version, and whether a renewal arrived whose answer did not."""
+        try:
+            lease = decode_lease(await self._client.get(LEASES, self._name, self._namespace))
+        except NotFound:
+            return
+        self._version = lease.metadata.resource_version
+        if self._unanswered is not None and lease.spec.holder_identity == self._holder:
+            time_text, renewal = self._unanswered
+            if lease.spec.renew_time == time_text:
+                self._arrived(renewal)
+
+    async def _write(self, renewal: Renewal) -> None:
         spec: dict[str, Any] = {
             "holderIdentity": self._holder,
             "leaseDurationSeconds": self._duration_seconds,
             "renewTime": micro_time(datetime.datetime.now(datetime.UTC)),
         }
-        try:
-            await self._client.merge_patch(LEASES, self._name, {"spec": spec}, namespace=self._namespace)
-        except NotFound:
-            metadata = {"name": self._name, "labels": self._labels}
+        version, self._version = self._version, None
+        self._unanswered = (spec["renewTime"], renewal)
+        if version is None:
+            metadata: dict[str, Any] = {"name": self._name, "labels": self._labels}
             body = {"metadata": metadata, "spec": {**spec, "acquireTime": spec["renewTime"]}}
-            await self._client.create(LEASES, body, self._namespace)
+            raw = await self._client.create(LEASES, body, self._namespace)
+        else:
+            body = {"metadata": {"resourceVersion": version}, "spec": spec}
+            raw = await self._client.merge_patch(LEASES, self._name, body, namespace=self._namespace)
+        self._version = decode_lease(raw).metadata.resource_version
 
 
 def _now() -> float:

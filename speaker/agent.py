@@ -5,7 +5,7 @@
         +---- presence <---- status draft <---- announced / withdrawn <-----------+
                                    clock --tick--> right --permit--> wire process
 
-It registers, renews its Lease, reads everything, and only then announces; whatever may have been a fence (a pause, its
+It renews its Lease, registers, reads everything, and only then announces; whatever may have been a fence (a pause, its
 Speaker object or Node deleted) makes it do all that again. It answers no ARP and decides no ownership.
 """
 
@@ -17,13 +17,24 @@ from datetime import UTC, datetime
 
 import structlog
 
+from crds.fencing import margin_seconds
 from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, LABEL_NODE, speaker_lease
 from kube.client import Client
 from kube.errors import ApiError
 from kube.lease import LeaseRenewer
 from speaker.announcer import Announcer
 from speaker.conditions import SHOWN, Conditions
-from speaker.fencing import PERMIT_SECONDS, AnnouncementRight, Hold, Limits, Peers, Permit, Promise, should_promise
+from speaker.fencing import (
+    PERMIT_SECONDS,
+    AnnouncementRight,
+    Hold,
+    Limits,
+    Peers,
+    Permit,
+    Promise,
+    own_contact,
+    promise_to_make,
+)
 from speaker.l2.link import OrderRefusedError, WireConflict, WireInterface, WireLink
 from speaker.liveness import Liveness
 from speaker.metrics import Snapshot, SpeakerMetrics
@@ -72,11 +83,8 @@ class Options:
         return ""
 
     def limits(self) -> Limits:
-        """Peers take over when the Lease runs out, so whoever did not run for so long knows nothing for sure.
-
-        The margin, a tenth, is far more than clocks drift in a minute and a permit takes to expire.
-        """
-        margin = self.fence_after_seconds / 10
+        """Peers take over when the Lease runs out, so whoever did not run for so long knows nothing for sure."""
+        margin = margin_seconds(self.fence_after_seconds)
         pause = max(PERMIT_SECONDS, min(self.lease_duration_seconds, self.fence_after_seconds - margin))
         return Limits(self.fence_after_seconds, pause, margin)
 
@@ -100,7 +108,8 @@ class Agent:
         self._boottime = boottime
         self._announcer = Announcer(options.node)
         self._strangers = Strangers(link, self._announcer, metrics)
-        self._right = AnnouncementRight(options.limits())
+        self._right = AnnouncementRight(options.node, options.limits())
+        self._started = boottime()
         self._promise = Promise()
         self._conditions = Conditions()
         self._liveness = self._new_liveness()
@@ -120,12 +129,14 @@ class Agent:
             duration_seconds=options.lease_duration_seconds,
             renew_seconds=options.renew_seconds,
             labels=_lease_labels(options.node),
+            boottime=boottime,
         )
         self._session: Session | None = None
         self._session_lost = asyncio.Event()
         self._changed = asyncio.Event()
         self._wire_work = asyncio.Event()
         self._conditions_due = 0.0
+        self._witnesses: frozenset[str] | None = None
         self._usable: tuple[str, ...] = ()
 
     def snapshot(self) -> Snapshot:
@@ -174,26 +185,26 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tick_forever())
             group.create_task(self._drive_wire())
+            group.create_task(self._renewer.run())
             group.create_task(self._presence.write_forever())
             group.create_task(self._register_forever())
 
     # ---- registering and reading ----
 
     async def _register_forever(self) -> None:
-        """One session after the other; the Lease is first renewed when the first registration is written."""
-        async with asyncio.TaskGroup() as group:
-            renewing: asyncio.Task[None] | None = None
-            while True:
-                began = self._boottime()
-                self._session_lost.clear()
-                self._announcer.begin()
-                self._wire_work.set()
-                self._set_conditions()
-                await self._presence.register()
-                renewing = renewing or group.create_task(self._renewer.run())
-                await self._run_session(began)
+        """One session after the other. Each begins with a renewal, or an allocator might still find this speaker silent
+        after it has read everything."""
+        while True:
+            began = self._boottime()
+            self._session_lost.clear()
+            self._announcer.begin()
+            self._wire_work.set()
+            renewal = await self._renewer.renewed_since(began)
+            self._set_conditions()
+            await self._presence.register()
+            await self._run_session(renewal.sent_boottime)
 
-    async def _run_session(self, began: float) -> None:
+    async def _run_session(self, renewal_sent: float) -> None:
         """Until the registration may no longer count."""
         node = await self._presence.own_node()
         speaker_uid = self._presence.uid
@@ -214,12 +225,12 @@ class Agent:
         )
         self._show_interfaces()
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._session.run()), group.create_task(self._decide_forever(began))]
+            tasks = [group.create_task(self._session.run()), group.create_task(self._decide_forever(renewal_sent))]
             await self._session_lost.wait()
             for task in tasks:
                 task.cancel()
 
-    async def _decide_forever(self, began: float) -> None:
+    async def _decide_forever(self, renewal_sent: float) -> None:
         assert self._session is not None
         await self._session.wait_synced()
         self._announcer.forget_old_releases()
@@ -230,14 +241,14 @@ class Agent:
                 self._wire_work.set()
                 self._presence.poke()
                 await asyncio.sleep(0)
-            if self._right.hold is not None and self._announcer.is_complete:
-                self._finish_registration(began)
+            if self._right.must_register and self._announcer.is_complete:
+                self._finish_registration(renewal_sent)
             await self._changed.wait()  # forever: woken by the watches, the wire and the tick
 
-    def _finish_registration(self, began: float) -> None:
+    def _finish_registration(self, renewal_sent: float) -> None:
         """Everything read has been decided on, and the wire has confirmed that nothing else is on it."""
-        self._right.registered(began)
-        if self._right.hold is not None:
+        self._right.registered(renewal_sent)
+        if self._right.must_register:
             self._session_lost.set()
             return
         log.info("announcing", addresses=dict(self._announcer.picture.silences()))
@@ -263,30 +274,43 @@ class Agent:
             await asyncio.sleep(TICK_SECONDS)
 
     def _tick(self) -> None:
-        """Extend the permit, or take it away and begin a new registration."""
-        could_announce = self._right.hold is None
-        renewal = self._renewer.last_renewal
+        """Extend the permit, or take it away; begin a new registration when this speaker may have been fenced."""
+        could_announce, was_registered = self._right.hold is None, not self._right.must_register
         match self._right.tick(
             self._boottime(),
-            renewal_sent=renewal.sent_boottime if renewal else None,
-            is_bound=self._promise.is_binding,
+            renewal_sent=self._renewal_sent(),
+            promises=self._promise.binding,
             peers=self._peers(),
         ):
             case Permit(until):
                 self._link.permit(until)
+                if not could_announce:
+                    self._wire_work.set()
             case Hold() as hold if could_announce:
-                log.warning("silent until registered anew", why=hold.value)
-                self._metrics.registered_anew(hold.value)
+                log.warning("silent", why=hold.value)
                 self._link.permit(0.0)
-                self._session_lost.set()
+        if was_registered and self._right.must_register and self._right.hold is not None:
+            log.warning("registering anew", why=self._right.hold.value)
+            self._metrics.registered_anew(self._right.hold.value)
+            self._session_lost.set()
         self._strangers.tick()
         self._announcer.picture.set_alive(self._liveness.alive(time.monotonic()))
         if self._announcer.picture.has_work:
             self._changed.set()
 
+    def _renewal_sent(self) -> float | None:
+        renewal = self._renewer.last_renewal
+        return renewal.sent_boottime if renewal else None
+
+    def contact(self) -> float:
+        """What heartbeats are to say of our contact with the API server (CLOCK_BOOTTIME)."""
+        return own_contact(self._renewal_sent(), self._started)
+
     def _peers(self) -> Peers:
         """Nobody is heard before there are heartbeats."""
-        return Peers(known=frozenset(self._announcer.picture.speakers) - {self._options.node})
+        speakers = self._announcer.picture.speakers
+        known = {node for node, facts in speakers.items() if not facts.said_goodbye}
+        return Peers(known=frozenset(known) - {self._options.node})
 
     # ---- the wire ----
 
@@ -346,10 +370,21 @@ class Agent:
     def _set_conditions(self) -> None:
         self._conditions_due = time.monotonic() + CONDITIONS_SECONDS
         peers, now, picture = self._peers(), _now(), self._announcer.picture
-        promised = should_promise(peers)
-        fencing = {"promised": promised, "fenceAfterSeconds": self._options.fence_after_seconds}
+        witnesses = self._witnesses = promise_to_make(
+            self._options.node,
+            peers,
+            self._options.limits(),
+            present=self._witnesses,
+            renewal_sent=self._renewal_sent(),
+            now=self._boottime(),
+        )
+        fencing = {
+            "promised": witnesses is not None,
+            "fenceAfterSeconds": self._options.fence_after_seconds,
+            "witnesses": sorted(witnesses or ()),
+        }
         self._conditions.set_ready(self._right.hold, now)
-        self._conditions.set_promise(promised, len(peers.known), now)
+        self._conditions.set_promise(witnesses is not None, len(peers.known), now)
         if self._right.hold is None:
             self._conditions.set_announceable(picture.complaints(SHOWN + 1), now)
             self._conditions.set_endpoints_placed(picture.unplaced(), now)

@@ -62,11 +62,13 @@ class Conditions:
         if promised:
             message = "Cut off, the speaker withdraws everything by itself within the fence time."
             self.set(ConditionType.PromisesFencing, True, Reason.PromiseInForce, message, now)
-        elif known_peers:
-            message = "The speaker hears no other speaker; releases wait until it is back, or its Node is deleted."
+        elif known_peers > 1:
+            message = (
+                "The speaker hears no majority of the others; releases wait until it is back, or its Node is deleted."
+            )
             self.set(ConditionType.PromisesFencing, False, Reason.PeersUnheard, message, now)
         else:
-            message = "There is no other speaker, so no majority that could tell whether this one is cut off."
+            message = "With fewer than three speakers there is no majority that could tell whether this one is cut off."
             self.set(ConditionType.PromisesFencing, False, Reason.OnlySpeaker, message, now)
 
     def set_announceable(self, complaints: Sequence[Complaint], now: str) -> None:

@@ -3,22 +3,38 @@
 Pure: `now` is CLOCK_BOOTTIME in seconds, which goes on while a machine is suspended. Writes no status and sends no
 permit; speaker.agent does both, by what it is told here. What it hears of peers is given to it.
 
-Two rules hold a speaker back:
-
-* After a pause longer than `pause_seconds`, and whenever somebody may have declared it dead, it registers again and
-  reads all objects again before it announces anything: with its old knowledge it would speak from the past.
 * The promise (Speaker.status.fencing): F seconds after its last renewed Lease the allocator may take a speaker that
-  promised for silent. So it is silent by itself a margin earlier, counted from when that renewal was *sent*, unless
-  a strict majority of the speakers it knows, itself included, is cut off too: then the API server is down for all,
-  and nothing can be released. That majority and the allocator's (of speakers with fresh Leases) can't both exist.
+  promised for silent. So it is silent by itself a margin earlier, counted from when that renewal was *sent*, unless a
+  strict majority of the witnesses that the promise names, itself included, lost the API server when it did: then it is
+  down for all, and nobody can prove the contrary to an allocator (crds.fencing).
+* Who may have been taken for dead renews its Lease, registers and reads all objects again, in this order, before it
+  announces anything: with its old knowledge it would speak from the past. The Lease comes first: an allocator that
+  still finds it silent later than that has written its mark before we read.
 """
 
-from collections.abc import Set
-from dataclasses import dataclass
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field
 from enum import Enum
+from hashlib import blake2b
+from types import MappingProxyType
+from typing import NamedTuple
 
-PERMIT_SECONDS = 3.0
-"""How long the wire process speaks without a new permit: three of the agent's seconds."""
+from crds.fencing import HEARD_SECONDS, PERMIT_SECONDS, WITNESSES, outlived_after_seconds
+
+__all__ = [
+    "PERMIT_SECONDS",
+    "AnnouncementRight",
+    "Contact",
+    "Hold",
+    "Limits",
+    "Peers",
+    "Permit",
+    "Promise",
+    "own_contact",
+    "promise_to_make",
+]
+
+Witnesses = frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -40,59 +56,109 @@ class Limits:
         """After the sending of the last renewal."""
         return self.fence_after_seconds - self.margin_seconds
 
+    @property
+    def outlived_after_seconds(self) -> float:
+        """A witness with contact later than this after the sending of our last renewal has outlived us."""
+        return outlived_after_seconds(self.fence_after_seconds)
+
+
+class Contact(NamedTuple):
+    """What a peer says of its contact with the API server, both on our clock.
+
+    `began`: when its last answered renewal was sent; rather too late than too early where that is not exact. `heard`:
+    when the heartbeat that said so came.
+    """
+
+    began: float
+    heard: float
+
 
 @dataclass(frozen=True)
 class Peers:
-    """What is known of the other speakers: all there are, those heard now, those heard saying that they are cut off."""
+    """What is known of the other speakers, by node.
+
+    `known`: all that have registered and not said goodbye. `contacts`: what those that are heard say of themselves (see
+    `own_contact`); of a peer that restarted, only what its present process said.
+    """
 
     known: Set[str] = frozenset()
-    heard: Set[str] = frozenset()
-    cut_off: Set[str] = frozenset()
+    contacts: Mapping[str, Contact] = field(default_factory=lambda: MappingProxyType({}))
 
-    def hears_majority(self) -> bool:
-        """Whether those heard, with this speaker, are a strict majority of all."""
-        return self._is_majority(self.heard)
+    def hears_majority_of(self, witnesses: Witnesses, own_node: str, now: float) -> bool:
+        """Whether those heard, with this speaker, are a strict majority of them."""
+        heard = {node for node, contact in self.contacts.items() if _is_heard(contact, now)}
+        return _is_majority(heard | {own_node}, witnesses)
 
-    def majority_is_cut_off(self) -> bool:
-        """Asked by one that is cut off itself and bound by a promise. One that knows of nobody is no majority: others
-        may have joined where it could not see them, and fenced it."""
-        return bool(self.known) and self._is_majority(self.cut_off & self.heard)
-
-    def _is_majority(self, others: Set[str]) -> bool:
-        return 2 * (1 + len(others & self.known)) > 1 + len(self.known)
+    def majority_lost_contact(self, witnesses: Witnesses, own_node: str, before: float, now: float) -> bool:
+        """Whether a strict majority, this speaker included, says that its last contact began before that time."""
+        lost = {node for node, contact in self.contacts.items() if _is_heard(contact, now) and contact.began < before}
+        return _is_majority(lost | {own_node}, witnesses)
 
 
-def should_promise(peers: Peers) -> bool:
-    """Whether this speaker can keep the promise to tell its own isolation from an outage of the API server.
+def _is_heard(contact: Contact, now: float) -> bool:
+    return now - contact.heard <= HEARD_SECONDS
 
-    It can while it hears a strict majority. One that knows no other promises nothing: while it is alone there is no
-    majority to fence it, so the promise would be worth nothing; and once others have joined behind its back, cut off
-    as it is, it would keep announcing (it knows of no majority but itself) while they count it as fenced.
+
+def _is_majority(some: Set[str], witnesses: Witnesses) -> bool:
+    return 2 * len(some & witnesses) > len(witnesses)
+
+
+def own_contact(renewal_sent: float | None, started: float) -> float:
+    """What this speaker says of itself in heartbeats. Said before the next renewal is sent, since that one proves it.
+
+    A process that has not renewed yet counts from its start: its predecessor may have had contact up to then.
     """
-    return bool(peers.known) and peers.hears_majority()
+    return started if renewal_sent is None else renewal_sent
+
+
+def choose_witnesses(own_node: str, known: Set[str]) -> Witnesses:
+    """All speakers, or in a large cluster a choice of them, of which few change when a speaker comes or goes."""
+    others = sorted(known - {own_node}, key=lambda node: (_weight(own_node, node), node))
+    return frozenset((own_node, *others[: WITNESSES - 1]))
+
+
+def _weight(own_node: str, node: str) -> bytes:
+    return blake2b(f"{own_node} {node}".encode(), digest_size=8).digest()
+
+
+def promise_to_make(
+    own_node: str, peers: Peers, limits: Limits, *, present: Witnesses | None, renewal_sent: float | None, now: float
+) -> Witnesses | None:
+    """The witnesses to promise on, None for no promise. `present` is what the Speaker says now.
+
+    Only who hears a strict majority can tell its own isolation from an outage for all. Alone, or one of two, nobody is
+    there to outvote a speaker: its promise would be worth nothing. And a promise is made in contact only, since silence
+    from before it must not count against it.
+    """
+    if renewal_sent is None or now - renewal_sent >= limits.outlived_after_seconds:
+        return present
+    witnesses = choose_witnesses(own_node, peers.known)
+    can_keep_it = len(witnesses) > 2 and peers.hears_majority_of(witnesses, own_node, now)
+    return witnesses if can_keep_it else None
 
 
 class Promise:
     """What the API server may hold of our promise, which counts more than what we want to promise now.
 
     A promise binds from the moment its write was sent (it may have arrived without an answer), and is over when a
-    write that takes it back was answered.
+    later write was answered. Writes name the version they are based on, so an older one can't arrive after that.
     """
 
     def __init__(self) -> None:
-        self._is_binding = False
+        self._possible: frozenset[Witnesses | None] = frozenset({None})
 
     @property
-    def is_binding(self) -> bool:
-        return self._is_binding
+    def binding(self) -> frozenset[Witnesses]:
+        """The witnesses of each promise that may be in force; empty when there surely is none."""
+        return frozenset(one for one in self._possible if one is not None)
 
-    def sending(self, promised: bool) -> None:
+    def sending(self, promised: Witnesses | None) -> None:
         """A write that carries this is about to be sent."""
-        self._is_binding = self._is_binding or promised
+        self._possible |= {promised}
 
-    def confirmed(self, promised: bool) -> None:
+    def confirmed(self, promised: Witnesses | None) -> None:
         """That write was answered with success. Writes are sent one at a time."""
-        self._is_binding = promised
+        self._possible = frozenset({promised})
 
 
 class Hold(Enum):
@@ -103,7 +169,7 @@ class Hold(Enum):
     PAUSED = "Paused"
     """It did not run for longer than the limit."""
     CUT_OFF = "CutOff"
-    """Its promise requires silence."""
+    """Its promise requires, or required, silence."""
     REMOVED = "Removed"
     """Its Speaker object or its Node was deleted: somebody's word that it is dead."""
     STOPPING = "Stopping"
@@ -123,45 +189,73 @@ class AnnouncementRight:
     `tick` is the only source of permits. It is to be called at least each second, before anything else of that moment.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, own_node: str, limits: Limits) -> None:
+        self._own_node = own_node
         self._limits = limits
-        self._hold: Hold | None = Hold.STARTING
-        self._held_since = float("-inf")
+        self._lost: Hold | None = Hold.STARTING
+        self._lost_since = float("-inf")
+        self._is_cut_off = False
         self._last_tick: float | None = None
+        self._renewal: float | None = None
+        self._promises: frozenset[Witnesses] = frozenset()
 
     @property
     def hold(self) -> Hold | None:
-        """None while it may announce. All holds but STOPPING end by registering and reading everything again."""
-        return self._hold
+        """None while it may announce."""
+        return self._lost or (Hold.CUT_OFF if self._is_cut_off else None)
+
+    @property
+    def must_register(self) -> bool:
+        """Whether the hold ends only by renewing, registering and reading everything again.
+
+        Being cut off alone ends also when the witnesses turn out to be so too: then nobody can have fenced us.
+        """
+        return self._lost is not None
 
     def lose(self, hold: Hold, now: float) -> None:
         """Somebody may take this speaker for dead. STOPPING is final; otherwise the latest loss counts."""
-        if self._hold is not Hold.STOPPING:
-            self._hold = hold
-            self._held_since = now
+        if self._lost is not Hold.STOPPING:
+            self._lost = hold
+            self._lost_since = now
 
-    def registered(self, began: float) -> None:
-        """A registration that began then was written, and everything was read after it and withdrawn accordingly.
+    def registered(self, renewal_sent: float) -> None:
+        """A renewal sent then was answered; after that the Speaker was written, and after that everything was read.
 
-        It heals only losses before it: one that began before the loss may have read what was true before it.
+        It heals only losses before that renewal: until it arrived, an allocator may have counted us as silent.
         """
-        if self._hold is not Hold.STOPPING and began > self._held_since:
-            self._hold = None
+        if self._lost is not Hold.STOPPING and renewal_sent > self._lost_since:
+            self._lost = None
+            self._renewal = renewal_sent
 
-    def tick(self, now: float, *, renewal_sent: float | None, is_bound: bool, peers: Peers) -> Permit | Hold:
+    def tick(
+        self, now: float, *, renewal_sent: float | None, promises: frozenset[Witnesses], peers: Peers
+    ) -> Permit | Hold:
         """`renewal_sent`: when the last renewal of the own Lease that was answered was sent; None = there was none.
 
-        `is_bound`: Promise.is_binding.
+        `promises`: Promise.binding.
         """
         if self._last_tick is not None and now - self._last_tick > self._limits.pause_seconds:
             self.lose(Hold.PAUSED, now)
         self._last_tick = now
-        deadline = self._deadline(renewal_sent, is_bound, peers)
-        if now >= deadline:
-            self.lose(Hold.CUT_OFF, now)
-        return self._hold or Permit(min(now + PERMIT_SECONDS, deadline))
+        if (renewal_sent, promises) != (self._renewal, self._promises):
+            self._look_back(now, peers)
+            self._renewal, self._promises = renewal_sent, promises
+        deadline = self._deadline(now, peers)
+        self._is_cut_off = now >= deadline
+        return self.hold or Permit(min(now + PERMIT_SECONDS, deadline))
 
-    def _deadline(self, renewal_sent: float | None, is_bound: bool, peers: Peers) -> float:
-        if not is_bound or peers.majority_is_cut_off():
+    def _look_back(self, now: float, peers: Peers) -> None:
+        """Contact is back, or another promise made: were we silent by the old ones, we may have been fenced by them."""
+        if self._lost is None and now >= self._deadline(now, peers):
+            self.lose(Hold.CUT_OFF, now)
+
+    def _deadline(self, now: float, peers: Peers) -> float:
+        if all(self._is_outage_for_all(witnesses, now, peers) for witnesses in self._promises):
             return float("inf")
-        return float("-inf") if renewal_sent is None else renewal_sent + self._limits.silent_after_seconds
+        return float("-inf") if self._renewal is None else self._renewal + self._limits.silent_after_seconds
+
+    def _is_outage_for_all(self, witnesses: Witnesses, now: float, peers: Peers) -> bool:
+        if self._renewal is None:
+            return False
+        before = self._renewal + self._limits.outlived_after_seconds
+        return peers.majority_lost_contact(witnesses, self._own_node, before, now)

@@ -215,15 +215,16 @@ class Presence:
 
     async def _write(self, own: _OwnObject, status: Patch) -> _OwnObject:
         """One merge patch of the status subresource, on the condition that the object is the one we know."""
-        promised = _promised(status)
-        if promised is not None:
+        carries_promise = "fencing" in status
+        promised = promised_in(status)
+        if carries_promise:
             self._promise.sending(promised)
         body: dict[str, Any] = {
             "metadata": {"uid": own.metadata.uid, "resourceVersion": own.metadata.resource_version},
             "status": status,
         }
         written = _decode(await self._client.merge_patch(SPEAKERS, self._node, body, subresource="status"))
-        if promised is not None:
+        if carries_promise:
             self._promise.confirmed(promised)
         return written
 
@@ -240,6 +241,7 @@ class Presence:
             await asyncio.sleep(delay_seconds)
 
 
-def _promised(status: Patch) -> bool | None:
+def promised_in(status: Patch) -> frozenset[str] | None:
+    """The witnesses that this patch, or status, promises on; None = it makes no promise."""
     fencing = status.get("fencing")
-    return None if fencing is None else bool(fencing["promised"])
+    return frozenset(fencing["witnesses"]) if fencing and fencing["promised"] else None

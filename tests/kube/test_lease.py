@@ -1,16 +1,24 @@
 import asyncio
+from collections.abc import Callable
 from typing import cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kube.client import Client
+from kube.errors import ApiError
 from kube.lease import LeaseObserver, LeaseRenewer, Renewal
 from kube.observation import ObservedTime
 from tests.kube.virtual import LeaseServer, now, run_virtual
 
 
-def renewer(server: LeaseServer, holder: str = "i1", seen: list[Renewal] | None = None) -> LeaseRenewer:
+def renewer(
+    server: LeaseServer,
+    holder: str = "i1",
+    seen: list[Renewal] | None = None,
+    boottime: Callable[[], float] = lambda: 0.0,
+) -> LeaseRenewer:
     return LeaseRenewer(
         cast(Client, server.client()),
         "ns",
@@ -20,6 +28,7 @@ def renewer(server: LeaseServer, holder: str = "i1", seen: list[Renewal] | None 
         renew_seconds=2.0,
         labels={"berth.dev/node": "n1"},
         on_renewed=None if seen is None else seen.append,
+        boottime=boottime,
     )
 
 
@@ -48,6 +57,7 @@ def test_a_renewal_counts_from_when_it_was_sent() -> None:
         server = LeaseServer()
         server.latency = 0.4
         one = renewer(server)
+        await one.renew()  # looks first
         began = now()
         await one.renew()
         assert one.last_renewal is not None
@@ -71,6 +81,94 @@ def test_an_outage_shows_in_the_last_renewal_only_and_ends_soon_after_the_server
             server.is_down = False
             await asyncio.sleep(2.6)
             assert one.last_renewal.sent_monotonic > now() - 2.6
+            task.cancel()
+
+    run_virtual(main)
+
+
+def test_a_renewal_whose_answer_is_lost_counts_once_it_is_read_back_and_from_when_it_was_sent() -> None:
+    async def main() -> None:
+        server = LeaseServer()
+        one = renewer(server)
+        await one.renew()
+        server.loses_answers = True
+        lost = now()
+        with pytest.raises(ApiError):
+            await one.renew()
+        server.loses_answers = False
+        server.refuses_writes = True
+        await asyncio.sleep(1)
+        with pytest.raises(ApiError):
+            await one.renew()
+        assert one.last_renewal is not None
+        assert one.last_renewal.sent_monotonic == lost
+
+    run_virtual(main)
+
+
+def test_a_renewal_that_was_under_way_for_long_does_not_arrive_after_a_later_one() -> None:
+    async def main() -> None:
+        server = LeaseServer()
+        one = renewer(server)
+        await one.renew()
+        server.holds_writes = True
+        with pytest.raises(TimeoutError):
+            await one.renew()
+        server.holds_writes = False
+        await one.renew()
+        stored = server.objects["berth-speaker-n1"]["metadata"]["resourceVersion"]
+        assert server.let_go() == ["Conflict"]
+        assert server.objects["berth-speaker-n1"]["metadata"]["resourceVersion"] == stored
+
+    run_virtual(main)
+
+
+def test_each_renewal_is_sent_after_the_one_before_it_is_known_to_have_arrived() -> None:
+    """With a server that takes the writes and never answers, the Lease shows one renewal and no more."""
+
+    async def main() -> None:
+        server = LeaseServer()
+        one = renewer(server)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(one.run())
+            await asyncio.sleep(10)
+            server.latency = 3.0  # longer than a renewal waits
+            before = len(server.writes)
+            await asyncio.sleep(60)
+            assert len(server.writes) <= before + 1
+            task.cancel()
+
+    run_virtual(main)
+
+
+def test_somebody_who_needs_a_renewal_gets_one_that_was_sent_later_and_without_delay() -> None:
+    async def main() -> None:
+        server = LeaseServer()
+        clock = [500.0]
+        one = renewer(server, boottime=lambda: clock[0])
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(one.run())
+            await asyncio.sleep(0.005)  # the first one is under way
+            clock[0] = 501.0
+            began = now()
+            renewal = await one.renewed_since(500.5)
+            assert renewal.sent_boottime == 501.0
+            assert now() - began < 0.3
+            task.cancel()
+
+    run_virtual(main)
+
+
+def test_a_deleted_lease_is_made_again() -> None:
+    async def main() -> None:
+        server = LeaseServer()
+        one = renewer(server)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(one.run())
+            await asyncio.sleep(5)
+            server.delete("berth-speaker-n1")
+            await asyncio.sleep(4)
+            assert server.objects["berth-speaker-n1"]["spec"]["holderIdentity"] == "i1"
             task.cancel()
 
     run_virtual(main)

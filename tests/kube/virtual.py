@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from kube.errors import AlreadyExists, Conflict, NotFound, Unreachable
+from kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
 from kube.resource import Resource
 
 T = TypeVar("T")
@@ -49,6 +49,9 @@ class LeaseServer:
         self.latency = 0.01
         self.is_down = False
         self.loses_answers = False
+        self.refuses_writes = False
+        self.holds_writes = False
+        self.held: list[Callable[[], object]] = []
         self.writes: list[tuple[float, str]] = []
 
     def client(self) -> "LeaseClient":
@@ -63,6 +66,18 @@ class LeaseServer:
 
     def delete(self, name: str) -> None:
         del self.objects[name]
+
+    def let_go(self) -> list[str]:
+        """The writes that were held arrive, late: what became of each."""
+        held, self.held = self.held, []
+        outcomes = []
+        for write in held:
+            try:
+                write()
+                outcomes.append("written")
+            except ApiError as error:
+                outcomes.append(type(error).__name__)
+        return outcomes
 
 
 class LeaseClient:
@@ -103,14 +118,23 @@ class LeaseClient:
         subresource: str | None = None,
     ) -> bytes:
         await self._travel()
+        if self.server.refuses_writes:
+            raise Unreachable(0, "Refused", "")
+        if self.server.holds_writes:
+            self.server.held.append(lambda: self._patch(name, body))
+            await asyncio.sleep(10.0)
+            raise Unreachable(0, "Timeout", "")
+        return await self._answer(self._patch(name, body))
+
+    def _patch(self, name: str, body: dict[str, Any]) -> bytes:
         stored = self.server.objects.get(name)
         if stored is None:
             raise NotFound(404, "NotFound", name)
         wanted = body.get("metadata", {}).get("resourceVersion")
         if wanted not in (None, stored["metadata"]["resourceVersion"]):
             raise Conflict(409, "Conflict", name)
-        return await self._answer(
-            self.server.store(name, {"metadata": dict(stored["metadata"]), "spec": {**stored["spec"], **body["spec"]}})
+        return self.server.store(
+            name, {"metadata": dict(stored["metadata"]), "spec": {**stored["spec"], **body["spec"]}}
         )
 
     async def _answer(self, body: bytes) -> bytes:

@@ -13,12 +13,19 @@ pytestmark = pytest.mark.asyncio
 A, B = "192.0.2.1", "192.0.2.2"
 
 
-async def test_it_registers_then_reads_then_announces(tmp_path) -> None:
+async def test_it_renews_its_lease_then_registers_then_reads_then_announces(tmp_path) -> None:
     async with cluster(tmp_path) as lab:
         await lab.allocate(A)
         async with lab.speaker() as speaker:
             await eventually(lambda: speaker.wire.answers == {A})
-            order = ["done patch speakers register", "send list ipallocations", "done list ipallocations", "permit"]
+            order = [
+                "done create leases",
+                "send patch speakers register",
+                "done patch speakers register",
+                "send list ipallocations",
+                "done list ipallocations",
+                "permit",
+            ]
             positions = [speaker.journal.index(entry) for entry in order]
             assert positions == sorted(positions)
             assert speaker.position("permit") < speaker.position(f"announce {A}")

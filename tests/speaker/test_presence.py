@@ -112,14 +112,14 @@ async def _announces(lab, count) -> bool:
 async def test_a_promise_binds_by_what_was_written(tmp_path) -> None:
     async with cluster(tmp_path) as lab:
         writer = Writer(lab.admin, "one")
-        writer.draft.set("fencing", {"promised": True, "fenceAfterSeconds": 60})
+        writer.draft.set("fencing", {"promised": True, "fenceAfterSeconds": 60, "witnesses": ["a", "b"]})
         lab.server.faults.add(method="patch", resource="speakers/status", code=500, count=1)
         registering = asyncio.create_task(writer.presence.register())
-        await eventually(lambda: writer.promise.is_binding)
+        await eventually(lambda: writer.promise.binding == {frozenset("ab")})
         await registering
         async with writer.writing():
-            writer.draft.set("fencing", {"promised": False, "fenceAfterSeconds": 60})
-            assert writer.promise.is_binding
+            writer.draft.set("fencing", {"promised": False, "fenceAfterSeconds": 60, "witnesses": []})
+            assert writer.promise.binding
             writer.presence.poke()
-            await eventually(lambda: not writer.promise.is_binding)
+            await eventually(lambda: not writer.promise.binding)
         assert (await lab.status("node-a"))["fencing"]["promised"] is False
