@@ -35,7 +35,7 @@ from speaker.fencing import (
     own_contact,
     promise_to_make,
 )
-from speaker.l2.link import OrderRefusedError, WireConflict, WireInterface, WireLink
+from speaker.l2.link import OrderRefusedError, WireAnswer, WireConflict, WireInterface, WireLink, WireProbed
 from speaker.liveness import Liveness
 from speaker.metrics import Snapshot, SpeakerMetrics
 from speaker.orders import Interfaces
@@ -143,7 +143,7 @@ class Agent:
         """How things stand. Ready = it announces what this node owns; an outage of the API server does not end that."""
         picture = self._announcer.picture
         return Snapshot(
-            addresses=dict(picture.silences()),
+            addresses=dict(self._announcer.states()),
             speakers_known=len(picture.speakers),
             speakers_alive=len(self._liveness.alive(time.monotonic())),
             is_ready=self._right.hold is None,
@@ -180,6 +180,18 @@ class Agent:
     def conflict_seen(self, conflict: WireConflict) -> None:
         """Another host claims an address that is announced here. During a take-over that is the other speaker."""
         self._strangers.claimed(conflict)
+
+    def probe_answered(self, answer: WireAnswer) -> None:
+        """A host has an address that is being probed before its first announcement."""
+        self._strangers.answered(answer)
+        self._wire_work.set()
+        self._changed.set()
+
+    def probe_finished(self, over: WireProbed) -> None:
+        """A run of probes is over."""
+        self._strangers.probed(over)
+        self._wire_work.set()
+        self._changed.set()
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -293,7 +305,8 @@ class Agent:
             log.warning("registering anew", why=self._right.hold.value)
             self._metrics.registered_anew(self._right.hold.value)
             self._session_lost.set()
-        self._strangers.tick()
+        if self._strangers.tick():
+            self._wire_work.set()
         self._announcer.picture.set_alive(self._liveness.alive(time.monotonic()))
         if self._announcer.picture.has_work:
             self._changed.set()
@@ -334,6 +347,8 @@ class Agent:
             self._announcer.withdrawn(addresses)
             self._metrics.withdrawn(time.monotonic() - began)
             log.debug("withdrawn", addresses=addresses)
+        elif self._right.hold is None and await self._strangers.probe_some():
+            return True
         elif self._right.hold is None and (entries := orders.next_announcements(ANNOUNCEMENTS_AT_A_TIME)):
             await self._announce(entries)
         else:

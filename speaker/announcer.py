@@ -4,19 +4,26 @@ Joins the pure parts and adds no I/O: the agent feeds `picture`, carries out `or
 makes a release safe is here: its confirmation goes to the draft only after the wire has confirmed the withdrawal.
 """
 
+from collections import Counter
+
+from crds.names import allocation_name
+from speaker.conflicts import Claim, Conflicts
 from speaker.desired import Announce, Refrain, Silence
 from speaker.observed import Allocation
 from speaker.orders import Interfaces, WireOrders
 from speaker.picture import Decided, Gone, Picture
+from speaker.probing import Answer, Probing, Verdict
 from speaker.statusdraft import StatusDraft
 
 
 class Announcer:
-    """`orders` and `draft` live as long as the process; `picture` as long as one registration."""
+    """All live as long as the process; `picture` as long as one registration."""
 
     def __init__(self, own_node: str) -> None:
         self._own_node = own_node
         self.orders = WireOrders()
+        self.probing = Probing()
+        self.conflicts = Conflicts()
         self.draft = StatusDraft()
         self.picture = Picture(own_node)
 
@@ -33,26 +40,88 @@ class Announcer:
         """
         self.picture = Picture(self._own_node)
         self.orders.withdraw_everything()
+        self.probing.stop_all()
         return self.picture
 
     def decide(self, limit: int) -> None:
         """Turn up to about `limit` pending decisions into orders, once the picture was read in full."""
         for each in self.picture.next_decisions(limit):
+            self._learn(each)
             match each:
                 case Gone(allocation):
                     self._on_gone(allocation)
                 case Decided(allocation, Announce(interfaces)):
-                    self.orders.want(allocation.address, interfaces)
+                    if self._may_announce(allocation, interfaces):
+                        self.orders.want(allocation.address, interfaces)
                 case Decided(allocation, Refrain(Silence.RELEASING)):
                     self.orders.release(allocation.address, allocation.uid, allocation.generation)
                 case Decided(allocation, Refrain()):
                     self.orders.want(allocation.address, None)
         self._tell_settled()
 
+    def _learn(self, each: Decided | Gone) -> None:
+        """What it means for probing, whatever else becomes of it."""
+        allocation = each.allocation
+        if isinstance(each, Gone) or allocation.is_releasing:
+            self.probing.forget(allocation.uid)
+            self.conflicts.drop(allocation.address)
+        elif allocation.was_announced and self.picture.is_probed(allocation):
+            self.probing.learn(allocation.uid)
+        if not (isinstance(each, Decided) and isinstance(each.decision, Announce)):
+            self._stop_probing(allocation.address)
+
+    def _stop_probing(self, address: str) -> None:
+        if self.probing.is_in_use(address):
+            self.conflicts.drop(address)
+        self.probing.stop(address)
+
+    def _may_announce(self, allocation: Allocation, interfaces: Interfaces) -> bool:
+        """Whether nobody else has the address, as far as that is to be found out."""
+        if self.orders.is_announced(allocation.address) or not self.picture.is_probed(allocation):
+            self._stop_probing(allocation.address)
+            return True
+        return self.probing.admits(allocation.uid, allocation.address, interfaces)
+
+    def next_probes(self, limit: int) -> list[tuple[str, Interfaces, int]]:
+        """Addresses to probe now, on which interfaces, in which run. From here on they count as on the wire."""
+        probes = self.probing.next_probes(limit)
+        self.orders.probing(address for address, _, _ in probes)
+        return probes
+
+    def probe_answered(self, answer: Answer, now: float, timestamp: str) -> Verdict | None:
+        """Somebody has the address that is being probed. What that makes of it; None when nothing."""
+        verdict = self.probing.answered(answer, self.picture.is_speakers(answer.mac), now)
+        if verdict is Verdict.IN_USE:
+            claim = Claim(answer.address, answer.interface, answer.mac)
+            self.conflicts.seen(claim, now, timestamp, is_announced=False)
+            self.orders.want(answer.address, None)
+        elif verdict is Verdict.CLEAR:
+            self._look_again(answer.address)
+        return verdict
+
+    def probe_finished(self, address: str, run: int, sent: int) -> bool:
+        """That run is over. Whether nobody answered."""
+        is_clear = self.probing.finished(address, run, sent)
+        if is_clear:
+            self._look_again(address)
+        return is_clear
+
+    def _look_again(self, address: str) -> None:
+        self.conflicts.drop(address)
+        self.picture.look_again(allocation_name(address))
+
+    def states(self) -> Counter[str]:
+        """How many addresses this node announces ("Announced"), and how many it does not, by reason."""
+        held_back = self.probing.held_back()
+        states = self.picture.silences() + held_back
+        states["Announced"] -= held_back.total()
+        return +states
+
     def forget_old_releases(self) -> None:
         """Once a new picture was read in full: what vanished between two registrations was never seen to go."""
         for uid in self.draft.released.keys() - self.picture.uids:
             self.draft.released.drop(uid)
+        self.probing.retain(self.picture.uids)
 
     def announced(self, entries: list[tuple[str, Interfaces]], since: str) -> None:
         """The wire confirmed these announcements. `since`: RFC 3339."""

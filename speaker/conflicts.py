@@ -13,7 +13,7 @@ DEFEND_INTERVAL_SECONDS = 10.0  # RFC 5227 §1.1
 ASK_SECONDS = 15.0
 """A machine that has the address may say nothing for hours: one that was silent for so long is asked, it alone, ..."""
 FORGET_SECONDS = 60.0
-"""... and one that did not answer three times in a row is gone."""
+"""... and one that did not answer three times in a row is gone. What was found by probing is probed again sooner."""
 BELIEVE_SECONDS = 1.0
 """A speaker's new MAC may be on the wire before its Speaker object tells it here. Defence does not wait for that, the
 report does."""
@@ -109,8 +109,7 @@ class Conflicts:
 
     def _forget(self, now: float, is_speakers: Callable[[str], bool]) -> None:
         for address, one in list(self._sightings.items()):
-            is_gone = one.is_announced and now - one.last >= FORGET_SECONDS
-            if is_gone or is_speakers(one.claim.mac):
+            if now - one.last >= FORGET_SECONDS or is_speakers(one.claim.mac):
                 del self._sightings[address]
         for where, at in list(self._defended.items()):
             if now - at >= DEFEND_INTERVAL_SECONDS:

@@ -71,6 +71,12 @@ class SpeakerMetrics:
         self._defences = Counter(
             "berth_address_defences", "Announcements sent to defend an address (RFC 5227 §2.4).", registry=registry
         )
+        self._probed = Counter(
+            "berth_duplicate_address_probes",
+            "Runs of probes before a first announcement.",
+            ["result"],
+            registry=registry,
+        )
         self._conflicted = Gauge(
             "berth_conflicted_addresses", "Addresses that another machine uses at present.", registry=registry
         )
@@ -108,6 +114,10 @@ class SpeakerMetrics:
     def defended(self) -> None:
         """An address was defended against a stranger."""
         self._defences.inc()
+
+    def probed(self, result: str) -> None:
+        """A run of probes for one address ended: Clear or InUse."""
+        self._probed.labels(result).inc()
 
     def conflicts_now(self, count: int) -> None:
         """How many addresses another machine uses."""

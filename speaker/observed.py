@@ -11,7 +11,7 @@ from ipaddress import ip_address
 import msgspec
 
 from crds.names import LABEL_EXCLUDE_NODE, allocation_name
-from kube.objects import Condition, decode_endpoint_slice, decode_meta, decode_node
+from kube.objects import Condition, decode_endpoint_slice, decode_node
 
 Labels = dict[str, str]
 
@@ -45,10 +45,19 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     holders: tuple[Holder, ...]
     is_local: bool
     is_releasing: bool
+    was_announced: bool = False
+    """By any speaker, at any time."""
 
     @property
     def is_ipv6(self) -> bool:
         return ":" in self.address
+
+
+class PoolFacts(msgspec.Struct, frozen=True, gc=False):
+    """An IPPool. `is_probed`: its addresses are probed before their first announcement."""
+
+    labels: Labels
+    is_probed: bool = False
 
 
 class NodeFacts(msgspec.Struct, frozen=True, gc=False):
@@ -111,9 +120,28 @@ class _AllocationSpec(msgspec.Struct, frozen=True, rename="camel", gc=False):
     releasing: bool = False
 
 
+class _AllocationStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    announced_by: tuple[str, ...] | None = None
+    first_announced: str | None = None
+
+
 class _Allocation(msgspec.Struct, frozen=True, gc=False):
     metadata: _Meta
     spec: _AllocationSpec
+    status: _AllocationStatus | None = None
+
+
+class _PoolSpec(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    duplicate_address_detection: bool = False
+
+
+class _PoolMeta(msgspec.Struct, frozen=True, gc=False):
+    labels: Labels | None = None
+
+
+class _Pool(msgspec.Struct, frozen=True, gc=False):
+    metadata: _PoolMeta
+    spec: _PoolSpec = _PoolSpec()
 
 
 class _Interface(msgspec.Struct, frozen=True, gc=False):
@@ -136,6 +164,7 @@ class _Speaker(msgspec.Struct, frozen=True, gc=False):
 
 
 _decode_allocation = msgspec.json.Decoder(_Allocation).decode
+_decode_pool = msgspec.json.Decoder(_Pool).decode
 _decode_speaker = msgspec.json.Decoder(_Speaker).decode
 
 
@@ -154,6 +183,7 @@ def allocation_from(raw: bytes) -> Allocation:
         ),
         is_local=seen.spec.traffic_policy == "Local",
         is_releasing=seen.spec.releasing,
+        was_announced=seen.status is not None and bool(seen.status.first_announced or seen.status.announced_by),
     )
 
 
@@ -207,9 +237,10 @@ def slice_from(raw: bytes) -> SliceFacts:
     )
 
 
-def pool_labels_from(raw: bytes) -> Labels:
-    """A pool matters to a speaker by its labels only."""
-    return decode_meta(raw).metadata.labels
+def pool_from(raw: bytes) -> PoolFacts:
+    """Which addresses it has is the allocator's business."""
+    seen = _decode_pool(raw)
+    return PoolFacts(seen.metadata.labels or _NO_LABELS, seen.spec.duplicate_address_detection)
 
 
 @lru_cache(maxsize=4096)

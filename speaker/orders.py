@@ -5,6 +5,8 @@ and `next_announcements` hand out, one call at a time, and reports back. What wa
 on the wire from that moment, until a withdrawal of it is confirmed: between the two nobody can know.
 """
 
+from collections.abc import Iterable
+
 Interfaces = tuple[str, ...]
 
 
@@ -34,6 +36,15 @@ class WireOrders:
     def is_on_wire(self, address: str) -> bool:
         """Whether a frame for the address may still leave this node, given a permit."""
         return address in self._on_wire
+
+    def is_announced(self, address: str) -> bool:
+        """Whether it is on the wire as announced, and not only probed for."""
+        return bool(self._on_wire.get(address))
+
+    def probing(self, addresses: Iterable[str]) -> None:
+        """Frames that ask for them may leave from now on: on the wire, if on no interface as announced."""
+        for address in addresses:
+            self._on_wire.setdefault(address, ())
 
     def want(self, address: str, interfaces: Interfaces | None) -> None:
         """Announce it on these interfaces; None = have it off the wire."""

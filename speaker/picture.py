@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from crds.l2advertisement import L2AdvertisementSpec
 from speaker.desired import Announce, Complaint, Decision, Layer2View, Silence
 from speaker.endpoints import NOWHERE, EndpointIndex, Placement
-from speaker.observed import Allocation, Labels, NodeFacts, ServiceKey, SliceFacts, SpeakerFacts
+from speaker.observed import Allocation, NodeFacts, PoolFacts, ServiceKey, SliceFacts, SpeakerFacts
 
 _Fact = TypeVar("_Fact")
 
@@ -45,7 +47,7 @@ class Picture:
         self._nodes: dict[str, NodeFacts] = {}
         self._speakers: dict[str, SpeakerFacts] = {}
         self._speakers_macs: frozenset[str] | None = None
-        self._pools: dict[str, Labels] = {}
+        self._pools: dict[str, PoolFacts] = {}
         self._advertisements: dict[str, L2AdvertisementSpec] = {}
         self._endpoints = EndpointIndex()
         self._allocations: dict[str, Allocation] = {}
@@ -94,6 +96,9 @@ class Picture:
         old = self._allocations.get(name)
         if old == new:
             return
+        if old is not None and new is not None and self._is_only_announced(old, new):
+            self._allocations[name] = new
+            return
         if old is not None:
             self._unindex(old)
             self._uids.discard(old.uid)
@@ -110,6 +115,11 @@ class Picture:
                 self._local_names.setdefault(holder.service, set()).add(name)
         (self._urgent if new.is_releasing else self._dirty)[name] = None
 
+    def look_again(self, name: str) -> None:
+        """Have that allocation decided anew, if it is still there."""
+        if name in self._allocations:
+            self._dirty[name] = None
+
     def set_slice(self, name: str, old: SliceFacts | None, new: SliceFacts | None) -> None:
         """`name` with its namespace. Only addresses of Services with the policy Local depend on it."""
         for service in self._endpoints.replace(name, old, new):
@@ -122,8 +132,13 @@ class Picture:
         self._speakers_macs = None
         self._replace(self._speakers, node, new)
 
-    def set_pool(self, name: str, labels: Labels | None) -> None:
-        self._replace(self._pools, name, labels)
+    def set_pool(self, name: str, new: PoolFacts | None) -> None:
+        self._replace(self._pools, name, new)
+
+    def is_probed(self, allocation: Allocation) -> bool:
+        """Whether its pool has addresses probed before their first announcement."""
+        pool = self._pools.get(allocation.pool)
+        return pool is not None and pool.is_probed
 
     def set_advertisement(self, name: str, new: L2AdvertisementSpec | None) -> None:
         self._replace(self._advertisements, name, new)
@@ -149,6 +164,10 @@ class Picture:
                 del waiting[name]
                 yield self._decide(name)
 
+    def _is_only_announced(self, old: Allocation, new: Allocation) -> bool:
+        """Whether all that is new is that somebody announces it, which decides nothing but whether it is probed."""
+        return not self.is_probed(new) and replace(old, was_announced=new.was_announced) == new
+
     def _decide(self, name: str) -> Decided:
         allocation = self._allocations[name]
         placement = self._placement(allocation)
@@ -172,7 +191,7 @@ class Picture:
                 self._own_node,
                 nodes=dict(self._nodes),
                 speakers=self._living_speakers(),
-                pools=dict(self._pools),
+                pools={name: facts.labels for name, facts in self._pools.items()},
                 advertisements=self._advertisements,
             )
         return self._view

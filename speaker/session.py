@@ -20,13 +20,13 @@ from kube.resource import ENDPOINTSLICES, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMEN
 from speaker.liveness import Liveness
 from speaker.observed import (
     Allocation,
-    Labels,
     NodeFacts,
+    PoolFacts,
     SliceFacts,
     SpeakerFacts,
     allocation_from,
     node_from,
-    pool_labels_from,
+    pool_from,
     slice_from,
     speaker_from,
 )
@@ -67,7 +67,7 @@ class Session:
         self._watch(ENDPOINTSLICES, slice_from, self._slice_changed)
         self._watch(NODES, node_from, self._node_changed)
         self._watch(SPEAKERS, speaker_from, self._speaker_changed)
-        self._watch(IPPOOLS, pool_labels_from, self._pool_changed)
+        self._watch(IPPOOLS, pool_from, self._pool_changed)
         self._watch(L2ADVERTISEMENTS, _advertisement_from, self._advertisement_changed)
         selector = f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
         self._watch(LEASES, decode_lease, self._lease_changed, namespace=namespace, label_selector=selector)
@@ -137,7 +137,7 @@ class Session:
         elif own.said_goodbye:
             self._on_removed("somebody else said goodbye in the Speaker object")
 
-    def _pool_changed(self, change: Change[Labels]) -> None:
+    def _pool_changed(self, change: Change[PoolFacts]) -> None:
         self._picture.set_pool(change.key.name, change.new)
         self._on_change()
 

@@ -9,9 +9,12 @@ from datetime import UTC, datetime
 import structlog
 
 from speaker.announcer import Announcer
-from speaker.conflicts import Claim, Conflicts
-from speaker.l2.link import WireConflict, WireLink
+from speaker.conflicts import Claim
+from speaker.l2.link import OrderRefusedError, WireAnswer, WireConflict, WireLink, WireProbed
 from speaker.metrics import SpeakerMetrics
+from speaker.probing import Answer, Verdict
+
+PROBES_AT_A_TIME = 64
 
 log = structlog.get_logger()
 
@@ -23,7 +26,7 @@ class Strangers:
         self._link = link
         self._announcer = announcer
         self._metrics = metrics
-        self._conflicts = Conflicts()
+        self._conflicts = announcer.conflicts
         announcer.draft.set("conflicts", [])
 
     def claimed(self, conflict: WireConflict) -> None:
@@ -40,14 +43,44 @@ class Strangers:
             self._link.defend(conflict.address, conflict.interface)
             self._metrics.defended()
 
-    def tick(self) -> None:
-        """Ask those that fell silent, and tell who there is."""
+    async def probe_some(self) -> bool:
+        """Have addresses probed that are to be announced for the first time. Whether there were any."""
+        probes = self._announcer.next_probes(PROBES_AT_A_TIME)
+        if probes:
+            log.debug("probing", addresses=[address for address, _, _ in probes])
+            try:
+                await self._link.probe(probes)
+            except OrderRefusedError as error:  # it will refuse to announce them too, and that is told
+                log.warning("the wire refused to probe", error=str(error))
+                for address, _, run in probes:
+                    self._announcer.probe_finished(address, run, sent=1)
+        return bool(probes)
+
+    def answered(self, answer: WireAnswer) -> None:
+        """A host has an address that is being probed, or probes for it too."""
+        heard = Answer(answer.address, answer.run, answer.interface, answer.mac, answer.is_probe)
+        verdict = self._announcer.probe_answered(heard, time.monotonic(), _timestamp())
+        if verdict is None:
+            return
+        self._metrics.probed(verdict.value)
+        (log.warning if verdict is Verdict.IN_USE else log.debug)(
+            "an address to be announced is in use", address=answer.address, interface=answer.interface, mac=answer.mac
+        )
+
+    def probed(self, over: WireProbed) -> None:
+        """A run of probes is over."""
+        if self._announcer.probe_finished(over.address, over.run, over.sent):
+            self._metrics.probed(Verdict.CLEAR.value)
+
+    def tick(self) -> bool:
+        """Ask those that fell silent, and tell who there is. Whether there is something to probe."""
         now = time.monotonic()
         for claim in self._conflicts.silent(now):
             self._link.ask(claim.address, claim.interface, claim.mac)
         entries = self._conflicts.believed(now, self._announcer.picture.is_speakers)
         self._announcer.draft.set("conflicts", entries)
         self._metrics.conflicts_now(len(entries))
+        return self._announcer.probing.again(now)
 
 
 def _timestamp() -> str:

@@ -4,9 +4,9 @@ It decides nothing: what is announced, and until when, is the agent's business. 
 the processes of a speaker die together, so the agent exits when `dead` is set.
 
     agent (asyncio) -- SOCK_SEQPACKET, one JSON message a packet --> wire (epoll)
-        interfaces, announce, withdraw, defend, ask, heartbeat, permit, stop     each answered by done or error
-        say                                                                      not answered
-        done, error, interfaces, conflict, counters, peers       <-------
+        interfaces, announce, withdraw, probe, defend, ask, heartbeat, permit, stop    each answered by done or error
+        say                                                                            not answered
+        done, error, interfaces, conflict, answer, probed, counters, peers   <------
 """
 
 from __future__ import annotations
@@ -81,6 +81,26 @@ class WireConflict:
 
 
 @dataclass(frozen=True)
+class WireAnswer:
+    """A host used an address that was being probed, or (`is_probe`) probed for it too. Each MAC once in a run."""
+
+    address: str
+    run: int
+    interface: str
+    mac: str
+    is_probe: bool
+
+
+@dataclass(frozen=True)
+class WireProbed:
+    """A run of probes is over; all answers were reported before. `sent`: how many frames could be sent."""
+
+    address: str
+    run: int
+    sent: int
+
+
+@dataclass(frozen=True)
 class WireCounters:
     """Totals since the wire process started.
 
@@ -144,6 +164,8 @@ class WireCallbacks:
     on_peers: Callable[[Mapping[str, WirePeer]], None] = field(default=lambda _: None)
     """All that are heard now, by node: at once when somebody is heard, is lost, says goodbye or says something else of
     itself, and about once a second for the ages; also once, mostly empty, when heartbeats are configured."""
+    on_answer: Callable[[WireAnswer], None] = field(default=lambda _: None)
+    on_probed: Callable[[WireProbed], None] = field(default=lambda _: None)
 
 
 class WireLink:
@@ -218,6 +240,15 @@ class WireLink:
         """Allow frames to leave while CLOCK_BOOTTIME is before this. Never waits; overtakes orders not yet written."""
         self._permit = self._encoded({"op": "permit", "until": until_boottime_seconds})[1]
         self._flush()
+
+    async def probe(self, probes: Iterable[tuple[str, Sequence[str], int]]) -> None:
+        """Probe each address on its interfaces before it is announced for the first time; the number names the run.
+
+        Returns when the probing has begun. What comes of it is told by `on_answer` and, at the end, `on_probed`.
+        `withdraw` ends it without a word. Raises OrderRefusedError; the others are being probed.
+        """
+        orders = _in_chunks(([address, list(names), run] for address, names, run in probes), ANNOUNCE_ENTRIES_PER_ORDER)
+        await self._carry_out({"op": "probe", "entries": chunk} for chunk in orders)
 
     def defend(self, address: str, interface: str) -> None:
         """Send one announcement (RFC 5227 §2.4), if the address is announced there. Never waits."""
@@ -381,6 +412,14 @@ class WireLink:
                 self._callbacks.on_interfaces(self.interfaces)
             case "conflict":
                 self._callbacks.on_conflict(WireConflict(message["address"], message["interface"], message["mac"]))
+            case "answer":
+                self._callbacks.on_answer(
+                    WireAnswer(
+                        message["address"], message["run"], message["interface"], message["mac"], message["probe"]
+                    )
+                )
+            case "probed":
+                self._callbacks.on_probed(WireProbed(message["address"], message["run"], message["sent"]))
             case "counters":
                 counters = WireCounters(message["interfaces"], message["addresses"], message["heartbeats"])
                 self._callbacks.on_counters(counters)

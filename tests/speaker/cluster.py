@@ -85,6 +85,7 @@ class TableWire:
     def __init__(self, journal: list[str]) -> None:
         self.journal = journal
         self.table: dict[str, tuple[str, ...]] = {}
+        self.probes: dict[str, tuple[tuple[str, ...], int]] = {}
         self.permit_until = 0.0
         self.confirming = asyncio.Event()
         self.confirming.set()
@@ -110,7 +111,13 @@ class TableWire:
         await self.confirming.wait()
         for address in addresses:
             self.table.pop(address, None)
+            self.probes.pop(address, None)
             self.journal.append(f"withdrawn {address}")
+
+    async def probe(self, probes: Any) -> None:
+        for address, interfaces, run in probes:
+            self.journal.append(f"probe {address}")
+            self.probes[address] = (tuple(interfaces), run)
 
     def defend(self, address: str, interface: str) -> None:
         self.journal.append(f"defend {address} on {interface}")

@@ -4,7 +4,7 @@ import pytest
 
 from crds.ipallocation import IPAllocation
 from crds.speaker import Speaker
-from speaker.observed import ServiceKey, allocation_from, node_from, pool_labels_from, slice_from, speaker_from
+from speaker.observed import PoolFacts, ServiceKey, allocation_from, node_from, pool_from, slice_from, speaker_from
 from tests.speaker.make import raw
 
 HOLDER = {"namespace": "default", "name": "web", "uid": "u", "ports": [{"port": 80}], "labels": {"app": "web"}}
@@ -167,7 +167,23 @@ def test_a_slice_may_have_no_endpoints_and_no_service() -> None:
     assert read.ready == frozenset()
 
 
-def test_a_pool_is_known_by_its_labels() -> None:
-    assert pool_labels_from(raw(metadata={"name": "edge", "labels": {"a": "b"}}, spec={"addresses": ["x"]})) == {
-        "a": "b"
-    }
+def test_a_pool_is_known_by_its_labels_and_by_whether_it_is_probed() -> None:
+    pool = {"metadata": {"name": "edge", "labels": {"a": "b"}}, "spec": {"addresses": ["x"]}}
+    assert pool_from(raw(**pool)) == PoolFacts({"a": "b"}, False)
+    pool["spec"]["duplicateAddressDetection"] = True
+    assert pool_from(raw(**pool)) == PoolFacts({"a": "b"}, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "was_announced"),
+    [
+        ({}, False),
+        ({"announcedBy": []}, False),
+        ({"announcedBy": ["node-a"]}, True),
+        ({"firstAnnounced": "2026-01-02T03:04:05Z"}, True),
+    ],
+)
+def test_an_allocation_was_announced_once_anybody_did(status, was_announced) -> None:
+    spec = {"address": "192.0.2.10", "pool": "edge", "holders": []}
+    meta = {"name": "v4-192-0-2-10", "uid": "u1"}
+    assert allocation_from(raw(metadata=meta, spec=spec, status=status)).was_announced is was_announced

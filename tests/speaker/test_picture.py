@@ -1,13 +1,16 @@
 """The picture: incremental deciding equals deciding from nothing, and a change costs what it concerns."""
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from speaker.observed import PoolFacts
 from speaker.picture import Decided, Gone, Picture
 from tests.speaker.make import advertisement, allocation, node, service, slice_of, speaker
 
 ADDRESSES = ("192.0.2.1", "192.0.2.2", "2001:db8::1")
 NODES = ("node-a", "node-b", "node-c")
+POOL_FACTS = (None, PoolFacts({}), PoolFacts({"zone": "x"}, is_probed=True))
 
 
 def drain(picture, limit=1000):
@@ -28,7 +31,7 @@ def settled_picture(own="node-a"):
         picture.set_speaker(name, speaker())
     picture.set_alive(frozenset(NODES))
     picture.set_own_interfaces(("eth0",))
-    picture.set_pool("edge", {})
+    picture.set_pool("edge", PoolFacts({}))
     picture.set_advertisement("all", advertisement())
     for address in ADDRESSES:
         picture.set_allocation(allocation(address).name, allocation(address))
@@ -65,7 +68,7 @@ def test_what_says_the_same_again_costs_nothing() -> None:
     picture = settled_picture()
     picture.set_node("node-b", node())
     picture.set_speaker("node-b", speaker())
-    picture.set_pool("edge", {})
+    picture.set_pool("edge", PoolFacts({}))
     picture.set_advertisement("all", advertisement())
     picture.set_alive(frozenset(NODES))
     picture.set_own_interfaces(("eth0",))
@@ -81,7 +84,7 @@ def test_what_all_rest_on_costs_all() -> None:
         lambda p: p.set_speaker("node-b", speaker("eth1")),
         lambda p: p.set_alive(frozenset({"node-a"})),
         lambda p: p.set_own_interfaces(()),
-        lambda p: p.set_pool("edge", {"a": "b"}),
+        lambda p: p.set_pool("edge", PoolFacts({"a": "b"})),
         lambda p: p.set_advertisement("all", None),
     ):
         picture = settled_picture()
@@ -175,7 +178,7 @@ def test_addresses_with_endpoints_without_a_node_are_listed_as_long_as_they_are(
 CHANGES = st.one_of(
     st.tuples(st.just("node"), st.sampled_from(NODES), st.sampled_from([None, node(), node(is_excluded=True)])),
     st.tuples(st.just("speaker"), st.sampled_from(NODES), st.sampled_from([None, speaker(), speaker("eth0", "eth1")])),
-    st.tuples(st.just("pool"), st.sampled_from(["edge", "core"]), st.sampled_from([None, {}, {"zone": "x"}])),
+    st.tuples(st.just("pool"), st.sampled_from(["edge", "core"]), st.sampled_from(POOL_FACTS)),
     st.tuples(
         st.just("advertisement"),
         st.sampled_from(["one", "two"]),
@@ -270,3 +273,18 @@ def test_deciding_change_by_change_ends_like_deciding_once_at_the_end(changes) -
 
 def test_services_are_told_apart_by_namespace() -> None:
     assert service("web", "one") != service("web", "two")
+
+
+def test_that_somebody_announces_it_is_no_work_unless_its_pool_is_probed() -> None:
+    picture = Picture("node-a")
+    picture.set_pool("edge", PoolFacts({}))
+    one = allocation()
+    picture.set_allocation(one.name, one)
+    list(picture.next_decisions(99))
+    picture.set_allocation(one.name, msgspec.structs.replace(one, was_announced=True))
+    assert not picture.has_work
+    assert picture.allocations[one.name].was_announced
+    picture.set_pool("edge", PoolFacts({}, is_probed=True))
+    list(picture.next_decisions(99))
+    picture.set_allocation(one.name, one)
+    assert picture.has_work
