@@ -1,4 +1,4 @@
-"""One network interface in use: the raw socket on it, its filter and its counters.
+"""One raw socket on a network interface, for ARP or for NDP: its filter and its counters.
 
 It decides neither what is answered nor when; see responder.py and wire.py.
 """
@@ -11,9 +11,7 @@ import socket
 import struct
 from collections.abc import Callable
 
-from speaker.l2.responder import Interface
-
-ETH_P_ARP = 0x0806
+from speaker.l2.table import Interface
 
 # linux/asm-generic/socket.h, linux/if_packet.h, linux/sockios.h: not in Python's socket module.
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
@@ -30,7 +28,7 @@ LEAST_CHARGE_BYTES = 512
 
 
 class Counters:
-    """Totals of one interface name; bumped on the hot path."""
+    """Totals of one interface name and protocol; bumped on the hot path."""
 
     __slots__ = ("conflicts", "dropped", "failed", "gratuitous", "ignored", "probes", "received", "replies", "silenced")
 
@@ -53,21 +51,22 @@ class Counters:
 
 
 class Port:
-    """An open raw socket that gets the ARP frames of one interface which pass the filter. It never blocks."""
+    """An open raw socket that gets the frames of one interface and EtherType which pass the filter. It never blocks."""
 
-    __slots__ = ("_socket", "counters", "fd", "ifindex", "interface", "receive_into", "send")
+    __slots__ = ("_socket", "counters", "fd", "ifindex", "interface", "protocol", "receive_into", "send")
 
-    def __init__(self, ifindex: int, interface: Interface, program: bytes, counters: Counters) -> None:
+    def __init__(self, ifindex: int, interface: Interface, protocol: int, program: bytes, counters: Counters) -> None:
         """Raises OSError: no right to, or the interface is gone or was renamed meanwhile."""
         self.ifindex = ifindex
         self.interface = interface
+        self.protocol = protocol
         self.counters = counters
         # Protocol 0 receives nothing: no frame can be queued before the filter stands and the socket is bound.
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
         try:
             self.filter(program)
             self._grow_receive_buffer()
-            self._socket.bind((interface.name, ETH_P_ARP))
+            self._socket.bind((interface.name, protocol))
             if self._socket.getsockname()[4] != interface.mac:
                 raise OSError(f"{interface.name} is another interface now, or has another MAC")
         except OSError:

@@ -1,4 +1,4 @@
-"""Follows the machine's network interfaces by rtnetlink, and keeps a port open on each one that may and can be used.
+"""Follows the machine's network interfaces by rtnetlink, and keeps ports open on each one that may and can be used.
 
 It knows nothing of addresses: whoever made it is told when neighbours behind an interface have to hear of us anew.
 """
@@ -9,38 +9,57 @@ import os
 import select
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from speaker.l2 import netlink
+from speaker.l2.filter import ETH_P_ARP, ETH_P_IPV6, PROGRAMS
 from speaker.l2.packets import mac_text
 from speaker.l2.port import Counters, Port
-from speaker.l2.responder import interface
+from speaker.l2.table import interface
 
 DATAGRAM_BYTES = 64 * 1024
 # Interfaces told to the agent: a node has hundreds of veths of its pods, none of which matters.
 REPORTED_INTERFACES = 64
+_PREFIXES = ((ETH_P_ARP, ""), (ETH_P_IPV6, "ndp_"))
+
+
+class Attachment(NamedTuple):
+    """The ports of one interface in use."""
+
+    arp: Port
+    ndp: Port
+
+    def port(self, protocol: int) -> Port:
+        return self.arp if protocol == ETH_P_ARP else self.ndp
 
 
 class Ports:
-    """The open ports, by file descriptor and by name, and the links they stand on."""
+    """The open ports, by file descriptor and by interface name, and the links they stand on."""
 
     def __init__(
-        self, epoll: select.epoll, is_excluded: Callable[[str], object], program: bytes, on_open: Callable[[str], None]
+        self,
+        epoll: select.epoll,
+        is_excluded: Callable[[str], object],
+        on_open: Callable[[str, int], None],
+        on_close: Callable[[str], None],
     ) -> None:
-        """`on_open` gets the interface's name when it came into use or changed its MAC. It must not use this object."""
+        """`on_open` gets the name and index of an interface that came into use or changed its MAC, `on_close` the name
+        of one that no longer is in use. They must not use this object."""
         self.by_fd: dict[int, Port] = {}
-        self.by_name: dict[str, Port] = {}
+        self.by_name: dict[str, Attachment] = {}
         self.own_macs: frozenset[bytes] = frozenset()
-        self.counters: dict[str, Counters] = {}
-        """By interface name; they survive the port."""
+        self.counters: dict[str, dict[int, Counters]] = {}
+        """By interface name and protocol; they survive the port."""
         self.has_news = False
         """Whether `described` may have changed since this was last set to False. Never set before all is known."""
         self._epoll = epoll
         self._is_excluded = is_excluded
-        self._program = program
+        self._programs = {protocol: program([]) for protocol, program in PROGRAMS.items()}
         self._on_open = on_open
+        self._on_close = on_close
         self._links: dict[int, netlink.Link] = {}
         self._dumped: set[int] | None = None  # links seen by the dump under way
+        self._attachments: list[Attachment] = []
         self._allowed: frozenset[str] = frozenset()
         self._open_failures: dict[int, str] = {}
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
@@ -60,11 +79,12 @@ class Ports:
             self._fit(link)
         self.has_news = self._dumped is None
 
-    def filter(self, program: bytes) -> None:
-        """Let other frames through, on all ports, those of the future too."""
-        self._program = program
+    def filter(self, protocol: int, program: bytes) -> None:
+        """Let other frames of a protocol through, on all ports, those of the future too."""
+        self._programs[protocol] = program
         for port in self.by_fd.values():
-            port.filter(program)
+            if port.protocol == protocol:
+                port.filter(program)
 
     def marks(self) -> list[tuple[Port, int]]:
         """What was sent so far, for `have_sent_out`."""
@@ -76,12 +96,18 @@ class Ports:
 
     def indexes(self) -> dict[str, int]:
         """The index of each interface in use, by name."""
-        return {name: port.ifindex for name, port in self.by_name.items()}
+        return {name: attachment.arp.ifindex for name, attachment in self.by_name.items()}
 
     def totals(self) -> dict[str, dict[str, int]]:
+        """By interface name: ARP's counters, and NDP's with `ndp_` before their names."""
         for port in self.by_fd.values():
             port.count_drops()
-        return {name: counters.totals() for name, counters in self.counters.items()}
+        return {
+            name: {
+                prefix + key: total for protocol, prefix in _PREFIXES for key, total in of[protocol].totals().items()
+            }
+            for name, of in self.counters.items()
+        }
 
     def described(self) -> list[dict[str, Any]]:
         """Every interface and why it is not usable, the usable ones first; cut off where it gets long."""
@@ -135,9 +161,9 @@ class Ports:
     def _on_gone(self, ifindex: int) -> None:
         if self._links.pop(ifindex, None) is None:
             return
-        port = self._on_index(ifindex)
-        if port is not None:
-            self._close(port)
+        attachment = self._on_index(ifindex)
+        if attachment is not None:
+            self._close(attachment)
         self.own_macs = frozenset(link.mac for link in self._links.values())
         self.has_news = self._dumped is None
 
@@ -151,39 +177,51 @@ class Ports:
         self.has_news = True
 
     def _fit(self, link: netlink.Link) -> None:
-        """Open, close or change the port of this link, whatever it needs to be as it should."""
-        port = self._on_index(link.ifindex)
+        """Open, close or change the ports of this link, whatever it needs to be as it should."""
+        attachment = self._on_index(link.ifindex)
         is_wanted = link.name in self._allowed and not netlink.why_not_usable(link, self._is_excluded)
-        if port is not None and not (is_wanted and port.interface.name == link.name):
-            self._close(port)
-            port = None
-        if port is None and is_wanted:
+        if attachment is not None and not (is_wanted and attachment.arp.interface.name == link.name):
+            self._close(attachment)
+            attachment = None
+        if attachment is None and is_wanted:
             self._open(link)
-        elif port is not None and port.interface.mac != link.mac:
-            port.interface = interface(link.name, link.mac)
-            self._on_open(link.name)
+        elif attachment is not None and attachment.arp.interface.mac != link.mac:
+            attachment.arp.interface = attachment.ndp.interface = interface(link.name, link.mac)
+            self._on_open(link.name, link.ifindex)
 
-    def _on_index(self, ifindex: int) -> Port | None:
-        return next((port for port in self.by_fd.values() if port.ifindex == ifindex), None)
+    def _on_index(self, ifindex: int) -> Attachment | None:
+        return next((one for one in self._attachments if one.arp.ifindex == ifindex), None)
 
     def _open(self, link: netlink.Link) -> None:
-        counters = self.counters.setdefault(link.name, Counters())
+        counters = self.counters.setdefault(link.name, {protocol: Counters() for protocol in PROGRAMS})
+        opened: list[Port] = []
         try:
-            port = Port(link.ifindex, interface(link.name, link.mac), self._program, counters)
+            for protocol in (ETH_P_ARP, ETH_P_IPV6):
+                its = interface(link.name, link.mac)
+                opened.append(Port(link.ifindex, its, protocol, self._programs[protocol], counters[protocol]))
         except OSError as error:
+            for port in opened:
+                port.close()
             self._open_failures[link.ifindex] = f"CannotOpen: {error.strerror or error}"
             return
-        self.by_fd[port.fd] = self.by_name[link.name] = port
-        self._epoll.register(port.fd, select.EPOLLIN)
-        self._on_open(link.name)
+        attachment = self.by_name[link.name] = Attachment(*opened)
+        self._attachments.append(attachment)
+        for port in attachment:
+            self.by_fd[port.fd] = port
+            self._epoll.register(port.fd, select.EPOLLIN)
+        self._on_open(link.name, link.ifindex)
 
-    def _close(self, port: Port) -> None:
-        port.count_drops()
-        self._epoll.unregister(port.fd)
-        del self.by_fd[port.fd]
-        if self.by_name.get(port.interface.name) is port:  # else a new interface took over the name already
-            del self.by_name[port.interface.name]
-        port.close()
+    def _close(self, attachment: Attachment) -> None:
+        self._attachments.remove(attachment)
+        for port in attachment:
+            port.count_drops()
+            self._epoll.unregister(port.fd)
+            del self.by_fd[port.fd]
+            port.close()
+        name = attachment.arp.interface.name
+        if self.by_name.get(name) is attachment:  # else a new interface took over the name already
+            del self.by_name[name]
+            self._on_close(name)
 
     def _describe(self, link: netlink.Link) -> dict[str, Any]:
         reason = netlink.why_not_usable(link, self._is_excluded) or self._open_failures.get(link.ifindex, "")

@@ -1,13 +1,15 @@
-"""When to send gratuitous ARP: a burst when an address is taken over, then a refresh now and then.
+"""When to send gratuitous ARP and unsolicited advertisements: a burst at a take-over, then a refresh now and then.
 
 No I/O and no clock: the caller passes `now` (monotonic seconds), calls `due` when `deadline` has come, and sends what
-it gets. It knows neither MACs nor permits. It paces itself, so that thousands of take-overs delay no ARP reply.
+it gets. It knows neither MACs nor permits. It paces itself, so that thousands of take-overs delay no reply.
 
 Each (address, interface) walks through the stages of the burst and then goes round in the refresh queue:
 
     start --> 0 s --> 0 s --> 0.1 s --> 0.1 s ... 4 s --> 4 s --> refresh --+
               request reply   request   reply     request reply      ^      |  forms in turn
                                                                      +------+
+
+IPv6 has one form only (RFC 4861 §7.2.6), and skips the stages of the other.
 
 Each stage is a queue in order of time, because all walk at the same speed; so every step costs O(1). Earlier stages go
 first: with 5,000 take-overs at once every address has its first frame before any has its second.
@@ -22,7 +24,8 @@ from typing import NamedTuple
 # The first frame moves every neighbour that hears it. The others are for those that did not: a lossy segment, a switch
 # port still learning or blocked. RFC 5227 §2.3 asks for 2 announcements 2 s apart, so 0 and 2 s are among them; 0.1 and
 # 0.3 s mend a single lost frame inside a failover that should take less than a second, 4 s outlasts the two hello times
-# (2 s each, IEEE 802.1D) of bridges that rearrange themselves.
+# (2 s each, IEEE 802.1D) of bridges that rearrange themselves. RFC 4861 §7.2.6 would have at most 3 advertisements, 1 s
+# apart, to spare the segment; we send twice as many, and soon, because a failover is worth more than six frames.
 BURST_OFFSETS_SECONDS = (0.0, 0.1, 0.3, 1.0, 2.0, 4.0)
 
 # Switch tables age after 300 s (IEEE 802.1D default); neighbours that missed the burst keep a wrong entry for as long
@@ -40,15 +43,18 @@ REFRESH_FRAMES_PER_TURN = 1
 SKIPS_PER_TURN = 64
 
 
+IPV4_BYTES = 4
+
+
 class Form(Enum):
-    """The two forms of RFC 5227 §3. Some hosts learn from one only."""
+    """The two forms of RFC 5227 §3. Some hosts learn from one only. For IPv6 it says nothing."""
 
     REQUEST = "request"
     REPLY = "reply"
 
 
 class Announcement(NamedTuple):
-    """One gratuitous ARP frame to send now."""
+    """One gratuitous ARP frame or unsolicited Neighbor Advertisement to send now."""
 
     address: bytes
     interface: str
@@ -63,15 +69,16 @@ Key = tuple[bytes, str]
 class _Entry:
     """One walk through the stages. Cancelled by no longer being the live one of its key."""
 
-    __slots__ = ("due", "form", "key")
+    __slots__ = ("due", "form", "key", "stride")
 
     def __init__(self, key: Key, due: float) -> None:
         self.key = key
         self.due = due
         self.form = Form.REQUEST  # of the next refresh
+        self.stride = 1 if len(key[0]) == IPV4_BYTES else len(Form)
 
 
-class GratuitousArpSchedule:
+class AnnouncementSchedule:
     """Which frames are due. Time must not run backwards between calls."""
 
     def __init__(self, refresh_seconds: float = REFRESH_SECONDS) -> None:
@@ -123,10 +130,11 @@ class GratuitousArpSchedule:
                     skips -= 1
                     continue
                 frames.append(Announcement(*entry.key, form))
-                if stage + 1 < len(_STAGES):
+                following = stage + entry.stride
+                if following < len(_STAGES):
                     # Counted from now, not from the start: after a pause the stages keep their distance.
-                    entry.due = now + (_STAGES[stage + 1][0] - offset)
-                    self._stages[stage + 1].append(entry)
+                    entry.due = now + (_STAGES[following][0] - offset)
+                    self._stages[following].append(entry)
                 else:
                     entry.due = now + self._refresh_seconds
                     self._refresh.append(entry)

@@ -1,12 +1,13 @@
-"""The wire process: owns the raw sockets, answers ARP, sends gratuitous ARP and heartbeats, watches the interfaces.
+"""The wire process: owns the raw sockets, answers ARP and NDP, announces, sends heartbeats, watches the interfaces.
 
 It decides nothing about who owns an address: the agent's orders come over a socket, and when that closes the process
 ends. It imports the standard library only, and little of it (about 17 MB in all), and never waits for anything but its
 one epoll: orders are applied in small slices and announcements sent a few at a time, so that replies go between.
 
-    agent  --SEQPACKET--> orders --> jobs, a slice each turn --> table, schedule --+
-    kernel --rtnetlink--> links  --> ports opened and closed                       |
-    segment --AF_PACKET-> frames --> responder --> permit still valid? --> reply   +--> permit? --> gratuitous ARP
+    agent  --SEQPACKET--> orders --> jobs, a slice each turn --> holdings: table, schedule, filters, groups
+    kernel --rtnetlink--> links  --> ports opened and closed       |          |
+    segment --AF_PACKET-> frames --> responder <-------------------+          +--> permit? --> announcement
+                                         +--> permit still valid? --> reply
     peers ----UDP-------> heart  --> who is heard --> agent
 
 The permit is a CLOCK_BOOTTIME deadline that the agent keeps moving. It is compared right before each frame is sent. So
@@ -17,30 +18,33 @@ done when the stop came, can still leave.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
-import os
 import re
 import select
-import signal
 import socket
-import struct
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from speaker.l2 import ndp
 from speaker.l2.channel import Channel, Closed, encoded
-from speaker.l2.filter import AddressCover, program
+from speaker.l2.filter import ETH_P_ARP, ETH_P_IPV6
+from speaker.l2.frames import IPV4_BYTES, announcement, protocol_of, question
 from speaker.l2.heart import Heart
-from speaker.l2.packets import UNSPECIFIED, gratuitous_reply, gratuitous_request, mac_bytes, mac_text, request
+from speaker.l2.holdings import Holdings
+from speaker.l2.memberships import Memberships
+from speaker.l2.ndpresponder import NdpResponder
+from speaker.l2.packets import mac_bytes, mac_text
 from speaker.l2.port import Port
 from speaker.l2.ports import Ports
-from speaker.l2.responder import Conflict, Responder, is_announceable
-from speaker.l2.schedule import Form, GratuitousArpSchedule
+from speaker.l2.process import become_the_wire
+from speaker.l2.responder import ArpResponder
+from speaker.l2.schedule import Form
+from speaker.l2.settling import POLL_SECONDS, Settling
+from speaker.l2.table import Conflict, is_announceable
 
-FRAME_BUFFER_BYTES = 256
 # One turn of the loop answers at most this many requests per interface (about 0.5 ms) before it looks at orders.
 FRAMES_PER_TURN = 64
 # An order of 64 costs 0.15 ms in all; a slice (33 µs with its change of filters) stays below what a reply takes.
@@ -48,18 +52,6 @@ ENTRIES_PER_SLICE = 16
 COUNTERS_SECONDS = 5.0
 COUNTED_ADDRESSES_PER_REPORT = 256
 CONFLICT_REPORT_SECONDS = 1.0
-# A withdrawal is confirmed when the driver has let go of all frames sent before it: at once, mostly. A device that
-# sends nothing for so long has been reset, with all it held, by the kernel's watchdog (5 s, dev_watchdog).
-SETTLE_SECONDS = 6.0
-SETTLE_POLL_SECONDS = 0.001
-
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
-NICENESS = -10  # needs CAP_SYS_NICE
-# Linux 6.12 lets anybody ask for short time slices, and gives the CPU sooner to who does. With 4 busy processes on 2
-# CPUs, p99 of the reply time fell from 0.6 to 3.7 ms to 0.06 ms. Older kernels accept it and change nothing.
-TIME_SLICE_NANOSECONDS = 100_000
-_SCHED_SETATTR = {"x86_64": 314, "aarch64": 274, "riscv64": 274, "s390x": 345, "ppc64le": 355}  # asm/unistd.h
-_SCHED_ATTR = struct.Struct("IIQiIQQQ")  # linux/sched/types.h, version 0
 
 
 class Wire:
@@ -68,17 +60,18 @@ class Wire:
     def __init__(self, agent: socket.socket, is_excluded: Callable[[str], object]) -> None:
         self._epoll = select.epoll()
         self._channel = Channel(agent, self._epoll)
-        self._ports = Ports(self._epoll, is_excluded, program([]), self._on_port_open)
+        self._ports = Ports(self._epoll, is_excluded, self._on_port_open, self._on_port_close)
         self._heart = Heart(self._epoll, self._channel.tell, lambda: self._channel.is_crowded)
-        self._frame = bytearray(FRAME_BUFFER_BYTES)
-        self._responder = Responder()
-        self._schedule = GratuitousArpSchedule()
-        self._cover = AddressCover()
-        self._cover_changed = False
-        self._name_sets: dict[tuple[str, ...], tuple[str, ...]] = {}  # one tuple for thousands of addresses
+        self._frame = bytearray(ndp.MAX_FRAME_BYTES)
+        self._holdings = Holdings()
+        self._answers = {
+            ETH_P_ARP: ArpResponder(self._holdings.table).answer,
+            ETH_P_IPV6: NdpResponder(self._holdings.table).answer,
+        }
+        self._memberships = Memberships()
         self._permit_until = 0.0
         self._jobs: deque[Iterator[None]] = deque()
-        self._settling: deque[tuple[int, float, list[tuple[Port, int]]]] = deque()  # order, when to give up, marks
+        self._settling = Settling(self._ports)
         self._stop_order: int | None = None
         self._has_stopped = False
         self._reported_interfaces = b""
@@ -108,6 +101,7 @@ class Wire:
         self._heart.leave()
         self._channel.close()
         self._heart.close()
+        self._memberships.close()
         self._ports.close()
         self._epoll.close()
 
@@ -118,7 +112,7 @@ class Wire:
         if not self._is_permitted():
             self._discard(port)
             return
-        frame, answer, counters, interface = self._frame, self._responder.answer, port.counters, port.interface
+        frame, answer, counters, interface = self._frame, self._answers[port.protocol], port.counters, port.interface
         receive_into, clock_gettime, boottime = port.receive_into, time.clock_gettime, time.CLOCK_BOOTTIME
         try:
             for _ in range(FRAMES_PER_TURN):
@@ -161,10 +155,10 @@ class Wire:
         port.counters.conflicts += 1
         if conflict.reply is not None and self._is_permitted():
             self._send_reply(port, conflict.reply)
-        entry, now = self._responder.held[conflict.address], time.monotonic()
+        entry, now = self._holdings.table.held[conflict.address], time.monotonic()
         if now - entry.conflict_reported_at >= CONFLICT_REPORT_SECONDS and not self._channel.is_crowded:
             entry.conflict_reported_at = now
-            address, mac = socket.inet_ntop(socket.AF_INET, conflict.address), mac_text(conflict.mac)
+            address, mac = _text(conflict.address), mac_text(conflict.mac)
             self._channel.tell({"op": "conflict", "address": address, "interface": port.interface.name, "mac": mac})
 
     # --- one turn of the loop
@@ -176,7 +170,7 @@ class Wire:
             self._run_slice()
         if self._settling:
             self._confirm_settled(now)
-        deadline = self._schedule.deadline()
+        deadline = self._holdings.schedule.deadline()
         if deadline is not None and deadline <= now and self._is_permitted():
             self._send_due(now)
         self._heart.turn(self._permit_until)
@@ -188,11 +182,11 @@ class Wire:
             return 0.0
         now = time.monotonic()
         timeout = min(self._counters_due - now, self._heart.seconds_left())
-        deadline = self._schedule.deadline()
+        deadline = self._holdings.schedule.deadline()
         if deadline is not None and deadline - now < timeout and self._is_permitted():
             timeout = deadline - now
         if self._settling:
-            timeout = min(timeout, SETTLE_POLL_SECONDS)
+            timeout = min(timeout, POLL_SECONDS)
         return max(timeout, 0.0)
 
     def _run_slice(self) -> None:
@@ -202,21 +196,17 @@ class Wire:
             self._jobs.popleft()
 
     def _send_due(self, now: float) -> None:
-        for address, name, form in self._schedule.due(now):
-            port = self._ports.by_name.get(name)
-            if port is None:
-                self._schedule.cancel(address, name)
+        for address, name, form in self._holdings.schedule.due(now):
+            attachment = self._ports.by_name.get(name)
+            if attachment is None:
+                self._holdings.schedule.cancel(address, name)
                 continue
-            build = gratuitous_request if form is Form.REQUEST else gratuitous_reply
-            frame = build(port.interface.mac, address)
-            if not self._is_permitted():
+            port = attachment.port(protocol_of(address))
+            frame = announcement(port.interface, address, form)
+            if self._is_permitted():
+                port.counters.gratuitous += self._is_sent(port, frame)
+            else:
                 port.counters.silenced += 1
-                continue
-            try:
-                port.send(frame)
-                port.counters.gratuitous += 1
-            except OSError:
-                port.counters.failed += 1
 
     # --- orders
 
@@ -256,63 +246,49 @@ class Wire:
         for part in _slices(entries):
             now = time.monotonic()
             for text, names in part:
-                address = _ipv4(text)
+                address = _address(text)
                 if address is None:
                     refused.append(text)
                 else:
-                    self._hold(address, tuple(names), now)
+                    self._holdings.hold(address, tuple(names), self._ports.by_name, now)
             yield
-        self._refit_filters()
+        self._follow_holdings()
         if refused:
-            self._refuse(sequence, "not an IPv4 address that can be announced: " + ", ".join(refused))
+            self._refuse(sequence, "not an address that can be announced: " + ", ".join(refused))
         else:
             self._confirm(sequence)
-
-    def _hold(self, address: bytes, names: tuple[str, ...], now: float) -> None:
-        if address not in self._responder.held:
-            self._cover_changed |= self._cover.add(int.from_bytes(address, "big"))
-        added, gone = self._responder.hold(address, self._name_sets.setdefault(names, names))
-        for name in gone:
-            self._schedule.cancel(address, name)
-        for name in added:
-            if name in self._ports.by_name:
-                self._schedule.start(address, name, now)
 
     def _withdraw(self, sequence: int, addresses: Sequence[str]) -> Iterator[None]:
         for part in _slices(addresses):
             for text in part:
-                address = _ipv4(text)
+                address = _address(text)
                 if address is not None:
-                    self._drop(address)
+                    self._holdings.drop(address)
             yield
-        self._refit_filters()
-        self._settle(sequence)
-
-    def _drop(self, address: bytes) -> None:
-        if address in self._responder.held:
-            for name in self._responder.drop(address):
-                self._schedule.cancel(address, name)
-            self._cover_changed |= self._cover.remove(int.from_bytes(address, "big"))
+        self._follow_holdings()
+        self._settling.begin(sequence, time.monotonic())
 
     def _defend(self, sequence: int, text: str, name: str) -> None:
         """One announcement (RFC 5227 §2.4), if the address is still announced there. When is for the agent."""
         address, port = self._held_on(text, name)
         if address is not None and port is not None and self._is_permitted():
-            port.counters.gratuitous += self._is_sent(port, gratuitous_request(port.interface.mac, address))
+            frame = announcement(port.interface, address, Form.REQUEST)
+            port.counters.gratuitous += self._is_sent(port, frame)
         self._confirm(sequence)
 
     def _ask(self, sequence: int, text: str, name: str, mac: bytes) -> None:
         """Ask that machine alone whether it still uses the address. Its answer is one more conflict."""
         address, port = self._held_on(text, name)
         if address is not None and port is not None and self._is_permitted():
-            port.counters.probes += self._is_sent(port, request(port.interface.mac, UNSPECIFIED, address, to=mac))
+            port.counters.probes += self._is_sent(port, question(port.interface, address, mac))
         self._confirm(sequence)
 
     def _held_on(self, text: str, name: str) -> tuple[bytes | None, Port | None]:
-        address = _ipv4(text)
-        entry = self._responder.held.get(address) if address is not None else None
-        is_held = entry is not None and name in entry.interfaces
-        return (address, self._ports.by_name.get(name)) if is_held else (None, None)
+        address, attachment = _address(text), self._ports.by_name.get(name)
+        entry = self._holdings.table.held.get(address) if address is not None else None
+        if address is None or attachment is None or entry is None or name not in entry.interfaces:
+            return None, None
+        return address, attachment.port(protocol_of(address))
 
     def _is_sent(self, port: Port, frame: bytes) -> bool:
         try:
@@ -325,25 +301,23 @@ class Wire:
     def _stop(self, sequence: int) -> Iterator[None]:
         self._permit_until = 0.0
         self._heart.leave()  # no frame of ours leaves any more: who is next need not wait for our silence
-        for part in _slices(list(self._responder.held)):
+        for part in _slices(list(self._holdings.table.held)):
             for address in part:
-                self._drop(address)
+                self._holdings.drop(address)
             yield
         self._stop_order = sequence
-        self._settle(sequence)
-
-    def _settle(self, sequence: int) -> None:
-        """Confirm as soon as no frame sent before now is left in the kernel."""
-        self._settling.append((sequence, time.monotonic() + SETTLE_SECONDS, self._ports.marks()))
+        self._settling.begin(sequence, time.monotonic())
 
     def _confirm_settled(self, now: float) -> None:
-        while self._settling:
-            sequence, give_up_at, marks = self._settling[0]
-            if now < give_up_at and not self._ports.have_sent_out(marks):
-                return
-            self._settling.popleft()
+        for sequence in self._settling.settled(now):
             self._confirm(sequence)
             self._has_stopped |= sequence == self._stop_order
+
+    def _follow_holdings(self) -> None:
+        """Let in the frames for what is held now, and no others."""
+        for protocol, program in self._holdings.take_programs().items():
+            self._ports.filter(protocol, program)
+        self._memberships.carry_out(self._holdings.groups.take())
 
     def _use_interfaces(self, sequence: int, names: Sequence[str]) -> Iterator[None]:
         self._ports.allow(names)
@@ -359,30 +333,27 @@ class Wire:
         else:
             self._confirm(sequence)
 
-    def _refit_filters(self) -> None:
-        if self._cover_changed:
-            self._cover_changed = False
-            self._ports.filter(program(self._cover.ranges()))
-
     # --- interfaces
 
     def _on_links(self) -> None:
         self._ports.on_readable()
-        self._responder.own_macs = self._ports.own_macs
+        self._holdings.table.own_macs = self._ports.own_macs
         self._heart.use(self._ports.indexes())
         self._report_interfaces()
 
-    def _on_port_open(self, name: str) -> None:
+    def _on_port_open(self, name: str, ifindex: int) -> None:
+        self._holdings.groups.open(name, ifindex)
         self._jobs.append(self._announce_all(name))
+
+    def _on_port_close(self, name: str) -> None:
+        self._holdings.groups.close(name)
+        self._memberships.carry_out(self._holdings.groups.take())
 
     def _announce_all(self, name: str) -> Iterator[None]:
         """Neighbours must learn our MAC, and switches our port, for every address on this interface."""
-        for part in _slices(list(self._responder.held)):
-            now = time.monotonic()
-            for address in part:
-                entry = self._responder.held.get(address)
-                if entry is not None and name in entry.interfaces:
-                    self._schedule.start(address, name, now)
+        self._memberships.carry_out(self._holdings.groups.take())
+        for part in _slices(list(self._holdings.table.held)):
+            self._holdings.announce_again(part, name, time.monotonic())
             yield
 
     # --- reports
@@ -401,11 +372,11 @@ class Wire:
         if self._channel.is_crowded:
             return
         addresses: dict[str, int] = {}
-        active = self._responder.active
+        active = self._holdings.table.active
         while active and len(addresses) < COUNTED_ADDRESSES_PER_REPORT:
             entry = active.pop()
             entry.is_counted = False
-            addresses[socket.inet_ntop(socket.AF_INET, entry.address)] = entry.replies
+            addresses[_text(entry.address)] = entry.replies
         totals, heartbeats = self._ports.totals(), self._heart.totals()
         self._channel.tell({"op": "counters", "interfaces": totals, "addresses": addresses, "heartbeats": heartbeats})
 
@@ -420,39 +391,21 @@ def _slices(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (items[at : at + ENTRIES_PER_SLICE] for at in range(0, len(items), ENTRIES_PER_SLICE))
 
 
-def _ipv4(text: str) -> bytes | None:
+def _address(text: str) -> bytes | None:
     try:
-        address = socket.inet_pton(socket.AF_INET, text)
+        address = socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
     except OSError:
         return None
     return address if is_announceable(address) else None
 
 
-def _become_the_wire() -> None:
-    """Die with the agent, outlive its signals, run soon when woken. What is not permitted is left."""
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The order to stop comes from the agent, after its goodbye, also when a terminal or init system signals the group.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-    _ask_for_short_time_slices(libc)
-    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
-        comm.write("berth-wire")
-
-
-def _ask_for_short_time_slices(libc: ctypes.CDLL) -> None:
-    number = _SCHED_SETATTR.get(os.uname().machine)
-    if number is not None:
-        nice = os.getpriority(os.PRIO_PROCESS, 0)
-        attributes = _SCHED_ATTR.pack(_SCHED_ATTR.size, os.SCHED_OTHER, 0, nice, 0, TIME_SLICE_NANOSECONDS, 0, 0)
-        libc.syscall(number, 0, attributes, 0)
+def _text(address: bytes) -> str:
+    return socket.inet_ntop(socket.AF_INET if len(address) == IPV4_BYTES else socket.AF_INET6, address)
 
 
 def main() -> int:
     arguments = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=True))
-    _become_the_wire()
+    become_the_wire()
     excluded = arguments.get("--exclude-interfaces", "")
     is_excluded = re.compile(excluded).fullmatch if excluded else (lambda _: None)
     wire = Wire(socket.socket(fileno=int(arguments["--fd"])), is_excluded)

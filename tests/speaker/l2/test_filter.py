@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speaker.l2 import packets
-from speaker.l2.filter import MAX_RANGES, SNAP_BYTES, AddressCover, program
+from speaker.l2.cover import MAX_RANGES, AddressCover
+from speaker.l2.filter import ARP_SNAP_BYTES, arp_program
 from speaker.l2.packets import Arp
 
 MAC, CLIENT_MAC = bytes.fromhex("02000000000a"), bytes.fromhex("020000000002")
@@ -49,14 +50,14 @@ def passes(code: bytes, frame: bytes, *, packet_type: int = TO_ALL, vlan: int | 
             case 0x45:
                 place += if_true if accumulator & operand else if_false
             case 0x06:
-                assert operand in (0, SNAP_BYTES)
+                assert operand in (0, ARP_SNAP_BYTES)
                 return bool(operand)
             case _:
                 raise AssertionError(f"instruction {operation:#x}")
 
 
 def for_addresses(*held: bytes) -> bytes:
-    return program([(int.from_bytes(address, "big"),) * 2 for address in sorted(held)])
+    return arp_program([(int.from_bytes(address, "big"),) * 2 for address in sorted(held)])
 
 
 def test_requests_for_our_address_pass_and_others_do_not():
@@ -92,13 +93,13 @@ def test_a_frame_of_a_vlan_does_not_pass_and_a_priority_tag_does():
 
 
 def test_with_no_address_nothing_passes():
-    assert not passes(program([]), packets.request(CLIENT_MAC, CLIENT, VIP))
-    assert not passes(program([]), packets.request(CLIENT_MAC, packets.UNSPECIFIED, packets.UNSPECIFIED))
+    assert not passes(arp_program([]), packets.request(CLIENT_MAC, CLIENT, VIP))
+    assert not passes(arp_program([]), packets.request(CLIENT_MAC, packets.UNSPECIFIED, packets.UNSPECIFIED))
 
 
 def test_the_longest_program_still_jumps_to_its_end():
     ranges = [(16 * number, 16 * number + 3) for number in range(MAX_RANGES)]
-    code = program(ranges)
+    code = arp_program(ranges)
     assert len(code) // 8 < 256
     for address in (0, 16 * MAX_RANGES - 16, 16 * MAX_RANGES - 13):
         assert passes(code, packets.request(CLIENT_MAC, CLIENT, address.to_bytes(4, "big")))
@@ -121,12 +122,12 @@ def test_the_program_passes_just_what_is_in_the_ranges(held, sender, target, is_
         target.to_bytes(4, "big"),
     )
     expected = covers(cover, sender) or (is_request and covers(cover, target))
-    assert passes(program(cover.ranges()), packets.build(arp)) == expected
+    assert passes(arp_program(cover.ranges()), packets.build(arp)) == expected
 
 
 @given(st.binary(max_size=100))
 def test_junk_does_not_pass(junk):
-    assert not passes(program([(0, 2**32 - 1)]), junk)
+    assert not passes(arp_program([(0, 2**32 - 1)]), junk)
 
 
 @given(st.lists(st.tuples(st.booleans(), addresses), max_size=200), st.integers(1, 6))

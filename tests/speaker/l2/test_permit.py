@@ -5,19 +5,20 @@ import time
 
 import pytest
 
-from speaker.l2 import packets, responder, wire
-from speaker.l2.filter import program
+from speaker.l2 import packets, table, wire
+from speaker.l2.filter import ETH_P_ARP, PROGRAMS
 from speaker.l2.port import Counters
+from speaker.l2.ports import Attachment
 
 VIP, CLIENT = bytes([192, 0, 2, 10]), bytes([192, 0, 2, 2])
-ETH0 = responder.interface("eth0", bytes.fromhex("02000000000a"))
+ETH0 = table.interface("eth0", bytes.fromhex("02000000000a"))
 
 
 class EndlessPort:
     """A port on which the same request comes for ever."""
 
     def __init__(self) -> None:
-        self.interface, self.counters, self.sent = ETH0, Counters(), []
+        self.interface, self.counters, self.sent, self.protocol = ETH0, Counters(), [], ETH_P_ARP
         self.send = self.sent.append
 
     def receive_into(self, frame: bytearray) -> int:
@@ -51,7 +52,7 @@ def one_wire(monkeypatch):
 
 
 def test_a_permit_that_ends_amid_a_batch_ends_the_replies_there(one_wire):
-    one_wire._responder.hold(VIP, ("eth0",))
+    one_wire._holdings.table.hold(VIP, ("eth0",))
     one_wire._permit_until = 110.0
     port = EndlessPort()
     one_wire._drain(port)
@@ -61,13 +62,13 @@ def test_a_permit_that_ends_amid_a_batch_ends_the_replies_there(one_wire):
 
 def test_a_permit_that_ends_amid_a_turn_ends_the_announcements_there(one_wire):
     port = EndlessPort()
-    one_wire._ports.by_name["eth0"] = port
+    one_wire._ports.by_name["eth0"] = Attachment(port, port)
     for number in range(20):
-        one_wire._schedule.start(bytes([192, 0, 2, number]), "eth0", 0.0)
+        one_wire._holdings.schedule.start(bytes([192, 0, 2, number]), "eth0", 0.0)
     one_wire._permit_until = 105.0
     one_wire._send_due(0.0)
     assert len(port.sent) == 4
 
 
 def test_the_filter_lets_nothing_through_before_an_address_is_held(one_wire):
-    assert one_wire._ports._program == program([])
+    assert one_wire._ports._programs == {protocol: program([]) for protocol, program in PROGRAMS.items()}

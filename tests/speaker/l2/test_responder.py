@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 
 from speaker.l2 import packets
 from speaker.l2.packets import Arp, parse
-from speaker.l2.responder import Conflict, Ignored, Responder, interface, is_announceable
+from speaker.l2.responder import ArpResponder
+from speaker.l2.table import Conflict, Ignored, Table, interface, is_announceable
 
 ETH0 = interface("eth0", bytes.fromhex("02000000000a"))
 ETH1 = interface("eth1", bytes.fromhex("02000000000b"))
@@ -14,17 +15,17 @@ ROGUE_MAC = bytes.fromhex("0200000000ee")
 VIP, OTHER_VIP, FOREIGN = bytes([192, 0, 2, 10]), bytes([192, 0, 2, 11]), bytes([192, 0, 2, 99])
 
 
-def responder(*addresses: bytes, interfaces: tuple[str, ...] = ("eth0",)) -> Responder:
-    table = Responder()
+def responder(*addresses: bytes, interfaces: tuple[str, ...] = ("eth0",)) -> Table:
+    table = Table()
     table.own_macs = frozenset({ETH0.mac, ETH1.mac})
     for address in addresses:
         table.hold(address, interfaces)
     return table
 
 
-def answer(table: Responder, frame: bytes, on=ETH0):
+def answer(table: Table, frame: bytes, on=ETH0):
     """As the wire process has it: a buffer larger than the frame, with something older behind it."""
-    return table.answer(on, bytearray(frame) + b"\xee" * 100, len(frame))
+    return ArpResponder(table).answer(on, bytearray(frame) + b"\xee" * 100, len(frame))
 
 
 def test_a_request_for_our_address_is_answered_to_the_asker_alone():
@@ -135,7 +136,7 @@ class TestRfc5227:
 
 class TestTable:
     def test_holding_again_changes_nothing(self):
-        table = Responder()
+        table = Table()
         assert table.hold(VIP, ("eth0", "eth1")) == (("eth0", "eth1"), ())
         assert table.hold(VIP, ("eth1", "eth0")) == ((), ())
 
@@ -151,7 +152,16 @@ class TestTable:
 
     def test_not_every_address_can_be_held(self):
         assert is_announceable(VIP)
-        for address in (bytes(4), bytes([224, 0, 0, 1]), b"\xff" * 4, bytes(16)):
+        assert is_announceable(bytes.fromhex("20010db8000000000000000000000001"))
+        for address in (
+            bytes(4),
+            bytes([224, 0, 0, 1]),
+            b"\xff" * 4,
+            bytes(16),
+            bytes(15) + b"\x01",
+            b"\xff" + bytes(15),
+            bytes(5),
+        ):
             assert not is_announceable(address)
 
 
@@ -159,7 +169,7 @@ class TestTable:
 def test_junk_is_never_answered(junk, length):
     table = responder(VIP, OTHER_VIP)
     frame = bytearray(junk.ljust(100, b"\0"))
-    decision = table.answer(ETH0, frame, min(length, len(junk)))
+    decision = ArpResponder(table).answer(ETH0, frame, min(length, len(junk)))
     assert isinstance(decision, Ignored)
 
 

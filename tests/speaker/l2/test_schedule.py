@@ -12,15 +12,15 @@ from speaker.l2.schedule import (
     REFRESH_SECONDS,
     TURN_SECONDS,
     Announcement,
+    AnnouncementSchedule,
     Form,
-    GratuitousArpSchedule,
 )
 
 VIP, OTHER_VIP = bytes([192, 0, 2, 10]), bytes([192, 0, 2, 11])
 STARTED = 1000.0
 
 
-def run(schedule: GratuitousArpSchedule, start: float, end: float) -> list[tuple[float, Announcement]]:
+def run(schedule: AnnouncementSchedule, start: float, end: float) -> list[tuple[float, Announcement]]:
     """Call `due` at each deadline from start to end, as the wire process does."""
     sent: list[tuple[float, Announcement]] = []
     now = start
@@ -33,20 +33,20 @@ def run(schedule: GratuitousArpSchedule, start: float, end: float) -> list[tuple
 
 
 def test_nothing_is_due_before_an_address_is_taken_over():
-    schedule = GratuitousArpSchedule()
+    schedule = AnnouncementSchedule()
     assert schedule.deadline() is None
     assert schedule.due(STARTED) == []
 
 
 def test_a_take_over_is_announced_at_once_in_both_forms():
-    schedule = GratuitousArpSchedule()
+    schedule = AnnouncementSchedule()
     schedule.start(VIP, "eth0", STARTED)
     assert schedule.deadline() == STARTED
     assert schedule.due(STARTED) == [Announcement(VIP, "eth0", Form.REQUEST), Announcement(VIP, "eth0", Form.REPLY)]
 
 
 def test_the_burst_goes_out_at_its_times_in_both_forms():
-    schedule = GratuitousArpSchedule()
+    schedule = AnnouncementSchedule()
     schedule.start(VIP, "eth0", STARTED)
     sent = run(schedule, STARTED, STARTED + 10)
     for form in Form:
@@ -60,7 +60,7 @@ def test_rfc_5227_section_2_3_two_announcements_two_seconds_apart():
 
 
 def test_after_the_burst_one_frame_a_minute_in_alternating_form():
-    schedule = GratuitousArpSchedule()
+    schedule = AnnouncementSchedule()
     schedule.start(VIP, "eth0", STARTED)
     burst_end = STARTED + 5
     run(schedule, STARTED, burst_end)
@@ -71,7 +71,7 @@ def test_after_the_burst_one_frame_a_minute_in_alternating_form():
 
 
 def test_withdrawing_an_address_cancels_its_pending_announcements():
-    schedule = GratuitousArpSchedule()
+    schedule = AnnouncementSchedule()
     schedule.start(VIP, "eth0", STARTED)
     schedule.start(OTHER_VIP, "eth0", STARTED)
     schedule.due(STARTED)
@@ -81,7 +81,7 @@ def test_withdrawing_an_address_cancels_its_pending_announcements():
 
 
 def test_withdrawing_during_the_refresh_ends_it():
-    schedule = GratuitousArpSchedule()
+    schedule = AnnouncementSchedule()
     schedule.start(VIP, "eth0", STARTED)
     run(schedule, STARTED, STARTED + 100)
     schedule.cancel(VIP, "eth0")
@@ -90,7 +90,7 @@ def test_withdrawing_during_the_refresh_ends_it():
 
 
 def test_cancelling_on_one_interface_leaves_the_other():
-    schedule = GratuitousArpSchedule()
+    schedule = AnnouncementSchedule()
     schedule.start(VIP, "eth0", STARTED)
     schedule.start(VIP, "eth1", STARTED)
     schedule.cancel(VIP, "eth0")
@@ -98,7 +98,7 @@ def test_cancelling_on_one_interface_leaves_the_other():
 
 
 def test_taking_over_again_begins_one_new_burst_and_not_two():
-    schedule = GratuitousArpSchedule()
+    schedule = AnnouncementSchedule()
     schedule.start(VIP, "eth0", STARTED)
     run(schedule, STARTED, STARTED + 0.5)
     schedule.cancel(VIP, "eth0")
@@ -110,7 +110,7 @@ def test_taking_over_again_begins_one_new_burst_and_not_two():
 
 def test_stages_keep_their_distance_after_a_pause():
     """No permit for a while: what was missed is not sent all at once."""
-    schedule = GratuitousArpSchedule()
+    schedule = AnnouncementSchedule()
     schedule.start(VIP, "eth0", STARTED)
     sent = run(schedule, STARTED + 30, STARTED + 40)
     times = [round(now - STARTED - 30, 2) for now, announcement in sent if announcement.form is Form.REQUEST]
@@ -118,7 +118,7 @@ def test_stages_keep_their_distance_after_a_pause():
 
 
 def test_five_thousand_take_overs_are_paced_and_everybody_has_one_frame_before_anybody_has_the_second():
-    schedule = GratuitousArpSchedule()
+    schedule = AnnouncementSchedule()
     vips = [number.to_bytes(4, "big") for number in range(5000)]
     for vip in vips:
         schedule.start(vip, "eth0", STARTED)
@@ -134,7 +134,7 @@ def test_five_thousand_take_overs_are_paced_and_everybody_has_one_frame_before_a
 
 
 def test_the_refresh_of_many_addresses_is_spread_out():
-    schedule = GratuitousArpSchedule()
+    schedule = AnnouncementSchedule()
     for number in range(1000):
         schedule.start(number.to_bytes(4, "big"), "eth0", STARTED)
     run(schedule, STARTED, STARTED + 30)
@@ -144,7 +144,7 @@ def test_the_refresh_of_many_addresses_is_spread_out():
 
 
 def test_skipping_a_cancelled_crowd_takes_bounded_steps_and_ends():
-    schedule = GratuitousArpSchedule()
+    schedule = AnnouncementSchedule()
     for number in range(5000):
         schedule.start(number.to_bytes(4, "big"), "eth0", STARTED)
         schedule.cancel(number.to_bytes(4, "big"), "eth0")
@@ -156,7 +156,7 @@ def test_skipping_a_cancelled_crowd_takes_bounded_steps_and_ends():
 @given(st.lists(st.tuples(st.sampled_from("sc."), st.integers(0, 3), st.floats(0, 3)), max_size=60))
 def test_no_frame_is_ever_due_for_an_address_that_is_not_held(steps):
     """Against the plainest model: a set of held addresses."""
-    schedule, held, now = GratuitousArpSchedule(), set(), STARTED
+    schedule, held, now = AnnouncementSchedule(), set(), STARTED
     for action, number, pause in steps:
         vip = bytes([192, 0, 2, number])
         if action == "s":
