@@ -25,6 +25,14 @@ WIRE_COUNTERS = {
     "silenced": "berth_arp_silenced",
     "failed": "berth_arp_send_failures",
     "dropped": "berth_arp_dropped",
+    "ndp_received": "berth_ndp_received",
+    "ndp_replies": "berth_ndp_replies_sent",
+    "ndp_gratuitous": "berth_ndp_unsolicited_sent",
+    "ndp_probes": "berth_ndp_probes_sent",
+    "ndp_conflicts": "berth_ndp_conflicts_seen",
+    "ndp_silenced": "berth_ndp_silenced",
+    "ndp_failed": "berth_ndp_send_failures",
+    "ndp_dropped": "berth_ndp_dropped",
 }
 
 

@@ -105,7 +105,8 @@ class WireCounters:
     """Totals since the wire process started.
 
     `interfaces`: name -> counter -> total; the counters are received, replies, gratuitous, probes, conflicts, ignored,
-    silenced (kept back for want of a permit), failed (the kernel refused to send), dropped (receive buffer full).
+    silenced (kept back for want of a permit), failed (the kernel refused to send), dropped (receive buffer full): of
+    ARP, and with `ndp_` before the name of NDP.
     `addresses`: address -> replies, only for addresses that replied since the last report, and not always all of them.
     `heartbeats`: packets by what became of them: sent, failed (the kernel refused to send), received (and believed),
     discarded (unread, after a pause of the process), and the kinds of heartbeat.Dropped.

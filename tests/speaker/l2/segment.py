@@ -16,7 +16,7 @@ from types import TracebackType
 _CLONE_NEWNET = 0x40000000
 _libc = ctypes.CDLL(None, use_errno=True)
 
-ETH_P_ARP, ETH_P_ALL = 0x0806, 0x0003
+ETH_P_ARP, ETH_P_IPV6, ETH_P_ALL = 0x0806, 0x86DD, 0x0003
 
 
 class Namespace:
@@ -66,6 +66,12 @@ class Namespace:
         os.close(self._fd)
 
 
+def _use_ipv6(namespace: Namespace, interface: str) -> None:
+    scopes = ("all", "default", interface)
+    namespace.run("sysctl", "-qw", *(f"net.ipv6.conf.{scope}.accept_dad=0" for scope in scopes))
+    namespace.run("sysctl", "-qw", *(f"net.ipv6.conf.{scope}.disable_ipv6=0" for scope in scopes))
+
+
 def _unshare() -> int:
     _check(_libc.unshare(_CLONE_NEWNET))
     return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
@@ -83,6 +89,12 @@ class Host(Namespace):
         super().__init__()
         self.mac = bytes([2, 0, 0, 0, 0, number])
         self.address = bytes([192, 0, 2, number])
+        self.number = number
+
+    def use_ipv6(self) -> None:
+        """From now on eth0 has 2001:db8::<number>/64 and a link-local address."""
+        _use_ipv6(self, "eth0")
+        self.run("ip", "address", "add", f"2001:db8::{self.number}/64", "dev", "eth0", "nodad")
 
 
 class Segment:
@@ -102,6 +114,12 @@ class Segment:
         self.plug(host, "eth0", f"02:00:00:00:00:{number:02x}", f"port{number}")
         host.run("ip", "address", "add", f"192.0.2.{number}/16", "dev", "eth0")
         return host
+
+    def snoop(self) -> None:
+        """Have the bridge deliver a multicast group's frames only where MLD reported it (RFC 4541), from now on."""
+        _use_ipv6(self.hub, "br0")  # a querier needs an address
+        settings = ["mcast_snooping", "1", "mcast_querier", "1", "mcast_query_response_interval", "50"]
+        self.hub.run("ip", "link", "set", "br0", "type", "bridge", *settings)
 
     def plug(self, host: Namespace, interface: str, mac: str, port: str) -> None:
         """Give a host one more interface on this segment; `port` is its other end's name on the hub."""

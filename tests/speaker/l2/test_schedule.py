@@ -1,4 +1,4 @@
-"""When gratuitous ARP goes out: the burst, the refresh, the pace, and what a withdrawal cancels."""
+"""When announcements go out: the burst, the refresh, the pace, and what a withdrawal cancels."""
 
 from collections import Counter, defaultdict
 from itertools import pairwise
@@ -17,6 +17,7 @@ from speaker.l2.schedule import (
 )
 
 VIP, OTHER_VIP = bytes([192, 0, 2, 10]), bytes([192, 0, 2, 11])
+IPV6_VIP = bytes.fromhex("20010db8000000000000000000000010")
 STARTED = 1000.0
 
 
@@ -68,6 +69,14 @@ def test_after_the_burst_one_frame_a_minute_in_alternating_form():
     assert [announcement.form for _, announcement in sent] == [Form.REQUEST, Form.REPLY] * 2
     gaps = [later - earlier for (earlier, _), (later, _) in pairwise(sent)]
     assert all(abs(gap - REFRESH_SECONDS) < 0.01 for gap in gaps)
+
+
+def test_an_ipv6_address_has_the_same_burst_in_its_one_form_and_the_same_refresh():
+    schedule = AnnouncementSchedule()
+    schedule.start(IPV6_VIP, "eth0", STARTED)
+    sent = run(schedule, STARTED, STARTED + 5)
+    assert [round(now - STARTED, 2) for now, _ in sent] == list(BURST_OFFSETS_SECONDS)
+    assert len(run(schedule, STARTED + 5, STARTED + 5 + 4 * REFRESH_SECONDS)) == 4
 
 
 def test_withdrawing_an_address_cancels_its_pending_announcements():
