@@ -103,7 +103,7 @@ class TestReplies:
     @pytest.mark.asyncio
     @pytest.mark.parametrize("has_ipv6", [False, True])
     async def test_a_kernel_resolves_the_address(self, segment, has_ipv6):
-        """Whether the node's interface has IPv6 switched on or not. The entry is no router's, even if the node is one."""
+        """Whether the node has IPv6 switched on or not. The entry is no router's, even if the node is one."""
         node, client, _ = segment.hosts
         client.use_ipv6()
         if has_ipv6:
