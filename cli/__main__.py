@@ -1,7 +1,7 @@
 """The `berth` command: reads the command line and hands over to one module for each subcommand.
 
 Does nothing itself. Exit codes: 0 = done, 1 = could not be done (the message says why), 2 = wrong usage; `lab exec` and
-`lab kubectl` end with the code of what they ran.
+`lab kubectl` end with the code of what they ran, `arping` with what it found.
 """
 
 import argparse
@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from cli import lab
+from cli import arping, lab
 
 
 def parser() -> argparse.ArgumentParser:
@@ -21,6 +21,7 @@ def parser() -> argparse.ArgumentParser:
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     shown = commands.add_parser("version", help="print the version of this command")
     shown.set_defaults(run=_version)
+    arping.add_command(commands)
     lab.add_commands(commands)
     return top
 

@@ -32,6 +32,7 @@ Nothing is added to the machine's own network. As an ordinary user it runs in a 
     berth lab up
     berth lab kubectl apply -f my-service.yaml
     berth lab exec client -- curl http://172.30.0.200/
+    berth lab exec client -- berth arping 172.30.0.200
     berth lab down
 """
 
@@ -163,6 +164,7 @@ def _exec(options: argparse.Namespace) -> int:
     enter = record.doorway.enter(HUB if options.host == HUB_NAME else options.host)
     inside = lab_directory(options.name) / "inside.kubeconfig"
     environment = lab_environment({MARKER_VARIABLE: record.marker, "KUBECONFIG": str(inside)})
+    environment["PATH"] += os.pathsep + str(Path(sys.executable).parent)  # where `berth` itself is
     return _become([*enter, "env", f"--chdir={Path.cwd()}", *command], environment)
 
 

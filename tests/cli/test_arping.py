@@ -1,0 +1,168 @@
+"""`berth arping` on a segment of namespaces, where other kernels and a wire process answer."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+
+from cli.__main__ import main
+from cli.arping import NOBODY, NOT_ASKED, ONE, SEVERAL, Answers
+from tests.speaker.l2.conftest import wire_on
+from tests.speaker.l2.segment import Host, Segment
+
+VIP, VIP6 = "192.0.10.10", "2001:db8::10"
+BERTH = str(Path(sys.executable).parent / "berth")
+MACS = [f"02:00:00:00:00:0{number}" for number in range(4)]
+
+
+class TestVerdict:
+    def test_one_machine_however_often_it_answers(self) -> None:
+        answers = Answers()
+        for _ in range(3):
+            answers.add(MACS[1], 0.001)
+        assert answers.exit_code == ONE
+        told = answers.verdict(ip_address(VIP), 3, {MACS[1]: "node1"})
+        assert told == f"{VIP} is at {MACS[1]} (the speaker of node1) (3 asked, 3 answered)"
+
+    def test_nobody(self) -> None:
+        assert Answers().exit_code == NOBODY
+        assert Answers().verdict(ip_address(VIP), 3, None) == f"nobody answers for {VIP} (3 asked)"
+
+    def test_two_machines_are_a_conflict_that_names_the_stranger(self) -> None:
+        answers = Answers({MACS[1]: [0.1], MACS[2]: [0.1]})
+        assert answers.exit_code == SEVERAL
+        told = answers.verdict(ip_address(VIP), 1, {MACS[1]: "node1"})
+        assert told.startswith(f"CONFLICT: 2 machines answer for {VIP}")
+        assert f"{MACS[2]} (no speaker's)" in told
+
+    def test_two_speakers_are_a_take_over(self) -> None:
+        answers = Answers({MACS[1]: [0.1], MACS[2]: [0.1]})
+        nodes = {MACS[1]: "node1", MACS[2]: "node2"}
+        assert "on its way" in answers.verdict(ip_address(VIP), 1, nodes)
+
+
+class TestUsage:
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["no-address"],
+            ["224.0.0.1"],
+            [VIP, "--count", "0"],
+            [VIP, "--count", "many"],
+            [VIP, "--timeout", "0"],
+            [VIP, "--timeout", "nan"],
+            [],
+        ],
+    )
+    def test_wrong_usage_is_argparses(self, arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(["arping", *arguments])
+        assert ended.value.code == 2
+        assert "usage: berth arping" in capsys.readouterr().err
+
+    def test_an_interface_that_is_not_there(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["arping", VIP, "--interface", "none-such"]) == NOT_ASKED
+        assert "none-such" in capsys.readouterr().err
+
+    def test_the_command_line_loads_no_scapy(self) -> None:
+        code = "import sys, cli.__main__; sys.exit('scapy' in sys.modules)"
+        assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.fixture
+def segment() -> Iterator[Segment]:
+    try:
+        made = Segment([1, 2, 3])
+    except PermissionError as error:
+        pytest.skip(str(error))
+    with made:
+        yield made
+
+
+def arping(
+    host: Host, *arguments: str, prefix: tuple[str, ...] = (), **environment: str
+) -> "subprocess.CompletedProcess[str]":
+    command = [*host.prefix, *prefix, BERTH, "arping", "--count=1", "--timeout=0.5", *arguments]
+    environment = {**os.environ, "HOME": "/nonexistent", **environment}
+    environment.pop("KUBECONFIG", None)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+
+
+@pytest.mark.root
+class TestSegment:
+    @pytest.mark.asyncio
+    async def test_it_finds_the_one_that_answers_and_says_when_nobody_does(self, segment: Segment) -> None:
+        node, client, _ = segment.hosts
+        async with wire_on(node) as (link, _):
+            silent = await asyncio.to_thread(arping, client, VIP)
+            assert silent.returncode == NOBODY
+            assert silent.stdout.splitlines()[-1] == f"nobody answers for {VIP} (1 asked)"
+            await link.announce([(VIP, ["eth0"])])
+            await asyncio.sleep(0.5)  # a gratuitous ARP would be an answer too
+            found = await asyncio.to_thread(arping, client, VIP, "--count=2")
+        assert found.returncode == ONE, found.stdout + found.stderr
+        assert f"{VIP} is at {node.mac.hex(':')}, " in found.stdout
+        assert "as 192.0.2.2 at 02:00:00:00:00:02" in found.stdout
+        assert " ms" in found.stdout
+
+    def test_two_kernels_with_one_address_are_a_conflict(self, segment: Segment) -> None:
+        client, *others = reversed(segment.hosts)
+        for host in others:
+            host.run("ip", "address", "add", f"{VIP}/16", "dev", "eth0")
+        found = arping(client, VIP)
+        assert found.returncode == SEVERAL
+        assert found.stdout.splitlines()[-1].startswith(f"CONFLICT: 2 machines answer for {VIP}: ")
+        for host in others:
+            assert host.mac.hex(":") in found.stdout
+
+    def test_a_probe_claims_no_address(self, segment: Segment) -> None:
+        node, client, _ = segment.hosts
+        node.run("ip", "address", "add", f"{VIP}/16", "dev", "eth0")
+        node.run("ip", "neighbour", "flush", "all")
+        found = arping(client, VIP, "--probe")
+        assert found.returncode == ONE
+        assert "as 0.0.0.0 at" in found.stdout
+        assert "192.0.2.2" not in node.run("ip", "neighbour", "show")
+
+    @pytest.mark.parametrize("how", [(), ("--probe",)])
+    def test_ipv6_by_neighbour_solicitations(self, segment: Segment, how: tuple[str, ...]) -> None:
+        node, client, _ = segment.hosts
+        for host, address in ((node, VIP6), (client, "2001:db8::2")):
+            host.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.eth0.disable_ipv6=0")
+            host.run("ip", "address", "add", f"{address}/64", "dev", "eth0", "nodad")
+        assert arping(client, "2001:db8::11", *how).returncode == NOBODY
+        found = arping(client, VIP6, *how)
+        assert found.returncode == ONE, found.stdout + found.stderr
+        assert f"{VIP6} is at {node.mac.hex(':')}, " in found.stdout
+
+    def test_an_address_behind_a_router_is_not_asked_for_unless_told_where(self, segment: Segment) -> None:
+        client = segment.hosts[1]
+        refused = arping(client, "198.51.100.1")
+        assert refused.returncode == NOT_ASKED
+        assert "--interface" in refused.stderr
+        assert arping(client, "198.51.100.1", "--interface=eth0").returncode == NOBODY
+
+    def test_without_the_capability_it_says_which(self, segment: Segment) -> None:
+        refused = arping(segment.hosts[1], VIP, prefix=("setpriv", "--bounding-set", "-net_raw"))
+        assert refused.returncode == NOT_ASKED
+        assert "CAP_NET_RAW" in refused.stderr
+        assert "Traceback" not in refused.stderr
+
+    def test_a_cluster_that_does_not_answer_is_no_obstacle(self, segment: Segment, tmp_path: Path) -> None:
+        node, client, _ = segment.hosts
+        node.run("ip", "address", "add", f"{VIP}/16", "dev", "eth0")
+        named = {"clusters": {"server": "http://127.0.0.1:1"}, "contexts": {"cluster": "x", "user": "x"}, "users": {}}
+        kubeconfig = {"apiVersion": "v1", "kind": "Config", "current-context": "x"}
+        for plural, value in named.items():
+            kubeconfig[plural] = [{"name": "x", plural.removesuffix("s"): value}]  # type: ignore[assignment]
+        path = tmp_path / "kubeconfig"
+        path.write_text(json.dumps(kubeconfig))
+        found = arping(client, VIP, f"--kubeconfig={path}")
+        assert found.returncode == ONE, found.stderr
+        assert "can't be told" in found.stderr
