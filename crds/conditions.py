@@ -52,6 +52,11 @@ class ConditionType(_Documented):
         "Overlapping",
         "On an IPPool: it shares addresses with another pool, which the message names.",
     )
+    PeersHeard = (
+        "PeersHeard",
+        "On a Speaker: the heartbeats of the other speakers arrive. False says what keeps them away; then another "
+        "node's death is noticed by its Lease only.",
+    )
     PromisesFencing = (
         "PromisesFencing",
         "On a Speaker: cut off from the API server and from its peers, it withdraws everything by itself within the "
@@ -146,6 +151,10 @@ class Reason(_Documented):
         "all speakers have withdrawn it. If a cloud controller manager does this, give the finalizer another name "
         "(`finalizer` in the chart's values).",
     )
+    HearingPeers = (
+        "HearingPeers",
+        "Heartbeats of at least half of the other speakers arrive.",
+    )
     InterfaceNotFound = (
         "InterfaceNotFound",
         "No node that the advertisement selects has an interface of the given names.",
@@ -163,6 +172,11 @@ class Reason(_Documented):
     InvalidSpec = (
         "InvalidSpec",
         "A field of the object can't be used as it is written; the message names it.",
+    )
+    KeysUnusable = (
+        "KeysUnusable",
+        "The Secret with the heartbeats' keys has no usable `key`: the message names the file and what is wrong. Keys "
+        "that were read before stay in use; a speaker that has read none goes on by Leases alone.",
     )
     NoAddressesLeft = (
         "NoAddressesLeft",
@@ -214,8 +228,8 @@ class Reason(_Documented):
     )
     PeersUnheard = (
         "PeersUnheard",
-        "The speaker hears none of the other speakers, so it can't tell its own isolation from an outage of the API "
-        "server and makes no promise. Let the heartbeats between the nodes through.",
+        "The speaker hears too few of the other speakers, so it can't tell its own isolation from an outage of the API "
+        "server and makes no promise. Let the heartbeats between the nodes through: UDP, port 7473 by default.",
     )
     PoolExhausted = (
         "PoolExhausted",

@@ -18,6 +18,7 @@ from kube.credentials import CredentialsError
 from kube.logs import configure_logs
 from kube.prometheus import PrometheusMetrics
 from speaker.agent import Options
+from speaker.heartbeats import HeartbeatOptions
 from speaker.metrics import SpeakerMetrics
 from speaker.supervisor import EXCLUDED_INTERFACES, Surroundings, run_speaker
 
@@ -30,6 +31,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--lease-duration-seconds", type=int, default=6)
     parser.add_argument("--renew-seconds", type=float, default=2.0)
     parser.add_argument("--fence-after-seconds", type=int, default=60)
+    parser.add_argument("--heartbeat-key-dir", default="", metavar="DIRECTORY", help="empty: no heartbeats")
+    parser.add_argument("--heartbeat-port", type=int, default=7473, help="UDP, the same on all nodes")
+    parser.add_argument("--heartbeat-interval-milliseconds", type=int, default=200)
     parser.add_argument("--exclude-interfaces", default=EXCLUDED_INTERFACES, type=re.compile, metavar="REGEX")
     parser.add_argument("--metrics-listen", default="127.0.0.1:7482", metavar="HOST:PORT", help="empty: none")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
@@ -42,6 +46,9 @@ def parse_arguments() -> argparse.Namespace:
         lease_duration_seconds=given.lease_duration_seconds,
         renew_seconds=given.renew_seconds,
         fence_after_seconds=given.fence_after_seconds,
+        heartbeats=HeartbeatOptions(
+            given.heartbeat_key_dir, given.heartbeat_port, given.heartbeat_interval_milliseconds
+        ),
     )
     if fault := given.options.fault():
         parser.error(fault)

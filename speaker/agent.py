@@ -11,8 +11,8 @@ Speaker object or Node deleted) makes it do all that again. It answers no ARP an
 
 import asyncio
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
@@ -35,7 +35,16 @@ from speaker.fencing import (
     own_contact,
     promise_to_make,
 )
-from speaker.l2.link import OrderRefusedError, WireAnswer, WireConflict, WireInterface, WireLink, WireProbed
+from speaker.heartbeats import HeartbeatOptions, Heartbeats
+from speaker.l2.link import (
+    OrderRefusedError,
+    WireAnswer,
+    WireConflict,
+    WireInterface,
+    WireLink,
+    WirePeer,
+    WireProbed,
+)
 from speaker.liveness import Liveness
 from speaker.metrics import Snapshot, SpeakerMetrics
 from speaker.orders import Interfaces
@@ -71,6 +80,7 @@ class Options:
     lease_duration_seconds: int = 6
     renew_seconds: float = 2.0
     fence_after_seconds: int = 60
+    heartbeats: HeartbeatOptions = field(default_factory=HeartbeatOptions)
 
     def fault(self) -> str:
         """What is wrong with these figures; "" when nothing is."""
@@ -80,7 +90,7 @@ class Options:
             return "a lease should take at least three renewals"
         if self.fence_after_seconds < max(10, 2 * self.lease_duration_seconds):
             return "the fence time should be at least 10 seconds and twice the lease duration"
-        return ""
+        return self.heartbeats.fault()
 
     def limits(self) -> Limits:
         """Peers take over when the Lease runs out, so whoever did not run for so long knows nothing for sure."""
@@ -108,6 +118,14 @@ class Agent:
         self._boottime = boottime
         self._announcer = Announcer(options.node)
         self._strangers = Strangers(link, self._announcer, metrics)
+        self._heartbeats = Heartbeats(
+            link,
+            options.heartbeats,
+            options.node,
+            options.incarnation,
+            picture=lambda: self._announcer.picture,
+            is_complete=lambda: not self._right.must_register,
+        )
         self._right = AnnouncementRight(options.node, options.limits())
         self._started = boottime()
         self._promise = Promise()
@@ -146,6 +164,7 @@ class Agent:
             addresses=dict(self._announcer.states()),
             speakers_known=len(picture.speakers),
             speakers_alive=len(self._liveness.alive(time.monotonic())),
+            speakers_heard=len(self._heartbeats.heard),
             is_ready=self._right.hold is None,
             waits_for=self._waits_for(),
         )
@@ -177,6 +196,10 @@ class Agent:
         self._show_interfaces()
         self._changed.set()
 
+    def peers_changed(self, peers: Mapping[str, WirePeer]) -> None:
+        """The wire process reported who is heard, and what they say of themselves."""
+        self._heartbeats.peers_changed(peers)
+
     def conflict_seen(self, conflict: WireConflict) -> None:
         """Another host claims an address that is announced here. During a take-over that is the other speaker."""
         self._strangers.claimed(conflict)
@@ -198,6 +221,7 @@ class Agent:
             group.create_task(self._tick_forever())
             group.create_task(self._drive_wire())
             group.create_task(self._renewer.run())
+            group.create_task(self._heartbeats.run())
             group.create_task(self._presence.write_forever())
             group.create_task(self._register_forever())
 
@@ -305,6 +329,7 @@ class Agent:
             log.warning("registering anew", why=self._right.hold.value)
             self._metrics.registered_anew(self._right.hold.value)
             self._session_lost.set()
+        self._heartbeats.say(contact=self.contact(), serving=self._right.hold is None)
         if self._strangers.tick():
             self._wire_work.set()
         self._announcer.picture.set_alive(self._liveness.alive(time.monotonic()))
@@ -400,6 +425,8 @@ class Agent:
         }
         self._conditions.set_ready(self._right.hold, now)
         self._conditions.set_promise(witnesses is not None, len(peers.known), now)
+        if self._heartbeats.are_wanted:
+            self._conditions.set_peers_heard(self._heartbeats.fault, peers.known, self._heartbeats.heard, now)
         if self._right.hold is None:
             self._conditions.set_announceable(picture.complaints(SHOWN + 1), now)
             self._conditions.set_endpoints_placed(picture.unplaced(), now)

@@ -3,7 +3,7 @@
 Makes sentences out of what others found; finds nothing itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from crds.conditions import ConditionType, Reason
@@ -70,6 +70,19 @@ class Conditions:
         else:
             message = "With fewer than three speakers there is no majority that could tell whether this one is cut off."
             self.set(ConditionType.PromisesFencing, False, Reason.OnlySpeaker, message, now)
+
+    def set_peers_heard(self, fault: str, known: Set[str], heard: Iterable[str], now: str) -> None:
+        """Whether heartbeats work here. A dead node is no fault of theirs; more than half of all is."""
+        kind = ConditionType.PeersHeard
+        if fault:
+            self.set(kind, False, Reason.KeysUnusable, f"The keys of the heartbeats can't be used: {fault}", now)
+        elif not known:
+            self.set(kind, True, Reason.OnlySpeaker, "There is no other speaker to be heard.", now)
+        elif 2 * len(known & set(heard)) >= len(known):
+            self.set(kind, True, Reason.HearingPeers, "Heartbeats of the other speakers arrive.", now)
+        else:
+            message = "Fewer than half of the other speakers are heard: do firewalls let the heartbeats' port through?"
+            self.set(kind, False, Reason.PeersUnheard, message, now)
 
     def set_announceable(self, complaints: Sequence[Complaint], now: str) -> None:
         """Whether every address has a node that may announce it, as this speaker sees it."""

@@ -34,6 +34,12 @@ WIRE_COUNTERS = {
     "ndp_failed": "berth_ndp_send_failures",
     "ndp_dropped": "berth_ndp_dropped",
 }
+HEARTBEAT_COUNTERS = {
+    "sent": "berth_heartbeats_sent",
+    "received": "berth_heartbeats_received",
+    "failed": "berth_heartbeat_send_failures",
+}
+"""All other kinds are reasons why a packet was dropped."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class Snapshot:
     addresses: dict[str, int] = field(default_factory=dict)
     speakers_known: int = 0
     speakers_alive: int = 0
+    speakers_heard: int = 0
     is_ready: bool = False
     waits_for: str = ""
     is_healthy: bool = True
@@ -71,6 +78,13 @@ class SpeakerMetrics:
             name: Counter(metric, f"Frames: {name}.", ["interface"], registry=registry)
             for name, metric in WIRE_COUNTERS.items()
         }
+        self._heartbeats = {
+            name: Counter(metric, f"Heartbeat packets: {name}.", registry=registry)
+            for name, metric in HEARTBEAT_COUNTERS.items()
+        }
+        self._heartbeats_dropped = Counter(
+            "berth_heartbeats_dropped", "Heartbeat packets that did not count.", ["reason"], registry=registry
+        )
         self._wire_totals: dict[tuple[str, str], int] = {}
         self._conflicts = Counter(
             "berth_address_conflicts", "Reports of others using our addresses.", ["by"], registry=registry
@@ -96,6 +110,7 @@ class SpeakerMetrics:
             self._addresses.labels(state).set(count)
         self._speakers.labels("known").set(snapshot.speakers_known)
         self._speakers.labels("alive").set(snapshot.speakers_alive)
+        self._speakers.labels("heard").set(snapshot.speakers_heard)
         self._ready.set(snapshot.is_ready)
 
     def registered_anew(self, reason: str) -> None:
@@ -111,9 +126,15 @@ class SpeakerMetrics:
         for interface, totals in counters.interfaces.items():
             for name, total in totals.items():
                 if name in self._wire:
-                    before = self._wire_totals.get((interface, name), 0)
-                    self._wire_totals[interface, name] = total
-                    self._wire[name].labels(interface).inc(max(total - before, 0))
+                    self._wire[name].labels(interface).inc(self._increase((interface, name), total))
+        for name, total in counters.heartbeats.items():
+            counter = self._heartbeats.get(name) or self._heartbeats_dropped.labels(name)
+            counter.inc(self._increase(("", name), total))
+
+    def _increase(self, key: tuple[str, str], total: int) -> int:
+        before = self._wire_totals.get(key, 0)
+        self._wire_totals[key] = total
+        return max(total - before, 0)
 
     def conflict_seen(self, is_speakers: bool) -> None:
         """Another host used an address of ours: another speaker, as in every take-over, or a stranger."""

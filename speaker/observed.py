@@ -68,6 +68,8 @@ class NodeFacts(msgspec.Struct, frozen=True, gc=False):
     is_excluded: bool
     """Labelled to take no traffic from load balancers."""
     is_network_unavailable: bool
+    addresses: tuple[str, ...] = ()
+    """Its InternalIPs: where its speaker can be written to."""
 
 
 class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
@@ -204,6 +206,7 @@ def node_from(raw: bytes) -> NodeFacts:
         labels=labels,
         is_excluded=labels.get(LABEL_EXCLUDE_NODE, "false") != "false",
         is_network_unavailable=node.condition("NetworkUnavailable") == "True",
+        addresses=tuple(one.address for one in node.status.addresses if one.type == "InternalIP"),
     )
 
 

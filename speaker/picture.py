@@ -75,6 +75,11 @@ class Picture:
         """All there are, alive or not, by node."""
         return self._speakers
 
+    @property
+    def nodes(self) -> Mapping[str, NodeFacts]:
+        """By name."""
+        return self._nodes
+
     def is_speakers(self, mac: str) -> bool:
         """Whether that hardware address is one of a node's with a speaker."""
         if self._speakers_macs is None:

@@ -140,7 +140,8 @@ class WirePeer:
 
     It says of itself: `serving` (it announces what it owns), `member` and `behind` and `leaving` (what the tiers of
     ownership ask), `interfaces` on which it can announce. `contact`: when it last had contact with the API server, by
-    the age that its latest packet carried; None = never. `via`: our interfaces on whose segment it is heard, "" for
+    the age that its latest packet carried, rather later than earlier; None = never. `heard`: when that packet came
+    (reports are up to a second old). `via`: our interfaces on whose segment it is heard, "" for
     packets sent to our address.
     """
 
@@ -150,6 +151,7 @@ class WirePeer:
     behind: bool
     leaving: bool
     contact: float | None
+    heard: float
     interfaces: tuple[str, ...]
     via: tuple[str, ...]
     since: float

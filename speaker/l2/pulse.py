@@ -226,7 +226,7 @@ class Pulse:
             settings.incarnation,
             self._sequence,
             round(self.interval_seconds * 1000),
-            None if word.contact is None else max(0, round((now - word.contact) * 1000)),
+            None if word.contact is None else max(0, int((now - word.contact) * 1000)),
             flags,
             self.interfaces,
             echoes_of(self.roster.echoes(room, now)),

@@ -50,6 +50,7 @@ class View(NamedTuple):
     behind: bool
     leaving: bool
     contact: float | None
+    heard: float
     interfaces: tuple[str, ...]
     via: tuple[str, ...]
     since: float
@@ -114,6 +115,7 @@ class Peer:
             behind=bool(flags & BEHIND),
             leaving=bool(flags & LEAVING),
             contact=self.contact,
+            heard=self.heard_at,
             interfaces=self.interfaces,
             via=tuple(sorted(self.paths)),
             since=self.heard_since,

@@ -37,12 +37,15 @@ def allocation(
     )
 
 
-def node(labels: dict[str, str] | None = None, *, uid: str = "node", **flags: bool) -> NodeFacts:
+def node(
+    labels: dict[str, str] | None = None, *, uid: str = "node", addresses: tuple[str, ...] = (), **flags: bool
+) -> NodeFacts:
     return NodeFacts(
         uid=uid,
         labels=labels or {},
         is_excluded=flags.get("is_excluded", False),
         is_network_unavailable=flags.get("is_network_unavailable", False),
+        addresses=addresses,
     )
 
 

@@ -32,6 +32,16 @@ def test_totals_of_the_wire_become_counters() -> None:
     assert value(metrics, "berth_arp_replies_sent_total", interface="eth0") == 12
 
 
+def test_heartbeats_are_counted_and_those_dropped_by_their_reason() -> None:
+    metrics = SpeakerMetrics(CollectorRegistry())
+    for total in (3, 7):
+        metrics.wire_counters(WireCounters({}, {}, {"sent": total, "received": 2, "failed": 1, "unsigned": total}))
+    assert value(metrics, "berth_heartbeats_sent_total") == 7
+    assert value(metrics, "berth_heartbeats_received_total") == 2
+    assert value(metrics, "berth_heartbeat_send_failures_total") == 1
+    assert value(metrics, "berth_heartbeats_dropped_total", reason="unsigned") == 7
+
+
 def test_conflicts_withdrawals_and_registrations_are_counted() -> None:
     metrics = SpeakerMetrics(CollectorRegistry())
     metrics.conflict_seen(is_speakers=False)

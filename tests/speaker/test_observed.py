@@ -76,6 +76,15 @@ def test_a_node_is_excluded_by_its_label_unless_that_says_false(labels, is_exclu
     assert node_from(raw(metadata={"name": "n", "labels": labels})).is_excluded is is_excluded
 
 
+def test_a_node_is_written_to_at_its_internal_addresses() -> None:
+    kinds = {"192.0.2.1": "InternalIP", "2001:db8::1": "InternalIP", "198.51.100.1": "ExternalIP", "n": "Hostname"}
+    addresses = [{"type": kind, "address": address} for address, kind in kinds.items()]
+    assert node_from(raw(metadata={"name": "n"}, status={"addresses": addresses})).addresses == (
+        "192.0.2.1",
+        "2001:db8::1",
+    )
+
+
 @pytest.mark.parametrize(("status", "is_unavailable"), [("True", True), ("False", False), ("Unknown", False)])
 def test_a_nodes_network_is_unavailable_when_its_condition_says_so(status, is_unavailable) -> None:
     conditions = [{"type": "Ready", "status": "True"}, {"type": "NetworkUnavailable", "status": status}]
