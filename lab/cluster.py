@@ -167,7 +167,7 @@ class Cluster:
         return {hosts.interface_mac(self.doorway, node.name): node.name for node in self.segment.nodes}
 
     def record_segment(self) -> None:
-        """From now on keep the ARP frames that pass the bridge, for `claims`. Repeating it changes nothing."""
+        """From now on keep the ARP and NDP frames that pass the bridge, for `claims`. Repeating it changes nothing."""
         if "sniffer" in self.processes:
             return
         process = self.start("sniffer", HUB, [*script("sniff.py"), hosts.BRIDGE])

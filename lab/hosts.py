@@ -2,7 +2,7 @@
 
     hub      br0 172.30.0.1   the segment's bridge; the API server listens here
     node1..  172.30.0.11..    each with one pod network behind it (10.244.1.0/24 ...), pods are hosts of their own
-    client   172.30.0.100     asks for Service addresses by its own kernel's ARP
+    client   172.30.0.100     asks for Service addresses by its own kernel's ARP and NDP
     router   172.30.0.254     everybody's default gateway
 
 Everything has an IPv6 address on the same pattern. Pools may use 172.30.0.200-250 and fd00:30::200-fd00:30::2ff.

@@ -1,4 +1,4 @@
-"""What was said on the segment: ARP frames as lab/sniff.py recorded them, and who claimed an address when.
+"""What was said on the segment: ARP and NDP frames as lab/sniff.py recorded them, and who claimed an address when.
 
 No I/O: reads the recorder's lines.
 """
@@ -27,7 +27,7 @@ class Reign:
 
 
 def claims_of(lines: Iterable[str], address: str, *, since: float = 0.0) -> list[Claim]:
-    """The frames that claim `address`, in order. A probe or question about it claims nothing (RFC 5227 §1.1)."""
+    """The frames that claim `address`, in order. A probe or question about it claims nothing."""
     rows = (json.loads(line) for line in lines if line.endswith("}"))
     return [
         Claim(row["at"], row["sender_mac"]) for row in rows if row.get("sender_ip") == address and row["at"] >= since

@@ -1,4 +1,4 @@
-"""ARP frames on the bridge: recorded from real packets, and read as claims."""
+"""ARP and NDP frames on the bridge: recorded from real packets, and read as claims."""
 
 import json
 from collections.abc import Iterator
@@ -50,12 +50,15 @@ class TestRealFrames:
         yield process
         process.kill()
 
-    def test_a_reply_between_two_other_hosts_is_heard(self, enclosure: Enclosure, recorder: Process) -> None:
-        enclosure.doorway.run("client", ["ping", "-c1", "-W2", "172.30.0.11"])
+    @pytest.mark.parametrize("address", ["172.30.0.11", "fd00:30::11"])
+    def test_a_reply_between_two_other_hosts_is_heard(
+        self, enclosure: Enclosure, recorder: Process, address: str
+    ) -> None:
+        enclosure.doorway.run("client", ["ping", "-c1", "-W2", address])
         mac = hosts.interface_mac(enclosure.doorway, "node1")
         heard = wait_for(
             "the reply is recorded",
-            lambda: claims_of(recorder.log_path.read_text().splitlines(), "172.30.0.11") or None,
+            lambda: claims_of(recorder.log_path.read_text().splitlines(), address) or None,
             timeout_seconds=5,
         )
         assert {claim.mac for claim in heard} == {mac}

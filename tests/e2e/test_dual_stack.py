@@ -1,0 +1,154 @@
+"""A Service with an address of each family: reached, moved and given back, judged by a recorder and a client."""
+
+import time
+from ipaddress import ip_address
+
+import pytest
+
+from crds.names import allocation_name
+from lab.demo.observe import conditions
+from lab.desk import Desk
+from lab.hosts import CLIENT
+from lab.segment import reigns_of
+
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
+
+POOL = ("172.30.0.200-172.30.0.209", "fd00:30::200-fd00:30::2ff")
+TAKE_OVER_SECONDS = 15.0
+
+
+@pytest.fixture
+def web(desk: Desk) -> Desk:
+    desk.cluster.record_segment()
+    desk.until("all speakers serve", lambda: all_serve(desk))
+    desk.pool("pool", *POOL)
+    desk.advertise_all()
+    return desk
+
+
+def all_serve(desk: Desk) -> bool:
+    speakers = desk.kubectl.json("get", "speakers")["items"]
+    serving = [one for one in speakers if conditions(one).get("Ready", {}).get("status") == "True"]
+    return len(serving) == len(desk.cluster.segment.nodes)
+
+
+def allocated(web: Desk, name: str, **spec: object) -> list[str]:
+    """A new dual-stack Service's two addresses; IPv4 first."""
+    web.service(name, ipFamilyPolicy="RequireDualStack", **spec)
+    addresses = sorted(web.addresses(name, count=2), key=lambda one: ip_address(one).version)
+    assert [ip_address(one).version for one in addresses] == [4, 6]
+    return addresses
+
+
+def served(web: Desk, name: str, **spec: object) -> list[str]:
+    """The same, and both are announced."""
+    addresses = allocated(web, name, **spec)
+    for address in addresses:
+        web.condition("ipallocation", allocation_name(address), "Announced", "Announcing")
+    return addresses
+
+
+def owner(web: Desk, address: str) -> str | None:
+    """The one node that says it announces the address; None when it is not one."""
+    nodes = [
+        speaker["metadata"]["name"]
+        for speaker in web.kubectl.json("get", "speakers")["items"]
+        if address in speaker["status"].get("announcements", {})
+    ]
+    return nodes[0] if len(nodes) == 1 else None
+
+
+def fetched(web: Desk, address: str) -> str | None:
+    host = f"[{address}]" if ":" in address else address
+    return web.cluster.fetch(f"http://{host}/", timeout_seconds=1).get("body")
+
+
+def asked(web: Desk, address: str) -> str | None:
+    """The node that the client's kernel finds by asking anew."""
+    web.cluster.run(CLIENT, "ip", "neighbour", "flush", "to", address)
+    fetched(web, address)
+    neighbour = web.cluster.neighbour(address)
+    return web.cluster.node_of_mac(neighbour.mac) if neighbour else None
+
+
+def test_a_dual_stack_service_is_reached_by_both_families(web: Desk) -> None:
+    since = time.monotonic()
+    for address in served(web, "web"):
+        node = web.until(f"{address} has an owner", lambda address=address: owner(web, address))
+        assert web.until("the client finds it there", lambda address=address, node=node: asked(web, address) == node)
+        assert web.until("the client is served", lambda address=address: fetched(web, address)).startswith("pod ")
+        claims = web.cluster.claims(address, since=since)
+        assert {reign.node for reign in reigns_of(claims, web.cluster.macs())} == {node}
+
+
+def test_an_ipv6_address_moves_when_its_owner_is_killed(web: Desk) -> None:
+    _, address = served(web, "web")
+    first = web.until("it has an owner", lambda: owner(web, address))
+    web.until("the client is served", lambda: fetched(web, address))
+    killed_at = time.monotonic()
+    web.cluster.speaker(first).kill()
+
+    def moved() -> bool:
+        """By the successor's unsolicited advertisement: the client's kernel is not made to ask."""
+        neighbour = web.cluster.neighbour(address)
+        return neighbour is not None and web.cluster.node_of_mac(neighbour.mac) not in (None, first)
+
+    web.until("the client's neighbour entry moves", moved, timeout_seconds=TAKE_OVER_SECONDS)
+    web.until("the client is served", lambda: fetched(web, address))
+    reigns = reigns_of(web.cluster.claims(address, since=killed_at + 0.5), web.cluster.macs())
+    assert first not in [reign.node for reign in reigns]
+
+
+def test_both_addresses_are_free_only_after_every_speaker_has_withdrawn_them(web: Desk) -> None:
+    addresses = served(web, "web")
+    frozen = web.until("the IPv6 address has an owner", lambda: owner(web, addresses[1]))
+    web.cluster.speaker(frozen).freeze()
+    frozen_at = time.monotonic()
+    web.delete("service", "web", wait=False)
+    for address in addresses:
+        condition = web.condition("ipallocation", allocation_name(address), "Withdrawn", "WaitingForSpeakers")
+        assert frozen in condition["message"]
+    time.sleep(max(0.0, frozen_at + 8 - time.monotonic()))  # so long that it must read all anew
+    silent_since = time.monotonic()
+    assert asked(web, addresses[1]) is None
+    web.cluster.speaker(frozen).resume()
+    web.gone("service", "web")
+    for address in addresses:
+        assert web.cluster.claims(address, since=silent_since) == []
+        assert not web.exists("ipallocation", allocation_name(address))
+    assert asked(web, addresses[1]) is None
+
+
+def test_with_the_policy_local_both_addresses_follow_the_ready_pod(web: Desk) -> None:
+    addresses = served(web, "web", externalTrafficPolicy="Local")
+    nodes = [node.name for node in web.cluster.segment.nodes]
+    clients = (str(web.cluster.segment.client.ipv4), str(web.cluster.segment.client.ipv6))
+    try:
+        for ready in nodes:
+            for node in nodes:
+                web.cluster.set_pod_ready(node, node == ready)
+            for address, client in zip(addresses, clients, strict=True):
+                web.until(f"{ready} has it", lambda address=address, ready=ready: asked(web, address) == ready)
+                body = web.until("the client is served", lambda address=address: fetched(web, address))
+                assert body.endswith(f" on {ready} sees {client}")
+    finally:
+        for node in nodes:
+            web.cluster.set_pod_ready(node, True)
+
+
+def test_a_pod_with_one_family_only_serves_that_family_alone(web: Desk) -> None:
+    """With the policy Local each address looks at the EndpointSlices of its own family."""
+    addresses = allocated(web, "web", externalTrafficPolicy="Local", selector={"app": "elsewhere"})
+    nodes = [node.name for node in web.cluster.segment.nodes]
+    for family, address, node in zip(("IPv4", "IPv6"), ("192.0.2.1", "2001:db8::1"), nodes, strict=False):
+        endpoint = {"addresses": [address], "conditions": {"ready": True}, "nodeName": node}
+        labels = {"kubernetes.io/service-name": "web", "endpointslice.kubernetes.io/managed-by": "hand"}
+        metadata = {"name": f"web-{family.lower()}-hand", "labels": labels}
+        body = {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": metadata}
+        web.kubectl.apply(body | {"addressType": family, "endpoints": [endpoint], "ports": []})
+    try:
+        for address, node in zip(addresses, nodes, strict=False):
+            web.until(f"{address} is at {node}", lambda address=address, node=node: owner(web, address) == node)
+    finally:
+        for family in ("ipv4", "ipv6"):
+            web.delete("endpointslice", f"web-{family}-hand")
