@@ -23,6 +23,13 @@ def announcement(interface: Interface, address: bytes, form: Form) -> bytes:
     return build(interface.mac, address)
 
 
+def probe(interface: Interface, address: bytes) -> bytes:
+    """Ask all neighbours whether one of them has the address, without claiming it (RFC 5227 §2.1.1, RFC 4862 §5.4)."""
+    if len(address) != IPV4_BYTES:
+        return ndp.probe(interface.mac, address)
+    return packets.request(interface.mac, packets.UNSPECIFIED, address)
+
+
 def question(interface: Interface, address: bytes, mac: bytes) -> bytes:
     """Ask that machine alone whether it uses the address, so that its answer comes to us alone."""
     if len(address) != IPV4_BYTES:

@@ -29,6 +29,7 @@ class Holdings:
 
     def hold(self, address: bytes, names: tuple[str, ...], in_use: Collection[str], now: float) -> None:
         """Announce on exactly these interfaces; idempotent. On those `in_use` that are new a burst begins."""
+        self.stop_hearing(address)
         if address not in self.table.held and self._cover(address).add(_last_32_bits(address)):
             self._stale.add(protocol_of(address))
         added, gone = self.table.hold(address, self._name_sets.setdefault(names, names))
@@ -44,6 +45,29 @@ class Holdings:
         if address not in self.table.held:
             return
         self._leave(address, self.table.drop(address))
+        if self._cover(address).remove(_last_32_bits(address)):
+            self._stale.add(protocol_of(address))
+
+    def hear(self, address: bytes, names: tuple[str, ...]) -> None:
+        """Let in what tells who has it on these interfaces, without answering for it. One that is held is left."""
+        self.stop_hearing(address)
+        if address in self.table.held:
+            return
+        self.table.probed[address] = names
+        if self._cover(address).add(_last_32_bits(address)):
+            self._stale.add(protocol_of(address))
+        if len(address) != IPV4_BYTES:
+            for name in names:
+                self.groups.hold(name, address)
+
+    def stop_hearing(self, address: bytes) -> None:
+        """Undo `hear`. Unknown ones are fine."""
+        names = self.table.probed.pop(address, None)
+        if names is None:
+            return
+        if len(address) != IPV4_BYTES:
+            for name in names:
+                self.groups.drop(name, address)
         if self._cover(address).remove(_last_32_bits(address)):
             self._stale.add(protocol_of(address))
 

@@ -7,7 +7,7 @@ Numbers of §: RFC 4861.
 from __future__ import annotations
 
 from speaker.l2 import ndp
-from speaker.l2.table import Conflict, Ignored, Interface, Table, is_host
+from speaker.l2.table import Conflict, Ignored, Interface, InUse, Table, is_host
 
 
 class NdpResponder:
@@ -16,7 +16,7 @@ class NdpResponder:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def answer(self, interface: Interface, frame: bytearray, length: int) -> bytes | Conflict | Ignored:
+    def answer(self, interface: Interface, frame: bytearray, length: int) -> bytes | Conflict | InUse | Ignored:
         """Decide about the first `length` bytes of `frame`. Quick for a solicitation in the form that stacks write."""
         plain = ndp.plain_solicitation(frame, length)
         if plain is not None:
@@ -35,11 +35,14 @@ class NdpResponder:
 
     def _on_solicitation(
         self, interface: Interface, destination: bytes, source: bytes, sender: bytes, target: bytes, sender_mac: bytes
-    ) -> bytes | Conflict | Ignored:
+    ) -> bytes | Conflict | InUse | Ignored:
         """The reply goes to the link-layer address that the asker told; without one, to where the frame came from.
 
         A sender that is our address is a claim: its hearers learn from the option (§7.2.3).
         """
+        if self._table.probed and self._table.is_in_use(interface, sender_mac, sender):
+            reply = self._reply(interface, destination, source, sender, target, sender_mac)
+            return InUse(sender, sender_mac, False, reply if isinstance(reply, bytes) else None)
         if sender in self._table.held and self._table.is_claim(interface, sender_mac, sender):
             answer: bytes | Ignored | None = None
             if target != sender:
@@ -56,11 +59,13 @@ class NdpResponder:
         self._table.count_reply(self._table.held[target])
         return ndp.reply(interface.ndp_head, target, sender_mac, sender)
 
-    def _on_probe(self, interface: Interface, probe: ndp.Solicitation) -> bytes | Ignored:
+    def _on_probe(self, interface: Interface, probe: ndp.Solicitation) -> bytes | InUse | Ignored:
         """RFC 4862 §5.4.3: whoever probes for our address is told, with all others, that it is in use.
 
         No conflict yet: a host that probes does not use the address, and will not after the answer.
         """
+        if self._table.is_in_use(interface, probe.source, probe.target):
+            return InUse(probe.target, probe.source, True, None)
         fault = self._why_not(interface, probe.destination, probe.source, probe.target, probe.source)
         if fault is not None:
             return fault
@@ -82,9 +87,11 @@ class NdpResponder:
             return Ignored.BAD_SENDER
         return None
 
-    def _on_advertisement(self, interface: Interface, seen: ndp.Advertisement) -> Conflict | Ignored:
+    def _on_advertisement(self, interface: Interface, seen: ndp.Advertisement) -> Conflict | InUse | Ignored:
         """Somebody else's word that our address is at their MAC (RFC 4862 §5.4.4)."""
         mac = seen.target_mac or seen.source
+        if self._table.is_in_use(interface, mac, seen.target) and seen.source not in self._table.own_macs:
+            return InUse(seen.target, mac, False, None)
         if seen.target not in self._table.held:
             return Ignored.PLAIN_REPLY
         if seen.source in self._table.own_macs or not self._table.is_claim(interface, mac, seen.target):

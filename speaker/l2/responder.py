@@ -6,8 +6,8 @@ conflict is defended (RFC 5227 §2.4) is decided elsewhere, by those who know th
 
 from __future__ import annotations
 
-from speaker.l2.packets import BROADCAST, FRAME_BYTES, HOT_FIELDS, REPLY, REQUEST, reply
-from speaker.l2.table import Conflict, Ignored, Interface, Table, is_host
+from speaker.l2.packets import BROADCAST, FRAME_BYTES, HOT_FIELDS, REPLY, REQUEST, UNSPECIFIED, reply
+from speaker.l2.table import Conflict, Ignored, Interface, InUse, Table, is_host
 
 
 class ArpResponder:
@@ -16,13 +16,17 @@ class ArpResponder:
     def __init__(self, table: Table) -> None:
         self._table = table
 
-    def answer(self, interface: Interface, frame: bytearray, length: int) -> bytes | Conflict | Ignored:
+    def answer(self, interface: Interface, frame: bytearray, length: int) -> bytes | Conflict | InUse | Ignored:
         """Decide about the first `length` bytes of `frame`. The hot path: no loops, few allocations."""
         if length < FRAME_BYTES:
             return Ignored.MALFORMED
         destination, kind, sender_mac, sender, target = HOT_FIELDS.unpack_from(frame)
         if kind != REQUEST and kind != REPLY:
             return Ignored.MALFORMED
+        if self._table.probed:
+            found = self._in_use(interface, kind, destination, sender_mac, sender, target)
+            if found is not None:
+                return found
         if sender in self._table.held and self._table.is_claim(interface, sender_mac, sender):
             answer: bytes | Ignored | None = None
             if kind == REQUEST and target != sender:
@@ -31,6 +35,18 @@ class ArpResponder:
         if kind == REPLY:
             return Ignored.PLAIN_REPLY
         return self._reply(interface, destination, sender_mac, sender, target)
+
+    def _in_use(
+        self, interface: Interface, kind: bytes, destination: bytes, sender_mac: bytes, sender: bytes, target: bytes
+    ) -> InUse | None:
+        """RFC 5227 §2.1.1: any frame whose sender is the address, and a probe of another host for it."""
+        if self._table.is_in_use(interface, sender_mac, sender):
+            answer = self._reply(interface, destination, sender_mac, sender, target) if kind == REQUEST else None
+            return InUse(sender, sender_mac, False, answer if isinstance(answer, bytes) else None)
+        is_probe = kind == REQUEST and sender == UNSPECIFIED
+        if is_probe and self._table.is_in_use(interface, sender_mac, target):
+            return InUse(target, sender_mac, True, None)
+        return None
 
     def _reply(
         self, interface: Interface, destination: bytes, sender_mac: bytes, sender: bytes, target: bytes

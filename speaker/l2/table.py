@@ -41,6 +41,16 @@ class Conflict(NamedTuple):
     """The frame was also a request for another address of ours; this answers it."""
 
 
+class InUse(NamedTuple):
+    """A host uses an address that is being probed for, or (`is_probe`) probes for it too (RFC 5227 §2.1.1)."""
+
+    address: bytes
+    mac: bytes
+    is_probe: bool
+    reply: bytes | None
+    """The frame was also a request for an address of ours; this answers it."""
+
+
 class Interface(NamedTuple):
     """What the responders need to know of the interface a frame came from."""
 
@@ -74,6 +84,8 @@ class Table:
 
     def __init__(self) -> None:
         self.held: dict[bytes, Held] = {}
+        self.probed: dict[bytes, tuple[str, ...]] = {}
+        """Addresses that are looked for, and where. Never one that is held. Mostly there are none."""
         self.own_macs: frozenset[bytes] = frozenset()
         """MACs of all interfaces of this machine: frames from them are neither requests to answer nor conflicts."""
         self.active: list[Held] = []
@@ -112,6 +124,11 @@ class Table:
         if mac in self.own_macs or not is_host(mac):
             return False
         return interface.name in self.held[address].interfaces
+
+    def is_in_use(self, interface: Interface, mac: bytes, address: bytes) -> bool:
+        """Whether this shows that another host has, or wants, an address that is being probed for there."""
+        names = self.probed.get(address, ())
+        return interface.name in names and mac not in self.own_macs and is_host(mac)
 
 
 def is_host(mac: bytes) -> bool:

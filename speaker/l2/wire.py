@@ -39,11 +39,12 @@ from speaker.l2.ndpresponder import NdpResponder
 from speaker.l2.packets import mac_bytes, mac_text
 from speaker.l2.port import Port
 from speaker.l2.ports import Ports
+from speaker.l2.prober import Prober
 from speaker.l2.process import become_the_wire
 from speaker.l2.responder import ArpResponder
 from speaker.l2.schedule import Form
 from speaker.l2.settling import POLL_SECONDS, Settling
-from speaker.l2.table import Conflict, is_announceable
+from speaker.l2.table import Conflict, InUse, is_announceable
 
 # One turn of the loop answers at most this many requests per interface (about 0.5 ms) before it looks at orders.
 FRAMES_PER_TURN = 64
@@ -68,6 +69,7 @@ class Wire:
             ETH_P_ARP: ArpResponder(self._holdings.table).answer,
             ETH_P_IPV6: NdpResponder(self._holdings.table).answer,
         }
+        self._prober = Prober(self._holdings, self._ports, self._channel, self._is_permitted)
         self._memberships = Memberships()
         self._permit_until = 0.0
         self._jobs: deque[Iterator[None]] = deque()
@@ -126,6 +128,8 @@ class Wire:
                         counters.silenced += 1
                 elif isinstance(decision, Conflict):
                     self._on_conflict(port, decision)
+                elif isinstance(decision, InUse):
+                    self._on_in_use(port, decision)
                 else:
                     counters.ignored += 1
         except BlockingIOError:
@@ -161,6 +165,11 @@ class Wire:
             address, mac = _text(conflict.address), mac_text(conflict.mac)
             self._channel.tell({"op": "conflict", "address": address, "interface": port.interface.name, "mac": mac})
 
+    def _on_in_use(self, port: Port, seen: InUse) -> None:
+        if seen.reply is not None and self._is_permitted():
+            self._send_reply(port, seen.reply)
+        self._prober.in_use(port, seen)
+
     # --- one turn of the loop
 
     def _turn(self) -> None:
@@ -173,6 +182,9 @@ class Wire:
         deadline = self._holdings.schedule.deadline()
         if deadline is not None and deadline <= now and self._is_permitted():
             self._send_due(now)
+        deadline = self._prober.deadline()
+        if deadline is not None and deadline <= now and self._prober.turn(now):
+            self._follow_holdings()
         self._heart.turn(self._permit_until)
         if now >= self._counters_due:
             self._report_counters(now)
@@ -185,6 +197,9 @@ class Wire:
         deadline = self._holdings.schedule.deadline()
         if deadline is not None and deadline - now < timeout and self._is_permitted():
             timeout = deadline - now
+        deadline = self._prober.deadline()
+        if deadline is not None:
+            timeout = min(timeout, deadline - now)
         if self._settling:
             timeout = min(timeout, POLL_SECONDS)
         return max(timeout, 0.0)
@@ -232,6 +247,8 @@ class Wire:
                 self._jobs.append(self._withdraw(sequence, order["addresses"]))
             case "interfaces":
                 self._jobs.append(self._use_interfaces(sequence, order["names"]))
+            case "probe":
+                self._jobs.append(self._probe(sequence, order["entries"]))
             case "defend":
                 self._defend(sequence, order["address"], order["interface"])
             case "ask":
@@ -250,6 +267,7 @@ class Wire:
                 if address is None:
                     refused.append(text)
                 else:
+                    self._prober.stop(address)
                     self._holdings.hold(address, tuple(names), self._ports.by_name, now)
             yield
         self._follow_holdings()
@@ -263,10 +281,29 @@ class Wire:
             for text in part:
                 address = _address(text)
                 if address is not None:
+                    self._prober.stop(address)
                     self._holdings.drop(address)
             yield
         self._follow_holdings()
         self._settling.begin(sequence, time.monotonic())
+
+    def _probe(self, sequence: int, entries: Sequence[tuple[str, list[str], int]]) -> Iterator[None]:
+        """The filters let answers in before the first probe can leave, which is at the end of this turn."""
+        refused: list[str] = []
+        for part in _slices(entries):
+            now = time.monotonic()
+            for text, names, run in part:
+                address = _address(text)
+                if address is None or address in self._holdings.table.held:
+                    refused.append(text)
+                else:
+                    self._prober.start(address, text, tuple(names), run, now)
+            self._follow_holdings()
+            yield
+        if refused:
+            self._refuse(sequence, "not an address that can be probed: " + ", ".join(refused))
+        else:
+            self._confirm(sequence)
 
     def _defend(self, sequence: int, text: str, name: str) -> None:
         """One announcement (RFC 5227 §2.4), if the address is still announced there. When is for the agent."""

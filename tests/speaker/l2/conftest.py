@@ -10,7 +10,7 @@ import pytest
 from hypothesis import settings
 
 from speaker.l2 import packets
-from speaker.l2.link import WireCallbacks, WireConflict, WireCounters, WireInterface, WireLink
+from speaker.l2.link import WireAnswer, WireCallbacks, WireConflict, WireCounters, WireInterface, WireLink, WireProbed
 from speaker.l2.packets import Arp
 from tests.speaker.l2.segment import Host, Segment
 
@@ -37,6 +37,8 @@ class Heard:
     interfaces: list[tuple[WireInterface, ...]] = field(default_factory=list)
     conflicts: list[WireConflict] = field(default_factory=list)
     counters: list[WireCounters] = field(default_factory=list)
+    answers: list[WireAnswer] = field(default_factory=list)
+    probed: list[WireProbed] = field(default_factory=list)
 
     def interface(self, name: str) -> WireInterface | None:
         return next((one for one in self.interfaces[-1] if one.name == name), None)
@@ -57,7 +59,9 @@ async def wire_on(
 ) -> AsyncIterator[tuple[WireLink, Heard]]:
     """A wire process on a host, with a permit for the length of a test."""
     heard = Heard()
-    link = WireLink(WireCallbacks(heard.interfaces.append, heard.conflicts.append, heard.counters.append))
+    callbacks = WireCallbacks(heard.interfaces.append, heard.conflicts.append, heard.counters.append)
+    callbacks.on_answer, callbacks.on_probed = heard.answers.append, heard.probed.append
+    link = WireLink(callbacks)
     await link.start(command_prefix=[*host.prefix, *prefix], exclude_interfaces=exclude)
     try:
         await link.use_interfaces(interfaces)

@@ -70,3 +70,30 @@ def test_whatever_was_held_dropping_all_leaves_nothing(steps):
     assert len(holdings.schedule) == 0
     for protocol, program in holdings.take_programs().items():
         assert program == PROGRAMS[protocol]([])
+
+
+def test_an_address_that_is_only_probed_for_is_let_in_and_leaves_nothing():
+    holdings = Holdings()
+    holdings.groups.open("eth0", 7)
+    for address, protocol in ((IPV4_VIP, ETH_P_ARP), (IPV6_VIP, ETH_P_IPV6)):
+        empty = PROGRAMS[protocol]([])
+        holdings.hear(address, ("eth0",))
+        assert holdings.take_programs()[protocol] != empty
+        assert address not in holdings.table.held
+        assert due(holdings) == []
+        holdings.hear(address, ("eth0",))
+        holdings.stop_hearing(address)
+        holdings.stop_hearing(address)
+        assert holdings.take_programs() == {protocol: empty}
+    assert holdings.groups.take()[-1] == Change(False, 7, GROUP, True)
+
+
+def test_holding_an_address_ends_the_probing_for_it():
+    holdings = Holdings()
+    holdings.hear(IPV4_VIP, ("eth0",))
+    holdings.hold(IPV4_VIP, ("eth0",), {"eth0"}, NOW)
+    assert holdings.table.probed == {}
+    holdings.hear(IPV4_VIP, ("eth0",))
+    assert holdings.table.probed == {}
+    holdings.drop(IPV4_VIP)
+    assert holdings.take_programs() == {ETH_P_ARP: PROGRAMS[ETH_P_ARP]([])}

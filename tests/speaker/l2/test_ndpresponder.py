@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from speaker.l2 import ndp, packets
 from speaker.l2.ndp import Advertisement, Solicitation, build, parse
 from speaker.l2.ndpresponder import NdpResponder
-from speaker.l2.table import Conflict, Ignored, Table, interface
+from speaker.l2.table import Conflict, Ignored, InUse, Table, interface
 
 
 def ip(text: str) -> bytes:
@@ -192,3 +192,20 @@ def test_every_answer_is_valid_and_about_an_address_of_ours(destination, source,
         assert target in (VIP, OTHER_VIP)
         assert seen.is_solicited == (sender != ndp.UNSPECIFIED)
         assert seen.destination in (CLIENT_MAC, ROGUE_MAC, ndp.ALL_NODES_MAC)
+
+
+def test_rfc4862_5_4_3_and_4_what_shows_that_a_probed_address_is_in_use():
+    table = responder()
+    table.probed[VIP] = ("eth0",)
+    assert answer(table, ndp.solicitation(CLIENT_MAC, CLIENT, VIP)) is Ignored.NOT_OURS
+    assert answer(table, claim()) == InUse(VIP, ROGUE_MAC, False, None)
+    assert answer(table, ndp.solicitation(ROGUE_MAC, VIP, FOREIGN)) == InUse(VIP, ROGUE_MAC, False, None)
+    assert answer(table, ndp.probe(ROGUE_MAC, VIP)) == InUse(VIP, ROGUE_MAC, True, None)
+
+
+def test_our_own_probe_that_comes_back_shows_nothing():
+    table = responder()
+    table.probed[VIP] = ("eth0",)
+    assert not isinstance(answer(table, ndp.probe(ETH1.mac, VIP)), InUse)
+    assert not isinstance(answer(table, claim(ETH1.mac)), InUse)
+    assert not isinstance(answer(table, claim(), ETH1), InUse)

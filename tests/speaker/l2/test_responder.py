@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from speaker.l2 import packets
 from speaker.l2.packets import Arp, parse
 from speaker.l2.responder import ArpResponder
-from speaker.l2.table import Conflict, Ignored, Table, interface, is_announceable
+from speaker.l2.table import Conflict, Ignored, InUse, Table, interface, is_announceable
 
 ETH0 = interface("eth0", bytes.fromhex("02000000000a"))
 ETH1 = interface("eth1", bytes.fromhex("02000000000b"))
@@ -191,3 +191,40 @@ def test_every_reply_is_unicast_to_the_asker_and_about_an_address_of_ours(
         assert parse(reply) == Arp(sender_mac, ETH0.mac, False, ETH0.mac, target, sender_mac, sender)
         assert target in (VIP, OTHER_VIP)
         assert sender_mac in (CLIENT_MAC, ROGUE_MAC)
+
+
+def probing(*names: str) -> Table:
+    table = responder(OTHER_VIP)
+    table.probed[VIP] = names or ("eth0",)
+    return table
+
+
+def test_an_address_that_is_only_probed_for_is_not_answered_for():
+    assert answer(probing(), packets.request(CLIENT_MAC, CLIENT, VIP)) is Ignored.NOT_OURS
+
+
+def test_rfc5227_2_1_1_any_frame_of_its_sender_shows_that_a_probed_address_is_in_use():
+    for frame in (
+        packets.reply(packets.reply_head(ROGUE_MAC), VIP, ETH0.mac, packets.UNSPECIFIED),
+        packets.gratuitous_request(ROGUE_MAC, VIP),
+        packets.gratuitous_reply(ROGUE_MAC, VIP),
+        packets.request(ROGUE_MAC, VIP, FOREIGN),
+    ):
+        assert answer(probing(), frame) == InUse(VIP, ROGUE_MAC, False, None)
+
+
+def test_rfc5227_2_1_1_another_hosts_probe_for_it_counts_too():
+    frame = packets.request(ROGUE_MAC, packets.UNSPECIFIED, VIP)
+    assert answer(probing(), frame) == InUse(VIP, ROGUE_MAC, True, None)
+
+
+def test_our_own_frames_and_those_of_another_interface_show_nothing():
+    assert answer(probing(), packets.gratuitous_request(ETH1.mac, VIP)) is Ignored.NOT_OURS
+    assert answer(probing(), packets.request(ETH1.mac, packets.UNSPECIFIED, VIP)) is Ignored.NOT_OURS
+    assert answer(probing("eth1"), packets.gratuitous_request(ROGUE_MAC, VIP)) is Ignored.NOT_OURS
+
+
+def test_the_user_of_a_probed_address_gets_its_answer_about_another_one():
+    found = answer(probing(), packets.request(ROGUE_MAC, VIP, OTHER_VIP))
+    assert (found.address, found.is_probe) == (VIP, False)
+    assert parse(found.reply).sender == OTHER_VIP
