@@ -49,8 +49,8 @@ class Assigner:
         self.queue: WorkQueue[Key] = WorkQueue()
         self.services: dict[ServiceKey, Service] = {}
         self.notices: list[Notice] = []
-        self.marks: dict[Address, float] = {}
-        """Releases that are written and wait for the barrier, with the time since when we know the mark."""
+        self.marks: dict[Address, Mark] = {}
+        """Releases that are written and wait for the barrier."""
         self._namespaces: dict[str, Labels] = {}
         self._finalized: set[str] = set()
         """uids of Services that hold or held an address in our time: their finalizer is ours."""
@@ -213,7 +213,7 @@ class Assigner:
         entry = self.ledger.get(mark.address)
         if entry is None or entry.recorded is None or entry.recorded.uid != mark.uid:
             return
-        entry.released = mark.generation
+        entry.released = (mark.uid, mark.generation)
         if entry.is_barrier_passed:
             self.marks.pop(mark.address, None)
             self.queue.add(mark.address)
@@ -229,10 +229,7 @@ class Assigner:
         before = () if known is None else known.claim.holders
         is_news = known is None or known.recorded is None or known.recorded.claim != recorded.claim
         entry = self.ledger.observe(address, recorded)
-        if not recorded.claim.releasing:
-            self.marks.pop(address, None)
-        elif not entry.is_barrier_passed:
-            self.marks.setdefault(address, now)
+        self._note_mark(address, entry, recorded, now)
         if entry.claim != recorded.claim:
             self.queue.add(address)
         if not is_news:
@@ -241,6 +238,14 @@ class Assigner:
             self._finalized.add(holder.uid)
         for holder in (*before, *entry.claim.holders):
             self.queue.add(holder.key, first=True)
+
+    def _note_mark(self, address: Address, entry: Entry, recorded: Recorded, now: float) -> None:
+        """Another mark (of a record that was made anew, say) is known only since now, whatever was known before."""
+        known = self.marks.get(address)
+        if not recorded.claim.releasing or entry.is_barrier_passed:
+            self.marks.pop(address, None)
+        elif known is None or (known.uid, known.generation) != (recorded.uid, recorded.generation):
+            self.marks[address] = Mark(address, recorded.uid, recorded.generation, now)
 
     def _vanished(self, known: Service) -> None:
         """A Service object is no more. If it still held an address, its finalizer was taken off by somebody else."""

@@ -2,11 +2,13 @@
 
 One round serves all releases that are pending: a quorum list of the Speakers, started after the marks were known. A
 round is worth its request when the watched Speakers already look as if a release had passed; and now and then
-otherwise, because fences pass by time. Leases are polled, slowly while nobody waits: a watch would bring each renewal
-of each node, and F is long.
+otherwise, because fences pass by time. Leases are read before the Speakers, by the same task, so that a promise in the
+list was in force while they were silent; and slowly while nobody waits: a watch would bring each renewal of each node,
+and F is long.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 
@@ -15,10 +17,10 @@ import structlog
 from allocator.assigner import Assigner
 from allocator.notices import Notice, of_entry
 from allocator.ranges import Address
-from allocator.release import Awaited, LeaseBook, Mark, Round, awaited, describe
+from allocator.release import Awaited, LeaseBook, Mark, Renewed, Round, awaited, describe
 from allocator.speakers import SpeakerState, decode_speaker
 from crds.conditions import Reason
-from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, LABEL_NODE
+from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, speaker_lease
 from kube.cache import ObjectKey
 from kube.client import Client
 from kube.errors import ApiError, NotFound
@@ -39,8 +41,11 @@ RESPITE = 10.0
 TELL_SECONDS = 2.0
 """A release that takes longer than this is worth a condition and an Event."""
 
+POLL_SECONDS = 2.0
+"""How often Leases are read while a release is pending, ..."""
+
 IDLE_POLL_SECONDS = 10.0
-"""How often Leases are read while no release is pending."""
+"""... and while none is."""
 
 
 class Barrier:
@@ -67,6 +72,7 @@ class Barrier:
         self._tell = tell
         self._on_progress = on_progress
         self._leases = LeaseBook()
+        self._poll_at = 0.0
         self._gone_nodes: dict[str, float] = {}
         self._told: set[tuple[Address, str]] = set()
         self._wake = asyncio.Event()
@@ -79,20 +85,11 @@ class Barrier:
 
     async def run(self) -> None:
         """Until cancelled. API trouble is waited out: nothing passes while it lasts."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._poll_leases())
-            tasks.create_task(self._rounds())
-
-    async def _rounds(self) -> None:
-        pause, repeat_at = ROUND_SECONDS, 0.0
+        repeat_at = 0.0
         while True:
-            try:
-                async with asyncio.timeout(REPEAT_SECONDS):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
-            marks = self._marks()
+            await self._wait()
+            await self._poll_leases()
+            marks = list(self._assigner.marks.values())
             if not marks or (time.monotonic() < repeat_at and not self._looks_passed(marks)):
                 continue
             began = time.monotonic()
@@ -101,25 +98,21 @@ class Barrier:
             except ApiError as error:
                 log.warning("release barrier: cannot read the Speakers", error=str(error))
             took = time.monotonic() - began
-            pause = max(ROUND_SECONDS, took)
             repeat_at = time.monotonic() + max(REPEAT_SECONDS, RESPITE * took)
-            await asyncio.sleep(pause)
+            await asyncio.sleep(max(ROUND_SECONDS, took))
 
-    def _marks(self) -> list[tuple[Mark, float]]:
-        found = []
-        for address, since in self._assigner.marks.items():
-            entry = self._assigner.ledger.get(address)
-            if entry is not None and entry.recorded is not None:
-                found.append((Mark(address, entry.recorded.uid, entry.recorded.generation), since))
-        return found
+    async def _wait(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REPEAT_SECONDS):
+                await self._wake.wait()
+        self._wake.clear()
 
-    def _looks_passed(self, marks: list[tuple[Mark, float]]) -> bool:
+    def _looks_passed(self, marks: list[Mark]) -> bool:
         round_ = self._round_of(tuple(self._speakers.values()), time.monotonic())
-        return any(not awaited(mark, round_) for mark, _ in marks)
+        return any(not awaited(mark, round_) for mark in marks)
 
     def _round_of(self, speakers: tuple[SpeakerState, ...], sent: float) -> Round:
-        fresh_seconds = min(15.0, self._fence_after_seconds / 2)
-        return Round(speakers, sent, self._gone_nodes, self._leases, self._fence_after_seconds, fresh_seconds)
+        return Round(speakers, sent, self._gone_nodes, self._leases, self._fence_after_seconds)
 
     async def _round(self) -> None:
         sent = time.monotonic()
@@ -127,15 +120,15 @@ class Barrier:
         speakers = tuple(decode_speaker(raw) for raw in raws)
         await self._look_for_nodes(speakers)
         round_ = self._round_of(speakers, sent)
-        for mark, since in self._marks():
-            if since > sent:
-                continue
+        for mark in list(self._assigner.marks.values()):
+            if mark.known_at > sent:
+                continue  # these Speakers were listed before it
             waiting_for = awaited(mark, round_)
             if not waiting_for:
                 self.awaited.pop(mark.address, None)
                 self._told.discard((mark.address, mark.uid))
                 self._assigner.barrier_passed(mark)
-            elif sent - since >= TELL_SECONDS:
+            elif sent - mark.known_at >= TELL_SECONDS:
                 self._tell_once(mark, waiting_for)
         for address in self.awaited.keys() - self._assigner.marks.keys():
             del self.awaited[address]
@@ -169,30 +162,31 @@ class Barrier:
         return False
 
     async def _poll_leases(self) -> None:
-        while True:
-            sent = time.monotonic()
-            try:
-                raws, _ = await self._client.list(
-                    LEASES, namespace=self._namespace, label_selector=f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
-                )
-            except ApiError as error:
-                log.debug("cannot read the speakers' Leases", error=str(error))
-            else:
-                leases = [decode_lease(raw) for raw in raws]
-                versions = {_node_of(lease): _version_of(lease) for lease in leases}
-                self._leases.observe(versions, sent, time.monotonic())
-            await asyncio.sleep(self._poll_seconds())
+        sent = time.monotonic()
+        if sent < self._poll_at:
+            return
+        try:
+            raws, _ = await self._client.list(
+                LEASES, namespace=self._namespace, label_selector=f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
+            )
+        except ApiError as error:
+            log.debug("cannot read the speakers' Leases", error=str(error))
+            return
+        leases = [decode_lease(raw) for raw in raws]
+        self._leases.observe({_node_of(lease): _renewed(lease) for lease in leases}, sent, time.monotonic())
+        self._poll_at = sent + self._poll_seconds()
 
     def _poll_seconds(self) -> float:
         if not self._assigner.marks:
             return min(IDLE_POLL_SECONDS, self._fence_after_seconds / 4)
-        return min(2.0, self._fence_after_seconds / 10)
+        return min(POLL_SECONDS, self._fence_after_seconds / 10)
 
 
 def _node_of(lease: Lease) -> str:
-    return lease.metadata.labels.get(LABEL_NODE, lease.metadata.name)
+    """By the Lease's name: a node's name may be too long for a label."""
+    return lease.metadata.name.removeprefix(speaker_lease(""))
 
 
-def _version_of(lease: Lease) -> str:
-    """What changes at each renewal and at nothing else: a label put on by hand is no sign of life."""
-    return f"{lease.spec.holder_identity} {lease.spec.renew_time}"
+def _renewed(lease: Lease) -> Renewed:
+    """A label put on by hand is no sign of life."""
+    return Renewed(lease.metadata.uid, f"{lease.spec.holder_identity} {lease.spec.renew_time}")

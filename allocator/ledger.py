@@ -31,13 +31,14 @@ class Entry:
     claim: Claim
     recorded: Recorded | None = None
     exposed: bool = False
-    released: int | None = None
-    """The generation of the IPAllocation for which the release barrier is passed."""
+    released: tuple[str, int] | None = None
+    """The IPAllocation's uid and its generation for which the release barrier is passed."""
 
     @property
     def is_barrier_passed(self) -> bool:
-        """Holds only for the very mark that was judged: a later generation must be judged again."""
-        return self.recorded is not None and self.released == self.recorded.generation
+        """Holds only for the very mark that was judged: a later one, or another record's, must be judged by itself."""
+        recorded = self.recorded
+        return recorded is not None and self.released == (recorded.uid, recorded.generation)
 
     @property
     def is_recorded(self) -> bool:

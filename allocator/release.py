@@ -1,38 +1,47 @@
 """The release barrier: whether an address that is being given back can no longer be on the wire anywhere.
 
-Judged on a list of Speakers that was read after the mark (`spec.releasing`) was written. Each Speaker of that list must
-have acknowledged this very mark, or be fenced. Whoever registers later has read the mark, or the deletion, before it
-announces anything: it writes its Speaker object before its first list of IPAllocations.
+Judged on a list of Speakers that was read after the mark (`spec.releasing`) was known. Each Speaker of that list must
+have acknowledged this very mark, or be fenced. Whoever registers later reads the mark, or the deletion, before it
+announces anything: it renews its Lease, then writes its Speaker object, then lists the IPAllocations.
 
     acknowledged   status.released[uid] is at least the generation of the mark
     fenced         it said goodbye (withdrew all, then said so);
                    or its Node is gone (its Speaker object gone: it is not in the list): the operator's word;
-                   or all of: it promised to fence itself, its Lease was not renewed for longer than it promised, and a
-                   strict majority of all Speakers has fresh Leases (a majority that is cut off together keeps
-                   announcing: the two majorities cannot both exist).
+                   or all of: it promised to fence itself; its Lease was not renewed for longer than it promised, nor
+                   since the mark was known; and a strict majority of the witnesses of its promise has outlived it
+                   (crds.fencing), long enough ago that it has heard of that, or hears nothing.
                    Where routers keep its routes after it is gone, these seconds come on top.
 
-No clocks of two machines are compared: LeaseBook counts on our own clock, and only reads that show an unchanged Lease
-count. Reads nothing itself.
+Leases count as read before the list of Speakers: so the promise in that list was in force all the time. No clocks of
+two machines are compared: LeaseBook counts on our own clock. Reads nothing itself.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 from allocator.ranges import Address
 from allocator.speakers import SpeakerState
+from crds.fencing import PROOF_RENEWALS, SETTLE_SECONDS, outlived_after_seconds
 
-DEFAULT_FRESH_SECONDS = 15.0
-"""A Lease that was renewed later than this many seconds ago counts as fresh."""
+KEPT_PROOFS = 8
+"""Per node: enough to reach back SETTLE_SECONDS when a Lease is seen to change each other second."""
+
+ALIVE_SECONDS = 15.0
+"""Only for words: a node whose Lease was seen to change this lately is called alive."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A release that was written: the IPAllocation's uid and its generation with `releasing: true`."""
+    """A release that was written: the IPAllocation's uid and its generation with `releasing: true`.
+
+    `known_at`: when this allocator learnt of it, on its own clock. It was written before that.
+    """
 
     address: Address
     uid: str
     generation: int
+    known_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +52,32 @@ class Awaited:
     why: str
 
 
-@dataclass(slots=True)
+class Renewed(NamedTuple):
+    """What changes at each renewal of a Lease, and at nothing else. Renewals follow each other within one Lease."""
+
+    lease_uid: str
+    text: str
+
+
+class Proof(NamedTuple):
+    """Renewals followed each other: their holder has had contact that began after `began`. Known since `known_at`."""
+
+    began: float
+    known_at: float
+
+
+@dataclass(frozen=True, slots=True)
 class _LeaseSeen:
-    version: str
+    renewed: Renewed | None
     since: float
     """When we first saw this version: the renewal was not later."""
     unchanged_until: float
     """When the last read was sent that still showed it: no renewal in between."""
-    not_before: float | None
-    """When the last read with another version was sent: the renewal was not earlier. None: we know no bound."""
+    ends: tuple[float, ...] = ()
+    """When the last reads were sent that showed the versions before this one, oldest first."""
+    proofs: tuple[Proof, ...] = ()
+    outlived_by: Mapping[str, float] = field(default_factory=dict)
+    """Witnesses that have outlived this version, with since when we know."""
 
 
 @dataclass(slots=True)
@@ -59,37 +85,68 @@ class LeaseBook:
     """When the speakers' Leases were renewed, as far as our own reads can tell. Nodes are names."""
 
     _seen: dict[str, _LeaseSeen] = field(default_factory=dict)
-    _last_sent: float | None = None
+    read_at: float = float("-inf")
+    """When the last read was answered."""
 
-    def observe(self, versions: Mapping[str, str], sent: float, received: float) -> None:
-        """Take in a list of the speakers' Leases: `versions` is anything that changes at each renewal, by node."""
-        for node in self._seen.keys() - versions.keys():
-            self._observe_one(node, "", sent, received)
-        for node, version in versions.items():
-            self._observe_one(node, version, sent, received)
-        self._last_sent = sent
-
-    def _observe_one(self, node: str, version: str, sent: float, received: float) -> None:
-        seen = self._seen.get(node)
-        if seen is None or seen.version != version:
-            self._seen[node] = _LeaseSeen(version, received, sent, self._last_sent if version else None)
-        else:
-            seen.unchanged_until = max(seen.unchanged_until, sent)
+    def observe(self, leases: Mapping[str, Renewed], sent: float, received: float) -> None:
+        """Take in a list of the speakers' Leases, by node."""
+        for node in self._seen.keys() - leases.keys():
+            self._seen[node] = _observed(self._seen[node], None, sent, received)
+        for node, renewed in leases.items():
+            self._seen[node] = _observed(self._seen.get(node), renewed, sent, received)
+        self.read_at = received
 
     def silent_seconds(self, node: str) -> float:
         """For how long, proven by our reads, this node has not renewed its Lease. 0 when we know nothing."""
         seen = self._seen.get(node)
         return 0.0 if seen is None else max(0.0, seen.unchanged_until - seen.since)
 
-    def is_fresh(self, node: str, now: float, fresh_seconds: float) -> bool:
-        """Whether the Lease was surely renewed within that time."""
+    def silent_until(self, node: str) -> float:
+        """When the last read was sent that showed no new renewal."""
         seen = self._seen.get(node)
-        return seen is not None and seen.not_before is not None and now - seen.not_before <= fresh_seconds
+        return float("-inf") if seen is None else seen.unchanged_until
+
+    def is_alive(self, node: str, now: float) -> bool:
+        """Whether it was seen to renew lately."""
+        seen = self._seen.get(node)
+        return seen is not None and seen.renewed is not None and bool(seen.ends) and now - seen.since <= ALIVE_SECONDS
+
+    def outlived_by(self, node: str, witnesses: Iterable[str], after_seconds: float) -> Mapping[str, float]:
+        """Which witnesses surely had contact that began so long after this node's last renewal; since when we know.
+
+        Who has outlived it has done so for good: it is noted when first asked for.
+        """
+        seen = self._seen.get(node)
+        if seen is None:
+            return {}
+        found = dict(seen.outlived_by)
+        for witness in witnesses:
+            proofs = self._seen[witness].proofs if witness in self._seen else ()
+            known = [proof.known_at for proof in proofs if proof.began >= seen.since + after_seconds]
+            if known and witness not in found:
+                found[witness] = min(known)
+        self._seen[node] = replace(seen, outlived_by=found)
+        return found
+
+
+def _observed(seen: _LeaseSeen | None, renewed: Renewed | None, sent: float, received: float) -> _LeaseSeen:
+    if seen is None:
+        return _LeaseSeen(renewed, received, sent)
+    if seen.renewed == renewed:
+        return replace(seen, unchanged_until=max(seen.unchanged_until, sent))
+    if seen.renewed is None or renewed is None or seen.renewed.lease_uid != renewed.lease_uid:
+        return _LeaseSeen(renewed, received, sent, proofs=seen.proofs)  # another Lease: a chain of its own
+    ends = (*seen.ends, seen.unchanged_until)[-PROOF_RENEWALS:]
+    proofs = seen.proofs
+    if len(ends) == PROOF_RENEWALS:
+        # The first renewal arrived after that look, the second was sent later than that, the third knew of the second.
+        proofs = (*proofs, Proof(ends[0], received))[-KEPT_PROOFS:]
+    return _LeaseSeen(renewed, received, sent, ends, proofs)
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What the barrier is judged on. `speakers` were listed by a request sent at `sent`, after the marks were known.
+    """What the barrier is judged on. `speakers` were listed by a request sent at `sent`.
 
     `gone_nodes`: Speakers whose Node does not exist, with the time since when we know.
     """
@@ -99,23 +156,23 @@ class Round:
     gone_nodes: Mapping[str, float]
     leases: LeaseBook
     fence_after_seconds: float
-    fresh_seconds: float = DEFAULT_FRESH_SECONDS
-
-    def has_fresh_majority(self) -> bool:
-        fresh = sum(self.leases.is_fresh(one.node, self.sent, self.fresh_seconds) for one in self.speakers)
-        return 2 * fresh > len(self.speakers)
 
 
 def awaited(mark: Mark, round_: Round) -> tuple[Awaited, ...]:
-    """Who must still confirm; empty when the barrier is passed, which is also so when there are no Speakers."""
+    """Who must still confirm; empty when the barrier is passed, which is also so when there are no Speakers.
+
+    Raises ValueError when the Speakers were listed before the mark was known: they say nothing about it.
+    """
+    if round_.sent < mark.known_at:
+        raise ValueError(f"the Speakers were listed before the release of {mark.address} was known")
     missing = [one for one in round_.speakers if one.released.get(mark.uid, -1) < mark.generation]
     if not missing:
         return ()
-    found = ((one.node, _why_not_fenced(one, round_)) for one in missing)
+    found = ((one.node, _why_not_fenced(one, mark, round_)) for one in missing)
     return tuple(Awaited(node, why) for node, why in sorted(found) if why)
 
 
-def _why_not_fenced(speaker: SpeakerState, round_: Round) -> str:
+def _why_not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
     """Empty when it is fenced."""
     if speaker.goodbye:
         return ""
@@ -123,16 +180,29 @@ def _why_not_fenced(speaker: SpeakerState, round_: Round) -> str:
     if gone_since is not None:
         remaining = speaker.outlives_seconds - (round_.sent - gone_since)
         return f"its Node is gone, but routers may keep its routes for {remaining:.0f} s" if remaining > 0 else ""
-    silent = round_.leases.silent_seconds(speaker.node)
-    if round_.leases.is_fresh(speaker.node, round_.sent, round_.fresh_seconds):
+    if round_.leases.is_alive(speaker.node, round_.sent):
         return "it is alive and has not confirmed yet"
-    if not speaker.promises_fencing:
+    if not speaker.witnesses:
         return "it made no promise to withdraw by itself"
+    return _why_not_silent(speaker, mark, round_)
+
+
+def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
+    leases = round_.leases
+    silent, until = leases.silent_seconds(speaker.node), leases.silent_until(speaker.node)
     needed = max(round_.fence_after_seconds, speaker.fence_after_seconds) + speaker.outlives_seconds
     if silent < needed:
         return f"its Lease has been silent for {silent:.0f} of {needed:.0f} s"
-    if not round_.has_fresh_majority():
-        return "no majority of the speakers is alive to outvote it"
+    if until < mark.known_at or round_.sent < leases.read_at:
+        return "its Lease is read once more"
+    outlived_by = leases.outlived_by(
+        speaker.node, speaker.witnesses, outlived_after_seconds(speaker.fence_after_seconds)
+    )
+    if 2 * len(outlived_by) <= len(speaker.witnesses):
+        return "no majority of the speakers it named as witnesses has outlived it"
+    known = [since for since in outlived_by.values() if until - since >= SETTLE_SECONDS + speaker.outlives_seconds]
+    if 2 * len(known) <= len(speaker.witnesses):
+        return "it is given time to hear that a majority has outlived it"
     return ""
 
 

@@ -14,6 +14,7 @@ from kube.objects import Condition, KubeObject
 class Fencing(msgspec.Struct, frozen=True, rename="camel", gc=False):
     promised: bool = False
     fence_after_seconds: int = 0
+    witnesses: tuple[str, ...] = ()
 
 
 class Announcement(msgspec.Struct, frozen=True, gc=False):
@@ -60,8 +61,10 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
         return self.status.released
 
     @property
-    def promises_fencing(self) -> bool:
-        return self.status.fencing is not None and self.status.fencing.promised
+    def witnesses(self) -> frozenset[str]:
+        """On whom its promise to fence itself rests; empty when it promises nothing."""
+        fencing = self.status.fencing
+        return frozenset(fencing.witnesses) if fencing is not None and fencing.promised else frozenset()
 
     @property
     def fence_after_seconds(self) -> int:

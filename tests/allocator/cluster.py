@@ -115,11 +115,11 @@ class Desk:
 
         await self.until(is_so, f"{name} says {reason}, it says {await self.reason(name)}")
 
-    async def until_gone(self, name: str) -> None:
+    async def until_gone(self, name: str, seconds: float = PATIENCE_SECONDS) -> None:
         async def is_so() -> bool:
             return await self.get(SERVICES, name, "default") is None
 
-        await self.until(is_so, f"{name} is gone")
+        await self.until(is_so, f"{name} is gone", seconds)
 
 
 @contextlib.asynccontextmanager

@@ -15,7 +15,6 @@ from allocator.assigner import Assigner, Key
 from allocator.holders import ServiceKey
 from allocator.pools import Pools
 from allocator.ranges import Address
-from allocator.release import Mark
 from allocator.stored import decode_allocation
 from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
 from crds.names import FINALIZER, allocation_name
@@ -295,7 +294,4 @@ class Allocator:
         raise AssertionError("the allocator never comes to rest")
 
     def pass_barrier(self, address: Address) -> None:
-        entry = self.assigner.ledger.get(address)
-        assert entry is not None
-        assert entry.recorded is not None
-        self.assigner.barrier_passed(Mark(address, entry.recorded.uid, entry.recorded.generation))
+        self.assigner.barrier_passed(self.assigner.marks[address])

@@ -2,16 +2,19 @@
 
 Each announces what its last list of IPAllocations said; it knows nothing of the allocator. The promise
 is the design's: whoever could not renew its Lease for F less a margin is silent from then on, unless a strict majority
-of all Speakers is as old; whoever was silent registers and lists again before it announces anything.
+of its witnesses had its last contact when it had; whoever was silent registers and lists again before it announces.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from allocator.ranges import Address
+from allocator.release import Renewed
 from allocator.speakers import Fencing, SpeakerState, SpeakerStatus
 from allocator.stored import StoredAllocation
+from crds.fencing import outlived_after_seconds
 from kube.objects import Meta
 
 FENCE_SECONDS = 60.0
@@ -28,6 +31,7 @@ class FakeSpeaker:
     has_listed: bool = False
     renewed: float = 0.0
     renewals: int = 0
+    witnesses: tuple[str, ...] = ("n1", "n2", "n3")
     on_wire: dict[Address, frozenset[str]] = field(default_factory=dict)
     unwritten: dict[str, int] = field(default_factory=dict)
     """Acknowledgements of what is withdrawn on the wire, but not written yet."""
@@ -39,8 +43,9 @@ class FakeSpeaker:
         self.is_running, self.has_listed = True, False
         self.on_wire.clear()
         self.unwritten.clear()
-        self.written = SpeakerStatus(fencing=Fencing(promised=True, fence_after_seconds=int(FENCE_SECONDS)))
         self.renew(now)
+        fencing = Fencing(promised=True, fence_after_seconds=int(FENCE_SECONDS), witnesses=self.witnesses)
+        self.written = SpeakerStatus(fencing=fencing)
 
     def renew(self, now: float) -> None:
         self.renewed = now
@@ -76,11 +81,26 @@ class FakeSpeaker:
         """Its last renewal is so long ago that it must be silent, were it alone."""
         return now - self.renewed >= FENCE_SECONDS - MARGIN_SECONDS
 
-    def keep_promise(self, now: float, is_majority_old: bool) -> None:
-        if self.is_old(now) and not is_majority_old:
+    def keep_promise(self, now: float, heard: Mapping[str, "FakeSpeaker"]) -> None:
+        """`heard`: the others."""
+        before = self.renewed + outlived_after_seconds(FENCE_SECONDS)
+        lost = [node for node in self.witnesses if node in heard and heard[node].renewed < before]
+        if self.is_old(now) and 2 * (1 + len(lost)) <= len(self.witnesses):
             self.on_wire.clear()
             self.has_listed = False
 
     def state(self) -> SpeakerState:
         assert self.written is not None
         return SpeakerState(metadata=Meta(name=self.node), status=self.written)
+
+
+def keep_promises(speakers: Iterable[FakeSpeaker], now: float) -> None:
+    """All that run hear each other."""
+    running = {one.node: one for one in speakers if one.is_running}
+    for node, one in running.items():
+        one.keep_promise(now, {other: running[other] for other in running if other != node})
+
+
+def renewals(speakers: Iterable[FakeSpeaker]) -> dict[str, Renewed]:
+    """The list of their Leases."""
+    return {one.node: Renewed(one.node, str(one.renewals)) for one in speakers if one.renewals}

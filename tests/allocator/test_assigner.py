@@ -1,10 +1,13 @@
 """The assigner against a small API server: a Service's way to its address and back, and hands in the works."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from allocator.holders import ServiceKey
+from allocator.release import Mark
+from allocator.stored import decode_allocation
 from allocator.writes import CreateAllocation
 from crds.conditions import Reason
 from crds.names import FINALIZER, allocation_name
@@ -103,6 +106,43 @@ def test_a_barrier_passed_for_an_earlier_generation_does_not_count(api: FakeApi)
     allocator.watch()
     allocator.run(withdraw=False)
     assert "v4-192-0-2-10" in api.allocations
+
+
+def released_and_made_anew(api: FakeApi, allocator: Allocator) -> None:
+    """By somebody who took the record away and made another one in its place, which is being released too."""
+    record = api.allocations["v4-192-0-2-10"]
+    record["metadata"]["uid"] = "another"
+    api._stamp(record)
+    allocator.now += 5
+    stored = decode_allocation(json.dumps(record).encode())
+    allocator.assigner.allocation_seen(stored.address, stored.recorded, allocator.now)
+
+
+def test_a_barrier_passed_for_a_record_says_nothing_about_another_one_in_its_place(api: FakeApi) -> None:
+    api.put_service(service_body("web"))
+    allocator = Allocator(api, EDGE)
+    allocator.run()
+    api.delete_service(WEB)
+    allocator.run(withdraw=False)
+    allocator.pass_barrier(FIRST)
+    released_and_made_anew(api, allocator)
+    entry = allocator.assigner.ledger.get(FIRST)
+    assert entry is not None
+    assert not entry.is_barrier_passed
+    allocator.run(withdraw=False)
+    assert "v4-192-0-2-10" in api.allocations
+
+
+def test_the_mark_of_another_record_is_known_only_since_it_was_seen(api: FakeApi) -> None:
+    """Speakers that were listed before that may not know it yet."""
+    api.put_service(service_body("web"))
+    allocator = Allocator(api, EDGE)
+    allocator.run()
+    api.delete_service(WEB)
+    allocator.run(withdraw=False)
+    known_at = allocator.assigner.marks[FIRST].known_at
+    released_and_made_anew(api, allocator)
+    assert allocator.assigner.marks[FIRST] == Mark(FIRST, "another", 2, known_at + 5)
 
 
 def test_a_type_change_releases_and_takes_condition_and_finalizer_off(api: FakeApi) -> None:

@@ -9,36 +9,41 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from allocator.holders import Claim, Holder, Recorded, ServiceKey
-from allocator.release import LeaseBook, Mark, Round, awaited, describe
+from allocator.release import LeaseBook, Mark, Renewed, Round, awaited, describe
 from allocator.speakers import Fencing, SpeakerState, SpeakerStatus, decode_speaker
 from allocator.stored import StoredAllocation
 from kube.objects import Meta
 from tests.allocator.build import address
-from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker
+from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker, keep_promises, renewals
 
 VIP = address("192.0.2.10")
-MARK = Mark(VIP, "a1", 7)
+MARK = Mark(VIP, "a1", 7, known_at=990.0)
+THREE = ("n1", "n2", "n3")
 
 
 def speaker(node: str = "n1", **status: Any) -> SpeakerState:
     return SpeakerState(metadata=Meta(name=node), status=SpeakerStatus(**status))
 
 
-def promising(node: str, seconds: int = 60, **status: Any) -> SpeakerState:
-    return speaker(node, fencing=Fencing(promised=True, fence_after_seconds=seconds), **status)
+def promising(node: str, seconds: int = 60, witnesses: tuple[str, ...] = THREE, **status: Any) -> SpeakerState:
+    return speaker(node, fencing=Fencing(promised=True, fence_after_seconds=seconds, witnesses=witnesses), **status)
 
 
-def book(*fresh: str, silent: tuple[str, ...] = (), seconds: float = 100.0) -> LeaseBook:
-    """Leases read every 2 s up to the time 1000: `silent` have not been renewed for the last `seconds`."""
+def book(
+    *fresh: str, silent: tuple[str, ...] = (), seconds: float = 100.0, back: float = 0.0, until: int = 1000
+) -> LeaseBook:
+    """Leases read every 2 s up to the time 1000: `silent` have not been renewed for the last `seconds`; `fresh` are,
+    each time, since `back`."""
     leases = LeaseBook()
-    for tick in range(0, 1001, 2):
-        last = min(tick, 1000 - seconds)
-        leases.observe({**{n: str(tick) for n in fresh}, **{n: str(last) for n in silent}}, float(tick), tick + 0.1)
+    for tick in range(0, until + 1, 2):
+        last = min(tick, until - seconds)
+        renewed = {n: Renewed(n, str(max(tick, back))) for n in fresh} | {n: Renewed(n, str(last)) for n in silent}
+        leases.observe(renewed, float(tick), tick + 0.1)
     return leases
 
 
 def judged(*speakers: SpeakerState, leases: LeaseBook | None = None, gone: dict[str, float] | None = None) -> list[str]:
-    round_ = Round(speakers, 1000.0, gone or {}, leases or LeaseBook(), FENCE_SECONDS)
+    round_ = Round(speakers, 1001.0, gone or {}, leases or LeaseBook(), FENCE_SECONDS)
     return [one.node for one in awaited(MARK, round_)]
 
 
@@ -64,62 +69,135 @@ def test_a_goodbye_and_a_node_that_is_gone_are_enough() -> None:
 
 
 def test_routes_outlive_a_node_that_is_gone() -> None:
-    assert judged(speaker("n1", outlives_seconds=120), gone={"n1": 900.0}) == ["n1"]
-    assert judged(speaker("n1", outlives_seconds=90), gone={"n1": 900.0}) == []
+    assert judged(speaker("n1", outlives_seconds=120), gone={"n1": 901.0}) == ["n1"]
+    assert judged(speaker("n1", outlives_seconds=90), gone={"n1": 901.0}) == []
 
 
-def test_a_silent_speaker_that_promised_is_fenced_by_a_fresh_majority() -> None:
-    acked = {"released": {"a1": 7}}
-    three = (speaker("n1", **acked), speaker("n2", **acked), promising("n3"))
-    assert judged(*three, leases=book("n1", "n2", silent=("n3",))) == []
-    assert judged(*three, leases=book("n1", silent=("n2", "n3"))) == ["n3"]
-    assert judged(*three, leases=book("n1", "n2", silent=("n3",), seconds=50)) == ["n3"]
-    assert judged(*three[:2], speaker("n3"), leases=book("n1", "n2", silent=("n3",))) == ["n3"]
+ACKED = {"released": {"a1": 7}}
+WORLD = (speaker("n1", **ACKED), speaker("n2", **ACKED), promising("n3"))
 
 
-def test_half_is_no_majority() -> None:
-    two = (speaker("n1", released={"a1": 7}), promising("n2"))
+def test_a_silent_speaker_that_promised_is_fenced_when_a_majority_of_its_witnesses_has_outlived_it() -> None:
+    assert judged(*WORLD, leases=book("n1", "n2", silent=("n3",))) == []
+    assert judged(*WORLD, leases=book("n1", silent=("n2", "n3"))) == ["n3"]
+    assert judged(*WORLD, leases=book("n1", "n2", silent=("n3",), seconds=50)) == ["n3"]
+    assert judged(*WORLD[:2], speaker("n3"), leases=book("n1", "n2", silent=("n3",))) == ["n3"]
+
+
+def test_a_promise_that_was_taken_back_counts_for_nothing() -> None:
+    taken_back = speaker("n3", fencing=Fencing(promised=False, fence_after_seconds=60, witnesses=THREE))
+    assert judged(*WORLD[:2], taken_back, leases=book("n1", "n2", silent=("n3",))) == ["n3"]
+
+
+def test_half_of_the_witnesses_is_no_majority() -> None:
+    two = (WORLD[0], promising("n2", witnesses=("n1", "n2")))
     assert judged(*two, leases=book("n1", silent=("n2",))) == ["n2"]
 
 
 def test_a_speaker_alone_is_not_outvoted() -> None:
-    assert judged(promising("n1"), leases=book(silent=("n1",))) == ["n1"]
+    assert judged(promising("n1", witnesses=("n1",)), leases=book(silent=("n1",))) == ["n1"]
+
+
+def test_speakers_that_joined_later_are_no_witnesses() -> None:
+    """The silent ones may be an island that knows nothing of them, and goes on announcing."""
+    joined = tuple(speaker(node, **ACKED) for node in ("n4", "n5", "n6"))
+    leases = book("n3", "n4", "n5", "n6", silent=("n1", "n2"))
+    assert judged(promising("n1"), promising("n2"), WORLD[0], *joined, leases=leases) == ["n1", "n2"]
+
+
+def test_witnesses_that_lost_the_api_server_along_with_it_and_are_back_just_now_count_only_once_it_can_know() -> None:
+    """An outage of 100 s for all ends. Within the settle time an islander may not have heard that it is over."""
+    assert judged(*WORLD, leases=book("n1", "n2", silent=("n3",), back=988.0)) == ["n3"]
+    assert judged(*WORLD, leases=book("n1", "n2", silent=("n3",), back=980.0)) == []
+
+
+def test_contact_shortly_after_the_last_renewal_of_a_speaker_does_not_outlive_it() -> None:
+    """That is how an outage for all looks: the others renewed a little later than it did."""
+    leases = LeaseBook()
+    for tick in range(0, 1001, 2):
+        others = {n: Renewed(n, str(min(tick, 930))) for n in ("n1", "n2")}
+        leases.observe(others | {"n3": Renewed("n3", str(min(tick, 900)))}, float(tick), tick + 0.1)
+    assert judged(*WORLD, leases=leases) == ["n3"]
+
+
+def test_the_lease_must_have_been_read_since_the_mark() -> None:
+    """It may have renewed, registered and read everything since then, before the mark was written."""
+    assert judged(*WORLD, leases=book("n1", "n2", silent=("n3",), until=988)) == ["n3"]
+
+
+def test_the_speakers_must_have_been_listed_after_the_leases() -> None:
+    """Or else a promise may have been taken back in between."""
+    leases = book("n1", "n2", silent=("n3",))
+    round_ = Round(WORLD, 1000.05, {}, leases, FENCE_SECONDS)
+    assert [one.node for one in awaited(MARK, round_)] == ["n3"]
+
+
+def test_the_speakers_must_have_been_listed_after_the_mark() -> None:
+    with pytest.raises(ValueError, match="before the release"):
+        awaited(MARK, Round((), 989.0, {}, LeaseBook(), FENCE_SECONDS))
 
 
 def test_the_longer_of_both_fences_counts_and_what_routers_keep_on_top() -> None:
-    acked = {"released": {"a1": 7}}
-    two = (speaker("n1", **acked), speaker("n2", **acked))
+    two = WORLD[:2]
     assert judged(*two, promising("n3", 120), leases=book("n1", "n2", silent=("n3",), seconds=100)) == ["n3"]
     assert judged(*two, promising("n3", 120), leases=book("n1", "n2", silent=("n3",), seconds=130)) == []
     kept = promising("n3", outlives_seconds=180)
     assert judged(*two, kept, leases=book("n1", "n2", silent=("n3",), seconds=230)) == ["n3"]
-    assert judged(*two, kept, leases=book("n1", "n2", silent=("n3",), seconds=250)) == []
+
+
+def test_who_was_outlived_long_ago_is_fenced_after_what_routers_keep() -> None:
+    kept = promising("n3", outlives_seconds=20)
+    leases = LeaseBook()
+    for tick in range(0, 1001, 2):
+        others = {n: Renewed(n, str(tick)) for n in ("n1", "n2")}
+        leases.observe(others | {"n3": Renewed("n3", "0")}, float(tick), tick + 0.1)
+        if tick >= 990:
+            outcome = awaited(MARK, Round((*WORLD[:2], kept), tick + 0.5, {}, leases, FENCE_SECONDS))
+    assert [one.node for one in outcome] == ["n3"]
+    for tick in range(1002, 1031, 2):
+        others = {n: Renewed(n, str(tick)) for n in ("n1", "n2")}
+        leases.observe(others | {"n3": Renewed("n3", "0")}, float(tick), tick + 0.1)
+        outcome = awaited(MARK, Round((*WORLD[:2], kept), tick + 0.5, {}, leases, FENCE_SECONDS))
+    assert outcome == ()
 
 
 def test_silence_is_only_what_our_own_reads_have_proven() -> None:
     leases = LeaseBook()
-    leases.observe({"n1": "a"}, 0.0, 0.1)
+    leases.observe({"n1": Renewed("l1", "a")}, 0.0, 0.1)
     assert leases.silent_seconds("n1") == 0.0
-    leases.observe({"n1": "a"}, 500.0, 500.1)
+    leases.observe({"n1": Renewed("l1", "a")}, 500.0, 500.1)
     assert leases.silent_seconds("n1") == pytest.approx(499.9)
-    leases.observe({"n1": "b"}, 502.0, 502.1)
+    leases.observe({"n1": Renewed("l1", "b")}, 502.0, 502.1)
     assert leases.silent_seconds("n1") == 0.0
     assert leases.silent_seconds("unknown") == 0.0
 
 
-def test_a_lease_is_fresh_only_when_two_reads_bound_its_renewal() -> None:
+def outlived(leases: LeaseBook) -> dict[str, float]:
+    return dict(leases.outlived_by("n1", ("n1", "n2"), 30.0))
+
+
+def test_contact_is_proven_by_three_renewals_that_followed_the_first_look() -> None:
     leases = LeaseBook()
-    leases.observe({"n1": "a"}, 0.0, 0.1)
-    assert not leases.is_fresh("n1", 1.0, 15.0)
-    leases.observe({"n1": "b"}, 10.0, 10.1)
-    assert leases.is_fresh("n1", 11.0, 15.0)
-    assert not leases.is_fresh("n1", 16.0, 15.0)
-    leases.observe({}, 12.0, 12.1)
-    assert not leases.is_fresh("n1", 12.0, 15.0)
+    for sent, text in ((0.0, "a"), (30.1, "b"), (32.0, "c"), (34.0, "d")):
+        leases.observe({"n1": Renewed("l1", "x"), "n2": Renewed("l2", text)}, sent, sent)
+        assert outlived(leases) == {}, "the renewal seen first may have been sent long before"
+    leases.observe({"n1": Renewed("l1", "x"), "n2": Renewed("l2", "e")}, 36.0, 36.0)
+    assert outlived(leases) == {"n2": 36.0}
+    leases.observe({"n1": Renewed("l1", "x"), "n2": Renewed("l2", "f")}, 90.0, 90.0)
+    assert outlived(leases) == {"n2": 36.0}, "once and for all"
+    leases.observe({"n1": Renewed("l1", "y"), "n2": Renewed("l2", "f")}, 92.0, 92.0)
+    assert outlived(leases) == {}
+
+
+def test_renewals_of_another_lease_prove_nothing_together_with_those_of_the_first() -> None:
+    leases = LeaseBook()
+    for number, sent in enumerate((40.0, 42.0, 44.0, 46.0, 48.0, 50.0)):
+        leases.observe({"n1": Renewed("l1", "x"), "n2": Renewed(f"l{number // 2}", str(sent))}, sent, sent)
+    assert outlived(leases) == {}
 
 
 def test_the_message_names_the_nodes_and_the_way_out() -> None:
-    round_ = Round((speaker("n2"), speaker("n1", released={"a1": 7})), 1000.0, {}, LeaseBook(), 60.0)
+    round_ = Round((speaker("n2"), speaker("n1", released={"a1": 7})), 1001.0, {}, LeaseBook(), 60.0)
     message = describe(VIP, awaited(MARK, round_))
     assert "192.0.2.10" in message
     assert "n2: it made no promise" in message
@@ -133,7 +211,7 @@ def test_a_speaker_is_read_from_the_wire() -> None:
             "metadata": {"name": "n1"},
             "status": {
                 "released": {"a1": 7},
-                "fencing": {"promised": True, "fenceAfterSeconds": 60},
+                "fencing": {"promised": True, "fenceAfterSeconds": 60, "witnesses": ["n1"]},
                 "outlivesSeconds": 90,
                 "announcements": {"192.0.2.10": {"protocol": "Layer2", "interfaces": ["eth0"], "since": "x"}},
                 "unknown": 1,
@@ -142,6 +220,7 @@ def test_a_speaker_is_read_from_the_wire() -> None:
     )
     decoded = decode_speaker(raw)
     assert (decoded.node, decoded.released, decoded.outlives_seconds) == ("n1", {"a1": 7}, 90)
+    assert decoded.witnesses == {"n1"}
     assert decoded.announcements()["192.0.2.10"].interfaces == ("eth0",)
     assert decode_speaker(b'{"metadata":{"name":"n1"},"status":{"announcements":null}}').announcements() == {}
 
@@ -161,6 +240,7 @@ class HandOver(RuleBasedStateMachine):
         self.owner = 1
         self.generation: int | None = 1
         self.releasing = False
+        self.marked_at = 0.0
 
     @initialize(count=st.sampled_from([3, 3, 2, 1]))
     def begin(self, count: int) -> None:
@@ -181,7 +261,7 @@ class HandOver(RuleBasedStateMachine):
     @rule()
     def mark(self) -> None:
         if self.generation is not None and not self.releasing:
-            self.releasing, self.generation = True, self.generation + 1
+            self.releasing, self.generation, self.marked_at = True, self.generation + 1, self.now
 
     @rule()
     def judge_and_hand_over(self) -> None:
@@ -189,7 +269,7 @@ class HandOver(RuleBasedStateMachine):
             return
         listed = [one.state() for one in self.speakers.values() if one.written is not None]
         round_ = Round(listed, self.now, {}, self.leases, FENCE_SECONDS)
-        if not awaited(Mark(VIP, f"a{self.owner}", self.generation), round_):
+        if not awaited(Mark(VIP, f"a{self.owner}", self.generation, self.marked_at), round_):
             self.owner, self.releasing, self.generation = self.owner + 1, False, 1
 
     @rule()
@@ -259,15 +339,11 @@ class HandOver(RuleBasedStateMachine):
             for one in self.speakers.values():
                 if one.is_running and not one.is_cut and not one.is_old(self.now):
                     one.renew(self.now)
-            known = [one for one in self.speakers.values() if one.written is not None]
-            old = sum(one.is_old(self.now) for one in known)
-            for one in known:
-                one.keep_promise(self.now, 2 * old > len(known))
+            keep_promises(self.speakers.values(), self.now)
             self.poll()
 
     def poll(self) -> None:
-        versions = {node: str(one.renewals) for node, one in self.speakers.items() if one.renewals}
-        self.leases.observe(versions, self.now, self.now)
+        self.leases.observe(renewals(self.speakers.values()), self.now, self.now)
 
     @invariant()
     def one_owner_on_the_wire(self) -> None:

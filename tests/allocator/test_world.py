@@ -16,12 +16,12 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from allocator.holders import ServiceKey
 from allocator.ledger import Ledger
 from allocator.ranges import FAMILIES
-from allocator.release import LeaseBook, Mark, Round, awaited
+from allocator.release import LeaseBook, Round, awaited
 from allocator.stored import StoredAllocation, decode_allocation
 from tests.allocator.build import address, pools, service_body
 from tests.allocator.build import pool as a_pool
 from tests.allocator.fakeapi import Allocator, Body, Died, FakeApi
-from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker
+from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker, keep_promises, renewals
 
 POOLS = pools(a_pool("edge", "192.0.2.10-192.0.2.11", "2001:db8::10"), a_pool("few", "198.51.100.1"))
 OTHER_POOLS = pools(a_pool("edge", "192.0.2.11-192.0.2.12"), a_pool("rest", "198.51.100.1", max_per_namespace=1))
@@ -178,10 +178,7 @@ class World(RuleBasedStateMachine):
         listed = [speaker.state() for speaker in self.speakers.values() if speaker.written is not None]
         round_ = Round(listed, self.now, {}, self.leases, FENCE_SECONDS)
         for vip in list(self.allocator.assigner.marks):
-            entry = self.allocator.assigner.ledger.get(vip)
-            assert entry is not None
-            assert entry.recorded is not None
-            mark = Mark(vip, entry.recorded.uid, entry.recorded.generation)
+            mark = self.allocator.assigner.marks[vip]
             if not awaited(mark, round_):
                 self.allocator.assigner.barrier_passed(mark)
 
@@ -252,15 +249,11 @@ class World(RuleBasedStateMachine):
             for speaker in self.speakers.values():
                 if speaker.is_running and not speaker.is_cut and not speaker.is_old(self.now):
                     speaker.renew(self.now)
-            running = [speaker for speaker in self.speakers.values() if speaker.written is not None]
-            old = sum(speaker.is_running and speaker.is_old(self.now) for speaker in running)
-            for speaker in running:
-                speaker.keep_promise(self.now, 2 * old > len(running))
+            keep_promises(self.speakers.values(), self.now)
             self.poll_leases()
 
     def poll_leases(self) -> None:
-        versions = {node: str(speaker.renewals) for node, speaker in self.speakers.items() if speaker.renewals}
-        self.leases.observe(versions, self.now, self.now)
+        self.leases.observe(renewals(self.speakers.values()), self.now, self.now)
 
     # What must hold
 
