@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from allocator.ranges import Address
 from allocator.speakers import SpeakerState
-from crds.fencing import PROOF_RENEWALS, SETTLE_SECONDS, outlived_after_seconds
+from crds.fencing import OUTLIVED_SLACK_SECONDS, PROOF_RENEWALS, SETTLE_SECONDS, outlived_after_seconds
 
 KEPT_PROOFS = 8
 """Per node: enough to reach back SETTLE_SECONDS when a Lease is seen to change each other second."""
@@ -195,9 +195,8 @@ def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
         return f"its Lease has been silent for {silent:.0f} of {needed:.0f} s"
     if until < mark.known_at or round_.sent < leases.read_at:
         return "its Lease is read once more"
-    outlived_by = leases.outlived_by(
-        speaker.node, speaker.witnesses, outlived_after_seconds(speaker.fence_after_seconds)
-    )
+    after = outlived_after_seconds(speaker.fence_after_seconds) + OUTLIVED_SLACK_SECONDS
+    outlived_by = leases.outlived_by(speaker.node, speaker.witnesses, after)
     if 2 * len(outlived_by) <= len(speaker.witnesses):
         return "no majority of the speakers it named as witnesses has outlived it"
     known = [since for since in outlived_by.values() if until - since >= SETTLE_SECONDS + speaker.outlives_seconds]

@@ -20,6 +20,9 @@ SETTLE_SECONDS = HEARD_SECONDS + PERMIT_SECONDS + 2.0
 """From the proof that witnesses outlived a speaker until an allocator acts on it: by then the speaker has heard of it,
 or hears nothing, and its last permit has run out. Two seconds for clocks of different speed."""
 
+OUTLIVED_SLACK_SECONDS = 1.0
+"""The allocator counts this much more: its clock may run at another speed than a speaker's."""
+
 PROOF_RENEWALS = 3
 """So many renewals of one Lease, one after the other, prove that its holder began and had contact after the first look:
 each names the version before it, so it was sent after that one was known to have arrived."""

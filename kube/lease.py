@@ -67,7 +67,8 @@ class LeaseRenewer:
         self._on_renewed = on_renewed
         self._boottime = boottime
         self._version: str | None = None
-        self._unanswered: tuple[str, Renewal] | None = None
+        self._unanswered: dict[str, Renewal] = {}
+        """By renewTime, all that were sent since the last version known: one of them may have arrived."""
         self._hurry = asyncio.Event()
         self._news = asyncio.Event()
         self._failures = 0
@@ -105,7 +106,7 @@ class LeaseRenewer:
         return sent
 
     def _arrived(self, renewal: Renewal) -> None:
-        self._unanswered = None
+        self._unanswered.clear()
         self.last_renewal = renewal
         self._news.set()
         if self._on_renewed is not None:
@@ -141,10 +142,9 @@ class LeaseRenewer:
         except NotFound:
             return
         self._version = lease.metadata.resource_version
-        if self._unanswered is not None and lease.spec.holder_identity == self._holder:
-            time_text, renewal = self._unanswered
-            if lease.spec.renew_time == time_text:
-                self._arrived(renewal)
+        arrived = self._unanswered.get(lease.spec.renew_time or "")
+        if arrived is not None and lease.spec.holder_identity == self._holder:
+            self._arrived(arrived)
 
     async def _write(self, renewal: Renewal) -> None:
         spec: dict[str, Any] = {
@@ -153,7 +153,7 @@ class LeaseRenewer:
             "renewTime": micro_time(datetime.datetime.now(datetime.UTC)),
         }
         version, self._version = self._version, None
-        self._unanswered = (spec["renewTime"], renewal)
+        self._unanswered[spec["renewTime"]] = renewal
         if version is None:
             metadata: dict[str, Any] = {"name": self._name, "labels": self._labels}
             body = {"metadata": metadata, "spec": {**spec, "acquireTime": spec["renewTime"]}}
