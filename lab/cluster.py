@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from lab import chart, hosts, manifests, podspec
+from lab import chart, hosts, manifests, mounts, podspec
 from lab.apiserver import real
 from lab.hosts import Node, Segment
 from lab.kubectl import Access, Kubectl, read_token
@@ -195,6 +195,11 @@ class Cluster:
     def restore_to_api(self, node_name: str) -> None:
         hosts.restore(self.doorway, node_name)
 
+    def sync_secrets(self) -> None:
+        """Show the mounted Secrets as they are now: what a kubelet does within a minute or so."""
+        for folder in (self.settings.directory / "secrets").glob("*"):
+            self._show_secret(folder)
+
     # --- the steps of up
 
     def _make_hosts(self) -> None:
@@ -299,11 +304,26 @@ class Cluster:
     def _start_pod_of(self, manifest: podspec.Manifest, name: str, node_name: str) -> None:
         place = podspec.Place(f"berth-{name}", NAMESPACE, node_name)
         kubeconfig = self.settings.directory / f"{name}.kubeconfig"
-        program = podspec.program_of(manifest, place, extra_arguments=[f"--kubeconfig={kubeconfig}"])
+        folders = {path: str(self._mounted(secret)) for path, secret in podspec.secret_mounts(manifest).items()}
+        program = podspec.program_of(manifest, place, extra_arguments=[f"--kubeconfig={kubeconfig}"], mounts=folders)
         self.kubectl.apply(podspec.pod_of(manifest, place))
         token = self._token(program.service_account, place)
         self._inside_access.as_user(token).write(kubeconfig)
         self.start(name, node_name, program.command, privileges=program.privileges, environment=program.environment)
+
+    def _mounted(self, secret: str) -> Path:
+        """The folder that shows the Secret, as far as there is one: all of Berth's mounts are optional."""
+        folder = self.settings.directory / "secrets" / secret
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._show_secret(folder)
+        return folder
+
+    def _show_secret(self, folder: Path) -> None:
+        told = self.kubectl(
+            "get", "secret", folder.name, f"--namespace={NAMESPACE}", "--ignore-not-found", "--output=json"
+        )
+        if told.strip():
+            mounts.write_folder(folder, json.loads(told).get("data") or {})
 
     def _token(self, service_account: str, place: podspec.Place) -> str:
         """As a kubelet gets it for a pod: it names the pod and its node, and ends with the pod."""

@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 _REFERENCE = re.compile(r"\$\(([A-Za-z_][A-Za-z0-9_]*)\)")
@@ -42,13 +43,31 @@ def workload(manifests: Sequence[Manifest], kind: str, component: str) -> Manife
     return next(m for m in manifests if m["kind"] == kind and wanted <= m["metadata"]["labels"].items())
 
 
-def program_of(manifest: Manifest, place: Place, *, extra_arguments: Sequence[str] = ()) -> Program:
-    """What a kubelet would start. `python` becomes the Python that runs us."""
+def secret_mounts(manifest: Manifest) -> dict[str, str]:
+    """The names of the Secrets that the container mounts, by the path where it finds them."""
+    pod = manifest["spec"]["template"]["spec"]
+    secrets = {each["name"]: each["secret"]["secretName"] for each in pod.get("volumes", ()) if "secret" in each}
+    mounts = pod["containers"][0].get("volumeMounts", ())
+    return {each["mountPath"]: secrets[each["name"]] for each in mounts if each["name"] in secrets}
+
+
+def program_of(
+    manifest: Manifest,
+    place: Place,
+    *,
+    extra_arguments: Sequence[str] = (),
+    mounts: Mapping[str, str] = MappingProxyType({}),
+) -> Program:
+    """What a kubelet would start. `python` becomes the Python that runs us.
+
+    There is no file system of its own here: a path of `mounts` at the end of an argument becomes the one given for it.
+    """
     pod = manifest["spec"]["template"]["spec"]
     container = pod["containers"][0]
     environment = {each["name"]: _value(each, place) for each in container.get("env", [])}
     words = [_expand(word, environment) for word in (*container["command"], *container.get("args", ()))]
     program = sys.executable if words[0] == "python" else words[0]
+    words = [_mounted(word, mounts) for word in words]
     return Program(
         command=(program, *words[1:], *extra_arguments),
         environment=environment,
@@ -106,6 +125,13 @@ def _value(variable: Mapping[str, Any], place: Place) -> str:
 def _expand(word: str, environment: Mapping[str, str]) -> str:
     """$(NAME) as in a pod's command; an unknown name stays as it is, as Kubernetes leaves it."""
     return _REFERENCE.sub(lambda found: environment.get(found[1], found[0]), word)
+
+
+def _mounted(word: str, mounts: Mapping[str, str]) -> str:
+    for path, real in mounts.items():
+        if word.endswith(f"={path}"):
+            return word.removesuffix(path) + real
+    return word
 
 
 def _privileges(security: Mapping[str, Any]) -> tuple[str, ...]:

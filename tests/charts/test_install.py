@@ -70,6 +70,18 @@ def test_a_release_from_install_to_uninstall(helm: helm_python.Config, kubectl: 
     assert kubectl("get", "ippools", "-oname").split() == ["ippool.berth.dev/office"]
 
 
+def test_an_upgrade_keeps_the_heartbeats_key_and_what_a_rotation_added(
+    helm: helm_python.Config, kubectl: Kubectl
+) -> None:
+    install(helm)
+    first = read(kubectl, "secret", "berth-heartbeat")["data"]
+    kubectl("patch", "secret", "berth-heartbeat", f"--namespace={NAMESPACE}", '--patch={"stringData": {"next": "n"}}')
+    upgrade(helm, {"log": {"level": "debug"}})
+    kept = read(kubectl, "secret", "berth-heartbeat")["data"]
+    assert kept == first | {"next": "bg=="}
+    assert first["key"]
+
+
 def test_an_upgrade_brings_definitions_up_to_date(helm: helm_python.Config, kubectl: Kubectl, tmp_path: Path) -> None:
     older = tmp_path / "berth"
     shutil.copytree(chart.CHART, older)

@@ -32,6 +32,7 @@ VALUES: dict[str, dict[str, Any]] = {
         },
         "speaker": {
             "excludeInterfaces": "^(lo|cni.*)$",
+            "heartbeat": {"port": 9002, "intervalMilliseconds": 500, "existingSecret": "ours"},
             "metrics": {"address": "0.0.0.0", "port": 9001},
             "affinity": {"nodeAffinity": {}},
             "extraArgs": ["--y"],
@@ -52,6 +53,7 @@ VALUES: dict[str, dict[str, Any]] = {
         },
         "admissionPolicy": {"enabled": False},
     },
+    "without heartbeats": {"speaker": {"heartbeat": {"enabled": False}}},
 }
 each_set = pytest.mark.parametrize("values", VALUES.values(), ids=VALUES.keys())
 

@@ -1,5 +1,6 @@
 """How the two programs run: with no right they do not need, and long enough to say goodbye."""
 
+import base64
 import re
 import sys
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 import allocator.__main__
 import speaker.__main__
+from lab.chart import render
 from tests.charts.rendered import container_of, one, pod_of, rendered
 
 both = pytest.mark.parametrize("kind", ["Deployment", "DaemonSet"])
@@ -22,8 +24,9 @@ def test_containers_can_write_nowhere_but_in_tmp_and_gain_nothing(kind: str) -> 
     assert security["capabilities"]["drop"] == ["ALL"]
     assert "privileged" not in security
     assert pod_of(workload)["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-    assert container_of(workload)["volumeMounts"] == [{"name": "tmp", "mountPath": "/tmp"}]
-    assert [set(volume) for volume in pod_of(workload)["volumes"]] == [{"name", "emptyDir"}]
+    writable = [mount for mount in container_of(workload)["volumeMounts"] if not mount.get("readOnly")]
+    assert writable == [{"name": "tmp", "mountPath": "/tmp"}]
+    assert {volume["name"]: set(volume) for volume in pod_of(workload)["volumes"]}["tmp"] == {"name", "emptyDir"}
 
 
 def test_the_allocator_is_nobody_on_the_pods_network() -> None:
@@ -74,7 +77,11 @@ def test_arguments_follow_the_values() -> None:
         "fenceAfterSeconds": 90,
         "log": {"level": "debug", "format": "text"},
         "allocator": {"lease": {"durationSeconds": 20}, "extraArgs": ["--more"]},
-        "speaker": {"lease": {"durationSeconds": 9, "renewSeconds": 3}, "excludeInterfaces": "^(lo|docker.*)$"},
+        "speaker": {
+            "lease": {"durationSeconds": 9, "renewSeconds": 3},
+            "heartbeat": {"port": 7000, "intervalMilliseconds": 400},
+            "excludeInterfaces": "^(lo|docker.*)$",
+        },
     }
     objects = rendered(values)
     assert container_of(one(objects, "Deployment"))["args"] == [
@@ -95,11 +102,43 @@ def test_arguments_follow_the_values() -> None:
         "--fence-after-seconds=90",
         "--lease-duration-seconds=9",
         "--renew-seconds=3",
+        "--heartbeat-key-dir=/etc/berth/heartbeat",
+        "--heartbeat-port=7000",
+        "--heartbeat-interval-milliseconds=400",
         "--exclude-interfaces=^(lo|docker.*)$",
         "--metrics-listen=127.0.0.1:7482",
         "--log-level=debug",
         "--log-format=text",
     ]
+
+
+def test_the_heartbeats_key_is_a_random_one_that_only_the_speaker_mounts() -> None:
+    objects = rendered()
+    secret, again = (one(render(), "Secret") for _ in range(2))
+    assert len(base64.b64decode(secret["data"]["key"])) == 48
+    assert secret["data"] != again["data"]
+    pod = pod_of(one(objects, "DaemonSet"))
+    (volume,) = (each for each in pod["volumes"] if "secret" in each)
+    assert volume["secret"] == {"secretName": secret["metadata"]["name"], "defaultMode": 0o400, "optional": True}
+    (mount,) = (each for each in container_of(one(objects, "DaemonSet"))["volumeMounts"] if each.get("readOnly"))
+    assert f"--heartbeat-key-dir={mount['mountPath']}" in container_of(one(objects, "DaemonSet"))["args"]
+    assert not any("secret" in each for each in pod_of(one(objects, "Deployment"))["volumes"])
+
+
+def test_the_operators_own_secret_takes_the_place_of_the_charts() -> None:
+    objects = rendered({"speaker": {"heartbeat": {"existingSecret": "ours"}}})
+    assert not [each for each in objects if each["kind"] == "Secret"]
+    (volume,) = (each for each in pod_of(one(objects, "DaemonSet"))["volumes"] if "secret" in each)
+    assert volume["secret"]["secretName"] == "ours"
+
+
+def test_heartbeats_can_be_turned_off() -> None:
+    objects = rendered({"speaker": {"heartbeat": {"enabled": False}}})
+    speaker = container_of(one(objects, "DaemonSet"))
+    assert not [each for each in objects if each["kind"] == "Secret"]
+    assert not [argument for argument in speaker["args"] if "heartbeat" in argument]
+    assert [mount["name"] for mount in speaker["volumeMounts"]] == ["tmp"]
+    assert [port["name"] for port in speaker["ports"]] == ["metrics"]
 
 
 @both
@@ -137,7 +176,7 @@ def test_pod_monitors_scrape_both() -> None:
         workload = one(objects, kind)
         labels = workload["spec"]["template"]["metadata"]["labels"]
         assert monitor["selector"]["matchLabels"].items() <= labels.items()
-        assert [port["name"] for port in container_of(workload)["ports"]] == [monitor["podMetricsEndpoints"][0]["port"]]
+        assert monitor["podMetricsEndpoints"][0]["port"] in [port["name"] for port in container_of(workload)["ports"]]
 
 
 def _as_started(container: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:

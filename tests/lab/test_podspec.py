@@ -29,6 +29,15 @@ def test_a_speaker_may_open_raw_sockets_and_nothing_else(rendered: Sequence[dict
     assert program.privileges == ("--bounding-set=-all,+net_raw", "--inh-caps=-all", "--no-new-privs")
 
 
+def test_a_mounted_secret_is_found_where_the_lab_has_put_it(rendered: Sequence[dict[str, Any]]) -> None:
+    speaker = podspec.workload(rendered, "DaemonSet", "speaker")
+    ((path, secret),) = podspec.secret_mounts(speaker).items()
+    assert secret == "berth-heartbeat"
+    program = podspec.program_of(speaker, PLACE, mounts={path: "/lab/secrets/berth-heartbeat"})
+    assert "--heartbeat-key-dir=/lab/secrets/berth-heartbeat" in program.command
+    assert podspec.secret_mounts(podspec.workload(rendered, "Deployment", "allocator")) == {}
+
+
 def test_an_allocator_has_no_capability(rendered: Sequence[dict[str, Any]]) -> None:
     program = podspec.program_of(podspec.workload(rendered, "Deployment", "allocator"), PLACE)
     assert program.privileges[0] == "--bounding-set=-all"

@@ -61,6 +61,11 @@ subjects:
     namespace: {{ .root.Release.Namespace }}
 {{- end -}}
 
+{{/* The Secret with the keys of the heartbeats. */}}
+{{- define "berth.heartbeatSecret" -}}
+{{- .Values.speaker.heartbeat.existingSecret | default (printf "%s-heartbeat" (include "berth.fullname" .)) -}}
+{{- end -}}
+
 {{/* An address and a port as one text; IPv6 addresses in brackets. */}}
 {{- define "berth.listen" -}}
 {{- if contains ":" .address -}}[{{ .address }}]{{- else -}}{{ .address }}{{- end -}}:{{ .port }}

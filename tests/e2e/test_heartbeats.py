@@ -1,0 +1,87 @@
+"""Heartbeats in a whole cluster: with the chart's key and rights, and through the replacement of that key."""
+
+import json
+import re
+import time
+
+import pytest
+
+from lab.desk import Desk
+
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
+
+SECRET = ("secret", "berth-heartbeat", "--namespace=berth-system")
+RECEIVED = "berth_heartbeats_received_total"
+LOST = "a peer is not heard any more"
+
+
+def metric(desk: Desk, node: str, sample: str) -> float | None:
+    """A sample of that node's speaker, None while it does not answer."""
+    page = desk.cluster.fetch("http://127.0.0.1:7482/metrics", host=node).get("body", "")
+    found = re.search(rf"^{re.escape(sample)} (\S+)$", page, re.MULTILINE)
+    return float(found[1]) if found else None
+
+
+def heard(desk: Desk, node: str) -> int:
+    return int(metric(desk, node, 'berth_speaker_peers{state="heard"}') or 0)
+
+
+def all_hear_all(desk: Desk) -> bool:
+    nodes = [node.name for node in desk.cluster.segment.nodes]
+    return all(heard(desk, node) == len(nodes) - 1 for node in nodes)
+
+
+@pytest.fixture
+def talking(desk: Desk) -> Desk:
+    desk.until("all speakers hear each other", lambda: all_hear_all(desk))
+    return desk
+
+
+def losses(desk: Desk) -> int:
+    return sum(desk.cluster.speaker(node.name).log_path.read_text().count(LOST) for node in desk.cluster.segment.nodes)
+
+
+def test_all_speakers_hear_each_other_and_say_so(talking: Desk) -> None:
+    for node in talking.cluster.segment.nodes:
+        talking.condition("speaker", node.name, "PeersHeard", "HearingPeers")
+        talking.until("they are counted", lambda name=node.name: (metric(talking, name, RECEIVED) or 0) > 0)
+        assert not metric(talking, node.name, 'berth_heartbeats_dropped_total{reason="unsigned"}')
+
+
+def test_a_speaker_that_is_killed_is_lost_and_heard_again_when_it_is_back(talking: Desk) -> None:
+    victim = talking.cluster.speaker("node3")
+    victim.kill()
+    began = time.monotonic()
+    talking.until("node3 is lost", lambda: heard(talking, "node1") == 1 and heard(talking, "node2") == 1)
+    assert time.monotonic() - began < 4  # far below what a Lease takes
+    victim.start()
+    talking.until("node3 is heard again", lambda: all_hear_all(talking))
+
+
+def test_the_key_is_replaced_without_losing_anybody(talking: Desk) -> None:
+    """The steps of docs/layer2.md, with the kubelets' part played by the lab."""
+    before = losses(talking)
+    old = json.loads(talking.kubectl("get", *SECRET, "--output=json"))["data"]["key"]
+    new = "bmV3ZXIgdGhhbiB0aGUgb25lIGJlZm9yZQ=="
+    for data in ({"next": new}, {"key": new, "next": None, "previous": old}, {"previous": None}):
+        talking.kubectl("patch", *SECRET, "--type=merge", f"--patch={json.dumps({'data': data})}")
+        talking.cluster.sync_secrets()
+        time.sleep(4)  # speakers read their keys every three seconds
+    assert all_hear_all(talking)
+    assert losses(talking) == before
+    assert json.loads(talking.kubectl("get", *SECRET, "--output=json"))["data"] == {"key": new}
+
+
+def test_a_broken_secret_changes_nothing_but_is_complained_about(talking: Desk) -> None:
+    before = losses(talking)
+    present = json.loads(talking.kubectl("get", *SECRET, "--output=json"))["data"]["key"]
+    try:
+        talking.kubectl("patch", *SECRET, "--type=merge", '--patch={"data": {"key": "c2hvcnQ="}}')
+        talking.cluster.sync_secrets()
+        told = talking.condition("speaker", "node1", "PeersHeard", "KeysUnusable")
+        assert "16 to 4096 bytes, this one 5" in told["message"]
+    finally:
+        talking.kubectl("patch", *SECRET, "--type=merge", f'--patch={{"data": {{"key": "{present}"}}}}')
+        talking.cluster.sync_secrets()
+    talking.condition("speaker", "node1", "PeersHeard", "HearingPeers")
+    assert losses(talking) == before
