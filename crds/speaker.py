@@ -97,6 +97,19 @@ class HeardSpeaker(Model):
     """Whether it says that it has lost the API server."""
 
 
+class Standing(StrEnum):
+    """How a speaker takes part in sharing out addresses on layer 2."""
+
+    Member = "Member"
+    """Addresses are shared out among these."""
+    Waiting = "Waiting"
+    """It came back lately: others keep what they serve until the next fault, or until it has run for a while."""
+    Behind = "Behind"
+    """It has lost the API server while others have not: they take over what it owns."""
+    Leaving = "Leaving"
+    """It is stopping: others take over what it owns, and it answers until they do."""
+
+
 class BGPSessionState(StrEnum):
     """State of a BGP session (RFC 4271 §8.2.2)."""
 
@@ -160,6 +173,8 @@ class SpeakerStatus(ConditionedStatus):
     """Whether the speaker stopped cleanly, after it had withdrawn everything."""
     fencing: FencingPromise | None = None
     """Whether it withdraws by itself when it is cut off."""
+    standing: Standing = Standing.Member
+    """How it takes part in sharing out addresses on layer 2."""
     outlives_seconds: Seconds = 0
     """How long routers may keep its routes after it is gone: the longest hold or restart time of its BGP peers."""
     interfaces: Annotated[tuple[Interface, ...], Items(maximum=256), ListMap("name")] = ()
@@ -191,6 +206,7 @@ class Speaker(BerthObject):
         columns=(
             ready_column(),
             Column("State", '.status.conditions[?(@.type=="Ready")].reason', description="Starting, Serving, Stopped."),
+            Column("Standing", ".status.standing", description="Member, Waiting, Behind or Leaving."),
             Column("Fencing", ".status.fencing.promised", "boolean", "Whether it withdraws by itself when cut off."),
             Column("Goodbye", ".status.goodbye", "boolean", "Whether it stopped cleanly.", priority=1),
             Column("Incarnation", ".status.incarnation", description="Changes at each start.", priority=1),

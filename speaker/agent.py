@@ -10,6 +10,7 @@ Speaker object or Node deleted) makes it do all that again. It answers no ARP an
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -29,37 +30,29 @@ from speaker.fencing import (
     AnnouncementRight,
     Hold,
     Limits,
-    Peers,
     Permit,
     Promise,
     own_contact,
     promise_to_make,
 )
 from speaker.heartbeats import HeartbeatOptions, Heartbeats
-from speaker.l2.link import (
-    OrderRefusedError,
-    WireAnswer,
-    WireConflict,
-    WireInterface,
-    WireLink,
-    WirePeer,
-    WireProbed,
-)
-from speaker.liveness import Liveness
+from speaker.l2.link import WireAnswer, WireConflict, WireInterface, WireLink, WirePeer, WireProbed
 from speaker.metrics import Snapshot, SpeakerMetrics
-from speaker.orders import Interfaces
+from speaker.peers import PeerTimes
+from speaker.peerwatch import PeerWatch
 from speaker.presence import Presence
 from speaker.session import Session
 from speaker.strangers import Strangers
+from speaker.wiredriver import WITHDRAWALS_AT_A_TIME, WireDriver
 
 TICK_SECONDS = 0.5
 """Each tick extends the wire's permit: six chances before it expires."""
 DECISIONS_AT_A_TIME = 100
 """About 2 ms of computing between two chances for everything else."""
-WITHDRAWALS_AT_A_TIME = 256
-ANNOUNCEMENTS_AT_A_TIME = 64
 CONDITIONS_SECONDS = 1.0
 """Conditions are for people: evaluated at most this often."""
+LEAVE_SECONDS = 3.0
+"""For all that is handed over; speaker.peerwatch gives up each address sooner."""
 GOODBYE_SECONDS = 5.0
 """For each of the last two writes, well within a pod's 30 s to stop."""
 LABEL_VALUE_CHARACTERS = 63
@@ -80,6 +73,7 @@ class Options:
     lease_duration_seconds: int = 6
     renew_seconds: float = 2.0
     fence_after_seconds: int = 60
+    failback_seconds: float = 120.0
     heartbeats: HeartbeatOptions = field(default_factory=HeartbeatOptions)
 
     def fault(self) -> str:
@@ -88,6 +82,8 @@ class Options:
             return "the node's name is missing: whose speaker is this?"
         if not 0 < self.renew_seconds <= self.lease_duration_seconds / 3:
             return "a lease should take at least three renewals"
+        if self.failback_seconds < 0:
+            return "the failback time is negative"
         if self.fence_after_seconds < max(10, 2 * self.lease_duration_seconds):
             return "the fence time should be at least 10 seconds and twice the lease duration"
         return self.heartbeats.fault()
@@ -130,7 +126,25 @@ class Agent:
         self._started = boottime()
         self._promise = Promise()
         self._conditions = Conditions()
-        self._liveness = self._new_liveness()
+        self._peers = PeerWatch(
+            link,
+            self._heartbeats,
+            self._announcer,
+            options.node,
+            PeerTimes(options.lease_duration_seconds, options.renew_seconds, options.failback_seconds),
+            boottime=boottime,
+            contact=self._contact,
+            is_serving=self._may_announce,
+            on_change=self._peers_changed,
+        )
+        self._wire = WireDriver(
+            link,
+            self._announcer,
+            metrics,
+            probe_some=self._strangers.probe_some,
+            may_announce=self._may_announce,
+            on_done=self._wire_changed,
+        )
         self._presence = Presence(
             client,
             options.node,
@@ -147,12 +161,12 @@ class Agent:
             duration_seconds=options.lease_duration_seconds,
             renew_seconds=options.renew_seconds,
             labels=_lease_labels(options.node),
+            on_renewed=lambda _: self._peers.judge(),
             boottime=boottime,
         )
         self._session: Session | None = None
         self._session_lost = asyncio.Event()
         self._changed = asyncio.Event()
-        self._wire_work = asyncio.Event()
         self._conditions_due = 0.0
         self._witnesses: frozenset[str] | None = None
         self._usable: tuple[str, ...] = ()
@@ -163,7 +177,7 @@ class Agent:
         return Snapshot(
             addresses=dict(self._announcer.states()),
             speakers_known=len(picture.speakers),
-            speakers_alive=len(self._liveness.alive(time.monotonic())),
+            speakers_alive=len(picture.alive),
             speakers_heard=len(self._heartbeats.heard),
             is_ready=self._right.hold is None,
             waits_for=self._waits_for(),
@@ -180,6 +194,7 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             work = group.create_task(self._work())
             await stop.wait()
+            await self._hand_everything_over()
             log.info("stopping: everything is withdrawn first")
             self._right.lose(Hold.STOPPING, self._boottime())
             work.cancel()
@@ -191,35 +206,46 @@ class Agent:
         if usable != self._usable:
             log.info("usable interfaces", names=usable)
             self._usable = usable
-            self._announcer.orders.retry_refused()
-            self._wire_work.set()
+            self._wire.use_interfaces(usable)
         self._show_interfaces()
         self._changed.set()
-
-    def peers_changed(self, peers: Mapping[str, WirePeer]) -> None:
-        """The wire process reported who is heard, and what they say of themselves."""
-        self._heartbeats.peers_changed(peers)
 
     def conflict_seen(self, conflict: WireConflict) -> None:
         """Another host claims an address that is announced here. During a take-over that is the other speaker."""
         self._strangers.claimed(conflict)
+        self._peers.claimed(conflict.address, conflict.mac)
+
+    def peers_heard(self, peers: Mapping[str, WirePeer]) -> None:
+        """Everybody whom the wire process hears now."""
+        self._peers.heard(peers)
+
+    def _may_announce(self) -> bool:
+        return self._right.hold is None
+
+    def _peers_changed(self) -> None:
+        self._wire.poke()
+        self._changed.set()
+
+    def _wire_changed(self) -> None:
+        self._presence.poke()
+        self._changed.set()
 
     def probe_answered(self, answer: WireAnswer) -> None:
         """A host has an address that is being probed before its first announcement."""
         self._strangers.answered(answer)
-        self._wire_work.set()
+        self._wire.poke()
         self._changed.set()
 
     def probe_finished(self, over: WireProbed) -> None:
         """A run of probes is over."""
         self._strangers.probed(over)
-        self._wire_work.set()
+        self._wire.poke()
         self._changed.set()
 
     async def _work(self) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tick_forever())
-            group.create_task(self._drive_wire())
+            group.create_task(self._wire.run())
             group.create_task(self._renewer.run())
             group.create_task(self._heartbeats.run())
             group.create_task(self._presence.write_forever())
@@ -234,7 +260,7 @@ class Agent:
             began = self._boottime()
             self._session_lost.clear()
             self._announcer.begin()
-            self._wire_work.set()
+            self._wire.poke()
             renewal = await self._renewer.renewed_since(began)
             self._set_conditions()
             await self._presence.register()
@@ -246,11 +272,11 @@ class Agent:
         speaker_uid = self._presence.uid
         if speaker_uid is None:
             return
-        self._liveness = self._new_liveness()
+        self._peers.begin()
         self._session = Session(
             self._client,
             self._announcer.picture,
-            self._liveness,
+            self._peers.liveness,
             node=self._options.node,
             node_uid=node.metadata.uid,
             speaker_uid=speaker_uid,
@@ -273,16 +299,19 @@ class Agent:
         while True:
             self._changed.clear()
             while self._announcer.picture.has_work:
-                self._announcer.decide(DECISIONS_AT_A_TIME)
-                self._wire_work.set()
+                self._announcer.decide(DECISIONS_AT_A_TIME, self._peers.answer_until)
+                self._wire.poke()
                 self._presence.poke()
                 await asyncio.sleep(0)
-            if self._right.must_register and self._announcer.is_complete:
+            if self._right.must_register and self._announcer.is_complete and self._has_listened():
                 self._finish_registration(renewal_sent)
             await self._changed.wait()  # forever: woken by the watches, the wire and the tick
 
     def _finish_registration(self, renewal_sent: float) -> None:
         """Everything read has been decided on, and the wire has confirmed that nothing else is on it."""
+        self._peers.knows_all()
+        if not self._announcer.is_complete:
+            return  # it is no member: decided anew
         self._right.registered(renewal_sent)
         if self._right.must_register:
             self._session_lost.set()
@@ -290,7 +319,12 @@ class Agent:
         log.info("announcing", addresses=dict(self._announcer.picture.silences()))
         self._tick()
         self._set_conditions()
-        self._wire_work.set()
+        self._wire.poke()
+
+    def _has_listened(self) -> bool:
+        """Whether all who send heartbeats have been heard by now: others are alive until the contrary is known."""
+        self._heartbeats.look()
+        return self._heartbeats.have_listened
 
     def _removed(self, why: str) -> None:
         """Somebody's word that this speaker is dead: silence until registered anew."""
@@ -316,12 +350,12 @@ class Agent:
             self._boottime(),
             renewal_sent=self._renewal_sent(),
             promises=self._promise.binding,
-            peers=self._peers(),
+            peers=self._peers.for_fencing(),
         ):
             case Permit(until):
                 self._link.permit(until)
                 if not could_announce:
-                    self._wire_work.set()
+                    self._wire.poke()
             case Hold() as hold if could_announce:
                 log.warning("silent", why=hold.value)
                 self._link.permit(0.0)
@@ -329,73 +363,19 @@ class Agent:
             log.warning("registering anew", why=self._right.hold.value)
             self._metrics.registered_anew(self._right.hold.value)
             self._session_lost.set()
-        self._heartbeats.say(contact=self.contact(), serving=self._right.hold is None)
         if self._strangers.tick():
-            self._wire_work.set()
-        self._announcer.picture.set_alive(self._liveness.alive(time.monotonic()))
-        if self._announcer.picture.has_work:
+            self._wire.poke()
+        self._peers.judge()
+        if self._right.must_register:
             self._changed.set()
 
     def _renewal_sent(self) -> float | None:
         renewal = self._renewer.last_renewal
         return renewal.sent_boottime if renewal else None
 
-    def contact(self) -> float:
-        """What heartbeats are to say of our contact with the API server (CLOCK_BOOTTIME)."""
+    def _contact(self) -> float:
+        """What heartbeats say of our contact with the API server (CLOCK_BOOTTIME)."""
         return own_contact(self._renewal_sent(), self._started)
-
-    def _peers(self) -> Peers:
-        """Nobody is heard before there are heartbeats."""
-        speakers = self._announcer.picture.speakers
-        known = {node for node, facts in speakers.items() if not facts.said_goodbye}
-        return Peers(known=frozenset(known) - {self._options.node})
-
-    # ---- the wire ----
-
-    async def _drive_wire(self) -> None:
-        """Carry out orders, withdrawals before announcements. An error of the link ends the speaker."""
-        used: tuple[str, ...] = ()
-        while True:
-            await self._wire_work.wait()  # forever
-            self._wire_work.clear()
-            if used != self._usable:
-                used = self._usable
-                await self._link.use_interfaces(used)
-            while await self._carry_out_some():
-                pass
-
-    async def _carry_out_some(self) -> bool:
-        orders = self._announcer.orders
-        if addresses := orders.next_withdrawals(WITHDRAWALS_AT_A_TIME):
-            began = time.monotonic()
-            await self._link.withdraw(addresses)
-            self._announcer.withdrawn(addresses)
-            self._metrics.withdrawn(time.monotonic() - began)
-            log.debug("withdrawn", addresses=addresses)
-        elif self._right.hold is None and await self._strangers.probe_some():
-            return True
-        elif self._right.hold is None and (entries := orders.next_announcements(ANNOUNCEMENTS_AT_A_TIME)):
-            await self._announce(entries)
-        else:
-            return False
-        self._presence.poke()
-        self._changed.set()
-        return True
-
-    async def _announce(self, entries: list[tuple[str, Interfaces]]) -> None:
-        """Together; if the wire refuses, one by one, to know which."""
-        try:
-            await self._link.announce(entries)
-        except OrderRefusedError as error:
-            if len(entries) > 1:
-                for entry in entries:
-                    await self._announce([entry])
-                return
-            log.warning("the wire refused", address=entries[0][0], error=str(error))
-            self._announcer.refused(entries[0][0])
-            return
-        self._announcer.announced(entries, _now())
-        log.debug("announced", addresses=[address for address, _ in entries])
 
     # ---- what the Speaker object says ----
 
@@ -409,7 +389,7 @@ class Agent:
 
     def _set_conditions(self) -> None:
         self._conditions_due = time.monotonic() + CONDITIONS_SECONDS
-        peers, now, picture = self._peers(), _now(), self._announcer.picture
+        peers, now, picture = self._peers.for_fencing(), _now(), self._announcer.picture
         witnesses = self._witnesses = promise_to_make(
             self._options.node,
             peers,
@@ -436,6 +416,18 @@ class Agent:
 
     # ---- leaving ----
 
+    async def _hand_everything_over(self) -> None:
+        """Make before break: answer until the successors do, if there are any, for a few seconds at most."""
+        if not self._may_announce():
+            return
+        log.info("stopping: others take over what this node announces")
+        self._wire.has_left.clear()
+        self._peers.leave()
+        self._peers_changed()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LEAVE_SECONDS):
+                await self._wire.has_left.wait()
+
     async def _leave(self) -> None:
         """Off the wire first, confirmed or with the wire process dead; only then say so."""
         announcer = self._announcer
@@ -458,13 +450,6 @@ class Agent:
             log.error("the API server could not be told that this speaker has stopped", speaker=self._options.node)
             raise
         log.info("said goodbye", speaker=self._options.node)
-
-    def _new_liveness(self) -> Liveness:
-        return Liveness(
-            self._options.node,
-            duration_seconds=self._options.lease_duration_seconds,
-            renew_seconds=self._options.renew_seconds,
-        )
 
 
 def _interface_on_wire(one: WireInterface) -> dict[str, str | bool]:

@@ -5,6 +5,7 @@ makes a release safe is here: its confirmation goes to the draft only after the 
 """
 
 from collections import Counter
+from collections.abc import Callable
 
 from crds.names import allocation_name
 from speaker.conflicts import Claim, Conflicts
@@ -14,6 +15,8 @@ from speaker.orders import Interfaces, WireOrders
 from speaker.picture import Decided, Gone, Picture
 from speaker.probing import Answer, Probing, Verdict
 from speaker.statusdraft import StatusDraft
+
+AnswerUntil = Callable[[str, str], float | None]
 
 
 class Announcer:
@@ -32,6 +35,11 @@ class Announcer:
         """Whether all that was read has been decided on, and nothing is on the wire that should not be."""
         return not self.picture.has_work and not self.orders.has_withdrawals
 
+    @property
+    def is_handing_over(self) -> bool:
+        """Whether something that is to leave this node may still be on its wire."""
+        return self.picture.has_work or self.orders.has_withdrawals or self.orders.gives_up_at is not None
+
     def begin(self) -> Picture:
         """A new picture, for a new registration: everything goes off the wire, and what is right comes back later.
 
@@ -43,8 +51,12 @@ class Announcer:
         self.probing.stop_all()
         return self.picture
 
-    def decide(self, limit: int) -> None:
-        """Turn up to about `limit` pending decisions into orders, once the picture was read in full."""
+    def decide(self, limit: int, answer_until: AnswerUntil = lambda _, __: None) -> None:
+        """Turn up to about `limit` pending decisions into orders, once the picture was read in full.
+
+        `answer_until(node, address)`: until when (monotonic seconds) to go on answering for an address that the node
+        takes over from this one, unless it is seen to announce it before; None = not at all.
+        """
         for each in self.picture.next_decisions(limit):
             self._learn(each)
             match each:
@@ -55,6 +67,8 @@ class Announcer:
                         self.orders.want(allocation.address, interfaces)
                 case Decided(allocation, Refrain(Silence.RELEASING)):
                     self.orders.release(allocation.address, allocation.uid, allocation.generation)
+                case Decided(allocation, Refrain(Silence.OTHER_OWNER, str(successor))):
+                    self._leave_to(allocation.address, answer_until(successor, allocation.address))
                 case Decided(allocation, Refrain()):
                     self.orders.want(allocation.address, None)
         self._tell_settled()
@@ -147,6 +161,12 @@ class Announcer:
         for address in addresses:
             self.draft.announcements.drop(address)
         self._tell_settled()
+
+    def _leave_to(self, address: str, give_up_at: float | None) -> None:
+        if give_up_at is None:
+            self.orders.want(address, None)
+        else:
+            self.orders.hand_over(address, give_up_at)
 
     def _on_gone(self, allocation: Allocation) -> None:
         """Nobody asks for its confirmation any more. A successor of the same address is decided on by itself."""

@@ -16,7 +16,7 @@ from functools import lru_cache
 
 from crds.conditions import Reason
 from crds.l2advertisement import L2AdvertisementSpec
-from speaker.election import owner
+from speaker.election import best_tier, owner
 from speaker.endpoints import Placement
 from speaker.observed import Allocation, Labels, NodeFacts
 
@@ -70,7 +70,8 @@ class Complaint:
 class Layer2View:
     """What one node sees of the cluster, prepared for deciding on many addresses. Nothing it is given may change later.
 
-    `speakers` maps the nodes whose speakers are alive, own one included, to the interfaces they can announce on.
+    `speakers` maps the nodes whose speakers are alive, own one included, to the interfaces they can announce on;
+    `tiers` those that are not of the best one (speaker.heard.tier).
     """
 
     def __init__(
@@ -81,14 +82,17 @@ class Layer2View:
         speakers: Mapping[str, tuple[str, ...]],
         pools: Mapping[str, Labels],
         advertisements: Mapping[str, L2AdvertisementSpec],
+        tiers: Mapping[str, int] | None = None,
     ) -> None:
         self._own_node = own_node
         self._nodes = nodes
         self._speakers = speakers
         self._pools = pools
+        self._tiers = tiers or {}
         self._advertisements = dict(sorted(advertisements.items()))
         self._eligible = sorted(node for node in speakers if self._fault_of(node) is None)
         self._reach_of: dict[tuple[str, ...], Reach] = {}
+        self._best_of: dict[tuple[str, ...], list[str]] = {}
         self._covering_pool: dict[str, tuple[str, ...]] = {}
 
     def decide(self, allocation: Allocation, placement: Placement) -> Decision:
@@ -100,20 +104,27 @@ class Layer2View:
         covering = self._covering(allocation)
         if not covering:
             return Refrain(Silence.NO_ADVERTISEMENT)
-        reach = self._reach(covering)
-        return self._elect(allocation.address, reach, placement if allocation.is_local else None)
-
-    def _elect(self, address: str, reach: Reach, placement: Placement | None) -> Decision:
-        if placement is not None and placement.is_empty:
+        if allocation.is_local and placement.is_empty:
             return Refrain(Silence.NO_ENDPOINT)
-        candidates = reach if placement is None else [node for node in reach if placement.admits(node)]
-        match owner(address, candidates):
+        reach = self._reach(covering)
+        if allocation.is_local:
+            candidates = best_tier([node for node in reach if placement.admits(node)], self._tiers)
+        else:
+            candidates = self._best(covering, reach)
+        match owner(allocation.address, candidates):
             case None:
                 return Refrain(Silence.NO_NODE)
             case self._own_node:
                 return Announce(reach[self._own_node])
             case other:
                 return _other_owner(other)
+
+    def _best(self, covering: tuple[str, ...], reach: Reach) -> list[str]:
+        """The candidates for addresses that any node with these advertisements may announce."""
+        best = self._best_of.get(covering)
+        if best is None:
+            best = self._best_of[covering] = best_tier(reach, self._tiers)
+        return best
 
     def _covering(self, allocation: Allocation) -> tuple[str, ...]:
         """The advertisements that cover it; several unite. For a serviceSelector one fitting holder is enough."""

@@ -8,7 +8,7 @@ node's name in UTF-8; the highest weight owns (Thaler and Ravishankar, "Using na
 rates", 1998). So addresses spread evenly, and when a node leaves, only its own addresses move.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from hashlib import blake2b
 from ipaddress import ip_address
@@ -33,6 +33,20 @@ def owner(address: str, nodes: Iterable[str]) -> str | None:
         if best is None or digest > best_digest or (digest == best_digest and node < best):
             best, best_digest = node, digest
     return best
+
+
+def outranks(node: str, other: str, address: str) -> bool:
+    """Whether the first of the two owns the address if there are only these."""
+    return owner(address, (node, other)) == node
+
+
+def best_tier(nodes: Iterable[str], tiers: Mapping[str, int]) -> list[str]:
+    """Those of the lowest tier among these nodes; who is not in `tiers` is in tier 0."""
+    candidates = list(nodes)
+    if not tiers:
+        return candidates
+    best = min((tiers.get(node, 0) for node in candidates), default=0)
+    return [node for node in candidates if tiers.get(node, 0) == best]
 
 
 @lru_cache(maxsize=1024)

@@ -9,6 +9,8 @@ previous one goes. A kubelet changes such a folder in place, so it is read again
 """
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from pathlib import Path
 import structlog
 
 from speaker.l2.link import HeartbeatConfig, OrderRefusedError, WireLink, WirePeer
+from speaker.peers import OwnStanding
 from speaker.picture import Picture
 
 SIGNING_KEY, OTHER_KEYS = "key", ("next", "previous")
@@ -24,6 +27,8 @@ LEAST_KEY_BYTES = 16
 MOST_KEY_BYTES = 4096
 LOOK_SECONDS = 0.5
 """A speaker that joins is listened to this much later at most."""
+LISTEN_INTERVALS = 4
+"""A peer is lost after three missed heartbeats, so whoever lives is heard in this time; one more for the handshake."""
 LOOKS_PER_READING = 6
 """The keys are read every three seconds."""
 
@@ -92,6 +97,9 @@ class Heartbeats:
             node, incarnation, (), options.interval_milliseconds / 1000, port=options.port, peers={}
         )
         self._applied: HeartbeatConfig | None = None
+        self._applied_at = 0.0
+        self._listen_seconds = LISTEN_INTERVALS * options.interval_milliseconds / 1000
+        self._look = asyncio.Event()
         self._seen: Mapping[str, WirePeer] = {}
         self._picture = picture
         self._is_complete = is_complete
@@ -123,12 +131,29 @@ class Heartbeats:
             self._wanted = replace(self._wanted, peers=self._peers())
             if self._wanted.keys and self._wanted != self._applied:
                 await self._apply(self._wanted)
-            await asyncio.sleep(LOOK_SECONDS)
+            self._look.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self._look.wait()
 
-    def say(self, *, contact: float | None, serving: bool) -> None:
+    def say(self, contact: float | None, own: OwnStanding, *, serving: bool) -> None:
         """What our heartbeats say of us; to be repeated twice a second."""
         if self.are_on:
-            self._link.say(contact=contact, serving=serving)
+            self._link.say(
+                contact=contact, serving=serving, member=own.is_member, behind=own.is_behind, leaving=own.is_leaving
+            )
+
+    @property
+    def have_listened(self) -> bool:
+        """Whether all present peers that send heartbeats must have been heard by now; True without any, or any key."""
+        if not self.are_wanted or self.fault or not (peers := self._peers()):
+            return True
+        is_listening = self.are_on and self._applied is not None and peers.keys() <= self._applied.peers.keys()
+        return is_listening and time.monotonic() - self._applied_at >= self._listen_seconds
+
+    def look(self) -> None:
+        """The peers may have changed."""
+        self._look.set()
 
     def peers_changed(self, peers: Mapping[str, WirePeer]) -> None:
         """Tell people who came and went."""
@@ -159,7 +184,7 @@ class Heartbeats:
             log.error("the wire refused to send heartbeats", error=str(error))
             self.fault = str(error)
             return
-        self._applied = config
+        self._applied, self._applied_at = config, time.monotonic()
 
     def _peers(self) -> Addresses:
         """Those that said goodbye may be back any moment, so they are listened to as well.

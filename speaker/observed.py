@@ -11,9 +11,17 @@ from ipaddress import ip_address
 import msgspec
 
 from crds.names import LABEL_EXCLUDE_NODE, allocation_name
+from crds.speaker import Standing
 from kube.objects import Condition, decode_endpoint_slice, decode_node
+from speaker.heard import tier
 
 Labels = dict[str, str]
+
+_TIERS = {
+    Standing.Waiting.value: tier(is_leaving=False, is_behind=False, is_member=False),
+    Standing.Behind.value: tier(is_leaving=False, is_behind=True, is_member=False),
+    Standing.Leaving.value: tier(is_leaving=True, is_behind=False, is_member=True),
+}
 
 
 class ServiceKey(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -76,7 +84,8 @@ class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
     """A Speaker object. `interfaces` are those it can announce on, sorted.
 
     `is_serving`: its condition Ready says that it announces what it owns. One that only reads all objects yet owns
-    nothing for others, so an address does not leave its present owner before the next one answers.
+    nothing for others, so an address does not leave its present owner before the next one answers. `tier`: its standing
+    as a number, lower is better (speaker.heard.tier).
     """
 
     uid: str
@@ -86,6 +95,7 @@ class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
     interfaces: tuple[str, ...]
     macs: frozenset[str]
     """Of all its interfaces: ARP from these is another speaker's, not a stranger's."""
+    tier: int = 0
 
 
 class SliceFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -156,6 +166,7 @@ class _Interface(msgspec.Struct, frozen=True, gc=False):
 class _SpeakerStatus(msgspec.Struct, frozen=True, gc=False):
     incarnation: str = ""
     goodbye: bool = False
+    standing: str = ""
     interfaces: tuple[_Interface, ...] | None = None
     conditions: tuple[Condition, ...] | None = None
 
@@ -221,6 +232,7 @@ def speaker_from(raw: bytes) -> SpeakerFacts:
         is_serving=any(one.type == "Ready" and one.status == "True" for one in seen.status.conditions or ()),
         interfaces=tuple(sorted(usable)),
         macs=frozenset(one.mac for one in seen.status.interfaces or () if one.mac),
+        tier=_TIERS.get(seen.status.standing, 0),
     )
 
 

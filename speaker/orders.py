@@ -20,6 +20,7 @@ class WireOrders:
         self._to_announce: dict[str, None] = {}
         self._to_withdraw: dict[str, None] = {}
         self._must_leave: set[str] = set()
+        self._handing_over: dict[str, float] = {}
         self._releases: dict[str, dict[str, int]] = {}
         self._settled: dict[str, int] = {}
 
@@ -48,10 +49,9 @@ class WireOrders:
 
     def want(self, address: str, interfaces: Interfaces | None) -> None:
         """Announce it on these interfaces; None = have it off the wire."""
+        self._handing_over.pop(address, None)
         if interfaces is None:
-            self._wanted.pop(address, None)
-            self._to_announce.pop(address, None)
-            self._refused.pop(address, None)
+            self._forget_wish(address)
             if address in self._on_wire:
                 self._to_withdraw[address] = None
             return
@@ -62,12 +62,42 @@ class WireOrders:
         if interfaces not in (self._on_wire.get(address), self._refused.get(address)):
             self._to_announce[address] = None
 
+    def hand_over(self, address: str, give_up_at: float) -> None:
+        """Another node takes it over: go on answering until `handed_over`, or until `give_up_at` (monotonic seconds).
+
+        So at each moment somebody answers. Repeating it does not prolong the time.
+        """
+        self._forget_wish(address)
+        if address in self._on_wire and address not in self._to_withdraw:
+            self._handing_over.setdefault(address, give_up_at)
+
+    def handed_over(self, address: str) -> bool:
+        """The successor was seen to announce it. Returns whether that was awaited."""
+        awaited = self._handing_over.pop(address, None) is not None
+        if awaited:
+            self._to_withdraw[address] = None
+        return awaited
+
+    def give_up_waiting(self, now: float) -> None:
+        """Withdraw what should have been handed over by now."""
+        for address in [address for address, until in self._handing_over.items() if until <= now]:
+            self.handed_over(address)
+
+    def wanted(self) -> list[str]:
+        """The addresses that this node shall announce."""
+        return list(self._wanted)
+
+    @property
+    def gives_up_at(self) -> float | None:
+        """When to call `give_up_waiting` next; None = nothing is being handed over."""
+        return min(self._handing_over.values(), default=None)
+
     def withdraw_everything(self) -> None:
         """Nothing is wanted any more, and what is wanted again later leaves first and is announced anew.
 
         Releases that wait for a withdrawal still settle by it.
         """
-        for known in (self._wanted, self._to_announce, self._refused):
+        for known in (self._wanted, self._to_announce, self._refused, self._handing_over):
             known.clear()
         self._to_withdraw = dict.fromkeys(self._on_wire)
         self._must_leave = set(self._on_wire)
@@ -79,6 +109,11 @@ class WireOrders:
             self._releases.setdefault(address, {})[uid] = generation
         else:
             self._settled[uid] = generation
+
+    def _forget_wish(self, address: str) -> None:
+        self._wanted.pop(address, None)
+        self._to_announce.pop(address, None)
+        self._refused.pop(address, None)
 
     def next_withdrawals(self, limit: int) -> list[str]:
         """Addresses to withdraw now. Give them to `withdrawn` when the wire has confirmed."""

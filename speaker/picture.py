@@ -8,13 +8,15 @@ is level-based: however changes came and whatever was missed between two, the la
 from collections import Counter
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
 from crds.l2advertisement import L2AdvertisementSpec
-from speaker.desired import Announce, Complaint, Decision, Layer2View, Silence
+from crds.names import allocation_name
+from speaker.desired import Announce, Complaint, Decision, Layer2View, Refrain, Silence
 from speaker.endpoints import NOWHERE, EndpointIndex, Placement
+from speaker.heard import HeardPeer
 from speaker.observed import Allocation, NodeFacts, PoolFacts, ServiceKey, SliceFacts, SpeakerFacts
 
 _Fact = TypeVar("_Fact")
@@ -37,6 +39,13 @@ class Gone:
     allocation: Allocation
 
 
+class Standing(NamedTuple):
+    """A speaker that announces: on which interfaces it can, and how it ranks (speaker.heard.tier)."""
+
+    interfaces: tuple[str, ...]
+    tier: int
+
+
 class Picture:
     """Fed by the caches' changes; None in the place of a new value means that the object is deleted."""
 
@@ -44,9 +53,13 @@ class Picture:
         self._own_node = own_node
         self._own_interfaces: tuple[str, ...] = ()
         self._alive: frozenset[str] = frozenset()
+        self._heard: Mapping[str, HeardPeer] = {}
+        self._own_tier = 0
+        self._claims: Mapping[str, str] = {}
+        self._node_of_mac: dict[str, str] = {}
+        self._standings: dict[str, Standing] = {}
         self._nodes: dict[str, NodeFacts] = {}
         self._speakers: dict[str, SpeakerFacts] = {}
-        self._speakers_macs: frozenset[str] | None = None
         self._pools: dict[str, PoolFacts] = {}
         self._advertisements: dict[str, L2AdvertisementSpec] = {}
         self._endpoints = EndpointIndex()
@@ -80,11 +93,24 @@ class Picture:
         """By name."""
         return self._nodes
 
+    def node_of(self, mac: str) -> str | None:
+        """The node with a speaker that has this hardware address; None = it is a stranger's."""
+        return self._node_of_mac.get(mac)
+
     def is_speakers(self, mac: str) -> bool:
         """Whether that hardware address is one of a node's with a speaker."""
-        if self._speakers_macs is None:
-            self._speakers_macs = frozenset(one for facts in self._speakers.values() for one in facts.macs)
-        return mac in self._speakers_macs
+        return mac in self._node_of_mac
+
+    def other_members(self) -> frozenset[str]:
+        """The nodes but this one whose speakers announce and are of the best tier."""
+        return frozenset(
+            node for node, standing in self._standings.items() if not standing.tier and node != self._own_node
+        )
+
+    @property
+    def has_allocations(self) -> bool:
+        """Whether any address is in use that is not being given back."""
+        return any(not each.is_releasing for each in self._allocations.values())
 
     @property
     def alive(self) -> frozenset[str]:
@@ -134,8 +160,13 @@ class Picture:
         self._replace(self._nodes, name, new)
 
     def set_speaker(self, node: str, new: SpeakerFacts | None) -> None:
-        self._speakers_macs = None
-        self._replace(self._speakers, node, new)
+        old = self._speakers.pop(node, None)
+        for mac in old.macs if old else ():
+            self._node_of_mac.pop(mac, None)
+        if new is not None:
+            self._speakers[node] = new
+            self._node_of_mac.update(dict.fromkeys(new.macs, node))
+        self._restand()
 
     def set_pool(self, name: str, new: PoolFacts | None) -> None:
         self._replace(self._pools, name, new)
@@ -152,13 +183,31 @@ class Picture:
         """The nodes whose speakers show signs of life. The own one counts in any case."""
         if nodes != self._alive:
             self._alive = nodes
-            self._view_changed()
+            self._restand()
+
+    def set_heard(self, heard: Mapping[str, HeardPeer]) -> None:
+        """What peers say of themselves by heartbeats, which is newer than what their Speaker objects say."""
+        self._heard = heard
+        self._restand()
+
+    def set_own_tier(self, tier: int) -> None:
+        """Where this node stands itself: see speaker.heard.tier."""
+        self._own_tier = tier
+        self._restand()
+
+    def set_claims(self, claims: Mapping[str, str]) -> None:
+        """Addresses that another node was seen to announce, and which are left to it whatever the view says."""
+        changed = self._claims.items() ^ claims.items()
+        self._claims = claims
+        for address in {address for address, _ in changed}:
+            if (name := allocation_name(address)) in self._allocations:
+                self._dirty[name] = None
 
     def set_own_interfaces(self, names: tuple[str, ...]) -> None:
         """As the wire process sees them now, which is sooner than the own Speaker object can tell."""
         if names != self._own_interfaces:
             self._own_interfaces = names
-            self._view_changed()
+            self._restand()
 
     def next_decisions(self, limit: int) -> Iterator[Decided | Gone]:
         """Up to `limit` of each: deleted ones, then releases, then the rest. Take them all before the next call."""
@@ -177,6 +226,8 @@ class Picture:
         allocation = self._allocations[name]
         placement = self._placement(allocation)
         decision = self.view().decide(allocation, placement)
+        if isinstance(decision, Announce) and allocation.address in self._claims:
+            decision = Refrain(Silence.OTHER_OWNER, self._claims[allocation.address])
         self._decisions[name] = decision
         if placement.is_everywhere:
             self._unplaced[name] = None
@@ -195,19 +246,31 @@ class Picture:
             self._view = Layer2View(
                 self._own_node,
                 nodes=dict(self._nodes),
-                speakers=self._living_speakers(),
+                speakers={node: standing.interfaces for node, standing in self._standings.items()},
                 pools={name: facts.labels for name, facts in self._pools.items()},
                 advertisements=self._advertisements,
+                tiers={node: standing.tier for node, standing in self._standings.items() if standing.tier},
             )
         return self._view
 
-    def _living_speakers(self) -> dict[str, tuple[str, ...]]:
-        living = {
-            node: facts.interfaces
-            for node, facts in self._speakers.items()
-            if node in self._alive and facts.is_serving and not facts.said_goodbye
+    def _restand(self) -> None:
+        """Decisions change only when somebody's standing does: heartbeats say much that concerns none."""
+        standings = {
+            node: standing
+            for node in self._alive
+            if node in self._speakers and (standing := self._standing_of(node)) is not None
         }
-        return living | {self._own_node: self._own_interfaces}
+        standings[self._own_node] = Standing(self._own_interfaces, self._own_tier)
+        if standings != self._standings:
+            self._standings = standings
+            self._view_changed()
+
+    def _standing_of(self, node: str) -> Standing | None:
+        """None = it announces nothing."""
+        facts, heard = self._speakers[node], self._heard.get(node)
+        if heard is not None:
+            return Standing(heard.interfaces, heard.tier) if heard.is_serving else None
+        return Standing(facts.interfaces, facts.tier) if facts.is_serving and not facts.said_goodbye else None
 
     def silences(self) -> Counter[str]:
         """How many addresses this node announces ("Announced"), and how many it does not, by reason."""

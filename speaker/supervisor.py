@@ -87,7 +87,7 @@ async def run_speaker(
         agent = Agent(client, link, options, metrics)
         callbacks.on_interfaces, callbacks.on_conflict = agent.interfaces_changed, agent.conflict_seen
         callbacks.on_answer, callbacks.on_probed = agent.probe_answered, agent.probe_finished
-        callbacks.on_peers = agent.peers_changed
+        callbacks.on_peers = agent.peers_heard
         try:
             await link.start(exclude_interfaces=surroundings.excluded_interfaces, pass_fds=(sole.fd,))
             async with asyncio.TaskGroup() as group:

@@ -141,8 +141,8 @@ class WirePeer:
     It says of itself: `serving` (it announces what it owns), `member` and `behind` and `leaving` (what the tiers of
     ownership ask), `interfaces` on which it can announce. `contact`: when it last had contact with the API server, by
     the age that its latest packet carried, rather later than earlier; None = never. `heard`: when that packet came
-    (reports are up to a second old). `via`: our interfaces on whose segment it is heard, "" for
-    packets sent to our address.
+    (reports are up to a second old). `via`: our interfaces on whose segment it is heard, "" for packets sent to our
+    address.
     """
 
     incarnation: str
@@ -252,6 +252,11 @@ class WireLink:
         """
         orders = _in_chunks(([address, list(names), run] for address, names, run in probes), ANNOUNCE_ENTRIES_PER_ORDER)
         await self._carry_out({"op": "probe", "entries": chunk} for chunk in orders)
+
+    def reannounce(self, addresses: Sequence[str]) -> None:
+        """Announce these again by a burst, if they are announced. Never waits."""
+        for chunk in _in_chunks(list(addresses), WITHDRAW_ADDRESSES_PER_ORDER):
+            self._send_off({"op": "reannounce", "addresses": list(chunk)})
 
     def defend(self, address: str, interface: str) -> None:
         """Send one announcement (RFC 5227 §2.4), if the address is announced there. Never waits."""

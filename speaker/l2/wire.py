@@ -249,6 +249,8 @@ class Wire:
                 self._jobs.append(self._use_interfaces(sequence, order["names"]))
             case "probe":
                 self._jobs.append(self._probe(sequence, order["entries"]))
+            case "reannounce":
+                self._jobs.append(self._reannounce(sequence, order["addresses"]))
             case "defend":
                 self._defend(sequence, order["address"], order["interface"])
             case "ask":
@@ -304,6 +306,15 @@ class Wire:
             self._refuse(sequence, "not an address that can be probed: " + ", ".join(refused))
         else:
             self._confirm(sequence)
+
+    def _reannounce(self, sequence: int, addresses: Sequence[str]) -> Iterator[None]:
+        """A burst for each of these that is still announced: others may have moved it to themselves meanwhile."""
+        for part in _slices(addresses):
+            now, known = time.monotonic(), [address for address in map(_address, part) if address is not None]
+            for name in self._ports.by_name:
+                self._holdings.announce_again(known, name, now)
+            yield
+        self._confirm(sequence)
 
     def _defend(self, sequence: int, text: str, name: str) -> None:
         """One announcement (RFC 5227 §2.4), if the address is still announced there. When is for the agent."""

@@ -30,7 +30,8 @@ from kube.resource import (
 )
 from lab.apiserver.server import ApiServer
 from speaker.agent import Agent, Options
-from speaker.l2.link import OrderRefusedError, WireInterface
+from speaker.heartbeats import HeartbeatOptions
+from speaker.l2.link import HeartbeatConfig, OrderRefusedError, WireConflict, WireInterface, WirePeer
 from speaker.metrics import SpeakerMetrics
 
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
@@ -82,7 +83,7 @@ class JournalingClient(Client):
 class TableWire:
     """In the place of speaker.l2.link.WireLink. `table` is what would be answered for; `confirming` can be held."""
 
-    def __init__(self, journal: list[str]) -> None:
+    def __init__(self, journal: list[str], mac: str = "02:00:00:00:00:01") -> None:
         self.journal = journal
         self.table: dict[str, tuple[str, ...]] = {}
         self.probes: dict[str, tuple[tuple[str, ...], int]] = {}
@@ -90,8 +91,13 @@ class TableWire:
         self.confirming = asyncio.Event()
         self.confirming.set()
         self.refused: set[str] = set()
-        self.interfaces = (WireInterface("eth0", 2, "02:00:00:00:00:01", True, True, ""),)
+        self.interfaces = (WireInterface("eth0", 2, mac, True, True, ""),)
         self.dead = asyncio.Event()
+        self.heartbeats: HeartbeatConfig | None = None
+        self.peers: dict[str, WirePeer] = {}
+        self.said: dict[str, Any] = {}
+        self.on_say: Callable[[], None] = lambda: None
+        self.on_announce: Callable[[str], None] = lambda _: None
 
     async def use_interfaces(self, names: Any) -> None:
         self.journal.append(f"interfaces {','.join(names)}")
@@ -104,6 +110,7 @@ class TableWire:
             else:
                 self.journal.append(f"announce {address}")
                 self.table[address] = tuple(interfaces)
+                self.on_announce(address)
         if refused:
             raise OrderRefusedError(", ".join(refused))
 
@@ -130,6 +137,18 @@ class TableWire:
             self.journal.append("permit" if until else "silence")
         self.permit_until = until
 
+    async def heartbeat(self, config: HeartbeatConfig) -> None:
+        self.heartbeats = config
+
+    def say(self, **standing: Any) -> None:
+        self.said = standing
+        self.on_say()
+
+    def reannounce(self, addresses: Any) -> None:
+        for address in addresses:
+            self.journal.append(f"reannounce {address}")
+            self.on_announce(address)
+
     async def stop(self) -> None:
         self.journal.append("wire stopped")
         self.table.clear()
@@ -149,6 +168,62 @@ class TableWire:
         return set(self.table) if self.is_permitted else set()
 
 
+class Air:
+    """A segment that carries heartbeats and gratuitous ARP at once between the speakers on it, unless it is cut."""
+
+    def __init__(self) -> None:
+        self.speakers: dict[str, Speaker] = {}
+        self.deaf: set[str] = set()
+        """Nodes that neither send nor hear heartbeats."""
+
+    def join(self, speaker: "Speaker") -> None:
+        self.speakers[speaker.node] = speaker
+        speaker.wire.on_say = self.spread
+        speaker.on_stopped = lambda: self.leave(speaker.node)
+        speaker.wire.on_announce = lambda address: self._claim(speaker, address)
+
+    def leave(self, node: str) -> None:
+        self.speakers.pop(node, None)
+        self.spread()
+
+    def cut(self, *nodes: str) -> None:
+        self.deaf.update(nodes)
+        self.spread()
+
+    def heal(self) -> None:
+        self.deaf.clear()
+        self.spread()
+
+    def spread(self) -> None:
+        """In a later turn of the loop, as packets would."""
+        asyncio.get_running_loop().call_soon(self._spread)
+
+    def _spread(self) -> None:
+        for node, speaker in self.speakers.items():
+            heard = {other: self._heard(other) for other in self.speakers if {node, other}.isdisjoint(self.deaf)}
+            others = {other: peer for other, peer in heard.items() if other != node and peer is not None}
+            said = {other: (peer.incarnation, self.speakers[other].wire.said) for other, peer in others.items()}
+            if said != speaker.last_heard:
+                speaker.last_heard = said
+                speaker.wire.peers = others
+                speaker.agent.peers_heard(others)
+
+    def _heard(self, node: str) -> WirePeer | None:
+        speaker = self.speakers[node]
+        said = speaker.wire.said
+        if not said:
+            return None
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        usable = tuple(one.name for one in speaker.wire.interfaces if one.usable)
+        return WirePeer(incarnation=speaker.incarnation, interfaces=usable, via=usable, since=0.0, heard=now, **said)
+
+    def _claim(self, claimant: "Speaker", address: str) -> None:
+        for speaker in self.speakers.values():
+            if speaker is not claimant and address in speaker.wire.table:
+                mac = claimant.wire.interfaces[0].mac
+                speaker.agent.conflict_seen(WireConflict(address, "eth0", mac))
+
+
 class Speaker:
     """One agent under test. `clock_offset_seconds` moves its CLOCK_BOOTTIME, as a suspended machine would."""
 
@@ -157,8 +232,15 @@ class Speaker:
         self.journal: list[str] = []
         self.clock_offset_seconds = 0.0
         client.journal = self.journal
-        self.wire = TableWire(self.journal)
-        defaults = {"lease_duration_seconds": 3, "renew_seconds": 0.5, "fence_after_seconds": 60}
+        self.incarnation = incarnation
+        self.last_heard: dict[str, Any] = {}
+        self.wire = TableWire(self.journal, f"02:00:00:00:00:{ord(node[-1]):02x}")
+        defaults: dict[str, Any] = {
+            "failback_seconds": 0,
+            "lease_duration_seconds": 3,
+            "renew_seconds": 0.5,
+            "fence_after_seconds": 60,
+        }
         self.agent = Agent(
             client,
             self.wire,  # type: ignore[arg-type]
@@ -166,6 +248,7 @@ class Speaker:
             SpeakerMetrics(CollectorRegistry()),
             boottime=lambda: time.clock_gettime(time.CLOCK_BOOTTIME) + self.clock_offset_seconds,
         )
+        self.on_stopped: Callable[[], None] = lambda: None
         self.stopping = asyncio.Event()
         self.running: asyncio.Task[None] | None = None
 
@@ -174,6 +257,7 @@ class Speaker:
         self.stopping.set()
         assert self.running is not None
         await asyncio.wait_for(self.running, PATIENCE_SECONDS + 5)
+        self.on_stopped()
 
     @property
     def is_ready(self) -> bool:
@@ -187,10 +271,15 @@ class Speaker:
 class Cluster:
     """Objects as operators and the allocator write them, by the admin's client."""
 
-    def __init__(self, server: ApiServer, admin: Client) -> None:
+    def __init__(self, server: ApiServer, admin: Client, directory: Path) -> None:
         self.server = server
+        self._keys = directory / "keys"
+        self._keys.mkdir()
+        (self._keys / "key").write_text("0123456789abcdef")
         self.admin = admin
         self._incarnations = 0
+        self.air: Air | None = Air()
+        """None, set before speakers are started: heartbeats are off, and nobody sees another's frames."""
 
     async def add_node(self, name: str, labels: dict[str, str] | None = None) -> None:
         await self.admin.create(NODES, {"metadata": {"name": name, "labels": labels or {}}})
@@ -245,7 +334,11 @@ class Cluster:
         self._incarnations += 1
         path = str(self.server.kubeconfig_path)
         async with await JournalingClient.connect(path, user_agent=f"speaker-{node}") as client:
+            if self.air is not None:
+                options["heartbeats"] = HeartbeatOptions(str(self._keys))
             speaker = Speaker(node, client, f"{node}-{self._incarnations}", **options)
+            if self.air is not None:
+                self.air.join(speaker)
             running = speaker.running = asyncio.create_task(speaker.agent.run(speaker.stopping))
             speaker.agent.interfaces_changed(speaker.wire.interfaces)
             try:
@@ -257,6 +350,8 @@ class Cluster:
                     running.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await running
+                    if self.air is not None:
+                        self.air.leave(node)
                 elif not speaker.stopping.is_set() and not running.cancelled():
                     running.result()
 
@@ -273,7 +368,7 @@ async def cluster(directory: Path, *nodes: str) -> AsyncIterator[Cluster]:
         await admin.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
         await admin.create(IPPOOLS, {"metadata": {"name": "edge"}, "spec": {"addresses": ["192.0.2.0/24"]}})
         await admin.create(L2ADVERTISEMENTS, {"metadata": {"name": "all"}, "spec": {}})
-        made = Cluster(server, admin)
+        made = Cluster(server, admin, directory)
         for name in nodes or ("node-a",):
             await made.add_node(name)
         yield made

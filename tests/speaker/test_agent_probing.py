@@ -11,7 +11,6 @@ pytestmark = pytest.mark.asyncio
 VIP = "192.0.2.1"
 NAME = "v4-192-0-2-1"
 STRANGER = "02:00:00:00:00:66"
-SPEAKER = "02:00:00:00:00:01"
 
 
 async def probed_pool(lab) -> None:
@@ -118,9 +117,10 @@ async def test_another_speakers_probe_is_ignored_and_its_announcement_ends_the_w
             await eventually(lambda: one.wire.probes or other.wire.probes)
             owner = one if one.wire.probes else other
             run = await run_of(owner)
-            owner.agent.probe_answered(answer(run, SPEAKER, is_probe=True))
+            speakers_mac = (other if owner is one else one).wire.interfaces[0].mac
+            owner.agent.probe_answered(answer(run, speakers_mac, is_probe=True))
             assert VIP not in owner.wire.answers
-            owner.agent.probe_answered(answer(run, SPEAKER))
+            owner.agent.probe_answered(answer(run, speakers_mac))
             await eventually(lambda: owner.wire.answers == {VIP})
 
 

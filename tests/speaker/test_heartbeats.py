@@ -11,6 +11,7 @@ from crds.conditions import ConditionType
 from speaker.conditions import Conditions
 from speaker.heartbeats import HeartbeatOptions, Heartbeats, KeysError, read_keys
 from speaker.l2.link import HeartbeatConfig, OrderRefusedError
+from speaker.peers import OwnStanding
 from speaker.picture import Picture
 from tests.speaker.make import node, speaker
 
@@ -188,12 +189,31 @@ async def test_nothing_is_said_before_there_are_keys(tmp_path):
     world = World(tmp_path)
     async with world.running():
         await world.until(lambda: world.heartbeats.fault)
-        world.heartbeats.say(contact=1.0, serving=True)
+        world.heartbeats.say(1.0, OwnStanding(is_leaving=True), serving=True)
         assert (world.link.words, world.heartbeats.are_on, world.heartbeats.heard) == ([], False, {})
         (tmp_path / "key").write_bytes(KEY)
         await world.until(lambda: world.heartbeats.are_on)
-        world.heartbeats.say(contact=1.0, serving=True)
-        assert world.link.words == [{"contact": 1.0, "serving": True}]
+        world.heartbeats.say(1.0, OwnStanding(is_leaving=True), serving=True)
+        assert world.link.words == [{"contact": 1.0, "serving": True, "member": True, "behind": False, "leaving": True}]
+
+
+@pytest.mark.asyncio
+async def test_all_who_live_are_heard_some_heartbeats_after_the_wire_knows_of_them(secret):
+    world = World(secret.path)
+    assert world.heartbeats.have_listened  # nobody to listen to
+    world.add("node-b")
+    assert not world.heartbeats.have_listened
+    async with world.running():
+        await world.until(lambda: world.heartbeats.fault)
+        assert world.heartbeats.have_listened  # without a key there is nothing to wait for
+        secret.update(key=KEY)
+        await world.until(lambda: world.heartbeats.are_on)
+        assert not world.heartbeats.have_listened
+        await world.until(lambda: world.heartbeats.have_listened)
+        world.add("node-c")
+        assert not world.heartbeats.have_listened
+        world.heartbeats.look()
+        await world.until(lambda: world.heartbeats.have_listened)
 
 
 @pytest.mark.asyncio

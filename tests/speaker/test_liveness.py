@@ -119,3 +119,82 @@ def test_a_peer_that_never_renews_dies_while_our_own_renewals_come_by(pauses) ->
         watch.now += pause
         watch.renew("own")
     assert (watch.alive == set()) is (sum(pauses) >= DURATION)
+
+
+class Ear(Watch):
+    """Leases and heartbeats together."""
+
+    def hear(self, *nodes, leaving=()) -> None:
+        self.liveness.hear(frozenset(nodes), frozenset(leaving), self.now)
+
+
+def test_a_peer_that_is_heard_is_alive_without_any_lease() -> None:
+    ear = Ear()
+    ear.hear("peer")
+    assert ear.alive == {"peer"}
+
+
+def test_of_two_the_one_that_is_left_takes_the_other_for_dead_though_its_lease_is_fresh() -> None:
+    ear = Ear()
+    ear.renew("own", "peer")
+    ear.hear("peer")
+    ear.now += 0.6
+    ear.hear()
+    assert ear.alive == set()
+
+
+def test_a_lost_peer_that_goes_on_renewing_is_alive_again_after_the_grace_time() -> None:
+    """What is broken is the heartbeats; the peer comes to the same at the same time."""
+    ear = Ear()
+    ear.run(4, "peer", "other")
+    ear.hear("peer", "other")
+    ear.hear("other")
+    ear.run(8, "peer", "other")
+    assert ear.alive == {"other"}
+    ear.run(2, "peer", "other")
+    assert ear.alive == {"other", "peer"}
+
+
+def test_a_dead_peer_does_not_come_back_to_life_because_an_outage_stops_the_time_of_leases() -> None:
+    ear = Ear()
+    ear.run(4, "peer")
+    ear.hear("peer")
+    ear.hear()
+    ear.now += 3600
+    assert ear.alive == set()
+
+
+def test_whoever_loses_most_peers_at_once_believes_none_of_them_dead_for_a_while() -> None:
+    ear = Ear()
+    ear.run(4, "peer", "other")
+    ear.hear("peer", "other")
+    ear.hear()
+    assert ear.liveness.is_isolated(ear.now)
+    assert ear.alive == {"peer", "other"}
+    ear.run(10)
+    assert not ear.liveness.is_isolated(ear.now)
+    assert ear.alive == set()
+
+
+def test_one_loss_of_many_is_no_isolation() -> None:
+    ear = Ear()
+    ear.hear("peer", "other")
+    ear.hear("other")
+    assert not ear.liveness.is_isolated(ear.now)
+    assert ear.alive == {"other"}
+
+
+def test_those_who_said_that_they_leave_are_not_lost() -> None:
+    ear = Ear()
+    ear.hear("peer", "other")
+    ear.hear(leaving=("peer", "other"))
+    assert not ear.liveness.is_isolated(ear.now)
+    assert ear.liveness.lost == set()
+
+
+def test_a_peer_that_is_heard_again_is_alive_at_once() -> None:
+    ear = Ear()
+    ear.hear("peer")
+    ear.hear()
+    ear.hear("peer")
+    assert ear.alive == {"peer"}

@@ -149,6 +149,7 @@ def test_a_speaker_that_only_reads_yet_owns_nothing_for_others() -> None:
 
 def test_arp_of_another_speaker_is_told_from_a_strangers() -> None:
     picture = settled_picture()
+    assert picture.node_of("02:00:00:00:00:01") in NODES
     assert picture.is_speakers("02:00:00:00:00:01")
     assert not picture.is_speakers("02:00:00:00:00:99")
 

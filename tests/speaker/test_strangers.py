@@ -32,8 +32,8 @@ async def test_a_stranger_is_defended_against_once_and_told_in_the_speaker(tmp_p
 async def test_a_speakers_claim_is_never_defended_against_nor_told(tmp_path) -> None:
     async with cluster(tmp_path, "node-a", "node-b") as lab:
         await lab.allocate(VIP)
-        async with lab.speaker("node-a") as one, lab.speaker("node-b"):
-            other = WireConflict(VIP, "eth0", "02:00:00:00:00:01")
+        async with lab.speaker("node-a") as one, lab.speaker("node-b") as two:
+            other = WireConflict(VIP, "eth0", two.wire.interfaces[0].mac)
             await eventually(lambda: one.agent._announcer.picture.is_speakers(other.mac))
             one.agent.conflict_seen(other)
             one.agent._strangers.tick()

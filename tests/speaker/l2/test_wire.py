@@ -126,6 +126,21 @@ class TestReplies:
         assert heard.counters[-1].addresses == {VIP_TEXT: 1}
 
 
+class TestReannouncing:
+    @pytest.mark.asyncio
+    async def test_what_is_announced_can_be_announced_again_and_nothing_else(self, segment):
+        node, client, _ = segment.hosts
+        async with wire_on(node) as (link, _):
+            with Asker(client) as asker:
+                await link.announce([(VIP_TEXT, ["eth0"])])
+                assert await asyncio.to_thread(asker.next, lambda arp: arp.sender == VIP)
+                await asyncio.sleep(0.7)  # the burst has a pause here
+                asker.forget()
+                link.reannounce([VIP_TEXT, OTHER_VIP_TEXT])
+                assert await asyncio.to_thread(asker.next, lambda arp: arp.sender == VIP, 0.2)
+                assert not await asyncio.to_thread(asker.next, lambda arp: arp.sender == OTHER_VIP, 0.2)
+
+
 class TestGratuitous:
     @pytest.mark.asyncio
     async def test_a_take_over_moves_the_neighbours_entry(self, segment):
