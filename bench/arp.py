@@ -1,4 +1,6 @@
-"""How fast the wire process answers ARP, as a client on the segment sees it; the kernel's own reply is the base.
+"""How fast the wire process answers ARP (and NDP, see ndp.py), as a client on the segment sees it.
+
+The kernel's own reply is the base.
 
 It makes its own network namespaces (a bridge, a node, a client), needs root, and leaves nothing behind. One JSON object
 a line: times in microseconds, from the client's send to its receive, in plain Python on a raw socket.
@@ -18,65 +20,120 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from crds.names import allocation_name
-from speaker.l2 import packets
+from speaker.l2 import ndp, packets
 from speaker.l2.link import WireCallbacks, WireLink
-from tests.speaker.l2.segment import Host, Segment
+from tests.speaker.l2.segment import ETH_P_ARP, ETH_P_IPV6, Host, Segment
 
 CLOSED_LOOP = 64
 ROW = 20_000
-KERNELS_OWN = bytes([192, 0, 2, 1])
-FIRST = int.from_bytes(bytes([192, 0, 100, 1]), "big")
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """ARP or NDP. `first` is the first of the addresses to announce, `target_at` where a reply has its address."""
+
+    name: str
+    ethertype: int
+    family: socket.AddressFamily
+    kernels_own: bytes
+    first: int
+    address_bytes: int
+    request: Callable[[Host, bytes], bytes]
+    is_reply: Callable[[bytearray], bool]
+    target_at: slice
+
+    def address(self, number: int) -> bytes:
+        return (self.first + number).to_bytes(self.address_bytes, "big")
+
+    def text(self, address: bytes) -> str:
+        return socket.inet_ntop(self.family, address)
+
+
+def _ipv6(text: str) -> bytes:
+    return socket.inet_pton(socket.AF_INET6, text)
+
+
+ARP = Protocol(
+    "arp",
+    ETH_P_ARP,
+    socket.AF_INET,
+    bytes([192, 0, 2, 1]),
+    int.from_bytes(bytes([192, 0, 100, 1]), "big"),
+    4,
+    lambda host, target: packets.request(host.mac, host.address, target),
+    lambda frame: frame[21] == 2 and frame[0] != 0xFF,
+    slice(28, 32),
+)
+NDP = Protocol(
+    "ndp",
+    ETH_P_IPV6,
+    socket.AF_INET6,
+    _ipv6("2001:db8::1"),
+    int.from_bytes(_ipv6("2001:db8::1:1"), "big"),
+    16,
+    lambda host, target: ndp.solicitation(host.mac, _ipv6(f"2001:db8::{host.number}"), target),
+    lambda frame: frame[54] == 136 and frame[58] & 0x40 != 0,
+    slice(62, 78),
+)
 
 
 class Client:
     """A raw socket that asks, made to disturb what it measures as little as it can."""
 
-    def __init__(self, host: Host) -> None:
-        self._socket = host.packet_socket()
+    def __init__(self, host: Host, protocol: Protocol) -> None:
+        self._socket = host.packet_socket(protocol=protocol.ethertype)
         self._frame = bytearray(100)
         self._host = host
+        self.protocol = protocol
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
 
     def request(self, target: bytes) -> bytes:
-        return packets.request(self._host.mac, self._host.address, target)
+        return self.protocol.request(self._host, target)
 
     def reply_times(self, targets: list[bytes], count: int, *, pause_seconds: float = 0.0) -> list[float]:
         """One request at a time; microseconds until the reply to each, in order of size."""
-        requests = [self.request(target) for target in targets]
+        requests = [(self.request(target), target) for target in targets]
         times = []
         for number in range(count):
-            request = requests[number % len(requests)]
+            request, target = requests[number % len(requests)]
             started = time.perf_counter_ns()
             self._socket.send(request)
-            self._wait_for_reply(request[38:42])
+            self._wait_for_reply(target)
             times.append((time.perf_counter_ns() - started) / 1000)
             if pause_seconds:
                 time.sleep(pause_seconds)
         return sorted(times)
 
     def _wait_for_reply(self, target: bytes) -> None:
-        frame, receive_into = self._frame, self._socket.recv_into
+        frame, receive_into, is_reply, at = (
+            self._frame,
+            self._socket.recv_into,
+            self.protocol.is_reply,
+            self.protocol.target_at,
+        )
         while True:
             receive_into(frame)
-            if frame[21] == 2 and frame[28:32] == target and frame[0] != 0xFF:
+            if frame[at] == target and is_reply(frame):
                 return
 
     def closed_loop(self, targets: list[bytes], seconds: float) -> float:
         """Replies a second with CLOSED_LOOP requests under way at all times."""
         requests = [self.request(target) for target in targets]
         send, receive_into, frame, count = self._socket.send, self._socket.recv_into, self._frame, 0
+        is_reply = self.protocol.is_reply
         for number in range(CLOSED_LOOP):
             send(requests[number % len(requests)])
         started = time.perf_counter()
         while time.perf_counter() - started < seconds:
             for _ in range(CLOSED_LOOP):
                 receive_into(frame)
-                if frame[21] == 2 and frame[0] != 0xFF:
+                if is_reply(frame):
                     count += 1
                     send(requests[count % len(requests)])
         elapsed = time.perf_counter() - started
@@ -94,7 +151,7 @@ class Client:
         answered, last = 0, started
         while answered < ROW and self._selector.select(1.0):
             self._socket.recv_into(self._frame)
-            if self._frame[21] == 2 and self._frame[0] != 0xFF:
+            if self.protocol.is_reply(self._frame):
                 answered += 1
                 last = time.perf_counter()
         return answered, sent, last - started
@@ -144,7 +201,7 @@ def relisting(directory: Path) -> Iterator[None]:
 
 
 def _allocation(number: int) -> dict[str, Any]:
-    address = _text(FIRST + number)
+    address = ARP.text(ARP.address(number))
     holder = {
         "namespace": "default",
         "name": f"service-{number}",
@@ -161,16 +218,12 @@ def _allocation(number: int) -> dict[str, Any]:
     }
 
 
-def _text(number: int) -> str:
-    return socket.inet_ntoa(number.to_bytes(4, "big"))
-
-
 def _share(times: list[float], share: float) -> float:
     return round(times[min(int(len(times) * share), len(times) - 1)], 1)
 
 
-def tell(case: str, **figures: Any) -> None:
-    print(json.dumps({"bench": "arp", "case": case, **figures}), flush=True)
+def tell(protocol: Protocol, case: str, **figures: Any) -> None:
+    print(json.dumps({"bench": protocol.name, "case": case, **figures}), flush=True)
 
 
 def measure(case: str, client: Client, targets: list[bytes], options: argparse.Namespace, **more: Any) -> None:
@@ -181,6 +234,7 @@ def measure(case: str, client: Client, targets: list[bytes], options: argparse.N
         idle = client.reply_times(targets, options.requests // 10, pause_seconds=0.002)
         answered, sent, done = client.row(targets)
         tell(
+            client.protocol,
             case,
             round=round_ + 1,
             **more,
@@ -196,10 +250,13 @@ def measure(case: str, client: Client, targets: list[bytes], options: argparse.N
         )
 
 
-async def run(options: argparse.Namespace) -> None:
+async def run(options: argparse.Namespace, protocol: Protocol) -> None:
     with Segment([1, 2]) as segment:
         node, host = segment.hosts
-        client = Client(host)
+        if protocol is NDP:
+            for each in (node, host):
+                each.use_ipv6()
+        client = Client(host, protocol)
         try:
             await measure_all(node, client, options)
         finally:
@@ -207,23 +264,24 @@ async def run(options: argparse.Namespace) -> None:
 
 
 async def measure_all(node: Host, client: Client, options: argparse.Namespace) -> None:
-    measure("kernel", client, [KERNELS_OWN], options)
+    protocol = client.protocol
+    measure("kernel", client, [protocol.kernels_own], options)
     link = WireLink(WireCallbacks())
     await link.start(command_prefix=node.prefix)
     permitting = asyncio.create_task(permit_forever(link))
     try:
         await link.use_interfaces(["eth0"])
-        tell("memory", addresses=0, rss_bytes=rss_bytes(link.pid))
+        tell(protocol, "memory", addresses=0, rss_bytes=rss_bytes(link.pid))
         for count in (1, 1000, 5000):
-            targets = [(FIRST + number).to_bytes(4, "big") for number in range(count)]
+            targets = [protocol.address(number) for number in range(count)]
             await take_over(link, client, targets)
             await settled(link, client)
             await in_thread(measure, "wire", client, targets, options, addresses=count, rss_bytes=rss_bytes(link.pid))
         with relisting(Path("/tmp")):
             await in_thread(measure, "wire, agent relists", client, targets, options, addresses=count)
         with relisting(Path("/tmp")):
-            await in_thread(measure, "kernel, agent relists", client, [KERNELS_OWN], options)
-        await withdraw(link, targets)
+            await in_thread(measure, "kernel, agent relists", client, [protocol.kernels_own], options)
+        await withdraw(link, protocol, targets)
     finally:
         permitting.cancel()
         await link.stop()
@@ -242,14 +300,16 @@ async def permit_forever(link: WireLink) -> None:
 
 async def take_over(link: WireLink, client: Client, targets: list[bytes]) -> None:
     """Announce all, and ask for the first one meanwhile, all through the burst."""
-    await link.announce([(socket.inet_ntoa(targets[0]), ["eth0"])])
+    protocol = client.protocol
+    await link.announce([(protocol.text(targets[0]), ["eth0"])])
     asking = asyncio.create_task(in_thread(client.reply_times, targets[:1], 3000))
     await asyncio.sleep(0.01)
     started = time.perf_counter()
-    await link.announce([(socket.inet_ntoa(target), ["eth0"]) for target in targets])
+    await link.announce([(protocol.text(target), ["eth0"]) for target in targets])
     confirmed = time.perf_counter() - started
     times = await asking
     tell(
+        protocol,
         "replies during a take-over",
         addresses=len(targets),
         confirmed_ms=round(confirmed * 1000, 2),
@@ -268,13 +328,14 @@ async def settled(link: WireLink, client: Client) -> None:
     client.forget()
 
 
-async def withdraw(link: WireLink, targets: list[bytes]) -> None:
+async def withdraw(link: WireLink, protocol: Protocol, targets: list[bytes]) -> None:
     started = time.perf_counter()
-    await link.withdraw([socket.inet_ntoa(targets[0])])
+    await link.withdraw([protocol.text(targets[0])])
     one = time.perf_counter() - started
     started = time.perf_counter()
-    await link.withdraw([socket.inet_ntoa(target) for target in targets])
+    await link.withdraw([protocol.text(target) for target in targets])
     tell(
+        protocol,
         "withdrawal",
         one_ms=round(one * 1000, 3),
         addresses=len(targets),
@@ -291,12 +352,12 @@ def cpu_ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def main() -> None:
+def main(protocol: Protocol = ARP) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--requests", type=int, default=5000)
     gc.disable()
-    asyncio.run(run(parser.parse_args()))
+    asyncio.run(run(parser.parse_args(), protocol))
 
 
 if __name__ == "__main__":

@@ -3,10 +3,10 @@
 That lock is held for milliseconds and longer while containers come and go on a node, and no reply may wait for it. The
 thread owns its sockets, and spends its time in system calls, outside the interpreter's lock.
 
-A group is joined twice. By its Ethernet address, so that the network card lets its frames in; that works whatever IPv6
-is set to on the interface. And as an IPv6 group, so that the kernel reports it by MLD (RFC 3810), because switches that
-snoop on MLD (RFC 4541) deliver a group's frames to those only that reported it; that needs IPv6 on the interface, and
-where there is none we do without.
+A group is joined in two ways. By its Ethernet address, so that the network card lets its frames in; that works
+whatever IPv6 is set to on the interface. And as an IPv6 group, so that the kernel reports it by MLD (RFC 3810), because
+switches that snoop on MLD (RFC 4541) deliver a group's frames to those only that reported it; that needs IPv6 on the
+interface, and where there is none we do without.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import socket
 import struct
 from queue import SimpleQueue
 
-from speaker.l2.groups import Change
+from speaker.l2.groups import Change, How
 
 # linux/if_packet.h, not in Python's socket module.
 _SOL_PACKET = 263
@@ -65,9 +65,10 @@ class _Joiner:
             self._packets = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)  # protocol 0 receives nothing
         while (changes := self._orders.get()) is not None:
             for change in changes:
-                self._hear(change)
-                if change.group:
+                if change.how is How.MLD:
                     self._report(change)
+                else:
+                    self._hear(change)
         for one in self._sockets:
             one.socket.close()
         if self._packets is not None:
@@ -75,10 +76,10 @@ class _Joiner:
 
     def _hear(self, change: Change) -> None:
         """What can't be done, is not: the interface is gone, and its memberships with it."""
-        if self._packets is None or not change.by_mac:
+        if self._packets is None:
             return
-        mac = b"\x33\x33" + change.group[12:] if change.group else b""
-        kind = _MULTICAST if change.group else _ALL_MULTICAST
+        mac = b"\x33\x33" + change.group[12:] if change.how is How.MAC else b""
+        kind = _MULTICAST if change.how is How.MAC else _ALL_MULTICAST
         option = _ADD_MEMBERSHIP if change.is_join else _DROP_MEMBERSHIP
         with contextlib.suppress(OSError):
             self._packets.setsockopt(_SOL_PACKET, option, _PACKET_MREQ.pack(change.ifindex, kind, len(mac), mac))

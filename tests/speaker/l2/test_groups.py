@@ -5,7 +5,7 @@ import ipaddress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speaker.l2.groups import MAX_GROUPS_BY_MAC, Change, Groups
+from speaker.l2.groups import MAX_GROUPS_BY_MAC, MAX_GROUPS_BY_MLD, Change, Groups, How
 from speaker.l2.ndp import solicited_node
 
 
@@ -17,6 +17,11 @@ VIP, ALIKE, OTHER = ip("2001:db8::10"), ip("2001:db8:1::10"), ip("2001:db8::11")
 GROUP, OTHER_GROUP = ip("ff02::1:ff00:10"), ip("ff02::1:ff00:11")
 
 
+def both(is_join: bool, ifindex: int, group: bytes) -> list[Change]:
+    """A group within both limits."""
+    return [Change(is_join, ifindex, how, group) for how in (How.MAC, How.MLD)]
+
+
 def many(count: int) -> list[bytes]:
     return [ip("2001:db8::")[:12] + number.to_bytes(4, "big") for number in range(count)]
 
@@ -26,11 +31,11 @@ def test_a_group_is_joined_once_for_all_addresses_that_share_it():
     groups.open("eth0", 7)
     groups.hold("eth0", VIP)
     groups.hold("eth0", ALIKE)
-    assert groups.take() == [Change(True, 7, GROUP, True)]
+    assert groups.take() == both(True, 7, GROUP)
     groups.drop("eth0", VIP)
     assert groups.take() == []
     groups.drop("eth0", ALIKE)
-    assert groups.take() == [Change(False, 7, GROUP, True)]
+    assert groups.take() == both(False, 7, GROUP)
 
 
 def test_an_interface_that_comes_into_use_joins_what_is_held_on_it():
@@ -40,9 +45,9 @@ def test_an_interface_that_comes_into_use_joins_what_is_held_on_it():
     assert groups.take() == []
     groups.open("eth0", 7)
     groups.open("eth0", 7)  # its MAC has changed
-    assert groups.take() == [Change(True, 7, GROUP, True)]
+    assert groups.take() == both(True, 7, GROUP)
     groups.close("eth0")
-    assert groups.take() == [Change(False, 7, GROUP, True)]
+    assert groups.take() == both(False, 7, GROUP)
 
 
 def test_another_interface_of_the_same_name_joins_anew():
@@ -50,7 +55,7 @@ def test_another_interface_of_the_same_name_joins_anew():
     groups.open("eth0", 7)
     groups.hold("eth0", VIP)
     groups.open("eth0", 8)
-    assert groups.take() == [Change(True, 7, GROUP, True), Change(False, 7, GROUP, True), Change(True, 8, GROUP, True)]
+    assert groups.take() == both(True, 7, GROUP) + both(False, 7, GROUP) + both(True, 8, GROUP)
 
 
 def test_past_the_limit_all_multicast_frames_are_let_in_until_no_group_is_beyond_it():
@@ -59,16 +64,33 @@ def test_past_the_limit_all_multicast_frames_are_let_in_until_no_group_is_beyond
     addresses = many(MAX_GROUPS_BY_MAC + 2)
     for address in addresses:
         groups.hold("eth0", address)
-    last, all_frames = solicited_node(addresses[-1]), Change(True, 7, b"", True)
+    last, all_frames = solicited_node(addresses[-1]), Change(True, 7, How.ALL_MACS)
     changes = groups.take()
-    assert [change for change in changes if not change.group] == [all_frames]
-    assert changes.index(all_frames) == MAX_GROUPS_BY_MAC
-    assert changes[-1] == Change(True, 7, last, False)  # reported, and heard with all others
+    assert sum(change.how is How.MAC for change in changes) == MAX_GROUPS_BY_MAC
+    assert [change for change in changes if change.how is How.ALL_MACS] == [all_frames]
+    assert changes[-1] == Change(True, 7, How.MLD, last)
     groups.drop("eth0", addresses[0])
     groups.drop("eth0", addresses[-2])
     assert all(change.group for change in groups.take())
     groups.drop("eth0", addresses[-1])
-    assert groups.take() == [Change(False, 7, last, False), Change(False, 7, b"", True)]
+    assert groups.take() == [Change(False, 7, How.ALL_MACS), Change(False, 7, How.MLD, last)]
+
+
+def test_past_another_limit_a_group_is_reported_when_there_is_room_again():
+    groups = Groups()
+    groups.open("eth0", 7)
+    addresses = many(MAX_GROUPS_BY_MLD + 2)
+    for address in addresses:
+        groups.hold("eth0", address)
+    reported = [change.group for change in groups.take() if change.how is How.MLD]
+    assert reported == [solicited_node(address) for address in addresses[:MAX_GROUPS_BY_MLD]]
+    groups.drop("eth0", addresses[-2])  # it waited
+    assert groups.take() == []
+    groups.drop("eth0", addresses[500])
+    assert groups.take() == [
+        Change(False, 7, How.MLD, solicited_node(addresses[500])),
+        Change(True, 7, How.MLD, solicited_node(addresses[-1])),
+    ]
 
 
 names = st.sampled_from(["eth0", "eth1"])
@@ -79,7 +101,7 @@ pools = st.sampled_from([VIP, ALIKE, OTHER])
 def test_what_was_joined_and_not_left_is_what_is_held_on_interfaces_in_use(steps):
     """Against plain sets. Nothing is joined twice, or left without having been joined."""
     groups, held, in_use = Groups(), set(), set()
-    joined: set[tuple[int, bytes]] = set()
+    joined: set[tuple[int, How, bytes]] = set()
     indexes = {"eth0": 7, "eth1": 8}
     for step, name, address in steps:
         match step:
@@ -96,7 +118,8 @@ def test_what_was_joined_and_not_left_is_what_is_held_on_interfaces_in_use(steps
                 in_use.discard(name)
                 groups.close(name)
         for change in groups.take():
-            key = (change.ifindex, change.group)
+            key = (change.ifindex, change.how, change.group)
             assert change.is_join != (key in joined)
             joined ^= {key}
-        assert joined == {(indexes[name], solicited_node(one)) for name, one in held if name in in_use}
+        groups_in_use = {(indexes[name], solicited_node(one)) for name, one in held if name in in_use}
+        assert joined == {(ifindex, how, group) for ifindex, group in groups_in_use for how in (How.MAC, How.MLD)}

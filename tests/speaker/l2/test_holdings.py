@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speaker.l2.filter import ETH_P_ARP, ETH_P_IPV6, PROGRAMS
-from speaker.l2.groups import Change
+from speaker.l2.groups import Change, How
 from speaker.l2.holdings import Holdings
 
 NOW = 1000.0
@@ -35,7 +35,7 @@ def test_only_ipv6_addresses_need_groups():
     holdings.groups.open("eth0", 7)
     holdings.hold(IPV4_VIP, ("eth0",), {"eth0"}, NOW)
     holdings.hold(IPV6_VIP, ("eth0",), {"eth0"}, NOW)
-    assert holdings.groups.take() == [Change(True, 7, GROUP, True)]
+    assert holdings.groups.take() == [Change(True, 7, how, GROUP) for how in (How.MAC, How.MLD)]
 
 
 def test_a_burst_begins_on_new_interfaces_that_are_in_use():
@@ -65,7 +65,7 @@ def test_whatever_was_held_dropping_all_leaves_nothing(steps):
     for address in list(holdings.table.held):
         holdings.drop(address)
     for change in holdings.groups.take():
-        joined ^= {(change.ifindex, change.group)}
+        joined ^= {(change.ifindex, change.how, change.group)}
     assert joined == set()
     assert len(holdings.schedule) == 0
     for protocol, program in holdings.take_programs().items():
