@@ -57,14 +57,21 @@ _CHECKSUM_MODULUS = 0xFFFF
 
 _HEADERS_BYTES = 54
 _FIXED_BYTES = 78  # up to the options
-_FULL_BYTES = 86  # with one option: nearly every frame
 
 # destination, source, EtherType, version, length..hops, source, destination, type and code, checksum, flags, target
 _FRAME = Struct("!6s6s2sB3x4s16s16s2s2xB3x16s")
 
 _IPV6 = b"\x86\xdd"
-_FULL_LENGTHS = b"\x00\x20\x3a\xff"  # 32 bytes, ICMPv6, 255 hops
-_PLAIN_SOLICITATION = Struct("!6s6s2sB3x4s16s16s2s6x16s2s6s")
+# A solicitation as most stacks write it: no traffic class, no flow label, one option.
+USUAL_BYTES = 86
+USUAL_HEADER = b"\x86\xdd\x60\0\0\0\0\x20\x3a\xff"  # 32 bytes, ICMPv6, 255 hops
+USUAL_KIND = b"\x87\0"
+USUAL_OPTION = b"\x01\x01"
+# destination, source, USUAL_HEADER, source address, USUAL_KIND, target, USUAL_OPTION, its MAC
+USUAL_FIELDS = Struct("!6s6s10s16s16x2s6x16s2s6s")
+_USUAL_SUMMED = Struct("!22x64s")
+_USUAL_PSEUDO_HEADER = 32 + _ICMPV6
+_from_bytes = int.from_bytes  # most significant first
 
 
 class Solicitation(NamedTuple):
@@ -108,6 +115,10 @@ class Head(NamedTuple):
     """Of the parts that are the same in all, not folded."""
 
 
+Answer = tuple[bytes, int, bytes]
+"""What all answers about one address from one MAC have in common: all before the asker's address but for the Ethernet
+destination, the sum of all that the checksum covers but for the asker's address, and all after the checksum."""
+
 Message = Solicitation | Advertisement
 
 
@@ -121,23 +132,9 @@ def solicited_node_mac(address: bytes) -> bytes:
     return _SOLICITED_NODE_MAC + address[13:]
 
 
-def plain_solicitation(frame: bytearray, length: int) -> tuple[bytes, bytes, bytes, bytes, bytes] | None:
-    """Destination MAC, source MAC, sender, target and the option's MAC of a valid solicitation in its usual form.
-
-    The usual form is no probe and has one option. None for all else, which `parse` tells apart. The hot path.
-    """
-    if length < _FULL_BYTES:
-        return None
-    destination, source, ethertype, version, lengths, sender, _, kind, target, option, mac = (
-        _PLAIN_SOLICITATION.unpack_from(frame)
-    )
-    if lengths != _FULL_LENGTHS or kind != b"\x87\x00" or option != b"\x01\x01" or ethertype != _IPV6:
-        return None
-    if version >> 4 != 6 or sender == UNSPECIFIED or target[0] == 0xFF:
-        return None
-    if (int.from_bytes(frame[22:_FULL_BYTES], "big") + 32 + _ICMPV6) % _CHECKSUM_MODULUS:
-        return None
-    return destination, source, sender, target, mac
+def has_usual_checksum(frame: bytearray) -> bool:
+    """Whether the first 86 bytes, in the usual form, add up."""
+    return (_from_bytes(_USUAL_SUMMED.unpack_from(frame)[0]) + _USUAL_PSEUDO_HEADER) % _CHECKSUM_MODULUS == 0
 
 
 def parse(frame: bytes | bytearray | memoryview) -> Message | None:
@@ -243,32 +240,27 @@ def head(mac: bytes) -> Head:
     """What is the same in all advertisements from the interface with this MAC."""
     option = bytes([_TARGET_OPTION, 1]) + mac
     fixed = int.from_bytes(bytes([_ADVERTISEMENT, 0]), "big") + int.from_bytes(option, "big") + 32 + _ICMPV6
-    return Head(mac + _IPV6 + b"\x60\0\0\0" + _FULL_LENGTHS, option, fixed)
+    return Head(mac + USUAL_HEADER, option, fixed)
 
 
-_ADVERTISEMENT_FRAME = Struct("!6s16s16s16s2sH4s16s8s")
-_ASKED_FLAGS, _UNASKED_FLAGS = bytes([_SOLICITED | _OVERRIDE, 0, 0, 0]), bytes([_OVERRIDE, 0, 0, 0])
+_ANSWER_FRAME = Struct("!6s32s16sHH28s")
+_TYPE_AND_CODE = _ADVERTISEMENT << 8
 
 
-def reply(head: Head, address: bytes, asker_mac: bytes, asker: bytes) -> bytes:
-    """`address` is at the MAC of `head`, told to the asker alone (§7.2.4).
+def answer(head: Head, address: bytes) -> Answer:
+    """Prebuilt for `reply`: `address` is at the MAC of `head`.
 
     Sent from `address` itself, as the kernel does for an address of its own interface. It is no router's address (R=0),
     whatever else the node forwards, and neither anycast nor proxied, so it overrides (O=1) what the asker knows.
     """
-    addresses = 2 * int.from_bytes(address, "big") + int.from_bytes(asker, "big")  # as source, as target; destination
-    checksum = -(head.checksum + ((_SOLICITED | _OVERRIDE) << 8) + addresses) % _CHECKSUM_MODULUS
-    return _ADVERTISEMENT_FRAME.pack(
-        asker_mac,
-        head.start,
-        address,
-        asker,
-        b"\x88\0",
-        checksum,
-        _ASKED_FLAGS,
-        address,
-        head.option,
-    )
+    return _prebuilt(head, address, _SOLICITED | _OVERRIDE)
+
+
+def reply(answer: Answer, asker_mac: bytes, asker: bytes) -> bytes:
+    """The answer, told to the asker alone (§7.2.4). The hot path."""
+    front, total, back = answer
+    checksum = -(total + _from_bytes(asker)) % _CHECKSUM_MODULUS
+    return _ANSWER_FRAME.pack(asker_mac, front, asker, _TYPE_AND_CODE, checksum, back)
 
 
 def unsolicited(head: Head, address: bytes) -> bytes:
@@ -276,16 +268,10 @@ def unsolicited(head: Head, address: bytes) -> bytes:
 
     The answer to a probe is the same frame (§7.2.4: the asker has no address yet).
     """
-    addresses = 2 * int.from_bytes(address, "big") + int.from_bytes(ALL_NODES, "big")
-    checksum = -(head.checksum + (_OVERRIDE << 8) + addresses) % _CHECKSUM_MODULUS
-    return _ADVERTISEMENT_FRAME.pack(
-        ALL_NODES_MAC,
-        head.start,
-        address,
-        ALL_NODES,
-        b"\x88\0",
-        checksum,
-        _UNASKED_FLAGS,
-        address,
-        head.option,
-    )
+    return reply(_prebuilt(head, address, _OVERRIDE), ALL_NODES_MAC, ALL_NODES)
+
+
+def _prebuilt(head: Head, address: bytes, flags: int) -> Answer:
+    """The address stands in it twice: as source and as target."""
+    total = (head.checksum + (flags << 8) + 2 * int.from_bytes(address, "big")) % _CHECKSUM_MODULUS
+    return head.start + address, total, bytes([flags, 0, 0, 0]) + address + head.option

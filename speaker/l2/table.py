@@ -69,7 +69,7 @@ def interface(name: str, mac: bytes) -> Interface:
 class Held:
     """One address that we announce. Counters are plain attributes: they are bumped on the hot path."""
 
-    __slots__ = ("address", "conflict_reported_at", "interfaces", "is_counted", "replies")
+    __slots__ = ("address", "conflict_reported_at", "interfaces", "is_counted", "prebuilt", "replies")
 
     def __init__(self, address: bytes, interfaces: tuple[str, ...]) -> None:
         self.address = address
@@ -77,6 +77,7 @@ class Held:
         self.replies = 0
         self.is_counted = False  # stands in `Table.active` already
         self.conflict_reported_at = float("-inf")
+        self.prebuilt: tuple[Interface, ndp.Answer] | None = None  # for the interface asked on last
 
 
 class Table:

@@ -168,6 +168,22 @@ def test_replies_are_counted_per_address():
     assert [(entry.address, entry.replies) for entry in table.active] == [(VIP, 4)]
 
 
+@given(
+    st.binary(max_size=1),
+    st.integers(0, 85),
+    st.sampled_from([ETH0.mac, ROGUE_MAC, ndp.solicited_node_mac(VIP)]),
+    st.sampled_from([CLIENT_MAC, ETH1.mac, packets.BROADCAST, packets.UNKNOWN_MAC]),
+    st.sampled_from([CLIENT, OTHER_VIP]),
+    st.sampled_from([VIP, FOREIGN]),
+)
+def test_the_quick_way_decides_as_the_long_way_does(noise, at, destination, sender_mac, sender, target):
+    """Whatever the bytes; a flow label, which concerns nobody, keeps a frame off the quick way."""
+    frame = build(Solicitation(destination, CLIENT_MAC, sender, ndp.solicited_node(target), target, sender_mac))
+    frame = frame[:at] + noise + frame[at + len(noise) :]
+    long_way = frame[:17] + bytes([frame[17] ^ 1]) + frame[18:]
+    assert answer(responder(VIP, OTHER_VIP), frame) == answer(responder(VIP, OTHER_VIP), long_way)
+
+
 @given(st.binary(max_size=100), st.integers(0, 100))
 def test_junk_is_never_answered(junk, length):
     frame = bytearray(junk.ljust(100, b"\0"))
