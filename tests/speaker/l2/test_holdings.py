@@ -85,7 +85,7 @@ def test_an_address_that_is_only_probed_for_is_let_in_and_leaves_nothing():
         holdings.stop_hearing(address)
         holdings.stop_hearing(address)
         assert holdings.take_programs() == {protocol: empty}
-    assert holdings.groups.take()[-1] == Change(False, 7, GROUP, True)
+    assert holdings.groups.take()[-1] == Change(False, 7, How.MLD, GROUP)
 
 
 def test_holding_an_address_ends_the_probing_for_it():

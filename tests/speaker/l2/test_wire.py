@@ -276,6 +276,7 @@ class TestWithdrawal:
             with Asker(client) as asker:
                 await stamp_frames(asker)
                 await asyncio.sleep(0.4)
+                asker.forget()  # what came before the kernel stamped frames
                 node.run("tc", "qdisc", "add", "dev", "eth0", "root", "tbf", *SLOW)
                 for _ in range(80):
                     asker.send(asker.request(VIP))
