@@ -82,6 +82,15 @@ class Port:
         descriptor = struct.pack("HP", len(program) // 8, ctypes.addressof(code))  # struct sock_fprog
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, descriptor)
 
+    def is_sent(self, frame: bytes) -> bool:
+        """Send it; False, counted as failed, when the kernel refused."""
+        try:
+            self.send(frame)
+        except OSError:
+            self.counters.failed += 1
+            return False
+        return True
+
     @property
     def sent(self) -> int:
         """How many frames were sent so far. Only differences mean something."""

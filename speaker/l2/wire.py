@@ -17,7 +17,6 @@ done when the stop came, can still leave.
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import re
 import select
@@ -28,31 +27,25 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from speaker.l2 import ndp
-from speaker.l2.channel import Channel, Closed, encoded
-from speaker.l2.filter import ETH_P_ARP, ETH_P_IPV6
-from speaker.l2.frames import IPV4_BYTES, announcement, protocol_of, question
+from speaker.l2.addresses import address_of
+from speaker.l2.answering import Answering
+from speaker.l2.channel import Channel, Closed
+from speaker.l2.frames import announcement, protocol_of, question
 from speaker.l2.heart import Heart
 from speaker.l2.holdings import Holdings
 from speaker.l2.memberships import Memberships
-from speaker.l2.ndpresponder import NdpResponder
-from speaker.l2.packets import mac_bytes, mac_text
+from speaker.l2.packets import mac_bytes
+from speaker.l2.permit import Permit
 from speaker.l2.port import Port
 from speaker.l2.ports import Ports
 from speaker.l2.prober import Prober
 from speaker.l2.process import become_the_wire
-from speaker.l2.responder import ArpResponder
+from speaker.l2.reports import Reports
 from speaker.l2.schedule import Form
 from speaker.l2.settling import POLL_SECONDS, Settling
-from speaker.l2.table import Conflict, InUse, is_announceable
 
-# One turn of the loop answers at most this many requests per interface (about 0.5 ms) before it looks at orders.
-FRAMES_PER_TURN = 64
 # An order of 64 costs 0.15 ms in all; a slice (33 µs with its change of filters) stays below what a reply takes.
 ENTRIES_PER_SLICE = 16
-COUNTERS_SECONDS = 5.0
-COUNTED_ADDRESSES_PER_REPORT = 256
-CONFLICT_REPORT_SECONDS = 1.0
 
 
 class Wire:
@@ -63,21 +56,16 @@ class Wire:
         self._channel = Channel(agent, self._epoll)
         self._ports = Ports(self._epoll, is_excluded, self._on_port_open, self._on_port_close)
         self._heart = Heart(self._epoll, self._channel.tell, lambda: self._channel.is_crowded)
-        self._frame = bytearray(ndp.MAX_FRAME_BYTES)
         self._holdings = Holdings()
-        self._answers = {
-            ETH_P_ARP: ArpResponder(self._holdings.table).answer,
-            ETH_P_IPV6: NdpResponder(self._holdings.table).answer,
-        }
-        self._prober = Prober(self._holdings, self._ports, self._channel, self._is_permitted)
+        self._permit = Permit()
+        self._prober = Prober(self._holdings, self._ports, self._channel, self._permit.is_valid)
+        self._answering = Answering(self._permit, self._holdings.table, self._prober, self._channel)
         self._memberships = Memberships()
-        self._permit_until = 0.0
-        self._jobs: deque[Iterator[None]] = deque()
         self._settling = Settling(self._ports)
+        self._reports = Reports(self._channel, self._ports, self._holdings.table, self._heart.totals, time.monotonic())
+        self._jobs: deque[Iterator[None]] = deque()
         self._stop_order: int | None = None
         self._has_stopped = False
-        self._reported_interfaces = b""
-        self._counters_due = time.monotonic() + COUNTERS_SECONDS
 
     def run(self) -> int:
         """Serve until told to stop (returns 0) or until the agent is gone (1)."""
@@ -86,7 +74,7 @@ class Wire:
                 for fd, _ in self._epoll.poll(self._timeout()):
                     port = self._ports.by_fd.get(fd)
                     if port is not None:
-                        self._drain(port)
+                        self._answering.drain(port)
                     elif fd in self._heart.fds:
                         self._heart.on_readable(fd)
                     elif fd == self._channel.fd:
@@ -107,69 +95,6 @@ class Wire:
         self._ports.close()
         self._epoll.close()
 
-    # --- frames: the hot path
-
-    def _drain(self, port: Port) -> None:
-        """Answer what has queued up on one interface, but not for ever."""
-        if not self._is_permitted():
-            self._discard(port)
-            return
-        frame, answer, counters, interface = self._frame, self._answers[port.protocol], port.counters, port.interface
-        receive_into, clock_gettime, boottime = port.receive_into, time.clock_gettime, time.CLOCK_BOOTTIME
-        try:
-            for _ in range(FRAMES_PER_TURN):
-                length = receive_into(frame)
-                counters.received += 1
-                decision = answer(interface, frame, length)
-                if isinstance(decision, bytes):
-                    if clock_gettime(boottime) < self._permit_until:
-                        self._send_reply(port, decision)
-                    else:
-                        counters.silenced += 1
-                elif isinstance(decision, Conflict):
-                    self._on_conflict(port, decision)
-                elif isinstance(decision, InUse):
-                    self._on_in_use(port, decision)
-                else:
-                    counters.ignored += 1
-        except BlockingIOError:
-            pass
-        except OSError:  # the interface went down or away; rtnetlink tells which
-            counters.failed += 1
-
-    def _send_reply(self, port: Port, frame: bytes) -> None:
-        try:
-            port.send(frame)
-            port.counters.replies += 1
-        except OSError:
-            port.counters.failed += 1
-
-    def _discard(self, port: Port) -> None:
-        """Frames that came while we may not speak are not answered later."""
-        with contextlib.suppress(OSError):
-            for _ in range(FRAMES_PER_TURN):
-                port.receive_into(self._frame)
-                port.counters.received += 1
-                port.counters.silenced += 1
-
-    def _is_permitted(self) -> bool:
-        return time.clock_gettime(time.CLOCK_BOOTTIME) < self._permit_until
-
-    def _on_conflict(self, port: Port, conflict: Conflict) -> None:
-        port.counters.conflicts += 1
-        if conflict.reply is not None and self._is_permitted():
-            self._send_reply(port, conflict.reply)
-        entry, now = self._holdings.table.held[conflict.address], time.monotonic()
-        if now - entry.conflict_reported_at >= CONFLICT_REPORT_SECONDS and not self._channel.is_crowded:
-            entry.conflict_reported_at = now
-            address, mac = _text(conflict.address), mac_text(conflict.mac)
-            self._channel.tell({"op": "conflict", "address": address, "interface": port.interface.name, "mac": mac})
-
-    def _on_in_use(self, port: Port, seen: InUse) -> None:
-        if seen.reply is not None and self._is_permitted():
-            self._send_reply(port, seen.reply)
-        self._prober.in_use(port, seen)
-
     # --- one turn of the loop
 
     def _turn(self) -> None:
@@ -180,22 +105,21 @@ class Wire:
         if self._settling:
             self._confirm_settled(now)
         deadline = self._holdings.schedule.deadline()
-        if deadline is not None and deadline <= now and self._is_permitted():
+        if deadline is not None and deadline <= now and self._permit.is_valid():
             self._send_due(now)
         deadline = self._prober.deadline()
         if deadline is not None and deadline <= now and self._prober.turn(now):
             self._follow_holdings()
-        self._heart.turn(self._permit_until)
-        if now >= self._counters_due:
-            self._report_counters(now)
+        self._heart.turn(self._permit.until)
+        self._reports.counters(now)
 
     def _timeout(self) -> float:
         if self._jobs:
             return 0.0
         now = time.monotonic()
-        timeout = min(self._counters_due - now, self._heart.seconds_left())
+        timeout = min(self._reports.counters_due - now, self._heart.seconds_left())
         deadline = self._holdings.schedule.deadline()
-        if deadline is not None and deadline - now < timeout and self._is_permitted():
+        if deadline is not None and deadline - now < timeout and self._permit.is_valid():
             timeout = deadline - now
         deadline = self._prober.deadline()
         if deadline is not None:
@@ -218,8 +142,8 @@ class Wire:
                 continue
             port = attachment.port(protocol_of(address))
             frame = announcement(port.interface, address, form)
-            if self._is_permitted():
-                port.counters.gratuitous += self._is_sent(port, frame)
+            if self._permit.is_valid():
+                port.counters.gratuitous += port.is_sent(frame)
             else:
                 port.counters.silenced += 1
 
@@ -235,7 +159,7 @@ class Wire:
         """What is said, and a permit, are in force at once; all other orders are carried out one after the other."""
         match order["op"]:
             case "permit":
-                self._permit_until = order["until"]
+                self._permit.until = order["until"]
                 self._confirm(sequence)
             case "say":
                 self._heart.say(order)
@@ -265,7 +189,7 @@ class Wire:
         for part in _slices(entries):
             now = time.monotonic()
             for text, names in part:
-                address = _address(text)
+                address = address_of(text)
                 if address is None:
                     refused.append(text)
                 else:
@@ -281,7 +205,7 @@ class Wire:
     def _withdraw(self, sequence: int, addresses: Sequence[str]) -> Iterator[None]:
         for part in _slices(addresses):
             for text in part:
-                address = _address(text)
+                address = address_of(text)
                 if address is not None:
                     self._prober.stop(address)
                     self._holdings.drop(address)
@@ -295,7 +219,7 @@ class Wire:
         for part in _slices(entries):
             now = time.monotonic()
             for text, names, run in part:
-                address = _address(text)
+                address = address_of(text)
                 if address is None or address in self._holdings.table.held:
                     refused.append(text)
                 else:
@@ -310,7 +234,7 @@ class Wire:
     def _reannounce(self, sequence: int, addresses: Sequence[str]) -> Iterator[None]:
         """A burst for each of these that is still announced: others may have moved it to themselves meanwhile."""
         for part in _slices(addresses):
-            now, known = time.monotonic(), [address for address in map(_address, part) if address is not None]
+            now, known = time.monotonic(), [address for address in map(address_of, part) if address is not None]
             for name in self._ports.by_name:
                 self._holdings.announce_again(known, name, now)
             yield
@@ -319,35 +243,27 @@ class Wire:
     def _defend(self, sequence: int, text: str, name: str) -> None:
         """One announcement (RFC 5227 §2.4), if the address is still announced there. When is for the agent."""
         address, port = self._held_on(text, name)
-        if address is not None and port is not None and self._is_permitted():
+        if address is not None and port is not None and self._permit.is_valid():
             frame = announcement(port.interface, address, Form.REQUEST)
-            port.counters.gratuitous += self._is_sent(port, frame)
+            port.counters.gratuitous += port.is_sent(frame)
         self._confirm(sequence)
 
     def _ask(self, sequence: int, text: str, name: str, mac: bytes) -> None:
         """Ask that machine alone whether it still uses the address. Its answer is one more conflict."""
         address, port = self._held_on(text, name)
-        if address is not None and port is not None and self._is_permitted():
-            port.counters.probes += self._is_sent(port, question(port.interface, address, mac))
+        if address is not None and port is not None and self._permit.is_valid():
+            port.counters.probes += port.is_sent(question(port.interface, address, mac))
         self._confirm(sequence)
 
     def _held_on(self, text: str, name: str) -> tuple[bytes | None, Port | None]:
-        address, attachment = _address(text), self._ports.by_name.get(name)
+        address, attachment = address_of(text), self._ports.by_name.get(name)
         entry = self._holdings.table.held.get(address) if address is not None else None
         if address is None or attachment is None or entry is None or name not in entry.interfaces:
             return None, None
         return address, attachment.port(protocol_of(address))
 
-    def _is_sent(self, port: Port, frame: bytes) -> bool:
-        try:
-            port.send(frame)
-        except OSError:
-            port.counters.failed += 1
-            return False
-        return True
-
     def _stop(self, sequence: int) -> Iterator[None]:
-        self._permit_until = 0.0
+        self._permit.until = 0.0
         self._heart.leave()  # no frame of ours leaves any more: who is next need not wait for our silence
         for part in _slices(list(self._holdings.table.held)):
             for address in part:
@@ -371,7 +287,7 @@ class Wire:
         self._ports.allow(names)
         self._heart.use(self._ports.indexes())
         yield
-        self._report_interfaces()
+        self._reports.interfaces()
         self._confirm(sequence)
 
     def _configure_heartbeats(self, sequence: int, order: dict[str, Any]) -> None:
@@ -387,7 +303,7 @@ class Wire:
         self._ports.on_readable()
         self._holdings.table.own_macs = self._ports.own_macs
         self._heart.use(self._ports.indexes())
-        self._report_interfaces()
+        self._reports.interfaces()
 
     def _on_port_open(self, name: str, ifindex: int) -> None:
         self._holdings.groups.open(name, ifindex)
@@ -404,30 +320,6 @@ class Wire:
             self._holdings.announce_again(part, name, time.monotonic())
             yield
 
-    # --- reports
-
-    def _report_interfaces(self) -> None:
-        if not self._ports.has_news:
-            return
-        self._ports.has_news = False
-        message = encoded({"op": "interfaces", "interfaces": self._ports.described()})
-        if message != self._reported_interfaces:
-            self._reported_interfaces = message
-            self._channel.post(message)
-
-    def _report_counters(self, now: float) -> None:
-        self._counters_due = now + COUNTERS_SECONDS
-        if self._channel.is_crowded:
-            return
-        addresses: dict[str, int] = {}
-        active = self._holdings.table.active
-        while active and len(addresses) < COUNTED_ADDRESSES_PER_REPORT:
-            entry = active.pop()
-            entry.is_counted = False
-            addresses[_text(entry.address)] = entry.replies
-        totals, heartbeats = self._ports.totals(), self._heart.totals()
-        self._channel.tell({"op": "counters", "interfaces": totals, "addresses": addresses, "heartbeats": heartbeats})
-
     def _confirm(self, sequence: int) -> None:
         self._channel.post(b'{"op":"done","seq":%d}' % sequence)
 
@@ -437,18 +329,6 @@ class Wire:
 
 def _slices(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (items[at : at + ENTRIES_PER_SLICE] for at in range(0, len(items), ENTRIES_PER_SLICE))
-
-
-def _address(text: str) -> bytes | None:
-    try:
-        address = socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
-    except OSError:
-        return None
-    return address if is_announceable(address) else None
-
-
-def _text(address: bytes) -> str:
-    return socket.inet_ntop(socket.AF_INET if len(address) == IPV4_BYTES else socket.AF_INET6, address)
 
 
 def main() -> int:

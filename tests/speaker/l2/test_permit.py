@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from speaker.l2 import packets, table, wire
+from speaker.l2 import answering, packets, permit, table, wire
 from speaker.l2.filter import ETH_P_ARP, PROGRAMS
 from speaker.l2.port import Counters
 from speaker.l2.ports import Attachment
@@ -19,7 +19,10 @@ class EndlessPort:
 
     def __init__(self) -> None:
         self.interface, self.counters, self.sent, self.protocol = ETH0, Counters(), [], ETH_P_ARP
-        self.send = self.sent.append
+
+    def is_sent(self, frame: bytes) -> bool:
+        self.sent.append(frame)
+        return True
 
     def receive_into(self, frame: bytearray) -> int:
         request = packets.request(bytes.fromhex("020000000002"), CLIENT, VIP)
@@ -44,7 +47,9 @@ class SteppingTime:
 @pytest.fixture
 def one_wire(monkeypatch):
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    monkeypatch.setattr(wire, "time", SteppingTime())
+    clock = SteppingTime()
+    for module in (answering, permit, wire):
+        monkeypatch.setattr(module, "time", clock)
     made = wire.Wire(theirs, lambda _: None)
     yield made
     made.close()
@@ -53,11 +58,11 @@ def one_wire(monkeypatch):
 
 def test_a_permit_that_ends_amid_a_batch_ends_the_replies_there(one_wire):
     one_wire._holdings.table.hold(VIP, ("eth0",))
-    one_wire._permit_until = 110.0
+    one_wire._permit.until = 110.0
     port = EndlessPort()
-    one_wire._drain(port)
+    one_wire._answering.drain(port)
     assert len(port.sent) == 8  # the first look decides whether to begin
-    assert port.counters.silenced == wire.FRAMES_PER_TURN - 8
+    assert port.counters.silenced == answering.FRAMES_PER_TURN - 8
 
 
 def test_a_permit_that_ends_amid_a_turn_ends_the_announcements_there(one_wire):
@@ -65,7 +70,7 @@ def test_a_permit_that_ends_amid_a_turn_ends_the_announcements_there(one_wire):
     one_wire._ports.by_name["eth0"] = Attachment(port, port)
     for number in range(20):
         one_wire._holdings.schedule.start(bytes([192, 0, 2, number]), "eth0", 0.0)
-    one_wire._permit_until = 105.0
+    one_wire._permit.until = 105.0
     one_wire._send_due(0.0)
     assert len(port.sent) == 4
 
