@@ -36,6 +36,7 @@ from speaker.fencing import (
     promise_to_make,
 )
 from speaker.heartbeats import HeartbeatOptions, Heartbeats
+from speaker.interfaces import NEVER_USABLE, changes, states
 from speaker.l2.link import WireAnswer, WireConflict, WireInterface, WireLink, WirePeer, WireProbed
 from speaker.metrics import Snapshot, SpeakerMetrics
 from speaker.peers import PeerTimes
@@ -57,8 +58,6 @@ GOODBYE_SECONDS = 5.0
 """For each of the last two writes, well within a pod's 30 s to stop."""
 LABEL_VALUE_CHARACTERS = 63
 SHOWN_INTERFACES = 64
-_NEVER_USABLE = ("Excluded", "Loopback", "NotEthernet")
-"""Interfaces of containers and the like: they come and go with pods, and nobody would look for them in a Speaker."""
 
 log = structlog.get_logger()
 
@@ -169,6 +168,7 @@ class Agent:
         self._changed = asyncio.Event()
         self._conditions_due = 0.0
         self._witnesses: frozenset[str] | None = None
+        self._interfaces: tuple[WireInterface, ...] = ()
         self._usable: tuple[str, ...] = ()
 
     def snapshot(self) -> Snapshot:
@@ -179,6 +179,7 @@ class Agent:
             speakers_known=len(picture.speakers),
             speakers_alive=len(picture.alive),
             speakers_heard=len(self._heartbeats.heard),
+            interfaces=dict(states(self._interfaces)),
             is_ready=self._right.hold is None,
             waits_for=self._waits_for(),
         )
@@ -202,6 +203,10 @@ class Agent:
 
     def interfaces_changed(self, interfaces: tuple[WireInterface, ...]) -> None:
         """The wire process reported its interfaces. Containers come and go: only what can carry addresses matters."""
+        for change in changes(self._interfaces, interfaces):
+            log.info("an interface changed", what=change.kind.value, interface=change.name, detail=change.detail)
+            self._metrics.interface_changed(change.kind.value)
+        self._interfaces = interfaces
         usable = tuple(sorted(one.name for one in interfaces if one.usable and one.up))
         if usable != self._usable:
             log.info("usable interfaces", names=usable)
@@ -381,7 +386,7 @@ class Agent:
 
     def _show_interfaces(self) -> None:
         self._announcer.picture.set_own_interfaces(self._usable)
-        hidden = _NEVER_USABLE if self._usable else ()  # whoever has none at all wants to know why
+        hidden = NEVER_USABLE if self._usable else ()  # whoever has none at all wants to know why
         shown = [one for one in self._link.interfaces if one.reason not in hidden]
         shown.sort(key=lambda one: (not one.usable, one.name))
         self._announcer.draft.set("interfaces", [_interface_on_wire(one) for one in shown[:SHOWN_INTERFACES]])

@@ -163,7 +163,7 @@ class Announcer:
         self._tell_settled()
 
     def _leave_to(self, address: str, give_up_at: float | None) -> None:
-        if give_up_at is None:
+        if give_up_at is None or not self.orders.is_announced(address):  # what was only probed for, nobody misses
             self.orders.want(address, None)
         else:
             self.orders.hand_over(address, give_up_at)

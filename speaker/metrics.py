@@ -47,6 +47,8 @@ class Snapshot:
     """How things stand. `addresses`: how many this node announces ("Announced") or does not, by reason."""
 
     addresses: dict[str, int] = field(default_factory=dict)
+    interfaces: dict[str, int] = field(default_factory=dict)
+    """How many of the node's interfaces are "Usable", and how many are not, by reason."""
     speakers_known: int = 0
     speakers_alive: int = 0
     speakers_heard: int = 0
@@ -62,6 +64,12 @@ class SpeakerMetrics:
         self.registry = registry
         self._addresses = Gauge(
             "berth_speaker_addresses", "Addresses by what this node does about them.", ["state"], registry=registry
+        )
+        self._interfaces = Gauge(
+            "berth_interfaces", "Network interfaces by whether they are usable.", ["state"], registry=registry
+        )
+        self._interface_changes = Counter(
+            "berth_interface_changes", "What happened to network interfaces.", ["change"], registry=registry
         )
         self._speakers = Gauge("berth_speaker_peers", "Speakers in the cluster.", ["state"], registry=registry)
         self._ready = Gauge("berth_speaker_ready", "Whether this node announces what it owns.", registry=registry)
@@ -108,10 +116,17 @@ class SpeakerMetrics:
         self._addresses.clear()
         for state, count in snapshot.addresses.items():
             self._addresses.labels(state).set(count)
+        self._interfaces.clear()
+        for state, count in snapshot.interfaces.items():
+            self._interfaces.labels(state).set(count)
         self._speakers.labels("known").set(snapshot.speakers_known)
         self._speakers.labels("alive").set(snapshot.speakers_alive)
         self._speakers.labels("heard").set(snapshot.speakers_heard)
         self._ready.set(snapshot.is_ready)
+
+    def interface_changed(self, change: str) -> None:
+        """Something happened to an interface that may carry addresses."""
+        self._interface_changes.labels(change).inc()
 
     def registered_anew(self, reason: str) -> None:
         """This speaker may have been taken for dead."""

@@ -55,6 +55,10 @@ _MAC, _NAME, _MASTER, _LINK_INFO, _SLAVE_KIND = (
     18,
     4,
 )  # IFLA_ADDRESS, _IFNAME, _MASTER, _LINKINFO, _INFO_SLAVE_KIND
+_CARRIER_CHANGES, _EVENT = 35, 44  # IFLA_CARRIER_CHANGES, IFLA_EVENT
+# Of IFLA_EVENT_*: a bond uses another of its ports; a driver (bond, team, virtual machine that was moved) asks that
+# neighbours be told anew; multicast groups are to be reported anew.
+_MOVED_EVENTS = frozenset({3, 4, 5})  # BONDING_FAILOVER, NOTIFY_PEERS, IGMP_RESEND
 _TYPE_MASK = 0x3FFF  # NLA_TYPE_MASK: the two upper bits are flags
 
 # linux/if.h, net/if_arp.h
@@ -74,12 +78,19 @@ class Link(NamedTuple):
     """Index of the bridge, bond, team or VRF it belongs to; 0 if none."""
     slave_kind: str
     """What it is to its master: `bridge`, `bond`, `vrf` ...; empty if none."""
+    carrier_changes: int = 0
+    """How often the carrier came or went. Links that go and come quickly may be told only by this count."""
 
 
 class LinkChanged(NamedTuple):
-    """The link is there, and looks like this now."""
+    """The link is there, and looks like this now.
+
+    `has_moved`: its frames take another way into the network from now on, though the link may look the same. The kernel
+    announces its own addresses again at this; nobody but us announces ours.
+    """
 
     link: Link
+    has_moved: bool = False
 
 
 class LinkGone(NamedTuple):
@@ -134,23 +145,30 @@ def _message(kind: int, flags: int, body: bytes) -> Message | None:
             return None
         if kind == _DELETE_LINK:
             return LinkGone(ifindex)
-        return LinkChanged(_link(ifindex, device_flags, hardware_type, body[_LINK.size :]))
+        values = dict(_attributes(body[_LINK.size :]))
+        return LinkChanged(
+            _link(ifindex, device_flags, hardware_type, values), _number(values.get(_EVENT)) in _MOVED_EVENTS
+        )
     return None
 
 
-def _link(ifindex: int, flags: int, hardware_type: int, attributes: bytes) -> Link:
-    values = dict(_attributes(attributes))
+def _link(ifindex: int, flags: int, hardware_type: int, values: dict[int, bytes]) -> Link:
     slave_kind = dict(_attributes(values.get(_LINK_INFO, b""))).get(_SLAVE_KIND, b"")
-    master = values.get(_MASTER, b"")
     return Link(
         ifindex=ifindex,
         name=_text(values.get(_NAME, b"")),
         mac=values.get(_MAC, b""),
         flags=flags,
         hardware_type=hardware_type,
-        master=_NUMBER.unpack(master)[0] if len(master) == _NUMBER.size else 0,
+        master=_number(values.get(_MASTER)),
         slave_kind=_text(slave_kind),
+        carrier_changes=_number(values.get(_CARRIER_CHANGES)),
     )
+
+
+def _number(value: bytes | None) -> int:
+    """0 for an attribute that is missing, or has another length."""
+    return int(_NUMBER.unpack(value)[0]) if value is not None and len(value) == _NUMBER.size else 0
 
 
 def _attributes(attributes: bytes) -> Iterator[tuple[int, bytes]]:

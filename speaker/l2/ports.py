@@ -43,8 +43,9 @@ class Ports:
         on_open: Callable[[str, int], None],
         on_close: Callable[[str], None],
     ) -> None:
-        """`on_open` gets the name and index of an interface that came into use or changed its MAC, `on_close` the name
-        of one that no longer is in use. They must not use this object."""
+        """`on_open` gets the name and index of an interface that came into use, changed its MAC, or has its frames take
+        another way into the network (bonds, flaps), `on_close` the name of one that no longer is in use. They must not
+        use this object."""
         self.by_fd: dict[int, Port] = {}
         self.by_name: dict[str, Attachment] = {}
         self.own_macs: frozenset[bytes] = frozenset()
@@ -139,7 +140,7 @@ class Ports:
 
     def _on_message(self, message: netlink.Message) -> None:
         if isinstance(message, netlink.LinkChanged):
-            self._on_link(message.link)
+            self._on_link(message.link, message.has_moved)
         elif isinstance(message, netlink.LinkGone):
             self._on_gone(message.ifindex)
         elif isinstance(message, netlink.DumpDone):
@@ -147,20 +148,24 @@ class Ports:
         else:
             raise OSError(message.errno, os.strerror(message.errno), "rtnetlink")
 
-    def _on_link(self, link: netlink.Link) -> None:
+    def _on_link(self, link: netlink.Link, has_moved: bool) -> None:
+        """A carrier that went and came between two reports leaves a trace in its count alone."""
         if self._dumped is not None:
             self._dumped.add(link.ifindex)
-        if self._links.get(link.ifindex) == link:
+        known = self._links.get(link.ifindex)
+        if known == link and not has_moved:
             return
+        has_flapped = known is not None and known.carrier_changes != link.carrier_changes
         self._links[link.ifindex] = link
         self._open_failures.pop(link.ifindex, None)
         self.own_macs = frozenset(link.mac for link in self._links.values())
-        self._fit(link)
+        self._fit(link, has_moved=has_moved or has_flapped)
         self.has_news = self._dumped is None
 
     def _on_gone(self, ifindex: int) -> None:
         if self._links.pop(ifindex, None) is None:
             return
+        self._open_failures.pop(ifindex, None)
         attachment = self._on_index(ifindex)
         if attachment is not None:
             self._close(attachment)
@@ -176,8 +181,11 @@ class Ports:
             self._on_gone(ifindex)
         self.has_news = True
 
-    def _fit(self, link: netlink.Link) -> None:
-        """Open, close or change the ports of this link, whatever it needs to be as it should."""
+    def _fit(self, link: netlink.Link, *, has_moved: bool = False) -> None:
+        """Open, close or change the ports of this link, whatever it needs to be as it should.
+
+        `has_moved`: switches have to learn anew where its MAC is, also if nothing else has changed.
+        """
         attachment = self._on_index(link.ifindex)
         is_wanted = link.name in self._allowed and not netlink.why_not_usable(link, self._is_excluded)
         if attachment is not None and not (is_wanted and attachment.arp.interface.name == link.name):
@@ -185,7 +193,7 @@ class Ports:
             attachment = None
         if attachment is None and is_wanted:
             self._open(link)
-        elif attachment is not None and attachment.arp.interface.mac != link.mac:
+        elif attachment is not None and (has_moved or attachment.arp.interface.mac != link.mac):
             attachment.arp.interface = attachment.ndp.interface = interface(link.name, link.mac)
             self._on_open(link.name, link.ifindex)
 

@@ -56,8 +56,13 @@ def test_a_dump_ends_with_done():
 
 
 def test_all_fields_of_a_bridge_port_are_read():
-    messages = list(parse(captured("links.hex")[1]))
-    assert messages[0] == LinkChanged(Link(3, "port0", bytes.fromhex("020000000002"), 69699, 1, 2, "bridge"))
+    message = next(parse(captured("links.hex")[1]))
+    assert isinstance(message, LinkChanged)
+    assert message.link._replace(carrier_changes=0) == Link(
+        3, "port0", bytes.fromhex("020000000002"), 69699, 1, 2, "bridge"
+    )
+    assert message.link.carrier_changes > 0
+    assert not message.has_moved
 
 
 def test_a_port_that_leaves_its_bridge_has_not_gone():
@@ -134,3 +139,63 @@ def test_a_captured_datagram_with_one_byte_changed_is_read_without_complaint(pos
 def test_a_datagram_broken_off_is_read_as_far_as_it_is_whole(length):
     whole = captured("links.hex")[1]
     assert list(parse(whole[:length])) == list(parse(whole))[: len(list(parse(whole[:length])))]
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    padding = bytes(-len(value) % 4)
+    return pack("=HH", 4 + len(value), kind) + value + padding
+
+
+def new_link(name: str, *attributes: bytes, index: int = 7, flags: int = UP_WITH_CARRIER) -> bytes:
+    """RTM_NEWLINK as the kernel writes it, by hand: for devices that not every kernel has."""
+    body = pack("=BxHiII", 0, 1, index, flags, 0) + attribute(3, name.encode() + b"\0")
+    body += attribute(1, bytes.fromhex("020000000001")) + b"".join(attributes)
+    return pack("=IHHII", 16 + len(body), 16, 0, 0, 0) + body
+
+
+BOND = attribute(18, attribute(1, b"bond\0") + attribute(2, attribute(1, b"\1")))  # IFLA_LINKINFO: kind, data
+VLAN = attribute(18, attribute(1, b"vlan\0") + attribute(2, attribute(1, pack("=H", 100))))
+LOWER = attribute(5, pack("=I", 2))  # IFLA_LINK: the device below
+BOND_PORT = attribute(10, pack("=I", 7)) + attribute(18, attribute(4, b"bond\0"))  # IFLA_MASTER; _INFO_SLAVE_KIND
+
+
+def usable(datagram: bytes) -> str:
+    (message,) = parse(datagram)
+    assert isinstance(message, LinkChanged)
+    return why_not_usable(message.link, never)
+
+
+def test_a_bond_and_a_vlan_are_interfaces_and_a_bonds_port_is_none():
+    assert usable(new_link("bond0", BOND)) == ""
+    assert usable(new_link("eth0.100", VLAN, LOWER)) == ""
+    assert usable(new_link("bond0.100", VLAN, LOWER, flags=0x1)) == "NoCarrier"  # the bond below lost its last port
+    assert usable(new_link("eth1", BOND_PORT)) == "Enslaved"
+
+
+@pytest.mark.parametrize(
+    ("event", "has_moved"),
+    [
+        (0, False),
+        (2, False),  # FEATURES
+        (3, True),  # BONDING_FAILOVER: another port of the bond is active
+        (4, True),  # NOTIFY_PEERS: bond, team, a virtual machine that was moved to another host
+        (5, True),  # IGMP_RESEND
+        (6, False),  # BONDING_OPTIONS
+    ],
+)
+def test_a_link_whose_frames_take_another_way_says_so(event, has_moved):
+    (message,) = parse(new_link("bond0", BOND, attribute(44, pack("=I", event))))
+    assert isinstance(message, LinkChanged)
+    assert message.has_moved is has_moved
+
+
+def test_the_carriers_changes_are_counted():
+    (message,) = parse(new_link("eth0", attribute(35, pack("=I", 12))))
+    assert isinstance(message, LinkChanged)
+    assert message.link.carrier_changes == 12
+
+
+def test_an_attribute_of_another_length_counts_as_none():
+    (message,) = parse(new_link("eth0", attribute(35, b"\1"), attribute(44, b"\4"), attribute(10, b"\1\1")))
+    assert isinstance(message, LinkChanged)
+    assert (message.link.carrier_changes, message.link.master, message.has_moved) == (0, 0, False)
