@@ -86,7 +86,7 @@ class Dropped(Enum):
     REPLAYED = "replayed"
     """Its sequence number was seen already, or is older than what was seen."""
     RETIRED = "retired"
-    """Its sender has been replaced by a later process."""
+    """It proves to be recent, but its sender has been replaced by a later process."""
     UNPROVEN = "unproven"
     """It echoes nothing recent of ours: the first packets of a peer, a replay, or one who does not hear us."""
 

@@ -136,7 +136,7 @@ class Pulse:
             return beat
         if beat.node == settings.node:
             return Dropped.OWN
-        outcome = self.roster.hear(beat, via, now, is_proof=self._is_proof(beat, now))
+        outcome = self.roster.hear(beat, via, now, proof=self._proof(beat, now))
         if outcome is True or outcome is Dropped.UNPROVEN:
             self._answer(now)
         return outcome if isinstance(outcome, Dropped) else None
@@ -243,15 +243,15 @@ class Pulse:
         if self._word is not None and self._flags(self._word, now) != self._sent_flags:
             self._next = now
 
-    def _is_proof(self, beat: Heartbeat, now: float) -> bool:
-        number = echoed(beat.echoes, self._tag)
-        if number is None:
-            return False
+    def _proof(self, beat: Heartbeat, now: float) -> int | None:
+        """The recent number of ours that it echoes."""
+        lower = echoed(beat.echoes, self._tag)
         self._forget_old(now)
-        if not self._sent:
-            return False
+        if lower is None or not self._sent:
+            return None
         oldest, latest = self._sent[0][0], self._sent[-1][0]
-        return (number - oldest) & _SEQUENCE_MASK <= latest - oldest
+        number = oldest + ((lower - oldest) & _SEQUENCE_MASK)
+        return number if number <= latest else None
 
     def _forget_old(self, now: float) -> None:
         while self._sent and now - self._sent[0][1] > FRESH_SECONDS:

@@ -11,14 +11,14 @@ have passed without a packet, or it says goodbye. What makes old packets worthle
 * A new incarnation, and one that was lost or had said goodbye, must echo something that we sent within the last
   seconds. No recording can: not for a receiver that restarted and knows no numbers, not of a process long gone, and no
   clock of any machine has to be right for it.
-* Within those seconds after a restart of a peer, the incarnations it had before are known and refused.
+* Of two incarnations of a peer the later one is that which echoes the later number of ours. So what its predecessor
+  sent in these last seconds, and what came late, does not bring that one back.
 
 Memory is bounded by the number of known peers: unknown ones leave nothing behind.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -35,7 +35,6 @@ SEARCH_SECONDS = 120.0
 ECHO_SECONDS = 5.0
 # A node restarts its speaker seldom; whoever replays old ones must not push the real one out.
 CANDIDATES_PER_PEER = 4
-RETIRED_PER_PEER = 8
 
 UNICAST = ""
 """In place of an interface: not heard by multicast, but by packets sent to our address."""
@@ -82,7 +81,7 @@ class Peer:
 
     __slots__ = (
         "addresses", "candidates", "contact", "expires", "flags", "heard_at", "heard_since", "incarnation",
-        "interfaces", "missing_since", "node", "paths", "retired", "sequence", "silence_seconds", "tag",
+        "interfaces", "missing_since", "node", "paths", "proof", "sequence", "silence_seconds", "tag",
     )  # fmt: skip
 
     def __init__(self, node: str, addresses: Sequence[str], now: float) -> None:
@@ -101,7 +100,7 @@ class Peer:
         self.paths: dict[str, _Path] = {}
         self.missing_since: float | None = now
         self.candidates: dict[str, _Candidate] = {}
-        self.retired: deque[str] = deque(maxlen=RETIRED_PER_PEER)
+        self.proof = -1  # the latest number of ours that this incarnation has echoed
 
     def view(self) -> View | None:
         """None while it is not heard."""
@@ -148,18 +147,20 @@ class Roster:
             else:
                 peer.addresses = tuple(addresses)
 
-    def hear(self, beat: Heartbeat, via: str, now: float, *, is_proof: bool) -> Dropped | bool:
-        """Take in one packet. `is_proof`: it echoes a recent number of ours.
+    def hear(self, beat: Heartbeat, via: str, now: float, *, proof: int | None) -> Dropped | bool:
+        """Take in one packet. `proof`: the number of ours that it echoes, if that is a recent one.
 
         Returns why it does not count, or else whether its sender is heard newly and wants an answer at once.
         """
         peer = self.peers.get(beat.node)
         if peer is None:
             return Dropped.UNKNOWN
-        if beat.incarnation != peer.incarnation and (why := self._meet(peer, beat, now, is_proof)):
+        if beat.incarnation != peer.incarnation and (why := self._meet(peer, beat, now, proof)):
             return why
+        if proof is not None:
+            peer.proof = max(peer.proof, proof)
         if peer.heard_since is None:
-            return self._hear_again(peer, beat, via, now, is_proof)
+            return self._hear_again(peer, beat, via, now, is_proof=proof is not None)
         return self._hear_on(peer, beat, via, now)
 
     def expire(self, now: float) -> None:
@@ -220,17 +221,18 @@ class Roster:
             and (long_lost or peer.heard_since is not None or _is_sought(peer, now))
         ]
 
-    def _meet(self, peer: Peer, beat: Heartbeat, now: float, is_proof: bool) -> Dropped | None:
-        """An incarnation that is not the one we know: adopted when it proves to be of today."""
-        if beat.incarnation in peer.retired:
-            return Dropped.RETIRED
-        if not is_proof:
+    def _meet(self, peer: Peer, beat: Heartbeat, now: float, proof: int | None) -> Dropped | None:
+        """An incarnation that is not the one we know: adopted when it proves to be of today, and later than that one.
+
+        A process starts after the end of its predecessor, so it hears, and echoes, only what we sent after that.
+        """
+        if proof is None:
             return self._consider(peer, beat, now)
-        if peer.incarnation is not None:
-            peer.retired.append(peer.incarnation)
+        if proof <= peer.proof:
+            return Dropped.RETIRED
         peer.candidates.clear()
         peer.incarnation, peer.tag = beat.incarnation, tag_of(beat.node, beat.incarnation)
-        peer.sequence = -1
+        peer.sequence = peer.proof = -1
         peer.paths.clear()
         if peer.heard_since is not None:
             peer.heard_since = None
@@ -249,7 +251,7 @@ class Roster:
         candidate.sequence, candidate.at = beat.sequence, now
         return Dropped.UNPROVEN
 
-    def _hear_again(self, peer: Peer, beat: Heartbeat, via: str, now: float, is_proof: bool) -> Dropped | bool:
+    def _hear_again(self, peer: Peer, beat: Heartbeat, via: str, now: float, *, is_proof: bool) -> Dropped | bool:
         """A peer that is not heard: only what is newer than all we had of it, and proven, makes it heard."""
         if beat.sequence <= peer.sequence:
             return _old(beat.sequence, peer.sequence)
