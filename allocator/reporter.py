@@ -40,6 +40,9 @@ PATIENCE_SECONDS = 5.0
 GRACE_SECONDS = 3.0
 """How long an address may be unannounced before that is worth a condition: speakers need a moment."""
 
+PROBING_SECONDS = 8.0
+"""How much longer in a pool whose addresses are probed before their first announcement (RFC 5227 §2.1: 7 s at most)."""
+
 CONCURRENCY = 8
 
 AUDIT_SECONDS = 60.0
@@ -87,8 +90,13 @@ class Reporter:
 
     def allocation_changed(self, stored: StoredAllocation) -> None:
         """A new one is looked at after a moment: most are announced by then, and one write says it all."""
-        grace = 0.0 if stored.announced_by or stored.conditions else GRACE_SECONDS
+        grace = 0.0 if stored.announced_by or stored.conditions else GRACE_SECONDS + self._probing_seconds(stored)
         self._dirty.setdefault(stored.address, time.monotonic() + grace)
+
+    def _probing_seconds(self, stored: StoredAllocation) -> float:
+        pool = self._pools.get(ObjectKey(None, stored.recorded.claim.pool))
+        is_probed = pool is not None and pool.spec.duplicate_address_detection and stored.first_announced is None
+        return PROBING_SECONDS if is_probed else 0.0
 
     def everything_changed(self) -> None:
         """Pools or advertisements: what covers what must be looked at again."""

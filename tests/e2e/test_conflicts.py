@@ -4,6 +4,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator
+from ipaddress import ip_address
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from cli.arping import ONE, SEVERAL
+from crds.names import allocation_name
 from lab.desk import Desk
 from speaker.conflicts import DEFEND_INTERVAL_SECONDS
 from speaker.l2.probe import PROBE_NUM
@@ -124,26 +126,31 @@ def test_a_rogue_host_is_told_everywhere_and_the_address_works_on_by_one_defence
     assert announcer(web, address) == owner
 
 
-def test_an_address_that_a_rogue_host_has_already_is_not_announced_until_it_goes(web: Desk, rogue: Rogue) -> None:
-    web.pool("pool", ADDRESS, duplicateAddressDetection=True)
-    rogue.take(ADDRESS)
+@pytest.mark.parametrize(("family", "address"), [("IPv4", ADDRESS), ("IPv6", "fd00:30::200")])
+def test_an_address_that_a_rogue_host_has_already_is_not_announced_until_it_goes(
+    web: Desk, rogue: Rogue, family: str, address: str
+) -> None:
+    record = allocation_name(ip_address(address))
+    web.pool("pool", address, duplicateAddressDetection=True)
+    rogue.take(address)
     since = time.monotonic()
-    web.service("web")
-    assert web.addresses("web") == [ADDRESS]
+    web.service("web", ipFamilies=[family])
+    assert web.addresses("web") == [address]
 
-    condition = web.condition("ipallocation", RECORD, "Announced", "DuplicateAddress")
+    condition = web.condition("ipallocation", record, "Announced", "DuplicateAddress")
     assert condition["status"] == "False"
     assert rogue.mac in condition["message"]
-    assert web.condition("ipallocation", RECORD, "Conflicted", "DuplicateAddress")["status"] == "True"
+    assert web.condition("ipallocation", record, "Conflicted", "DuplicateAddress")["status"] == "True"
     web.event("service", "web", "DuplicateAddress")
-    assert {claim.mac for claim in web.cluster.claims(ADDRESS, since=since)} == {rogue.mac}
-    assert announcer(web, ADDRESS) is None
+    assert {claim.mac for claim in web.cluster.claims(address, since=since)} == {rogue.mac}
+    assert announcer(web, address) is None
 
     rogue.unplug()
-    web.until("it is announced", lambda: announcer(web, ADDRESS), timeout_seconds=ANNOUNCED_AGAIN_SECONDS)
-    web.until("the client reaches it", lambda: web.cluster.fetch(f"http://{ADDRESS}/").get("body"))
-    web.condition("ipallocation", RECORD, "Announced", "Announcing")
-    web.condition("ipallocation", RECORD, "Conflicted", "NoConflict")
+    web.until("it is announced", lambda: announcer(web, address), timeout_seconds=ANNOUNCED_AGAIN_SECONDS)
+    url = f"http://[{address}]/" if family == "IPv6" else f"http://{address}/"
+    web.until("the client reaches it", lambda: web.cluster.fetch(url).get("body"))
+    web.condition("ipallocation", record, "Announced", "Announcing")
+    web.condition("ipallocation", record, "Conflicted", "NoConflict")
 
 
 def test_a_free_address_is_probed_before_it_is_announced_and_never_again(web: Desk) -> None:
