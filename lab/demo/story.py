@@ -8,9 +8,9 @@ import time
 
 from lab import manifests
 from lab.cluster import NAMESPACE, Cluster
-from lab.demo import observe
+from lab.demo import dual_stack, observe
 from lab.demo.narrator import Narrator, expect, milliseconds
-from lab.hosts import CLIENT, POOL_IPV4, ROUTER
+from lab.hosts import CLIENT, POOL_IPV4, POOL_IPV6, ROUTER
 from lab.process import State, WaitExpired, wait_for
 from lab.segment import reigns_of
 
@@ -19,7 +19,7 @@ apiVersion: berth.dev/v1beta1
 kind: IPPool
 metadata: {{name: demo}}
 spec:
-  addresses: ["{POOL_IPV4}"]
+  addresses: ["{POOL_IPV4}", "{POOL_IPV6}"]
 """
 ADVERTISEMENT = """\
 apiVersion: berth.dev/v1beta1
@@ -78,6 +78,7 @@ class Story:
         self.pool_and_advertisement()
         self.service_gets_an_address()
         self.client_reaches_it()
+        dual_stack.tell(self.cluster, self.narrator)
         self.local_policy_keeps_the_source_address()
         self.owner_dies()
         self.owner_comes_back()
