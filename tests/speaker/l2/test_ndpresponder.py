@@ -107,6 +107,11 @@ def test_what_our_own_machine_asks_is_ignored():
     assert answer(table, ndp.probe(ETH1.mac, VIP)) is Ignored.OWN
 
 
+def test_a_frame_of_ours_is_ignored_whatever_address_it_tells():
+    frame = build(Solicitation(ndp.solicited_node_mac(VIP), ETH1.mac, CLIENT, VIP, VIP, CLIENT_MAC))
+    assert answer(responder(VIP), frame) is Ignored.OWN
+
+
 def test_our_own_advertisements_come_back_without_harm():
     table = responder(VIP, interfaces=("eth0", "eth1"))
     assert answer(table, ndp.unsolicited(ETH1.ndp_head, VIP)) is Ignored.OWN
@@ -217,6 +222,14 @@ def test_rfc4862_5_4_3_and_4_what_shows_that_a_probed_address_is_in_use():
     assert answer(table, claim()) == InUse(VIP, ROGUE_MAC, False, None)
     assert answer(table, ndp.solicitation(ROGUE_MAC, VIP, FOREIGN)) == InUse(VIP, ROGUE_MAC, False, None)
     assert answer(table, ndp.probe(ROGUE_MAC, VIP)) == InUse(VIP, ROGUE_MAC, True, None)
+
+
+def test_who_has_a_probed_address_and_asks_for_another_is_answered_too():
+    table = responder(OTHER_VIP)
+    table.probed[VIP] = ("eth0",)
+    seen = answer(table, ndp.solicitation(ROGUE_MAC, VIP, OTHER_VIP))
+    assert (seen.address, seen.mac, seen.is_probe) == (VIP, ROGUE_MAC, False)
+    assert parse(seen.reply).target == OTHER_VIP
 
 
 def test_our_own_probe_that_comes_back_shows_nothing():
