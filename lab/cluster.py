@@ -183,6 +183,30 @@ class Cluster:
         lines = self.processes["sniffer"].log_path.read_text().splitlines()
         return claims_of(lines, address, since=since)
 
+    def start_script(self, name: str, host: str | None, path: str, *arguments: str) -> str:
+        """Run one of the lab's scripts on a host until `end_script`. Gives the name that it goes by."""
+        (self.settings.directory / f"{name}.log").unlink(missing_ok=True)
+        self.start(name, host, [*script(path), *arguments])
+        return name
+
+    def end_script(self, name: str) -> list[str]:
+        """Stop it; the lines that it printed."""
+        process = self.processes.pop(name)
+        process.stop()
+        return process.log_path.read_text().splitlines()
+
+    def cut_off(self, host: str) -> None:
+        """Take a host off the segment, as a broken switch would: its link stays up, and nothing arrives."""
+        self.run(HUB, "ip", "link", "set", host, "nomaster")
+
+    def plug_in(self, host: str) -> None:
+        """Undo `cut_off`."""
+        self.run(HUB, "ip", "link", "set", host, "master", hosts.BRIDGE)
+
+    def set_link(self, host: str, state: str) -> None:
+        """`up` or `down`: the cable at the bridge's end; the host sees its carrier go."""
+        self.run(HUB, "ip", "link", "set", host, state)
+
     def set_pod_ready(self, node_name: str, ready: bool) -> None:
         """As if its readiness probe had changed its mind."""
         node = self.segment.node(node_name)

@@ -17,6 +17,14 @@ class Claim:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """A request for an address, when it was sent (monotonic seconds), and the nodes that answered."""
+
+    at: float
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Reign:
     """One node's frames for an address, with nobody else's in between."""
 
@@ -32,6 +40,12 @@ def claims_of(lines: Iterable[str], address: str, *, since: float = 0.0) -> list
     return [
         Claim(row["at"], row["sender_mac"]) for row in rows if row.get("sender_ip") == address and row["at"] >= since
     ]
+
+
+def asked_of(lines: Iterable[str], nodes_by_mac: Mapping[str, str]) -> list[Asked]:
+    """What lab/ask.py printed. A MAC that is no node's stands for itself."""
+    rows = (json.loads(line) for line in lines if line.endswith("}"))
+    return [Asked(row["at"], tuple(nodes_by_mac.get(mac, mac) for mac in row["answers"])) for row in rows]
 
 
 def reigns_of(claims: Iterable[Claim], nodes_by_mac: Mapping[str, str]) -> list[Reign]:

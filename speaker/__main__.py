@@ -31,6 +31,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--lease-duration-seconds", type=int, default=6)
     parser.add_argument("--renew-seconds", type=float, default=2.0)
     parser.add_argument("--fence-after-seconds", type=int, default=60)
+    parser.add_argument("--failback-after-seconds", type=float, default=120.0)
     parser.add_argument("--heartbeat-key-dir", default="", metavar="DIRECTORY", help="empty: no heartbeats")
     parser.add_argument("--heartbeat-port", type=int, default=7473, help="UDP, the same on all nodes")
     parser.add_argument("--heartbeat-interval-milliseconds", type=int, default=200)
@@ -46,6 +47,7 @@ def parse_arguments() -> argparse.Namespace:
         lease_duration_seconds=given.lease_duration_seconds,
         renew_seconds=given.renew_seconds,
         fence_after_seconds=given.fence_after_seconds,
+        failback_seconds=given.failback_after_seconds,
         heartbeats=HeartbeatOptions(
             given.heartbeat_key_dir, given.heartbeat_port, given.heartbeat_interval_milliseconds
         ),

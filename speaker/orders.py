@@ -83,6 +83,10 @@ class WireOrders:
         for address in [address for address, until in self._handing_over.items() if until <= now]:
             self.handed_over(address)
 
+    def is_wanted(self, address: str) -> bool:
+        """Whether this node shall announce it."""
+        return address in self._wanted
+
     def wanted(self) -> list[str]:
         """The addresses that this node shall announce."""
         return list(self._wanted)

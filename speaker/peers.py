@@ -136,6 +136,18 @@ class PeerView:
             node, float("-inf")
         ) < CAME_BACK_SECONDS
 
+    def claims_of_lost(self, now: float) -> list[tuple[str, str]]:
+        """Addresses that peers announced shortly before they were found lost, and who.
+
+        Whoever is cut off may see its successor's frames before it knows that it is.
+        """
+        lost = self.liveness.lost
+        return [
+            (address, node)
+            for address, (node, at) in self._seen_claims.items()
+            if node in lost and now - at < RECENT_SECONDS
+        ]
+
     def yields(self, address: str, node: str, now: float) -> bool:
         """Whether to leave an address to a peer that announces it though this node owns it, as far as it knows.
 

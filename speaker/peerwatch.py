@@ -77,6 +77,10 @@ class PeerWatch:
         self._heartbeats.peers_changed(peers)
         came_back = self._view.hear({node: _heard_peer(peer) for node, peer in peers.items()}, time.monotonic())
         self.judge()
+        now = time.monotonic()
+        for address, node in self._view.claims_of_lost(now):
+            if self._announcer.orders.is_wanted(address):
+                self._yield(address, node, now)
         if came_back and self._is_serving():
             log.info("heard again", nodes=sorted(came_back))
             self._link.reannounce(self._announcer.orders.wanted())
@@ -95,12 +99,16 @@ class PeerWatch:
 
     def _settle(self, address: str, node: str, now: float) -> None:
         """Of two that do not hear each other one gives way."""
-        if self._view.yields(address, node, now):
-            log.info("left to a speaker that is not heard", address=address, node=node)
-            self._announcer.picture.set_claims(self._view.claims(now))
-            self._on_change()
-        else:
+        if not self._yield(address, node, now):
             self._link.reannounce([address])
+
+    def _yield(self, address: str, node: str, now: float) -> bool:
+        if not self._view.yields(address, node, now):
+            return False
+        log.info("left to a speaker that is not heard", address=address, node=node)
+        self._announcer.picture.set_claims(self._view.claims(now))
+        self._on_change()
+        return True
 
     def judge(self) -> None:
         """Who is alive and where everybody stands, this node included; it says so itself. At least twice a second."""

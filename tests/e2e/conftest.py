@@ -11,7 +11,7 @@ from lab.netns import Unsupported
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    values = {"allocator": {"lease": {"durationSeconds": 5}}}
+    values = {"allocator": {"lease": {"durationSeconds": 5}}, "speaker": {"failbackAfterSeconds": 3}}
     try:
         up = Cluster(Settings(tmp_path_factory.mktemp("cluster"), name="e2e", values=values))
         with up:

@@ -81,6 +81,15 @@ def test_one_that_lost_most_others_yields_to_any_of_them_and_they_do_not_yield_t
     assert not others.yields(A, "own", 1.0)
 
 
+def test_claims_seen_shortly_before_a_loss_are_known_after_it() -> None:
+    made = view("b", "c")
+    made.saw_claim(A, "b", 0.9)
+    assert made.claims_of_lost(1.0) == []
+    made.hear({}, 1.0)
+    assert made.claims_of_lost(1.0) == [(A, "b")]
+    assert made.claims_of_lost(10.0) == []
+
+
 def test_what_was_yielded_is_taken_up_again_when_the_peer_is_heard_or_silent_for_long() -> None:
     made = view("b", "c")
     made.hear({}, 1.0)
