@@ -183,6 +183,13 @@ class Cluster:
         lines = self.processes["sniffer"].log_path.read_text().splitlines()
         return claims_of(lines, address, since=since)
 
+    def cut_from_peers(self, node_name: str) -> None:
+        """Drop the heartbeats that this node sends and gets, as a firewall would."""
+        hosts.cut_heartbeats(self.doorway, node_name)
+
+    def restore_to_peers(self, node_name: str) -> None:
+        hosts.restore_heartbeats(self.doorway, node_name)
+
     def start_script(self, name: str, host: str | None, path: str, *arguments: str) -> str:
         """Run one of the lab's scripts on a host until `end_script`. Gives the name that it goes by."""
         (self.settings.directory / f"{name}.log").unlink(missing_ok=True)

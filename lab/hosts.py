@@ -162,6 +162,21 @@ def restore(doorway: Doorway, host: str) -> None:
     doorway.run(host, ["nft", "delete", "table", "inet", "lab_cut"], check=False)
 
 
+def cut_heartbeats(doorway: Doorway, host: str, port: int = 7473) -> None:
+    """Drop the speakers' heartbeats in both directions. Repeating is fine."""
+    chains = "\n".join(
+        f" chain {way} {{\n type filter hook {way} priority 0;\n udp dport {port} drop\n }}"
+        for way in ("input", "output")
+    )
+    restore_heartbeats(doorway, host)
+    doorway.run(host, ["nft", "-f", "-"], stdin=f"table inet lab_deaf {{\n{chains}\n}}\n")
+
+
+def restore_heartbeats(doorway: Doorway, host: str) -> None:
+    """Undo cut_heartbeats."""
+    doorway.run(host, ["nft", "delete", "table", "inet", "lab_deaf"], check=False)
+
+
 def _addresses(number: int) -> tuple[IPv4Address, IPv6Address]:
     return SEGMENT_IPV4[number], SEGMENT_IPV6[_alike(number)]
 

@@ -121,6 +121,11 @@ class Process:
         if self._child is not None:
             self._child.wait(timeout=STOP_SECONDS)
 
+    def interrupt(self) -> int | None:
+        """SIGINT, as by Ctrl-C, and wait for the end."""
+        self.signal(signal.SIGINT)
+        return None if self._child is None else self._child.wait(timeout=STOP_SECONDS)
+
     def stop(self, timeout_seconds: float = STOP_SECONDS) -> int | None:
         """SIGTERM to the process alone, time to end cleanly, then SIGKILL to all of it. Gives the exit code."""
         if self._child is None:

@@ -131,10 +131,11 @@ class PeerView:
 
     def announces_already(self, node: str, address: str, now: float) -> bool:
         """Whether that peer answers for the address as far as can be known, so that nobody need do it in its place."""
-        claimant, at = self._seen_claims.get(address, ("", float("-inf")))
-        return (claimant == node and now - at < RECENT_SECONDS) or now - self._came_back.get(
-            node, float("-inf")
-        ) < CAME_BACK_SECONDS
+        never = float("-inf")
+        claimant, at = self._seen_claims.get(address, ("", never))
+        has_claimed = claimant == node and now - at < RECENT_SECONDS
+        was_yielded_to = self._claims.get(address, ("", never))[0] == node
+        return has_claimed or was_yielded_to or now - self._came_back.get(node, never) < CAME_BACK_SECONDS
 
     def claims_of_lost(self, now: float) -> list[tuple[str, str]]:
         """Addresses that peers announced shortly before they were found lost, and who.

@@ -79,6 +79,7 @@ def test_arguments_follow_the_values() -> None:
         "allocator": {"lease": {"durationSeconds": 20}, "extraArgs": ["--more"]},
         "speaker": {
             "lease": {"durationSeconds": 9, "renewSeconds": 3},
+            "failbackAfterSeconds": 60,
             "heartbeat": {"port": 7000, "intervalMilliseconds": 400},
             "excludeInterfaces": "^(lo|docker.*)$",
         },
@@ -102,6 +103,7 @@ def test_arguments_follow_the_values() -> None:
         "--fence-after-seconds=90",
         "--lease-duration-seconds=9",
         "--renew-seconds=3",
+        "--failback-after-seconds=60",
         "--heartbeat-key-dir=/etc/berth/heartbeat",
         "--heartbeat-port=7000",
         "--heartbeat-interval-milliseconds=400",

@@ -76,6 +76,7 @@ def test_one_that_lost_most_others_yields_to_any_of_them_and_they_do_not_yield_t
     judge(alone, 1.0, members=frozenset({"b", "c"}))
     assert alone.yields(A, "b", 1.0)
     assert alone.claims(1.0) == {A: "b"}
+    assert alone.announces_already("b", A, 1.0)
     others = view("own", "c", own="b")
     others.hear({"c": peer()}, 1.0)
     assert not others.yields(A, "own", 1.0)

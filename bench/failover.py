@@ -1,0 +1,220 @@
+"""How fast an address moves on layer 2, and who answers meanwhile, judged by a client and a recorder on the segment.
+
+`python -m bench.failover [--runs N] [SCENARIO...]`: JSON lines, one for each scenario, times in milliseconds. A whole
+lab cluster of three nodes, with everything at its defaults. Needs root, or a kernel that lets users make namespaces.
+
+    death      the owner's link goes down and its speaker is killed: until the first frame that moves the address, and
+               until a new TCP connection of a client that tries again and again gets through
+    no-api     the same while the API server is stopped
+    stop       the owner's speaker is stopped cleanly: requests (100 a second) that nobody answered, pings lost
+    partitions the owner loses the API server, its peers, both, or the segment, for 15 s: how long two nodes answered
+               one request, during the fault and after its end
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from lab.asking import Asking
+from lab.cluster import Cluster, Settings
+from lab.demo.observe import conditions
+from lab.desk import Desk
+from lab.process import wait_for
+from lab.segment import Asked, reigns_of
+
+SETTLE_SECONDS = 3.0
+FAULT_SECONDS = 15.0
+PATIENCE_SECONDS = 30.0
+Scenario = Callable[["Bench", int], Iterator[dict[str, Any]]]
+
+
+class Bench:
+    """A cluster with one Service, and what its client and its segment see."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.desk = Desk(cluster)
+        cluster.record_segment()
+        self.until("all speakers serve", self.all_serve)
+        self.desk.pool("pool", "172.30.0.200-172.30.0.209")
+        self.desk.advertise_all()
+        self.desk.service("web")
+        (self.address,) = self.desk.addresses("web")
+        self.macs = cluster.macs()
+        self.until("it is announced", self.owner)
+        self.let_nodes_answer_pings()
+
+    def until(self, what: str, ask: Callable[[], Any]) -> Any:
+        return wait_for(what, ask, timeout_seconds=PATIENCE_SECONDS)
+
+    def all_serve(self) -> bool:
+        told = self.desk.kubectl.json("get", "speakers")["items"]
+        ready = [one for one in told if conditions(one).get("Ready", {}).get("status") == "True"]
+        return len(ready) == len(self.cluster.segment.nodes)
+
+    def owner(self) -> str | None:
+        """Whoever claimed the address last."""
+        reigns = reigns_of(self.cluster.claims(self.address), self.macs)
+        return reigns[-1].node if reigns else None
+
+    def moved(self, away_from: str, since: float) -> float | None:
+        """When another node claimed the address first."""
+        claims = self.cluster.claims(self.address, since=since)
+        return next((claim.at for claim in claims if self.macs.get(claim.mac) != away_from), None)
+
+    def let_nodes_answer_pings(self) -> None:
+        """As kube-proxy in IPVS mode does: the address on an interface that answers no ARP."""
+        for node in self.cluster.segment.nodes:
+            self.cluster.run(node.name, "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1")
+            self.cluster.run(node.name, "ip", "address", "add", f"{self.address}/32", "dev", "lo")
+
+    def back(self, node: str) -> None:
+        self.cluster.set_link(node, "up")
+        self.cluster.speaker(node).start()
+        self.until("it serves again", self.all_serve)
+        time.sleep(SETTLE_SECONDS)
+
+
+def death(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
+    yield {"scenario": "death", "runs": runs, **_deaths(bench, runs, lambda: None, lambda: None)}
+
+
+def no_api(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
+    server = bench.cluster.processes["apiserver"]
+    yield {"scenario": "no-api", "runs": runs, **_deaths(bench, runs, server.freeze, server.resume)}
+
+
+def _deaths(bench: Bench, runs: int, before: Callable[[], None], after: Callable[[], None]) -> dict[str, Any]:
+    frames, connections = [], []
+    for _ in range(runs):
+        owner = bench.until("somebody has it", bench.owner)
+        before()
+        time.sleep(SETTLE_SECONDS)
+        began = time.monotonic()
+        bench.cluster.set_link(owner, "down")
+        bench.cluster.speaker(owner).kill()
+        connections.append(_until_connected(bench, began))
+        frames.append(bench.until("it moves", lambda owner=owner, began=began: bench.moved(owner, began)) - began)
+        after()
+        bench.back(owner)
+    return {"first_frame": _percentiles(frames), "client_connected": _percentiles(connections)}
+
+
+def _until_connected(bench: Bench, began: float) -> float:
+    while time.monotonic() - began < PATIENCE_SECONDS:
+        if bench.cluster.fetch(f"http://{bench.address}/", timeout_seconds=0.2).get("body"):
+            return time.monotonic() - began
+    raise TimeoutError("no connection got through")
+
+
+def stop(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
+    asked, unanswered, several, sent, received = 0, 0, 0, 0, 0
+    for _ in range(runs):
+        owner = bench.until("somebody has it", bench.owner)
+        with Asking(bench.cluster, bench.address) as asking, _pings(bench) as pings:
+            time.sleep(0.5)
+            bench.cluster.speaker(owner).stop()
+            time.sleep(1.0)
+        asked += len(asking.requests)
+        unanswered += len(asking.unanswered())
+        several += len(asking.answered_by_several())
+        sent, received = sent + pings["sent"], received + pings["received"]
+        bench.back(owner)
+    yield {
+        "scenario": "stop", "runs": runs, "arp_requests": asked, "unanswered": unanswered,
+        "answered_by_two": several, "pings": sent, "pings_lost": sent - received,
+    }  # fmt: skip
+
+
+@contextmanager
+def _pings(bench: Bench) -> Iterator[dict[str, int]]:
+    """One each 10 ms; after the block, how many were sent and answered."""
+    counts: dict[str, int] = {}
+    command = ["ping", "-i", "0.01", "-W", "1", bench.address]
+    process = bench.cluster.start("ping", "client", command)
+    process.log_path.write_text("")
+    try:
+        yield counts
+    finally:
+        del bench.cluster.processes["ping"]
+        process.interrupt()
+        words = process.log_path.read_text().split("statistics ---")[-1].split()
+        counts.update(sent=int(words[0]), received=int(words[3]))
+
+
+def partitions(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
+    lab = bench.cluster
+    api, peers = (lab.cut_from_api, lab.restore_to_api), (lab.cut_from_peers, lab.restore_to_peers)
+    for name, faults in {
+        "api": [api],
+        "peers": [peers],
+        "api and peers": [api, peers],
+        "segment": [(lab.cut_off, lab.plug_in)],
+    }.items():
+        owner = bench.until("somebody has it", bench.owner)
+        with Asking(bench.cluster, bench.address) as asking:
+            for cut, _ in faults:
+                cut(owner)
+            time.sleep(FAULT_SECONDS)
+            healed = time.monotonic()
+            for _, heal in faults:
+                heal(owner)
+            time.sleep(SETTLE_SECONDS)
+        during = _longest([one for one in asking.requests if one.at < healed])
+        after = max((one.at for one in asking.answered_by_several() if one.at >= healed), default=healed)
+        yield {
+            "scenario": "partition", "cut_from": name, "fault_s": FAULT_SECONDS,
+            "two_answered_during_ms": round(during * 1000),
+            "two_answered_until_ms_after": round((after - healed) * 1000),
+        }  # fmt: skip
+        bench.until("all serve", bench.all_serve)
+        time.sleep(SETTLE_SECONDS)
+
+
+def _longest(requests: Sequence[Asked]) -> float:
+    """Seconds of the longest row of requests that several nodes answered."""
+    longest, began = 0.0, None
+    for one in requests:
+        if len(set(one.nodes)) > 1:
+            began = one.at if began is None else began
+            longest = max(longest, one.at - began)
+        else:
+            began = None
+    return longest
+
+
+def _percentiles(seconds: Sequence[float]) -> dict[str, int]:
+    milliseconds = sorted(round(each * 1000) for each in seconds)
+    return {"p50": round(statistics.median(milliseconds)), "worst": milliseconds[-1]}
+
+
+SCENARIOS: dict[str, Scenario] = {"death": death, "no-api": no_api, "stop": stop, "partitions": partitions}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.failover", description="Failover on layer 2.")
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
+    parser.add_argument("--runs", type=int, default=20)
+    options = parser.parse_args()
+    if unknown := set(options.scenarios) - set(SCENARIOS):
+        parser.error(f"no scenario {', '.join(sorted(unknown))}")
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        Cluster(Settings(Path(directory), name="bench"), tell=lambda line: print(line, file=sys.stderr)) as cluster,
+    ):
+        bench = Bench(cluster)
+        for name in options.scenarios or SCENARIOS:
+            for figures in SCENARIOS[name](bench, options.runs):
+                print(json.dumps({"bench": "failover", **figures}), flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
