@@ -206,10 +206,9 @@ class TestDefence:
                 thief.send(packets.gratuitous_request(rogue.mac, VIP))
                 await heard.until(lambda: heard.conflicts)
                 link.defend(VIP_TEXT, "eth0")
-                taken = asker.next(lambda arp: arp.sender == VIP, 1)
-                defended = asker.next(lambda arp: arp.sender == VIP, 1)
-        assert taken.sender_mac == rogue.mac
-        assert defended.sender_mac == node.mac
+                assert asker.next(lambda arp: arp.sender_mac == rogue.mac, 1).sender == VIP
+                defended = asker.next(lambda arp: arp.sender_mac == node.mac, 1)
+        assert defended.sender == VIP
         assert defended.is_gratuitous
         assert defended.destination == packets.BROADCAST
 

@@ -24,12 +24,12 @@ async def test_a_free_address_is_probed_three_times_and_not_answered_for(segment
     node, client, _ = segment.hosts
     async with wire_on(node) as (link, heard):
         began = time.monotonic()
-        with Asker(client) as asker:
+        with Asker(client) as watcher, Asker(client) as asker:
             await link.probe([(VIP_TEXT, ["eth0"], 7)])
             assert asker.ask(VIP, 0.2) is None
             await heard.until(lambda: heard.probed, RUN_SECONDS)
             probes = []
-            while (arp := asker.next(lambda arp: arp.target == VIP, 0.1)) is not None:
+            while (arp := watcher.next(lambda arp: arp.target == VIP, 0.1)) is not None:
                 probes.append(arp)
         assert time.monotonic() - began >= 2 * PROBE_MIN_SECONDS + ANNOUNCE_WAIT_SECONDS
         assert len(probes) == PROBE_NUM
