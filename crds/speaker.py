@@ -12,7 +12,7 @@ from pydantic import Field
 from crds.kind import AGE, Column, CustomKind, ready_column
 from crds.markers import Format, Items, ListMap, ListSet, Text
 from crds.meta import BerthObject, ConditionedStatus, Model
-from crds.rules import AddressText, InterfaceName, ObjectName
+from crds.rules import AddressText, InterfaceName, NodeName, ObjectName
 
 Time = Annotated[str, Format("date-time")]
 Seconds = Annotated[int, Field(ge=0), Format("int32")]
@@ -91,10 +91,12 @@ class AddressConflict(Model):
 class HeardSpeaker(Model):
     """Another speaker, as heard by heartbeats on the network."""
 
+    node: NodeName
+    """Its node."""
     since: Time | None = None
     """Since when it has been heard without a gap."""
     cut_off: bool = False
-    """Whether it says that it has lost the API server."""
+    """Whether it says that it has lost the API server while others have not."""
 
 
 class Standing(StrEnum):
@@ -188,8 +190,8 @@ class SpeakerStatus(ConditionedStatus):
     that address leaves this node any more."""
     conflicts: Annotated[tuple[AddressConflict, ...], Items(maximum=256), ListMap("address")] = ()
     """Other machines that use addresses which this node announces, or would announce."""
-    heard: Annotated[dict[str, HeardSpeaker], Items(maximum=5000)] = Field(default_factory=dict)
-    """The other speakers that it hears, by node."""
+    heard: Annotated[tuple[HeardSpeaker, ...], Items(maximum=64), ListMap("node")] = ()
+    """The other speakers that it hears; of more than 64 the first ones by name. Condition PeersHeard is about all."""
     bgp_sessions: Annotated[tuple[BGPSession, ...], Items(maximum=256), ListMap("peer")] = ()
     """Its BGP sessions."""
     bfd_sessions: Annotated[tuple[BFDSession, ...], Items(maximum=256), ListMap("peer")] = ()

@@ -5,6 +5,7 @@ The clocks and the wire's end of speaker.peers, which judges.
 
 import time
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 
 import structlog
 
@@ -19,6 +20,8 @@ from speaker.peers import PeerTimes, PeerView
 HANDOVER_SECONDS = 2.0
 """How long to answer for an address whose successor is not seen to announce it. By heartbeats it takes milliseconds;
 by the Speaker object, where none are heard, a write and a watch."""
+
+SHOWN_PEERS = 64
 
 log = structlog.get_logger()
 
@@ -50,6 +53,8 @@ class PeerWatch:
         self._is_serving = is_serving
         self._on_change = on_change
         self._knows_all = False
+        self._since: dict[str, str] = {}
+        announcer.draft.set("heard", [])
 
     @property
     def liveness(self) -> Liveness:
@@ -76,6 +81,7 @@ class PeerWatch:
         """Everybody whom the wire process hears now. Who is heard again may have moved addresses of ours to itself."""
         self._heartbeats.peers_changed(peers)
         came_back = self._view.hear({node: _heard_peer(peer) for node, peer in peers.items()}, time.monotonic())
+        self._show()
         self.judge()
         now = time.monotonic()
         for address, node in self._view.claims_of_lost(now):
@@ -84,6 +90,17 @@ class PeerWatch:
         if came_back and self._is_serving():
             log.info("heard again", nodes=sorted(came_back))
             self._link.reannounce(self._announcer.orders.wanted())
+
+    def _show(self) -> None:
+        """In the Speaker object. The ages in heartbeats are left out: a changed object goes to all who watch it."""
+        heard = self._view.heard
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self._since = {node: self._since.get(node, now) for node in heard}
+        shown = [
+            {"node": node, "since": self._since[node], "cutOff": heard[node].is_behind}
+            for node in sorted(heard)[:SHOWN_PEERS]
+        ]
+        self._announcer.draft.set("heard", shown)
 
     def claimed(self, address: str, mac: str) -> None:
         """A frame claimed an address that is announced here. Nothing to do here when it is a stranger's."""

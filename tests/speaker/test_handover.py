@@ -43,6 +43,18 @@ async def test_the_next_in_rank_takes_over_as_soon_as_a_peer_is_no_longer_heard(
         await eventually(lambda: spread(speakers) == elected(["node-a", "node-c"]), 2.0)
 
 
+async def test_each_speaker_tells_whom_it_hears(tmp_path) -> None:
+    async with crowd(tmp_path) as (lab, speakers):
+
+        async def told(*nodes):
+            return [one["node"] for one in (await lab.status("node-a")).get("heard", [])] == list(nodes)
+
+        await eventually(lambda: told("node-b", "node-c"))
+        speakers.pop("node-b").running.cancel()
+        lab.air.leave("node-b")
+        await eventually(lambda: told("node-c"))
+
+
 async def test_a_clean_stop_leaves_no_moment_without_an_answer(tmp_path) -> None:
     async with crowd(tmp_path) as (_, speakers):
         leaving = speakers["node-b"]
