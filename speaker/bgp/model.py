@@ -1,0 +1,114 @@
+"""The values of BGP: a peer to hold a session with, a route to advertise, and what is seen of a session.
+
+Plain values: no I/O, nothing of how a session is kept. Everything is resolved: Secrets are read, External and Internal
+have become numbers or None, and names of communities have become numbers.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from typing import Literal
+
+from crds.speaker import BGPSessionState
+
+Prefix = IPv4Network | IPv6Network
+IPAddress = IPv4Address | IPv6Address
+Family = Literal["ipv4", "ipv6"]
+StandardCommunity = tuple[int, int]
+LargeCommunity = tuple[int, int, int]
+
+GRACEFUL_SHUTDOWN: StandardCommunity = (65535, 0)  # RFC 8326 §3
+BLACKHOLE: StandardCommunity = (65535, 666)  # RFC 7999 §5
+NO_EXPORT: StandardCommunity = (65535, 65281)  # RFC 1997
+NO_ADVERTISE: StandardCommunity = (65535, 65282)  # RFC 1997
+NO_EXPORT_SUBCONFED: StandardCommunity = (65535, 65283)  # RFC 1997
+NO_PEER: StandardCommunity = (65535, 65284)  # RFC 3765 §4
+
+WELL_KNOWN_COMMUNITIES: Mapping[str, StandardCommunity] = {
+    "graceful-shutdown": GRACEFUL_SHUTDOWN,
+    "blackhole": BLACKHOLE,
+    "no-export": NO_EXPORT,
+    "no-advertise": NO_ADVERTISE,
+    "no-export-subconfed": NO_EXPORT_SUBCONFED,
+    "no-peer": NO_PEER,
+}
+
+
+def family_of(prefix: Prefix) -> Family:
+    return "ipv4" if prefix.version == 4 else "ipv6"
+
+
+@dataclass(frozen=True)
+class PeerConfig:
+    """How to hold a session with one router. Two equal configs need no new session; unequal ones do.
+
+    `peer_asn` None: any AS but ours (External). `source_address` None: the one that the routing table gives.
+    `keepalive_seconds`: ExaBGP knows only a third of the hold time (RFC 4271 §10), so this lowers the hold time that
+    we propose to three times as much, if that is less. `hold_time_seconds` 0: sessions never expire.
+    `multihop_ttl`: the TTL of our packets to an external peer that is not on a connected network.
+    `ttl_security`: the greatest number of hops that the peer may be away (GTSM, RFC 5082).
+    `graceful_restart_seconds` None: routers drop our routes as soon as the session ends.
+    `is_passive`: wait for the peer to connect to `listen_port`, at `source_address`, which must be set then.
+    """
+
+    name: str
+    my_asn: int
+    peer_asn: int | None
+    peer_address: IPAddress
+    router_id: IPv4Address
+    families: frozenset[Family]
+    peer_port: int = 179
+    source_address: IPAddress | None = None
+    source_interface: str | None = None
+    hold_time_seconds: int = 90
+    keepalive_seconds: int | None = None
+    connect_retry_seconds: int = 10
+    password: str | None = field(default=None, repr=False)
+    multihop_ttl: int | None = None
+    ttl_security: int | None = None
+    graceful_restart_seconds: int | None = None
+    is_passive: bool = False
+    listen_port: int = 179
+
+    @property
+    def is_internal(self) -> bool:
+        """Whether the session is within one AS (iBGP)."""
+        return self.peer_asn == self.my_asn
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route with its path attributes. `next_hop` None: our own address of the session, in the prefix's family.
+
+    `prepend`: how many times more our AS number is put before the path. `link_bandwidth`: bytes per second (IEEE
+    float, extended community 0x4004, draft-ietf-idr-link-bandwidth); only its ratio between nodes counts.
+    Communities are sorted, so that equal sets are equal routes.
+    """
+
+    prefix: Prefix
+    next_hop: IPAddress | None = None
+    local_pref: int | None = None
+    med: int | None = None
+    prepend: int = 0
+    communities: tuple[StandardCommunity, ...] = ()
+    large_communities: tuple[LargeCommunity, ...] = ()
+    link_bandwidth: float | None = None
+
+
+@dataclass(frozen=True)
+class SessionView:
+    """What is known of the session with one peer.
+
+    `since`: monotonic seconds of the change to `state`. `families`, `hold_time_seconds`: as agreed with the peer, empty
+    and None while not established. `routes_sent`: how many prefixes were sent and not withdrawn in this session.
+    `last_error`: why the session went down last or can't be had, in words; "" = never was.
+    """
+
+    peer: str
+    peer_address: IPAddress
+    state: BGPSessionState
+    since: float
+    families: frozenset[Family] = frozenset()
+    routes_sent: int = 0
+    hold_time_seconds: int | None = None
+    last_error: str = ""
