@@ -53,7 +53,7 @@ def metric(web: Desk, node: str, name: str) -> float:
 
 
 def sighting(web: Desk, node: str, address: str = ADDRESS) -> dict[str, object] | None:
-    conflicts = web.get("speaker", node)["status"].get("conflicts", [])
+    conflicts = web.get("speaker", node).get("status", {}).get("conflicts", [])
     return next((one for one in conflicts if one["address"] == address), None)
 
 
@@ -161,7 +161,7 @@ def test_a_free_address_is_probed_before_it_is_announced_and_never_again(web: De
     first = announcer(web, ADDRESS)
     assert first is not None
     assert len(probes(web, ADDRESS, since)) == PROBE_NUM
-    web.until("it is noted", lambda: web.get("ipallocation", RECORD)["status"].get("firstAnnounced"))
+    web.until("it is noted", lambda: web.get("ipallocation", RECORD).get("status", {}).get("firstAnnounced"))
 
     since = time.monotonic()
     web.cluster.speaker(first).kill()
@@ -183,5 +183,5 @@ def neighbour_is_another(web: Desk, first: str) -> bool:
 
 
 def reason(web: Desk, condition: str) -> str | None:
-    conditions = web.get("ipallocation", RECORD)["status"].get("conditions", [])
+    conditions = web.get("ipallocation", RECORD).get("status", {}).get("conditions", [])
     return next((one["reason"] for one in conditions if one["type"] == condition), None)
