@@ -7,21 +7,27 @@ lab cluster of three nodes, with everything at its defaults. Needs root, or a ke
                until a new TCP connection of a client that tries again and again gets through
     no-api     the same while the API server is stopped
     stop       the owner's speaker is stopped cleanly: requests (100 a second) that nobody answered, pings lost
+    local      with the policy Local the owner's pod becomes unready: from the watch event of the EndpointSlice to the
+               first frame that moves the address
     partitions the owner loses the API server, its peers, both, or the segment, for 15 s: how long two nodes answered
-               one request, during the fault and after its end
+               one request, during the fault and after its end; and what a speaker does that was frozen for 90 s
 """
 
 import argparse
+import asyncio
 import json
 import statistics
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from kube.client import Client
+from kube.resource import ENDPOINTSLICES
 from lab.asking import Asking
 from lab.cluster import Cluster, Settings
 from lab.demo.observe import conditions
@@ -30,6 +36,7 @@ from lab.process import wait_for
 from lab.segment import Asked, reigns_of
 
 SETTLE_SECONDS = 3.0
+FREEZE_SECONDS = 90.0
 FAULT_SECONDS = 15.0
 PATIENCE_SECONDS = 30.0
 Scenario = Callable[["Bench", int], Iterator[dict[str, Any]]]
@@ -149,6 +156,52 @@ def _pings(bench: Bench) -> Iterator[dict[str, int]]:
         counts.update(sent=int(words[0]), received=int(words[3]))
 
 
+def local(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
+    bench.desk.patch("service", "web", {"spec": {"externalTrafficPolicy": "Local"}})
+    times = []
+    with _Slices(bench.cluster.kubeconfig) as slices:
+        for _ in range(runs):
+            time.sleep(SETTLE_SECONDS)
+            owner = bench.until("somebody has it", bench.owner)
+            began = time.monotonic()
+            bench.cluster.set_pod_ready(owner, False)
+            moved = bench.until("it moves", lambda owner=owner, began=began: bench.moved(owner, began))
+            times.append(moved - slices.first_since(began))
+            bench.cluster.set_pod_ready(owner, True)
+    bench.desk.patch("service", "web", {"spec": {"externalTrafficPolicy": "Cluster"}})
+    yield {"scenario": "local", "runs": runs, "event_to_frame": _percentiles(times)}
+
+
+class _Slices:
+    """When a client that watches EndpointSlices saw them change, in a thread of its own."""
+
+    def __init__(self, kubeconfig: Path) -> None:
+        self._kubeconfig = kubeconfig
+        self._seen: list[float] = []
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._watch()), daemon=True)
+        self._ready = threading.Event()
+
+    def __enter__(self) -> "_Slices":
+        self._thread.start()
+        self._ready.wait(PATIENCE_SECONDS)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ready.clear()
+
+    def first_since(self, began: float) -> float:
+        return next(at for at in self._seen if at >= began)
+
+    async def _watch(self) -> None:
+        async with await Client.connect(str(self._kubeconfig), user_agent="bench") as client:
+            _, version = await client.list(ENDPOINTSLICES)
+            self._ready.set()
+            async for _ in client.watch(ENDPOINTSLICES, resource_version=version):
+                self._seen.append(time.monotonic())
+                if not self._ready.is_set():
+                    return
+
+
 def partitions(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
     lab = bench.cluster
     api, peers = (lab.cut_from_api, lab.restore_to_api), (lab.cut_from_peers, lab.restore_to_peers)
@@ -176,6 +229,26 @@ def partitions(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
         }  # fmt: skip
         bench.until("all serve", bench.all_serve)
         time.sleep(SETTLE_SECONDS)
+    yield _frozen(bench)
+
+
+def _frozen(bench: Bench) -> dict[str, Any]:
+    owner = bench.until("somebody has it", bench.owner)
+    speaker = bench.cluster.speaker(owner)
+    with Asking(bench.cluster, bench.address) as asking:
+        speaker.freeze()
+        time.sleep(FREEZE_SECONDS)
+        woken = time.monotonic()
+        speaker.resume()
+        time.sleep(SETTLE_SECONDS)
+    return {
+        "scenario": "frozen",
+        "fault_s": FREEZE_SECONDS,
+        "requests_it_answered_in_the_second_after": sum(
+            owner in one.nodes for one in asking.requests if woken <= one.at < woken + 1
+        ),
+        "answered_by_two": len(asking.answered_by_several()),
+    }
 
 
 def _longest(requests: Sequence[Asked]) -> float:
@@ -195,7 +268,13 @@ def _percentiles(seconds: Sequence[float]) -> dict[str, int]:
     return {"p50": round(statistics.median(milliseconds)), "worst": milliseconds[-1]}
 
 
-SCENARIOS: dict[str, Scenario] = {"death": death, "no-api": no_api, "stop": stop, "partitions": partitions}
+SCENARIOS: dict[str, Scenario] = {
+    "death": death,
+    "no-api": no_api,
+    "stop": stop,
+    "local": local,
+    "partitions": partitions,
+}
 
 
 def main() -> int:
