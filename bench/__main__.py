@@ -6,7 +6,7 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("allocator_core", "allocator_burst", "arp", "ndp", "failover", "apiserver")
+BENCHMARKS = ("allocator_core", "allocator_burst", "arp", "ndp", "heartbeat", "failover", "apiserver")
 
 
 def main() -> int:
