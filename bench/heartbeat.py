@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.arp import ARP, Client
-from speaker.l2.heart import GROUP_IPV4
 from speaker.l2.heartbeat import MEMBER, SERVING, Heartbeat, decode, echoes_of, encode, room_for_echoes, tag_of
+from speaker.l2.heartsockets import GROUP_IPV4
 from speaker.l2.link import HeartbeatConfig, WireCallbacks, WireCounters, WireLink, WirePeer
 from speaker.l2.pulse import JITTER, MOST_PACKETS_PER_SECOND
 from tests.speaker.l2.segment import Host, Segment

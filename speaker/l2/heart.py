@@ -1,7 +1,6 @@
 """The sockets of the heartbeats, and their share of the wire process's loop: gives pulse.py packets and sends its own.
 
-One UDP socket per interface and family hears the group on that very segment; another hears what is sent to the node's
-address. It decides nothing: who is heard is the roster's business, what that means the agent's.
+It decides nothing: who is heard is the roster's business, what that means the agent's.
 
     agent --heartbeat, say--> pulse --> multicast on each interface, unicast to those not heard so
     agent <--peers, counters-- roster <-- a few packets a turn, so that ARP replies go between
@@ -10,31 +9,23 @@ address. It decides nothing: who is heard is the roster's business, what that me
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import select
 import socket
-import struct
 import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from speaker.l2.heartbeat import MAX_PACKET_BYTES, Dropped
+from speaker.l2.heartsockets import SegmentSockets, unicast_socket
 from speaker.l2.pulse import Pulse, Settings, Word
 from speaker.l2.roster import UNICAST
 
-# RFC 4727 §2.4.2 and §3.3: for experiments, so nobody else's by assignment. Routers forward neither (link-local).
-GROUP_IPV4 = "224.0.0.254"
-GROUP_IPV6 = "ff02::114"
-HOPS = 1
-# RFC 4594 §3.1: network control, so that a full link drops other packets first.
-DSCP_CS6, PRIORITY_CONTROL = 0xC0, 6
-
-# linux/in.h, linux/in6.h, linux/sockios.h: not in Python's socket module.
-_IP_MULTICAST_ALL, _IPV6_MULTICAST_ALL = 49, 29
-_SIOCGIFADDR = 0x8915
-
-# A packet costs about 30 µs, most of it HMAC and parsing: four of them delay an ARP reply by little more than 0.1 ms.
+# A packet costs about 25 µs, most of it HMAC and parsing: four of them delay an ARP reply by 0.1 ms.
 PACKETS_PER_TURN = 4
+# To wake up costs more than a packet: the caches are cold. So in a large cluster packets are not taken in one by one
+# but every 20 ms, which is nothing beside the dead time; while somebody is missing one by one, since he may be back.
+BATCH_SECONDS = 0.02
+BATCH_FROM_PACKETS_PER_SECOND = 75
 UNICASTS_PER_TURN = 8
 # What a socket holds at most, by default (net.core.rmem_default is 212,992 bytes): no drain goes on for ever.
 PACKETS_HELD = 1024
@@ -43,6 +34,7 @@ STALL_SECONDS = 0.25
 REPORT_SECONDS = 1.0
 # Of one message: below 32 KB however long the names are.
 REPORTED_PEERS = 16
+CROWDED_SECONDS = 0.1  # until we look again whether the agent reads
 GOODBYES = 2  # a lost one would cost the peers the dead time
 
 _SENT, _FAILED, _RECEIVED, _DISCARDED = "sent", "failed", "received", "discarded"
@@ -63,13 +55,16 @@ class Heart:
         self._port = 0
         self._is_on = False
         self._parts: dict[str, list[str]] = {}
-        self._segments: dict[str, _Segment] = {}
+        self._segments: dict[str, SegmentSockets] = {}
         self._wanted: dict[str, int] = {}
         self._unicast: dict[int, socket.socket] = {}  # by family
         self._letters: dict[str, str] = {}  # node -> address: who is yet to get the latest packet
         self._letter = b""
         self._permit_until = 0.0
         self._due_by = float("inf")
+        self._is_batching = False
+        self._batch_due = 0.0
+        self._is_behind = False  # packets may be left unread
         self._refresh_due = 0.0
         self._to_refresh: list[str] = []
         kinds = (_SENT, _FAILED, _RECEIVED, _DISCARDED, *(kind.value for kind in Dropped))
@@ -128,11 +123,7 @@ class Heart:
         """Take in a few packets."""
         now = _boottime()
         self._notice_stall(now)
-        source, via = self.fds[fd]
-        with contextlib.suppress(OSError):  # BlockingIOError mostly; also what ICMP says of a packet we sent
-            for _ in range(PACKETS_PER_TURN):
-                dropped = self._pulse.receive(source.recv(MAX_PACKET_BYTES + 1), via, now)
-                self._totals[dropped.value if dropped else _RECEIVED] += 1
+        self._take_in(fd, PACKETS_PER_TURN, now)
 
     def turn(self, permit_until: float) -> None:
         """Whatever is due. Costs next to nothing when nothing is."""
@@ -143,23 +134,61 @@ class Heart:
         if permit_until != self._permit_until:
             self._permit_until = permit_until
             self._pulse.permit(permit_until, now)
-        if now >= self._pulse.deadline():
-            packet = self._pulse.due(now)
+        self._catch_up(now)
+        if now >= self._pulse.deadline(is_caught_up=not self._is_behind):
+            packet = self._pulse.due(now, is_caught_up=not self._is_behind)
             if packet is not None:
                 self._send(packet, now)
         elif self._letters:
             self._send_letters()
-        if not self._is_crowded():
-            self._report(now)
-        self._due_by = min(self._pulse.deadline(), self._refresh_due)
+        self._report(now)
+        self._due_by = self._deadline()
 
     def seconds_left(self) -> float:
         """How long `turn` may wait; infinite when heartbeats are off."""
         if not self._is_on:
             return float("inf")
-        if self._letters or (self._pulse.roster.news and not self._is_crowded()):
+        if self._letters or self._is_behind or (self._pulse.roster.news and not self._is_crowded()):
             return 0.0
-        return max(0.0, min(self._pulse.deadline(), self._refresh_due) - _boottime())
+        return max(0.0, self._deadline() - _boottime())
+
+    def _deadline(self) -> float:
+        deadline = min(self._pulse.deadline(), self._refresh_due)
+        return min(deadline, self._batch_due) if self._is_batching else deadline
+
+    def _catch_up(self, now: float) -> None:
+        """Take in what waits, a few each turn: when a batch is due, and before anybody is taken for lost."""
+        if self._is_behind or (self._is_batching and now >= self._batch_due) or now >= self._pulse.roster.deadline():
+            left = PACKETS_PER_TURN
+            for fd in self.fds:
+                left -= self._take_in(fd, left, now)
+            self._is_behind = left <= 0
+            self._batch_due = now + BATCH_SECONDS
+
+    def _take_in(self, fd: int, most: int, now: float) -> int:
+        """Returns how many packets there were."""
+        source, via = self.fds[fd]
+        for number in range(most):
+            try:
+                packet = source.recv(MAX_PACKET_BYTES + 1)
+            except OSError:  # BlockingIOError mostly; also what ICMP says of a packet we sent
+                return number
+            dropped = self._pulse.receive(packet, via, now)
+            self._totals[dropped.value if dropped else _RECEIVED] += 1
+        return most
+
+    def _choose_batching(self, now: float) -> None:
+        roster = self._pulse.roster
+        rate = len(roster.peers) / self._pulse.interval_seconds
+        is_batching = rate >= BATCH_FROM_PACKETS_PER_SECOND and not roster.is_searching(now)
+        if is_batching != self._is_batching:
+            self._is_batching = is_batching
+            for fd in self.fds:
+                self._epoll.modify(fd, self._events)
+
+    @property
+    def _events(self) -> int:
+        return 0 if self._is_batching else select.EPOLLIN
 
     def totals(self) -> dict[str, int]:
         """Packets by what became of them, since the process started."""
@@ -185,6 +214,7 @@ class Heart:
     def _send(self, packet: bytes, now: float) -> None:
         for segment in self._segments.values():
             self._count(segment.send(packet))
+        self._choose_batching(now)
         self._letter = packet
         self._letters |= {peer.node: peer.addresses[0] for peer in self._pulse.unicast(now)}
         self._send_letters()
@@ -206,7 +236,9 @@ class Heart:
     # --- reports
 
     def _report(self, now: float) -> None:
-        if self._pulse.roster.news:
+        if self._is_crowded():
+            self._refresh_due = max(self._refresh_due, now + CROWDED_SECONDS)
+        elif self._pulse.roster.news:
             self._report_news()
         elif now >= self._refresh_due:
             self._refresh(now)
@@ -248,7 +280,7 @@ class Heart:
         if port:
             for family in (socket.AF_INET, socket.AF_INET6):
                 with contextlib.suppress(OSError):  # a node without IPv6
-                    self._unicast[family] = self._watched(_unicast_socket(family, port), UNICAST)
+                    self._unicast[family] = self._watched(unicast_socket(family, port), UNICAST)
             self._fit()
 
     def _fit(self) -> None:
@@ -259,13 +291,13 @@ class Heart:
                 del self._segments[name]
         for name, ifindex in self._wanted.items():
             if self._port and name not in self._segments:
-                segment = self._segments[name] = _Segment(name, ifindex, self._port)
+                segment = self._segments[name] = SegmentSockets(name, ifindex, self._port)
                 for source in segment.sockets:
                     self._watched(source, name)
 
     def _watched(self, source: socket.socket, via: str) -> socket.socket:
         self.fds[source.fileno()] = (source, via)
-        self._epoll.register(source.fileno(), select.EPOLLIN)
+        self._epoll.register(source.fileno(), self._events)
         return source
 
     def _forget(self, sources: Iterable[socket.socket]) -> None:
@@ -273,103 +305,6 @@ class Heart:
             del self.fds[source.fileno()]
             self._epoll.unregister(source.fileno())
             source.close()
-
-
-class _Segment:
-    """The group on one interface: heard by both families, sent by IPv4 where there is an address, else by IPv6."""
-
-    def __init__(self, name: str, ifindex: int, port: int) -> None:
-        self.ifindex = ifindex
-        self._request = struct.pack("16s16x", name.encode())  # struct ifreq
-        self._ipv4 = self._ipv6 = None
-        with contextlib.suppress(OSError):
-            self._ipv4 = _group_socket_ipv4(name, ifindex, port)
-        with contextlib.suppress(OSError):
-            self._ipv6 = _group_socket_ipv6(name, ifindex, port)
-        self._to_ipv4, self._to_ipv6 = (GROUP_IPV4, port), (GROUP_IPV6, port, 0, ifindex)
-
-    @property
-    def sockets(self) -> list[socket.socket]:
-        return [each for each in (self._ipv4, self._ipv6) if each is not None]
-
-    def send(self, packet: bytes) -> bool:
-        """Whether the kernel took it."""
-        try:
-            if self._ipv4 is not None and self._has_ipv4(self._ipv4):
-                self._ipv4.sendto(packet, self._to_ipv4)
-            elif self._ipv6 is not None:
-                self._ipv6.sendto(packet, self._to_ipv6)
-            else:
-                return False
-        except OSError:
-            return False
-        return True
-
-    def _has_ipv4(self, any_socket: socket.socket) -> bool:
-        try:
-            fcntl.ioctl(any_socket, _SIOCGIFADDR, self._request)
-        except OSError:
-            return False
-        return True
-
-
-def _group_socket_ipv4(name: str, ifindex: int, port: int) -> socket.socket:
-    made = _udp_socket(socket.AF_INET)
-    with _closed_on_failure(made):
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode())
-        made.bind((GROUP_IPV4, port))
-        member = struct.pack("4s4si", socket.inet_aton(GROUP_IPV4), bytes(4), ifindex)  # struct ip_mreqn
-        made.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
-        made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, member)
-        made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, HOPS)
-        made.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
-    return made
-
-
-def _group_socket_ipv6(name: str, ifindex: int, port: int) -> socket.socket:
-    made = _udp_socket(socket.AF_INET6)
-    with _closed_on_failure(made):
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, name.encode())
-        made.bind((GROUP_IPV6, port, 0, ifindex))
-        member = struct.pack("16si", socket.inet_pton(socket.AF_INET6, GROUP_IPV6), ifindex)  # struct ipv6_mreq
-        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, member)
-        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, ifindex)
-        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, HOPS)
-        made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_LOOP, 0)
-    return made
-
-
-def _unicast_socket(family: int, port: int) -> socket.socket:
-    """Hears what is sent to any address of this node, and no group."""
-    made = _udp_socket(family)
-    with _closed_on_failure(made):
-        made.bind(("", port))
-    return made
-
-
-def _udp_socket(family: int) -> socket.socket:
-    made = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-    with _closed_on_failure(made):
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_PRIORITY, PRIORITY_CONTROL)
-        if family == socket.AF_INET:
-            made.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, DSCP_CS6)
-            made.setsockopt(socket.IPPROTO_IP, _IP_MULTICAST_ALL, 0)
-        else:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, DSCP_CS6)
-            with contextlib.suppress(OSError):  # Linux 4.20
-                made.setsockopt(socket.IPPROTO_IPV6, _IPV6_MULTICAST_ALL, 0)
-    return made
-
-
-@contextlib.contextmanager
-def _closed_on_failure(made: socket.socket) -> Any:
-    try:
-        yield
-    except OSError:
-        made.close()
-        raise
 
 
 def _boottime() -> float:

@@ -141,9 +141,13 @@ class Pulse:
             self._answer(now)
         return outcome if isinstance(outcome, Dropped) else None
 
-    def due(self, now: float) -> bytes | None:
-        """The packet to send now, if any. Also notices who has been silent for too long."""
-        self.roster.expire(now)
+    def due(self, now: float, *, is_caught_up: bool = True) -> bytes | None:
+        """The packet to send now, if any. Also notices who has been silent for too long.
+
+        `is_caught_up`: all packets that came have been taken in; else nobody is taken for lost yet.
+        """
+        if is_caught_up:
+            self.roster.expire(now)
         if self._settings is None or not self._settings.keys or self._word is None:
             return None
         if now >= self._word_until:
@@ -169,11 +173,12 @@ class Pulse:
         """To whom the latest packet has to be sent by itself."""
         return self.roster.unicast(now, long_lost=self._sequence % LONG_LOST_EVERY == 0)
 
-    def deadline(self) -> float:
+    def deadline(self, *, is_caught_up: bool = True) -> float:
         """When to call `due` next. May be early, never late."""
+        deadline = self.roster.deadline() if is_caught_up else float("inf")
         if self._word is None or self._settings is None or not self._settings.keys:
-            return self.roster.deadline()
-        deadline = min(self._next, self._word_until, self.roster.deadline())
+            return deadline
+        deadline = min(self._next, self._word_until, deadline)
         return min(deadline, self._permit_until) if self._sent_flags & SERVING else deadline
 
     def resume(self, now: float) -> None:

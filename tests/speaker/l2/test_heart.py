@@ -4,6 +4,8 @@ import asyncio
 import os
 import resource
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.heartbeat import name_of, wire_on
 from speaker.l2.link import HeartbeatConfig, OrderRefusedError, WireCallbacks, WireCounters, WireLink, WirePeer
 from tests.speaker.l2.conftest import boottime
 from tests.speaker.l2.segment import Host, Namespace, Segment
@@ -282,3 +285,30 @@ def _route_between(here: Segment, there: Segment) -> None:
         host: Host = segment.hosts[0]
         host.run("ip", "address", "flush", "dev", "eth0")
         host.run("ip", "address", "add", f"10.9.{number}.1/24", "dev", "eth0")
+
+
+class TestMany:
+    @pytest.mark.asyncio
+    async def test_so_many_that_they_are_taken_in_by_batches(self, segment):
+        node, others, _ = segment.hosts
+        command = [*others.prefix, sys.executable, "-m", "bench.heartbeat", "--play", "40"]
+        async with wire_on(node, 40) as (link, watch):
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as player:
+                try:
+                    await until(lambda: len(watch.heard) == 40)
+                    await asyncio.sleep(1)
+                    before = _wakes(link.pid)
+                    await asyncio.sleep(2)
+                    assert _wakes(link.pid) - before < 2 * 120  # of 400 packets
+                    assert watch.lost_at == {}
+                    player.stdin.write("7\n")
+                    player.stdin.flush()
+                    assert await until(lambda: watch.lost_at) < 3
+                    assert set(watch.lost_at) == {name_of(7)}
+                finally:
+                    player.kill()
+
+
+def _wakes(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("\nvoluntary_ctxt_switches:")[1].split()[0])

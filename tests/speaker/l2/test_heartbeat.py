@@ -55,17 +55,18 @@ def test_the_bytes_of_a_packet() -> None:
     echoes = echoes_of([(b"tagtagta", 0x1_0000_0002)])
     packet = encode(PLAIN._replace(echoes=echoes), KEY)
     assert packet[:-32] == bytes.fromhex(
-        "42525448 01 03 00c8 0000000000000007 000005dc 05 03 02 01"
+        "42525448 01 03 00c8 0000000000000007 000005dc 05 03 0b 01"
         "6e6f646531 616263 04 65746830 05 626f6e6430"
         "7461677461677461 00000002"
     )
     assert packet[-32:] == hmac.digest(KEY, packet[:-32], "sha256")
 
 
-@given(heartbeats, st.binary(min_size=16, max_size=64))
+@given(heartbeats, st.binary(min_size=16, max_size=150))
 def test_what_was_encoded_is_decoded(beat: Heartbeat, key: bytes) -> None:
     packet = encode(beat, key)
     assert len(packet) <= MAX_PACKET_BYTES
+    assert packet[-32:] == hmac.digest(key, packet[:-32], "sha256")
     assert decode(packet, [OTHER, key]) == beat
 
 
@@ -119,6 +120,9 @@ def test_signed_lengths_that_do_not_add_up_are_malformed() -> None:
         broken = bytearray(body)
         broken[at] = 255
         assert decode(signed(bytes(broken)), [KEY]) is Dropped.MALFORMED
+    one_more = bytearray(body)
+    one_more[22] += 1  # the names end within an interface's
+    assert decode(signed(bytes(one_more) + b"\5"), [KEY]) is Dropped.MALFORMED
     for at in (20, 21):
         empty = bytearray(body)
         empty[at] = 0
