@@ -11,11 +11,11 @@ import uuid
 import structlog
 
 from allocator.controller import Controller, Settings
-from allocator.health import HealthServer
 from allocator.metrics import AllocatorMetrics
 from crds.names import DEFAULT_NAMESPACE, FINALIZER
 from kube.client import Client
 from kube.credentials import CredentialsError
+from kube.listener import Listener
 from kube.logs import configure_logs
 
 
@@ -52,11 +52,15 @@ async def run(given: argparse.Namespace) -> None:
         given.kubeconfig, user_agent="berth-allocator", max_connections=72, metrics=metrics
     ) as client:
         controller = Controller(client, settings, metrics)
-        health = HealthServer(is_ready=lambda: controller.is_ready, metrics=lambda: metrics.render(controller.assigner))
+        # A standby is ready as well: it could lead at once.
+        listener = Listener(
+            why_not_ready=lambda: "" if controller.is_ready else "the first full lists are not in yet",
+            metrics=lambda: metrics.render(controller.assigner),
+        )
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(controller.run())]
             if given.metrics_listen:
-                running.append(tasks.create_task(health.run(given.metrics_listen)))
+                running.append(tasks.create_task(listener.serve(given.metrics_listen)))
             await stop.wait()
             for task in running:
                 task.cancel()

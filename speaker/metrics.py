@@ -1,21 +1,15 @@
-"""What a speaker counts, and the listener that shows it: /metrics, /healthz and /readyz.
+"""What a speaker counts. Counts what it is told and sets gauges from a snapshot when it is asked; judges nothing.
 
-Counts what it is told and reads gauges from a snapshot when it is asked; judges nothing. No label carries an address
-or a Service: a node may announce thousands.
+No label carries an address or a Service: a node may announce thousands.
 """
 
-import asyncio
-import contextlib
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import generate_latest
 
 from speaker.l2.link import WireCounters
 
-REQUEST_SECONDS = 5.0
-REQUEST_BYTES = 8192
 WIRE_COUNTERS = {
     "received": "berth_arp_received",
     "replies": "berth_arp_replies_sent",
@@ -111,6 +105,11 @@ class SpeakerMetrics:
             "berth_conflicted_addresses", "Addresses that another machine uses at present.", registry=registry
         )
 
+    def page(self, snapshot: Snapshot) -> bytes:
+        """For Prometheus."""
+        self.show(snapshot)
+        return generate_latest(self.registry)
+
     def show(self, snapshot: Snapshot) -> None:
         """Set the gauges."""
         self._addresses.clear()
@@ -166,52 +165,3 @@ class SpeakerMetrics:
     def conflicts_now(self, count: int) -> None:
         """How many addresses another machine uses."""
         self._conflicted.set(count)
-
-
-class Listener:
-    """A listener for kubelet and Prometheus: HTTP/1.0 in meaning, one request a connection."""
-
-    def __init__(self, metrics: SpeakerMetrics, snapshot: Callable[[], Snapshot]) -> None:
-        self._metrics = metrics
-        self._snapshot = snapshot
-
-    async def serve(self, listen: str) -> None:
-        """Until cancelled. `listen` is host:port, `[::1]:port` for IPv6."""
-        host, _, port = listen.rpartition(":")
-        server = await asyncio.start_server(self._answer, host.strip("[]"), int(port), limit=REQUEST_BYTES)
-        async with server:
-            await server.serve_forever()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(TimeoutError, ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            async with asyncio.timeout(REQUEST_SECONDS):
-                head = await reader.readuntil(b"\r\n\r\n")
-                path = [*head.split(b" ", 2), b"", b""][1].split(b"?")[0].decode("latin-1")
-                writer.write(_response(*self._page(path)))
-                await writer.drain()
-        writer.close()
-
-    def _page(self, path: str) -> tuple[int, str, bytes]:
-        snapshot = self._snapshot()
-        match path:
-            case "/metrics":
-                self._metrics.show(snapshot)
-                return 200, CONTENT_TYPE_LATEST, generate_latest(self._metrics.registry)
-            case "/readyz":
-                return _verdict(snapshot.is_ready, snapshot.waits_for)
-            case "/healthz" | "/livez":
-                return _verdict(snapshot.is_healthy, "the wire process is silent")
-            case _:
-                return 404, "text/plain", b"there are /metrics, /healthz and /readyz\n"
-
-
-def _verdict(is_good: bool, why_not: str) -> tuple[int, str, bytes]:
-    return (200, "text/plain", b"ok\n") if is_good else (503, "text/plain", f"{why_not}\n".encode())
-
-
-def _response(code: int, content_type: str, body: bytes) -> bytes:
-    phrase = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}[code]
-    head = (
-        f"HTTP/1.1 {code} {phrase}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\nConnection: close"
-    )
-    return head.encode() + b"\r\n\r\n" + body

@@ -7,14 +7,16 @@ started it (a kubelet) starts a new one, which registers first.
 import asyncio
 import contextlib
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import structlog
 
 from kube.client import Client
+from kube.listener import Listener
 from speaker.agent import Agent, Options
 from speaker.l2.link import WireCallbacks, WireLink
-from speaker.metrics import Listener, Snapshot, SpeakerMetrics
+from speaker.metrics import Snapshot, SpeakerMetrics
 
 EXCLUDED_INTERFACES = (
     "lo|(docker|br-[0-9a-f]{12}|cbr|virbr|lxc|lxdbr|dummy|veth|tun|vxlan|wg|"
@@ -93,7 +95,7 @@ async def run_speaker(
             async with asyncio.TaskGroup() as group:
                 helpers = [group.create_task(_end_with_the_wire(link, stop))]
                 if surroundings.listen:
-                    listener = Listener(metrics, lambda: _snapshot(agent, link))
+                    listener = listener_for(metrics, lambda: _snapshot(agent, link))
                     helpers.append(group.create_task(listener.serve(surroundings.listen)))
                 await agent.run(stop)
                 for helper in helpers:
@@ -107,6 +109,15 @@ async def _end_with_the_wire(link: WireLink, stop: asyncio.Event) -> None:
     status = await link.wait_dead()
     if not stop.is_set():
         raise ChildProcessError(f"the wire process ended with status {status}; nothing is announced any more")
+
+
+def listener_for(metrics: SpeakerMetrics, snapshot: Callable[[], Snapshot]) -> Listener:
+    """What kubelet and Prometheus are told."""
+    return Listener(
+        why_not_ready=lambda: "" if (now := snapshot()).is_ready else now.waits_for,
+        why_not_healthy=lambda: "" if snapshot().is_healthy else "the wire process is silent",
+        metrics=lambda: metrics.page(snapshot()),
+    )
 
 
 def _snapshot(agent: Agent, link: WireLink) -> Snapshot:

@@ -8,7 +8,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from speaker.l2.link import WireCounters
-from speaker.metrics import Listener, Snapshot, SpeakerMetrics
+from speaker.metrics import Snapshot, SpeakerMetrics
+from speaker.supervisor import listener_for
 
 
 def value(metrics, name, **labels):
@@ -57,7 +58,7 @@ async def listening(snapshot):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    listener = Listener(SpeakerMetrics(CollectorRegistry()), lambda: snapshot)
+    listener = listener_for(SpeakerMetrics(CollectorRegistry()), lambda: snapshot)
     serving = asyncio.create_task(listener.serve(f"127.0.0.1:{port}"))
     await asyncio.sleep(0.05)
 
