@@ -4,9 +4,9 @@ It decides nothing: what is announced, and until when, is the agent's business. 
 the processes of a speaker die together, so the agent exits when `dead` is set.
 
     agent (asyncio) -- SOCK_SEQPACKET, one JSON message a packet --> wire (epoll)
-        interfaces, announce, withdraw, probe, defend, ask, heartbeat, permit, stop    each answered by done or error
-        say                                                                            not answered
-        done, error, interfaces, conflict, answer, probed, counters, peers   <------
+        interfaces, announce, withdraw, probe, defend, ask, heartbeat, bfd, permit, stop    answered by done or error
+        say                                                                                 not answered
+        done, error, interfaces, conflict, answer, probed, counters, peers, bfd-state   <------
 """
 
 from __future__ import annotations
@@ -24,10 +24,13 @@ from typing import Any
 
 import structlog
 
+from speaker.bfd.model import SessionConfig, SessionView
+
 MAX_MESSAGE_BYTES = 32 * 1024
 ANNOUNCE_ENTRIES_PER_ORDER = 64
 WITHDRAW_ADDRESSES_PER_ORDER = 256
 PEERS_PER_ORDER = 64
+BFD_SESSIONS_PER_ORDER = 64
 # Orders of one call that may be unconfirmed at a time: enough to keep the wire busy, few enough to keep memory flat.
 ORDERS_IN_FLIGHT = 32
 START_TIMEOUT_SECONDS = 10.0
@@ -110,11 +113,13 @@ class WireCounters:
     `addresses`: address -> replies, only for addresses that replied since the last report, and not always all of them.
     `heartbeats`: packets by what became of them: sent, failed (the kernel refused to send), received (and believed),
     discarded (unread, after a pause of the process), and the kinds of heartbeat.Dropped.
+    `bfd`: packets too: sent, failed, received, and the kinds of speaker.bfd.packets.Discard; empty without BFD.
     """
 
     interfaces: dict[str, dict[str, int]]
     addresses: dict[str, int]
     heartbeats: dict[str, int] = field(default_factory=dict)
+    bfd: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,8 @@ class WireCallbacks:
     on_peers: Callable[[Mapping[str, WirePeer]], None] = field(default=lambda _: None)
     """All that are heard now, by node: at once when somebody is heard, is lost, says goodbye or says something else of
     itself, and about once a second for the ages; also once, mostly empty, when heartbeats are configured."""
+    on_bfd: Callable[[Mapping[str, SessionView]], None] = field(default=lambda _: None)
+    """All BFD sessions by name, as soon as one of them changed."""
     on_answer: Callable[[WireAnswer], None] = field(default=lambda _: None)
     on_probed: Callable[[WireProbed], None] = field(default=lambda _: None)
 
@@ -181,6 +188,8 @@ class WireLink:
         """The latest report."""
         self.peers: Mapping[str, WirePeer] = {}
         """Those heard now, by node; replaced, never changed."""
+        self.bfd_sessions: Mapping[str, SessionView] = {}
+        """How the BFD sessions stand, by name; replaced, never changed."""
         self.last_heard: float = 0.0
         """Loop time of the wire's latest message; each permit is confirmed, so a stuck wire shows here."""
         self._callbacks = callbacks
@@ -287,6 +296,19 @@ class WireLink:
             "parts": len(parts),
         }
         await self._carry_out(order | {"part": number, "peers": part} for number, part in enumerate(parts))
+
+    async def bfd(self, sessions: Mapping[str, SessionConfig]) -> None:
+        """Have exactly these BFD sessions, by name. Idempotent.
+
+        One that changed its addresses is another session; new timers are negotiated within the one there is. What is
+        wrong with one of them is told by its `fault`, and disturbs no other. They are up only while there is a permit.
+        """
+        names = sorted(sessions)
+        parts = list(_in_chunks(names, BFD_SESSIONS_PER_ORDER)) or [[]]
+        await self._carry_out(
+            {"op": "bfd", "parts": len(parts), "part": number, "sessions": {name: sessions[name] for name in part}}
+            for number, part in enumerate(parts)
+        )
 
     def say(
         self,
@@ -429,10 +451,14 @@ class WireLink:
             case "probed":
                 self._callbacks.on_probed(WireProbed(message["address"], message["run"], message["sent"]))
             case "counters":
-                counters = WireCounters(message["interfaces"], message["addresses"], message["heartbeats"])
+                counters = WireCounters(
+                    message["interfaces"], message["addresses"], message["heartbeats"], message["bfd"]
+                )
                 self._callbacks.on_counters(counters)
             case "peers":
                 self._take_peers(message["peers"])
+            case "bfd-state":
+                self._take_bfd(message["sessions"])
             case unknown:
                 raise ValueError(f"the wire process sent {unknown!r}")
 
@@ -447,6 +473,17 @@ class WireLink:
                 peers[node] = WirePeer(**(view | lists))
         self.peers = peers
         self._callbacks.on_peers(peers)
+
+    def _take_bfd(self, changed: dict[str, list[Any] | None]) -> None:
+        """Some of the sessions as they are now; None = there is none of that name any more."""
+        sessions = dict(self.bfd_sessions)
+        for name, view in changed.items():
+            if view is None:
+                sessions.pop(name, None)
+            else:
+                sessions[name] = SessionView(*view)
+        self.bfd_sessions = sessions
+        self._callbacks.on_bfd(sessions)
 
     def _settle(self, sequence: int, error: WireError | None) -> None:
         order = self._orders.pop(sequence, None)  # None: a permit, or the caller stopped waiting

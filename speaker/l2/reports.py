@@ -17,12 +17,19 @@ class Reports:
     """`counters_due` is monotonic."""
 
     def __init__(
-        self, channel: Channel, ports: Ports, table: Table, heartbeats: Callable[[], dict[str, int]], now: float
+        self,
+        channel: Channel,
+        ports: Ports,
+        table: Table,
+        heartbeats: Callable[[], dict[str, int]],
+        bfd: Callable[[], dict[str, int]],
+        now: float,
     ) -> None:
         self._channel = channel
         self._ports = ports
         self._table = table
         self._heartbeats = heartbeats
+        self._bfd = bfd
         self._told_interfaces = b""
         self.counters_due = now + COUNTERS_SECONDS
 
@@ -49,5 +56,5 @@ class Reports:
             entry = active.pop()
             entry.is_counted = False
             addresses[text_of(entry.address)] = entry.replies
-        totals, heartbeats = self._ports.totals(), self._heartbeats()
-        self._channel.tell({"op": "counters", "interfaces": totals, "addresses": addresses, "heartbeats": heartbeats})
+        counters = {"interfaces": self._ports.totals(), "addresses": addresses}
+        self._channel.tell({"op": "counters", **counters, "heartbeats": self._heartbeats(), "bfd": self._bfd()})

@@ -9,6 +9,7 @@ one epoll: orders are applied in small slices and announcements sent a few at a 
     segment --AF_PACKET-> frames --> responder <-------------------+          +--> permit? --> announcement
                                          +--> permit still valid? --> reply
     peers ----UDP-------> heart  --> who is heard --> agent
+    routers --UDP-------> BFD    --> which paths are up --> agent
 
 The permit is a CLOCK_BOOTTIME deadline that the agent keeps moving. It is compared right before each frame is sent. So
 a process that was stopped, or a machine that was suspended, is silent when it wakes; at most one frame, whose check was
@@ -25,7 +26,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from speaker.l2.addresses import address_of
 from speaker.l2.answering import Answering
@@ -43,6 +44,9 @@ from speaker.l2.process import become_the_wire
 from speaker.l2.reports import Reports
 from speaker.l2.schedule import Form
 from speaker.l2.settling import POLL_SECONDS, Settling
+
+if TYPE_CHECKING:
+    from speaker.bfd.sessions import Sessions as BfdSessions
 
 # An order of 64 costs 0.15 ms in all; a slice (33 µs with its change of filters) stays below what a reply takes.
 ENTRIES_PER_SLICE = 16
@@ -62,7 +66,10 @@ class Wire:
         self._answering = Answering(self._permit, self._holdings.table, self._prober, self._channel)
         self._memberships = Memberships()
         self._settling = Settling(self._ports)
-        self._reports = Reports(self._channel, self._ports, self._holdings.table, self._heart.totals, time.monotonic())
+        self._bfd: BfdSessions | None = None
+        self._reports = Reports(
+            self._channel, self._ports, self._holdings.table, self._heart.totals, self._bfd_totals, time.monotonic()
+        )
         self._jobs: deque[Iterator[None]] = deque()
         self._stop_order: int | None = None
         self._has_stopped = False
@@ -77,6 +84,8 @@ class Wire:
                         self._answering.drain(port)
                     elif fd in self._heart.fds:
                         self._heart.on_readable(fd)
+                    elif self._bfd is not None and fd in self._bfd.fds:
+                        self._bfd.on_readable(fd)
                     elif fd == self._channel.fd:
                         self._on_channel()
                     elif fd == self._ports.fd:
@@ -89,6 +98,9 @@ class Wire:
     def close(self) -> None:
         """Give the agent the last confirmations, tell the peers, and let go of all sockets."""
         self._heart.leave()
+        if self._bfd is not None:
+            self._bfd.leave(is_clean=False)  # after an order to stop, all has been said
+            self._bfd.close()
         self._channel.close()
         self._heart.close()
         self._memberships.close()
@@ -111,6 +123,8 @@ class Wire:
         if deadline is not None and deadline <= now and self._prober.turn(now):
             self._follow_holdings()
         self._heart.turn(self._permit.until)
+        if self._bfd is not None:
+            self._bfd.turn(self._permit.until)
         self._reports.counters(now)
 
     def _timeout(self) -> float:
@@ -124,6 +138,8 @@ class Wire:
         deadline = self._prober.deadline()
         if deadline is not None:
             timeout = min(timeout, deadline - now)
+        if self._bfd is not None:
+            timeout = min(timeout, self._bfd.seconds_left())
         if self._settling:
             timeout = min(timeout, POLL_SECONDS)
         return max(timeout, 0.0)
@@ -163,8 +179,8 @@ class Wire:
                 self._confirm(sequence)
             case "say":
                 self._heart.say(order)
-            case "heartbeat":
-                self._configure_heartbeats(sequence, order)
+            case "heartbeat" | "bfd":
+                self._configure(sequence, order)
             case "announce":
                 self._jobs.append(self._announce(sequence, order["entries"]))
             case "withdraw":
@@ -265,6 +281,8 @@ class Wire:
     def _stop(self, sequence: int) -> Iterator[None]:
         self._permit.until = 0.0
         self._heart.leave()  # no frame of ours leaves any more: who is next need not wait for our silence
+        if self._bfd is not None:
+            self._bfd.leave(is_clean=True)
         for part in _slices(list(self._holdings.table.held)):
             for address in part:
                 self._holdings.drop(address)
@@ -290,12 +308,23 @@ class Wire:
         self._reports.interfaces()
         self._confirm(sequence)
 
-    def _configure_heartbeats(self, sequence: int, order: dict[str, Any]) -> None:
-        fault = self._heart.configure(order)
+    def _configure(self, sequence: int, order: dict[str, Any]) -> None:
+        fault = self._heart.configure(order) if order["op"] == "heartbeat" else self._configure_bfd(order)
         if fault:
             self._refuse(sequence, fault)
         else:
             self._confirm(sequence)
+
+    def _configure_bfd(self, order: dict[str, Any]) -> str:
+        if self._bfd is None:
+            from speaker.bfd.sessions import Sessions as BfdSessions  # most nodes have no BFD, nor need its memory
+
+            self._bfd = BfdSessions(self._epoll, self._channel.tell, lambda: self._channel.is_crowded)
+        self._bfd.configure(order)
+        return ""
+
+    def _bfd_totals(self) -> dict[str, int]:
+        return {} if self._bfd is None else self._bfd.totals()
 
     # --- interfaces
 
