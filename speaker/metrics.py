@@ -34,6 +34,12 @@ HEARTBEAT_COUNTERS = {
     "failed": "berth_heartbeat_send_failures",
 }
 """All other kinds are reasons why a packet was dropped."""
+BFD_COUNTERS = {
+    "sent": "berth_bfd_packets_sent",
+    "received": "berth_bfd_packets_received",
+    "failed": "berth_bfd_send_failures",
+}
+"""All other kinds are reasons why a packet was dropped."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,8 @@ class Snapshot:
     addresses: dict[str, int] = field(default_factory=dict)
     interfaces: dict[str, int] = field(default_factory=dict)
     """How many of the node's interfaces are "Usable", and how many are not, by reason."""
+    bfd_sessions: dict[str, int] = field(default_factory=dict)
+    """BFD sessions by state, as speaker.bfdsessions counts them; empty without BFD."""
     speakers_known: int = 0
     speakers_alive: int = 0
     speakers_heard: int = 0
@@ -87,6 +95,13 @@ class SpeakerMetrics:
         self._heartbeats_dropped = Counter(
             "berth_heartbeats_dropped", "Heartbeat packets that did not count.", ["reason"], registry=registry
         )
+        self._bfd_sessions = Gauge("berth_bfd_sessions", "BFD sessions by state.", ["state"], registry=registry)
+        self._bfd = {
+            name: Counter(metric, f"BFD packets: {name}.", registry=registry) for name, metric in BFD_COUNTERS.items()
+        }
+        self._bfd_dropped = Counter(
+            "berth_bfd_packets_dropped", "BFD packets that did not count.", ["reason"], registry=registry
+        )
         self._wire_totals: dict[tuple[str, str], int] = {}
         self._conflicts = Counter(
             "berth_address_conflicts", "Reports of others using our addresses.", ["by"], registry=registry
@@ -118,6 +133,9 @@ class SpeakerMetrics:
         self._interfaces.clear()
         for state, count in snapshot.interfaces.items():
             self._interfaces.labels(state).set(count)
+        self._bfd_sessions.clear()
+        for state, count in snapshot.bfd_sessions.items():
+            self._bfd_sessions.labels(state).set(count)
         self._speakers.labels("known").set(snapshot.speakers_known)
         self._speakers.labels("alive").set(snapshot.speakers_alive)
         self._speakers.labels("heard").set(snapshot.speakers_heard)
@@ -144,6 +162,9 @@ class SpeakerMetrics:
         for name, total in counters.heartbeats.items():
             counter = self._heartbeats.get(name) or self._heartbeats_dropped.labels(name)
             counter.inc(self._increase(("", name), total))
+        for name, total in counters.bfd.items():
+            counter = self._bfd.get(name) or self._bfd_dropped.labels(name)
+            counter.inc(self._increase(("bfd", name), total))
 
     def _increase(self, key: tuple[str, str], total: int) -> int:
         before = self._wire_totals.get(key, 0)

@@ -15,6 +15,7 @@ import structlog
 from kube.client import Client
 from kube.listener import Listener
 from speaker.agent import Agent, Options
+from speaker.bfdsessions import sessions_by_state
 from speaker.l2.link import WireCallbacks, WireLink
 from speaker.metrics import Snapshot, SpeakerMetrics
 
@@ -122,4 +123,5 @@ def listener_for(metrics: SpeakerMetrics, snapshot: Callable[[], Snapshot]) -> L
 
 def _snapshot(agent: Agent, link: WireLink) -> Snapshot:
     silence = asyncio.get_running_loop().time() - link.last_heard
-    return replace(agent.snapshot(), is_healthy=not link.dead.is_set() and silence < SILENT_WIRE_SECONDS)
+    is_healthy = not link.dead.is_set() and silence < SILENT_WIRE_SECONDS
+    return replace(agent.snapshot(), bfd_sessions=sessions_by_state(link.bfd_sessions), is_healthy=is_healthy)

@@ -43,6 +43,18 @@ def test_heartbeats_are_counted_and_those_dropped_by_their_reason() -> None:
     assert value(metrics, "berth_heartbeats_dropped_total", reason="unsigned") == 7
 
 
+def test_bfd_sessions_are_shown_by_state_and_their_packets_counted_by_kind() -> None:
+    metrics = SpeakerMetrics(CollectorRegistry())
+    metrics.show(Snapshot(bfd_sessions={"Up": 2, "Down": 0}))
+    for total in (3, 7):
+        metrics.wire_counters(WireCounters({}, {}, {"sent": 50}, {"sent": total, "received": 2, "ttl": total}))
+    assert value(metrics, "berth_bfd_sessions", state="Up") == 2
+    assert value(metrics, "berth_bfd_sessions", state="Down") == 0
+    assert value(metrics, "berth_bfd_packets_sent_total") == 7
+    assert value(metrics, "berth_bfd_packets_received_total") == 2
+    assert value(metrics, "berth_bfd_packets_dropped_total", reason="ttl") == 7
+
+
 def test_conflicts_withdrawals_and_registrations_are_counted() -> None:
     metrics = SpeakerMetrics(CollectorRegistry())
     metrics.conflict_seen(is_speakers=False)

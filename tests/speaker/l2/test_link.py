@@ -212,7 +212,8 @@ async def test_reports_reach_their_callbacks(peer):
     eth0 = {"name": "eth0", "index": 2, "mac": "02:00:00:00:00:01", "up": True, "usable": True, "reason": ""}
     peer.tell(op="interfaces", interfaces=[eth0])
     peer.tell(op="conflict", address="192.0.2.10", interface="eth0", mac="02:00:00:00:00:02")
-    peer.tell(op="counters", interfaces={"eth0": {"replies": 3}}, addresses={"192.0.2.10": 3}, heartbeats={"sent": 1})
+    told = {"interfaces": {"eth0": {"replies": 3}}, "addresses": {"192.0.2.10": 3}}
+    peer.tell(op="counters", **told, heartbeats={"sent": 1}, bfd={"sent": 2})
     await asyncio.sleep(0.02)
     assert heard[0][0].name == "eth0"
     assert link.interfaces == heard[0]
