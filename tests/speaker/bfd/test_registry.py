@@ -44,7 +44,10 @@ def test_our_discriminator_alone_decides_once_the_peer_knows_it():
 
 def test_interfaces_local_addresses_and_vrfs_tell_equal_peers_apart():
     made = registry(
-        two=path(interface="eth2"), three=path(interface="eth3"), local=path(local=US, vrf="red"), other=path(vrf="blue")
+        two=path(interface="eth2"),
+        three=path(interface="eth3"),
+        local=path(local=US, vrf="red"),
+        other=path(vrf="blue"),
     )
     assert made.find(FIRST, arrival(ifindex=3), name_of) == "three"
     assert made.find(FIRST, arrival(ifindex=2), name_of) == "two"
