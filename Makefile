@@ -10,7 +10,8 @@ PACKAGES := allocator speaker crds kube cli lab
 PY_SOURCES := $(PACKAGES) tests bench
 
 # Debian package and a command that it brings: installed only when the command is missing.
-DEBIAN := python3-venv:- iproute2:ip nftables:nft iputils-ping:ping iputils-arping:arping util-linux:unshare procps:pgrep
+DEBIAN := python3-venv:- iproute2:ip nftables:nft iputils-ping:ping iputils-arping:arping util-linux:unshare procps:pgrep \
+	spin:spin build-essential:gcc
 
 .PHONY: help setup demo test check bench format lint types imports unit manifests lock clean
 
@@ -30,6 +31,13 @@ test: setup ## all tests
 	$(BIN)/python -m pytest
 
 check: setup format-check lint types imports manifests-check unit ## what must be green before a commit, under a minute
+
+.PHONY: model model-nightly
+model: setup ## check the release protocol's models with spin: every state, and every rule left out
+	tools/model
+
+model-nightly: setup ## the same for larger clusters, as far as bitstate hashing goes
+	tools/model --nightly --jobs 1 --seconds 7200
 
 bench: setup ## the benchmarks: JSON lines on stdout
 	$(BIN)/python -m bench
@@ -69,4 +77,4 @@ lock: setup ## resolve the dependencies again and write the lock files
 	$(PIP_COMPILE) --all-extras -o requirements-dev.lock pyproject.toml
 
 clean: ## remove what was made here
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build .lab
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build .lab .model

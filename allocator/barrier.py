@@ -72,7 +72,7 @@ class Barrier:
         self._tell = tell
         self._on_progress = on_progress
         self._leases = LeaseBook()
-        self._poll_at = 0.0
+        self._polled = float("-inf")
         self._gone_nodes: dict[str, float] = {}
         self._told: set[tuple[Address, str]] = set()
         self._wake = asyncio.Event()
@@ -163,7 +163,7 @@ class Barrier:
 
     async def _poll_leases(self) -> None:
         sent = time.monotonic()
-        if sent < self._poll_at:
+        if sent - self._polled < self._poll_seconds():
             return
         try:
             raws, _ = await self._client.list(
@@ -174,7 +174,7 @@ class Barrier:
             return
         leases = [decode_lease(raw) for raw in raws]
         self._leases.observe({_node_of(lease): _renewed(lease) for lease in leases}, sent, time.monotonic())
-        self._poll_at = sent + self._poll_seconds()
+        self._polled = sent
 
     def _poll_seconds(self) -> float:
         if not self._assigner.marks:

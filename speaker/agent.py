@@ -354,7 +354,7 @@ class Agent:
         match self._right.tick(
             self._boottime(),
             renewal_sent=self._renewal_sent(),
-            promises=self._promise.binding,
+            promises=self._promise.take_binding(),
             peers=self._peers.for_fencing(),
         ):
             case Permit(until):

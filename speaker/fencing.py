@@ -146,15 +146,22 @@ class Promise:
 
     def __init__(self) -> None:
         self._possible: frozenset[Witnesses | None] = frozenset({None})
+        self._lately = self._possible
 
     @property
     def binding(self) -> frozenset[Witnesses]:
         """The witnesses of each promise that may be in force; empty when there surely is none."""
         return frozenset(one for one in self._possible if one is not None)
 
+    def take_binding(self) -> frozenset[Witnesses]:
+        """Those that were binding at any time since this was last asked: what a tick is to go by."""
+        lately, self._lately = self._lately, self._possible
+        return frozenset(one for one in lately if one is not None)
+
     def sending(self, promised: Witnesses | None) -> None:
         """A write that carries this is about to be sent."""
         self._possible |= {promised}
+        self._lately |= {promised}
 
     def confirmed(self, promised: Witnesses | None) -> None:
         """That write was answered with success. Writes are sent one at a time."""
@@ -232,7 +239,7 @@ class AnnouncementRight:
     ) -> Permit | Hold:
         """`renewal_sent`: when the last renewal of the own Lease that was answered was sent; None = there was none.
 
-        `promises`: Promise.binding.
+        `promises`: Promise.take_binding.
         """
         if self._last_tick is not None and now - self._last_tick > self._limits.pause_seconds:
             self.lose(Hold.PAUSED, now)

@@ -248,6 +248,17 @@ def test_a_promise_binds_from_its_sending_until_a_later_one_has_arrived_for_sure
     assert promise.binding == {other}
 
 
+def test_a_promise_that_came_and_went_between_two_ticks_is_taken_in_by_the_second() -> None:
+    promise = Promise()
+    assert not promise.take_binding()
+    promise.sending(frozenset("abc"))
+    promise.confirmed(frozenset("abc"))
+    promise.sending(None)
+    promise.confirmed(None)
+    assert promise.take_binding() == {frozenset("abc")}
+    assert not promise.take_binding()
+
+
 @pytest.mark.parametrize("limits", [(60, 2, 6), (10, 9, 2)])
 def test_limits_that_contradict_each_other_are_refused(limits) -> None:
     with pytest.raises(ValueError, match=r"pause|silent"):

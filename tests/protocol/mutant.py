@@ -1,0 +1,139 @@
+"""Runs the world with one rule of the code left out: python -m tests.protocol.mutant NAME [EXAMPLES]
+
+First the stories, then what chance finds. Each mutation replaces one passage of a module, as it is imported. Prints
+"found" and what, or "survived". A passage that is not there (any more) is an error: then the mutation has to follow the
+code.
+"""
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import pathlib
+import sys
+from dataclasses import dataclass
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """`rule` is what docs/model/README.md calls it."""
+
+    rule: str
+    module: str
+    passage: str
+    instead: str
+
+
+FENCING, RELEASE, ORDERS = "speaker.fencing", "allocator.release", "speaker.orders"
+MUTATIONS = {
+    "leases-after-mark": Mutation(
+        "Leases read after the mark", RELEASE, "until < mark.known_at or round_.sent < leases.read_at", "False"
+    ),
+    "ack-uid": Mutation(
+        "acknowledged by uid", RELEASE, "one.released.get(mark.uid, -1) <", "max(one.released.values(), default=-1) <"
+    ),
+    "everybody": Mutation("everybody must be off", RELEASE, "if why)", "if why)[1:]"),
+    "withdraw-first": Mutation(
+        "withdraw before the acknowledgement", ORDERS, "self._releases.setdefault(address, {})", "self._settled"
+    ),
+    "contact-to-promise": Mutation(
+        "a promise is made in contact", FENCING, "now - renewal_sent >= limits.outlived", "now < 0 * limits.outlived"
+    ),
+    "look-back": Mutation(
+        "look back when contact returns", FENCING, "if self._lost is None and now >=", "if now < 0 >="
+    ),
+    "silence": Mutation("silent before the fence", FENCING, "self._is_cut_off = now >= deadline", "deadline = 1e9"),
+    "sending": Mutation(
+        "a renewal counts from its sending", FENCING, "else self._renewal + self", "else self._renewal + 60 + self"
+    ),
+    "outvoting": Mutation(
+        "a majority outlived it",
+        RELEASE,
+        "outlived_by = leases.outlived_by(speaker.node, speaker.witnesses, after)",
+        "outlived_by = dict.fromkeys(speaker.witnesses, -1e9)",
+    ),
+    "settle": Mutation(
+        "time to hear of it", RELEASE, "if until - since >= SETTLE_SECONDS +", "if until - since >= 0 *"
+    ),
+    "proof": Mutation("contact proven, not shown", RELEASE, "Proof(ends[0], received)", "Proof(ends[-1], received)"),
+    "island-majority": Mutation(
+        "a majority of the witnesses lost contact", FENCING, "2 * len(some & witnesses) > len(witnesses)", "bool(some)"
+    ),
+    "same-time": Mutation(
+        "... when we lost it", FENCING, "before = self._renewal + self", "before = self._renewal + 1000 + self"
+    ),
+    "heard-limit": Mutation(
+        "what was said long ago does not count", FENCING, "now - contact.heard <= HEARD_SECONDS", "True"
+    ),
+    "start-counts": Mutation(
+        "a restarted witness counts from its start", FENCING, "return started if", "return 0.0 if"
+    ),
+    "witnesses": Mutation(
+        "the promise names its witnesses",
+        RELEASE,
+        "leases.outlived_by(speaker.node, speaker.witnesses, after)",
+        "leases.outlived_by(speaker.node, [one.node for one in round_.speakers], after)",
+    ),
+}
+
+
+class Planter(importlib.abc.MetaPathFinder):
+    """Gives one module another source."""
+
+    def __init__(self, mutation: Mutation) -> None:
+        self._mutation = mutation
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname != self._mutation.module:
+            return None
+        file = ROOT / (fullname.replace(".", "/") + ".py")
+        return importlib.util.spec_from_file_location(
+            fullname, file, loader=_Loader(fullname, str(file), self._mutation)
+        )
+
+
+class _Loader(importlib.machinery.SourceFileLoader):
+    def __init__(self, fullname: str, path: str, mutation: Mutation) -> None:
+        super().__init__(fullname, path)
+        self._mutation = mutation
+
+    def get_code(self, fullname):  # type: ignore[override]
+        source = pathlib.Path(self.path).read_text()
+        passage = self._mutation.passage
+        if source.count(passage) != 1:
+            raise SystemExit(f"{self.path} has {source.count(passage)} times: {passage}")
+        return compile(source.replace(passage, self._mutation.instead), self.path, "exec")
+
+
+def main(name: str, examples: int) -> None:
+    if name != "none":
+        sys.meta_path.insert(0, Planter(MUTATIONS[name]))
+    from hypothesis import HealthCheck, Phase, settings
+    from hypothesis.stateful import run_state_machine_as_test
+
+    from tests.protocol.stories import stories, tell
+    from tests.protocol.test_world import World
+
+    bounded = settings(
+        max_examples=examples,
+        stateful_step_count=12,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        report_multiple_bugs=False,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+    )
+    try:
+        for story in stories():
+            tell(story)
+        run_state_machine_as_test(World, settings=bounded)
+    except AssertionError as error:
+        print("found:", str(error).splitlines()[0])
+    else:
+        print("survived")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 200)

@@ -1,0 +1,82 @@
+"""What goes wrong only in one order of things, which chance seldom finds: each story is told to a new world."""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+from tests.protocol.test_world import ALL, World
+
+Story = Callable[[World], None]
+
+
+def contact_comes_back_after_the_fence(world: World) -> None:
+    world.some_lose_the_api_server({"n1"}, "none", 75, True, True)
+    world.contact_is_back("n1", False, False)
+    world.pass_seconds(5)
+
+
+def an_islander_does_not_hear_that_the_outage_is_over(world: World) -> None:
+    """And its agent freezes with a permit just given."""
+    world.cut(set(ALL), "none", with_allocators=True)
+    world.pass_seconds(75)
+    world.cut(set(ALL) - {"n1"}, "both", with_allocators=True)
+    world.two_stop_hearing_each_other("n1", "n2")
+    world.two_stop_hearing_each_other("n1", "n3")
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(4)
+    world.a_speaker_freezes("n1", 8)
+    world.pass_seconds(8)
+
+
+def renewals_sent_before_the_outage_arrive_late_in_it(world: World) -> None:
+    world.a_watch_lags("n1")
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(2)
+    world.all_lose_the_api_server_and_what_some_had_sent_arrives_late({"n2", "n3"}, 35)
+
+
+def a_promise_is_made_while_the_lease_has_long_been_silent(world: World) -> None:
+    world.two_stop_hearing_each_other("n1", "n2")
+    world.two_stop_hearing_each_other("n1", "n3")
+    world.pass_seconds(8)
+    world.some_lose_the_api_server({"n1"}, "no leases", 75, True, True)
+    world.deaf.clear()
+    world.pass_seconds(3)
+
+
+def witnesses_restart_after_they_outlived_us(world: World) -> None:
+    world.some_lose_the_api_server({"n1"}, "none", 45, True, True)
+    world.some_restart_without_the_api_server({"n2", "n3"}, 0, 40)
+
+
+def released_just_when_a_silent_speaker_is_back(silent: int, back: int) -> Story:
+    """And the allocators can't read the Leases for a while."""
+
+    def story(world: World) -> None:
+        world.some_lose_the_api_server({"n1"}, "none", silent, False, False)
+        for one in world.allocators:
+            one.link.mode = "no leases"
+        world.contact_is_back("n1", False, False)
+        world.pass_seconds(back)
+        world.a_watch_lags("n1")
+        world.the_service_is_deleted_and_its_address_wanted_again()
+        world.pass_seconds(2)
+
+    return story
+
+
+def stories() -> Iterator[Story]:
+    yield contact_comes_back_after_the_fence
+    yield an_islander_does_not_hear_that_the_outage_is_over
+    yield renewals_sent_before_the_outage_arrive_late_in_it
+    yield a_promise_is_made_while_the_lease_has_long_been_silent
+    yield witnesses_restart_after_they_outlived_us
+    for silent, back in itertools.product(range(80, 90), range(1, 5)):
+        yield released_just_when_a_silent_speaker_is_back(silent, back)
+
+
+def tell(story: Story) -> None:
+    """Raises AssertionError when it ends badly."""
+    world = World()
+    world.begin()
+    story(world)
+    world.teardown()
