@@ -21,6 +21,7 @@ HANDOVER_SECONDS = 2.0
 """How long to answer for an address whose successor is not seen to announce it. By heartbeats it takes milliseconds;
 by the Speaker object, where none are heard, a write and a watch."""
 
+NEVER = float("-inf")
 SHOWN_PEERS = 64
 
 log = structlog.get_logger()
@@ -152,10 +153,15 @@ class PeerWatch:
         return None if self._view.announces_already(successor, address, now) else now + HANDOVER_SECONDS
 
     def for_fencing(self) -> Peers:
-        """The same peers as speaker.fencing wants to know them."""
+        """The same peers as speaker.fencing wants to know them.
+
+        A process that has not told yet when it had contact is left out: it must not pass for one that lost it long ago.
+        """
         speakers = self._announcer.picture.speakers
         known = {node for node, facts in speakers.items() if not facts.said_goodbye}
-        contacts = {node: Contact(peer.contact, peer.heard) for node, peer in self._view.heard.items()}
+        contacts = {
+            node: Contact(peer.contact, peer.heard) for node, peer in self._view.heard.items() if peer.contact > NEVER
+        }
         return Peers(known=frozenset(known) - {self._own_node}, contacts=contacts)
 
 
@@ -163,7 +169,7 @@ def _heard_peer(peer: WirePeer) -> HeardPeer:
     return HeardPeer(
         incarnation=peer.incarnation,
         interfaces=peer.interfaces,
-        contact=float("-inf") if peer.contact is None else peer.contact,
+        contact=NEVER if peer.contact is None else peer.contact,
         heard=peer.heard,
         is_serving=peer.serving,
         is_member=peer.member,
