@@ -193,7 +193,7 @@ def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
     needed = max(round_.fence_after_seconds, speaker.fence_after_seconds) + speaker.outlives_seconds
     if silent < needed:
         return f"its Lease has been silent for {silent:.0f} of {needed:.0f} s"
-    if until < mark.known_at or round_.sent < leases.read_at:
+    if until <= mark.known_at or round_.sent < leases.read_at:
         return "its Lease is read once more"
     after = outlived_after_seconds(speaker.fence_after_seconds) + OUTLIVED_SLACK_SECONDS
     outlived_by = leases.outlived_by(speaker.node, speaker.witnesses, after)

@@ -176,7 +176,7 @@ class World(RuleBasedStateMachine):
 
     def judge_releases(self) -> None:
         listed = [speaker.state() for speaker in self.speakers.values() if speaker.written is not None]
-        round_ = Round(listed, self.now, {}, self.leases, FENCE_SECONDS)
+        round_ = Round(listed, max(self.now, self.allocator.now), {}, self.leases, FENCE_SECONDS)
         for vip in list(self.allocator.assigner.marks):
             mark = self.allocator.assigner.marks[vip]
             if not awaited(mark, round_):

@@ -28,7 +28,7 @@ class Mutation:
 FENCING, RELEASE, ORDERS = "speaker.fencing", "allocator.release", "speaker.orders"
 MUTATIONS = {
     "leases-after-mark": Mutation(
-        "Leases read after the mark", RELEASE, "until < mark.known_at or round_.sent < leases.read_at", "False"
+        "Leases read after the mark", RELEASE, "until <= mark.known_at or round_.sent < leases.read_at", "False"
     ),
     "ack-uid": Mutation(
         "acknowledged by uid", RELEASE, "one.released.get(mark.uid, -1) <", "max(one.released.values(), default=-1) <"
