@@ -201,6 +201,7 @@ class TestOnOneSegment:
     async def test_a_frozen_process_believes_nothing_from_before_it_woke(self, segment):
         async with all_speaking(segment) as speakers:
             await until(lambda: all_heard(speakers))
+            since = speakers[0].peer("node2").since
             os.kill(speakers[0].link.pid, signal.SIGSTOP)
             await asyncio.sleep(1)  # node3's packets wait in its socket
             os.kill(speakers[2].link.pid, signal.SIGKILL)
@@ -209,6 +210,7 @@ class TestOnOneSegment:
             seconds = await until(lambda: "node3" not in speakers[0].heard)
             assert seconds < 3
             await until(lambda: speakers[0].heard == {"node2"} and speakers[0].count("discarded") > 3)
+            assert speakers[0].peer("node2").since == since  # nobody is dead who had no chance to be heard
 
     @pytest.mark.asyncio
     async def test_unknown_nodes_are_not_heard_until_they_are_known(self, segment):
@@ -256,6 +258,8 @@ class TestOtherWays:
             await until(lambda: speakers[0].peer("node2").interfaces == ("eth0",))
             # Both interfaces of node1 are on one bridge, so that node2 is still heard on the other one by eth0.
             assert speakers[0].heard == {"node2", "node3"}
+            segment.plug(segment.hosts[1], "eth1", "02:00:00:00:01:02", "again2")
+            await until(lambda: speakers[1].peer("node1").via == ("eth0", "eth1"))
 
     @pytest.mark.asyncio
     async def test_peers_behind_a_router_are_written_to(self):
