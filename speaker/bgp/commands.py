@@ -1,0 +1,81 @@
+"""The lines that tell ExaBGP what to send. Pure text; one process has one peer, so no line names it.
+
+Every field of a route is a number or an address, so no line can say anything else than is meant.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+
+from speaker.bgp.model import Family, Prefix, Route, family_of
+
+PREFIXES_PER_LINE = 64
+"""ExaBGP works one line off at a stretch, and reads 16 KB at a time."""
+
+UNACKNOWLEDGED = "unacknowledged"
+"""Not ExaBGP's own: see engine.py."""
+
+
+def announcements(routes: Iterable[Route], *, my_asn: int, is_internal: bool) -> Iterator[tuple[str, list[Prefix]]]:
+    """Lines, each with the prefixes that it announces; routes with the same attributes share one."""
+    keyed = sorted(
+        ((attributes(route, my_asn=my_asn, is_internal=is_internal), route.prefix) for route in routes), key=_order
+    )
+    for (words, _), group in groupby(keyed, key=lambda pair: (pair[0], pair[1].version)):
+        for prefixes in _some([prefix for _, prefix in group]):
+            yield f"announce attributes {words} nlri {' '.join(map(str, prefixes))}", prefixes
+
+
+def withdrawals(prefixes: Iterable[Prefix]) -> Iterator[tuple[str, list[Prefix]]]:
+    """Lines, each with the prefixes that it withdraws. A next hop has to be named, and means nothing."""
+    ordered = sorted(prefixes, key=lambda prefix: (prefix.version, prefix))
+    for version, group in groupby(ordered, key=lambda prefix: prefix.version):
+        for some in _some(list(group)):
+            next_hop = "0.0.0.0" if version == 4 else "::"
+            yield f"withdraw attributes next-hop {next_hop} nlri {' '.join(map(str, some))}", some
+
+
+def end_of_rib(family: Family) -> str:
+    """RFC 4724 §2. It is sent when all that was told before has been."""
+    return f"announce eor {family} unicast"
+
+
+def teardown(peer_address: str, subcode: int) -> str:
+    """End the session with NOTIFICATION Cease (RFC 4486), or without a word if graceful restart was agreed."""
+    return f"neighbor {peer_address} teardown {subcode}"
+
+
+def attributes(route: Route, *, my_asn: int, is_internal: bool) -> str:
+    """The path attributes in ExaBGP's words. LOCAL_PREF is for sessions within one AS, prepending for others: our own
+    number in the path would be a loop to a router of our AS (RFC 4271 §5.1.5, §9.1.2)."""
+    words = [f"next-hop {route.next_hop or 'self'}"]
+    if route.local_pref is not None and is_internal:
+        words.append(f"local-preference {route.local_pref}")
+    if route.med is not None:
+        words.append(f"med {route.med}")
+    if route.prepend and not is_internal:
+        words.append(f"as-path [ {' '.join([str(my_asn)] * (route.prepend + 1))} ]")
+    if route.communities:
+        words.append(f"community [ {' '.join(f'{high}:{low}' for high, low in route.communities)} ]")
+    if route.large_communities:
+        words.append(f"large-community [ {' '.join(':'.join(map(str, parts)) for parts in route.large_communities)} ]")
+    if route.link_bandwidth is not None:
+        # The field for the AS has two octets; a longer number is written as AS_TRANS (RFC 6793 §9).
+        words.append(
+            f"extended-community [ bandwidth:{my_asn if my_asn < 65536 else 23456}:{route.link_bandwidth:.0f} ]"
+        )
+    return " ".join(words)
+
+
+def needs_next_hop(route: Route, session_family: Family) -> bool:
+    """Whether the route can't be sent for want of a next hop: "self" is known in the session's own family only."""
+    return route.next_hop is None and family_of(route.prefix) != session_family
+
+
+def _order(pair: tuple[str, Prefix]) -> tuple[str, int, int, int]:
+    words, prefix = pair
+    return words, prefix.version, int(prefix.network_address), prefix.prefixlen
+
+
+def _some(prefixes: Sequence[Prefix]) -> Iterator[list[Prefix]]:
+    for start in range(0, len(prefixes), PREFIXES_PER_LINE):
+        yield list(prefixes[start : start + PREFIXES_PER_LINE])

@@ -1,0 +1,121 @@
+"""ExaBGP's configuration for one peer: one process holds one session, so no edit of a peer touches another's.
+
+Pure text. Every field is a number, an address, or checked or encoded: nothing that a user writes in a BGPPeer or a
+Secret can say anything else than what its field is for. See docs/decisions/007-exabgp-processes.md.
+"""
+
+import re
+from binascii import b2a_base64
+from collections.abc import Iterator
+
+from speaker.bgp.model import PeerConfig
+
+MAX_PASSWORD_BYTES = 80  # TCP_MD5SIG_MAXKEYLEN, linux/tcp.h
+MIN_HOLD_SECONDS = 3  # RFC 4271 §4.2
+GTSM_TTL = 255  # RFC 5082 §3
+INTERFACE_NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,15}")
+PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+-]+")
+
+
+class ConfigError(ValueError):
+    """The peer can't be configured; the message says why, in words for its owner."""
+
+
+def configuration(peer: PeerConfig, *, commands_path: str, events_path: str) -> str:
+    """The file. The two paths are FIFOs: ExaBGP reads commands from one and writes events to the other, through a relay
+    that ends with either end. Raises ConfigError."""
+    for path in (commands_path, events_path):
+        if not PLAIN_PATH.fullmatch(path):
+            raise ConfigError(f"the folder for ExaBGP's pipes has characters in its path that can't be used: {path}")
+    # Commands to ExaBGP's pipe (3), events from it; its process group is told, so that it can be ended and buried.
+    relay = f"exec 3>&1 >{events_path} 2>/dev/null; echo relay $$; cat {commands_path} >&3 & exec 3>&-; exec cat"
+    return "\n".join(
+        [
+            "process berth {",
+            f'    run /bin/sh -c "{relay}";',
+            "    encoder json;",
+            "}",
+            f"neighbor {peer.peer_address} {{",
+            *(f"    {line}" for line in _neighbor(peer)),
+            "}",
+            "",
+        ]
+    )
+
+
+def base64(text: str) -> str:
+    """A password as ExaBGP is given it: its strings can't have quotes in them, and base64 has nothing to quote."""
+    return b2a_base64(text.encode(), newline=False).decode()
+
+
+def hold_time_seconds(peer: PeerConfig) -> int:
+    """What we propose. ExaBGP says KEEPALIVE at a third of what was agreed, so a shorter interval is had by a shorter
+    hold time only."""
+    if peer.keepalive_seconds is None or peer.hold_time_seconds == 0:
+        return peer.hold_time_seconds
+    return max(MIN_HOLD_SECONDS, min(peer.hold_time_seconds, 3 * peer.keepalive_seconds))
+
+
+def check(peer: PeerConfig) -> None:
+    """Raises ConfigError for what can't be configured."""
+    source = peer.source_address
+    if source is not None and source.version != peer.peer_address.version:
+        raise ConfigError(f"source address {source} and peer address {peer.peer_address} are of different families")
+    if peer.is_passive and source is None:
+        raise ConfigError("a passive session needs a source address to listen on")
+    if peer.source_interface is not None and not INTERFACE_NAME.fullmatch(peer.source_interface):
+        raise ConfigError("the interface's name has characters that no interface name has")
+    if not peer.families:
+        raise ConfigError("no address family is to be exchanged")
+    if peer.multihop_ttl is not None and peer.ttl_security is not None:
+        raise ConfigError("multihop and TTL security exclude each other")
+    if peer.password is not None:
+        _check_password(peer.password)
+    if peer.peer_address.is_link_local and peer.source_interface is None:
+        raise ConfigError(f"{peer.peer_address} is link-local, which needs an interface")
+
+
+def _check_password(password: str) -> None:
+    if not password:
+        raise ConfigError("the password is empty")
+    if len(password.encode()) > MAX_PASSWORD_BYTES:
+        raise ConfigError(f"the password is longer than {MAX_PASSWORD_BYTES} bytes (RFC 2385)")
+
+
+def _neighbor(peer: PeerConfig) -> Iterator[str]:
+    check(peer)
+    yield f"router-id {peer.router_id};"
+    yield f"local-address {peer.source_address or 'auto'};"
+    yield f"local-as {peer.my_asn};"
+    yield f"peer-as {'auto' if peer.peer_asn is None else peer.peer_asn};"
+    yield f"hold-time {hold_time_seconds(peer)};"
+    yield f"passive {'true' if peer.is_passive else 'false'};"
+    yield f"{f'listen {peer.listen_port}' if peer.is_passive else f'connect {peer.peer_port}'};"
+    yield from _transport(peer)
+    # We send End-of-RIB ourselves, when all is sent; what ExaBGP holds it sends again when a session comes back.
+    yield "manual-eor true; group-updates true; adj-rib-in false; adj-rib-out true;"
+    restart = peer.graceful_restart_seconds
+    yield "capability {"
+    yield f"    graceful-restart {'disable' if restart is None else restart};"
+    yield "    asn4 enable; route-refresh enable; multi-session disable; operational disable; nexthop disable;"
+    yield "    extended-message disable; aigp disable; add-path disable; software-version disable;"
+    yield "}"
+    yield f"family {{ {' '.join(f'{family} unicast;' for family in sorted(peer.families))} }}"
+    # Routes that the router sends are not even parsed: nothing asks for them.
+    yield "api { processes [ berth ]; neighbor-changes; negotiated;"
+    yield "    send { parsed; update; notification; } receive { packets; notification; } }"
+
+
+def _transport(peer: PeerConfig) -> Iterator[str]:
+    if peer.source_interface is not None:
+        yield f"source-interface {peer.source_interface};"
+    if peer.password is not None:
+        yield f"md5-password {base64(peer.password)};"
+        yield "md5-base64 true;"
+    if peer.ttl_security is not None:
+        yield f"outgoing-ttl {GTSM_TTL};"
+        yield f"incoming-ttl {GTSM_TTL + 1 - peer.ttl_security};"
+    elif peer.multihop_ttl is not None:
+        yield f"outgoing-ttl {peer.multihop_ttl};"
+    elif not peer.is_internal:
+        yield "outgoing-ttl 1;"

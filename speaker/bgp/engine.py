@@ -1,0 +1,124 @@
+"""ExaBGP's process, as the driver starts it: dies with the agent, connects at a set pace, and tells what TCP holds.
+
+Runs in a process of its own, one for each peer, and imports nothing of Berth. It changes ExaBGP in three places, each
+held by a test against real routers:
+
+- a connection is tried anew each `connect_retry_seconds`, and one attempt lasts no longer (ExaBGP tries as often as its
+  loop turns, and an attempt lasts as long as the kernel repeats its SYN: two minutes);
+- TCP_NODELAY: without it an UPDATE right after another one waits for the router's delayed acknowledgement;
+- a command `unacknowledged`: how many bytes the router's TCP has not acknowledged yet, and why there is no connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import struct
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from exabgp.application import server
+from exabgp.environment import getenv
+from exabgp.logger import log
+from exabgp.reactor import peer, protocol
+from exabgp.reactor.api.command.command import Command
+from exabgp.reactor.network import outgoing
+
+PARENT, RETRY_SECONDS = "BERTH_BGP_PARENT", "BERTH_BGP_CONNECT_RETRY_SECONDS"
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class _Pace:
+    retry_seconds = 10.0
+    trouble = ""
+
+
+def main() -> None:
+    """Argument: the configuration file. In the environment: the agent's process id, the seconds between attempts."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(os.environ[PARENT]):
+        sys.exit("the agent is gone")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal: it is the agent that stops us
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
+        comm.write("berth-bgp")
+    _Pace.retry_seconds = float(os.environ[RETRY_SECONDS])
+    protocol.Outgoing, peer.Delay = _Outgoing, _Delay
+    Command.register("unacknowledged", False)(_tell_unacknowledged)
+    log.init(getenv())
+    server.run("", [sys.argv[1]])
+
+
+class _Outgoing(outgoing.Outgoing):  # type: ignore[misc]
+    """A connection that we open."""
+
+    def establish(self) -> Iterator[bool]:
+        """Yields False until it is connected, then True."""
+        while True:
+            until = time.monotonic() + _Pace.retry_seconds
+            for is_connected in self._attempt(until):
+                yield is_connected
+                if is_connected:
+                    return
+            self.close()
+            while time.monotonic() < until:
+                yield False
+
+    def _attempt(self, until: float) -> Iterator[bool]:
+        if (issue := self._connect()) is not None:
+            _Pace.trouble = str(issue)
+            return
+        self.io.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while not self.writing():
+            if time.monotonic() >= until:
+                _Pace.trouble = "timed out"
+                return
+            yield False
+        if error := self.io.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            _Pace.trouble = os.strerror(error)
+            return
+        _Pace.trouble = ""
+        self.success()
+        self.local: str = self.local or self.io.getsockname()[0]
+        yield True
+
+
+class _Delay:
+    """The time between the end of a session and the next attempt."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    def reset(self) -> None:
+        self._until = 0.0
+
+    def increase(self) -> None:
+        self._until = time.monotonic() + min(1.0, _Pace.retry_seconds)
+
+    def backoff(self) -> bool:
+        return time.monotonic() < self._until
+
+
+def _tell_unacknowledged(_: Any, reactor: Any, service: str, _line: str, _json: bool) -> bool:
+    count = sum(_unacknowledged(one) for one in reactor._peers.values())
+    reactor.processes.write(service, f"unacknowledged {count} {_Pace.trouble}".encode("ascii", "replace").decode())
+    reactor.processes.answer_done(service)
+    return True
+
+
+def _unacknowledged(one: Any) -> int:
+    connection = one.proto.connection if one.proto else None
+    if connection is None or not connection.io:
+        return 0
+    return int(struct.unpack("i", fcntl.ioctl(connection.io, termios.TIOCOUTQ, bytes(4)))[0])
+
+
+if __name__ == "__main__":
+    main()

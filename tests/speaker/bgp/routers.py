@@ -1,0 +1,220 @@
+"""Real routers in network namespaces of their own, and a node beside them: BIRD and FRR, each run by hand.
+
+A router is 10.0.<number>.2 on its link with the node, which is 10.0.<number>.1 there (fd00:0:<number>::2 and ::1).
+"""
+
+import ctypes
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address, ip_network
+from pathlib import Path
+from typing import Any, TypeVar
+
+from speaker.bgp.model import PeerConfig, Prefix, Route
+from tests.speaker.l2.segment import Namespace
+
+T = TypeVar("T")
+FRR = Path("/usr/lib/frr")
+NODE_ASN, ROUTER_ASN = 64512, 64513
+
+
+class Link:
+    """The node and one router, on a link of their own."""
+
+    def __init__(self, node: Namespace, number: int) -> None:
+        self.node, self.router, self.number = node, Namespace(), number
+        self.node.run(
+            "ip", "link", "add", f"eth{number}", "type", "veth", "peer", "name", "eth0", "netns", self.router.path
+        )
+        for host, interface, last in ((node, f"eth{number}", 1), (self.router, "eth0", 2)):
+            host.run("sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=0", "net.ipv6.conf.default.disable_ipv6=0")
+            host.run("ip", "link", "set", interface, "up")
+            host.run("ip", "address", "add", f"10.0.{number}.{last}/24", "dev", interface)
+            host.run("ip", "address", "add", f"fd00:0:{number}::{last}/64", "dev", interface, "nodad")
+
+    @property
+    def ours(self) -> IPv4Address:
+        return IPv4Address(f"10.0.{self.number}.1")
+
+    @property
+    def theirs(self) -> IPv4Address:
+        return IPv4Address(f"10.0.{self.number}.2")
+
+    @property
+    def ours_v6(self) -> IPv6Address:
+        return IPv6Address(f"fd00:0:{self.number}::1")
+
+    def peer(self, name: str = "tor", **changes: Any) -> PeerConfig:
+        """What the node is to know of the router."""
+        fields: dict[str, Any] = {
+            "name": name,
+            "my_asn": NODE_ASN,
+            "peer_asn": ROUTER_ASN,
+            "peer_address": self.theirs,
+            "router_id": self.ours,
+            "families": frozenset({"ipv4", "ipv6"}),
+            "connect_retry_seconds": 1,
+        }
+        return PeerConfig(**fields | changes)
+
+    def close(self) -> None:
+        self.router.close()
+
+
+def _die_with_us() -> None:
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+class Daemon:
+    """A process of a router."""
+
+    def __init__(self, host: Namespace, *command: str) -> None:
+        self.process = subprocess.Popen(
+            [*host.prefix, *command],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            preexec_fn=_die_with_us,
+        )
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+class Bird:
+    """BIRD with one BGP protocol, `node`, that imports all there is. `bgp`: further words about it."""
+
+    def __init__(
+        self,
+        link: Link,
+        directory: Path,
+        *,
+        bgp: str = "",
+        asn: int = ROUTER_ASN,
+        node_asn: int = NODE_ASN,
+        extra: str = "",
+    ) -> None:
+        self._directory = directory / f"bird{link.number}"
+        self._directory.mkdir()
+        self._socket = self._directory / "ctl"
+        config = self._directory / "bird.conf"
+        config.write_text(
+            f'log "{self._directory / "log"}" all;\nrouter id {link.theirs};\nprotocol device {{}}\n{extra}\n'
+            f"protocol bgp node {{ local {link.theirs} as {asn}; neighbor {link.ours} as {node_asn};"
+            f" connect retry time 1; connect delay time 1; error wait time 1,2; {bgp}\n"
+            "ipv4 { import all; export all; }; ipv6 { import all; export all; }; }\n"
+        )
+        command = ["bird", "-f", "-c", str(config), "-s", str(self._socket), "-P", str(self._directory / "pid")]
+        self.daemon = Daemon(link.router, *command)
+
+    def ask(self, *words: str) -> str:
+        done = subprocess.run(
+            ["birdc", "-s", str(self._socket), *words], capture_output=True, text=True, timeout=20, check=False
+        )
+        return done.stdout
+
+    def prefixes(self) -> set[Prefix]:
+        lines = self.ask("show", "route", "protocol", "node").splitlines()
+        words = [line.split()[0] for line in lines if "unicast [node" in line]
+        return {ip_network(word) for word in words}
+
+    def route(self, prefix: Prefix) -> dict[str, str]:
+        """Its attributes, by BIRD's names."""
+        lines = self.ask("show", "route", str(prefix), "protocol", "node", "all").splitlines()
+        pairs = (line.strip().split(": ", 1) for line in lines if ": " in line)
+        return {name: value for name, value in pairs}
+
+    def is_up(self) -> bool:
+        return "Established" in self.ask("show", "protocols", "node")
+
+    def close(self) -> None:
+        self.daemon.kill()
+
+
+class Frr:
+    """FRR's zebra and bgpd with one neighbor; `neighbor` are lines about it, after "neighbor ADDRESS"."""
+
+    def __init__(
+        self,
+        link: Link,
+        directory: Path,
+        *,
+        neighbor: tuple[str, ...] = (),
+        asn: int = ROUTER_ASN,
+        node_asn: str = str(NODE_ASN),
+    ) -> None:
+        self._directory = directory / f"frr{link.number}"
+        self._directory.mkdir(mode=0o777)
+        self._directory.chmod(0o777)
+        config = self._directory / "bgpd.conf"
+        lines = [f" neighbor {link.ours} {line}" for line in (f"remote-as {node_asn}", "timers connect 1", *neighbor)]
+        config.write_text(
+            "\n".join(
+                [
+                    f"router bgp {asn}",
+                    f" bgp router-id {link.theirs}",
+                    " no bgp ebgp-requires-policy",
+                    *lines,
+                    " address-family ipv6 unicast",
+                    f"  neighbor {link.ours} activate",
+                    " exit-address-family",
+                    "",
+                ]
+            )
+        )
+        places = ["-A", "127.0.0.1", "--vty_socket", str(self._directory), "-i", f"{self._directory}/pid"]
+        self.daemon = Daemon(
+            link.router,
+            str(FRR / "bgpd"),
+            "-f",
+            str(config),
+            *places,
+            "-S",
+            "-n",
+            "-Z",
+            "-z",
+            f"{self._directory}/zserv",
+        )
+
+    def ask(self, command: str) -> Any:
+        done = subprocess.run(
+            ["vtysh", "--vty_socket", str(self._directory), "-d", "bgpd", "-c", f"{command} json"],
+            capture_output=True,
+            text=True,
+            timeout=20,
+            check=False,
+        )
+        try:
+            return json.loads(done.stdout)
+        except ValueError:
+            return {}
+
+    def prefixes(self) -> set[Prefix]:
+        tables = [self.ask(f"show bgp {family} unicast").get("routes", {}) for family in ("ipv4", "ipv6")]
+        return {ip_network(prefix) for table in tables for prefix in table}
+
+    def route(self, prefix: Prefix) -> dict[str, Any]:
+        found = self.ask(f"show bgp ipv{prefix.version} unicast {prefix}").get("paths", [])
+        return dict(found[0]) if found else {}
+
+    def close(self) -> None:
+        self.daemon.kill()
+
+
+def until(what: str, ask: Callable[[], T], seconds: float = 30.0) -> T:
+    """Ask until it is so. For use outside an event loop, or in a thread."""
+    deadline = time.monotonic() + seconds
+    while not (answer := ask()):
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s: {what}")
+        time.sleep(0.02)
+    return answer
+
+
+def routes(*prefixes: str, **attributes: Any) -> dict[Prefix, Route]:
+    made = [Route(ip_network(prefix), **attributes) for prefix in prefixes]
+    return {route.prefix: route for route in made}
