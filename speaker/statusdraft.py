@@ -121,6 +121,8 @@ class StatusDraft:
         if not only_urgent:
             draft.announcements = self.announcements.patch(limit)
             draft.fields = self._stale_fields()
+            for name in draft.fields:  # until it is confirmed nobody knows what the object says
+                self._written_fields.pop(name, None)
         return draft
 
     def confirm(self, draft: Draft) -> None:

@@ -184,3 +184,13 @@ class DraftAgainstAnObject(RuleBasedStateMachine):
 
 DraftAgainstAnObject.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
 TestDraftAgainstAnObject = DraftAgainstAnObject.TestCase
+
+
+def test_a_field_that_may_have_arrived_is_written_again_though_it_is_wanted_as_it_was_before() -> None:
+    draft = StatusDraft()
+    draft.set("conditions", [])
+    draft.confirm(draft.next(only_urgent=False, limit=1))
+    draft.set("conditions", ["x"])
+    draft.next(only_urgent=False, limit=1)  # sent, and no answer came
+    draft.set("conditions", [])
+    assert draft.next(only_urgent=False, limit=1).fields == {"conditions": []}
