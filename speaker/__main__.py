@@ -17,9 +17,9 @@ from kube.client import Client
 from kube.credentials import CredentialsError
 from kube.logs import configure_logs
 from kube.prometheus import PrometheusMetrics
-from speaker.agent import Options
 from speaker.heartbeats import HeartbeatOptions
 from speaker.metrics import SpeakerMetrics
+from speaker.options import Options
 from speaker.supervisor import EXCLUDED_INTERFACES, Surroundings, run_speaker
 
 

@@ -13,12 +13,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import structlog
 
-from crds.fencing import margin_seconds
 from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, LABEL_NODE, speaker_lease
 from kube.client import Client
 from kube.errors import ApiError
@@ -26,19 +24,18 @@ from kube.lease import LeaseRenewer
 from speaker.announcer import Announcer
 from speaker.conditions import SHOWN, Conditions
 from speaker.fencing import (
-    PERMIT_SECONDS,
     AnnouncementRight,
     Hold,
-    Limits,
     Permit,
     Promise,
     own_contact,
     promise_to_make,
 )
-from speaker.heartbeats import HeartbeatOptions, Heartbeats
-from speaker.interfaces import NEVER_USABLE, changes, states
+from speaker.heartbeats import Heartbeats
+from speaker.interfaces import changes, states, to_show
 from speaker.l2.link import WireAnswer, WireConflict, WireInterface, WireLink, WirePeer, WireProbed
 from speaker.metrics import Snapshot, SpeakerMetrics
+from speaker.options import Options
 from speaker.peers import PeerTimes
 from speaker.peerwatch import PeerWatch
 from speaker.presence import Presence
@@ -57,41 +54,8 @@ LEAVE_SECONDS = 3.0
 GOODBYE_SECONDS = 5.0
 """For each of the last two writes, well within a pod's 30 s to stop."""
 LABEL_VALUE_CHARACTERS = 63
-SHOWN_INTERFACES = 64
 
 log = structlog.get_logger()
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run one node's speaker. `incarnation` is another text at each start of the process."""
-
-    node: str
-    incarnation: str
-    namespace: str
-    lease_duration_seconds: int = 6
-    renew_seconds: float = 2.0
-    fence_after_seconds: int = 60
-    failback_seconds: float = 120.0
-    heartbeats: HeartbeatOptions = field(default_factory=HeartbeatOptions)
-
-    def fault(self) -> str:
-        """What is wrong with these figures; "" when nothing is."""
-        if not self.node:
-            return "the node's name is missing: whose speaker is this?"
-        if not 0 < self.renew_seconds <= self.lease_duration_seconds / 3:
-            return "a lease should take at least three renewals"
-        if self.failback_seconds < 0:
-            return "the failback time is negative"
-        if self.fence_after_seconds < max(10, 2 * self.lease_duration_seconds):
-            return "the fence time should be at least 10 seconds and twice the lease duration"
-        return self.heartbeats.fault()
-
-    def limits(self) -> Limits:
-        """Peers take over when the Lease runs out, so whoever did not run for so long knows nothing for sure."""
-        margin = margin_seconds(self.fence_after_seconds)
-        pause = max(PERMIT_SECONDS, min(self.lease_duration_seconds, self.fence_after_seconds - margin))
-        return Limits(self.fence_after_seconds, pause, margin)
 
 
 class Agent:
@@ -386,10 +350,7 @@ class Agent:
 
     def _show_interfaces(self) -> None:
         self._announcer.picture.set_own_interfaces(self._usable)
-        hidden = NEVER_USABLE if self._usable else ()  # whoever has none at all wants to know why
-        shown = [one for one in self._link.interfaces if one.reason not in hidden]
-        shown.sort(key=lambda one: (not one.usable, one.name))
-        self._announcer.draft.set("interfaces", [_interface_on_wire(one) for one in shown[:SHOWN_INTERFACES]])
+        self._announcer.draft.set("interfaces", to_show(self._link.interfaces, self._usable))
         self._presence.poke()
 
     def _set_conditions(self) -> None:
@@ -455,10 +416,6 @@ class Agent:
             log.error("the API server could not be told that this speaker has stopped", speaker=self._options.node)
             raise
         log.info("said goodbye", speaker=self._options.node)
-
-
-def _interface_on_wire(one: WireInterface) -> dict[str, str | bool]:
-    return {"name": one.name, "mac": one.mac, "up": one.up, "usable": one.usable, "reason": one.reason}
 
 
 def _lease_labels(node: str) -> dict[str, str]:

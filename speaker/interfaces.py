@@ -4,7 +4,7 @@ For people: metrics and logs. What follows for announcements is decided elsewher
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from enum import Enum
 from typing import NamedTuple, Protocol
 
@@ -22,9 +22,14 @@ class Interface(Protocol):
     @property
     def mac(self) -> str: ...
     @property
+    def up(self) -> bool: ...
+    @property
     def usable(self) -> bool: ...
     @property
     def reason(self) -> str: ...
+
+
+SHOWN = 64
 
 
 class Kind(Enum):
@@ -75,3 +80,14 @@ def _of_one(old: Interface | None, new: Interface) -> Iterator[Change]:
         yield Change(Kind.MAC_CHANGED, new.name, new.mac)
     if old.usable != new.usable:
         yield Change(Kind.BECAME_USABLE if new.usable else Kind.BECAME_UNUSABLE, new.name, new.reason)
+
+
+def to_show(interfaces: Iterable[Interface], usable: Collection[str]) -> list[dict[str, str | bool]]:
+    """For the Speaker object: the usable ones first, and those that never can be only when there is no usable one."""
+    hidden = NEVER_USABLE if usable else ()  # whoever has none at all wants to know why
+    shown = [one for one in interfaces if one.reason not in hidden]
+    shown.sort(key=lambda one: (not one.usable, one.name))
+    return [
+        {"name": one.name, "mac": one.mac, "up": one.up, "usable": one.usable, "reason": one.reason}
+        for one in shown[:SHOWN]
+    ]

@@ -14,10 +14,11 @@ import structlog
 
 from kube.client import Client
 from kube.listener import Listener
-from speaker.agent import Agent, Options
+from speaker.agent import Agent
 from speaker.bfdsessions import sessions_by_state
 from speaker.l2.link import WireCallbacks, WireLink
 from speaker.metrics import Snapshot, SpeakerMetrics
+from speaker.options import Options
 
 EXCLUDED_INTERFACES = (
     "lo|(docker|br-[0-9a-f]{12}|cbr|virbr|lxc|lxdbr|dummy|veth|tun|vxlan|wg|"

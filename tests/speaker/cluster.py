@@ -29,10 +29,11 @@ from kube.resource import (
     Resource,
 )
 from lab.apiserver.server import ApiServer
-from speaker.agent import Agent, Options
+from speaker.agent import Agent
 from speaker.heartbeats import HeartbeatOptions
 from speaker.l2.link import HeartbeatConfig, OrderRefusedError, WireConflict, WireInterface, WirePeer
 from speaker.metrics import SpeakerMetrics
+from speaker.options import Options
 
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
 MANIFESTS = Path(__file__).parent.parent.parent / "crds" / "manifests"
