@@ -42,9 +42,10 @@ class Arrival(NamedTuple):
 
 
 class Registry(Generic[T]):
-    """The sessions of this node, each with its path."""
+    """The sessions of this node, each with its path. `on_low_ttl` hears of packets that their TTL alone discards."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_low_ttl: Callable[[T, int], None]) -> None:
+        self._on_low_ttl = on_low_ttl
         self._by_discriminator: dict[int, tuple[Path, T]] = {}
         self._by_peer: dict[tuple[bool, bytes], list[tuple[Path, T]]] = {}
 
@@ -84,6 +85,7 @@ class Registry(Generic[T]):
             return Discard.SESSION
         path, session = found
         if arrival.ttl < (path.minimum_ttl if path.is_multihop else GTSM_TTL):
+            self._on_low_ttl(session, arrival.ttl)
             return Discard.TTL
         return session
 

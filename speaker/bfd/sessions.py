@@ -57,7 +57,7 @@ class Sessions:
         self._parts: dict[str, list[Any]] = {}
         self._named: dict[str, _Peer] = {}
         self._leaving: list[_Peer] = []
-        self._registry: Registry[_Peer] = Registry()
+        self._registry: Registry[_Peer] = Registry(self._note_low_ttl)
         self._agenda: list[tuple[float, int]] = []  # when, and whose discriminator
         self._peers: dict[int, _Peer] = {}
         self._news: dict[str, None] = {}
@@ -151,6 +151,7 @@ class Sessions:
             self._totals[found.value] += 1
             return
         self._totals[_RECEIVED] += 1
+        found.low_ttl = None
         found.session.receive(packet, now)
         self._schedule(found)
         self._note(found)
@@ -253,6 +254,12 @@ class Sessions:
 
     # --- reports
 
+    def _note_low_ttl(self, peer: _Peer, ttl: int) -> None:
+        """The first one explains why a session does not come up; more of them tell nothing."""
+        if peer.low_ttl is None:
+            peer.low_ttl = ttl
+            self._note(peer)
+
     def _note(self, peer: _Peer) -> None:
         if self._named.get(peer.name) is peer and peer.view() != peer.told:
             self._news[peer.name] = None
@@ -291,7 +298,7 @@ class Sessions:
         try:
             peer.sender = Sender(path)
         except OSError as error:
-            return f"no socket to send from: {error.strerror}"
+            return f"no socket to send from: {error.strerror or error}"
         self._registry.add(peer.session.discriminator, path, peer)
         self._schedule(peer)
         return ""
@@ -333,6 +340,7 @@ class _Peer:
         self.sender: Sender | None = None
         self.wake_at = _NEVER
         self.told: SessionView | None = None
+        self.low_ttl: int | None = None  # of a packet that did not count, since one that did
         self.path, self.fault = _path(config)
 
     def can_become(self, config: SessionConfig) -> bool:
@@ -349,8 +357,13 @@ class _Peer:
             session.reason,
             session.detect_milliseconds,
             session.transmit_milliseconds,
-            self.fault,
+            self.fault or self._hint(),
         )
+
+    def _hint(self) -> str:
+        if self.low_ttl is None or self.path is None or self.session.state is State.UP:
+            return ""
+        return f"the peer's packets come with TTL {self.low_ttl}, and count only from {self.path.minimum_ttl} up"
 
     def tell(self) -> SessionView:
         self.told = self.view()

@@ -22,8 +22,12 @@ def name_of(ifindex: int) -> str:
     return f"eth{ifindex}"
 
 
+LOW: list[tuple[str, int]] = []
+
+
 def registry(**paths: Path) -> Registry[str]:
-    made: Registry[str] = Registry()
+    LOW.clear()
+    made: Registry[str] = Registry(lambda name, ttl: LOW.append((name, ttl)))
     for number, (name, each) in enumerate(paths.items(), 1):
         made.add(number, each, name)
     return made
@@ -68,6 +72,14 @@ def test_multihop_packets_count_from_the_minimum_up():
     made = registry(far=path(multihop=True, minimum_ttl=250))
     for ttl, found in ((255, "far"), (250, "far"), (249, Discard.TTL), (-1, Discard.TTL)):
         assert made.find(FIRST, arrival(multihop=True, ttl=ttl), name_of) == found
+
+
+def test_a_ttl_that_is_too_low_is_told_of_with_the_session():
+    made = registry(far=path(multihop=True, minimum_ttl=250))
+    made.find(FIRST, arrival(multihop=True, ttl=63), name_of)
+    made.find(FIRST, arrival(multihop=True, ttl=250), name_of)
+    made.find(packet(State.UP, yours=9), arrival(multihop=True, ttl=63), name_of)
+    assert LOW == [("far", 63)]
 
 
 def test_a_packet_of_the_other_kind_never_fits():

@@ -2,13 +2,14 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import settings
 
+from speaker.bfd.model import SessionView
 from speaker.l2 import packets
 from speaker.l2.link import WireAnswer, WireCallbacks, WireConflict, WireCounters, WireInterface, WireLink, WireProbed
 from speaker.l2.packets import Arp
@@ -39,6 +40,7 @@ class Heard:
     counters: list[WireCounters] = field(default_factory=list)
     answers: list[WireAnswer] = field(default_factory=list)
     probed: list[WireProbed] = field(default_factory=list)
+    bfd: list[Mapping[str, SessionView]] = field(default_factory=list)
 
     def interface(self, name: str) -> WireInterface | None:
         return next((one for one in self.interfaces[-1] if one.name == name), None)
@@ -61,6 +63,7 @@ async def wire_on(
     heard = Heard()
     callbacks = WireCallbacks(heard.interfaces.append, heard.conflicts.append, heard.counters.append)
     callbacks.on_answer, callbacks.on_probed = heard.answers.append, heard.probed.append
+    callbacks.on_bfd = heard.bfd.append
     link = WireLink(callbacks)
     await link.start(command_prefix=[*host.prefix, *prefix], exclude_interfaces=exclude)
     try:
