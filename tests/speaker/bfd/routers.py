@@ -33,19 +33,19 @@ class Router:
         self.folder = folder
         folder.mkdir(parents=True)
         folder.chmod(0o777)
-        self._processes: list[subprocess.Popen[bytes]] = []
+        self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self, *command: str) -> None:
         log = (self.folder / "log").open("ab")
         with log:
-            self._processes.append(
+            self.processes.append(
                 subprocess.Popen([*self.host.prefix, *DIES_WITH_US, *command], stdout=log, stderr=log)
             )
 
     def kill(self) -> None:
-        for process in self._processes:
+        for process in self.processes:
             process.kill()
-        for process in self._processes:
+        for process in self.processes:
             process.wait()
 
     def __enter__(self) -> "Router":
