@@ -76,8 +76,9 @@ class TestReception:
     def test_an_admin_down_session_does_not_come_up(self):
         session = session_that_is(ADMIN_DOWN)
         for state in State:
-            session.receive(packet(state), 0.1)
+            session.receive(packet(state, poll=True), 0.1)
         assert session.state is ADMIN_DOWN
+        assert not any(each.is_final for each in sent(session, 0.1))
 
     @pytest.mark.parametrize(
         ("ours", "theirs", "then"),
