@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from speaker.bfd.model import SessionConfig, SessionView
 from speaker.l2 import link as link_module
 from speaker.l2.link import (
     ANNOUNCE_ENTRIES_PER_ORDER,
@@ -219,6 +220,29 @@ async def test_reports_reach_their_callbacks(peer):
     assert link.interfaces == heard[0]
     assert heard[1] == WireConflict("192.0.2.10", "eth0", "02:00:00:00:00:02")
     assert heard[2].addresses == {"192.0.2.10": 3}
+    await ended(link, peer)
+
+
+@pytest.mark.asyncio
+async def test_bfd_sessions_go_in_parts_that_fit_and_come_back_as_views(peer):
+    heard = []
+    link = linked(peer, WireCallbacks(on_bfd=heard.append))
+    confirming = asyncio.create_task(peer.confirm_all())
+    wanted = {f"{number:0>200}": SessionConfig(f"192.0.2.{number}", interface="eth0") for number in range(200)}
+    await link.bfd(wanted)
+    assert [order["part"] for order in peer.orders] == list(range(peer.orders[0]["parts"]))
+    assert max(peer.sizes) <= MAX_MESSAGE_BYTES
+    told = {name: SessionConfig(*fields) for order in peer.orders for name, fields in order["sessions"].items()}
+    assert told == wanted
+    await link.bfd({})
+    assert (peer.orders[-1]["parts"], peer.orders[-1]["sessions"]) == (1, {})
+    up = ["Up", "Up", 12.5, False, "", 900, 300, ""]
+    peer.tell(op="bfd-state", sessions={"a": up, "b": up})
+    peer.tell(op="bfd-state", sessions={"a": None})
+    await asyncio.sleep(0.02)
+    assert heard == [{"a": SessionView(*up), "b": SessionView(*up)}, {"b": SessionView(*up)}]
+    assert link.bfd_sessions == heard[-1]
+    confirming.cancel()
     await ended(link, peer)
 
 
