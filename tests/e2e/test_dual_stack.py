@@ -6,6 +6,7 @@ from ipaddress import ip_address
 import pytest
 
 from crds.names import allocation_name
+from lab.asking import Asking
 from lab.demo.observe import conditions
 from lab.desk import Desk
 from lab.hosts import CLIENT
@@ -97,6 +98,21 @@ def test_an_ipv6_address_moves_when_its_owner_is_killed(web: Desk) -> None:
     web.until("the client is served", lambda: fetched(web, address))
     reigns = reigns_of(web.cluster.claims(address, since=killed_at + 0.5), web.cluster.macs())
     assert first not in [reign.node for reign in reigns]
+
+
+def test_a_clean_stop_of_the_owner_leaves_no_question_unanswered(web: Desk) -> None:
+    """By either family, asked all the time: the successor answers before the old owner falls silent."""
+    for address in served(web, "web"):
+        first = web.until("it has an owner", lambda address=address: owner(web, address))
+        with Asking(web.cluster, address, interval_seconds=0.02) as asking:
+            time.sleep(0.5)
+            web.cluster.speaker(first).stop()
+            time.sleep(1.0)
+        assert first in asking.requests[0].nodes
+        assert asking.requests[-1].nodes not in ((), (first,))
+        assert asking.unanswered() == []
+        web.cluster.speaker(first).start()
+        web.until("all speakers serve", lambda: all_serve(web))
 
 
 def test_both_addresses_are_free_only_after_every_speaker_has_withdrawn_them(web: Desk) -> None:
