@@ -17,8 +17,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -219,6 +219,17 @@ def arp_times(client: Client) -> dict[str, float]:
     return {"arp_us_p50": round(times[len(times) // 2]), "arp_us_p99": round(times[len(times) * 99 // 100])}
 
 
+@contextmanager
+def playing(host: Host, peers: int) -> Iterator["subprocess.Popen[str]"]:
+    """That many peers on a host, until the block ends; a number on standard input is the death of one."""
+    command = [*host.prefix, sys.executable, "-m", "bench.heartbeat", "--play", str(peers)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as player:
+        try:
+            yield player
+        finally:
+            player.kill()
+
+
 async def measure(segment: Segment, nodes: int, options: argparse.Namespace) -> None:
     node, others, asker = segment.hosts
     peers = nodes - 1
@@ -229,18 +240,14 @@ async def measure(segment: Segment, nodes: int, options: argparse.Namespace) -> 
             row |= await asyncio.to_thread(arp_times, client) | {"wire_rss_mb": round(rss_megabytes(link.pid), 1)}
             print(json.dumps(row), flush=True)
             return
-        command = [*others.prefix, sys.executable, "-m", "bench.heartbeat", "--play", str(peers)]
-        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as player:
-            try:
-                began = time.monotonic()
-                await watch.until(lambda: len(watch.heard) == peers)
-                row["all_heard_after_ms"] = round((time.monotonic() - began) * 1000)
-                await asyncio.sleep(1)
-                row |= await at_rest(link, watch, options.seconds)
-                row |= await asyncio.to_thread(arp_times, client)
-                row |= await detection(player, watch, peers, min(options.deaths, peers))
-            finally:
-                player.kill()
+        with playing(others, peers) as player:
+            began = time.monotonic()
+            await watch.until(lambda: len(watch.heard) == peers)
+            row["all_heard_after_ms"] = round((time.monotonic() - began) * 1000)
+            await asyncio.sleep(1)
+            row |= await at_rest(link, watch, options.seconds)
+            row |= await asyncio.to_thread(arp_times, client)
+            row |= await detection(player, watch, peers, min(options.deaths, peers))
         print(json.dumps(row), flush=True)
 
 
