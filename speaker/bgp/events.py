@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 import msgspec
 
 from speaker.bgp.model import Family, Prefix
-from speaker.bgp.notifications import describe, printable
+from speaker.bgp.notifications import HAVE_WORDS, describe, printable
 
 FAMILIES: dict[str, Family] = {"ipv4 unicast": "ipv4", "ipv6 unicast": "ipv6"}
 
@@ -47,6 +47,7 @@ class Negotiated:
 
     hold_time_seconds: int
     families: frozenset[Family]
+    peer_asn: int | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,12 @@ class _Negotiated(msgspec.Struct):
     families: list[str]
 
 
+class _Asn(msgspec.Struct):
+    peer: int | None = None
+
+
 class _Neighbor(msgspec.Struct):
+    asn: _Asn | None = None
     direction: str = ""
     state: str = ""
     reason: str = ""
@@ -147,7 +153,8 @@ def parse(line: bytes) -> Event | None:
     line = line.strip()
     if line.startswith(b"{"):
         try:
-            return _parse_json(_decoder.decode(line))
+            # Where the router's AS is not known yet, ExaBGP writes it as Python would.
+            return _parse_json(_decoder.decode(line.replace(b'"peer": None', b'"peer": null')))
         except (msgspec.MsgspecError, ValueError, RecursionError):
             return None
     if line in (b"done", b"error"):
@@ -176,15 +183,17 @@ def _parse_json(line: _Line) -> Event | None:
         case "state", _:
             return _state(neighbor)
         case "negotiated", _ if neighbor.negotiated:
-            agreed = neighbor.negotiated
-            return Negotiated(
-                agreed.hold_time, frozenset(FAMILIES[name] for name in agreed.families if name in FAMILIES)
-            )
+            return _negotiated(neighbor.negotiated, neighbor.asn)
         case "notification", "send" | "receive":
             return _notified(neighbor)
         case "update", "send" if neighbor.message:
             return _sent(neighbor.message)
     return None
+
+
+def _negotiated(agreed: _Negotiated, asn: _Asn | None) -> Negotiated:
+    families = frozenset(FAMILIES[name] for name in agreed.families if name in FAMILIES)
+    return Negotiated(agreed.hold_time, families, asn.peer if asn else None)
 
 
 def _state(neighbor: _Neighbor) -> Event | None:
@@ -203,10 +212,19 @@ def _notified(neighbor: _Neighbor) -> Notified | None:
     by_router = neighbor.direction == "receive"
     if neighbor.notification is not None:
         sent = neighbor.notification
-        return Notified(describe(sent.code, sent.subcode, _octets(sent.data)), by_router)
+        return Notified(_sent_words(sent), by_router)
     if neighbor.message is None or len(body := _octets(neighbor.message.body)) < 2:
         return None
     return Notified(describe(body[0], body[1], body[2:]), by_router)
+
+
+def _sent_words(sent: _Notification) -> str:
+    """ExaBGP says in the data what it means, as a sentence, or in the form of RFC 9003."""
+    data = _octets(sent.data)
+    words = describe(sent.code, sent.subcode, data)
+    sentence = printable(data.decode("ascii", errors="replace"))
+    has_own = (sent.code, sent.subcode) in HAVE_WORDS or not (sentence.isascii() and len(sentence) > 3)
+    return words if has_own else f"{words}: {sentence}"
 
 
 def _octets(text: str) -> bytes:

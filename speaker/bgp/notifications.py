@@ -51,7 +51,7 @@ SUBCODES = {
     (6, 10): "BFD down",  # RFC 9384 §3
 }
 
-_HAVE_WORDS = {(6, 2), (6, 4)}  # RFC 9003 §2
+HAVE_WORDS = {(6, 2), (6, 4)}  # RFC 9003 §2
 
 
 def describe(code: int, subcode: int, body: bytes = b"") -> str:
@@ -59,7 +59,7 @@ def describe(code: int, subcode: int, body: bytes = b"") -> str:
     kind = CODES.get(code, "unknown error")
     detail = SUBCODES.get((code, subcode))
     text = f"{kind}: {detail} ({code}/{subcode})" if detail else f"{kind} ({code}/{subcode})"
-    words = shutdown_words(body) if (code, subcode) in _HAVE_WORDS else ""
+    words = shutdown_words(body) if (code, subcode) in HAVE_WORDS else ""
     return f"{text}: {words}" if words else text
 
 

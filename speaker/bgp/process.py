@@ -26,6 +26,7 @@ MAX_LINE_BYTES = 1 << 20
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent.parent
 
 SETTINGS = {
+    "exabgp_bgp_openwait": "20",
     "exabgp_api_ack": "true",
     "exabgp_api_cli": "false",
     "exabgp_api_respawn": "false",

@@ -127,6 +127,8 @@ class Session:
                 self._enter(BGPSessionState.OpenSent, now)
             case events.Negotiated():
                 self._hold_seconds, self._families = event.hold_time_seconds, event.families
+                if self.peer.peer_asn is None and event.peer_asn == self.peer.my_asn:
+                    self._fault = f"the router is in our own AS {event.peer_asn}, and was to be in any other"
                 self._enter(BGPSessionState.OpenConfirm, now)
             case events.Notified():
                 self._notice = f"{'the router sent' if event.by_router else 'we sent'}: {event.text}"

@@ -47,6 +47,10 @@ class Link:
     def ours_v6(self) -> IPv6Address:
         return IPv6Address(f"fd00:0:{self.number}::1")
 
+    @property
+    def theirs_v6(self) -> IPv6Address:
+        return IPv6Address(f"fd00:0:{self.number}::2")
+
     def peer(self, name: str = "tor", **changes: Any) -> PeerConfig:
         """What the node is to know of the router."""
         fields: dict[str, Any] = {
@@ -119,14 +123,14 @@ class Bird:
 
     def prefixes(self) -> set[Prefix]:
         lines = self.ask("show", "route", "protocol", "node").splitlines()
-        words = [line.split()[0] for line in lines if "unicast [node" in line]
+        words = [line.split()[0] for line in lines if "[node" in line]
         return {ip_network(word) for word in words}
 
     def route(self, prefix: Prefix) -> dict[str, str]:
         """Its attributes, by BIRD's names."""
         lines = self.ask("show", "route", str(prefix), "protocol", "node", "all").splitlines()
-        pairs = (line.strip().split(": ", 1) for line in lines if ": " in line)
-        return {name: value for name, value in pairs}
+        parts = (line.strip().partition(":") for line in lines)
+        return {name: value.strip() for name, _, value in parts}
 
     def is_up(self) -> bool:
         return "Established" in self.ask("show", "protocols", "node")
@@ -146,12 +150,14 @@ class Frr:
         neighbor: tuple[str, ...] = (),
         asn: int = ROUTER_ASN,
         node_asn: str = str(NODE_ASN),
+        over_ipv6: bool = False,
     ) -> None:
         self._directory = directory / f"frr{link.number}"
         self._directory.mkdir(mode=0o777)
         self._directory.chmod(0o777)
         config = self._directory / "bgpd.conf"
-        lines = [f" neighbor {link.ours} {line}" for line in (f"remote-as {node_asn}", "timers connect 1", *neighbor)]
+        ours = link.ours_v6 if over_ipv6 else link.ours
+        lines = [f" neighbor {ours} {line}" for line in (f"remote-as {node_asn}", "timers connect 1", *neighbor)]
         config.write_text(
             "\n".join(
                 [
@@ -159,8 +165,11 @@ class Frr:
                     f" bgp router-id {link.theirs}",
                     " no bgp ebgp-requires-policy",
                     *lines,
+                    " address-family ipv4 unicast",
+                    f"  neighbor {ours} activate",
+                    " exit-address-family",
                     " address-family ipv6 unicast",
-                    f"  neighbor {link.ours} activate",
+                    f"  neighbor {ours} activate",
                     " exit-address-family",
                     "",
                 ]

@@ -1,0 +1,231 @@
+"""A session between a model of ExaBGP and a model of a router, in any order of events: no withdrawal is believed early.
+
+The model has habits that were seen in ExaBGP: it sends what it holds again when a session comes up, leaves
+withdrawals out of its first round, reports an UPDATE before it writes it, and answers when it likes.
+"""
+
+from collections import deque
+from ipaddress import IPv4Address, IPv4Network
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from speaker.bgp import events
+from speaker.bgp.model import PeerConfig, Prefix, Route
+from speaker.bgp.session import Session
+
+PREFIXES = [IPv4Network(f"10.9.0.{number}/32") for number in range(4)]
+HOLD_SECONDS, RESTART_SECONDS = 9, 60
+
+
+class Exabgp:
+    """What it holds, what it is about to send, and its pipes."""
+
+    def __init__(self) -> None:
+        self.commands: deque[str] = deque()
+        self.said: deque[events.Event] = deque()
+        self.holds: set[Prefix] = set()
+        self.sending: deque[tuple[str, Prefix | None]] = deque()
+        self.markers = 0
+        self.is_first_round = False
+
+
+class World(RuleBasedStateMachine):
+    @initialize(graceful=st.booleans())
+    def begin(self, graceful: bool) -> None:
+        self.now = 1000.0
+        self.graceful = graceful
+        peer = PeerConfig(
+            name="tor",
+            my_asn=64512,
+            peer_asn=64513,
+            peer_address=IPv4Address("10.0.0.2"),
+            router_id=IPv4Address("10.0.0.1"),
+            families=frozenset({"ipv4"}),
+            hold_time_seconds=HOLD_SECONDS,
+            graceful_restart_seconds=RESTART_SECONDS if graceful else None,
+        )
+        self.session = Session(peer, self.now)
+        self.exabgp: Exabgp | None = None
+        self.is_up = False
+        self.tcp: deque[tuple[str, Prefix | None]] = deque()
+        self.late: deque[tuple[str, Prefix | None]] = deque()
+        self.table: set[Prefix] = set()
+        self.stale: set[Prefix] = set()
+        self.lost_at: float | None = None
+
+    @rule(wanted=st.sets(st.sampled_from(PREFIXES)), med=st.integers(0, 1))
+    def want(self, wanted: set[Prefix], med: int) -> None:
+        self.session.want({prefix: Route(prefix, med=med) for prefix in wanted})
+
+    @precondition(lambda self: self.exabgp is None)
+    @rule()
+    def engine_starts(self) -> None:
+        self.exabgp = Exabgp()
+        self.session.engine_started(self.now)
+
+    @precondition(lambda self: self.exabgp is not None)
+    @rule()
+    def engine_dies(self) -> None:
+        self._lose()
+        self.exabgp = None
+        self.session.engine_ended("died", self.now)
+
+    @precondition(lambda self: self.exabgp is not None)
+    @rule()
+    def write(self) -> None:
+        self.exabgp.commands.extend(self.session.next_lines(self.now))
+
+    @precondition(lambda self: self.exabgp is not None and self.exabgp.commands)
+    @rule(answers_late=st.booleans())
+    def work(self, answers_late: bool) -> None:
+        exabgp, line = self.exabgp, self.exabgp.commands.popleft()
+        prefixes = [IPv4Network(word) for word in line.partition(" nlri ")[2].split()]
+        if line.startswith("announce eor"):
+            if not self.is_up:
+                exabgp.said.append(events.Answer(False))
+                return
+            exabgp.markers += 1
+        elif line == "unacknowledged":
+            exabgp.said.append(events.Unacknowledged(len(self.tcp)))
+        elif line.startswith("announce"):
+            exabgp.holds.update(prefixes)
+            if self.is_up:
+                exabgp.sending.extend(("announce", prefix) for prefix in prefixes)
+        else:
+            exabgp.holds.difference_update(prefixes)
+            exabgp.sending = deque(one for one in exabgp.sending if one[1] not in prefixes)
+            if self.is_up:
+                exabgp.sending.extend(("withdraw", prefix) for prefix in prefixes)
+        if answers_late and self.is_up:
+            self._send_one()
+        exabgp.said.append(events.Answer(True))
+
+    @precondition(lambda self: self.is_up and (self.exabgp.sending or self.exabgp.markers))
+    @rule()
+    def send(self) -> None:
+        self._send_one()
+
+    @precondition(lambda self: self.exabgp is not None and self.exabgp.said)
+    @rule()
+    def read(self) -> None:
+        self.session.handle(self.exabgp.said.popleft(), self.now)
+
+    @precondition(lambda self: self.exabgp is not None and not self.is_up)
+    @rule()
+    def comes_up(self) -> None:
+        """The router has dropped an earlier session by now, or kept its routes as stale ones."""
+        self.late.clear()
+        self.stale = (self.table | self.stale) if self.graceful else set()
+        self.table = set()
+        self.is_up, self.lost_at = True, None
+        exabgp = self.exabgp
+        exabgp.sending = deque(("announce", prefix) for prefix in sorted(exabgp.holds))
+        exabgp.is_first_round, exabgp.markers = True, 0
+        exabgp.said.extend([events.Connected(), events.Negotiated(HOLD_SECONDS, frozenset({"ipv4"})), events.Up()])
+
+    @precondition(lambda self: self.is_up)
+    @rule(by_router=st.booleans())
+    def goes_down(self, by_router: bool) -> None:
+        if by_router:
+            self.tcp.clear()
+            self.exabgp.said.append(events.Notified("cease", True))
+        self._lose()
+        if by_router:
+            self._router_drops()
+        reason = "notification received (6,2)" if by_router else "closing connection"
+        self.exabgp.said.append(events.Down(reason, by_router))
+
+    @precondition(lambda self: self.tcp or self.late)
+    @rule()
+    def arrive(self) -> None:
+        """At the router; after a connection's end what was on its way still does."""
+        deed, prefix = (self.tcp or self.late).popleft()
+        if deed == "announce":
+            self.table.add(prefix)
+            self.stale.discard(prefix)
+        elif deed == "withdraw":
+            self.table.discard(prefix)
+            self.stale.discard(prefix)
+        else:
+            self.stale.clear()
+
+    @precondition(lambda self: not self.is_up)
+    @rule()
+    def router_notices(self) -> None:
+        if not self.graceful:
+            self._router_drops()
+
+    @rule(seconds=st.sampled_from([0.01, 1.5, 20.0, 80.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        keeps = HOLD_SECONDS + (RESTART_SECONDS if self.graceful else 0)
+        if self.lost_at is not None and self.now > self.lost_at + keeps:
+            self._router_drops()
+
+    @invariant()
+    def what_a_router_may_have_may_be_heard(self) -> None:
+        on_its_way = {prefix for deed, prefix in (*self.tcp, *self.late) if deed == "announce"}
+        for prefix in PREFIXES:
+            if prefix in self.table | self.stale | on_its_way:
+                assert self.session.may_be_heard(prefix, self.now), prefix
+
+    def teardown(self) -> None:
+        """When all calms down, every withdrawal is confirmed, and what is wanted is there."""
+        if not hasattr(self, "session"):
+            return
+        self.session.want({PREFIXES[0]: Route(PREFIXES[0])})
+        if self.exabgp is None:
+            self.engine_starts()
+        if not self.is_up:
+            self.comes_up()
+        for _ in range(400):
+            self.write()
+            while self.exabgp.commands:
+                self.work(False)
+            while self.exabgp.sending or self.exabgp.markers:
+                self._send_one()
+            while self.tcp:
+                self.arrive()
+            while self.exabgp.said:
+                self.read()
+            self.now += 0.3
+            assert self.session.overdue(self.now) is None
+        assert self.table == {PREFIXES[0]}
+        assert [self.session.may_be_heard(prefix, self.now) for prefix in PREFIXES] == [True, False, False, False]
+        assert self.session.is_synced
+
+    def _send_one(self) -> None:
+        exabgp = self.exabgp
+        if exabgp.sending:
+            deed, prefix = exabgp.sending.popleft()
+            if deed == "withdraw" and exabgp.is_first_round:
+                return
+            if deed == "announce":
+                exabgp.said.append(events.Sent(announced=(prefix,)))
+            else:
+                exabgp.said.append(events.Sent(withdrawn=(prefix,)))
+            self.tcp.append((deed, prefix))
+        elif exabgp.markers:
+            exabgp.markers -= 1
+            exabgp.said.append(events.EndOfRib("ipv4"))
+            self.tcp.append(("marker", None))
+        exabgp.is_first_round = exabgp.is_first_round and bool(exabgp.sending)
+
+    def _lose(self) -> None:
+        if self.is_up:
+            self.is_up, self.lost_at = False, self.now
+            self.late, self.tcp = self.tcp, deque()
+            self.exabgp.sending.clear()
+            self.exabgp.markers = 0
+
+    def _router_drops(self) -> None:
+        self.table.clear()
+        self.stale.clear()
+        self.late.clear()
+        self.lost_at = None
+
+
+TestWorld = World.TestCase
+TestWorld.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
