@@ -6,7 +6,18 @@
 import subprocess
 import sys
 
-BENCHMARKS = ("allocator_core", "allocator_burst", "arp", "ndp", "arp_load", "bfd", "heartbeat", "failover", "apiserver")
+BENCHMARKS = (
+    "allocator_core",
+    "allocator_burst",
+    "arp",
+    "ndp",
+    "arp_load",
+    "bfd",
+    "bgp",
+    "heartbeat",
+    "failover",
+    "apiserver",
+)
 
 
 def main() -> int:

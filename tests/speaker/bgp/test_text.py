@@ -128,9 +128,9 @@ def said(*routes: Route, is_internal: bool = False, my_asn: int = 64512) -> list
         (Route(V4, prepend=1), False, "announce attributes next-hop self as-path [ 64512 64512 ] nlri 10.9.0.1/32"),
         (Route(V4, prepend=1), True, "announce attributes next-hop self nlri 10.9.0.1/32"),
         (
-            Route(V4, med=0, communities=((65535, 0), (1, 2)), large_communities=((4, 1, 2),)),
+            Route(V4, med=0, communities=((9, 0), (1, 2)), large_communities=((4, 1, 2),)),
             False,
-            "announce attributes next-hop self med 0 community [ 65535:0 1:2 ] large-community [ 4:1:2 ] nlri 10.9.0.1/32",
+            "announce attributes next-hop self med 0 community [ 9:0 1:2 ] large-community [ 4:1:2 ] nlri 10.9.0.1/32",
         ),
         (
             Route(V4, link_bandwidth=1e6),

@@ -1,0 +1,192 @@
+"""How fast routes reach routers and go from them, and what it costs: the drivers of three nodes, with a BIRD each.
+
+It makes its own network namespaces, needs root, bird and birdc, and leaves nothing behind. One JSON object a line.
+Times are from `set_routes` until BIRD's trace of routes (which is read as it is written) says that the route has been
+added (or changed, which it calls the same) or removed.
+
+    python -m bench.bgp [--rounds 50] [--routes 10000]
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+from speaker.bgp.driver import BgpDriver
+from speaker.bgp.model import Prefix, Route
+from tests.speaker.bgp.routers import Bird, Link
+from tests.speaker.l2.segment import Namespace
+
+NODES = 3
+POLL_SECONDS = 0.0005
+
+
+class Node:
+    """A driver, its router, and the router's trace."""
+
+    def __init__(self, number: int, directory: Path) -> None:
+        self.namespace = Namespace()
+        self.link = Link(self.namespace, number)
+        self.bird = Bird(self.link, directory, bgp="debug { routes };")
+        self.changed = asyncio.Event()
+        self.driver = BgpDriver(
+            directory / f"bgp{number}", on_change=self.changed.set, prefix=tuple(self.namespace.prefix)
+        )
+        self._path = directory / f"bird{number}" / "log"
+        self._at = 0
+        self.traced: dict[str, float] = {}
+
+    def look(self) -> None:
+        """Read what is new in the trace: `added` and `removed` prefixes, with the time when that was seen."""
+        with self._path.open() as log:
+            log.seek(self._at)
+            text = log.read()
+            self._at = log.tell()
+        now = time.perf_counter()
+        for line in text.splitlines():
+            words = line.split()
+            for deed in ("added", "removed"):
+                if deed in words and ">" in words:
+                    prefix = next((word for word in words if "/" in word), "")
+                    self.traced[f"{deed} {prefix}"] = now
+
+    @property
+    def pid(self) -> int:
+        return self.driver.engine_pids()["tor"]
+
+
+async def until(is_so: Callable[[], object], seconds: float = 120) -> None:
+    async with asyncio.timeout(seconds):
+        while not is_so():
+            await asyncio.sleep(POLL_SECONDS)
+
+
+def routes(count: int, **attributes: Any) -> dict[Prefix, Route]:
+    made = (Route(ip_network((0x0A400000 + number, 32)), **attributes) for number in range(count))
+    return {route.prefix: route for route in made}
+
+
+def milliseconds(samples: Iterable[float]) -> dict[str, float]:
+    ordered = sorted(samples)
+    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    return {"p50_ms": round(statistics.median(ordered) * 1000, 2), "p99_ms": round(p99 * 1000, 2)}
+
+
+def usage(pid: int) -> dict[str, float]:
+    status = Path(f"/proc/{pid}/status").read_text()
+    anonymous, everything = (int(status.split(f"{name}:")[1].split()[0]) for name in ("RssAnon", "VmRSS"))
+    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    cpu = (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
+    return {"rss_mb": round(everything / 1024, 1), "private_mb": round(anonymous / 1024, 1), "cpu_s": round(cpu, 2)}
+
+
+def tell(what: str, **figures: Any) -> None:
+    print(json.dumps({"bench": "bgp", "what": what, **figures}), flush=True)
+
+
+async def single_routes(nodes: list[Node], rounds: int) -> None:
+    prefix = ip_network("10.9.0.1/32")
+    appear, go, confirm = [], [], []
+    for _ in range(rounds):
+        for node in nodes:
+            node.traced.clear()
+        began = time.perf_counter()
+        for node in nodes:
+            node.driver.set_routes("tor", {prefix: Route(prefix)})
+        await until(lambda: all(_look(node, f"added {prefix}") for node in nodes))
+        appear.append(time.perf_counter() - began)
+        await asyncio.sleep(0.05)
+        began = time.perf_counter()
+        for node in nodes:
+            node.driver.set_routes("tor", {})
+        await until(lambda: all(_look(node, f"removed {prefix}") for node in nodes))
+        go.append(time.perf_counter() - began)
+        await until(lambda: not any(node.driver.may_be_heard(prefix) for node in nodes))
+        confirm.append(time.perf_counter() - began)
+        await asyncio.sleep(0.05)
+    tell("one route, until all 3 routers have it", rounds=rounds, **milliseconds(appear))
+    tell("one route, until no router has it", rounds=rounds, **milliseconds(go))
+    tell("one route, until its withdrawal is confirmed", rounds=rounds, **milliseconds(confirm))
+
+
+def _look(node: Node, what: str) -> bool:
+    node.look()
+    return what in node.traced
+
+
+async def many_routes(node: Node, count: int) -> None:
+    many = routes(count)
+    before, began = usage(node.pid)["cpu_s"], time.perf_counter()
+    own = time.process_time()
+    node.driver.set_routes("tor", many)
+    called = time.perf_counter() - began
+    await until(lambda: node.driver.sessions["tor"].routes_sent == count)
+    await until(lambda: f"{count} imported" in node.bird.ask("show", "protocols", "all", "node"))
+    figures = usage(node.pid)
+    tell(
+        f"{count} routes in one router",
+        seconds=round(time.perf_counter() - began, 2),
+        set_routes_ms=round(called * 1000, 1),
+        driver_cpu_s=round(time.process_time() - own, 2),
+        exabgp_cpu_s=round(figures["cpu_s"] - before, 2),
+        exabgp_rss_mb=figures["rss_mb"],
+        exabgp_private_mb=figures["private_mb"],
+    )
+    changed = next(iter(many))
+    node.traced.clear()
+    began, sent = time.perf_counter(), _updates(node)
+    node.driver.set_routes("tor", many | {changed: replace(many[changed], med=5)})
+    await until(lambda: _look(node, f"added {changed}"))
+    seconds = time.perf_counter() - began
+    await asyncio.sleep(0.5)
+    tell("one of them changed", ms=round(seconds * 1000, 2), updates=_updates(node) - sent)
+    began = time.perf_counter()
+    node.driver.set_routes("tor", {})
+    await until(lambda: not any(map(node.driver.may_be_heard, many)))
+    tell("all of them withdrawn and confirmed", seconds=round(time.perf_counter() - began, 2))
+
+
+def _updates(node: Node) -> int:
+    """How many UPDATEs' routes BIRD has taken in, by its own count."""
+    row = next(
+        line for line in node.bird.ask("show", "protocols", "all", "node").splitlines() if "Import updates" in line
+    )
+    return int(row.split()[2])
+
+
+async def main(rounds: int, count: int) -> None:
+    async with AsyncExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        group = await stack.enter_async_context(asyncio.TaskGroup())
+        nodes = [Node(number + 1, directory) for number in range(NODES)]
+        running = [group.create_task(node.driver.run()) for node in nodes]
+        for node in nodes:
+            stack.callback(node.bird.close)
+        await asyncio.sleep(0)
+        began = time.perf_counter()
+        for node in nodes:
+            node.driver.set_peers({"tor": node.link.peer()})
+            node.driver.set_routes("tor", {})
+        await until(lambda: all(node.driver.sessions["tor"].state == "Established" for node in nodes))
+        tell("3 sessions from nothing", seconds=round(time.perf_counter() - began, 2), **usage(nodes[0].pid))
+        await single_routes(nodes, rounds)
+        await many_routes(nodes[0], count)
+        for task in running:
+            task.cancel()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="BGP: routes to BIRD and back")
+    parser.add_argument("--rounds", type=int, default=50)
+    parser.add_argument("--routes", type=int, default=10_000)
+    arguments = parser.parse_args()
+    asyncio.run(main(arguments.rounds, arguments.routes))
