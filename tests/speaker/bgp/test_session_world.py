@@ -198,10 +198,11 @@ class World(RuleBasedStateMachine):
 
     def _send_one(self) -> None:
         exabgp = self.exabgp
+        if exabgp.is_first_round:  # it is taken together when it begins
+            exabgp.is_first_round = False
+            exabgp.sending = deque(one for one in exabgp.sending if one[0] != "withdraw")
         if exabgp.sending:
             deed, prefix = exabgp.sending.popleft()
-            if deed == "withdraw" and exabgp.is_first_round:
-                return
             if deed == "announce":
                 exabgp.said.append(events.Sent(announced=(prefix,)))
             else:
@@ -211,7 +212,6 @@ class World(RuleBasedStateMachine):
             exabgp.markers -= 1
             exabgp.said.append(events.EndOfRib("ipv4"))
             self.tcp.append(("marker", None))
-        exabgp.is_first_round = exabgp.is_first_round and bool(exabgp.sending)
 
     def _lose(self) -> None:
         if self.is_up:
