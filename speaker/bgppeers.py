@@ -1,0 +1,86 @@
+"""From a BGPPeer to the configuration of this node's session with it, or why there can be none. Pure."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from ipaddress import IPv4Address, ip_address
+
+from crds.bgppeer import BGPPeerSpec
+from crds.conditions import Reason
+from speaker.bgp.model import Family, IPAddress, PeerConfig
+from speaker.desired import Complaint
+from speaker.observed import NodeFacts
+
+Secrets = Mapping[tuple[str, str], str]
+"""Passwords by the Secret's name and key; what could not be read is not in it."""
+
+
+def resolve_peer(
+    name: str, spec: BGPPeerSpec, node_name: str, node: NodeFacts, secrets: Secrets
+) -> PeerConfig | Complaint | None:
+    """None: the peer is not for this node. A peer whose password is not known gets no session at all."""
+    if spec.node_selector is not None and not spec.node_selector.matches(node.labels):
+        return None
+    fault = _unsupported(spec)
+    if fault is not None or spec.peer_address is None:
+        return Complaint(Reason.InvalidSpec, f"BGPPeer {name}: {fault or 'peerAddress is missing'}")
+    password = None
+    if spec.password_secret_ref is not None:
+        ref = spec.password_secret_ref
+        password = secrets.get((ref.name, ref.key))
+        if not password:
+            message = f"BGPPeer {name}: the password can't be read from the key {ref.key} of the Secret {ref.name}"
+            return Complaint(Reason.InvalidSpec, message)
+    peer_address = ip_address(spec.peer_address)
+    graceful = spec.graceful_restart
+    return PeerConfig(
+        name=name,
+        my_asn=spec.my_asn,
+        peer_asn=_peer_asn(spec),
+        peer_address=peer_address,
+        router_id=_router_id(spec, node_name, node),
+        families=_families(spec, peer_address),
+        peer_port=spec.peer_port,
+        source_address=ip_address(spec.source_address) if spec.source_address else None,
+        hold_time_seconds=spec.hold_time_seconds,
+        keepalive_seconds=spec.keepalive_time_seconds,
+        connect_retry_seconds=spec.connect_retry_seconds,
+        password=password,
+        multihop_ttl=spec.ebgp_multi_hop,
+        ttl_security=spec.ttl_security,
+        graceful_restart_seconds=graceful.restart_time_seconds if graceful is not None else None,
+    )
+
+
+def _unsupported(spec: BGPPeerSpec) -> str | None:
+    if spec.interface is not None:
+        return "sessions over link-local addresses (interface) are not supported: set peerAddress"
+    if spec.vrf is not None:
+        return "sessions in a VRF (vrf) are not supported"
+    return None
+
+
+def _peer_asn(spec: BGPPeerSpec) -> int | None:
+    match spec.peer_asn:
+        case "Internal":
+            return spec.my_asn
+        case "External":
+            return None
+        case number:
+            return int(number)
+
+
+def _families(spec: BGPPeerSpec, peer_address: IPAddress) -> frozenset[Family]:
+    if not spec.families:
+        return frozenset({"ipv4" if peer_address.version == 4 else "ipv6"})
+    return frozenset("ipv4" if family.value == "IPv4" else "ipv6" for family in spec.families)
+
+
+def _router_id(spec: BGPPeerSpec, node_name: str, node: NodeFacts) -> IPv4Address:
+    """The one given, the node's first IPv4 address, or a number made from its name (never 0: RFC 6286 §2.1)."""
+    if spec.router_id is not None:
+        return IPv4Address(spec.router_id)
+    for text in node.addresses:
+        address = ip_address(text)
+        if isinstance(address, IPv4Address):
+            return address
+    return IPv4Address(int.from_bytes(sha256(node_name.encode()).digest()[:4], "big") or 1)
