@@ -13,6 +13,8 @@
  * variants that leave a rule out do.
  *
  * -DNO_x leaves a rule out; -DUNMARK lets somebody take a mark back by hand; -DZOMBIES lets a replaced agent live on.
+ *
+ * Each step says in words what it is, for the traces. Record 1.2 is the first owner's, in generation 2.
  */
 #ifndef SPEAKERS
 #define SPEAKERS 3
@@ -84,6 +86,11 @@ byte i, uid;                    /* scratch, 0 between steps */
 #define GROWS_SILENT silent = silent | (1 << s)
 #define RENEWS silent = silent & (255 - (1 << s))
 #define A allocator[a]
+
+/* In traces: speakers 1, 2, allocators A, B, and a version as owner.generation. */
+#define WHO (s + 1)
+#define NAME ('A' + a)
+#define RECORD(v) (v) / STAGES + 1, GENERATION(v)
 
 /* ---- what must hold ---- */
 
@@ -202,6 +209,12 @@ inline forget_view() { S.view = 0; S.wire = 0 }
 #define IS_ASKED_FOR (S.view == version)    /* nobody asks for that of a record that is gone */
 #endif
 
+#ifdef NO_RELIST                /* it goes on with its cache, but no earlier than it has renewed */
+#define MAY_ANNOUNCE !IS_SILENT
+#else
+#define MAY_ANNOUNCE 1
+#endif
+
 #ifdef NO_RV_SPEAKER
 #define LATE_ARRIVES 1
 #else
@@ -211,35 +224,46 @@ inline forget_view() { S.view = 0; S.wire = 0 }
 proctype SpeakerOf(byte s) {
     do
     /* a process, or one that was silent, begins: LeaseRenewer.renewed_since, Presence.register, Session */
-    :: d_step { S.phase == dead -> S.phase = started SORTED }
-    :: d_step { S.phase == started -> S.phase = renewed; RENEWS SORTED }
+    :: d_step { S.phase == dead -> printf("speaker %d starts\n", WHO); S.phase = started SORTED }
+    :: d_step { S.phase == started -> printf("speaker %d renews its Lease\n", WHO); S.phase = renewed; RENEWS SORTED }
 #ifdef NO_RENEW_FIRST
-    :: d_step { (S.phase == registered || S.phase == serving) && IS_SILENT -> RENEWS SORTED }
+    :: d_step { (S.phase == registered || S.phase == serving) && IS_SILENT ->
+                printf("speaker %d renews its Lease\n", WHO); RENEWS SORTED }
 #endif
-    :: d_step { MAY_REGISTER -> S.phase = registered; S.exists = 1; S.left = 0; S.acknowledged = 0; WRITTEN SORTED }
-    :: d_step { MAY_LIST -> S.phase = serving; S.view = version SORTED }
+    :: d_step { MAY_REGISTER -> printf("speaker %d registers\n", WHO);
+                S.phase = registered; S.exists = 1; S.left = 0; S.acknowledged = 0; WRITTEN SORTED }
+    :: d_step { MAY_LIST -> printf("speaker %d lists record %d.%d\n", WHO, RECORD(version));
+                S.phase = serving; S.view = version SORTED }
 #ifdef NO_QUORUM_LIST           /* from an API server that lags */
-    :: d_step { MAY_LIST && version > 0 -> S.phase = serving; S.view = version - 1 SORTED }
+    :: d_step { MAY_LIST && version > 0 ->
+                printf("speaker %d lists record %d.%d from an API server that lags\n", WHO, RECORD(version - 1));
+                S.phase = serving; S.view = version - 1 SORTED }
 #endif
 #ifdef NO_REGISTER_FIRST
-    :: d_step { S.phase == serving && !S.exists -> S.exists = 1; S.left = 0; S.acknowledged = 0; WRITTEN SORTED }
+    :: d_step { S.phase == serving && !S.exists -> printf("speaker %d registers\n", WHO);
+                S.exists = 1; S.left = 0; S.acknowledged = 0; WRITTEN SORTED }
 #endif
     /* it serves: Cache, Announcer, WireOrders */
-    :: d_step { S.phase == serving && S.view < version -> S.view = NEXT(S.view) SORTED }
-    :: d_step { S.phase == serving && !calm && IS_HELD(S.view) && S.wire != UID(S.view) ->
-                S.wire = UID(S.view); assert_only_owner(s) SORTED }
+    :: d_step { S.phase == serving && S.view < version -> S.view = NEXT(S.view);
+                printf("speaker %d hears of record %d.%d\n", WHO, RECORD(S.view)) SORTED }
+    :: d_step { S.phase == serving && !calm && IS_HELD(S.view) && S.wire != UID(S.view) && MAY_ANNOUNCE ->
+                S.wire = UID(S.view); printf("speaker %d announces for owner %d\n", WHO, S.wire);
+                assert_only_owner(s) SORTED }
     :: d_step { S.phase == serving && S.wire != 0 && (!calm || S.wire != UID(S.view) || IS_MARKED(S.view)) ->
-                S.wire = 0 SORTED }
+                printf("speaker %d withdraws\n", WHO); S.wire = 0 SORTED }
     :: d_step { S.phase == serving && IS_MARKED(S.view) && IS_WITHDRAWN && S.exists &&
                 S.acknowledged != S.view && IS_ASKED_FOR ->
+                printf("speaker %d confirms that it does not announce record %d.%d\n", WHO, RECORD(S.view));
                 S.acknowledged = S.view; WRITTEN SORTED }
     /* it stops: Agent._leave, Presence.say_goodbye */
 #ifdef NO_WITHDRAW_FIRST
-    :: d_step { S.phase == serving && !calm -> S.phase = stopping SORTED }
+    :: d_step { S.phase == serving && !calm -> printf("speaker %d is asked to stop\n", WHO); S.phase = stopping SORTED }
 #else
-    :: d_step { S.phase == serving && !calm -> S.phase = stopping; forget_view() SORTED }
+    :: d_step { S.phase == serving && !calm -> printf("speaker %d is asked to stop, and withdraws\n", WHO);
+                S.phase = stopping; forget_view() SORTED }
 #endif
-    :: d_step { S.phase == stopping -> S.left = S.exists; WRITTEN;
+    :: d_step { S.phase == stopping -> printf("speaker %d says goodbye\n", WHO);
+                S.left = S.exists; WRITTEN;
 #ifdef NO_WITHDRAW_FIRST
                 if :: S.wire == 0 -> S.phase = dead :: else fi
 #else
@@ -247,18 +271,19 @@ proctype SpeakerOf(byte s) {
 #endif
                 SORTED }
 #ifdef NO_WITHDRAW_FIRST
-    :: d_step { S.phase == stopping -> S.wire = 0; S.view = 0 SORTED }
+    :: d_step { S.phase == stopping -> printf("speaker %d withdraws\n", WHO); S.wire = 0; S.view = 0 SORTED }
 #endif
     /* faults: it dies, perhaps with its last write under way */
-    :: d_step { S.phase != dead && !calm -> S.phase = dead; forget_view() SORTED }
+    :: d_step { S.phase != dead && !calm -> printf("speaker %d dies\n", WHO); S.phase = dead; forget_view() SORTED }
     :: d_step { S.phase == stopping && !calm && S.late == nothing ->
-                S.phase = dead; S.late = goodbye; S.late_fits = 1; forget_view() REDUCE_SPEAKER SORTED }
+                printf("speaker %d dies, its goodbye under way\n", WHO); S.phase = dead; S.late = goodbye; S.late_fits = 1; forget_view() REDUCE_SPEAKER SORTED }
 #ifdef ZOMBIES
     /* an agent that was replaced, its wire process gone, confirms what it still sees */
     :: d_step { S.exists && S.late == nothing && !calm && IS_MARKED(version) ->
+                printf("a replaced agent of speaker %d confirms record %d.%d\n", WHO, RECORD(version));
                 S.late = acknowledgement; S.late_version = version; S.late_fits = 0 SORTED }
 #endif
-    :: d_step { S.late != nothing -> 
+    :: d_step { S.late != nothing -> printf("what the process of speaker %d sent before its end arrives\n", WHO);
                 if
                 :: LATE_ARRIVES && S.exists && S.late == goodbye -> S.left = 1
                 :: LATE_ARRIVES && S.exists && S.late == acknowledgement -> S.acknowledged = S.late_version
@@ -267,15 +292,19 @@ proctype SpeakerOf(byte s) {
                 S.late = nothing; S.late_version = 0; S.late_fits = 0 REDUCE_SPEAKER SORTED }
     /* cut off: it falls silent by its promise (AnnouncementRight), which is when its Lease counts as silent */
 #ifdef NO_RELIST                /* contact is back, and it goes on with what it knew */
-    :: d_step { S.phase == serving && !calm && S.exists && !IS_SILENT -> S.wire = 0; GROWS_SILENT SORTED }
-    :: d_step { S.phase == serving && IS_SILENT -> RENEWS SORTED }
+    :: d_step { S.phase == serving && !calm && S.exists && !IS_SILENT ->
+                printf("speaker %d is cut off and falls silent; its Lease counts as silent\n", WHO); S.wire = 0; GROWS_SILENT SORTED }
+    :: d_step { S.phase == serving && IS_SILENT -> printf("speaker %d renews its Lease, and goes on with its cache\n", WHO);
+                RENEWS SORTED }
 #else
     :: d_step { (S.phase == serving || S.phase == registered || S.phase == renewed) && !calm ->
+                printf("speaker %d is cut off and falls silent\n", WHO);
                 S.phase = started; forget_view() SORTED }
 #endif
-    :: d_step { (S.phase == dead || S.phase == started) && !calm && S.exists && !IS_SILENT -> GROWS_SILENT SORTED }
+    :: d_step { (S.phase == dead || S.phase == started) && !calm && S.exists && !IS_SILENT ->
+                printf("the Lease of speaker %d counts as silent\n", WHO); GROWS_SILENT SORTED }
     /* the operator's word that a dead one is dead: its Speaker or its Node is deleted */
-    :: d_step { S.phase == dead && S.exists ->
+    :: d_step { S.phase == dead && S.exists -> printf("Speaker %d is deleted\n", WHO);
                 S.exists = 0; S.left = 0; S.acknowledged = 0; RENEWS; WRITTEN SORTED }
     od
 }
@@ -355,10 +384,21 @@ inline forget_reads() {
 #define MAY_READ_LEASES IS_MARKED(A.known)
 #endif
 
+inline tell_of_leases() {
+    printf("allocator %c reads the Leases: ", NAME);
+    if
+    :: silent == 0 -> printf("nobody is silent\n")
+    :: silent == 1 -> printf("speaker 1 is silent\n")
+    :: silent == 2 -> printf("speaker 2 is silent\n")
+    :: else -> printf("more than one is silent\n")
+    fi
+}
+
 proctype AllocatorOf(byte a) {
     do
     /* it hears the news, or starts anew with full lists */
     :: d_step { A.known < version -> A.known = NEXT(A.known);
+                printf("allocator %c hears of record %d.%d\n", NAME, RECORD(A.known));
 #if !defined(NO_LEASES_AFTER_MARK) && !defined(NO_FRESH_LIST)
                 forget_reads();
 #endif
@@ -368,9 +408,11 @@ proctype AllocatorOf(byte a) {
                 skip
 #endif
                 SORTED }
-    :: d_step { !calm && (A.passed != 0 || A.silent != 0) -> A.known = version; A.passed = 0; forget_reads() SORTED }
+    :: d_step { !calm && (A.passed != 0 || A.silent != 0) ->
+                printf("allocator %c starts anew\n", NAME); A.known = version; A.passed = 0; forget_reads() SORTED }
     /* a Service gets the address: Ledger, CreateAllocation. Its name is the address, so a second record is refused. */
     :: d_step { IS_ABSENT(A.known) && version < LAST && !calm ->
+                printf("allocator %c creates the record of owner %d\n", NAME, A.known / STAGES + 1);
                 if
                 :: IS_ABSENT(version) -> version = NEXT(version); A.known = version REDUCE_ALLOCATORS
                 :: else -> A.known = version
@@ -378,6 +420,7 @@ proctype AllocatorOf(byte a) {
                 forget_reads() SORTED }
     /* that Service is deleted: PatchAllocation */
     :: d_step { IS_HELD(A.known) && !calm && !IS_ABSENT(version) ->
+                printf("allocator %c, by record %d.%d, marks record %d.%d\n", NAME, RECORD(A.known), RECORD(version));
                 if
                 :: FITS(A.known) && !IS_MARKED(version) ->
                     assert(UID(version) == UID(A.known));           /* nobody else's address is released */
@@ -391,16 +434,19 @@ proctype AllocatorOf(byte a) {
 #endif
                 SORTED }
 #ifdef UNMARK
-    :: d_step { version % STAGES == 2 && !calm -> unmarked[version / STAGES] = 1; version++ SORTED }
+    :: d_step { version % STAGES == 2 && !calm ->
+                printf("somebody takes the mark back: record %d.%d\n", RECORD(version + 1));
+                unmarked[version / STAGES] = 1; version++ SORTED }
 #endif
     /* the Leases, then the Speakers, then the judgement: LeaseBook, Round, awaited */
 #ifdef EXACT
-    :: d_step { MAY_READ_LEASES && A.silent != silent -> A.silent = silent SORTED }
+    :: d_step { MAY_READ_LEASES && A.silent != silent ->
+                tell_of_leases(); A.silent = silent SORTED }
 #else
-    :: d_step { MAY_READ_LEASES && A.known == version && A.silent != silent -> A.silent = silent SORTED }
+    :: d_step { MAY_READ_LEASES && A.known == version && A.silent != silent -> tell_of_leases(); A.silent = silent SORTED }
 #endif
 #ifdef NO_FRESH_LIST
-    :: d_step { !A.has_list ->
+    :: d_step { !A.has_list -> printf("allocator %c lists the Speakers\n", NAME);
                 i = 0; A.has_list = 1; A.in_list = 0;
                 do
                 :: i < SPEAKERS -> A.in_list = A.in_list | (speaker[i].exists << i); i++
@@ -409,9 +455,11 @@ proctype AllocatorOf(byte a) {
                 i = 0 SORTED }
 #endif
     :: d_step { IS_MARKED(A.known) && !IS_PASSED(A.known) && MAY_JUDGE && EVERYBODY_IS_OFF && MATTERS ->
+                printf("allocator %c finds that nobody announces record %d.%d\n", NAME, RECORD(A.known));
                 A.passed = A.known; forget_reads() SORTED }
     /* the address is free: DeleteAllocation */
     :: d_step { IS_MARKED(A.known) && IS_PASSED(A.known) ->
+                printf("allocator %c, by record %d.%d, deletes record %d.%d\n", NAME, RECORD(A.known), RECORD(version));
                 if
                 :: FITS(A.known) -> uid = UID(version); assert_nobody_announces_uid(); version = NEXT_ABSENT(version); A.known = version REDUCE_ALLOCATORS
                 :: else -> A.known = version                        /* it looks what there is version */
@@ -421,7 +469,8 @@ proctype AllocatorOf(byte a) {
 #endif
                 forget_reads() SORTED }
     /* the Service's finalizer goes: PatchService */
-    :: d_step { MAY_FINALIZE && !calm -> uid = FINALIZED; assert_nobody_announces_uid() SORTED }
+    :: d_step { MAY_FINALIZE && !calm -> printf("allocator %c takes the finalizer off owner %d\n", NAME, FINALIZED);
+                uid = FINALIZED; assert_nobody_announces_uid() SORTED }
     od
 }
 

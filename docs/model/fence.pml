@@ -15,7 +15,8 @@
  * A run is one silence: from the sending of our last renewal that was answered (t = 0) until the agent takes in a later
  * one. All that matters of a witness's contact is whether it began later than K after that: one bit, "late".
  *
- * -DNO_x leaves a rule out. -DDRIFT: clocks of different speed. -DJOINER: others join, and the promise is made anew with them as witnesses, without this one.
+ * -DNO_x leaves a rule out. -DDRIFT: clocks of different speed. -DJOINER: others join, and the promise is made anew with
+ * them as witnesses, without this one. Each step says in words what it is, for the traces.
  */
 
 /* In units of some seconds; crds/fencing.py has the real figures. */
@@ -140,7 +141,8 @@ proctype Time() {
 #ifndef NO_HEARD_LIMIT               /* what was said once counts for good */
                 W.heard = (W.heard < HEARD -> W.heard + 1 : NEVER);
 #endif
-                if :: W.proven != NEVER -> OLDER(W.proven, SETTLE) :: else fi }
+                if :: W.proven != NEVER -> OLDER(W.proven, SETTLE) :: else fi;
+                printf("-- %d since our last renewal; permit %d\n", t, permit) }
     od
 }
 
@@ -161,39 +163,45 @@ proctype Time() {
 proctype Us() {
     do
     /* AnnouncementRight.tick: first it looks back, then it takes in what is new */
-    :: d_step { !over ->
+    :: d_step { !over -> printf("we tick");
                 if
-                :: (answered || bound != binds) && MAY_HAVE_BEEN_FENCED -> lost = 1
+                :: (answered || bound != binds) && MAY_HAVE_BEEN_FENCED -> printf(", see that we may have been fenced"); lost = 1
                 :: else
                 fi;
                 bound = binds;
                 if
                 :: answered ->
                     over = 1; permit = 0;
+                    if
+                    :: lost -> printf(", take in the answer and register anew\n")
+                    :: else -> printf(", take in the answer and go on\n")
+                    fi;
                     assert(lost || !fenced);
                     assert(lost || !counted || !promised)       /* it goes on with its old caches */
-                :: !answered && (lost || binds && MUST_BE_SILENT) -> permit = 0
+                :: !answered && (lost || binds && MUST_BE_SILENT) -> printf(" and are silent\n"); permit = 0
                 :: else ->
+                    printf(" and speak\n");
                     assert(!fenced);
                     permit = PERMIT; spoke = 1
                 fi }
     /* LeaseRenewer: the version that a renewal names must be known, so one arrives at a time */
-    :: d_step { renewal == none && !over -> renewal = under_way }
-    :: d_step { renewal == under_way -> renewal = arrived; our_news = 1 }
-    :: d_step { renewal == arrived && !answered -> answered = 1 }
+    :: d_step { renewal == none && !over -> printf("we send a renewal\n"); renewal = under_way }
+    :: d_step { renewal == under_way -> printf("our renewal arrives\n"); renewal = arrived; our_news = 1 }
+    :: d_step { renewal == arrived && !answered -> printf("our renewal is answered\n"); answered = 1 }
 #ifdef NO_SENDING_TIME              /* the renewal that we go by counts from its answer, which took a while */
-    :: d_step { t == 2 && renewal == none && silent != NEVER -> t = 0 }
+    :: d_step { t == 2 && renewal == none && silent != NEVER ->
+                printf("our last renewal is answered, and counts from now\n"); t = 0 }
 #endif
     /* Promise: binding from its sending on; until a later one is answered */
-    :: d_step { !binds && !promised && MAY_PROMISE && !over -> binds = 1; bound = 1 }
-    :: d_step { binds && !promised && !over -> promised = 1 }
-    :: d_step { promised && !over -> promised = 0 }
-    :: d_step { binds && !promised && !over -> binds = 0 }
+    :: d_step { !binds && !promised && MAY_PROMISE && !over -> printf("we send a promise\n"); binds = 1; bound = 1 }
+    :: d_step { binds && !promised && !over -> printf("our promise arrives\n"); promised = 1 }
+    :: d_step { promised && !over -> printf("we take the promise back: that arrives\n"); promised = 0 }
+    :: d_step { binds && !promised && !over -> printf("that is answered\n"); binds = 0 }
 #ifdef JOINER
-    :: d_step { !joined -> joined = 1 }
-    :: d_step { joined && !binds_anew && MAY_PROMISE && !over -> binds_anew = 1 }
-    :: d_step { binds_anew && binds_old && !promised_anew -> promised_anew = 1 }
-    :: d_step { binds_old && promised_anew && !over -> binds_old = 0 }
+    :: d_step { !joined -> printf("others join\n"); joined = 1 }
+    :: d_step { joined && !binds_anew && MAY_PROMISE && !over -> printf("we send a promise with them as witnesses\n"); binds_anew = 1 }
+    :: d_step { binds_anew && binds_old && !promised_anew -> printf("that promise arrives\n"); promised_anew = 1 }
+    :: d_step { binds_old && promised_anew && !over -> printf("that promise is answered\n"); binds_old = 0 }
 #endif
     od
 }
@@ -216,22 +224,24 @@ proctype TheWitness() {
     do
     /* LeaseRenewer: a second attempt takes the place of the first, or does not */
     :: d_step { MAY_RENEW && HAS_SAID && (W.renewal != under_way || W.renewal_late != (t >= K)) ->
+                printf("the witness sends a renewal\n");
                 W.renewal = under_way; W.renewal_late = (t >= K) }
-    :: d_step { W.renewal == under_way ->
+    :: d_step { W.renewal == under_way -> printf("a renewal of the witness arrives\n");
                 W.renewal = arrived;
                 W.has_news = (W.seen != NEVER && W.proven == NEVER) }
     :: d_step { W.renewal == arrived && W.is_up ->              /* answered, or read back */
+                printf("that renewal of the witness is answered\n");
                 W.renewal = none; W.late = W.late || W.renewal_late; W.renewal_late = 0 }
     /* heartbeats: what the wire process was told, and whether we hear it */
-    :: d_step { W.is_up && W.says != W.late -> W.says = W.late }
-    :: d_step { W.is_up && !W.says && W.heard != 0 -> W.heard = 0 }
-    :: d_step { W.is_up && W.says && W.heard != NEVER -> W.heard = NEVER }
+    :: d_step { W.is_up && W.says != W.late -> printf("the wire process of the witness is told of its contact\n"); W.says = W.late }
+    :: d_step { W.is_up && !W.says && W.heard != 0 -> printf("we hear the witness say that it had no contact past K\n"); W.heard = 0 }
+    :: d_step { W.is_up && W.says && W.heard != NEVER -> printf("we hear the witness say that it had contact past K\n"); W.heard = NEVER }
     /* it dies and comes back: what is under way stays so, and is not its own any more */
-    :: d_step { W.is_up -> W.is_up = 0; W.late = 0; W.says = 0; W.renewal_late = 0 }
+    :: d_step { W.is_up -> printf("the witness dies\n"); W.is_up = 0; W.late = 0; W.says = 0; W.renewal_late = 0 }
 #ifdef NO_START_COUNTS
-    :: d_step { !W.is_up -> W.is_up = 1 }
+    :: d_step { !W.is_up -> printf("the witness starts\n"); W.is_up = 1 }
 #else
-    :: d_step { !W.is_up -> W.is_up = 1; W.late = (t >= K); W.says = (t >= K) }
+    :: d_step { !W.is_up -> printf("the witness starts\n"); W.is_up = 1; W.late = (t >= K); W.says = (t >= K) }
 #endif
     od
 }
@@ -243,10 +253,10 @@ inline read_witness() {
     :: silent == NEVER || silent < K + SLACK -> skip
     :: else ->
         if
-        :: W.seen == NEVER -> W.seen = 0
+        :: W.seen == NEVER -> printf(": the first look at the witness past K"); W.seen = 0
         :: W.seen != NEVER && W.has_news && W.proven == NEVER ->
-            W.seen = W.seen + 1;
-            if :: W.seen >= PROOF -> W.proven = 0 :: else fi
+            W.seen = W.seen + 1; printf(": new version %d of the witness", W.seen);
+            if :: W.seen >= PROOF -> printf(", which has outlived us"); W.proven = 0 :: else fi
         :: else
         fi
     fi;
@@ -265,28 +275,30 @@ proctype Allocator() {
 #ifdef NO_LEASES_FIRST              /* the Speakers, then the Leases */
     bit listed = 0;
     do
-    :: d_step { promised && !listed && !fenced -> listed = 1 }
+    :: d_step { promised && !listed && !fenced -> printf("the allocator lists the Speakers: we promised\n"); listed = 1 }
     :: d_step { !fenced && !over && silent == F && !our_news && IS_OUTVOTED && listed ->
+                printf("the allocator reads the Leases and fences us\n");
                 fenced = 1; assert(permit == 0) }
 #else
     do
 #endif
 #ifdef DRIFT
-    :: d_step { !ran_fast && silent != NEVER ->
+    :: d_step { !ran_fast && silent != NEVER -> printf("the allocator's clock gains a unit\n");
                 ran_fast = 1; OLDER(silent, F);
                 if :: W.proven != NEVER -> OLDER(W.proven, SETTLE) :: else fi }
 #endif
     /* LeaseBook.observe */
-    :: d_step { !fenced && !over ->
+    :: d_step { !fenced && !over -> printf("the allocator reads the Leases");
                 if
-                :: our_news -> our_news = 0; silent = 0; forget_witness()
+                :: our_news -> printf(": ours is new"); our_news = 0; silent = 0; forget_witness()
                 :: else
                 fi;
                 read_witness();
                 counted = (silent >= F && silent != NEVER && IS_OUTVOTED);
-                spoke = (permit > 0) }
+                spoke = (permit > 0);
+                if :: counted -> printf("; we count as silent\n") :: else -> printf("\n") fi }
     /* the Speakers are listed: awaited */
-    :: d_step { counted && HAS_PROMISED && !fenced && !over -> fenced = 1; assert(!spoke) }
+    :: d_step { counted && HAS_PROMISED && !fenced && !over -> printf("the allocator lists the Speakers, and fences us\n"); fenced = 1; assert(!spoke) }
     od
 }
 
