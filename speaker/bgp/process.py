@@ -195,7 +195,9 @@ class Engine:
     async def _close(self) -> None:
         self._is_lost = True
         for transport in (self._reading, self._lines):
-            if transport is not None:
+            if (
+                transport is not None and not transport.is_closing()
+            ):  # asyncio's pipes can't be aborted once they are lost
                 transport.abort() if isinstance(transport, asyncio.WriteTransport) else transport.close()
         for task in self._tasks:
             task.cancel()
