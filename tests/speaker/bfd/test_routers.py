@@ -109,20 +109,21 @@ class TestSessions:
             assert EARLIEST < time.monotonic() - began < LATEST
 
     @pytest.mark.asyncio
-    async def test_the_routers_death_is_noticed_and_its_return(self, segment, router):
+    async def test_the_routers_death_is_noticed_within_the_detection_time(self, segment, router):
         async with wire_on(segment.hosts[0]) as (link, heard):
             await link.bfd({"r": CONFIG})
             await both_up(link, router)
-            await asyncio.sleep(1)
+            reports = len(heard.counters)
+            await heard.until(lambda: len(heard.counters) > reports, 12)  # nothing else wakes the wire for 5 s
             began = time.monotonic()
             router.kill()
-            await heard.until(lambda: heard.bfd[-1]["r"].state == "Down", LATEST + 5)
+            await heard.until(lambda: heard.bfd[-1]["r"].state == "Down", 20)
             assert EARLIEST < time.monotonic() - began < LATEST
             assert heard.bfd[-1]["r"].has_failed
             assert "nothing was heard" in heard.bfd[-1]["r"].reason
 
     @pytest.mark.asyncio
-    async def test_a_cut_link_is_noticed_by_both_and_its_repair(self, segment, router):
+    async def test_a_cut_link_and_its_repair_are_noticed_by_both(self, segment, router):
         async with wire_on(segment.hosts[0]) as (link, _):
             await link.bfd({"r": CONFIG})
             await both_up(link, router)
