@@ -44,16 +44,21 @@ def name_of(number: int) -> str:
     return f"worker-{number:04}.example.internal"
 
 
+def incarnation_of(number: int) -> str:
+    return f"00000000-0000-4000-8000-{number:012}"
+
+
 class Peers:
     """Many speakers in one process. They hear the wire's packets, and echo them."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, key: bytes = KEY, own: str = "192.0.2.2") -> None:
+        self._key = key
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
         self._socket.bind((GROUP_IPV4, PORT))
-        member = socket.inet_aton(GROUP_IPV4) + socket.inet_aton("192.0.2.2")
+        member = socket.inet_aton(GROUP_IPV4) + socket.inet_aton(own)
         self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
-        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("192.0.2.2"))
+        self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(own))
         self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
         self._interval = max(INTERVAL_SECONDS, count / MOST_PACKETS_PER_SECOND)
         now = time.monotonic()
@@ -81,7 +86,7 @@ class Peers:
             self._speak()
 
     def _hear(self) -> None:
-        beat = decode(self._socket.recv(1500), [KEY])
+        beat = decode(self._socket.recv(1500), [self._key])
         if isinstance(beat, Heartbeat):
             self._wire = tag_of(beat.node, beat.incarnation), beat.sequence
 
@@ -96,10 +101,9 @@ class Peers:
     def _packet(self, number: int) -> bytes:
         self._sequences[number] += 1
         echoes = self._others + (echoes_of([self._wire]) if self._wire else b"")
-        incarnation = f"00000000-0000-4000-8000-{number:012}"
         beat = Heartbeat(
             name_of(number),
-            incarnation,
+            incarnation_of(number),
             self._sequences[number],
             round(self._interval * 1000),
             500,
@@ -107,7 +111,7 @@ class Peers:
             ("eth0",),
             echoes,
         )
-        return encode(beat, KEY)
+        return encode(beat, self._key)
 
 
 # --- the wire under test
@@ -257,9 +261,12 @@ async def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--deaths", type=int, default=20)
     parser.add_argument("--play", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--key-file", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--from", default="192.0.2.2", dest="own", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.play:
-        Peers(options.play).run()
+        key = options.key_file.read_bytes().strip() if options.key_file else KEY
+        Peers(options.play, key, options.own).run()
         return
     with Segment([1, 2, 3]) as segment:
         for nodes in options.nodes:
