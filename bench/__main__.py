@@ -15,6 +15,7 @@ BENCHMARKS = (
     "bfd",
     "bgp",
     "heartbeat",
+    "speaker_rest",
     "failover",
     "apiserver",
 )
