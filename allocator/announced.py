@@ -22,6 +22,9 @@ from crds.types import IPAllocationStatus
 NAMED_NODES = 10
 """How many nodes a message names before it counts the rest."""
 
+NAMED_PLACES = 4
+"""The same for the interfaces or peers of one node."""
+
 
 T = TypeVar("T")
 
@@ -109,7 +112,7 @@ def _announced(
     sightings: Mapping[str, Sighting],
 ) -> Observation:
     if announcers:
-        how = _listed([f"{node} ({_how(one)})" for node, one in sorted(announcers.items())])
+        how = _listed([f"{node} ({_how(one)})" for node, one in sorted(announcers.items())], NAMED_NODES)
         return Observation(ConditionType.Announced, True, Reason.Announcing, f"Announced by {how}")
     if stored.recorded.claim.releasing:
         message = "The address is being given back, and no speaker says that it announces it"
@@ -127,9 +130,15 @@ def _announced(
 
 
 def _how(one: Announcement) -> str:
-    return f"{one.protocol} on {', '.join(one.interfaces)}" if one.interfaces else one.protocol
+    """Such as "BGP to tor1, tor2; Layer2 on eth0"."""
+    where = {"BGP": ("to", one.peers), "Layer2": ("on", one.interfaces)}
+    return "; ".join(_protocol_at(name, *where.get(name, ("", ()))) for name in one.protocols)
 
 
-def _listed(parts: Sequence[str]) -> str:
-    more = f" and {len(parts) - NAMED_NODES} more" if len(parts) > NAMED_NODES else ""
-    return ", ".join(parts[:NAMED_NODES]) + more
+def _protocol_at(protocol: str, joint: str, places: Sequence[str]) -> str:
+    return f"{protocol} {joint} {_listed(places, NAMED_PLACES)}" if places else protocol
+
+
+def _listed(parts: Sequence[str], most: int) -> str:
+    more = f" and {len(parts) - most} more" if len(parts) > most else ""
+    return ", ".join(parts[:most]) + more

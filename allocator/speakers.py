@@ -20,8 +20,9 @@ class Fencing(msgspec.Struct, frozen=True, rename="camel", gc=False):
 class Announcement(msgspec.Struct, frozen=True, gc=False):
     """How one node announces one address."""
 
-    protocol: str = ""
+    protocols: tuple[str, ...] = ()
     interfaces: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
 
 
 class Sighting(msgspec.Struct, frozen=True, gc=False):

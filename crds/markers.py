@@ -52,6 +52,14 @@ class ListSet:
 
 
 @dataclass(frozen=True)
+class AtomicMap:
+    """The map has one owner (x-kubernetes-map-type: atomic): managedFields name the map and not each of its entries.
+
+    Merge patches still change single entries.
+    """
+
+
+@dataclass(frozen=True)
 class IntOrString:
     """The field takes an integer or a string (x-kubernetes-int-or-string)."""
 

@@ -20,7 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from crds.kind import Column
-from crds.markers import Format, IntOrString, Items, ItemText, ListMap, ListSet, Rule, Text
+from crds.markers import AtomicMap, Format, IntOrString, Items, ItemText, ListMap, ListSet, Rule, Text
 from crds.meta import BerthObject, Model
 from crds.names import CATEGORY, GROUP, VERSION
 
@@ -209,6 +209,8 @@ def _constraints(annotation: Any, markers: tuple[Any, ...]) -> Schema:
                 schema |= {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]}
             case ListSet():
                 schema["x-kubernetes-list-type"] = "set"
+            case AtomicMap():
+                schema["x-kubernetes-map-type"] = "atomic"
     return schema
 
 

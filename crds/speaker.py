@@ -1,7 +1,8 @@
 """Speaker: what the speaker of one node says about itself, and the releases it has confirmed.
 
 Its name is the node's name, and only that node's speaker writes it. Maps instead of lists where entries come and go:
-a merge patch then carries just what changed.
+a merge patch then carries just what changed. The large ones are atomic: managedFields, which repeat each field
+that they name, would more than double the object, and it must stay below the 1.5 MiB that etcd takes.
 """
 
 from enum import StrEnum
@@ -10,7 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from crds.kind import AGE, Column, CustomKind, ready_column
-from crds.markers import Format, Items, ListMap, ListSet, Text
+from crds.markers import AtomicMap, Format, Items, ListMap, ListSet, Text
 from crds.meta import BerthObject, ConditionedStatus, Model
 from crds.rules import AddressText, InterfaceName, NodeName, ObjectName
 
@@ -60,10 +61,12 @@ class Interface(Model):
 class Announcement(Model):
     """How the speaker announces one address."""
 
-    protocol: AnnounceProtocol
-    """Layer2 or BGP."""
+    protocols: Annotated[tuple[AnnounceProtocol, ...], Items(minimum=1, maximum=2), ListSet()]
+    """BGP, Layer2, or both."""
     interfaces: Annotated[tuple[InterfaceName, ...], Items(maximum=64), ListSet()] = ()
     """On layer 2: the interfaces on which it answers."""
+    peers: Annotated[tuple[ObjectName, ...], Items(maximum=64), ListSet()] = ()
+    """By BGP: the BGPPeers that a route to it was sent to; of more than 16 the first ones by name."""
     since: Time | None = None
     """Since when."""
 
@@ -166,6 +169,17 @@ class BFDSession(Model):
     """Why it went down last."""
 
 
+class Fault(Model):
+    """What the speaker finds wrong with another object of the API."""
+
+    object: Annotated[str, Text(min_length=1, max_length=317)]
+    """Its kind and name, such as BGPPeer/tor1."""
+    reason: Annotated[str, Text(min_length=1, max_length=64)]
+    """One CamelCase word; all of them are explained in docs/conditions.md."""
+    message: Message
+    """What is wrong, and what to do."""
+
+
 class SpeakerStatus(ConditionedStatus):
     """What the speaker does, and what it has confirmed."""
 
@@ -181,10 +195,10 @@ class SpeakerStatus(ConditionedStatus):
     """How long routers may keep its routes after it is gone: the longest hold or restart time of its BGP peers."""
     interfaces: Annotated[tuple[Interface, ...], Items(maximum=256), ListMap("name")] = ()
     """The node's network interfaces."""
-    announcements: Annotated[dict[str, Announcement], Items(maximum=16384)] = Field(default_factory=dict)
+    announcements: Annotated[dict[str, Announcement], Items(maximum=16384), AtomicMap()] = Field(default_factory=dict)
     """What it announces, by address."""
     released: Annotated[
-        dict[str, Annotated[int, Field(ge=0), Format("int64")]], Items(maximum=16384)
+        dict[str, Annotated[int, Field(ge=0), Format("int64")]], Items(maximum=16384), AtomicMap()
     ] = Field(default_factory=dict)  # fmt: skip
     """The releases it has confirmed: the uid of an IPAllocation, and the generation of it that it has seen. Nothing of
     that address leaves this node any more."""
@@ -196,6 +210,8 @@ class SpeakerStatus(ConditionedStatus):
     """Its BGP sessions."""
     bfd_sessions: Annotated[tuple[BFDSession, ...], Items(maximum=256), ListMap("peer")] = ()
     """Its BFD sessions."""
+    faults: Annotated[tuple[Fault, ...], Items(maximum=32)] = ()
+    """What it finds wrong with BGPPeers and BGPAdvertisements. The allocator puts it into the conditions of these."""
 
 
 class Speaker(BerthObject):

@@ -14,7 +14,7 @@ from speaker.observed import Allocation
 from speaker.orders import Interfaces, WireOrders
 from speaker.picture import Decided, Gone, Picture
 from speaker.probing import Answer, Probing, Verdict
-from speaker.statusdraft import StatusDraft
+from speaker.statusdraft import StatusDraft, announcement
 
 AnswerUntil = Callable[[str, str], float | None]
 
@@ -143,11 +143,7 @@ class Announcer:
             known = self.draft.announcements.get(address)
             self.draft.announcements.put(
                 address,
-                {
-                    "protocol": "Layer2",
-                    "interfaces": list(interfaces),
-                    "since": known["since"] if known else since,
-                },
+                announcement(known["since"] if known else since, interfaces=interfaces),
             )
 
     def refused(self, address: str) -> None:

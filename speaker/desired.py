@@ -65,6 +65,8 @@ class Complaint:
 
     reason: Reason
     message: str
+    object: str = ""
+    """The object at fault as kind and name, such as BGPPeer/tor1; empty when it is no single one."""
 
 
 class Layer2View:

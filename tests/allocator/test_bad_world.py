@@ -412,7 +412,7 @@ async def test_the_record_says_who_announces(desk: Desk) -> None:
     async with allocating(desk.server), speaking(desk, "node-a", "node-b") as (speaker, _):
         await desk.service("web")
         await desk.until_addresses("web", "192.0.2.10")
-        await speaker.patch({"announcements": {"192.0.2.10": {"protocol": "Layer2", "interfaces": ["eth0"]}}})
+        await speaker.patch({"announcements": {"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"]}}})
 
         async def is_told(nodes: list[str]) -> bool:
             status = (await desk.allocations())["v4-192-0-2-10"].get("status", {})

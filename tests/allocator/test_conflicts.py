@@ -13,7 +13,7 @@ from tests.allocator.build import address, claim
 
 VIP = address("192.0.2.10")
 NOW, LATER = "2026-03-01T00:00:00Z", "2026-03-01T00:00:09Z"
-ETH0 = Announcement("Layer2", ("eth0",))
+ETH0 = Announcement(("Layer2",), ("eth0",))
 ROGUE = Sighting("192.0.2.10", "02:00:00:00:00:66", "eth0")
 PROBED = Sighting("192.0.2.10", "02:00:00:00:00:66", "eth0", announced=False)
 

@@ -13,7 +13,7 @@ from tests.allocator.build import address, claim, decide, ledger, pool, pools, r
 VIP = address("192.0.2.10")
 NOW = "2026-03-01T00:00:00Z"
 LATER = "2026-03-01T00:00:09Z"
-ETH0 = Announcement("Layer2", ("eth0",))
+ETH0 = Announcement(("Layer2",), ("eth0",))
 
 
 def status_of(*objects: IPPool, name: str, previous: IPPoolStatus | None = None, at: str = NOW) -> IPPoolStatus:
@@ -65,9 +65,13 @@ def reasons(status: object) -> dict[str, str]:
 
 
 def test_a_record_says_who_announces_or_why_nobody_does() -> None:
-    announced = allocation_status(stored(), {"n2": ETH0, "n1": Announcement("BGP")}, True, (), NOW)
-    assert announced.announced_by == ("n1", "n2")
-    assert announced.conditions[0].message == "Announced by n1 (BGP), n2 (Layer2 on eth0)"
+    routers = tuple(f"tor{number}" for number in range(6))
+    both = Announcement(("BGP", "Layer2"), ("eth0",), routers)
+    announced = allocation_status(stored(), {"n2": ETH0, "n3": both, "n1": Announcement(("BGP",))}, True, (), NOW)
+    assert announced.announced_by == ("n1", "n2", "n3")
+    assert announced.conditions[0].message == (
+        "Announced by n1 (BGP), n2 (Layer2 on eth0), n3 (BGP to tor0, tor1, tor2, tor3 and 2 more; Layer2 on eth0)"
+    )
     assert reasons(allocation_status(stored(), {}, False, (), NOW)) == {"Announced": "NoAdvertisement"}
     assert reasons(allocation_status(stored(), {}, True, (), NOW)) == {"Announced": "NoEligibleNode"}
     waiting = allocation_status(stored(releasing=True), {}, True, (Awaited("n3", "it is asleep"),), NOW)

@@ -213,7 +213,7 @@ def test_a_speaker_is_read_from_the_wire() -> None:
                 "released": {"a1": 7},
                 "fencing": {"promised": True, "fenceAfterSeconds": 60, "witnesses": ["n1"]},
                 "outlivesSeconds": 90,
-                "announcements": {"192.0.2.10": {"protocol": "Layer2", "interfaces": ["eth0"], "since": "x"}},
+                "announcements": {"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"], "since": "x"}},
                 "unknown": 1,
             },
         }

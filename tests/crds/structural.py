@@ -38,7 +38,14 @@ BOUNDS = {
     "string": {"pattern", "minLength", "maxLength", "enum"},
     "integer": {"minimum", "maximum", "enum"},
     "array": {"minItems", "maxItems", "items", "x-kubernetes-list-type", "x-kubernetes-list-map-keys"},
-    "object": {"properties", "required", "additionalProperties", "minProperties", "maxProperties"},
+    "object": {
+        "properties",
+        "required",
+        "additionalProperties",
+        "minProperties",
+        "maxProperties",
+        "x-kubernetes-map-type",
+    },
     "boolean": set[str](),
 }
 ANY_TYPE = {"type", "description", "default", "format", "x-kubernetes-validations"}

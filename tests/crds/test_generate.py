@@ -58,6 +58,6 @@ def test_documents_name_every_kind_field_and_reason() -> None:
     api = files["docs/api.md"]
     assert all(f"## {kind.KIND.kind}\n" in api for kind in KINDS)
     assert "| `spec.passwordSecretRef.key` |" in api
-    assert "| `status.announcements{}.protocol` | `Layer2` or `BGP` |" in api
+    assert "| `status.announcements{}.protocols` |" in api
     assert "- `spec.addresses`: the range ends before it starts" in api
     assert all(f"| `{reason}` |" in files["docs/conditions.md"] for reason in Reason)

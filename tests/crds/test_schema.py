@@ -102,7 +102,15 @@ def test_defaults_are_those_of_the_types() -> None:
 def test_maps_say_what_their_values_are() -> None:
     status = object_schema(Speaker)["properties"]["status"]["properties"]
     assert status["released"]["additionalProperties"] == {"type": "integer", "minimum": 0, "format": "int64"}
-    assert status["announcements"]["additionalProperties"]["required"] == ["protocol"]
+    assert status["announcements"]["additionalProperties"]["required"] == ["protocols"]
+
+
+def test_the_large_maps_of_a_speaker_are_not_repeated_in_managed_fields() -> None:
+    status = object_schema(Speaker)["properties"]["status"]["properties"]
+    assert {name for name, one in status.items() if one.get("x-kubernetes-map-type") == "atomic"} == {
+        "announcements",
+        "released",
+    }
 
 
 def test_columns_of_allocations_are_those_that_operators_look_for() -> None:

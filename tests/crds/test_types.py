@@ -83,7 +83,7 @@ def test_what_is_written_reads_back() -> None:
             "status": {
                 "incarnation": "abc",
                 "fencing": {"promised": True, "fenceAfterSeconds": 60},
-                "announcements": {"192.0.2.10": {"protocol": "Layer2", "interfaces": ["eth0"]}},
+                "announcements": {"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"]}},
                 "released": {"uid-1": 2},
                 "bgpSessions": [{"peer": "tor", "state": "Established"}],
             },

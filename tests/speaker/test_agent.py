@@ -32,7 +32,7 @@ async def test_it_renews_its_lease_then_registers_then_reads_then_announces(tmp_
             await eventually(lambda: lab.announced("node-a"))
             status = await lab.status("node-a")
             assert status["announcements"][A]["interfaces"] == ["eth0"]
-            assert status["announcements"][A]["protocol"] == "Layer2"
+            assert status["announcements"][A]["protocols"] == ["Layer2"]
             assert status["goodbye"] is False
             assert await lab.lease_holder("node-a") == status["incarnation"]
 

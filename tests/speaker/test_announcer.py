@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from speaker.announcer import Announcer
+from speaker.statusdraft import announcement
 from tests.speaker.make import NOW, advertisement, allocation, node, speaker
 
 NODES = ("node-a", "node-b", "node-c")
@@ -59,6 +60,14 @@ def test_the_time_since_when_it_is_announced_outlasts_a_change_of_interfaces() -
     announcer.withdrawn(["192.0.2.1"])
     announcer.announced([("192.0.2.1", ("eth0",))], "third")
     assert announcer.draft.announcements.get("192.0.2.1")["since"] == "third"
+
+
+def test_an_entry_names_every_key_since_a_merge_patch_leaves_what_it_does_not_name() -> None:
+    both = announcement("first", interfaces=("eth0",), peers=["tor2", "tor1"])
+    assert both == {"protocols": ["BGP", "Layer2"], "interfaces": ["eth0"], "peers": ["tor1", "tor2"], "since": "first"}
+    layer2 = announcement("first", interfaces=("eth0",))
+    assert layer2 == {"protocols": ["Layer2"], "interfaces": ["eth0"], "peers": None, "since": "first"}
+    assert len(announcement("first", peers=map(str, range(100)))["peers"]) == 16
 
 
 def settled(own):

@@ -119,7 +119,7 @@ def test_a_speaker_is_known_by_its_usable_interfaces_in_order() -> None:
 
 
 def test_what_a_speaker_announces_and_confirms_changes_nothing_for_others() -> None:
-    busy = speaker_object(released={"u1": 2}, announcements={"192.0.2.10": {"protocol": "Layer2"}})
+    busy = speaker_object(released={"u1": 2}, announcements={"192.0.2.10": {"protocols": ["Layer2"]}})
     assert speaker_from(busy) == speaker_from(speaker_object())
 
 

@@ -84,11 +84,11 @@ async def test_confirmations_of_a_burst_share_a_write_and_overtake_announcements
         writer = Writer(lab.admin, "one")
         await writer.presence.register()
         async with writer.writing():
-            writer.draft.announcements.put("192.0.2.1", {"protocol": "Layer2", "interfaces": ["eth0"]})
+            writer.draft.announcements.put("192.0.2.1", {"protocols": ["Layer2"], "interfaces": ["eth0"]})
             writer.presence.poke()
             await eventually(lambda: lab.announced("node-a"))
             before = lab.server.counters.total(verb="patch", resource="speakers.berth.dev/status")
-            writer.draft.announcements.put("192.0.2.2", {"protocol": "Layer2", "interfaces": ["eth0"]})
+            writer.draft.announcements.put("192.0.2.2", {"protocols": ["Layer2"], "interfaces": ["eth0"]})
             for number in range(500):
                 writer.draft.released.put(f"uid-{number}", 2)
                 writer.presence.poke()

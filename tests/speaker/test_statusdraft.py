@@ -31,15 +31,19 @@ def written(draft, only_urgent=False, limit=99):
 def test_only_what_changed_is_written() -> None:
     draft = StatusDraft()
     draft.released.put("u1", 2)
-    draft.announcements.put("a", {"protocol": "Layer2"})
+    draft.announcements.put("a", {"protocols": ["Layer2"]})
     draft.set("interfaces", [])
-    assert written(draft) == {"released": {"u1": 2}, "announcements": {"a": {"protocol": "Layer2"}}, "interfaces": []}
+    assert written(draft) == {
+        "released": {"u1": 2},
+        "announcements": {"a": {"protocols": ["Layer2"]}},
+        "interfaces": [],
+    }
     draft.released.put("u1", 2)
     draft.set("interfaces", [])
     assert not draft.is_stale
-    draft.announcements.put("b", {"protocol": "Layer2"})
+    draft.announcements.put("b", {"protocols": ["Layer2"]})
     draft.announcements.drop("a")
-    assert written(draft) == {"announcements": {"a": None, "b": {"protocol": "Layer2"}}}
+    assert written(draft) == {"announcements": {"a": None, "b": {"protocols": ["Layer2"]}}}
 
 
 def test_an_unconfirmed_patch_is_part_of_the_next_one() -> None:
@@ -138,7 +142,7 @@ class DraftAgainstAnObject(RuleBasedStateMachine):
 
     @rule(key=KEYS, interface=st.sampled_from(["eth0", "eth1"]))
     def announce(self, key, interface) -> None:
-        value = {"protocol": "Layer2", "interfaces": [interface]}
+        value = {"protocols": ["Layer2"], "interfaces": [interface]}
         self.draft.announcements.put(key, value)
         self.announced[key] = value
 
