@@ -20,11 +20,14 @@ from typing import Any, Self
 
 from lab import chart, hosts, manifests, mounts, podspec
 from lab.apiserver import real
+from lab.bird import Bird
+from lab.frr import Frr
 from lab.hosts import Node, Segment
 from lab.kubectl import Access, Kubectl, read_token
 from lab.netns import HUB, Doorway, Enclosure, lab_environment
 from lab.process import Process, State, wait_for
 from lab.record import MARKER_VARIABLE, HostEntry, ProcessEntry, Record, started_at
+from lab.routers import Place, Router, RouterSettings, require_commands
 from lab.segment import Claim, claims_of
 
 API_PORT = 6443
@@ -55,6 +58,8 @@ class Cluster:
         self.settings = settings
         self.segment: Segment = hosts.plan_segment(settings.node_count)
         self.processes: dict[str, Process] = {}
+        self.routers: dict[str, Router] = {}
+        self._more_hosts: dict[str, hosts.Host] = {}
         self.record = Record(
             name=settings.name,
             marker=secrets.token_hex(8),
@@ -111,7 +116,7 @@ class Cluster:
             hub_server=self._hub_server,
             hosts=[
                 HostEntry("hub", [str(segment.hub_ipv4), str(segment.hub_ipv6)]),
-                *(HostEntry(h.name, [str(h.ipv4), str(h.ipv6)]) for h in segment.hosts),
+                *(HostEntry(h.name, [str(h.ipv4), str(h.ipv6)]) for h in (*segment.hosts, *self._more_hosts.values())),
                 *(HostEntry(n.pod, [str(n.pod_ipv4), str(n.pod_ipv6)]) for n in segment.nodes),
             ],
             processes=[
@@ -190,6 +195,30 @@ class Cluster:
     def restore_to_peers(self, node_name: str) -> None:
         hosts.restore_heartbeats(self.doorway, node_name)
 
+    def start_router(
+        self, kind: str = "bird", *, host: str = hosts.ROUTER, settings: RouterSettings | None = None
+    ) -> Router:
+        """A real router on `router`, or on a further host of that name on the segment: `bird` or `frr`. One for a host.
+
+        Raises Unsupported when its Debian package is not there.
+        """
+        if host in self.routers:
+            raise ValueError(f"{host} runs a router already")
+        made = {"bird": Bird, "frr": Frr}[kind]
+        require_commands(made.commands)
+        where = self.segment.router if host == hosts.ROUTER else self._more_hosts.get(host) or self._add_host(host)
+        directory = self.settings.directory / f"{host}-{kind}"
+        place = Place(self.doorway, where, self.segment.nodes, directory, self.start)
+        self.routers[host] = made(place, settings or RouterSettings())
+        return self.routers[host]
+
+    def end_router(self, host: str = hosts.ROUTER) -> None:
+        """Kill it, and forget it: another may be started there."""
+        router = self.routers.pop(host)
+        router.kill()
+        for process in router.processes:
+            del self.processes[process.name]
+
     def start_script(self, name: str, host: str | None, path: str, *arguments: str) -> str:
         """Run one of the lab's scripts on a host until `end_script`. Gives the name that it goes by."""
         (self.settings.directory / f"{name}.log").unlink(missing_ok=True)
@@ -244,6 +273,15 @@ class Cluster:
         how = "in a user namespace" if self.doorway.rootless else "as root"
         names = ", ".join(host.name for host in self.segment.hosts)
         self._tell(f"network namespaces on one bridge ({how}): {names}")
+
+    def _add_host(self, name: str) -> hosts.Host:
+        """One more on the segment."""
+        if self._enclosure is None:
+            raise RuntimeError("the lab is not up")
+        host = hosts.plan_router(name, len(self._more_hosts))
+        hosts.add_to_segment(self._enclosure, host, self.segment)
+        self._more_hosts[name] = host
+        return host
 
     @property
     def _hub_server(self) -> str:

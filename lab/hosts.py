@@ -128,9 +128,14 @@ def build(enclosure: Enclosure, segment: Segment) -> None:
     """Make the bridge and the hosts in an empty enclosure."""
     _make_bridge(enclosure.doorway, segment)
     for host in segment.hosts:
-        _add_to_segment(enclosure, host, segment)
+        add_to_segment(enclosure, host, segment)
     for node in segment.nodes:
         _add_pod(enclosure, node, segment)
+
+
+def plan_router(name: str, index: int) -> Host:
+    """One more host that forwards; `index` counts from 0. Its addresses are those below the router's."""
+    return Host(name, *_addresses(ROUTER_NUMBER - 1 - index))
 
 
 def neighbour(doorway: Doorway, host: str, address: str) -> Neighbour | None:
@@ -197,7 +202,8 @@ def _make_bridge(doorway: Doorway, segment: Segment) -> None:
     _sysctl(doorway, HUB, {"net/bridge/bridge-nf-call-iptables": "0", "net/bridge/bridge-nf-call-ip6tables": "0"})
 
 
-def _add_to_segment(enclosure: Enclosure, host: Host, segment: Segment) -> None:
+def add_to_segment(enclosure: Enclosure, host: Host, segment: Segment) -> None:
+    """Make the host, with its interface on the bridge of an enclosure that was built."""
     doorway = enclosure.doorway
     enclosure.add_host(host.name)
     _ip(
@@ -261,6 +267,9 @@ def _host_settings(host: Host) -> dict[str, str]:
         "net/ipv4/conf/eth0/rp_filter": "0",
         "net/ipv4/conf/all/send_redirects": "0",
         "net/ipv4/conf/eth0/send_redirects": "0",
+        # The router leads back to the segment what is for a Service's address: that is no mistake to be told about.
+        "net/ipv6/conf/all/accept_redirects": "0",
+        "net/ipv6/conf/eth0/accept_redirects": "0",
         **NO_DUPLICATE_DETECTION,
     }
 
