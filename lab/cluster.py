@@ -147,6 +147,12 @@ class Cluster:
     def speaker(self, node_name: str) -> Process:
         return self.processes[f"speaker-{node_name}"]
 
+    def engines(self, node_name: str) -> list[int]:
+        """Process ids of the ExaBGP processes of the node's speaker, one for each BGP session."""
+        agent = self.speaker(node_name).pid
+        children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
+        return [int(pid) for pid in children if b"speaker.bgp.engine" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
     def allocator(self, index: int) -> Process:
         return self.processes[f"allocator-{index}"]
 
