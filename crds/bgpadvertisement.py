@@ -43,6 +43,9 @@ class BGPAdvertisementSpec(Model):
     weight_by_endpoints: bool = False
     """Whether to add a link bandwidth in proportion to the node's ready endpoints, so that routers spread traffic of
     Services with externalTrafficPolicy Local by endpoints and not by nodes."""
+    advertise_without_endpoints: bool = False
+    """Whether to advertise addresses with externalTrafficPolicy Cluster also while no endpoint is ready: clients are
+    then refused by a node. Not set: the route goes with the last ready endpoint, and the next router answers."""
 
 
 class BGPAdvertisementStatus(ConditionedStatus):

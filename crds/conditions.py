@@ -201,6 +201,11 @@ class Reason(_Documented):
         "NoMatchingPool",
         "There are pools, but none may serve this Service: look at autoAssign, namespaces, the selectors and paused.",
     )
+    NoNextHop = (
+        "NoNextHop",
+        "The BGPPeer exchanges routes of a family that is not its session's, and the node has no InternalIP of that "
+        "family to name as next hop. Routes of the other family go.",
+    )
     NoPools = (
         "NoPools",
         "There is no IPPool in the cluster. Create one.",
@@ -225,6 +230,11 @@ class Reason(_Documented):
     PartiallyAllocated = (
         "PartiallyAllocated",
         "A Service that prefers two families has an address of one; the message says why the other is missing.",
+    )
+    PasswordUnavailable = (
+        "PasswordUnavailable",
+        "The password of a BGPPeer can't be read: the Secret does not exist in Berth's namespace, has no such key, or "
+        "what is there is no text. Nodes hold no session with the peer until it can.",
     )
     PeersUnheard = (
         "PeersUnheard",
@@ -276,9 +286,21 @@ class Reason(_Documented):
         "Stopped",
         "The speaker stopped cleanly after it had withdrawn everything.",
     )
+    UnknownCommunity = (
+        "UnknownCommunity",
+        "The advertisement names a community that no Community object defines. Its routes go without it.",
+    )
+    UnknownPeer = (
+        "UnknownPeer",
+        "The advertisement names a BGPPeer that does not exist. Its other peers get the routes.",
+    )
     UnknownPool = (
         "UnknownPool",
         "The advertisement names a pool that does not exist. Its other pools are announced.",
+    )
+    UnknownProfile = (
+        "UnknownProfile",
+        "The BGPPeer names a BFDProfile that does not exist. The BGP session runs, and no BFD watches it.",
     )
     Valid = (
         "Valid",

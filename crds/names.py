@@ -36,6 +36,8 @@ COMPONENT_SPEAKER = "speaker"
 
 LABEL_EXCLUDE_NODE = "node.kubernetes.io/exclude-from-external-load-balancers"
 """A node with this label takes no traffic from load balancers, whatever its value (KEP-1143)."""
+TAINT_DELETION = "ToBeDeletedByClusterAutoscaler"
+"""The cluster autoscaler is about to delete a node with this taint; Kubernetes' service controller excludes it too."""
 
 ALLOCATOR_LEASE = "berth-allocator"
 

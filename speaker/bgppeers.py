@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from hashlib import sha256
 from ipaddress import IPv4Address, ip_address
 
-from crds.bgppeer import BGPPeerSpec
+from crds.bgppeer import BGPPeerSpec, PasswordSecretRef
 from crds.conditions import Reason
 from speaker.bgp.model import Family, IPAddress, PeerConfig
 from speaker.desired import Complaint
 from speaker.observed import NodeFacts
 
-Secrets = Mapping[tuple[str, str], str]
-"""Passwords by the Secret's name and key; what could not be read is not in it."""
+Secrets = Mapping[str, Mapping[str, bytes]]
+"""The data of the Secrets in Berth's namespace, by name."""
 
 
 def resolve_peer(
@@ -22,22 +22,30 @@ def resolve_peer(
         return None
     fault = _unsupported(spec)
     if fault is not None or spec.peer_address is None:
-        return Complaint(Reason.InvalidSpec, f"BGPPeer {name}: {fault or 'peerAddress is missing'}")
+        return Complaint(Reason.InvalidSpec, f"BGPPeer {name}: {fault or 'peerAddress is missing'}", f"BGPPeer/{name}")
     password = None
     if spec.password_secret_ref is not None:
         ref = spec.password_secret_ref
-        password = secrets.get((ref.name, ref.key))
+        password = _password(ref, secrets)
         if not password:
             message = f"BGPPeer {name}: the password can't be read from the key {ref.key} of the Secret {ref.name}"
-            return Complaint(Reason.InvalidSpec, message)
-    peer_address = ip_address(spec.peer_address)
+            return Complaint(Reason.PasswordUnavailable, message, f"BGPPeer/{name}")
+    try:
+        return _config(name, spec, ip_address(spec.peer_address), _router_id(spec, node_name, node), password)
+    except ValueError as error:  # an object that is older than the API server's rules
+        return Complaint(Reason.InvalidSpec, f"BGPPeer {name}: {error}", f"BGPPeer/{name}")
+
+
+def _config(
+    name: str, spec: BGPPeerSpec, peer_address: IPAddress, router_id: IPv4Address, password: str | None
+) -> PeerConfig:
     graceful = spec.graceful_restart
     return PeerConfig(
         name=name,
         my_asn=spec.my_asn,
         peer_asn=_peer_asn(spec),
         peer_address=peer_address,
-        router_id=_router_id(spec, node_name, node),
+        router_id=router_id,
         families=_families(spec, peer_address),
         peer_port=spec.peer_port,
         source_address=ip_address(spec.source_address) if spec.source_address else None,
@@ -57,6 +65,14 @@ def _unsupported(spec: BGPPeerSpec) -> str | None:
     if spec.vrf is not None:
         return "sessions in a VRF (vrf) are not supported"
     return None
+
+
+def _password(ref: PasswordSecretRef, secrets: Secrets) -> str | None:
+    value = secrets.get(ref.name, {}).get(ref.key)
+    try:
+        return value.decode() if value is not None else None
+    except UnicodeDecodeError:
+        return None
 
 
 def _peer_asn(spec: BGPPeerSpec) -> int | None:

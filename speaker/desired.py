@@ -16,9 +16,11 @@ from functools import lru_cache
 
 from crds.conditions import Reason
 from crds.l2advertisement import L2AdvertisementSpec
+from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION
 from speaker.election import best_tier, owner
 from speaker.endpoints import Placement
 from speaker.observed import Allocation, Labels, NodeFacts
+from speaker.selection import covers_pool, covers_services, selects_node
 
 Reach = Mapping[str, tuple[str, ...]]
 """The nodes that may announce, and on which of their interfaces."""
@@ -132,17 +134,10 @@ class Layer2View:
         """The advertisements that cover it; several unite. For a serviceSelector one fitting holder is enough."""
         names = self._covering_pool.get(allocation.pool)
         if names is None:
-            names = tuple(name for name, ad in self._advertisements.items() if self._covers_pool(ad, allocation.pool))
+            ads = self._advertisements.items()
+            names = tuple(name for name, ad in ads if covers_pool(ad, allocation.pool, self._pools))
             self._covering_pool[allocation.pool] = names
-        return tuple(name for name in names if _covers_services(self._advertisements[name], allocation))
-
-    def _covers_pool(self, ad: L2AdvertisementSpec, pool: str) -> bool:
-        if not ad.ip_pools and ad.ip_pool_selector is None:
-            return True
-        if pool in ad.ip_pools:
-            return True
-        labels = self._pools.get(pool)
-        return ad.ip_pool_selector is not None and labels is not None and ad.ip_pool_selector.matches(labels)
+        return tuple(name for name in names if covers_services(self._advertisements[name], allocation))
 
     def _reach(self, covering: tuple[str, ...]) -> Reach:
         reach = self._reach_of.get(covering)
@@ -157,7 +152,7 @@ class Layer2View:
 
     def _reach_of_one(self, ad: L2AdvertisementSpec) -> Iterator[tuple[str, list[str]]]:
         for node in self._eligible:
-            if _selects_node(ad, self._nodes[node].labels):
+            if selects_node(ad, self._nodes[node].labels):
                 interfaces = [name for name in self._speakers[node] if _names_interface(ad, name)]
                 if interfaces:
                     yield node, interfaces
@@ -168,7 +163,7 @@ class Layer2View:
         if facts is None:
             return "has no Node object"
         if facts.is_excluded:
-            return "is excluded by its label node.kubernetes.io/exclude-from-external-load-balancers"
+            return f"is excluded by its label {LABEL_EXCLUDE_NODE} or the taint {TAINT_DELETION}"
         if facts.is_network_unavailable:
             return "has the condition NetworkUnavailable"
         if node not in self._speakers:
@@ -196,7 +191,7 @@ class Layer2View:
         self, node: str, covering: list[L2AdvertisementSpec], allocation: Allocation, placement: Placement
     ) -> str:
         fault = self._fault_of(node)
-        if fault is None and not any(_selects_node(ad, self._nodes[node].labels) for ad in covering):
+        if fault is None and not any(selects_node(ad, self._nodes[node].labels) for ad in covering):
             fault = "is not chosen by the nodeSelector"
         elif fault is None and node not in self._reach(self._covering(allocation)):
             fault = "has none of the interfaces named"
@@ -211,23 +206,14 @@ class Layer2View:
         ]
 
     def _complaints_about(self, name: str, ad: L2AdvertisementSpec) -> Iterator[Complaint]:
-        selected = [node for node in self._eligible if _selects_node(ad, self._nodes[node].labels)]
+        selected = [node for node in self._eligible if selects_node(ad, self._nodes[node].labels)]
         for pattern in ad.interfaces:
             if _expression(pattern) is None:
                 message = f"L2Advertisement {name}: {pattern} is not a regular expression"
-                yield Complaint(Reason.InvalidSpec, message)
+                yield Complaint(Reason.InvalidSpec, message, f"L2Advertisement/{name}")
             elif selected and not any(_fits(pattern, one) for node in selected for one in self._speakers[node]):
                 message = f"L2Advertisement {name}: no selected node has a usable interface {pattern}"
-                yield Complaint(Reason.InterfaceNotFound, message)
-
-
-def _covers_services(ad: L2AdvertisementSpec, allocation: Allocation) -> bool:
-    selector = ad.service_selector
-    return selector is None or any(selector.matches(holder.labels) for holder in allocation.holders)
-
-
-def _selects_node(ad: L2AdvertisementSpec, labels: Labels) -> bool:
-    return ad.node_selector is None or ad.node_selector.matches(labels)
+                yield Complaint(Reason.InterfaceNotFound, message, f"L2Advertisement/{name}")
 
 
 def _names_interface(ad: L2AdvertisementSpec, interface: str) -> bool:

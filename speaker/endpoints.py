@@ -1,4 +1,4 @@
-"""Where the endpoints of Services are, as far as externalTrafficPolicy Local needs to know it.
+"""Where the endpoints of Services are, as far as externalTrafficPolicy Local and routes need to know it.
 
 Keeps the slices' facts by Service and answers per address; knows nothing of nodes' health or of who announces.
 """
@@ -69,6 +69,21 @@ class EndpointIndex:
         if not ready.is_empty:
             return ready
         return Placement(_union(one.draining for one in slices), any(one.is_draining_unplaced for one in slices))
+
+    def weight(self, services: Iterable[ServiceKey], is_ipv6: bool, node: str) -> int | None:
+        """How many ready endpoints of that family these Services have on the node, for comparison with other nodes.
+
+        Services that share an address under Local have the same endpoints, so the greatest number counts, not the sum.
+        Where none is ready (the node has draining ones then) it is 1. None = it can't be told: some endpoint does not
+        say where it is.
+        """
+        most = 1
+        for service in services:
+            slices = [one for one in self._slices.get(service, {}).values() if one.is_ipv6 == is_ipv6]
+            if any(one.is_ready_unplaced for one in slices):
+                return None
+            most = max(most, sum(one.count(node) for one in slices))
+        return most
 
     def _forget(self, service: ServiceKey, name: str) -> None:
         slices = self._slices.get(service, {})

@@ -5,12 +5,13 @@ whatever else changed in the object (a node's heartbeat, another speaker's ackno
 Operators' few configuration objects (L2Advertisement) are not cut down: they are read with crds.types.
 """
 
+from collections import Counter
 from functools import lru_cache
 from ipaddress import ip_address
 
 import msgspec
 
-from crds.names import LABEL_EXCLUDE_NODE, allocation_name
+from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION, allocation_name
 from crds.speaker import Standing
 from kube.objects import Condition, decode_endpoint_slice, decode_node
 from speaker.heard import tier
@@ -74,7 +75,7 @@ class NodeFacts(msgspec.Struct, frozen=True, gc=False):
     uid: str
     labels: Labels
     is_excluded: bool
-    """Labelled to take no traffic from load balancers."""
+    """Labelled to take no traffic from load balancers, or tainted because the cluster autoscaler will delete it."""
     is_network_unavailable: bool
     addresses: tuple[str, ...] = ()
     """Its InternalIPs: where its speaker can be written to."""
@@ -101,7 +102,8 @@ class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
 class SliceFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An EndpointSlice: the nodes that have a ready endpoint, and those that have one serving until it ends (KEP-1669).
 
-    `is_ready_unplaced`, `is_draining_unplaced`: there are such endpoints without a nodeName.
+    `is_ready_unplaced`, `is_draining_unplaced`: there are such endpoints without a nodeName. `several`: how many ready
+    endpoints a node has, for those with more than one. Only weights depend on it (BGPAdvertisement).
     """
 
     service: ServiceKey | None
@@ -110,6 +112,13 @@ class SliceFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     draining: frozenset[str]
     is_ready_unplaced: bool
     is_draining_unplaced: bool
+    several: frozenset[tuple[str, int]] = frozenset()
+
+    def count(self, node: str) -> int:
+        """How many endpoints are ready on that node."""
+        if node not in self.ready:
+            return 0
+        return next((count for name, count in self.several if name == node), 1)
 
 
 class _Meta(msgspec.Struct, frozen=True, gc=False):
@@ -209,16 +218,29 @@ def _address_of(seen: _Allocation) -> str:
 
 
 def node_from(raw: bytes) -> NodeFacts:
-    """KEP-1143 excludes by the label's presence; as in Kubernetes' service controller, the value "false" does not."""
+    """KEP-1143 excludes by the label's presence; as in Kubernetes' service controller, the value "false" does not, and
+    the cluster autoscaler's taint does, whatever its effect."""
     node = decode_node(raw)
     labels = node.metadata.labels
     return NodeFacts(
         uid=node.metadata.uid,
         labels=labels,
-        is_excluded=labels.get(LABEL_EXCLUDE_NODE, "false") != "false",
+        is_excluded=labels.get(LABEL_EXCLUDE_NODE, "false") != "false"
+        or any(taint.key == TAINT_DELETION for taint in node.spec.taints),
         is_network_unavailable=node.condition("NetworkUnavailable") == "True",
-        addresses=tuple(one.address for one in node.status.addresses if one.type == "InternalIP"),
+        addresses=tuple(
+            one.address for one in node.status.addresses if one.type == "InternalIP" and _is_address(one.address)
+        ),
     )
+
+
+def _is_address(text: str) -> bool:
+    """The API server checks no addresses of nodes."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def speaker_from(raw: bytes) -> SpeakerFacts:
@@ -249,6 +271,9 @@ def slice_from(raw: bytes) -> SliceFacts:
         draining=_shared_nodes(frozenset(node for node in draining if node)),
         is_ready_unplaced=not all(ready),
         is_draining_unplaced=not all(draining),
+        several=_shared_counts(
+            frozenset((_shared(node), count) for node, count in Counter(ready).items() if node and count > 1)
+        ),
     )
 
 
@@ -267,6 +292,11 @@ def _shared(text: str) -> str:
 @lru_cache(maxsize=4096)
 def _shared_nodes(nodes: frozenset[str]) -> frozenset[str]:
     return nodes
+
+
+@lru_cache(maxsize=4096)
+def _shared_counts(counts: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
+    return counts
 
 
 def _shared_labels(labels: Labels | None) -> Labels:

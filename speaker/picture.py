@@ -93,6 +93,16 @@ class Picture:
         """By name."""
         return self._nodes
 
+    @property
+    def pools(self) -> Mapping[str, PoolFacts]:
+        """By name."""
+        return self._pools
+
+    @property
+    def endpoints(self) -> EndpointIndex:
+        """Where the endpoints of Services are. To be read only."""
+        return self._endpoints
+
     def node_of(self, mac: str) -> str | None:
         """The node with a speaker that has this hardware address; None = it is a stranger's."""
         return self._node_of_mac.get(mac)

@@ -5,6 +5,7 @@ from ipaddress import ip_address
 import pytest
 
 from crds.bgppeer import BGPPeerSpec
+from crds.conditions import Reason
 from speaker.bgppeers import resolve_peer
 from speaker.desired import Complaint
 from tests.speaker.make import node
@@ -25,15 +26,18 @@ def test_a_peer_for_other_nodes_is_none_of_ours() -> None:
     assert resolve(nodeSelector={"matchLabels": {"rack": "2"}}) is None
 
 
-@pytest.mark.parametrize("secrets", [{}, {("tor", "password"): ""}, {("tor", "other"): "x"}])
+@pytest.mark.parametrize(
+    "secrets", [{}, {"tor": {"password": b""}}, {"tor": {"other": b"x"}}, {"tor": {"password": b"\xff"}}]
+)
 def test_no_session_starts_without_the_password_that_was_asked_for(secrets) -> None:
     made = resolve(secrets, passwordSecretRef={"name": "tor"})
     assert isinstance(made, Complaint)
+    assert (made.reason, made.object) == (Reason.PasswordUnavailable, "BGPPeer/tor")
     assert "Secret tor" in made.message
 
 
 def test_the_password_is_used_and_not_shown() -> None:
-    made = resolve({("tor", "password"): "hush"}, passwordSecretRef={"name": "tor"})
+    made = resolve({"tor": {"password": b"hush"}}, passwordSecretRef={"name": "tor"})
     assert made.password == "hush"
     assert "hush" not in repr(made)
 

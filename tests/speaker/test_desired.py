@@ -261,7 +261,8 @@ def test_what_is_missing_is_named_for_each_node() -> None:
     )
     assert reason is Reason.NoEligibleNode
     assert message == (
-        "192.0.2.10: node-a is excluded by its label node.kubernetes.io/exclude-from-external-load-balancers; "
+        "192.0.2.10: node-a is excluded by its label node.kubernetes.io/exclude-from-external-load-balancers or the "
+        "taint ToBeDeletedByClusterAutoscaler; "
         "node-b has the condition NetworkUnavailable; node-c has no ready endpoint; node-d has no usable interface; "
         "node-e has no live speaker"
     )

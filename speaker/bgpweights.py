@@ -1,0 +1,43 @@
+"""How many endpoints a route says that it leads to, and since when: a number that changes often is told seldom. Pure.
+
+Each change is an UPDATE to every router, and a new load balancing table in it. Announcing and withdrawing never wait
+here.
+"""
+
+from collections.abc import Iterator
+
+QUIET_SECONDS = 1.5
+"""Between two weights of one route: a rollout moves a Pod at a time, every few hundred milliseconds."""
+
+
+class Weights:
+    """Keyed by the allocation's name. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, tuple[int | None, float]] = {}
+        self._waiting: dict[str, float] = {}
+
+    def settle(self, name: str, wanted: int | None, now: float) -> int | None:
+        """What to tell now: the first number at once, another one QUIET_SECONDS after the last that was told."""
+        told = self._told.get(name)
+        if told is not None and told[0] != wanted and now < told[1] + QUIET_SECONDS:
+            self._waiting[name] = told[1] + QUIET_SECONDS
+            return told[0]
+        self._waiting.pop(name, None)
+        if told is None or told[0] != wanted:
+            self._told[name] = (wanted, now)
+        return wanted
+
+    def forget(self, name: str) -> None:
+        """There is no such route any more, or it carries no weight."""
+        self._told.pop(name, None)
+        self._waiting.pop(name, None)
+
+    def due(self, now: float) -> Iterator[str]:
+        """Those whose wait is over: they are to be settled again."""
+        return (name for name, at in self._waiting.items() if at <= now)
+
+    @property
+    def wakes_at(self) -> float | None:
+        """When the next wait is over."""
+        return min(self._waiting.values(), default=None)
