@@ -13,6 +13,7 @@ PREFIXES_PER_LINE = 64
 
 UNACKNOWLEDGED = "unacknowledged"
 """Not ExaBGP's own: see engine.py."""
+UNLIMITED = "unlimited"
 
 
 def announcements(routes: Iterable[Route], *, my_asn: int, is_internal: bool) -> Iterator[tuple[str, list[Prefix]]]:
@@ -42,6 +43,14 @@ def end_of_rib(family: Family) -> str:
 def teardown(peer_address: str, subcode: int) -> str:
     """End the session with NOTIFICATION Cease (RFC 4486), or without a word if graceful restart was agreed."""
     return f"neighbor {peer_address} teardown {subcode}"
+
+
+def query(permit: float | None, *, is_needed: bool) -> str:
+    """Asks what the router's TCP has not acknowledged, and says on the way until when ExaBGP may live (CLOCK_BOOTTIME,
+    seconds). `permit` None: nothing is said of that. Not needed: it may live on, as it has nothing to announce."""
+    if permit is None:
+        return UNACKNOWLEDGED
+    return f"{UNACKNOWLEDGED} {f'{permit:.3f}' if is_needed else UNLIMITED}"
 
 
 def attributes(route: Route, *, my_asn: int, is_internal: bool) -> str:

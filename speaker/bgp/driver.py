@@ -3,8 +3,8 @@
 Decides nothing about addresses: the agent says which peers there are and which routes each is to have. Without
 set_peers and set_routes nothing is announced.
 
-    agent -- set_peers, set_routes --> BgpDriver -- one Keeper a peer --> exabgp --> router
-                                                     Session (pure)  <-- events --
+    agent -- set_peers, change_routes, permit --> BgpDriver -- one Keeper a peer --> exabgp --> router
+                                                               Session (pure)  <-- events --
 """
 
 import asyncio
@@ -16,12 +16,14 @@ from pathlib import Path
 from crds.speaker import BGPSessionState
 from speaker.bgp.config import ConfigError, check
 from speaker.bgp.keeper import ADMINISTRATIVE_SHUTDOWN, PEER_DECONFIGURED, Ending, Keeper
-from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
+from speaker.bgp.model import IPAddress, PeerConfig, Prefix, Route, SessionView
 from speaker.bgp.ribout import draining
 
 FOREVER_SECONDS = 2**31 - 1
 """With hold time 0 a router never drops what it has; a status field has room for no more than this."""
-RETIRED_POLL_SECONDS = 1.0
+POLL_SECONDS = 1.0
+PERMIT_SECONDS = 8.0
+"""A permit should reach so far: it is told every 2 s, and a busy machine may leave out a turn or two."""
 
 
 class BgpDriver:
@@ -29,7 +31,8 @@ class BgpDriver:
     called before `run`, and are idempotent: say the same as often as you like.
 
     `directory`: an own one, for configuration (with passwords: mode 0700) and pipes. `on_change()`: something visible
-    here changed: `sessions`, or an answer of `may_be_heard`. `prefix`: words before each ExaBGP's command.
+    here changed: `sessions`, `synced_routers`, or what `take_changed` tells of. `prefix`: words before the command of
+    each ExaBGP.
     """
 
     def __init__(self, directory: Path, *, on_change: Callable[[], None], prefix: tuple[str, ...] = ()) -> None:
@@ -41,7 +44,9 @@ class BgpDriver:
         self._closing: list[Keeper] = []
         self._retired: list[Keeper] = []
         self._refused: dict[str, SessionView] = {}
-        self._routes: dict[str, Mapping[Prefix, Route]] = {}
+        self._routes: dict[str, dict[Prefix, Route]] = {}
+        self._permit: float | None = None
+        self._changed: set[Prefix] = set()
         self._is_silent = self._is_draining = self._is_stopped = False
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[Keeper, asyncio.Task[None]] = {}
@@ -55,8 +60,8 @@ class BgpDriver:
                 self._group = group
                 self._reconcile()
                 while True:
-                    await asyncio.sleep(RETIRED_POLL_SECONDS)
-                    self._forget_retired()
+                    await asyncio.sleep(POLL_SECONDS)
+                    self._pass_time(time.monotonic())
         finally:
             self._group = None
 
@@ -77,19 +82,54 @@ class BgpDriver:
         longest = max((keeper.session.outlives_seconds for keeper in self._all()), default=0)
         return FOREVER_SECONDS if isinf(longest) else int(longest)
 
+    @property
+    def synced_routers(self) -> frozenset[IPAddress]:
+        """The addresses of routers whose session is up and has had all that there was to have when it came up, and
+        End-of-RIB, acknowledged by their TCP: whatever an earlier speaker said here, they have dropped."""
+        return frozenset(one.session.peer.peer_address for one in self._keepers.values() if one.session.is_synced)
+
     def set_peers(self, peers: Mapping[str, PeerConfig]) -> None:
         """The routers to hold sessions with, by name: all of them. A changed peer resets that session only; one that is
         gone, or is at another address, is withdrawn from and closed. Of two peers with one address the one that was
-        there first (then: whose name sorts first) is used, and the other is refused."""
+        there first (then: whose name sorts first) is used, and the other is refused. The routes of a peer that is gone
+        are forgotten."""
+        for name in self._peers.keys() - peers.keys():
+            self._routes.pop(name, None)
         self._peers = dict(peers)
         self._reconcile()
 
     def set_routes(self, peer: str, routes: Mapping[Prefix, Route]) -> None:
         """The routes that the peer is to have: all of them (adj-RIB-out). Only what differs is sent. A name that is no
         peer's (yet) is remembered. A peer's End-of-RIB waits for this, so say it also when there are none."""
-        self._routes[peer] = routes
+        self._routes[peer] = dict(routes)
         if peer in self._keepers:
             self._want(self._keepers[peer])
+
+    def change_routes(self, peer: str, changes: Mapping[Prefix, Route | None]) -> None:
+        """What is to be otherwise of the routes that the peer is to have; None = withdraw it. Costs only that much. For
+        a peer of which nothing was said yet these are all there are, and End-of-RIB waits for it: see set_routes."""
+        routes = self._routes.setdefault(peer, {})
+        for prefix, route in changes.items():
+            if route is None:
+                routes.pop(prefix, None)
+            else:
+                routes[prefix] = route
+        if peer in self._keepers and not self._is_silent:
+            keeper = self._keepers[peer]
+            keeper.session.change({prefix: route and self._told(keeper, route) for prefix, route in changes.items()})
+            keeper.poke()
+
+    def permit(self, until: float) -> None:
+        """Until when routers may have routes of us without hearing from this process (CLOCK_BOOTTIME, seconds; see
+        PERMIT_SECONDS). Each ExaBGP is told with the query that it gets every 2 s, and before its first route; when the
+        last one it was told has passed, the kernel kills it, and its connection is closed: however frozen this process
+        is, its routes go (under graceful restart: when the restart time has passed). Before the first call nothing is
+        limited. While silenced no call is needed: ExaBGP lives on, without a limit, once it holds no route and the
+        withdrawals are confirmed; otherwise it is killed in time, and the next one has no routes. `resume` wants a
+        permit first: with a passed one ExaBGP is killed, again and again, before it announces anything."""
+        self._permit = until
+        for keeper in self._all():
+            keeper.session.permit = until
 
     def drain(self, is_draining: bool = True) -> None:
         """While draining, every route carries GRACEFUL_SHUTDOWN, and LOCAL_PREF 0 on iBGP (RFC 8326): routers move
@@ -114,17 +154,27 @@ class BgpDriver:
         now = time.monotonic()
         return any(keeper.session.may_be_heard(prefix, now) for keeper in self._all())
 
+    def told_to(self, prefix: Prefix) -> tuple[str, ...]:
+        """The peers to which an UPDATE with exactly this prefix was seen to be sent, and none that withdraws it, in the
+        session that is up: their names, sorted. Deleted peers count until they are withdrawn from."""
+        return tuple(sorted({one.session.peer.name for one in self._all() if one.session.has_sent(prefix)}))
+
+    def take_changed(self) -> set[Prefix]:
+        """The prefixes of which an answer of `told_to` or `may_be_heard` may have changed since this was asked last."""
+        for keeper in self._all():
+            self._changed |= keeper.session.take_changed()
+        changed, self._changed = self._changed, set()
+        return changed
+
     async def stop(self, *, graceful: bool) -> None:
-        """End all sessions. `graceful`: without a word, so that routers keep the routes of peers with graceful restart
-        until we are back (RFC 4724); nothing was withdrawn then. Otherwise: withdraw everything, wait up to 12 s for
-        the confirmations, and say goodbye (NOTIFICATION Cease, administrative shutdown). Never raises for what a router
-        does. `may_be_heard` tells afterwards what is certain; `run` goes on with nothing to do."""
+        """End all sessions: withdraw everything, wait up to 12 s for the confirmations, and say goodbye (NOTIFICATION
+        Cease, administrative shutdown). `graceful`: peers with graceful restart are dropped without a word instead, so
+        that routers keep the routes until we are back (RFC 4724); nothing was withdrawn from them then. Never raises
+        for what a router does. `may_be_heard` tells afterwards what is certain; `run` goes on with nothing to do."""
         self._is_stopped = True
         for keeper in list(self._keepers.values()):
-            self._retire(keeper, Ending.Dropped if graceful else Ending.Closed, ADMINISTRATIVE_SHUTDOWN)
-        for keeper in self._closing:
-            if graceful:
-                keeper.end(Ending.Dropped)
+            is_kept = graceful and keeper.session.peer.graceful_restart_seconds is not None
+            self._retire(keeper, Ending.Dropped if is_kept else Ending.Closed, ADMINISTRATIVE_SHUTDOWN)
         if tasks := list(self._tasks.values()):
             await asyncio.wait(tasks)
 
@@ -146,7 +196,7 @@ class BgpDriver:
                 self._retire(keeper, Ending.Closed, PEER_DECONFIGURED)
         for name, peer in usable.items():
             if name in self._keepers:
-                self._keepers[name].change(peer)
+                self._change(self._keepers[name], peer)
             elif in_the_way := next((one for one in self._closing if _router(one.peer) == _router(peer)), None):
                 self._refuse(
                     peer, f"waits for the end of the session that {in_the_way.peer.name} had with this address"
@@ -154,6 +204,11 @@ class BgpDriver:
             else:
                 self._start(peer)
         self._on_change()
+
+    def _change(self, keeper: Keeper, peer: PeerConfig) -> None:
+        if peer != keeper.peer:
+            keeper.change(peer)
+            self._want(keeper)
 
     def _usable(self) -> dict[str, PeerConfig]:
         usable: dict[str, PeerConfig] = {}
@@ -185,6 +240,7 @@ class BgpDriver:
         assert self._group is not None
         self._count += 1
         keeper = Keeper(self._directory / f"{self._count}", peer, on_change=self._keeper_changed, prefix=self._prefix)
+        keeper.session.permit = self._permit
         self._keepers[peer.name] = keeper
         self._want(keeper)
         self._tasks[keeper] = self._group.create_task(self._run(keeper))
@@ -215,22 +271,28 @@ class BgpDriver:
         if routes is None:
             return
         if self._is_draining:
-            is_internal = keeper.peer.is_internal
-            routes = {prefix: draining(route, is_internal=is_internal) for prefix, route in routes.items()}
+            routes = {prefix: self._told(keeper, route) for prefix, route in routes.items()}
         keeper.session.want(routes)
         keeper.poke()
 
+    def _told(self, keeper: Keeper, route: Route) -> Route:
+        return draining(route, is_internal=keeper.peer.is_internal) if self._is_draining else route
+
     def _keeper_changed(self, keeper: Keeper) -> None:
+        self._changed |= keeper.session.take_changed()
         if keeper.session.is_synced:
             for old in self._retired:
                 if _router(old.peer) == _router(keeper.peer):
                     old.session.router_started_anew()
         self._on_change()
 
-    def _forget_retired(self) -> None:
-        now = time.monotonic()
+    def _pass_time(self, now: float) -> None:
+        for keeper in self._all():
+            keeper.session.pass_time(now)
         kept = [keeper for keeper in self._retired if keeper.session.keeps_until() > now]
-        if kept != self._retired:
+        if any(keeper.session.has_changed for keeper in self._all()) or len(kept) < len(self._retired):
+            for keeper in self._all():
+                self._changed |= keeper.session.take_changed()
             self._retired = kept
             self._on_change()
 

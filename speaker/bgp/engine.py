@@ -1,12 +1,14 @@
 """ExaBGP's process, as the driver starts it: dies with the agent, connects at a set pace, and tells what TCP holds.
 
-Runs in a process of its own, one for each peer, and imports nothing of Berth. It changes ExaBGP in three places, each
+Runs in a process of its own, one for each peer, and imports nothing of Berth. It changes ExaBGP in these places, each
 held by a test against real routers:
 
 - a connection is tried anew each `connect_retry_seconds`, and one attempt lasts no longer (ExaBGP tries as often as its
   loop turns, and an attempt lasts as long as the kernel repeats its SYN: two minutes);
 - TCP_NODELAY: without it an UPDATE right after another one waits for the router's delayed acknowledgement;
-- a command `unacknowledged`: how many bytes the router's TCP has not acknowledged yet, and why there is no connection.
+- a command `unacknowledged [UNTIL]`: how many bytes the router's TCP has not acknowledged yet, and why there is no
+  connection. On the way it says until when this process may live: a timer of the kernel's kills it then, also when it
+  hangs or is stopped. So its routes go when nobody is in control any more.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
+from math import inf
 from typing import Any
 
 from exabgp.application import server
@@ -34,11 +37,50 @@ from exabgp.reactor.network import outgoing
 PARENT, RETRY_SECONDS = "BERTH_BGP_PARENT", "BERTH_BGP_CONNECT_RETRY_SECONDS"
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_SIGEV_SIGNAL = 0  # asm-generic/siginfo.h
+_TIMER_ABSTIME = 1  # linux/time.h
 
 
 class _Pace:
     retry_seconds = 10.0
     trouble = ""
+
+
+class _Sigevent(ctypes.Structure):
+    _fields_ = (
+        ("value", ctypes.c_void_p),
+        ("signo", ctypes.c_int),
+        ("notify", ctypes.c_int),
+        ("rest", ctypes.c_char * 48),  # 64 octets in all
+    )
+
+
+class _Itimerspec(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_long) for name in ("every_s", "every_ns", "at_s", "at_ns"))
+
+
+class _Permit:
+    """How long this process may live, by CLOCK_BOOTTIME: it goes on while the machine is suspended."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._timer = ctypes.c_void_p()
+        event = _Sigevent(signo=signal.SIGKILL, notify=_SIGEV_SIGNAL)
+        if self._libc.timer_create(time.CLOCK_BOOTTIME, ctypes.byref(event), ctypes.byref(self._timer)):
+            raise OSError(ctypes.get_errno(), "no timer can be had")
+
+    def set(self, words: str) -> None:
+        """Seconds, "unlimited", or "": leave it as it is. Does not return when they have passed, or are no number."""
+        if not words:
+            return
+        until = 0.0
+        with contextlib.suppress(ValueError):
+            until = inf if words == "unlimited" else float(words)
+        if not until > time.clock_gettime(time.CLOCK_BOOTTIME):
+            os.kill(os.getpid(), signal.SIGKILL)
+        at = _Itimerspec() if until == inf else _Itimerspec(at_s=int(until), at_ns=int(until % 1 * 1e9))
+        if self._libc.timer_settime(self._timer, _TIMER_ABSTIME, ctypes.byref(at), None):
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 def main() -> None:
@@ -51,7 +93,13 @@ def main() -> None:
         comm.write("berth-bgp")
     _Pace.retry_seconds = float(os.environ[RETRY_SECONDS])
     protocol.Outgoing, peer.Delay = _Outgoing, _Delay
-    Command.register("unacknowledged", False)(_tell_unacknowledged)
+    permit = _Permit()
+
+    def answer(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
+        permit.set(line.partition(" ")[2])
+        return _tell_unacknowledged(reactor, service)
+
+    Command.register("unacknowledged", False)(answer)
     log.init(getenv())
     server.run("", [sys.argv[1]])
 
@@ -106,7 +154,7 @@ class _Delay:
         return time.monotonic() < self._until
 
 
-def _tell_unacknowledged(_: Any, reactor: Any, service: str, _line: str, _json: bool) -> bool:
+def _tell_unacknowledged(reactor: Any, service: str) -> bool:
     count = sum(_unacknowledged(one) for one in reactor._peers.values())
     reactor.processes.write(service, f"unacknowledged {count} {_Pace.trouble}".encode("ascii", "replace").decode())
     reactor.processes.answer_done(service)

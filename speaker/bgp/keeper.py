@@ -188,7 +188,7 @@ class Keeper:
         self._wake.set()
 
     def _notify(self) -> None:
-        seen = (self.session.view(), self.session.changes, self.session.is_synced)
-        if seen != self._seen:
+        seen = (self.session.view(), self.session.is_synced)
+        if seen != self._seen or self.session.has_changed:
             self._seen = seen
             self._on_change(self)

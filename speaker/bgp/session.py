@@ -54,8 +54,11 @@ class Session:
     def __init__(self, peer: PeerConfig, now: float) -> None:
         self.peer = peer
         self.last_error = ""
-        self.changes = 0
-        """Rises whenever an answer of `may_be_heard` may have changed to False."""
+        self.permit: float | None = None
+        """Until when ExaBGP may live (CLOCK_BOOTTIME); None: nobody says. It is told with each query while it holds
+        routes, and before the first route."""
+        self._is_permitted = False
+        self._changed: set[Prefix] = set()
         self._state, self._since = BGPSessionState.Idle, now
         self._is_running = self._is_up = False
         self._hold_seconds: int | None = None
@@ -87,14 +90,26 @@ class Session:
 
     def want(self, routes: Mapping[Prefix, Route]) -> None:
         """All routes that the router is to have. Until this was said once, there is no End-of-RIB."""
-        before, self._wanted, self._is_complete = self._wanted, dict(routes), True
-        self._plan(differing(before, self._wanted))
+        self.change({prefix: routes.get(prefix) for prefix in differing(self._wanted, routes)})
+
+    def change(self, changes: Mapping[Prefix, Route | None]) -> None:
+        """What is to be otherwise of the routes that it is to have; None = it is to have none. Costs only that much.
+        The first time this is all of them."""
+        self._is_complete = True
+        changed = [prefix for prefix, route in changes.items() if self._wanted.get(prefix) != route]
+        for prefix in changed:
+            if (route := changes[prefix]) is None:
+                del self._wanted[prefix]
+            else:
+                self._wanted[prefix] = route
+        self._changed.update(changed)
+        self._plan(changed)
 
     # What happens
 
     def engine_started(self, now: float) -> None:
         """A new ExaBGP runs, knows nothing, and takes lines from now on."""
-        self._is_running, self._fault = True, None
+        self._is_running, self._is_permitted, self._fault = True, False, None
         self._told.clear()
         self._refused.clear()
         self._answered_at = self._ask_at = now
@@ -105,6 +120,7 @@ class Session:
         """The process is dead, and with it its connections."""
         self._lost(is_dropped=False, now=now)
         self._is_running = self._is_asking = False
+        self._changed.update(self._told, self._unanswered_prefixes)
         self._told.clear()
         self._unanswered.clear()
         self._unanswered_prefixes.clear()
@@ -142,8 +158,14 @@ class Session:
     def router_started_anew(self) -> None:
         """Another session with the same router is up and complete: it has dropped what it had from this one."""
         if not self._is_up:
-            self._stale.clear()
-            self.changes += 1
+            self._drop_stale()
+
+    def pass_time(self, now: float) -> None:
+        """Forget what the router has surely dropped by now. To be called each second or so."""
+        gone = [prefix for prefix, until in self._stale.items() if until <= now]
+        for prefix in gone:
+            del self._stale[prefix]
+        self._changed.update(gone)
 
     # What to write
 
@@ -202,6 +224,20 @@ class Session:
         """Whether ExaBGP holds nothing, and the session that is up has nothing of us at the router."""
         return not (self._told or self._exposed or self._unanswered_prefixes)
 
+    @property
+    def has_changed(self) -> bool:
+        """Whether an answer of `may_be_heard` or `has_sent` may have changed since `take_changed`."""
+        return bool(self._changed)
+
+    def take_changed(self) -> set[Prefix]:
+        """For which prefixes."""
+        changed, self._changed = self._changed, set()
+        return changed
+
+    def has_sent(self, prefix: Prefix) -> bool:
+        """Whether an UPDATE with it was seen to be sent in the session that is up, and none that withdraws it."""
+        return prefix in self._on_wire
+
     def may_be_heard(self, prefix: Prefix, now: float) -> bool:
         return (
             prefix in self._wanted
@@ -249,8 +285,7 @@ class Session:
                     self._flying[prefix] = Step.Withdraw
                     self._exposed.add(prefix)
         if self.peer.graceful_restart_seconds is None:
-            self._stale.clear()
-        self.changes += 1
+            self._drop_stale()
         self._sent_at = now
         self._plan_all()
 
@@ -268,9 +303,13 @@ class Session:
                 self._stale[prefix] = max(until, self._stale.get(prefix, 0.0))
         self._is_up = self._is_synced = False
         self._families, self._hold_seconds = frozenset(), None
-        self.changes += 1
+        self._changed.update(self._exposed, self._on_wire)
         for gone in (self._flying, self._on_wire, self._exposed, self._unacknowledged, self._fenced):
             gone.clear()
+
+    def _drop_stale(self) -> None:
+        self._changed.update(self._stale)
+        self._stale.clear()
 
     def _enter(self, state: BGPSessionState, now: float) -> None:
         if state is not self._state:
@@ -316,6 +355,8 @@ class Session:
         routes = [self._wanted[prefix] for prefix in some if prefix in self._wanted]
         for line, prefixes in commands.withdrawals(gone):
             self._say(line, Step.Withdraw, prefixes)
+        if routes and self.permit is not None and not self._is_permitted:
+            self._query(is_permit_needed=True)
         announcements = commands.announcements(routes, my_asn=self.peer.my_asn, is_internal=self.peer.is_internal)
         for line, prefixes in announcements:
             if len(self._unanswered) >= LINES_IN_FLIGHT:
@@ -346,7 +387,7 @@ class Session:
         for prefix in command.before:
             if not self._unanswered_prefixes[prefix]:
                 del self._unanswered_prefixes[prefix]
-                self.changes += 1
+                self._changed.add(prefix)
         if not is_done and command.step is Step.Withdraw:
             self._fault = f"ExaBGP refused a withdrawal: {command.line[:100]}"
         elif not is_done and command.step is Step.Announce:
@@ -369,6 +410,7 @@ class Session:
         self._sent_at = now
         self._on_wire.update(event.announced)
         self._exposed.update(event.announced)
+        self._changed.update(event.announced, event.withdrawn)
         self._unacknowledged.difference_update(event.announced)
         self._landed((prefix for prefix in event.announced if self._flying.get(prefix) is Step.Announce), now)
         self._on_wire.difference_update(event.withdrawn)
@@ -418,8 +460,11 @@ class Session:
 
     def _ask(self, now: float) -> None:
         if not self._is_asking and now >= self._ask_at:
-            self._is_asking = True
-            self._unanswered.append(_Command(commands.UNACKNOWLEDGED))
+            self._query(is_permit_needed=not self.is_clean)
+
+    def _query(self, *, is_permit_needed: bool) -> None:
+        self._is_asking, self._is_permitted = True, is_permit_needed and self.permit is not None
+        self._unanswered.append(_Command(commands.query(self.permit, is_needed=is_permit_needed)))
 
     def _asked(self, event: events.Unacknowledged, now: float) -> None:
         """What this says is so of everything whose UPDATE was seen before: ExaBGP writes it on in between."""
@@ -441,15 +486,14 @@ class Session:
             self._ask_at = now + FENCE_SECONDS / 2
 
     def _acknowledged(self) -> None:
-        self.changes += len(self._unacknowledged)
+        self._changed.update(self._unacknowledged)
         for prefix in self._unacknowledged:
             if prefix not in self._told and prefix not in self._flying:
                 self._exposed.discard(prefix)
         self._unacknowledged.clear()
         if self._is_up and self._marked == self._families and not self._is_synced:
             self._is_synced = True
-            self._stale.clear()
-            self.changes += 1
+            self._drop_stale()
 
 
 def _family(peer: PeerConfig) -> Family:

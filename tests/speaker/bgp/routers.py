@@ -53,19 +53,24 @@ class Link:
 
     def peer(self, name: str = "tor", **changes: Any) -> PeerConfig:
         """What the node is to know of the router."""
-        fields: dict[str, Any] = {
-            "name": name,
-            "my_asn": NODE_ASN,
-            "peer_asn": ROUTER_ASN,
-            "peer_address": self.theirs,
-            "router_id": self.ours,
-            "families": frozenset({"ipv4", "ipv6"}),
-            "connect_retry_seconds": 1,
-        }
-        return PeerConfig(**fields | changes)
+        return peer_on(self.number, name, **changes)
 
     def close(self) -> None:
         self.router.close()
+
+
+def peer_on(number: int, name: str = "tor", **changes: Any) -> PeerConfig:
+    """The router on the link of this number."""
+    fields: dict[str, Any] = {
+        "name": name,
+        "my_asn": NODE_ASN,
+        "peer_asn": ROUTER_ASN,
+        "peer_address": IPv4Address(f"10.0.{number}.2"),
+        "router_id": IPv4Address(f"10.0.{number}.1"),
+        "families": frozenset({"ipv4", "ipv6"}),
+        "connect_retry_seconds": 1,
+    }
+    return PeerConfig(**fields | changes)
 
 
 def _die_with_us() -> None:
@@ -134,6 +139,14 @@ class Bird:
 
     def is_up(self) -> bool:
         return "Established" in self.ask("show", "protocols", "node")
+
+    def since(self) -> str:
+        """When the session came up, by the router's clock."""
+        row = next(line for line in self.ask("show", "protocols", "node").splitlines() if line.startswith("node"))
+        return row.split()[4]
+
+    def log(self) -> str:
+        return (self._directory / "log").read_text()
 
     def close(self) -> None:
         self.daemon.kill()

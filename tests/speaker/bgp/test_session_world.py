@@ -5,6 +5,7 @@ withdrawals out of its first round, reports an UPDATE before it writes it, and a
 """
 
 from collections import deque
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 
 from hypothesis import settings
@@ -29,11 +30,12 @@ class Exabgp:
         self.sending: deque[tuple[str, Prefix | None]] = deque()
         self.markers = 0
         self.is_first_round = False
+        self.permit = ""
 
 
 class World(RuleBasedStateMachine):
-    @initialize(graceful=st.booleans())
-    def begin(self, graceful: bool) -> None:
+    @initialize(graceful=st.booleans(), is_limited=st.booleans())
+    def begin(self, graceful: bool, is_limited: bool) -> None:
         self.now = 1000.0
         self.graceful = graceful
         peer = PeerConfig(
@@ -47,6 +49,10 @@ class World(RuleBasedStateMachine):
             graceful_restart_seconds=RESTART_SECONDS if graceful else None,
         )
         self.session = Session(peer, self.now)
+        self.is_limited = is_limited
+        self.session.permit = self.now if is_limited else None
+        self.wanted: dict[Prefix, Route] = {}
+        self.answers: dict[Prefix, tuple[bool, bool]] = {}
         self.exabgp: Exabgp | None = None
         self.is_up = False
         self.tcp: deque[tuple[str, Prefix | None]] = deque()
@@ -57,7 +63,20 @@ class World(RuleBasedStateMachine):
 
     @rule(wanted=st.sets(st.sampled_from(PREFIXES)), med=st.integers(0, 1))
     def want(self, wanted: set[Prefix], med: int) -> None:
-        self.session.want({prefix: Route(prefix, med=med) for prefix in wanted})
+        self.wanted = {prefix: Route(prefix, med=med) for prefix in wanted}
+        self.session.want(self.wanted)
+
+    @rule(changes=st.dictionaries(st.sampled_from(PREFIXES), st.one_of(st.none(), st.integers(0, 1))))
+    def change(self, changes: dict[Prefix, int | None]) -> None:
+        """In two parts, and the second one twice: saying the same again changes nothing."""
+        for prefix, med in changes.items():
+            route = None if med is None else Route(prefix, med=med)
+            self.session.change({prefix: route})
+            if route is None:
+                self.wanted.pop(prefix, None)
+            else:
+                self.wanted[prefix] = route
+        self.session.change({prefix: self.wanted.get(prefix) for prefix in changes})
 
     @precondition(lambda self: self.exabgp is None)
     @rule()
@@ -87,7 +106,8 @@ class World(RuleBasedStateMachine):
                 exabgp.said.append(events.Answer(False))
                 return
             exabgp.markers += 1
-        elif line == "unacknowledged":
+        elif line.startswith("unacknowledged"):
+            exabgp.permit = line.partition(" ")[2] or exabgp.permit
             exabgp.said.append(events.Unacknowledged(len(self.tcp)))
         elif line.startswith("announce"):
             exabgp.holds.update(prefixes)
@@ -171,30 +191,73 @@ class World(RuleBasedStateMachine):
             if prefix in self.table | self.stale | on_its_way:
                 assert self.session.may_be_heard(prefix, self.now), prefix
 
+    @invariant()
+    def an_exabgp_that_holds_a_route_lives_as_long_as_it_is_permitted(self) -> None:
+        """Its router, if it has one from it."""
+        is_heard = self.exabgp is not None and (self.exabgp.holds or (self.is_up and self.table))
+        if self.is_limited and is_heard:
+            assert self.exabgp.permit == f"{self.session.permit:.3f}"
+
+    @invariant()
+    def every_answer_that_changes_is_told(self) -> None:
+        self.session.pass_time(self.now)
+        changed = self.session.take_changed()
+        for prefix in PREFIXES:
+            answers = self.session.may_be_heard(prefix, self.now), self.session.has_sent(prefix)
+            assert prefix in changed or answers == self.answers.get(prefix, (False, False)), prefix
+            self.answers[prefix] = answers
+
     def teardown(self) -> None:
         """When all calms down, every withdrawal is confirmed, and what is wanted is there."""
         if not hasattr(self, "session"):
             return
-        self.session.want({PREFIXES[0]: Route(PREFIXES[0])})
+        kept = sorted(self.wanted)[:1] or [PREFIXES[0]]
+        self.session.want({prefix: Route(prefix) for prefix in kept})
         if self.exabgp is None:
             self.engine_starts()
         if not self.is_up:
             self.comes_up()
-        for _ in range(400):
+        self._calm_down(kept)
+        self.now += 3.0
+        self.session.change({prefix: None for prefix in kept})
+        self.every_answer_that_changes_is_told()
+        self._calm_down([])
+        self.session.change({prefix: Route(prefix) for prefix in kept})
+        self._calm_down(kept)
+        self.engine_dies()
+        self.every_answer_that_changes_is_told()
+        self.session.change({prefix: None for prefix in kept})
+        self.every_answer_that_changes_is_told()
+        assert all(self.session.may_be_heard(prefix, self.now) for prefix in kept)
+        self.now += HOLD_SECONDS + RESTART_SECONDS + 2
+        self.every_answer_that_changes_is_told()
+        assert not any(self.session.may_be_heard(prefix, self.now) for prefix in PREFIXES)
+
+    def _calm_down(self, wanted: list[Prefix]) -> None:
+        exabgp = self.exabgp
+        for _ in range(60):
             self.write()
-            while self.exabgp.commands:
-                self.work(False)
-            while self.exabgp.sending or self.exabgp.markers:
-                self._send_one()
+            while exabgp.commands:
+                self._checked(lambda: self.work(False))
+            while exabgp.sending or exabgp.markers:
+                self._checked(self._send_one)
             while self.tcp:
-                self.arrive()
-            while self.exabgp.said:
-                self.read()
+                self._checked(self.arrive)
+            while exabgp.said:
+                self._checked(self.read)
             self.now += 0.3
             assert self.session.overdue(self.now) is None
-        assert self.table == {PREFIXES[0]}
-        assert [self.session.may_be_heard(prefix, self.now) for prefix in PREFIXES] == [True, False, False, False]
+        assert self.table == set(wanted)
+        for answer in (lambda prefix: self.session.may_be_heard(prefix, self.now), self.session.has_sent):
+            assert [prefix for prefix in PREFIXES if answer(prefix)] == wanted
         assert self.session.is_synced
+        if self.is_limited:
+            assert (exabgp.permit == "unlimited") == (not wanted)
+
+    def _checked(self, step: Callable[[], None]) -> None:
+        step()
+        self.an_exabgp_that_holds_a_route_lives_as_long_as_it_is_permitted()
+        self.every_answer_that_changes_is_told()
 
     def _send_one(self) -> None:
         exabgp = self.exabgp
