@@ -32,6 +32,8 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--renew-seconds", type=float, default=2.0)
     parser.add_argument("--fence-after-seconds", type=int, default=60)
     parser.add_argument("--failback-after-seconds", type=float, default=120.0)
+    parser.add_argument("--bgp-drain-seconds", type=float, default=5.0)
+    parser.add_argument("--no-blackhole-routes", action="store_true", help="for aggregates that BGP advertises")
     parser.add_argument("--heartbeat-key-dir", default="", metavar="DIRECTORY", help="empty: no heartbeats")
     parser.add_argument("--heartbeat-port", type=int, default=7473, help="UDP, the same on all nodes")
     parser.add_argument("--heartbeat-interval-milliseconds", type=int, default=200)
@@ -48,6 +50,8 @@ def parse_arguments() -> argparse.Namespace:
         renew_seconds=given.renew_seconds,
         fence_after_seconds=given.fence_after_seconds,
         failback_seconds=given.failback_after_seconds,
+        bgp_drain_seconds=given.bgp_drain_seconds,
+        has_blackhole_routes=not given.no_blackhole_routes,
         heartbeats=HeartbeatOptions(
             given.heartbeat_key_dir, given.heartbeat_port, given.heartbeat_interval_milliseconds
         ),

@@ -22,6 +22,11 @@ from kube.client import Client
 from kube.errors import ApiError
 from kube.lease import LeaseRenewer
 from speaker.announcer import Announcer
+from speaker.bfd.model import SessionView as BfdView
+from speaker.bgp.driver import BgpDriver
+from speaker.bgpcourse import BgpCourse
+from speaker.bgpstatus import by_state
+from speaker.blackhole import Blackholes
 from speaker.conditions import SHOWN, Conditions
 from speaker.fencing import (
     AnnouncementRight,
@@ -68,6 +73,8 @@ class Agent:
         options: Options,
         metrics: SpeakerMetrics,
         *,
+        driver: BgpDriver,
+        blackholes: Blackholes,
         boottime: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
     ) -> None:
         self._client = client
@@ -75,6 +82,7 @@ class Agent:
         self._options = options
         self._metrics = metrics
         self._boottime = boottime
+        self._changed = asyncio.Event()
         self._announcer = Announcer(options.node)
         self._strangers = Strangers(link, self._announcer, metrics)
         self._heartbeats = Heartbeats(
@@ -108,6 +116,17 @@ class Agent:
             may_announce=self._may_announce,
             on_done=self._wire_changed,
         )
+        self._bgp = BgpCourse(
+            options.node,
+            driver,
+            link,
+            self._announcer.draft,
+            self._announcer.announcements,
+            blackholes,
+            drain_seconds=options.bgp_drain_seconds,
+            on_done=self._bgp_changed,
+        )
+        self._announcer.is_held_back = self._bgp.holds_back
         self._presence = Presence(
             client,
             options.node,
@@ -115,6 +134,8 @@ class Agent:
             self._announcer.draft,
             self._promise,
             on_removed=self._removed,
+            on_past=self._bgp.inherit,
+            on_written=self._bgp.status_written,
         )
         self._renewer = LeaseRenewer(
             client,
@@ -129,7 +150,6 @@ class Agent:
         )
         self._session: Session | None = None
         self._session_lost = asyncio.Event()
-        self._changed = asyncio.Event()
         self._conditions_due = 0.0
         self._witnesses: frozenset[str] | None = None
         self._interfaces: tuple[WireInterface, ...] = ()
@@ -144,6 +164,8 @@ class Agent:
             speakers_alive=len(picture.alive),
             speakers_heard=len(self._heartbeats.heard),
             interfaces=dict(states(self._interfaces)),
+            bgp_sessions=by_state(self._bgp.sessions.values()),
+            bgp_routes={name: view.routes_sent for name, view in self._bgp.sessions.items()},
             is_ready=self._right.hold is None,
             waits_for=self._waits_for(),
         )
@@ -159,11 +181,11 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             work = group.create_task(self._work())
             await stop.wait()
-            await self._hand_everything_over()
+            _, withdrew_routes = await asyncio.gather(self._hand_everything_over(), self._bgp.leave())
             log.info("stopping: everything is withdrawn first")
             self._right.lose(Hold.STOPPING, self._boottime())
             work.cancel()
-        await self._leave()
+        await self._leave(withdrew_routes)
 
     def interfaces_changed(self, interfaces: tuple[WireInterface, ...]) -> None:
         """The wire process reported its interfaces. Containers come and go: only what can carry addresses matters."""
@@ -187,6 +209,18 @@ class Agent:
     def peers_heard(self, peers: Mapping[str, WirePeer]) -> None:
         """Everybody whom the wire process hears now."""
         self._peers.heard(peers)
+
+    def bfd_changed(self, sessions: Mapping[str, BfdView]) -> None:
+        """The BFD sessions of the wire process, all of them."""
+        self._bgp.bfd_changed(sessions)
+
+    def routes_changed(self) -> None:
+        """The driver's sessions, or what routers may have of us."""
+        self._bgp.driver_changed()
+
+    def _bgp_changed(self) -> None:
+        self._announcer.tell_settled()
+        self._presence.poke()
 
     def _may_announce(self) -> bool:
         return self._right.hold is None
@@ -215,6 +249,7 @@ class Agent:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._tick_forever())
             group.create_task(self._wire.run())
+            group.create_task(self._bgp.run())
             group.create_task(self._renewer.run())
             group.create_task(self._heartbeats.run())
             group.create_task(self._presence.write_forever())
@@ -228,7 +263,7 @@ class Agent:
         while True:
             began = self._boottime()
             self._session_lost.clear()
-            self._announcer.begin()
+            self._bgp.begin(self._announcer.begin())
             self._wire.poke()
             renewal = await self._renewer.renewed_since(began)
             self._set_conditions()
@@ -245,6 +280,7 @@ class Agent:
         self._session = Session(
             self._client,
             self._announcer.picture,
+            self._bgp.picture,
             self._peers.liveness,
             node=self._options.node,
             node_uid=node.metadata.uid,
@@ -267,8 +303,9 @@ class Agent:
         self._announcer.forget_old_releases()
         while True:
             self._changed.clear()
-            while self._announcer.picture.has_work:
+            while self._announcer.picture.has_work or self._bgp.is_due(time.monotonic()):
                 self._announcer.decide(DECISIONS_AT_A_TIME, self._peers.answer_until)
+                self._bgp.decide(DECISIONS_AT_A_TIME)
                 self._wire.poke()
                 self._presence.poke()
                 await asyncio.sleep(0)
@@ -301,6 +338,7 @@ class Agent:
         self._metrics.registered_anew("Removed")
         self._right.lose(Hold.REMOVED, self._boottime())
         self._link.permit(0.0)
+        self._bgp.hold()
         self._session_lost.set()
 
     # ---- time ----
@@ -323,11 +361,13 @@ class Agent:
         ):
             case Permit(until):
                 self._link.permit(until)
+                self._bgp.permit()
                 if not could_announce:
                     self._wire.poke()
             case Hold() as hold if could_announce:
                 log.warning("silent", why=hold.value)
                 self._link.permit(0.0)
+                self._bgp.hold()
         if was_registered and self._right.must_register and self._right.hold is not None:
             log.warning("registering anew", why=self._right.hold.value)
             self._metrics.registered_anew(self._right.hold.value)
@@ -335,7 +375,7 @@ class Agent:
         if self._strangers.tick():
             self._wire.poke()
         self._peers.judge()
-        if self._right.must_register:
+        if self._right.must_register or self._bgp.is_due(time.monotonic()):
             self._changed.set()
 
     def _renewal_sent(self) -> float | None:
@@ -374,7 +414,8 @@ class Agent:
         if self._heartbeats.are_wanted:
             self._conditions.set_peers_heard(self._heartbeats.fault, peers.known, self._heartbeats.heard, now)
         if self._right.hold is None:
-            self._conditions.set_announceable(picture.complaints(SHOWN + 1), now)
+            self._conditions.set_announceable(picture.complaints(SHOWN + 1, self._bgp.picture.covers), now)
+            self._announcer.draft.set("faults", self._bgp.faults())
             self._conditions.set_endpoints_placed(picture.unplaced(), now)
         self._announcer.draft.set("fencing", fencing)
         self._announcer.draft.set("conditions", self._conditions.to_wire())
@@ -394,28 +435,28 @@ class Agent:
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._wire.has_left.wait()
 
-    async def _leave(self) -> None:
+    async def _leave(self, withdrew_routes: bool) -> None:
         """Off the wire first, confirmed or with the wire process dead; only then say so."""
         announcer = self._announcer
         await self._link.stop()
         announcer.orders.withdraw_everything()
         while addresses := announcer.orders.next_withdrawals(WITHDRAWALS_AT_A_TIME):
             announcer.withdrawn(addresses)
-        self._conditions.set_stopped(_now())
+        self._conditions.set_stopped(_now(), withdrew_routes=withdrew_routes)
         announcer.draft.set("conditions", self._conditions.to_wire())
-        await self._say_last_words()
+        await self._say_last_words(withdrew_routes)
 
-    async def _say_last_words(self) -> None:
+    async def _say_last_words(self, withdrew_routes: bool) -> None:
         """Raises ApiError or TimeoutError when the API server could not be told: releases will wait for this node."""
         try:
             async with asyncio.timeout(GOODBYE_SECONDS):
-                await self._presence.say_goodbye()
+                await self._presence.say_goodbye(withdrew_everything=withdrew_routes)
             async with asyncio.timeout(GOODBYE_SECONDS):
                 await self._renewer.release()
         except (ApiError, TimeoutError):
             log.error("the API server could not be told that this speaker has stopped", speaker=self._options.node)
             raise
-        log.info("said goodbye", speaker=self._options.node)
+        log.info("said goodbye" if withdrew_routes else "left routes to return to", speaker=self._options.node)
 
 
 def _lease_labels(node: str) -> dict[str, str]:

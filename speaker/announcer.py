@@ -8,13 +8,14 @@ from collections import Counter
 from collections.abc import Callable
 
 from crds.names import allocation_name
+from speaker.announcements import Announcements
 from speaker.conflicts import Claim, Conflicts
 from speaker.desired import Announce, Refrain, Silence
 from speaker.observed import Allocation
 from speaker.orders import Interfaces, WireOrders
 from speaker.picture import Decided, Gone, Picture
 from speaker.probing import Answer, Probing, Verdict
-from speaker.statusdraft import StatusDraft, announcement
+from speaker.statusdraft import StatusDraft
 
 AnswerUntil = Callable[[str, str], float | None]
 
@@ -28,7 +29,12 @@ class Announcer:
         self.probing = Probing()
         self.conflicts = Conflicts()
         self.draft = StatusDraft()
+        self.announcements = Announcements(self.draft.announcements)
         self.picture = Picture(own_node)
+        self.is_held_back: Callable[[str], bool] = lambda _: False
+        """Whether somebody may still send traffic for the address here in another way than layer 2 (by BGP)."""
+        self._settled: dict[str, int] = {}
+        self._addresses: dict[str, str] = {}
 
     @property
     def is_complete(self) -> bool:
@@ -66,12 +72,13 @@ class Announcer:
                     if self._may_announce(allocation, interfaces):
                         self.orders.want(allocation.address, interfaces)
                 case Decided(allocation, Refrain(Silence.RELEASING)):
+                    self._addresses[allocation.uid] = allocation.address
                     self.orders.release(allocation.address, allocation.uid, allocation.generation)
                 case Decided(allocation, Refrain(Silence.OTHER_OWNER, str(successor))):
                     self._leave_to(allocation.address, answer_until(successor, allocation.address))
                 case Decided(allocation, Refrain()):
                     self.orders.want(allocation.address, None)
-        self._tell_settled()
+        self.tell_settled()
 
     def _learn(self, each: Decided | Gone) -> None:
         """What it means for probing, whatever else becomes of it."""
@@ -140,23 +147,19 @@ class Announcer:
     def announced(self, entries: list[tuple[str, Interfaces]], since: str) -> None:
         """The wire confirmed these announcements. `since`: RFC 3339."""
         for address, interfaces in entries:
-            known = self.draft.announcements.get(address)
-            self.draft.announcements.put(
-                address,
-                announcement(known["since"] if known else since, interfaces=interfaces),
-            )
+            self.announcements.on_layer2(address, interfaces, since)
 
     def refused(self, address: str) -> None:
         """The wire would not announce it."""
         self.orders.refused(address)
-        self.draft.announcements.drop(address)
+        self.announcements.off_layer2(address)
 
     def withdrawn(self, addresses: list[str]) -> None:
         """The wire confirmed these withdrawals."""
         self.orders.withdrawn(addresses)
         for address in addresses:
-            self.draft.announcements.drop(address)
-        self._tell_settled()
+            self.announcements.off_layer2(address)
+        self.tell_settled()
 
     def _leave_to(self, address: str, give_up_at: float | None) -> None:
         if give_up_at is None or not self.orders.is_announced(address):  # what was only probed for, nobody misses
@@ -170,8 +173,17 @@ class Announcer:
         if allocation.name not in self.picture.allocations:
             self.orders.want(allocation.address, None)
 
-    def _tell_settled(self) -> None:
-        """Only of what still exists: of the others nobody would ever ask, and the entry would stay."""
-        for uid, generation in self.orders.take_settled().items():
-            if uid in self.picture.uids:
+    def tell_settled(self) -> None:
+        """Confirm the releases of what is off the wire and not held back. To be called when that may have changed.
+
+        Only of what still exists: of the others nobody would ever ask, and the entry would stay.
+        """
+        self._settled |= self.orders.take_settled()
+        for uid, generation in list(self._settled.items()):
+            if uid not in self.picture.uids:
+                del self._settled[uid]
+                self._addresses.pop(uid, None)
+            elif not self.is_held_back(self._addresses.get(uid, "")):
+                del self._settled[uid]
+                self._addresses.pop(uid, None)
                 self.draft.released.put(uid, generation)

@@ -52,9 +52,11 @@ class Conditions:
         else:
             self.set(ConditionType.Ready, False, Reason.Starting, _STARTING[hold], now)
 
-    def set_stopped(self, now: str) -> None:
-        """It said goodbye."""
+    def set_stopped(self, now: str, *, withdrew_routes: bool = True) -> None:
+        """It ended cleanly. With BGP graceful restart its routes stay with the routers for a while."""
         message = "The speaker stopped cleanly after it had withdrawn everything."
+        if not withdrew_routes:
+            message = "The speaker stopped cleanly. Routers may keep its routes for a while, as graceful restart wants."
         self.set(ConditionType.Ready, False, Reason.Stopped, message, now)
 
     def set_promise(self, promised: bool, known_peers: int, now: str) -> None:

@@ -176,7 +176,7 @@ class Layer2View:
         """Why nobody can announce it; None when somebody does, or when nobody should."""
         match self.decide(allocation, placement):
             case Refrain(Silence.NO_ADVERTISEMENT):
-                return Complaint(Reason.NoAdvertisement, f"{allocation.address}: no L2Advertisement covers it")
+                return Complaint(Reason.NoAdvertisement, f"{allocation.address}: no advertisement covers it")
             case Refrain(Silence.NO_ENDPOINT):
                 message = f"{allocation.address}: the traffic policy is Local and its Services have no ready endpoint"
                 return Complaint(Reason.NoEligibleNode, message)

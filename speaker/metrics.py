@@ -51,6 +51,10 @@ class Snapshot:
     """How many of the node's interfaces are "Usable", and how many are not, by reason."""
     bfd_sessions: dict[str, int] = field(default_factory=dict)
     """BFD sessions by state, as speaker.bfdsessions counts them; empty without BFD."""
+    bgp_sessions: dict[str, int] = field(default_factory=dict)
+    """BGP sessions by state."""
+    bgp_routes: dict[str, int] = field(default_factory=dict)
+    """Routes that a router has from this node now, by BGPPeer."""
     speakers_known: int = 0
     speakers_alive: int = 0
     speakers_heard: int = 0
@@ -96,6 +100,13 @@ class SpeakerMetrics:
             "berth_heartbeats_dropped", "Heartbeat packets that did not count.", ["reason"], registry=registry
         )
         self._bfd_sessions = Gauge("berth_bfd_sessions", "BFD sessions by state.", ["state"], registry=registry)
+        self._bgp_sessions = Gauge("berth_bgp_sessions", "BGP sessions by state.", ["state"], registry=registry)
+        self._bgp_routes = Gauge(
+            "berth_bgp_routes_sent", "Routes sent and not withdrawn in the session.", ["peer"], registry=registry
+        )
+        self._bgp_downs = Counter(
+            "berth_bgp_session_downs", "How often a BGP session that was up went down.", ["peer"], registry=registry
+        )
         self._bfd = {
             name: Counter(metric, f"BFD packets: {name}.", registry=registry) for name, metric in BFD_COUNTERS.items()
         }
@@ -136,6 +147,12 @@ class SpeakerMetrics:
         self._bfd_sessions.clear()
         for state, count in snapshot.bfd_sessions.items():
             self._bfd_sessions.labels(state).set(count)
+        self._bgp_sessions.clear()
+        for state, count in snapshot.bgp_sessions.items():
+            self._bgp_sessions.labels(state).set(count)
+        self._bgp_routes.clear()
+        for peer, count in snapshot.bgp_routes.items():
+            self._bgp_routes.labels(peer).set(count)
         self._speakers.labels("known").set(snapshot.speakers_known)
         self._speakers.labels("alive").set(snapshot.speakers_alive)
         self._speakers.labels("heard").set(snapshot.speakers_heard)
@@ -148,6 +165,10 @@ class SpeakerMetrics:
     def registered_anew(self, reason: str) -> None:
         """This speaker may have been taken for dead."""
         self._anew.labels(reason).inc()
+
+    def session_down(self, peer: str) -> None:
+        """A BGP session that was up went down, whatever the cause."""
+        self._bgp_downs.labels(peer).inc()
 
     def withdrawn(self, seconds: float) -> None:
         """The wire confirmed a withdrawal."""

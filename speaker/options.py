@@ -18,6 +18,8 @@ class Options:
     renew_seconds: float = 2.0
     fence_after_seconds: int = 60
     failback_seconds: float = 120.0
+    bgp_drain_seconds: float = 5.0
+    has_blackhole_routes: bool = True
     heartbeats: HeartbeatOptions = field(default_factory=HeartbeatOptions)
 
     def fault(self) -> str:
@@ -28,6 +30,8 @@ class Options:
             return "a lease should take at least three renewals"
         if self.failback_seconds < 0:
             return "the failback time is negative"
+        if not 0 <= self.bgp_drain_seconds <= 60:
+            return "routers should be given 0 to 60 seconds to send traffic elsewhere"
         if self.fence_after_seconds < max(10, 2 * self.lease_duration_seconds):
             return "the fence time should be at least 10 seconds and twice the lease duration"
         return self.heartbeats.fault()

@@ -6,7 +6,7 @@ is level-based: however changes came and whatever was missed between two, the la
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
@@ -289,14 +289,20 @@ class Picture:
             for decision in self._decisions.values()
         )
 
-    def complaints(self, limit: int) -> list[Complaint]:
-        """What keeps addresses off the network as far as this node sees, at most `limit` of them."""
+    def complaints(self, limit: int, is_elsewhere: Callable[[Allocation], bool] = lambda _: False) -> list[Complaint]:
+        """What keeps addresses off the network as far as this node sees, at most `limit` of them.
+
+        `is_elsewhere`: whether an address is announced by other means than layer 2, so that nothing is amiss when no
+        L2Advertisement covers it.
+        """
         found = self.view().complaints_about_advertisements()
         for name, decision in self._decisions.items():
             if len(found) >= limit:
                 break
             if not isinstance(decision, Announce) and decision.silence in _NOBODY_CAN:
                 allocation = self._allocations[name]
+                if decision.silence is Silence.NO_ADVERTISEMENT and is_elsewhere(allocation):
+                    continue
                 complaint = self.view().explain(allocation, self._placement(allocation))
                 found += [complaint] if complaint else []
         return found[:limit]

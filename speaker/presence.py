@@ -11,6 +11,7 @@ import contextlib
 import random
 import time
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ from kube.client import Client
 from kube.errors import AlreadyExists, ApiError, NotFound, is_precondition_failure
 from kube.objects import Node, decode_node
 from kube.resource import NODES, SPEAKERS
+from speaker.bgppast import Past
 from speaker.fencing import Promise
 from speaker.statusdraft import Patch, StatusDraft
 
@@ -48,8 +50,16 @@ class _Meta(msgspec.Struct, frozen=True, rename="camel"):
     resource_version: str
 
 
-class _Status(msgspec.Struct, frozen=True):
+class _Session(msgspec.Struct, frozen=True):
+    peer: str
+    address: str = ""
+
+
+class _Status(msgspec.Struct, frozen=True, rename="camel"):
     incarnation: str = ""
+    goodbye: bool = False
+    outlives_seconds: int = 0
+    bgp_sessions: tuple[_Session, ...] | None = None
 
 
 class _OwnObject(msgspec.Struct, frozen=True):
@@ -72,14 +82,21 @@ class Presence:
         promise: Promise,
         *,
         on_removed: Callable[[str], None],
+        on_past: Callable[[Past], None] = lambda _: None,
+        on_written: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_removed(why)`: the Speaker object was found deleted, or replaced by another one."""
+        """`on_removed(why)`: the Speaker object was found deleted, or replaced by another one. `on_past`: before the
+        first registration is written, what the predecessor may have left with routers. `on_written()`: after each
+        confirmed write.
+        """
         self._client = client
         self._node = node
         self._incarnation = incarnation
         self._draft = draft
         self._promise = promise
         self._on_removed = on_removed
+        self._on_past = on_past
+        self._on_written = on_written
         self._own: _OwnObject | None = None
         self._is_registered = False
         self._has_ever_registered = False
@@ -112,11 +129,12 @@ class Presence:
         while True:
             await self._until_done("write the status", self._write_next)
 
-    async def say_goodbye(self) -> None:
-        """The last write: nothing is announced any more. Tries forever; the caller bounds the time."""
+    async def say_goodbye(self, *, withdrew_everything: bool = True) -> None:
+        """The last write. Only who withdrew everything says goodbye: releases do not wait for it any more. Tries
+        forever; the caller bounds the time."""
         async with self._writing:
             self._is_registered = False
-            await self._until_done("say goodbye", self._say_goodbye)
+            await self._until_done("say goodbye", lambda: self._say_goodbye(withdrew_everything))
 
     async def _get_node(self) -> Node:
         return decode_node(await self._client.get(NODES, self._node))
@@ -124,13 +142,16 @@ class Presence:
     async def _register(self) -> None:
         own = await self._get_or_create(await self._get_node())
         self._refuse_successor(own)
+        if not self._has_ever_registered:
+            self._on_past(_past_of(own.status))
         patch = self._draft.registration(self._incarnation)
         self._own = await self._write(own, patch)
         self._draft.registered(patch)
+        self._on_written()
         self._is_registered = self._has_ever_registered = True
         self._next_routine = 0.0  # that it serves is to be told at once: others give up what it takes over
 
-    async def _say_goodbye(self) -> None:
+    async def _say_goodbye(self, withdrew_everything: bool) -> None:
         try:
             own = _decode(await self._client.get(SPEAKERS, self._node))
         except NotFound:
@@ -139,7 +160,8 @@ class Presence:
             log.warning("the Speaker object is another process's: no goodbye", incarnation=own.status.incarnation)
             return
         draft = self._draft.next(only_urgent=False, limit=ENTRIES_PER_WRITE)
-        await self._write(own, {**draft.body(), "announcements": None, "goodbye": True})
+        gone: Patch = {"announcements": None, "goodbye": True} if withdrew_everything else {}
+        await self._write(own, draft.body() | gone)
 
     async def _get_or_create(self, node: Node) -> _OwnObject:
         """The garbage collector takes the Speaker along with its Node."""
@@ -176,6 +198,7 @@ class Presence:
                 await self._look_again()
             else:
                 self._draft.confirm(draft)
+                self._on_written()
                 if not only_urgent:
                     entries = len(self._draft.announcements) + len(self._draft.released)
                     self._next_routine = time.monotonic() + ROUTINE_SECONDS + entries * ROUTINE_SECONDS_PER_ENTRY
@@ -239,6 +262,13 @@ class Presence:
                 delay_seconds = max(RETRY.delay_seconds(failures, random.random()), error.retry_after_seconds or 0.0)
             failures += 1
             await asyncio.sleep(delay_seconds)
+
+
+def _past_of(status: _Status) -> Past:
+    if status.goodbye:
+        return Past()
+    sessions = status.bgp_sessions or ()
+    return Past(status.outlives_seconds, {one.peer: ip_address(one.address) for one in sessions if one.address})
 
 
 def promised_in(status: Patch) -> frozenset[str] | None:

@@ -11,12 +11,30 @@ from typing import Any
 
 import structlog
 
+from crds.bfdprofile import BFDProfile, BFDProfileSpec
+from crds.bgpadvertisement import BGPAdvertisement, BGPAdvertisementSpec
+from crds.bgppeer import BGPPeer, BGPPeerSpec
+from crds.community import Community, CommunitySpec
 from crds.l2advertisement import L2Advertisement, L2AdvertisementSpec
 from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, speaker_lease
 from kube.cache import Cache, Change, ObjectKey
 from kube.client import Client
 from kube.objects import Lease, decode_lease
-from kube.resource import ENDPOINTSLICES, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, LEASES, NODES, SPEAKERS, Resource
+from kube.resource import (
+    BFDPROFILES,
+    BGPADVERTISEMENTS,
+    BGPPEERS,
+    COMMUNITIES,
+    ENDPOINTSLICES,
+    IPALLOCATIONS,
+    IPPOOLS,
+    L2ADVERTISEMENTS,
+    LEASES,
+    NODES,
+    SPEAKERS,
+    Resource,
+)
+from speaker.bgppicture import BGPPicture
 from speaker.liveness import Liveness
 from speaker.observed import (
     Allocation,
@@ -32,6 +50,7 @@ from speaker.observed import (
 )
 from speaker.picture import Picture
 from speaker.presence import SupersededError
+from speaker.secretwatch import SecretWatch, Values
 
 log = structlog.get_logger()
 
@@ -43,6 +62,7 @@ class Session:
         self,
         client: Client,
         picture: Picture,
+        bgp: BGPPicture,
         liveness: Liveness,
         *,
         node: str,
@@ -55,6 +75,7 @@ class Session:
     ) -> None:
         self._client = client
         self._picture = picture
+        self._bgp = bgp
         self._liveness = liveness
         self._node = node
         self._node_uid = node_uid
@@ -69,6 +90,12 @@ class Session:
         self._watch(SPEAKERS, speaker_from, self._speaker_changed)
         self._watch(IPPOOLS, pool_from, self._pool_changed)
         self._watch(L2ADVERTISEMENTS, _advertisement_from, self._advertisement_changed)
+        self._watch(BGPPEERS, lambda raw: BGPPeer.decode(raw).spec, self._peer_changed)
+        self._watch(BGPADVERTISEMENTS, lambda raw: BGPAdvertisement.decode(raw).spec, self._bgp_advertisement_changed)
+        self._watch(COMMUNITIES, lambda raw: Community.decode(raw).spec, self._community_changed)
+        self._watch(BFDPROFILES, lambda raw: BFDProfile.decode(raw).spec, self._profile_changed)
+        self._secrets = SecretWatch(client, namespace, self._secret_changed)
+        self._passwords: dict[str, str] = {}
         selector = f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
         self._watch(LEASES, decode_lease, self._lease_changed, namespace=namespace, label_selector=selector)
 
@@ -77,6 +104,7 @@ class Session:
         async with asyncio.TaskGroup() as group:
             for cache in self._caches.values():
                 group.create_task(cache.run())
+            group.create_task(self._secrets.run())
 
     async def wait_synced(self) -> None:
         """Until every first list is in: forever if need be, since nothing may be announced before."""
@@ -110,16 +138,22 @@ class Session:
 
     def _allocation_changed(self, change: Change[Allocation]) -> None:
         self._picture.set_allocation(change.key.name, change.new)
+        self._bgp.allocation_changed(change.key.name)
         self._on_change()
 
     def _slice_changed(self, change: Change[SliceFacts]) -> None:
         self._picture.set_slice(str(change.key), change.old, change.new)
+        self._bgp.service_changed(
+            one.service for one in (change.old, change.new) if one is not None and one.service is not None
+        )
         self._on_change()
 
     def _node_changed(self, change: Change[NodeFacts]) -> None:
         self._picture.set_node(change.key.name, change.new)
-        if change.key.name == self._node and (change.new is None or change.new.uid != self._node_uid):
-            self._on_removed("the Node was deleted")
+        if change.key.name == self._node:
+            self._bgp.node_changed()
+            if change.new is None or change.new.uid != self._node_uid:
+                self._on_removed("the Node was deleted")
         self._on_change()
 
     def _speaker_changed(self, change: Change[SpeakerFacts]) -> None:
@@ -139,10 +173,36 @@ class Session:
 
     def _pool_changed(self, change: Change[PoolFacts]) -> None:
         self._picture.set_pool(change.key.name, change.new)
+        self._bgp.pool_changed(change.key.name)
         self._on_change()
 
     def _advertisement_changed(self, change: Change[L2AdvertisementSpec]) -> None:
         self._picture.set_advertisement(change.key.name, change.new)
+        self._on_change()
+
+    def _peer_changed(self, change: Change[BGPPeerSpec]) -> None:
+        name, ref = change.key.name, change.new.password_secret_ref if change.new is not None else None
+        self._passwords.pop(name, None)
+        if ref is not None:
+            self._passwords[name] = ref.name
+        self._secrets.want(frozenset(self._passwords.values()))
+        self._bgp.set_peer(name, change.new)
+        self._on_change()
+
+    def _secret_changed(self, name: str, values: Values | None) -> None:
+        self._bgp.set_secret(name, values)
+        self._on_change()
+
+    def _bgp_advertisement_changed(self, change: Change[BGPAdvertisementSpec]) -> None:
+        self._bgp.set_advertisement(change.key.name, change.new)
+        self._on_change()
+
+    def _community_changed(self, change: Change[CommunitySpec]) -> None:
+        self._bgp.set_community(change.key.name, change.new)
+        self._on_change()
+
+    def _profile_changed(self, change: Change[BFDProfileSpec]) -> None:
+        self._bgp.set_bfd_profile(change.key.name, change.new)
         self._on_change()
 
     def _lease_changed(self, change: Change[Lease]) -> None:

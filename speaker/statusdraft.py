@@ -123,6 +123,10 @@ class StatusDraft:
         """The value to have in that field."""
         self._fields[name] = value
 
+    def written(self, name: str) -> Any:
+        """The value that the object has in that field, confirmed; None while that is not known."""
+        return self._written_fields.get(name)
+
     @property
     def is_urgent(self) -> bool:
         """There are confirmed releases to tell."""

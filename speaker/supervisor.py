@@ -16,9 +16,12 @@ from kube.client import Client
 from kube.listener import Listener
 from speaker.agent import Agent
 from speaker.bfdsessions import sessions_by_state
+from speaker.bgp.driver import BgpDriver
+from speaker.blackhole import Blackholes
 from speaker.l2.link import WireCallbacks, WireLink
 from speaker.metrics import Snapshot, SpeakerMetrics
 from speaker.options import Options
+from speaker.rundir import run_directory
 
 EXCLUDED_INTERFACES = (
     "lo|(docker|br-[0-9a-f]{12}|cbr|virbr|lxc|lxdbr|dummy|veth|tun|vxlan|wg|"
@@ -83,15 +86,19 @@ async def run_speaker(
     client: Client, options: Options, surroundings: Surroundings, metrics: SpeakerMetrics, stop: asyncio.Event
 ) -> None:
     """Run one speaker until `stop` is set and it has said goodbye. Any other end raises, with the wire process dead."""
-    with contextlib.closing(SoleSpeaker(options.node)) as sole:
+    with contextlib.ExitStack() as holding:
+        sole = holding.enter_context(contextlib.closing(SoleSpeaker(options.node)))
         if not await sole.acquire(stop):
             return
+        directory = holding.enter_context(run_directory())
         callbacks = WireCallbacks(on_counters=metrics.wire_counters)
         link = WireLink(callbacks)
-        agent = Agent(client, link, options, metrics)
+        driver = BgpDriver(directory / "bgp", on_change=lambda: agent.routes_changed())
+        blackholes = Blackholes(is_wanted=options.has_blackhole_routes)
+        agent = Agent(client, link, options, metrics, driver=driver, blackholes=blackholes)
         callbacks.on_interfaces, callbacks.on_conflict = agent.interfaces_changed, agent.conflict_seen
         callbacks.on_answer, callbacks.on_probed = agent.probe_answered, agent.probe_finished
-        callbacks.on_peers = agent.peers_heard
+        callbacks.on_peers, callbacks.on_bfd = agent.peers_heard, agent.bfd_changed
         try:
             await link.start(exclude_interfaces=surroundings.excluded_interfaces, pass_fds=(sole.fd,))
             async with asyncio.TaskGroup() as group:

@@ -47,7 +47,7 @@ class BgpDriver:
         self._routes: dict[str, dict[Prefix, Route]] = {}
         self._permit: float | None = None
         self._changed: set[Prefix] = set()
-        self._is_silent = self._is_draining = self._is_stopped = False
+        self._is_silent = self._is_draining = self._spares_graceful = self._is_stopped = False
         self._group: asyncio.TaskGroup | None = None
         self._tasks: dict[Keeper, asyncio.Task[None]] = {}
         self._count = 0
@@ -81,6 +81,16 @@ class BgpDriver:
         agreed, or as configured while it isn't) and graceful restart time of the peers. 0 = no peers."""
         longest = max((keeper.session.outlives_seconds for keeper in self._all()), default=0)
         return FOREVER_SECONDS if isinf(longest) else int(longest)
+
+    @property
+    def leftovers(self) -> Mapping[str, IPAddress]:
+        """Routers that may still have routes of sessions that are no more: by the names that the peers had."""
+        now = time.monotonic()
+        return {
+            one.session.peer.name: one.session.peer.peer_address
+            for one in self._retired
+            if one.session.keeps_until() > now
+        }
 
     @property
     def synced_routers(self) -> frozenset[IPAddress]:
@@ -131,10 +141,10 @@ class BgpDriver:
         for keeper in self._all():
             keeper.session.permit = until
 
-    def drain(self, is_draining: bool = True) -> None:
+    def drain(self, is_draining: bool = True, *, spare_graceful: bool = False) -> None:
         """While draining, every route carries GRACEFUL_SHUTDOWN, and LOCAL_PREF 0 on iBGP (RFC 8326): routers move
-        traffic away before the routes go."""
-        self._is_draining = is_draining
+        traffic away before the routes go. `spare_graceful`: not those of peers with graceful restart, which stay."""
+        self._is_draining, self._spares_graceful = is_draining, spare_graceful
         self._want_all()
 
     def silence(self) -> None:
@@ -270,13 +280,17 @@ class BgpDriver:
             routes = {}
         if routes is None:
             return
-        if self._is_draining:
+        if self._drains(keeper):
             routes = {prefix: self._told(keeper, route) for prefix, route in routes.items()}
         keeper.session.want(routes)
         keeper.poke()
 
     def _told(self, keeper: Keeper, route: Route) -> Route:
-        return draining(route, is_internal=keeper.peer.is_internal) if self._is_draining else route
+        return draining(route, is_internal=keeper.peer.is_internal) if self._drains(keeper) else route
+
+    def _drains(self, keeper: Keeper) -> bool:
+        is_spared = self._spares_graceful and keeper.peer.graceful_restart_seconds is not None
+        return self._is_draining and not is_spared
 
     def _keeper_changed(self, keeper: Keeper) -> None:
         self._changed |= keeper.session.take_changed()

@@ -37,14 +37,20 @@ def test_the_allocator_is_nobody_on_the_pods_network() -> None:
     assert "add" not in pod["containers"][0]["securityContext"]["capabilities"]
 
 
-def test_the_speaker_has_raw_sockets_on_the_nodes_network_and_no_more() -> None:
+def test_the_speaker_has_raw_sockets_ports_and_routes_of_the_nodes_network_and_no_more() -> None:
     pod = pod_of(one(rendered(), "DaemonSet"))
     assert pod["hostNetwork"] is True
     assert "hostPID" not in pod
     assert "hostIPC" not in pod
     security = pod["containers"][0]["securityContext"]
-    assert security["capabilities"]["add"] == ["NET_RAW"]
+    assert security["capabilities"]["add"] == ["NET_RAW", "NET_BIND_SERVICE", "NET_ADMIN"]
     assert security["runAsUser"] == 0  # Kubernetes gives added capabilities to user 0 only
+
+
+def test_without_blackhole_routes_the_speaker_can_change_nothing_of_the_nodes_network() -> None:
+    container = container_of(one(rendered({"speaker": {"bgp": {"blackholeRoutes": False}}}), "DaemonSet"))
+    assert container["securityContext"]["capabilities"]["add"] == ["NET_RAW", "NET_BIND_SERVICE"]
+    assert "--no-blackhole-routes" in container["args"]
 
 
 def test_speakers_run_on_control_planes_too() -> None:
@@ -80,6 +86,7 @@ def test_arguments_follow_the_values() -> None:
         "speaker": {
             "lease": {"durationSeconds": 9, "renewSeconds": 3},
             "failbackAfterSeconds": 60,
+            "bgp": {"drainSeconds": 2.5},
             "heartbeat": {"port": 7000, "intervalMilliseconds": 400},
             "excludeInterfaces": "^(lo|docker.*)$",
         },
@@ -104,6 +111,7 @@ def test_arguments_follow_the_values() -> None:
         "--lease-duration-seconds=9",
         "--renew-seconds=3",
         "--failback-after-seconds=60",
+        "--bgp-drain-seconds=2.5",
         "--heartbeat-key-dir=/etc/berth/heartbeat",
         "--heartbeat-port=7000",
         "--heartbeat-interval-milliseconds=400",

@@ -36,11 +36,18 @@ SPEAKER_EVERYWHERE: Rights = {
     "endpointslices.discovery.k8s.io": FOLLOW,
     "ippools.berth.dev": FOLLOW,
     "l2advertisements.berth.dev": FOLLOW,
+    "bgpadvertisements.berth.dev": FOLLOW,
+    "bgppeers.berth.dev": FOLLOW,
+    "bfdprofiles.berth.dev": FOLLOW,
+    "communities.berth.dev": FOLLOW,
     "ipallocations.berth.dev": FOLLOW,
     "speakers.berth.dev": FOLLOW | {"get", "create"},
     "speakers.berth.dev/status": {"patch"},
 }
-SPEAKER_AT_HOME: Rights = {"leases.coordination.k8s.io": FOLLOW | {"get", "create", "patch"}}
+SPEAKER_AT_HOME: Rights = {
+    "leases.coordination.k8s.io": FOLLOW | {"get", "create", "patch"},
+    "secrets": FOLLOW,
+}
 
 
 def rights(role: dict[str, Any]) -> Rights:
@@ -79,11 +86,22 @@ def test_there_are_no_other_roles_and_each_is_bound_to_its_own_account() -> None
         assert [subject["name"] for subject in binding["subjects"]] == [role["metadata"]["name"]]
 
 
-def test_nothing_is_granted_by_wildcard_and_no_secrets_at_all() -> None:
+def test_speakers_can_be_held_to_the_secrets_with_passwords() -> None:
+    objects = rendered({"speaker": {"bgp": {"passwordSecrets": ["tor1"]}}})
+    held = rights(one(objects, "Role", "berth-speaker"))
+    assert held["secrets tor1"] == FOLLOW
+    assert "secrets" not in held
+
+
+def test_nothing_is_granted_by_wildcard_and_no_secrets_outside_the_own_namespace() -> None:
     for role in (each for each in rendered() if each["kind"].endswith("Role")):
         for rule in role["rules"]:
             assert "*" not in rule["verbs"] + rule["resources"] + rule["apiGroups"]
-            assert not {"secrets", "pods", "configmaps"} & set(rule["resources"])
+            assert not {"pods", "configmaps"} & set(rule["resources"])
+            assert "secrets" not in rule["resources"] or (role["kind"], role["metadata"]["name"]) == (
+                "Role",
+                "berth-speaker",
+            )
             assert not {"escalate", "bind", "impersonate", "deletecollection"} & set(rule["verbs"])
 
 

@@ -15,9 +15,12 @@ import yaml
 from prometheus_client import CollectorRegistry
 
 from crds.names import allocation_name
+from crds.speaker import BGPSessionState
 from kube.client import Client
 from kube.errors import NotFound
 from kube.resource import (
+    BGPADVERTISEMENTS,
+    BGPPEERS,
     ENDPOINTSLICES,
     IPALLOCATIONS,
     IPPOOLS,
@@ -30,6 +33,8 @@ from kube.resource import (
 )
 from lab.apiserver.server import ApiServer
 from speaker.agent import Agent
+from speaker.bfd.model import SessionView as BfdView
+from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
 from speaker.heartbeats import HeartbeatOptions
 from speaker.l2.link import HeartbeatConfig, OrderRefusedError, WireConflict, WireInterface, WirePeer
 from speaker.metrics import SpeakerMetrics
@@ -97,6 +102,8 @@ class TableWire:
         self.heartbeats: HeartbeatConfig | None = None
         self.peers: dict[str, WirePeer] = {}
         self.said: dict[str, Any] = {}
+        self.bfd_sessions: dict[str, BfdView] = {}
+        self.bfd_wanted: dict[str, Any] = {}
         self.on_say: Callable[[], None] = lambda: None
         self.on_announce: Callable[[str], None] = lambda _: None
 
@@ -138,6 +145,9 @@ class TableWire:
             self.journal.append("permit" if until else "silence")
         self.permit_until = until
 
+    async def bfd(self, sessions: Any) -> None:
+        self.bfd_wanted = dict(sessions)
+
     async def heartbeat(self, config: HeartbeatConfig) -> None:
         self.heartbeats = config
 
@@ -167,6 +177,126 @@ class TableWire:
     def answers(self) -> set[str]:
         """The addresses that somebody asking for them now would find here."""
         return set(self.table) if self.is_permitted else set()
+
+
+class TableDriver:
+    """In the place of speaker.bgp.driver.BgpDriver. `table` is what each router has; `confirming` can be held, and then
+    withdrawals are on their way for ever. A peer has a session as soon as it is set."""
+
+    def __init__(self, journal: list[str]) -> None:
+        self.journal = journal
+        self.on_change: Callable[[], None] = lambda: None
+        self.peers: dict[str, PeerConfig] = {}
+        self.wanted: dict[str, dict[Prefix, Route]] = {}
+        self.table: dict[str, dict[Prefix, Route]] = {}
+        self.is_confirming = True
+        self.is_silent = self.is_draining = False
+        self.permit_until = 0.0
+        self.synced_routers: frozenset[Any] = frozenset()
+        self.leftovers: dict[str, Any] = {}
+        self._changed: set[Prefix] = set()
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    @property
+    def sessions(self) -> dict[str, SessionView]:
+        return {
+            name: SessionView(
+                name, peer.peer_address, BGPSessionState.Established, 1.0, peer.families, len(self.table.get(name, {}))
+            )
+            for name, peer in self.peers.items()
+        }
+
+    @property
+    def outlives_seconds(self) -> int:
+        every = (peer.hold_time_seconds + (peer.graceful_restart_seconds or 0) for peer in self.peers.values())
+        return max(every, default=0)
+
+    def set_peers(self, peers: Any) -> None:
+        self.journal.extend(f"session {name}" for name in peers.keys() - self.peers.keys())
+        self.peers = dict(peers)
+        self.settle()
+
+    def set_routes(self, peer: str, routes: Any) -> None:
+        self.wanted[peer] = dict(routes)
+        self.settle()
+
+    def change_routes(self, peer: str, changes: Any) -> None:
+        routes = self.wanted.setdefault(peer, {})
+        for prefix, route in changes.items():
+            if route is None:
+                routes.pop(prefix, None)
+            else:
+                routes[prefix] = route
+        self.settle()
+
+    def settle(self) -> None:
+        """What is wanted is at the routers; withdrawals only while `is_confirming`."""
+        for name in self.peers.keys() | self.table.keys():
+            has, wants = self.table.setdefault(name, {}), {} if self.is_silent else self.wanted.get(name, {})
+            wants = wants if name in self.peers else {}
+            for prefix in wants.keys() - has.keys():
+                self.journal.append(f"route {prefix} to {name}")
+            for prefix in (has.keys() - wants.keys()) if self.is_confirming else ():
+                self.journal.append(f"withdrawn {prefix} from {name}")
+            kept = {} if self.is_confirming else has
+            self._changed |= has.keys() ^ wants.keys()
+            self.table[name] = {**kept, **wants}
+        self.on_change()
+
+    def permit(self, until: float) -> None:
+        self.permit_until = until
+
+    def silence(self) -> None:
+        self.is_silent = True
+        self.settle()
+
+    def resume(self) -> None:
+        self.is_silent = False
+        self.settle()
+
+    def drain(self, is_draining: bool = True, *, spare_graceful: bool = False) -> None:
+        if is_draining != self.is_draining:
+            self.journal.append("drain" if is_draining else "no drain")
+        self.is_draining = is_draining
+
+    def may_be_heard(self, prefix: Prefix) -> bool:
+        return any(prefix in routes for routes in self.table.values())
+
+    def told_to(self, prefix: Prefix) -> tuple[str, ...]:
+        return tuple(sorted(name for name, routes in self.table.items() if prefix in routes and name in self.peers))
+
+    def take_changed(self) -> set[Prefix]:
+        changed, self._changed = self._changed, set()
+        return changed
+
+    async def stop(self, *, graceful: bool) -> None:
+        self.journal.append("sessions stopped")
+        for name, peer in self.peers.items():
+            if graceful and peer.graceful_restart_seconds is not None and self.table.get(name):
+                self.leftovers[name] = peer.peer_address
+            else:
+                self.table.pop(name, None)
+        self.peers = {}
+
+    @property
+    def prefixes(self) -> dict[str, set[str]]:
+        """What each router has, as text."""
+        return {name: {str(prefix) for prefix in routes} for name, routes in self.table.items() if routes}
+
+
+class TableBlackholes:
+    """In the place of speaker.blackhole.Blackholes."""
+
+    def __init__(self) -> None:
+        self.prefixes: frozenset[Prefix] = frozenset()
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def set(self, prefixes: frozenset[Prefix]) -> None:
+        self.prefixes = prefixes
 
 
 class Air:
@@ -241,14 +371,19 @@ class Speaker:
             "lease_duration_seconds": 3,
             "renew_seconds": 0.5,
             "fence_after_seconds": 60,
+            "bgp_drain_seconds": 0.2,
         }
+        self.driver, self.blackholes = TableDriver(self.journal), TableBlackholes()
         self.agent = Agent(
             client,
             self.wire,  # type: ignore[arg-type]
             Options(node, incarnation, NAMESPACE, **defaults | options),
             SpeakerMetrics(CollectorRegistry()),
+            driver=self.driver,  # type: ignore[arg-type]
+            blackholes=self.blackholes,  # type: ignore[arg-type]
             boottime=lambda: time.clock_gettime(time.CLOCK_BOOTTIME) + self.clock_offset_seconds,
         )
+        self.driver.on_change = self.agent.routes_changed
         self.on_stopped: Callable[[], None] = lambda: None
         self.stopping = asyncio.Event()
         self.running: asyncio.Task[None] | None = None
@@ -281,6 +416,13 @@ class Cluster:
         self._incarnations = 0
         self.air: Air | None = Air()
         """None, set before speakers are started: heartbeats are off, and nobody sees another's frames."""
+
+    async def add_peer(self, name: str, address: str = "192.0.2.250", **spec: Any) -> None:
+        body = {"metadata": {"name": name}, "spec": {"myASN": 64512, "peerASN": 64513, "peerAddress": address} | spec}
+        await self.admin.create(BGPPEERS, body)
+
+    async def advertise_by_bgp(self, name: str = "all", **spec: Any) -> None:
+        await self.admin.create(BGPADVERTISEMENTS, {"metadata": {"name": name}, "spec": spec})
 
     async def add_node(self, name: str, labels: dict[str, str] | None = None) -> None:
         await self.admin.create(NODES, {"metadata": {"name": name, "labels": labels or {}}})

@@ -1,0 +1,53 @@
+"""What the speaker that ran on this node before may have left with routers: routes that outlive its process. Pure.
+
+A killed speaker's routes stay with a router that heard nothing of its end, for the hold time; and with graceful restart
+for the restart time, on purpose. Its status says with which routers it had sessions, and how long they may keep them.
+Until they surely have not, this speaker confirms no release: the old routes may be to the released address.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
+
+IPAddress = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True)
+class Past:
+    """A predecessor's last word. `outlives_seconds` 0: it left nothing. `routers`: by the names of their BGPPeers."""
+
+    outlives_seconds: int = 0
+    routers: Mapping[str, IPAddress] = field(default_factory=dict)
+
+
+class Inheritance:
+    """`now`: monotonic seconds, the same clock in all calls."""
+
+    def __init__(self) -> None:
+        self._until: float | None = None
+        self._routers: Mapping[str, IPAddress] = {}
+
+    def take(self, past: Past, now: float) -> None:
+        """What the predecessor said. It is dead by now, and its processes with it. Only the first call counts."""
+        if self._until is None:
+            self._until, self._routers = now + past.outlives_seconds, past.routers
+
+    def may_be_heard(self, now: float, synced: frozenset[IPAddress]) -> bool:
+        """Whether a router may have a route of the predecessor's.
+
+        `synced`: routers that have had everything from this process. A router that has a new session with us, and has
+        seen its End-of-RIB, has dropped all that it had from an old one (RFC 4271 §9, RFC 4724 §4.2).
+        """
+        if self._until is None:
+            return True
+        if self._routers and synced.issuperset(self._routers.values()):
+            self._until = now
+        return now < self._until
+
+    def routers(self, now: float) -> Mapping[str, IPAddress]:
+        """Those that may have routes of the predecessor's, by the names that their BGPPeers had."""
+        return self._routers if self.remaining_seconds(now) else {}
+
+    def remaining_seconds(self, now: float) -> float:
+        """How long routers may keep the predecessor's routes, if nothing else happens."""
+        return max(0.0, self._until - now) if self._until is not None else 0.0

@@ -1,0 +1,63 @@
+"""What the Speaker's status says of its BGP sessions. Pure: makes entries of what the driver and the picture tell."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from crds.speaker import BGPSessionState
+from speaker.bgp.model import IPAddress, SessionView
+
+MOST_SESSIONS = 256
+MOST_MESSAGE_CHARACTERS = 1024
+_LEFT = "The session ended without the router's word: it may keep routes of this node until its timers have run out."
+
+
+class SessionEntries:
+    """A session that stays in its state keeps the time at which it entered it."""
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[float, str]] = {}
+
+    def show(
+        self,
+        views: Mapping[str, SessionView],
+        refused: Mapping[str, str],
+        leftovers: Mapping[str, IPAddress],
+        now: str,
+    ) -> list[dict[str, Any]]:
+        """In order of names. `refused`: peers that get no session, and why. `leftovers`: routers of peers that are no
+        more, which may still have routes of ours. `now`: RFC 3339.
+        """
+        before, self._since = self._since, {}
+        entries = {name: {"peer": name, "lastError": _LEFT, "address": str(where)} for name, where in leftovers.items()}
+        entries |= {name: {"peer": name, "lastError": _cut(why)} for name, why in refused.items()}
+        for entry in entries.values():
+            entry["state"] = BGPSessionState.Idle.value
+        for name, view in views.items():
+            known = before.get(name)
+            self._since[name] = known if known is not None and known[0] == view.since else (view.since, now)
+            entries[name] = _entry(view, self._since[name][1])
+        return [entries[name] for name in sorted(entries)[:MOST_SESSIONS]]
+
+
+def _entry(view: SessionView, since: str) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "peer": view.peer,
+        "address": str(view.peer_address).partition("%")[0],
+        "state": view.state.value,
+        "since": since,
+        "routesSent": view.routes_sent,
+        "lastError": _cut(view.last_error),
+    }
+    if view.hold_time_seconds is not None:
+        entry["holdTimeSeconds"] = view.hold_time_seconds
+    return entry
+
+
+def _cut(text: str) -> str:
+    return text[:MOST_MESSAGE_CHARACTERS]
+
+
+def by_state(views: Iterable[SessionView]) -> dict[str, int]:
+    """How many sessions there are, for the metrics; states without any count too."""
+    states = [view.state for view in views]
+    return {state.value: states.count(state) for state in BGPSessionState}

@@ -1,0 +1,239 @@
+"""The agent's course of BGP, with routers that are plain tables: what comes before what, what releases wait for."""
+
+import asyncio
+import base64
+
+import pytest
+
+from kube.resource import BFDPROFILES, BGPPEERS, L2ADVERTISEMENTS, NODES, SECRETS, SPEAKERS
+from speaker.bfd.model import SessionView
+from tests.speaker.cluster import NAMESPACE, cluster, eventually
+
+pytestmark = pytest.mark.asyncio
+
+A, B = "192.0.2.1", "192.0.2.2"
+ROUTE_A = f"{A}/32"
+
+
+async def with_one_peer(lab, **spec) -> None:
+    await lab.add_peer("tor", **spec)
+    await lab.advertise_by_bgp()
+    await lab.set_endpoints("node-a")
+    await lab.allocate(A)
+
+
+async def test_an_address_becomes_a_route_and_the_status_says_so(tmp_path) -> None:
+    async with cluster(tmp_path) as lab, lab.speaker() as speaker:
+        await with_one_peer(lab)
+        await eventually(lambda: speaker.driver.prefixes == {"tor": {ROUTE_A}})
+
+        async def told():
+            status = await lab.status("node-a")
+            sessions = [(one["peer"], one["state"], one["routesSent"]) for one in status.get("bgpSessions", [])]
+            return sessions == [("tor", "Established", 1)] and status["announcements"].get(A)
+
+        entry = await eventually(told)
+        assert entry["protocols"] == ["BGP", "Layer2"]
+        assert entry["peers"] == ["tor"]
+        assert entry["interfaces"] == ["eth0"]
+
+
+async def test_no_session_before_the_api_server_knows_how_long_its_routes_live(tmp_path) -> None:
+    async with cluster(tmp_path) as lab, lab.speaker() as speaker:
+        await lab.add_peer("tor", holdTimeSeconds=30, gracefulRestart={"restartTimeSeconds": 60})
+        await eventually(lambda: "session tor" in speaker.journal)
+        assert (await lab.status("node-a"))["outlivesSeconds"] == 30 + 60 + 15
+        written = speaker.journal.index("session tor")
+        assert "done patch speakers status" in speaker.journal[:written]
+        await lab.admin.delete(BGPPEERS, "tor")
+        await eventually(lambda: _outlives(lab, 0))
+
+
+async def test_no_session_before_everything_is_read_and_all_routes_are_there_when_it_comes(tmp_path) -> None:
+    async with cluster(tmp_path) as lab:
+        await with_one_peer(lab)
+        async with lab.speaker() as speaker:
+            await eventually(lambda: "session tor" in speaker.journal)
+            assert speaker.position("permit") < speaker.journal.index("session tor")
+            assert speaker.driver.wanted["tor"].keys()
+            await eventually(lambda: speaker.driver.prefixes == {"tor": {ROUTE_A}})
+
+
+async def test_a_release_waits_for_the_routers_and_the_wire(tmp_path) -> None:
+    async with cluster(tmp_path) as lab, lab.speaker() as speaker:
+        await with_one_peer(lab)
+        await eventually(lambda: speaker.driver.prefixes == {"tor": {ROUTE_A}} and A in speaker.wire.table)
+        speaker.driver.is_confirming = False
+        uid, generation = await lab.release(A)
+        await eventually(lambda: A not in speaker.wire.table)
+        await asyncio.sleep(0.3)
+        assert await lab.released("node-a") == {}
+        speaker.driver.is_confirming = True
+        speaker.driver.settle()
+        await eventually(lambda: lab.released("node-a"))
+        assert await lab.released("node-a") == {uid: generation}
+        assert speaker.position(f"withdrawn {ROUTE_A} from tor") < speaker.position(
+            f"send patch speakers status released=['{uid}']"
+        )
+
+
+async def test_an_aggregate_that_stands_for_others_holds_no_release_back(tmp_path) -> None:
+    async with cluster(tmp_path) as lab, lab.speaker() as speaker:
+        await lab.add_peer("tor")
+        await lab.advertise_by_bgp(aggregationLength=24)
+        await lab.set_endpoints("node-a")
+        await lab.allocate(A)
+        await lab.allocate(B)
+        await eventually(lambda: speaker.driver.prefixes == {"tor": {"192.0.2.0/24"}})
+        await eventually(lambda: {str(one) for one in speaker.blackholes.prefixes} == {"192.0.2.0/24"})
+        speaker.driver.is_confirming = False
+        await lab.release(A)
+        await eventually(lambda: lab.released("node-a"))
+        uid, _ = await lab.release(B)  # the last one: now the aggregate must be gone first
+        await asyncio.sleep(0.5)
+        assert uid not in await lab.released("node-a")
+        speaker.driver.is_confirming = True
+        speaker.driver.settle()
+        await eventually(lambda: _has_released(lab, uid))
+        await eventually(lambda: not speaker.blackholes.prefixes)
+
+
+async def test_routes_of_a_killed_predecessor_hold_releases_back_until_its_routers_have_new_sessions(tmp_path) -> None:
+    async with cluster(tmp_path) as lab:
+        async with lab.speaker() as first:
+            await with_one_peer(lab)
+            await eventually(lambda: _announces(lab, "BGP"))
+            assert first.driver.prefixes
+        async with lab.speaker() as second:
+            await eventually(lambda: second.driver.prefixes == {"tor": {ROUTE_A}})
+            assert (await lab.status("node-a"))["outlivesSeconds"] >= 90
+            await lab.release(A)
+            await eventually(lambda: not second.driver.prefixes and A not in second.wire.table)
+            await asyncio.sleep(0.5)
+            assert await lab.released("node-a") == {}
+            second.driver.synced_routers = frozenset(peer.peer_address for peer in second.driver.peers.values())
+            second.driver.on_change()
+            await eventually(lambda: lab.released("node-a"))
+
+
+async def test_a_clean_stop_drains_then_withdraws_then_says_goodbye(tmp_path) -> None:
+    async with cluster(tmp_path) as lab, lab.speaker() as speaker:
+        await with_one_peer(lab)
+        await eventually(lambda: speaker.driver.prefixes)
+        await speaker.stop()
+        order = ["drain", "sessions stopped", "wire stopped", "done patch speakers goodbye"]
+        positions = [speaker.journal.index(entry) for entry in order]
+        assert positions == sorted(positions)
+        assert (await lab.status("node-a"))["goodbye"] is True
+
+
+async def test_with_graceful_restart_it_leaves_the_routes_and_says_no_goodbye(tmp_path) -> None:
+    async with cluster(tmp_path) as lab, lab.speaker() as speaker:
+        await with_one_peer(lab, gracefulRestart={"restartTimeSeconds": 60})
+        await eventually(lambda: speaker.driver.prefixes)
+        await speaker.stop()
+        assert "drain" not in speaker.journal
+        assert speaker.driver.prefixes == {"tor": {ROUTE_A}}
+        status = await lab.status("node-a")
+        assert status.get("goodbye", False) is False
+        assert status["outlivesSeconds"] == 90 + 60 + 15
+        assert [one["peer"] for one in status["bgpSessions"]] == ["tor"]
+        (ready,) = (one for one in status["conditions"] if one["type"] == "Ready")
+        assert ready["reason"] == "Stopped"
+        assert await lab.lease_holder("node-a") == ""
+
+
+async def test_who_may_not_announce_withdraws_its_routes_and_keeps_the_sessions(tmp_path) -> None:
+    async with cluster(tmp_path) as lab, lab.speaker() as speaker:
+        await with_one_peer(lab)
+        await eventually(lambda: speaker.driver.prefixes)
+        await lab.admin.delete(SPEAKERS, "node-a")  # somebody's word that this speaker is dead
+        await eventually(lambda: f"withdrawn {ROUTE_A} from tor" in speaker.journal)
+        assert "tor" in speaker.driver.peers
+        await eventually(lambda: speaker.driver.prefixes == {"tor": {ROUTE_A}})
+        assert speaker.journal.count("session tor") == 1
+
+
+async def test_an_excluded_node_drains_and_then_has_no_routes(tmp_path) -> None:
+    async with cluster(tmp_path) as lab, lab.speaker() as speaker:
+        await with_one_peer(lab)
+        await eventually(lambda: speaker.driver.prefixes)
+        labels = {"node.kubernetes.io/exclude-from-external-load-balancers": ""}
+        await lab.admin.merge_patch(NODES, "node-a", {"metadata": {"labels": labels}})
+        await eventually(lambda: not speaker.driver.prefixes)
+        assert speaker.position("drain") < speaker.position(f"withdrawn {ROUTE_A} from tor")
+
+
+async def test_a_peer_with_a_password_has_no_session_until_the_secret_is_there(tmp_path) -> None:
+    async with cluster(tmp_path) as lab, lab.speaker() as speaker:
+        await with_one_peer(lab, passwordSecretRef={"name": "tor", "key": "password"})
+
+        async def told():
+            sessions = (await lab.status("node-a")).get("bgpSessions", [])
+            return [one for one in sessions if one["state"] == "Idle" and "password" in one["lastError"]]
+
+        await eventually(told)
+        assert not speaker.driver.peers
+        data = {"password": base64.b64encode(b"s3cret").decode()}
+        await lab.admin.create(SECRETS, {"metadata": {"name": "tor"}, "data": data}, NAMESPACE)
+        await eventually(lambda: speaker.driver.peers)
+        assert speaker.driver.peers["tor"].password == "s3cret"
+        await lab.admin.merge_patch(SECRETS, "tor", {"data": {"password": None}}, namespace=NAMESPACE)
+        await eventually(lambda: not speaker.driver.peers)
+
+
+async def test_bfd_is_ordered_from_the_wire_and_its_failure_takes_the_routes_away(tmp_path) -> None:
+    async with cluster(tmp_path) as lab, lab.speaker() as speaker:
+        await lab.admin.create(BFDPROFILES, {"metadata": {"name": "fast"}, "spec": {"detectMultiplier": 5}})
+        await with_one_peer(lab, bfdProfile="fast")
+        await eventually(lambda: speaker.wire.bfd_wanted)
+        assert speaker.wire.bfd_wanted["tor"].detect_multiplier == 5
+        await eventually(lambda: speaker.driver.prefixes)
+        down = SessionView("Down", "Down", 1.0, True, "control detection time expired", 900, 300, "")
+        speaker.wire.bfd_sessions = {"tor": down}
+        speaker.agent.bfd_changed(speaker.wire.bfd_sessions)
+        await eventually(lambda: not speaker.driver.prefixes)
+        up = down._replace(state="Up", has_failed=False)
+        speaker.wire.bfd_sessions = {"tor": up}
+        speaker.agent.bfd_changed(speaker.wire.bfd_sessions)
+        await eventually(lambda: speaker.driver.prefixes == {"tor": {ROUTE_A}})
+
+        async def told():
+            return [one["state"] for one in (await lab.status("node-a")).get("bfdSessions", [])] == ["Up"]
+
+        await eventually(told)
+
+
+async def _outlives(lab, seconds: int) -> bool:
+    return (await lab.status("node-a")).get("outlivesSeconds", 0) == seconds
+
+
+async def _has_released(lab, uid: str) -> bool:
+    return uid in await lab.released("node-a")
+
+
+async def _announces(lab, protocol: str) -> bool:
+    entry = (await lab.status("node-a")).get("announcements", {}).get(A, {})
+    return protocol in entry.get("protocols", [])
+
+
+async def test_an_address_that_bgp_alone_announces_is_nothing_to_complain_of(tmp_path) -> None:
+    async with cluster(tmp_path) as lab:
+        await lab.admin.delete(L2ADVERTISEMENTS, "all")
+        await lab.allocate(A)
+        async with lab.speaker() as speaker:
+            await eventually(lambda: _announceable(lab, "False"))
+            await with_peer_only(lab)
+            await eventually(lambda: speaker.driver.prefixes)
+            await eventually(lambda: _announceable(lab, "True"))
+
+
+async def with_peer_only(lab) -> None:
+    await lab.add_peer("tor")
+    await lab.advertise_by_bgp()
+    await lab.set_endpoints("node-a")
+
+
+async def _announceable(lab, status: str) -> bool:
+    conditions = (await lab.status("node-a")).get("conditions", [])
+    return any(one["type"] == "Announceable" and one["status"] == status for one in conditions)
