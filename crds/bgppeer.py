@@ -92,6 +92,9 @@ class BGPPeerSpec(Model):
     """How often to say that we are there, in seconds; at most a third of the hold time. Not set: a third of it."""
     connect_retry_seconds: Annotated[int, Field(ge=1, le=65535), Format("int32")] = 10
     """How long to wait before the next attempt to connect, in seconds."""
+    passive: bool = False
+    """Whether to wait for the peer to connect, instead of connecting to it: on TCP port 179 of sourceAddress, or else
+    of the node's InternalIP of the peer's family. Nothing else on the node may use that port."""
     password_secret_ref: PasswordSecretRef | None = None
     """The password for TCP MD5 signatures (RFC 2385). Not set: none."""
     ebgp_multi_hop: Annotated[int, Field(ge=2, le=255), Format("int32")] | None = None

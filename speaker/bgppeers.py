@@ -31,13 +31,25 @@ def resolve_peer(
             message = f"BGPPeer {name}: the password can't be read from the key {ref.key} of the Secret {ref.name}"
             return Complaint(Reason.PasswordUnavailable, message, f"BGPPeer/{name}")
     try:
-        return _config(name, spec, ip_address(spec.peer_address), _router_id(spec, node_name, node), password)
+        peer_address = ip_address(spec.peer_address)
+        source = _source(spec, peer_address, node)
+        if spec.passive and source is None:
+            message = (
+                f"BGPPeer {name}: to wait for it, node {node_name} needs an InternalIP of its family: set sourceAddress"
+            )
+            return Complaint(Reason.InvalidSpec, message, f"BGPPeer/{name}")
+        return _config(name, spec, peer_address, source, _router_id(spec, node_name, node), password)
     except ValueError as error:  # an object that is older than the API server's rules
         return Complaint(Reason.InvalidSpec, f"BGPPeer {name}: {error}", f"BGPPeer/{name}")
 
 
 def _config(
-    name: str, spec: BGPPeerSpec, peer_address: IPAddress, router_id: IPv4Address, password: str | None
+    name: str,
+    spec: BGPPeerSpec,
+    peer_address: IPAddress,
+    source_address: IPAddress | None,
+    router_id: IPv4Address,
+    password: str | None,
 ) -> PeerConfig:
     graceful = spec.graceful_restart
     return PeerConfig(
@@ -48,7 +60,7 @@ def _config(
         router_id=router_id,
         families=_families(spec, peer_address),
         peer_port=spec.peer_port,
-        source_address=ip_address(spec.source_address) if spec.source_address else None,
+        source_address=source_address,
         hold_time_seconds=spec.hold_time_seconds,
         keepalive_seconds=spec.keepalive_time_seconds,
         connect_retry_seconds=spec.connect_retry_seconds,
@@ -56,7 +68,18 @@ def _config(
         multihop_ttl=spec.ebgp_multi_hop,
         ttl_security=spec.ttl_security,
         graceful_restart_seconds=graceful.restart_time_seconds if graceful is not None else None,
+        is_passive=spec.passive,
     )
+
+
+def _source(spec: BGPPeerSpec, peer_address: IPAddress, node: NodeFacts) -> IPAddress | None:
+    """The one given. Who waits for the peer has to know where; who connects leaves it to the routing table."""
+    if spec.source_address is not None:
+        return ip_address(spec.source_address)
+    if not spec.passive:
+        return None
+    own = map(ip_address, node.addresses)
+    return next((address for address in own if address.version == peer_address.version), None)
 
 
 def _unsupported(spec: BGPPeerSpec) -> str | None:

@@ -232,10 +232,15 @@ class BgpDriver:
                 self._refuse(peer, str(error))
                 continue
             owner = owners.setdefault(_router(peer), name)
-            if owner == name:
-                usable[name] = peer
-            else:
+            if owner != name:
                 self._refuse(peer, f"the peer {owner} has the same address, and one session with it")
+                continue
+            place = ("listens at", peer.source_address, peer.listen_port) if peer.is_passive else name
+            listener = owners.setdefault(place, name)
+            if listener != name:
+                self._refuse(peer, f"{peer.source_address} is where {listener} is waited for: only one peer can be")
+                continue
+            usable[name] = peer
         return usable
 
     def _has_same_router(self, name: str) -> bool:

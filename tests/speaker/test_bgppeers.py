@@ -62,3 +62,27 @@ def test_families_are_those_asked_for_or_that_of_the_address() -> None:
 def test_timers_and_graceful_restart_are_passed_on() -> None:
     made = resolve(holdTimeSeconds=9, keepaliveTimeSeconds=3, gracefulRestart={"restartTimeSeconds": 60})
     assert (made.hold_time_seconds, made.keepalive_seconds, made.graceful_restart_seconds) == (9, 3, 60)
+
+
+@pytest.mark.parametrize(
+    ("peer", "source", "expected"),
+    [
+        ("198.51.100.1", None, "192.0.2.5"),
+        ("2001:db8:1::1", None, "2001:db8::5"),
+        ("198.51.100.1", "192.0.2.77", "192.0.2.77"),
+    ],
+)
+def test_a_passive_peer_is_waited_for_at_an_address_of_its_family(peer, source, expected) -> None:
+    config = resolve(peerAddress=peer, sourceAddress=source, passive=True)
+    assert config.is_passive
+    assert str(config.source_address) == expected
+
+
+def test_without_an_address_to_wait_at_a_passive_peer_is_refused() -> None:
+    complaint = resolve(addresses=("2001:db8::5",), peerAddress="198.51.100.1", passive=True)
+    assert complaint.object.startswith("BGPPeer/")
+    assert "sourceAddress" in complaint.message
+
+
+def test_who_connects_leaves_the_source_to_the_routing_table() -> None:
+    assert resolve().source_address is None

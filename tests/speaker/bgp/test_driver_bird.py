@@ -247,6 +247,20 @@ async def test_two_peers_with_one_address_are_refused_and_a_rename_waits(
         assert not driver.may_be_heard(V4)
 
 
+async def test_of_two_peers_that_are_waited_for_at_one_address_the_second_is_refused(
+    link: Link, opened: ExitStack, tmp_path: Path
+) -> None:
+    async with driving(link.node, tmp_path) as driven:
+        driver = driven.driver
+        waiting = {"is_passive": True, "source_address": link.ours}
+        other = ip_address("10.0.9.9")
+        driver.set_peers({"a": link.peer("a", **waiting), "b": link.peer("b", peer_address=other, **waiting)})
+        assert "where a is waited for" in driver.sessions["b"].last_error
+        assert not driver.sessions["a"].last_error
+        driver.set_peers({"b": link.peer("b", peer_address=other, **waiting)})
+        assert not driver.sessions["b"].last_error
+
+
 async def test_nothing_is_confirmed_while_the_path_is_cut(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     bird = Bird(link, tmp_path)
     opened.callback(bird.close)
