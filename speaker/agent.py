@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 import structlog
 
@@ -27,14 +26,12 @@ from speaker.bgp.driver import BgpDriver
 from speaker.bgpcourse import BgpCourse
 from speaker.bgpstatus import by_state
 from speaker.blackhole import Blackholes
-from speaker.conditions import SHOWN, Conditions
 from speaker.fencing import (
     AnnouncementRight,
     Hold,
     Permit,
     Promise,
     own_contact,
-    promise_to_make,
 )
 from speaker.heartbeats import Heartbeats
 from speaker.interfaces import changes, states, to_show
@@ -44,6 +41,7 @@ from speaker.options import Options
 from speaker.peers import PeerTimes
 from speaker.peerwatch import PeerWatch
 from speaker.presence import Presence
+from speaker.report import Report
 from speaker.session import Session
 from speaker.strangers import Strangers
 from speaker.wiredriver import WITHDRAWALS_AT_A_TIME, WireDriver
@@ -52,8 +50,6 @@ TICK_SECONDS = 0.5
 """Each tick extends the wire's permit: six chances before it expires."""
 DECISIONS_AT_A_TIME = 100
 """About 2 ms of computing between two chances for everything else."""
-CONDITIONS_SECONDS = 1.0
-"""Conditions are for people: evaluated at most this often."""
 LEAVE_SECONDS = 3.0
 """For all that is handed over; speaker.peerwatch gives up each address sooner."""
 GOODBYE_SECONDS = 5.0
@@ -96,7 +92,6 @@ class Agent:
         self._right = AnnouncementRight(options.node, options.limits())
         self._started = boottime()
         self._promise = Promise()
-        self._conditions = Conditions()
         self._peers = PeerWatch(
             link,
             self._heartbeats,
@@ -148,10 +143,9 @@ class Agent:
             on_renewed=lambda _: self._peers.judge(),
             boottime=boottime,
         )
+        self._report = Report(self._announcer, self._peers, self._heartbeats, self._bgp, options)
         self._session: Session | None = None
         self._session_lost = asyncio.Event()
-        self._conditions_due = 0.0
-        self._witnesses: frozenset[str] | None = None
         self._interfaces: tuple[WireInterface, ...] = ()
         self._usable: tuple[str, ...] = ()
 
@@ -266,7 +260,7 @@ class Agent:
             self._bgp.begin(self._announcer.begin())
             self._wire.poke()
             renewal = await self._renewer.renewed_since(began)
-            self._set_conditions()
+            self._report_conditions()
             await self._presence.register()
             await self._run_session(renewal.sent_boottime)
 
@@ -324,7 +318,7 @@ class Agent:
             return
         log.info("announcing", addresses=dict(self._announcer.picture.silences()))
         self._tick()
-        self._set_conditions()
+        self._report_conditions()
         self._wire.poke()
 
     def _has_listened(self) -> bool:
@@ -346,8 +340,8 @@ class Agent:
     async def _tick_forever(self) -> None:
         while True:
             self._tick()
-            if time.monotonic() >= self._conditions_due:
-                self._set_conditions()
+            if self._report.is_due(time.monotonic()):
+                self._report_conditions()
             await asyncio.sleep(TICK_SECONDS)
 
     def _tick(self) -> None:
@@ -393,32 +387,8 @@ class Agent:
         self._announcer.draft.set("interfaces", to_show(self._link.interfaces, self._usable))
         self._presence.poke()
 
-    def _set_conditions(self) -> None:
-        self._conditions_due = time.monotonic() + CONDITIONS_SECONDS
-        peers, now, picture = self._peers.for_fencing(), _now(), self._announcer.picture
-        witnesses = self._witnesses = promise_to_make(
-            self._options.node,
-            peers,
-            self._options.limits(),
-            present=self._witnesses,
-            renewal_sent=self._renewal_sent(),
-            now=self._boottime(),
-        )
-        fencing = {
-            "promised": witnesses is not None,
-            "fenceAfterSeconds": self._options.fence_after_seconds,
-            "witnesses": sorted(witnesses or ()),
-        }
-        self._conditions.set_ready(self._right.hold, now)
-        self._conditions.set_promise(witnesses is not None, len(peers.known), now)
-        if self._heartbeats.are_wanted:
-            self._conditions.set_peers_heard(self._heartbeats.fault, peers.known, self._heartbeats.heard, now)
-        if self._right.hold is None:
-            self._conditions.set_announceable(picture.complaints(SHOWN + 1, self._bgp.picture.covers), now)
-            self._announcer.draft.set("faults", self._bgp.faults())
-            self._conditions.set_endpoints_placed(picture.unplaced(), now)
-        self._announcer.draft.set("fencing", fencing)
-        self._announcer.draft.set("conditions", self._conditions.to_wire())
+    def _report_conditions(self) -> None:
+        self._report.conditions(self._right.hold, self._renewal_sent(), self._boottime())
         self._presence.poke()
 
     # ---- leaving ----
@@ -442,8 +412,7 @@ class Agent:
         announcer.orders.withdraw_everything()
         while addresses := announcer.orders.next_withdrawals(WITHDRAWALS_AT_A_TIME):
             announcer.withdrawn(addresses)
-        self._conditions.set_stopped(_now(), withdrew_routes=withdrew_routes)
-        announcer.draft.set("conditions", self._conditions.to_wire())
+        self._report.stopped(withdrew_routes=withdrew_routes)
         await self._say_last_words(withdrew_routes)
 
     async def _say_last_words(self, withdrew_routes: bool) -> None:
@@ -463,7 +432,3 @@ def _lease_labels(node: str) -> dict[str, str]:
     """For people and selectors; a node's name may be longer than a label's value."""
     labels = {LABEL_COMPONENT: COMPONENT_SPEAKER}
     return labels | {LABEL_NODE: node} if len(node) <= LABEL_VALUE_CHARACTERS else labels
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
