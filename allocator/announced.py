@@ -3,7 +3,7 @@
 Built from what the Speakers report, the advertisements and the barrier; writing it is allocator.reporter's business.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -30,13 +30,13 @@ T = TypeVar("T")
 
 
 class Told(Generic[T]):
-    """What nodes say of addresses, from the latest status of each Speaker."""
+    """What nodes say of addresses, or of other things by name, from the latest status of each Speaker."""
 
     def __init__(self) -> None:
         self._by_address: dict[str, dict[str, T]] = {}
         self._by_node: dict[str, Mapping[str, T]] = {}
 
-    def of(self, address: Address) -> Mapping[str, T]:
+    def of(self, address: Address | str) -> Mapping[str, T]:
         """By node."""
         return self._by_address.get(str(address), {})
 
@@ -94,15 +94,27 @@ def is_advertised(claim: Claim, pools: Pools, advertisements: Iterable[Advertise
     return any(one.covers(claim.pool, pool_labels, services) for one in advertisements)
 
 
-def advertisement_conditions(one: Advertisement, pools: Pools, timestamp: str) -> tuple[Condition, ...]:
-    """Ready, or which pool it names in vain."""
-    unknown = sorted(name for name in one.pools if name not in pools.by_name)
-    if unknown:
-        message = f"There is no pool named {', '.join(unknown)}: create it, or take the name out"
-        observed = Observation(ConditionType.Ready, False, Reason.UnknownPool, message)
-    else:
-        observed = Observation(ConditionType.Ready, True, Reason.Valid, "The advertisement is in use")
-    return conditions_from([observed], one.conditions, one.generation, timestamp)
+JUDGED_HERE = frozenset({Reason.UnknownPool, Reason.UnknownPeer})
+"""Faults of advertisements that are seen without a Speaker's word."""
+
+
+def advertisement_conditions(
+    one: Advertisement, pools: Pools, peers: Container[str], told: Observation | None, timestamp: str
+) -> tuple[Condition, ...]:
+    """Ready, or which pool or peer it names in vain, or what Speakers find wrong with it (`told`)."""
+    return conditions_from([_usable(one, pools, peers, told)], one.conditions, one.generation, timestamp)
+
+
+def _usable(one: Advertisement, pools: Pools, peers: Container[str], told: Observation | None) -> Observation:
+    for kind, reason, unknown in (
+        ("pool", Reason.UnknownPool, [name for name in one.pools if name not in pools.by_name]),
+        ("BGPPeer", Reason.UnknownPeer, [name for name in one.peers if name not in peers]),
+    ):
+        if unknown:
+            named = _listed(sorted(unknown), NAMED_NODES)
+            message = f"There is no {kind} named {named}: create it, or take the name out"
+            return Observation(ConditionType.Ready, False, reason, message)
+    return told or Observation(ConditionType.Ready, True, Reason.Valid, "The advertisement is in use")
 
 
 def _announced(

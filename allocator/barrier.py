@@ -47,6 +47,9 @@ POLL_SECONDS = 2.0
 IDLE_POLL_SECONDS = 10.0
 """... and while none is."""
 
+SILENT_SECONDS = 30.0
+"""A speaker whose Lease was not renewed for so long is called silent."""
+
 
 class Barrier:
     """Runs while this process leads. `speakers` and `nodes` are live views of the caches."""
@@ -78,6 +81,10 @@ class Barrier:
         self._wake = asyncio.Event()
         self.awaited: dict[Address, tuple[Awaited, ...]] = {}
         """Who is waited for, for releases that take long."""
+
+    def is_silent(self, node: str) -> bool:
+        """For people only: whether its speaker has not been heard of for a while."""
+        return self._leases.silent_seconds(node) > SILENT_SECONDS
 
     def nudge(self) -> None:
         """A Speaker changed, or a release was marked."""

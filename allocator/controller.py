@@ -28,9 +28,11 @@ from allocator.speakers import SpeakerState, decode_speaker
 from allocator.stored import (
     Advertisement,
     StoredAllocation,
+    StoredPeer,
     decode_allocation,
     decode_bgp_advertisement,
     decode_l2_advertisement,
+    decode_peer,
 )
 from allocator.writer import Writer
 from crds.names import ALLOCATOR_LEASE
@@ -42,6 +44,7 @@ from kube.events import EventRecorder, ObjectRef
 from kube.objects import Namespace, Node, Service, decode_namespace, decode_node, decode_service
 from kube.resource import (
     BGPADVERTISEMENTS,
+    BGPPEERS,
     IPALLOCATIONS,
     IPPOOLS,
     L2ADVERTISEMENTS,
@@ -115,6 +118,7 @@ class Controller:
         self._bgp: Cache[Advertisement] = self._cache(
             BGPADVERTISEMENTS, decode_bgp_advertisement, self._on_advertisement
         )
+        self._peers: Cache[StoredPeer] = self._cache(BGPPEERS, decode_peer, self._on_peer)
 
     def _cache(self, resource: Any, decode: Callable[[bytes], Any], on_change: Callable[[Change[Any]], None]) -> Any:
         return Cache(self._client, resource, decode, on_change=on_change, metrics=self._metrics)
@@ -130,6 +134,7 @@ class Controller:
             self._nodes,
             self._l2,
             self._bgp,
+            self._peers,
         )
 
     @property
@@ -212,6 +217,8 @@ class Controller:
             allocations=self._allocations.items,
             speakers=self._speakers.items,
             advertisements=lambda: [*self._l2.items.values(), *self._bgp.items.values()],
+            peers=self._peers.items,
+            is_silent=barrier.is_silent,
             awaited=barrier.awaited,
             is_idle=lambda: writer.is_idle,
             on_change=writer.nudge,
@@ -296,6 +303,10 @@ class Controller:
             change.old is None or change.new is None or change.old.generation != change.new.generation
         ):
             leads.reporter.everything_changed()
+
+    def _on_peer(self, _: Change[StoredPeer]) -> None:
+        if self._leadership is not None:
+            self._leadership.reporter.peers_changed()
 
 
 def _is_status_only(change: Change[IPPool]) -> bool:

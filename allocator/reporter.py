@@ -1,7 +1,9 @@
-"""Writes what is worth knowing but urgent to nobody: the status of pools, IPAllocations and advertisements.
+"""Writes what is worth knowing but urgent to nobody: the status of pools, IPAllocations, advertisements and BGPPeers.
 
 Coalesced and at low priority: it waits while Services are served, and a value that changes ten times is written once.
-What the statuses say comes from allocator.poolstatus and allocator.announced.
+What many nodes tell is paced as well: of a BGPPeer or an advertisement at most 3 writes at once and 6 a minute, of an
+address that more than FEW_ANNOUNCERS announce 3 at once and 12 a minute.
+What the statuses say comes from allocator.poolstatus, allocator.announced and allocator.sessions.
 """
 
 import asyncio
@@ -12,22 +14,31 @@ from typing import Any
 
 import structlog
 
-from allocator.announced import Announcers, Sightings, advertisement_conditions, allocation_status, is_advertised
+from allocator.announced import (
+    JUDGED_HERE,
+    Announcers,
+    Sightings,
+    advertisement_conditions,
+    allocation_status,
+    is_advertised,
+)
 from allocator.assigner import Assigner
 from allocator.conflicts import of_transition
 from allocator.notices import Notice, of_conflict
+from allocator.pace import Pace
 from allocator.poolstatus import pool_status
 from allocator.ranges import Address, parse_address
 from allocator.release import Awaited
+from allocator.sessions import BGPReports, peer_status, twin_ailment
 from allocator.speakers import SpeakerState
-from allocator.stored import Advertisement, StoredAllocation, decode_allocation
+from allocator.stored import Advertisement, StoredAllocation, StoredPeer, decode_allocation
 from crds.meta import Condition
 from crds.names import allocation_name
 from crds.types import IPPool
 from kube.cache import ObjectKey
 from kube.client import Client
 from kube.errors import ApiError, NotFound, is_precondition_failure
-from kube.resource import BGPADVERTISEMENTS, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, Resource
+from kube.resource import BGPADVERTISEMENTS, BGPPEERS, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, Resource
 
 log = structlog.get_logger()
 
@@ -42,6 +53,9 @@ GRACE_SECONDS = 3.0
 
 PROBING_SECONDS = 8.0
 """How much longer in a pool whose addresses are probed before their first announcement (RFC 5227 §2.1: 7 s at most)."""
+
+FEW_ANNOUNCERS = 2
+"""An address that more nodes announce is not told of each of them at once: by BGP it is all nodes."""
 
 CONCURRENCY = 8
 
@@ -62,6 +76,8 @@ class Reporter:
         allocations: Mapping[ObjectKey, StoredAllocation],
         speakers: Mapping[ObjectKey, SpeakerState],
         advertisements: Callable[[], list[Advertisement]],
+        peers: Mapping[ObjectKey, StoredPeer],
+        is_silent: Callable[[str], bool],
         awaited: Mapping[Address, tuple[Awaited, ...]],
         is_idle: Callable[[], bool],
         on_change: Callable[[], None],
@@ -73,12 +89,19 @@ class Reporter:
         self._allocations = allocations
         self._speakers = speakers
         self._advertisements = advertisements
+        self._peers = peers
+        self._is_silent = is_silent
         self._awaited = awaited
         self._is_idle = is_idle
         self._on_change = on_change
         self._tell = tell
         self._announcers = Announcers()
         self._sightings = Sightings()
+        self._reports = BGPReports()
+        self._silent: frozenset[str] = frozenset()
+        self._is_bgp_dirty = True
+        self._object_pace = Pace(burst=3, seconds=10.0)
+        self._address_pace = Pace(burst=3, seconds=5.0)
         self._dirty_nodes: set[str] = set(one.node for one in speakers.values())
         self._dirty: dict[Address, float] = {}
         self._told: dict[Address, tuple[Awaited, ...]] = {}
@@ -98,6 +121,10 @@ class Reporter:
         is_probed = pool is not None and pool.spec.duplicate_address_detection and stored.first_announced is None
         return PROBING_SECONDS if is_probed else 0.0
 
+    def peers_changed(self) -> None:
+        """BGPPeers; and advertisements, which name them, are looked at in each round."""
+        self._is_bgp_dirty = True
+
     def everything_changed(self) -> None:
         """Pools or advertisements: what covers what must be looked at again."""
         now = time.monotonic()
@@ -115,11 +142,15 @@ class Reporter:
             if now - audited >= AUDIT_SECONDS:
                 audited = now
                 await self._audit()
+                self._object_pace.sweep(now)
+                self._address_pace.sweep(now)
             if not self._is_idle() and now - busy_since < PATIENCE_SECONDS:
                 continue
             busy_since = now
+            self._collect(now)
             await self._report_pools()
-            await self._report_advertisements()
+            await self._report_advertisements(now)
+            await self._report_peers(now)
             await self._report_allocations(now)
 
     async def _report_pools(self) -> None:
@@ -132,15 +163,31 @@ class Reporter:
                 wire = {"ipv4": None, "ipv6": None, **status.to_wire()}
                 await self._patch(IPPOOLS, pool.name, stored.metadata.uid, wire)
 
-    async def _report_advertisements(self) -> None:
+    async def _report_advertisements(self, now: float) -> None:
+        peers = {one.name for one in self._peers.values()}
         for one in self._advertisements():
-            conditions = advertisement_conditions(one, self._assigner.ledger.pools, _timestamp())
-            if conditions != one.conditions:
+            told = self._reports.ailment(one.kind, one.name, JUDGED_HERE)
+            conditions = advertisement_conditions(one, self._assigner.ledger.pools, peers, told, _timestamp())
+            if conditions != one.conditions and self._object_pace.admits((one.kind, one.name), now):
                 resource = L2ADVERTISEMENTS if one.kind == "L2Advertisement" else BGPADVERTISEMENTS
                 await self._patch(resource, one.name, one.uid, {"conditions": _wire_conditions(conditions)})
 
+    async def _report_peers(self, now: float) -> None:
+        """Of all when something changed: that is seldom, or often for all of them."""
+        if not self._is_bgp_dirty:
+            return
+        self._is_bgp_dirty = False
+        for one in list(self._peers.values()):
+            twins = twin_ailment(self._reports.twins(one, self._peers.values()))
+            told = twins or self._reports.ailment("BGPPeer", one.name)
+            status = peer_status(one, self._reports.sessions(one.name), told, self._silent, _timestamp())
+            if status == one.status:
+                continue
+            if self._object_pace.admits(("BGPPeer", one.name), now):
+                await self._patch(BGPPEERS, one.name, one.uid, status.to_wire())
+            self._is_bgp_dirty = True  # it is looked at again: whether that was taken, and what it is by then
+
     async def _report_allocations(self, now: float) -> None:
-        self._collect(now)
         due = [address for address, at in self._dirty.items() if at <= now]
         if not due or not self._speakers:
             # Without any Speaker nothing can announce: the condition would say so on thousands of objects.
@@ -149,25 +196,29 @@ class Reporter:
             async with asyncio.TaskGroup() as tasks:
                 for address in due[at : at + CONCURRENCY]:
                     del self._dirty[address]
-                    tasks.create_task(self._report_allocation(address))
+                    tasks.create_task(self._report_allocation(address, now))
 
     def _collect(self, now: float) -> None:
         """What the Speakers say now, and for whom releases wait."""
         for node in self._dirty_nodes:
             speaker = self._speakers.get(ObjectKey(None, node))
+            self._reports.update(node, speaker)
             announced = speaker.announcements() if speaker is not None else {}
             sightings = speaker.sightings() if speaker is not None else {}
             for text in self._announcers.update(node, announced) | self._sightings.update(node, sightings):
                 address = parse_address(text)
                 if address is not None:
                     self._dirty[address] = now
+        silent = frozenset(filter(self._is_silent, self._reports.nodes))
+        self._is_bgp_dirty |= bool(self._dirty_nodes) or silent != self._silent
+        self._silent = silent
         self._dirty_nodes.clear()
         for address in self._told.keys() | self._awaited.keys():
             if self._told.get(address) != self._awaited.get(address):
                 self._dirty[address] = now
         self._told = dict(self._awaited)
 
-    async def _report_allocation(self, address: Address) -> None:
+    async def _report_allocation(self, address: Address, now: float) -> None:
         stored = self._allocations.get(ObjectKey(None, allocation_name(address)))
         if stored is None:
             return
@@ -178,6 +229,10 @@ class Reporter:
         status = allocation_status(stored, announcers, advertised, waiting, _timestamp(), sightings)
         shown = (stored.announced_by, stored.conditions, stored.first_announced)
         if (status.announced_by, status.conditions, status.first_announced) == shown:
+            return
+        is_one_of_many = min(len(status.announced_by), len(stored.announced_by)) > FEW_ANNOUNCERS
+        if is_one_of_many and not waiting and not self._address_pace.admits(address, now):
+            self._dirty[address] = now
             return
         wire: dict[str, Any] = {
             "announcedBy": list(status.announced_by),

@@ -34,6 +34,26 @@ class Sighting(msgspec.Struct, frozen=True, gc=False):
     announced: bool = True
 
 
+class Session(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """A BGP session of one node, also one that a fault keeps from being tried. Times and counts are left out."""
+
+    peer: str
+    state: str = ""
+    last_error: str = ""
+
+    @property
+    def is_established(self) -> bool:
+        return self.state == "Established"
+
+
+class Fault(msgspec.Struct, frozen=True, gc=False):
+    """What a node finds wrong with an object, which is named as kind and name: BGPPeer/tor1."""
+
+    object: str
+    reason: str = ""
+    message: str = ""
+
+
 class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     goodbye: bool = False
     fencing: Fencing | None = None
@@ -42,6 +62,8 @@ class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     announcements: msgspec.Raw = msgspec.Raw(b"{}")
     conditions: tuple[Condition, ...] = ()
     conflicts: tuple[Sighting, ...] | None = None
+    bgp_sessions: tuple[Session, ...] | None = None
+    faults: tuple[Fault, ...] | None = None
 
 
 class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
@@ -82,6 +104,17 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
     def sightings(self) -> dict[str, Sighting]:
         """Other machines at addresses of ours, by address."""
         return {} if self.goodbye else {one.address: one for one in self.status.conflicts or ()}
+
+    def sessions(self) -> dict[str, Session]:
+        """Its BGP sessions, by the BGPPeer's name."""
+        return {} if self.goodbye else {one.peer: one for one in self.status.bgp_sessions or ()}
+
+    def faults(self) -> dict[str, tuple[Fault, ...]]:
+        """What it finds wrong with other objects, by object."""
+        found: dict[str, tuple[Fault, ...]] = {}
+        for one in () if self.goodbye else self.status.faults or ():
+            found[one.object] = (*found.get(one.object, ()), one)
+        return found
 
 
 def _decode_announcements(raw: msgspec.Raw) -> dict[str, Announcement]:

@@ -9,7 +9,7 @@ from allocator.holders import Pairs, Recorded, recorded_from
 from allocator.ranges import Address, parse_address
 from crds.meta import Condition, LabelSelector
 from crds.names import allocation_name
-from crds.types import BGPAdvertisement, IPAllocation, L2Advertisement
+from crds.types import BGPAdvertisement, BGPPeer, BGPPeerStatus, IPAllocation, L2Advertisement
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,8 @@ class Advertisement:
     pool_selector: LabelSelector | None
     service_selector: LabelSelector | None
     conditions: tuple[Condition, ...]
+    peers: tuple[str, ...] = ()
+    """Of a BGPAdvertisement: the BGPPeers it is for by name; empty: all."""
 
     def covers(self, pool: str, pool_labels: Pairs, services: tuple[Pairs, ...]) -> bool:
         """Whether it announces addresses of this pool for one of the Services with these labels."""
@@ -77,4 +79,25 @@ def _advertisement(one: L2Advertisement | BGPAdvertisement) -> Advertisement:
         pool_selector=one.spec.ip_pool_selector,
         service_selector=one.spec.service_selector,
         conditions=one.status.conditions,
+        peers=one.spec.peers if isinstance(one, BGPAdvertisement) else (),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPeer:
+    """What of a BGPPeer its status depends on, and that status."""
+
+    name: str
+    uid: str
+    generation: int
+    endpoint: tuple[str | None, int, str | None]
+    """Its address in canonical form, port and VRF: one such is one router."""
+    status: BGPPeerStatus
+
+
+def decode_peer(raw: bytes) -> StoredPeer:
+    one = BGPPeer.decode(raw)
+    spec = one.spec
+    address = parse_address(spec.peer_address) if spec.peer_address is not None else None
+    endpoint = (str(address) if address is not None else None, spec.peer_port, spec.vrf)
+    return StoredPeer(one.metadata.name, one.metadata.uid, one.metadata.generation, endpoint, one.status)

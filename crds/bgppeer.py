@@ -114,8 +114,22 @@ class BGPPeerSpec(Model):
     """The VRF device on the node that the session runs in. Not set: the default one."""
 
 
+class SessionCount(Model):
+    """How many sessions the speakers hold with the peer."""
+
+    wanted: Annotated[int, Field(ge=0), Format("int32")]
+    """How many speakers should have one, or are kept from having one by a fault."""
+    established: Annotated[int, Field(ge=0), Format("int32")]
+    """How many of these are up."""
+    summary: Annotated[str, Text(max_length=32)]
+    """Both as a text for tables, such as 2/3."""
+
+
 class BGPPeerStatus(ConditionedStatus):
     """What Berth made of the peer; the sessions themselves are in the status of each Speaker."""
+
+    sessions: SessionCount | None = None
+    """How many sessions there are, and how many there should be."""
 
 
 class BGPPeer(BerthObject):
@@ -131,6 +145,7 @@ class BGPPeer(BerthObject):
             Column("My-ASN", ".spec.myASN", "integer", "Our AS number."),
             Column("Peer-ASN", ".spec.peerASN", description="The peer's AS number."),
             Column("BFD", ".spec.bfdProfile", description="The BFD profile."),
+            Column("Sessions", ".status.sessions.summary", description="Sessions that are up, of how many."),
             ready_column(),
             AGE,
         ),

@@ -127,6 +127,12 @@ class Reason(_Documented):
         "announced. Give that machine another address: the probing is repeated, and the address announced once nobody "
         "answers. Or take the address out of the pool with `exclude` and create the Service again.",
     )
+    DuplicatePeer = (
+        "DuplicatePeer",
+        "Another BGPPeer, named in the message, has the same address and port, and some node has a session for each: "
+        "they disturb each other, since a router keeps one. Delete one, or give them nodeSelectors that exclude each "
+        "other.",
+    )
     EmptyPool = (
         "EmptyPool",
         "The pool holds no address at all: what `addresses` lists is taken away again by `exclude` or avoidBuggyIPs.",
@@ -210,6 +216,10 @@ class Reason(_Documented):
         "NoPools",
         "There is no IPPool in the cluster. Create one.",
     )
+    NoSessions = (
+        "NoSessions",
+        "No speaker has a session with the peer, or wants one: look at nodeSelector, and at whether speakers run.",
+    )
     NotExhausted = (
         "NotExhausted",
         "Each family of the pool has free addresses.",
@@ -273,10 +283,23 @@ class Reason(_Documented):
         "Serving",
         "The speaker has registered, has read all objects, and announces what it is responsible for.",
     )
+    SessionsDown = (
+        "SessionsDown",
+        "No session with the peer is up. The message names nodes, and why their sessions went down last.",
+    )
+    SessionsUp = (
+        "SessionsUp",
+        "All sessions with the peer are up.",
+    )
     SharingConflict = (
         "SharingConflict",
         "The address can't be shared with its present holders: the ports collide, the keys differ, or the traffic "
         "policies do not go together. The message says which.",
+    )
+    SomeSessionsDown = (
+        "SomeSessionsDown",
+        "Some nodes have a session with the peer, and others should have one. The message names these, and why theirs "
+        "went down last.",
     )
     Starting = (
         "Starting",

@@ -2,7 +2,7 @@
 
 from crds.bfdprofile import BFDProfile, BFDProfileSpec
 from crds.bgpadvertisement import BGPAdvertisement, BGPAdvertisementSpec
-from crds.bgppeer import BGPPeer, BGPPeerSpec, Family, GracefulRestart, PasswordSecretRef
+from crds.bgppeer import BGPPeer, BGPPeerSpec, BGPPeerStatus, Family, GracefulRestart, PasswordSecretRef, SessionCount
 from crds.community import Community, CommunityAlias, CommunitySpec
 from crds.conditions import ConditionType, Reason
 from crds.ipallocation import (
@@ -64,6 +64,7 @@ __all__ = [
     "BGPAdvertisementSpec",
     "BGPPeer",
     "BGPPeerSpec",
+    "BGPPeerStatus",
     "BGPSession",
     "BerthObject",
     "Community",
@@ -95,6 +96,7 @@ __all__ = [
     "PasswordSecretRef",
     "Reason",
     "ServicePort",
+    "SessionCount",
     "Speaker",
     "SpeakerSpec",
     "SpeakerStatus",

@@ -1,6 +1,7 @@
 """The whole allocator against the API server stand-in: bad input, hands in the works, and an API server that fails."""
 
 import asyncio
+import time
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -10,7 +11,17 @@ from allocator import reporter
 from crds.fencing import SETTLE_SECONDS
 from crds.names import FINALIZER
 from kube.errors import Invalid
-from kube.resource import IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, NODES, SERVICES, SPEAKERS
+from kube.resource import (
+    BGPADVERTISEMENTS,
+    BGPPEERS,
+    IPALLOCATIONS,
+    IPPOOLS,
+    L2ADVERTISEMENTS,
+    NODES,
+    SERVICES,
+    SPEAKERS,
+    Resource,
+)
 from tests.allocator.cluster import CRDS, Body, Desk, allocating, speaking
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
@@ -425,6 +436,61 @@ async def test_the_record_says_who_announces(desk: Desk) -> None:
         await desk.until(lambda: is_told([]), "nobody announces")
         reason = (await desk.allocations())["v4-192-0-2-10"]["status"]["conditions"][0]["reason"]
         assert reason == "NoAdvertisement"
+
+
+async def ready_of(desk: Desk, resource: Resource, name: str) -> Body:
+    body = await desk.get(resource, name)
+    conditions = body.get("status", {}).get("conditions", []) if body is not None else []
+    return next((one for one in conditions if one["type"] == "Ready"), {})
+
+
+async def until_ready(desk: Desk, resource: Resource, name: str, reason: str) -> Body:
+    async def is_so() -> bool:
+        return (await ready_of(desk, resource, name)).get("reason") == reason
+
+    await desk.until(is_so, f"{resource.kind} {name} says {reason}", 20.0)
+    return await ready_of(desk, resource, name)
+
+
+async def test_bgp_peers_and_advertisements_say_what_speakers_report(desk: Desk) -> None:
+    spec = {"myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1"}
+    await desk.client.create(BGPPEERS, {"metadata": {"name": "tor1"}, "spec": spec})
+    await desk.client.create(BGPADVERTISEMENTS, {"metadata": {"name": "ad"}, "spec": {"peers": ["tor1", "tor2"]}})
+    down = {"peer": "tor1", "address": "192.0.2.1", "state": "Active", "lastError": "hold timer expired"}
+    up = {**down, "state": "Established"}
+    async with allocating(desk.server), speaking(desk, "node-a", "node-b") as (one, other):
+        assert "tor2" in (await until_ready(desk, BGPADVERTISEMENTS, "ad", "UnknownPeer"))["message"]
+        await until_ready(desk, BGPPEERS, "tor1", "NoSessions")
+        fault = {"object": "BGPAdvertisement/ad", "reason": "UnknownCommunity", "message": "no Community defines blue"}
+        await one.patch({"bgpSessions": [up], "faults": [fault]})
+        await other.patch({"bgpSessions": [down]})
+        message = (await until_ready(desk, BGPPEERS, "tor1", "SomeSessionsDown"))["message"]
+        assert message == "1 of 2 sessions are up. node-b: hold timer expired"
+        body = await desk.get(BGPPEERS, "tor1")
+        assert body is not None
+        assert body["status"]["sessions"] == {"wanted": 2, "established": 1, "summary": "1/2"}
+        await desk.client.create(BGPPEERS, {"metadata": {"name": "tor2"}, "spec": {**spec, "peerAddress": "192.0.2.2"}})
+        assert "blue" in (await until_ready(desk, BGPADVERTISEMENTS, "ad", "UnknownCommunity"))["message"]
+        await one.patch({"faults": []})
+        await until_ready(desk, BGPADVERTISEMENTS, "ad", "Valid")
+        await other.patch({"bgpSessions": [up]})
+        await until_ready(desk, BGPPEERS, "tor1", "SessionsUp")
+
+
+async def test_a_session_that_flaps_is_no_storm_of_writes(desk: Desk) -> None:
+    spec = {"myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1"}
+    await desk.client.create(BGPPEERS, {"metadata": {"name": "tor1"}, "spec": spec})
+    async with allocating(desk.server), speaking(desk, "node-a") as (one,):
+        await until_ready(desk, BGPPEERS, "tor1", "NoSessions")
+        states, versions, until = ("Established", "Idle"), set(), time.monotonic() + 4.0
+        while time.monotonic() < until:
+            states = states[::-1]
+            await one.patch({"bgpSessions": [{"peer": "tor1", "state": states[0]}]})
+            body = await desk.get(BGPPEERS, "tor1")
+            assert body is not None
+            versions.add(body["metadata"]["resourceVersion"])
+            await asyncio.sleep(0.2)
+        assert len(versions) <= 4  # the one at the start, the rest of the 3 at once, one that came due
 
 
 async def test_unknown_fields_break_nothing(desk: Desk) -> None:

@@ -2,10 +2,11 @@
 
 from allocator.announced import Announcers, advertisement_conditions, allocation_status, is_advertised
 from allocator.holders import Claim, Holder, Recorded, ServiceKey
-from allocator.poolstatus import pool_status
+from allocator.poolstatus import Observation, pool_status
 from allocator.release import Awaited
 from allocator.speakers import Announcement
 from allocator.stored import Advertisement, StoredAllocation
+from crds.conditions import ConditionType, Reason
 from crds.meta import LabelSelector
 from crds.types import IPPool, IPPoolStatus
 from tests.allocator.build import address, claim, decide, ledger, pool, pools, request
@@ -109,8 +110,19 @@ def test_an_advertisement_covers_pools_by_name_label_or_all_and_services_by_labe
 
 def test_an_advertisement_names_the_pool_that_is_not_there() -> None:
     compiled = pools(pool("edge", "192.0.2.0/24"))
-    (bad,) = advertisement_conditions(advertisement(pools=("edge", "nope")), compiled, NOW)
+    (bad,) = advertisement_conditions(advertisement(pools=("edge", "nope")), compiled, (), None, NOW)
     assert (bad.status, bad.reason) == ("False", "UnknownPool")
     assert "nope" in bad.message
-    (good,) = advertisement_conditions(advertisement(pools=("edge",)), compiled, NOW)
+    (good,) = advertisement_conditions(advertisement(pools=("edge",)), compiled, (), None, NOW)
     assert good.reason == "Valid"
+
+
+def test_an_advertisement_says_which_peer_is_not_there_and_what_speakers_find() -> None:
+    compiled = pools(pool("edge", "192.0.2.0/24"))
+    told = Observation(ConditionType.Ready, False, Reason.UnknownCommunity, "no Community defines blue (says n1)")
+    to_two = advertisement(peers=("tor1", "tor2"))
+    (bad,) = advertisement_conditions(to_two, compiled, {"tor1"}, told, NOW)
+    assert (bad.status, bad.reason) == ("False", "UnknownPeer")
+    assert bad.message.startswith("There is no BGPPeer named tor2:")
+    (worse,) = advertisement_conditions(to_two, compiled, {"tor1", "tor2"}, told, NOW)
+    assert (worse.reason, worse.message) == ("UnknownCommunity", "no Community defines blue (says n1)")

@@ -23,6 +23,8 @@ ALLOCATOR_EVERYWHERE: Rights = {
     "l2advertisements.berth.dev/status": {"patch"},
     "bgpadvertisements.berth.dev": FOLLOW,
     "bgpadvertisements.berth.dev/status": {"patch"},
+    "bgppeers.berth.dev": FOLLOW,
+    "bgppeers.berth.dev/status": {"patch"},
     "ipallocations.berth.dev": FOLLOW | {"get", "create", "patch", "delete"},
     "ipallocations.berth.dev/status": {"patch"},
     "speakers.berth.dev": FOLLOW,
