@@ -194,6 +194,8 @@ class TableDriver:
         self.permit_until = 0.0
         self.synced_routers: frozenset[Any] = frozenset()
         self.leftovers: dict[str, Any] = {}
+        self.known_at_start: dict[str, int] = {}
+        """How many routes were known for a peer when it got its session."""
         self._changed: set[Prefix] = set()
 
     async def run(self) -> None:
@@ -214,7 +216,9 @@ class TableDriver:
         return max(every, default=0)
 
     def set_peers(self, peers: Any) -> None:
-        self.journal.extend(f"session {name}" for name in peers.keys() - self.peers.keys())
+        for name in peers.keys() - self.peers.keys():
+            self.journal.append(f"session {name}")
+            self.known_at_start[name] = len(self.wanted.get(name, {}))
         self.peers = dict(peers)
         self.settle()
 
