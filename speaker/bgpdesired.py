@@ -15,6 +15,7 @@ Rules where the API leaves room:
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import NamedTuple
 
@@ -117,9 +118,12 @@ class BGPView:
             names = [name for name in names if self._ads[name].advertise_without_endpoints]
         lengths = {self._length(allocation, name) for name in names}
         if len(lengths) == 1:
-            return ((_prefix(allocation, *lengths), Given(tuple(names), allocation.is_local)),)
+            return ((_prefix(allocation.address, *lengths), Given(tuple(names), allocation.is_local)),)
         return tuple(
-            (_prefix(allocation, length), Given(self._of_length(allocation, names, length), allocation.is_local))
+            (
+                _prefix(allocation.address, length),
+                Given(self._of_length(allocation, names, length), allocation.is_local),
+            )
             for length in sorted(lengths)
         )
 
@@ -244,9 +248,11 @@ def _family(address: IPAddress) -> Family:
     return "ipv4" if address.version == 4 else "ipv6"
 
 
-def _prefix(allocation: Allocation, length: int) -> Prefix:
-    make = IPv6Network if allocation.is_ipv6 else IPv4Network
-    return make((allocation.address, length), strict=False)
+@lru_cache(maxsize=32768)
+def _prefix(address: str, length: int) -> Prefix:
+    """One object for all decisions on the address: making and comparing these is half of what deciding costs."""
+    make = IPv6Network if ":" in address else IPv4Network
+    return make((address, length), strict=False)
 
 
 def _aliases(communities: Mapping[str, CommunitySpec]) -> dict[str, str]:

@@ -131,9 +131,9 @@ class BGPPicture:
         (self._urgent if allocation is None or allocation.is_releasing else self._dirty)[name] = None
 
     def service_changed(self, services: Iterable[ServiceKey]) -> None:
-        """Their endpoints did."""
+        """Their endpoints did; it may be the last one that is gone."""
         for service in services:
-            self._dirty.update(dict.fromkeys(self._names.get(service, ())))
+            self._urgent.update(dict.fromkeys(self._names.get(service, ())))
 
     def node_changed(self) -> None:
         """Any node did. Only the own one counts."""
@@ -260,7 +260,7 @@ class BGPPicture:
         return self._complaints[:limit]
 
     def _findings(self) -> Findings:
-        every = set(chain.from_iterable(self._giving.values()))
+        every = chain.from_iterable(self._giving.values())
         return Findings(
             node=self._own_node,
             view=self._view,
@@ -373,7 +373,7 @@ class BGPPicture:
         allocation = self._picture.allocations.get(name)
         self._index(name, allocation)
         old, new = self._giving.pop(name, ()), self._give(allocation)
-        kept = {prefix for prefix, _ in new}
+        kept = [prefix for prefix, _ in new]
         for prefix, given in old:
             if not is_host(prefix):
                 self._leave(prefix, given, name)

@@ -68,6 +68,7 @@ def slice_of(
     is_ipv6: bool = False,
     is_ready_unplaced: bool = False,
     is_draining_unplaced: bool = False,
+    several: dict[str, int] | None = None,
 ) -> SliceFacts:
     return SliceFacts(
         service=service(name),
@@ -76,6 +77,7 @@ def slice_of(
         draining=frozenset(draining),
         is_ready_unplaced=is_ready_unplaced,
         is_draining_unplaced=is_draining_unplaced,
+        several=frozenset((several or {}).items()),
     )
 
 

@@ -42,6 +42,11 @@ def test_the_password_is_used_and_not_shown() -> None:
     assert "hush" not in repr(made)
 
 
+def test_a_peer_older_than_the_rules_of_the_api_server_is_refused() -> None:
+    made = resolve(peerAddress="tor.example")
+    assert (made.reason, made.object) == (Reason.InvalidSpec, "BGPPeer/tor")
+
+
 @pytest.mark.parametrize("spec", [{"interface": "eth0"}, {"vrf": "red"}])
 def test_what_is_not_supported_is_said(spec) -> None:
     assert "not supported" in resolve(**spec).message

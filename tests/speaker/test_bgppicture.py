@@ -3,7 +3,7 @@
 from collections import defaultdict
 from ipaddress import ip_network
 
-import msgspec
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -139,14 +139,38 @@ def test_only_addresses_of_a_service_are_looked_at_when_its_endpoints_change() -
     assert speaker.settle().prefixes() == {"2001:db8::1/128"}
 
 
-def test_a_withdrawal_overtakes_everything_else_that_waits() -> None:
+@pytest.mark.parametrize(
+    "withdraw",
+    [
+        lambda speaker: speaker.allocation("2001:db8::1", is_releasing=True),
+        lambda speaker: speaker.set_allocation("2001:db8::1", None),
+        lambda speaker: speaker.slice("default/six", None),
+    ],
+)
+def test_a_withdrawal_overtakes_everything_else_that_waits(withdraw) -> None:
     speaker = serving()
-    speaker.bgp.set_advertisement("all", ad(med=5))
+    speaker.allocation("192.0.2.1", services=("mail",))
+    speaker.allocation("192.0.2.2", services=("mail",))
+    speaker.settle()
+    speaker.bgp.set_advertisement("all", ad(med=5, advertiseWithoutEndpoints=False))
     speaker.update(limit=1)
-    speaker.allocation("2001:db8::1", is_releasing=True)
+    withdraw(speaker)
     speaker.update(limit=1)
     assert "2001:db8::1/128" not in speaker.prefixes()
     assert speaker.bgp.has_work
+
+
+def test_a_pool_that_changes_its_labels_is_chosen_anew() -> None:
+    speaker = serving(ads={"some": ad(ipPoolSelector={"matchLabels": {"zone": "edge"}})})
+    assert len(speaker.prefixes()) == 3
+    assert speaker.bgp.covers(allocation())
+    speaker.pool("edge", PoolFacts({"zone": "core"}))
+    assert speaker.settle().prefixes() == set()
+    assert not speaker.bgp.covers(allocation())
+    speaker.pool("edge", None)
+    speaker.settle()
+    speaker.pool("edge", PoolFacts({"zone": "edge"}))
+    assert len(speaker.settle().prefixes()) == 3
 
 
 def test_routes_stay_what_they_were_until_their_turn_comes() -> None:
@@ -334,8 +358,9 @@ def test_whether_an_advertisement_covers_an_address_is_known_also_for_other_node
     assert not speaker.bgp.covers(allocation(pool="core"))
 
 
-def weighted(*, ready=(OWN,), several=frozenset()):
-    return msgspec.structs.replace(slice_of(ready=ready), several=frozenset(several))
+def weighted(here=1, **others):
+    several = {OWN: here} | others
+    return slice_of(ready=tuple(several), several={name: count for name, count in several.items() if count > 1})
 
 
 def bandwidth(speaker):
@@ -344,7 +369,7 @@ def bandwidth(speaker):
 
 def weighing():
     speaker = serving(ads={"all": ad(weightByEndpoints=True)})
-    speaker.slice("default/four", weighted(several={(OWN, 2), ("node-b", 9)}))
+    speaker.slice("default/four", weighted(2, other=9))
     speaker.allocation("192.0.2.1", is_local=True)
     return speaker.settle(100.0)
 
@@ -355,10 +380,10 @@ def test_a_weight_counts_ready_endpoints_on_this_node() -> None:
 
 def test_a_weight_that_changes_again_soon_waits_a_moment() -> None:
     speaker = weighing()
-    speaker.slice("default/four", weighted(several={(OWN, 3)}))
+    speaker.slice("default/four", weighted(3))
     assert bandwidth(speaker.settle(100.1)) == 2e6
     assert speaker.bgp.wakes_at == 100.0 + QUIET_SECONDS
-    speaker.slice("default/four", weighted(several={(OWN, 4)}))
+    speaker.slice("default/four", weighted(4))
     assert bandwidth(speaker.settle(100.2)) == 2e6
     assert bandwidth(speaker.settle(100.0 + QUIET_SECONDS)) == 4e6
     assert speaker.bgp.wakes_at is None
@@ -366,21 +391,21 @@ def test_a_weight_that_changes_again_soon_waits_a_moment() -> None:
 
 def test_a_weight_that_comes_back_before_it_was_told_waits_for_nothing() -> None:
     speaker = weighing()
-    speaker.slice("default/four", weighted(several={(OWN, 3)}))
+    speaker.slice("default/four", weighted(3))
     speaker.settle(100.1)
-    speaker.slice("default/four", weighted(several={(OWN, 2)}))
+    speaker.slice("default/four", weighted(2))
     speaker.settle(100.2)
     assert speaker.bgp.wakes_at is None
 
 
 def test_withdrawing_and_announcing_never_wait_for_a_weight() -> None:
     speaker = weighing()
-    speaker.slice("default/four", weighted(several={(OWN, 3)}))
+    speaker.slice("default/four", weighted(3))
     speaker.settle(100.1)
-    speaker.slice("default/four", weighted(ready=("node-b",)))
+    speaker.slice("default/four", slice_of(ready=("node-b",)))
     assert "192.0.2.1/32" not in speaker.settle(100.2).prefixes()
     assert speaker.bgp.wakes_at is None
-    speaker.slice("default/four", weighted(several={(OWN, 5)}))
+    speaker.slice("default/four", weighted(5))
     assert bandwidth(speaker.settle(100.3)) == 5e6
 
 
@@ -423,7 +448,7 @@ SLICES = st.sampled_from(
         None,
         slice_of(ready=(OWN,)),
         slice_of(ready=("node-b",), draining=(OWN,)),
-        weighted(several={(OWN, 3)}),
+        weighted(3),
         slice_of("mail", ready=(OWN,)),
         slice_of("mail", ready=(OWN,), is_ipv6=True),
         slice_of(is_ready_unplaced=True),

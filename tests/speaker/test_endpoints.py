@@ -50,6 +50,30 @@ def test_a_shared_address_finds_the_endpoints_of_any_holder() -> None:
     assert index.placement([service("web"), service("web-udp")], False).nodes == {"a", "b"}
 
 
+def weight(*services, is_ipv6=False, **slices):
+    return index_of(**slices).weight([service(name) for name in services or ("web",)], is_ipv6, "a")
+
+
+def test_a_weight_counts_ready_endpoints_of_one_family_on_one_node() -> None:
+    two = slice_of(ready=("a", "b"), several={"a": 2, "b": 9})
+    six = slice_of(ready=("a",), several={"a": 7}, is_ipv6=True)
+    assert weight(one=two, two=slice_of(ready=("a",)), three=slice_of(ready=("b",)), six=six) == 3
+    assert weight(one=two, six=six, is_ipv6=True) == 7
+
+
+def test_services_that_share_an_address_have_their_endpoints_in_common() -> None:
+    slices = {"one": slice_of("web", ready=("a",), several={"a": 2}), "two": slice_of("web-udp", ready=("a",))}
+    assert weight("web", "web-udp", **slices) == 2
+
+
+def test_a_weight_is_one_where_endpoints_only_drain() -> None:
+    assert weight(one=slice_of(draining=("a",))) == 1
+
+
+def test_there_is_no_weight_where_endpoints_do_not_say_where_they_are() -> None:
+    assert weight(one=slice_of(ready=("a",), is_ready_unplaced=True)) is None
+
+
 def test_a_service_without_slices_has_endpoints_nowhere() -> None:
     assert EndpointIndex().placement([service()], False).is_empty
 

@@ -76,6 +76,18 @@ def test_a_node_is_excluded_by_its_label_unless_that_says_false(labels, is_exclu
     assert node_from(raw(metadata={"name": "n", "labels": labels})).is_excluded is is_excluded
 
 
+@pytest.mark.parametrize("effect", ["NoSchedule", "NoExecute", "PreferNoSchedule"])
+def test_a_node_that_the_autoscaler_will_delete_is_excluded(effect) -> None:
+    taint = {"key": "ToBeDeletedByClusterAutoscaler", "value": "1767323045", "effect": effect}
+    assert node_from(raw(metadata={"name": "n"}, spec={"taints": [taint]})).is_excluded
+    assert not node_from(raw(metadata={"name": "n"}, spec={"taints": [taint | {"key": "other"}]})).is_excluded
+
+
+def test_what_is_no_address_is_none_of_a_nodes_addresses() -> None:
+    addresses = [{"type": "InternalIP", "address": text} for text in ("node-1.example", "192.0.2.1", "")]
+    assert node_from(raw(metadata={"name": "n"}, status={"addresses": addresses})).addresses == ("192.0.2.1",)
+
+
 def test_a_node_is_written_to_at_its_internal_addresses() -> None:
     kinds = {"192.0.2.1": "InternalIP", "2001:db8::1": "InternalIP", "198.51.100.1": "ExternalIP", "n": "Hostname"}
     addresses = [{"type": kind, "address": address} for address, kind in kinds.items()]
@@ -167,6 +179,14 @@ def test_endpoints_without_a_node_are_noticed() -> None:
     assert slice_from(slice_object(endpoint(None, ready=True))).is_ready_unplaced
     assert slice_from(slice_object(endpoint(None, ready=False, serving=True, terminating=True))).is_draining_unplaced
     assert not slice_from(slice_object(endpoint(None, ready=False))).is_ready_unplaced
+
+
+def test_ready_endpoints_are_counted_where_a_node_has_several() -> None:
+    ready = [endpoint(node, ready=True) for node in ("a", "b", "b", "b", None)]
+    read = slice_from(slice_object(*ready, endpoint("a", ready=False)))
+    assert [read.count(node) for node in ("a", "b", "c")] == [1, 3, 0]
+    assert read.several is slice_from(slice_object(*ready)).several
+    assert read != slice_from(slice_object(*ready, endpoint("a", ready=True)))
 
 
 def test_a_slice_may_have_no_endpoints_and_no_service() -> None:
