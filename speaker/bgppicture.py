@@ -16,7 +16,6 @@ from crds.bfdprofile import BFDProfileSpec
 from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.bgppeer import BGPPeerSpec
 from crds.community import CommunitySpec
-from crds.names import allocation_name
 from speaker.bfd.model import SessionConfig
 from speaker.bfdsessions import session_config
 from speaker.bgp.model import PeerConfig, Prefix, Route
@@ -223,14 +222,16 @@ class BGPPicture:
         return changes
 
     def addresses_of(self, prefix: Prefix) -> Collection[str]:
-        """The addresses that a peer is to have this route for, in canonical spelling."""
+        """The addresses that a peer is to have this route for, in canonical spelling. Keep a copy, not this."""
         if not any(prefix in self.routes(name) for name in self._peers):
             return ()
         if is_host(prefix):
-            names: Iterable[str] = (allocation_name(prefix.network_address),)
-        else:
-            names = chain.from_iterable(self._aggregates.get(prefix, {}).values())
-        return {self._seen[name].address for name in names if name in self._giving}
+            return {str(prefix.network_address)}
+        match list(self._aggregates.get(prefix, {}).values()):
+            case [addresses]:
+                return addresses
+            case several:
+                return set().union(*several)
 
     @property
     def aggregates(self) -> frozenset[Prefix]:
@@ -370,20 +371,20 @@ class BGPPicture:
 
     def _decide(self, name: str, now: float, aggregates: dict[Prefix, None]) -> None:
         """Decide on one allocation. The aggregates that it touches are noted, to be decided once."""
-        allocation = self._picture.allocations.get(name)
+        before, allocation = self._seen.get(name), self._picture.allocations.get(name)
         self._index(name, allocation)
         old, new = self._giving.pop(name, ()), self._give(allocation)
         kept = [prefix for prefix, _ in new]
         for prefix, given in old:
-            if not is_host(prefix):
-                self._leave(prefix, given, name)
+            if before is not None and not is_host(prefix):
+                self._leave(prefix, given, before.address)
                 aggregates[prefix] = None
             elif prefix not in kept:
                 self._set(prefix, (), None)
         weight = self._weight(name, allocation, new, now)
         for prefix, given in new:
-            if not is_host(prefix):
-                self._aggregates.setdefault(prefix, {}).setdefault(given, set()).add(name)
+            if allocation is not None and not is_host(prefix):
+                self._aggregates.setdefault(prefix, {}).setdefault(given, set()).add(allocation.address)
                 aggregates[prefix] = None
             else:
                 self._set(prefix, given.names, weight)
@@ -423,9 +424,9 @@ class BGPPicture:
         for holder in new.holders if new is not None else ():
             self._names[holder.service] = (*self._names.get(holder.service, ()), name)
 
-    def _leave(self, prefix: Prefix, given: Given, name: str) -> None:
+    def _leave(self, prefix: Prefix, given: Given, address: str) -> None:
         givens = self._aggregates[prefix]
-        givens[given].discard(name)
+        givens[given].discard(address)
         if not givens[given]:
             del givens[given]
         if not givens:

@@ -1,18 +1,26 @@
-"""Blackhole routes in the node's kernel, one for each aggregate that this node advertises (RFC 4632 §5.1 wants that).
+"""Ends packets to addresses of an aggregate that nothing uses: they would follow the default route back to the router,
+which would send them here again, until their TTL ends (RFC 4632 §5.1).
 
-A packet to an address of the aggregate that nothing uses would follow the default route back to the router, which would
-send it here again, until its TTL ends. Whatever is more specific, or of a better metric, goes before the blackhole.
+By rules of policy routing, and not by a blackhole route: that would also refuse what the node itself sends to addresses
+in use. The kernel looks up the route of a local packet before kube-proxy translates its address; of a forwarded one
+after that. In the order of priorities:
+
+    19000  iif lo           goto 19003                          local packets: nothing changes
+    19001  to AGGREGATE     lookup main, what is as specific    real routes within the aggregate go first
+    19002  to AGGREGATE     blackhole
+    19003                   nop
 
 Ours are known by their protocol number, so those that a killed speaker left behind are found and removed. Level-based:
-each time it is made so, whatever was done before. Linux rtnetlink(7).
+each time it is made so, whatever was done before. Formats: linux/fib_rules.h.
 """
 
 import asyncio
 import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import NamedTuple
 
 import structlog
 
@@ -20,21 +28,34 @@ Prefix = IPv4Network | IPv6Network
 
 PROTOCOL = 190
 """Taken by nobody in linux/rtnetlink.h or iproute2's list."""
-METRIC = 2**31 - 1
-TABLE_MAIN = 254
+LOCAL, SPECIFIC, BLACKHOLE, END = range(19000, 19004)
+"""Priorities: far from those that the kernel gives to rules without one (32765 and less)."""
+MOST_PREFIXES = 100
+"""The kernel goes through the rules one by one for each packet."""
+CHECK_SECONDS = 60.0
+"""Other software takes away rules that it does not know: systemd-networkd, for one, when it starts."""
 ANSWER_SECONDS = 5.0
 
-_NETLINK_ROUTE, _SOL_NETLINK, _GET_STRICT_CHECK = 0, 270, 12
-_NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 24, 25, 26
+_NETLINK_ROUTE = 0
+_NEW_RULE, _DELETE_RULE, _GET_RULE = 32, 33, 34
 _ERROR, _DONE = 2, 3
-_REQUEST, _ACKNOWLEDGE, _DUMP, _REPLACE, _CREATE = 0x1, 0x4, 0x300, 0x100, 0x400
-_BLACKHOLE = 6
-_DESTINATION, _PRIORITY = 1, 6
+_REQUEST, _ACKNOWLEDGE, _DUMP, _EXCLUSIVE, _CREATE = 0x1, 0x4, 0x300, 0x200, 0x400
+_TO_TABLE, _GOTO, _NOP, _BLACKHOLE = 1, 2, 3, 6
+_TABLE_MAIN = 254
+_DESTINATION, _INTERFACE, _TARGET, _PRIORITY, _SUPPRESS, _PROTOCOL = 1, 3, 4, 6, 14, 21
 _HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
-_ROUTE = struct.Struct("=BBBBBBBBI")  # family, destination and source length, TOS, table, protocol, scope, type, flags
+_RULE = struct.Struct("=BBBBBBBBI")  # family, destination and source length, TOS, table, two reserved, action, flags
 _ATTRIBUTE = struct.Struct("=HH")
+_NUMBER = struct.Struct("=I")
 
 log = structlog.get_logger()
+
+
+class Rule(NamedTuple):
+    """One rule of ours; its priority says what it does. `prefix` of length 0: for all destinations of that family."""
+
+    priority: int
+    prefix: Prefix
 
 
 class Blackholes:
@@ -60,7 +81,11 @@ class Blackholes:
         try:
             while True:
                 self._try(self._prefixes)
-                await self._changed.wait()
+                try:
+                    async with asyncio.timeout(CHECK_SECONDS):
+                        await self._changed.wait()
+                except TimeoutError:
+                    continue
                 self._changed.clear()
         finally:
             self._try(frozenset())
@@ -68,31 +93,43 @@ class Blackholes:
     def _try(self, prefixes: frozenset[Prefix]) -> None:
         before = self.fault
         try:
-            have_exactly(prefixes)
-            self.fault = ""
+            have_exactly(frozenset(sorted(prefixes, key=_order)[:MOST_PREFIXES]))
+            too_many = len(prefixes) - MOST_PREFIXES
+            self.fault = f"{too_many} aggregates are too many to have one each" if too_many > 0 else ""
         except PermissionError:
-            self.fault = "the speaker may not change routes: it needs the capability NET_ADMIN"
+            self.fault = "the speaker may not change rules: it needs the capability NET_ADMIN"
         except OSError as error:
             self.fault = f"the kernel refuses: {error.strerror or error}"
         if self.fault and self.fault != before:
-            log.warning("no blackhole routes for aggregates", why=self.fault)
+            log.warning("no blackholes for aggregates", why=self.fault)
 
 
 def have_exactly(prefixes: frozenset[Prefix]) -> None:
-    """Make the kernel's blackhole routes of ours these, and no others. Raises OSError, with the others still done."""
+    """Make the kernel's rules of ours those for these prefixes. Raises OSError at the first that it refuses.
+
+    At every moment a blackhole has the rules beside it that keep it from what it is not for.
+    """
+    wanted = set(_rules(prefixes))
     with _Kernel() as kernel:
-        present = frozenset(kernel.ours())
-        errors: list[OSError] = []
-        for prefix, kind, flags in (
-            *((prefix, _DELETE_ROUTE, 0) for prefix in present - prefixes),
-            *((prefix, _NEW_ROUTE, _CREATE | _REPLACE) for prefix in prefixes - present),
-        ):
-            try:
-                kernel.order(kind, flags, prefix)
-            except OSError as error:
-                errors.append(error)
-    if errors:
-        raise errors[0]
+        present = list(kernel.ours())
+        for rule in sorted(present, key=lambda rule: _STEPS[rule.priority], reverse=True):
+            if rule not in wanted or present.count(rule) > 1:
+                present.remove(rule)
+                kernel.order(_DELETE_RULE, 0, rule)
+        for rule in sorted(wanted.difference(present), key=lambda rule: _STEPS[rule.priority]):
+            kernel.order(_NEW_RULE, _CREATE | _EXCLUSIVE, rule)
+
+
+_STEPS = {END: 0, LOCAL: 1, SPECIFIC: 2, BLACKHOLE: 3}
+"""In which order rules are made; they go in the opposite one."""
+
+
+def _rules(prefixes: Iterable[Prefix]) -> Iterator[Rule]:
+    """None for the default route: there is nothing less specific that leads back."""
+    for prefix in prefixes:
+        if prefix.prefixlen:
+            everything = ip_network("0.0.0.0/0" if prefix.version == 4 else "::/0")
+            yield from (Rule(LOCAL, everything), Rule(END, everything), Rule(SPECIFIC, prefix), Rule(BLACKHOLE, prefix))
 
 
 class _Kernel:
@@ -105,31 +142,21 @@ class _Kernel:
     def __enter__(self) -> "_Kernel":
         self._socket.settimeout(ANSWER_SECONDS)
         self._socket.bind((0, 0))
-        try:  # without it (Linux < 4.20) the whole table comes, and is sifted here
-            self._socket.setsockopt(_SOL_NETLINK, _GET_STRICT_CHECK, 1)
-        except OSError:
-            log.debug("the kernel does not sift routes")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def ours(self) -> Iterator[Prefix]:
-        """The blackhole routes with our protocol number in the main table."""
+    def ours(self) -> Iterator[Rule]:
+        """All rules with our protocol number."""
         for family in (socket.AF_INET, socket.AF_INET6):
-            body = _ROUTE.pack(family, 0, 0, 0, TABLE_MAIN, PROTOCOL, 0, _BLACKHOLE, 0)
-            for kind, answer in self._ask(_GET_ROUTE, _DUMP, body):
-                if kind == _NEW_ROUTE and (prefix := _own_prefix(answer)) is not None:
-                    yield prefix
+            for kind, answer in self._ask(_GET_RULE, _DUMP, _RULE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)):
+                if kind == _NEW_RULE and (rule := _own_rule(answer)) is not None:
+                    yield rule
 
-    def order(self, kind: int, flags: int, prefix: Prefix) -> None:
+    def order(self, kind: int, flags: int, rule: Rule) -> None:
         """Make or delete one. Raises OSError."""
-        family = socket.AF_INET if prefix.version == 4 else socket.AF_INET6
-        body = _ROUTE.pack(family, prefix.prefixlen, 0, 0, TABLE_MAIN, PROTOCOL, 0, _BLACKHOLE, 0)
-        body += _attribute(_DESTINATION, prefix.network_address.packed) + _attribute(
-            _PRIORITY, struct.pack("=I", METRIC)
-        )
-        for _ in self._ask(kind, flags | _ACKNOWLEDGE, body):
+        for _ in self._ask(kind, flags | _ACKNOWLEDGE, _body(rule)):
             pass
 
     def _ask(self, kind: int, flags: int, body: bytes) -> Iterator[tuple[int, bytes]]:
@@ -149,6 +176,22 @@ class _Kernel:
                 yield answer_kind, answer
 
 
+def _body(rule: Rule) -> bytes:
+    priority, prefix = rule
+    family = socket.AF_INET if prefix.version == 4 else socket.AF_INET6
+    action = {LOCAL: _GOTO, SPECIFIC: _TO_TABLE, BLACKHOLE: _BLACKHOLE, END: _NOP}[priority]
+    table = _TABLE_MAIN if priority == SPECIFIC else 0
+    body = _RULE.pack(family, prefix.prefixlen, 0, 0, table, 0, 0, action, 0)
+    body += _attribute(_PRIORITY, _NUMBER.pack(priority)) + _attribute(_PROTOCOL, bytes((PROTOCOL,)))
+    if prefix.prefixlen:
+        body += _attribute(_DESTINATION, prefix.network_address.packed)
+    if priority == LOCAL:
+        body += _attribute(_INTERFACE, b"lo\0") + _attribute(_TARGET, _NUMBER.pack(END))
+    if priority == SPECIFIC:
+        body += _attribute(_SUPPRESS, _NUMBER.pack(prefix.prefixlen - 1))
+    return body
+
+
 def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Type, sequence number and body."""
     at = 0
@@ -158,20 +201,26 @@ def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
         at += max(_HEADER.size, (length + 3) & ~3)
 
 
-def _own_prefix(route: bytes) -> Prefix | None:
-    family, length, _, _, table, protocol, _, kind, _ = _ROUTE.unpack_from(route)
-    if (table, protocol, kind) != (TABLE_MAIN, PROTOCOL, _BLACKHOLE):
-        return None
-    size = 4 if family == socket.AF_INET else 16
-    address = bytes(size)
-    at = _ROUTE.size
-    while at + _ATTRIBUTE.size <= len(route):
-        attribute_length, attribute = _ATTRIBUTE.unpack_from(route, at)
-        if attribute == _DESTINATION:
-            address = route[at + _ATTRIBUTE.size : at + attribute_length]
+def _own_rule(message: bytes) -> Rule | None:
+    """None: somebody else's."""
+    family, length, *_ = _RULE.unpack_from(message)
+    attributes: dict[int, bytes] = {}
+    at = _RULE.size
+    while at + _ATTRIBUTE.size <= len(message):
+        attribute_length, attribute = _ATTRIBUTE.unpack_from(message, at)
+        attributes[attribute] = message[at + _ATTRIBUTE.size : at + attribute_length]
         at += max(_ATTRIBUTE.size, (attribute_length + 3) & ~3)
-    return ip_network((address, length))
+    (priority,) = _NUMBER.unpack(attributes.get(_PRIORITY, bytes(4)))
+    if attributes.get(_PROTOCOL) != bytes((PROTOCOL,)) or priority not in _STEPS:
+        return None
+    destination = attributes.get(_DESTINATION, bytes(4 if family == socket.AF_INET else 16))
+    return Rule(priority, ip_network((destination, length)))
 
 
 def _attribute(kind: int, value: bytes) -> bytes:
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value
+    """Padded to four bytes, which the length does not count."""
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def _order(prefix: Prefix) -> tuple[int, int, int]:
+    return prefix.version, int(prefix.network_address), prefix.prefixlen
