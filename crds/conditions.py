@@ -193,6 +193,11 @@ class Reason(_Documented):
         "No L2Advertisement and no BGPAdvertisement covers the address's pool and Service, so nobody announces it. "
         "Create one.",
     )
+    NoBlackhole = (
+        "NoBlackhole",
+        "A node advertises an aggregate and can't drop packets to addresses in it that nothing uses; they may go round "
+        "between router and node until their TTL ends. The message says why. What is in use is served.",
+    )
     NoConflict = (
         "NoConflict",
         "The other machine that used the address has not been seen for a minute.",

@@ -21,6 +21,7 @@ class Findings:
 
     `peers`: those of this node; `refused`: why others of this node have no session. `givens`: by which advertisements
     addresses make routes, with the IP version; `unions`: the advertisements that give one aggregate together.
+    `blackhole_fault`: why packets to unused addresses of aggregates are not dropped, in words; "" = they are.
     """
 
     node: str
@@ -32,6 +33,7 @@ class Findings:
     refused: Collection[Complaint]
     givens: Set[tuple[int, Given]]
     unions: Set[tuple[str, ...]]
+    blackhole_fault: str = ""
 
 
 def complaints_about(found: Findings) -> list[Complaint]:
@@ -69,6 +71,8 @@ def _faults(found: Findings, name: str, ad: BGPAdvertisementSpec) -> Iterator[tu
     for text in ad.communities:
         if found.view.community(text) is None:
             yield Reason.UnknownCommunity, f"no Community defines {text}"
+    if found.blackhole_fault and any(name in names for names in found.unions):
+        yield Reason.NoBlackhole, f"packets to unused addresses of its aggregates may circle: {found.blackhole_fault}"
     for fault in (*_ineffective_for_peers(found, name, ad), *_ineffective_for_addresses(found, name, ad)):
         yield Reason.InvalidSpec, fault
 

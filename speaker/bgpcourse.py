@@ -260,6 +260,7 @@ class BgpCourse:
 
     def faults(self) -> list[dict[str, str]]:
         """What an operator should change about BGP's objects, for the field of that name."""
+        self.picture.set_blackhole_fault(self._blackholes.fault)
         return [
             {"object": one.object, "reason": one.reason.value, "message": one.message[:MOST_MESSAGE_CHARACTERS]}
             for one in self.picture.complaints(SHOWN_FAULTS)

@@ -90,6 +90,7 @@ class BGPPicture:
         self._refused: list[Complaint] = []
         self._covering: dict[str, list[BGPAdvertisementSpec]] = {}
         self._complaints: list[Complaint] | None = None
+        self._blackhole_fault = ""
         self._configs: dict[str, PeerConfig] = {}
         self._bfd: dict[str, SessionConfig] = {}
         self._alike: list[tuple[Traits, list[_Peer]]] = []
@@ -121,6 +122,12 @@ class BGPPicture:
         """The peers whose BFD session has failed: they are to have no route."""
         self._failed = peers
         self._show()
+
+    def set_blackhole_fault(self, fault: str) -> None:
+        """Why there are no blackholes for aggregates, to be complained of; "" = there are."""
+        if fault != self._blackhole_fault:
+            self._blackhole_fault = fault
+            self._complaints = None
 
     def allocation_changed(self, name: str) -> None:
         """A withdrawal overtakes everything else that waits."""
@@ -236,7 +243,7 @@ class BGPPicture:
     @property
     def aggregates(self) -> frozenset[Prefix]:
         """The prefixes that a peer is to have and that are not of one address. Traffic to what is not in use in them
-        would go round in circles between router and node: a blackhole route on the node ends that."""
+        would go round in circles between router and node: a blackhole on the node ends that."""
         return frozenset(
             prefix for prefix in self._aggregates if any(prefix in self.routes(name) for name in self._peers)
         )
@@ -272,6 +279,7 @@ class BGPPicture:
             refused=self._refused,
             givens={(prefix.version, given) for prefix, given in every},
             unions={united(givens) for givens in self._aggregates.values()},
+            blackhole_fault=self._blackhole_fault,
         )
 
     def _replace(self, known: dict[str, _Spec], name: str, new: _Spec | None) -> None:

@@ -295,6 +295,7 @@ class TableBlackholes:
 
     def __init__(self) -> None:
         self.prefixes: frozenset[Prefix] = frozenset()
+        self.fault = ""
 
     async def run(self) -> None:
         await asyncio.Event().wait()

@@ -97,6 +97,16 @@ def test_local_addresses_are_not_aggregated_which_is_told_and_weights_are_for_th
     assert only.message.startswith("BGPAdvertisement one: aggregationLength has no effect on")
 
 
+def test_blackholes_that_cannot_be_had_are_told_of_advertisements_with_aggregates() -> None:
+    speaker = serving(ads={"host": ad(), "wide": ad(aggregationLength=24)})
+    speaker.bgp.set_blackhole_fault("it needs NET_ADMIN")
+    (only,) = speaker.bgp.complaints(99)
+    assert (only.object, only.reason) == ("BGPAdvertisement/wide", Reason.NoBlackhole)
+    assert "NET_ADMIN" in only.message
+    speaker.bgp.set_blackhole_fault("")
+    assert not speaker.bgp.complaints(99)
+
+
 def test_a_family_without_next_hop_is_told() -> None:
     speaker = serving()
     speaker.node(node({"rack": "1"}, addresses=("192.0.2.100",)))
