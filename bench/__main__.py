@@ -14,6 +14,7 @@ BENCHMARKS = (
     "arp_load",
     "bfd",
     "bgp",
+    "bgp_services",
     "heartbeat",
     "speaker_rest",
     "failover",

@@ -61,7 +61,7 @@ class Bird(Router):
     def deeds(self, *, since: float = 0.0) -> list[Deed]:
         """What its log says of the nodes' routes, in order, since that Unix time."""
         lines = self.log_path.read_text().splitlines()
-        return [deed for line in lines if (deed := _deed(line)) is not None and deed.at >= since]
+        return [deed for line in lines if (deed := deed_of(line)) is not None and deed.at >= since]
 
     @property
     def log_path(self) -> Path:
@@ -204,7 +204,8 @@ def _bandwidth(communities: str) -> float | None:
     return None
 
 
-def _deed(line: str) -> Deed | None:
+def deed_of(line: str) -> Deed | None:
+    """What a line of its log says of a node's route, if it does."""
     found = _DEED.match(line)
     if found is None:
         return None

@@ -33,6 +33,8 @@ from lab.segment import Claim, claims_of
 API_PORT = 6443
 NAMESPACE = "berth-system"
 READY_SECONDS = 60.0
+STOP_SECONDS = 20.0
+"""For Berth's programs: a speaker gives routers some seconds to move traffic away, and peers some to confirm."""
 SCRIPTS = Path(__file__).parent
 
 
@@ -99,9 +101,11 @@ class Cluster:
 
     def down(self) -> None:
         """Stop everything, Berth cleanly first. Safe to repeat, and after a failed `up`."""
-        for process in reversed(self.processes.values()):
-            if process.name.startswith(("speaker-", "allocator-")):
-                process.stop()
+        berth = [each for each in reversed(self.processes.values()) if each.name.startswith(("speaker-", "allocator-"))]
+        for process in berth:
+            process.ask_to_stop()  # all at once: with BGP routes each takes its time
+        for process in berth:
+            process.stop(STOP_SECONDS)
         for process in reversed(self.processes.values()):
             process.kill()
         if self._enclosure is not None:

@@ -186,7 +186,8 @@ class Desk:
             raise Unsupported("only the stand-in can be told to misbehave")
         self.kubectl("create", f"--raw=/lab/{command}", "--filename=-", stdin="{}")
 
-    def clear(self) -> None:
+    def clear(self, *, kinds: str = OWN_KINDS) -> None:
+        """Heal what was broken; delete all Services and, when their addresses are free, all objects of these kinds."""
         if real.assets() is None:
             self.kubectl("delete", "--raw=/lab/faults")
         for process in self.cluster.processes.values():
@@ -198,7 +199,7 @@ class Desk:
             self.cluster.restore_to_api(node.name)
         self.kubectl("delete", "services", "--selector=component!=apiserver", "--wait=true", "--timeout=60s")
         self.until("no address is in use", lambda: not self.kubectl.json("get", "ipallocations")["items"])
-        self.kubectl("delete", OWN_KINDS, "--all")
+        self.kubectl("delete", kinds, "--all")
 
     def _apply(
         self,

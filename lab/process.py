@@ -126,13 +126,18 @@ class Process:
         self.signal(signal.SIGINT)
         return None if self._child is None else self._child.wait(timeout=STOP_SECONDS)
 
+    def ask_to_stop(self) -> None:
+        """SIGTERM to the process alone. One that was never started, or has ended, is left alone."""
+        if self.state is State.FROZEN:
+            self.resume()
+        if self._child is not None:
+            self._child.terminate()
+
     def stop(self, timeout_seconds: float = STOP_SECONDS) -> int | None:
         """SIGTERM to the process alone, time to end cleanly, then SIGKILL to all of it. Gives the exit code."""
         if self._child is None:
             return None
-        if self.state is State.FROZEN:
-            self.resume()
-        self._child.terminate()
+        self.ask_to_stop()
         try:
             self._child.wait(timeout=timeout_seconds)
         except subprocess.TimeoutExpired:

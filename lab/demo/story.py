@@ -8,7 +8,7 @@ import time
 
 from lab import manifests
 from lab.cluster import NAMESPACE, Cluster
-from lab.demo import dual_stack, observe
+from lab.demo import dual_stack, observe, routers
 from lab.demo.narrator import Narrator, expect, milliseconds
 from lab.hosts import CLIENT, POOL_IPV4, POOL_IPV6, ROUTER
 from lab.process import State, WaitExpired, wait_for
@@ -79,6 +79,7 @@ class Story:
         self.service_gets_an_address()
         self.client_reaches_it()
         dual_stack.tell(self.cluster, self.narrator)
+        routers.tell(self.cluster, self.narrator, spare=self.owner)
         self.local_policy_keeps_the_source_address()
         self.owner_dies()
         self.owner_comes_back()

@@ -1,4 +1,7 @@
-"""One cluster for all end-to-end tests, emptied through the API after each: that this works is itself a test."""
+"""One cluster for most end-to-end tests, emptied through the API after each: that this works is itself a test.
+
+Those of BGP have clusters of their own, one for each file, with a router.
+"""
 
 from collections.abc import Iterator
 
@@ -7,6 +10,8 @@ import pytest
 from lab.cluster import Cluster, Settings
 from lab.desk import Desk
 from lab.netns import Unsupported
+from lab.routers import Bfd, RouterSettings
+from tests.e2e import bgp
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +31,34 @@ def desk(cluster: Cluster) -> Iterator[Desk]:
     desk = Desk(cluster)
     yield desk
     desk.clear()
+
+
+@pytest.fixture(scope="module")
+def bgp_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """With BIRD on `router`, which leads the client to what it learns, and a peer `tor` for it."""
+    try:
+        up = Cluster(Settings(tmp_path_factory.mktemp("bgp"), name="bgp", values=bgp.values()))
+        with up:
+            up.start_router("bird", settings=RouterSettings(installs=True, bfd=Bfd()))
+            desk = Desk(up)
+            desk.until("all speakers serve", lambda: bgp.all_serve(desk), timeout_seconds=40)
+            bgp.peering(desk)
+            yield up
+    except Unsupported as refused:
+        pytest.skip(str(refused))
+
+
+@pytest.fixture
+def routed(bgp_cluster: Cluster) -> Iterator[Desk]:
+    """A desk with a pool and a BGPAdvertisement for all. Leaves nothing but the peer `tor` as it was."""
+    desk = Desk(bgp_cluster)
+    bgp.settled(desk)
+    desk.pool("pool", bgp.POOL, bgp.POOL_V6)
+    desk.bgp_advertisement("all")
+    yield desk
+    bgp.heal(bgp_cluster)
+    desk.clear(kinds=bgp.KEPT)
+    for name in set(desk.kubectl("get", "bgppeers", "--output=name").split()) - {"bgppeer.berth.dev/tor"}:
+        desk.kubectl("delete", name)
+    bgp.peering(desk)
+    desk.until("the router has no route left", lambda: not bgp.bird(desk).prefixes())

@@ -160,6 +160,9 @@ def test_a_router_that_shuts_a_session_down_drops_its_routes_until_it_opens_it(r
             await until("both nodes' routes are there", lambda: len(router.routes(PREFIX)) == 2)
             await asyncio.to_thread(router.shut, "node1")
             await until("only one is left", lambda: router.nodes_with(ADDRESS) == {"node2"})
+            if isinstance(router, Bird):
+                gone = {deed.prefix for deed in router.deeds() if deed.removed and deed.node == "node1"}
+                assert gone == {PREFIX, PREFIX_V6, "192.0.2.101/32"}
             assert router.established() == {"node2"}
             await asyncio.to_thread(router.unshut, "node1")
             await until("it is back", lambda: router.nodes_with(ADDRESS) == {"node1", "node2"})

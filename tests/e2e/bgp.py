@@ -1,0 +1,180 @@
+"""For the end-to-end tests of BGP: a lab with a router, and what that router has while something happens.
+
+Judges are the router's own table and log, never what speakers say of themselves.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Self
+
+from lab.bird import Bird
+from lab.cluster import Cluster
+from lab.demo.observe import conditions
+from lab.desk import Desk
+from lab.routers import Received
+
+POOL, POOL_V6 = "192.0.2.0/24", "2001:db8::/64"
+"""Outside the segment: a client gets there through the router alone (RFC 5737, RFC 3849)."""
+NODES = ("node1", "node2", "node3")
+GRACEFUL_SHUTDOWN = (65535, 0)
+KEPT = "ippools,l2advertisements,bgpadvertisements,bfdprofiles,communities"
+DRAIN_SECONDS = 2
+BOTH = ["IPv4", "IPv6"]
+PERMIT_SECONDS = 25.0
+"""How long, at most, routes stand that no agent answers for: 15 s, and a busy machine."""
+
+
+def values() -> dict[str, object]:
+    """The chart's, for these tests."""
+    return {
+        "allocator": {"lease": {"durationSeconds": 5}},
+        "speaker": {"failbackAfterSeconds": 3, "bgp": {"drainSeconds": DRAIN_SECONDS}},
+    }
+
+
+def bird(desk: Desk) -> Bird:
+    router = desk.cluster.routers["router"]
+    assert isinstance(router, Bird)
+    return router
+
+
+def all_serve(desk: Desk) -> bool:
+    speakers = desk.kubectl.json("get", "speakers")["items"]
+    serving = [one for one in speakers if conditions(one).get("Ready", {}).get("status") == "True"]
+    return len(serving) == len(NODES)
+
+
+def peering(desk: Desk, **spec: object) -> None:
+    """The peer `tor` as tests start with it, changed by `spec`, with its sessions up."""
+    desk.bgp_peer("tor", families=BOTH, holdTimeSeconds=9, **spec)
+    settled(desk)
+
+
+def settled(desk: Desk) -> None:
+    """Once the router and the Speakers agree that all sessions are up."""
+    desk.until("the router has all sessions", lambda: bird(desk).established() == set(NODES), timeout_seconds=40)
+    desk.established(timeout_seconds=40)
+
+
+def service(desk: Desk, name: str = "web", **spec: object) -> str:
+    """A new Service's address, once the router has it from every node."""
+    desk.service(name, **spec)
+    (address,) = desk.addresses(name)
+    desk.learned(address, *NODES)
+    return address
+
+
+def heal(cluster: Cluster) -> None:
+    """Undo what a test did to processes and nodes. Faults of the API server are `Desk.clear`'s."""
+    for node in NODES:
+        cluster.set_link(node, "up")
+        cluster.restore_to_api(node)
+        cluster.set_pod_ready(node, True)
+        cluster.kubectl("label", "node", node, "node.kubernetes.io/exclude-from-external-load-balancers-")
+        cluster.speaker(node).resume()
+        if cluster.speaker(node).returncode is not None:
+            cluster.speaker(node).start()
+
+
+@dataclass(frozen=True)
+class Look:
+    """The router's table for one prefix. `at`: Unix time when it was asked."""
+
+    at: float
+    routes: dict[str, Received]
+
+    def nodes(self, community: tuple[int, int]) -> set[str]:
+        return {node for node, route in self.routes.items() if community in route.communities}
+
+
+@dataclass
+class Looking:
+    """Asks BIRD for a prefix hundreds of times a second, in a thread of its own, while the block lasts."""
+
+    router: Bird
+    prefix: str
+    looks: list[Look] = field(default_factory=list)
+    _ended: threading.Event = field(default_factory=threading.Event)
+    _error: list[BaseException] = field(default_factory=list)
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join(timeout=30)
+        if self._error:
+            raise self._error[0]
+
+    def _run(self) -> None:
+        try:
+            while not self._ended.is_set():
+                at = time.time()
+                look = Look(at, self.router.routes(self.prefix))
+                if not self.looks or look.routes != self.looks[-1].routes or at - self.looks[-1].at > 0.05:
+                    self.looks.append(look)
+                time.sleep(0.003)
+        except BaseException as error:
+            self._error.append(error)
+
+
+class Appearing:
+    """When the API server told a watcher first that a Service has an address. Unix time."""
+
+    def __init__(self, desk: Desk, name: str) -> None:
+        path = 'jsonpath={.metadata.name}={.status.loadBalancer.ingress[0].ip}{"\\n"}'
+        self._watch = desk.kubectl.start("get", "service", name, "--watch", f"--output={path}")
+        self._began = threading.Event()
+        self._seen = threading.Event()
+        self.at: float | None = None
+        self.address = ""
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+        assert self._began.wait(20), "kubectl watches"
+
+    def _read(self) -> None:
+        assert self._watch.stdout is not None
+        for line in self._watch.stdout:
+            now = time.time()
+            self._began.set()
+            self.address = line.strip().partition("=")[2]
+            if self.address:
+                self.at = now
+                self._seen.set()
+                return
+
+    def wait(self, timeout_seconds: float) -> float:
+        assert self._seen.wait(timeout_seconds), f"no address within {timeout_seconds:g} s"
+        assert self.at is not None
+        return self.at
+
+    def close(self) -> None:
+        self._watch.kill()
+        self._watch.wait()
+        self._thread.join(timeout=10)
+        if self._watch.stdout is not None:
+            self._watch.stdout.close()
+
+
+@contextmanager
+def repeating(deed: Callable[[], None], every_seconds: float) -> Iterator[None]:
+    """Do it again and again, in a thread, while the block lasts."""
+    ended = threading.Event()
+
+    def run() -> None:
+        while not ended.is_set():
+            deed()
+            ended.wait(every_seconds)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=30)

@@ -1,0 +1,228 @@
+"""Addresses as routes: which nodes a router has them from, with which attributes, and what is said about it."""
+
+import time
+
+import pytest
+
+from lab.desk import Desk
+from lab.process import wait_for
+from lab.routers import RouterSettings
+from tests.e2e.bgp import BOTH, DRAIN_SECONDS, GRACEFUL_SHUTDOWN, NODES, Looking, bird, peering, service, settled
+
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
+
+EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
+SEGMENT_POOL = "172.30.0.200-172.30.0.209"
+
+
+def ready(desk: Desk, *nodes: str) -> None:
+    """These nodes' pods are, and no others."""
+    for node in NODES:
+        desk.cluster.set_pod_ready(node, node in nodes)
+
+
+def endpoint(node: str | None, **conditions: bool) -> dict[str, object]:
+    """One in the pod of that node, or of the first one, without saying so."""
+    index = NODES.index(node) + 1 if node else 1
+    placed = {"nodeName": node} if node else {}
+    return {"addresses": [f"10.244.{index}.10"], "conditions": conditions, **placed}
+
+
+READY = {"ready": True, "serving": True, "terminating": False}
+LEAVING = {"ready": False, "serving": True, "terminating": True}
+
+
+def announcements(desk: Desk, address: str) -> dict[str, dict[str, list[str]]]:
+    """By node."""
+    return {
+        speaker["metadata"]["name"]: speaker["status"]["announcements"][address]
+        for speaker in desk.kubectl.json("get", "speakers")["items"]
+        if address in speaker["status"].get("announcements", {})
+    }
+
+
+def test_an_address_is_a_route_from_every_node_until_its_service_is_deleted(routed: Desk) -> None:
+    routed.service("web", ipFamilyPolicy="RequireDualStack")
+    addresses = routed.addresses("web", count=2)
+    for address in addresses:
+        routed.learned(address, *NODES)
+        host = f"[{address}]" if ":" in address else address
+        routed.until("the client reaches it", lambda host=host: routed.cluster.fetch(f"http://{host}/").get("body"))
+    attributes = bird(routed).routes(f"{addresses[0]}/32" if ":" not in addresses[0] else f"{addresses[1]}/32")
+    assert {node: (route.next_hop, route.as_path) for node, route in attributes.items()} == {
+        node.name: (str(node.ipv4), (64512,)) for node in routed.cluster.segment.nodes
+    }
+    routed.delete("service", "web")
+    assert bird(routed).prefixes() == {}
+
+
+def test_with_the_policy_local_the_routes_follow_the_ready_endpoints(routed: Desk) -> None:
+    address = service(routed, externalTrafficPolicy="Local")
+    for nodes in (("node2",), ("node1", "node3"), (), NODES):
+        ready(routed, *nodes)
+        routed.learned(address, *nodes)
+
+
+def test_with_the_policy_cluster_the_route_goes_with_the_last_ready_endpoint(routed: Desk) -> None:
+    address = service(routed)
+    ready(routed, "node3")
+    time.sleep(0.5)
+    assert bird(routed).nodes_with(address) == set(NODES)
+    ready(routed)
+    routed.learned(address)
+    ready(routed, "node1")
+    routed.learned(address, *NODES)
+
+
+def test_a_node_whose_endpoints_are_only_serving_while_they_terminate_is_left(routed: Desk) -> None:
+    routed.service("web", selector=None, externalTrafficPolicy="Local")
+    (address,) = routed.addresses("web")
+    routed.endpoint_slice("web", endpoint("node1", **READY), endpoint("node2", **READY))
+    routed.learned(address, "node1", "node2")
+    routed.endpoint_slice("web", endpoint("node1", **LEAVING), endpoint("node2", **READY))
+    routed.learned(address, "node2")
+
+
+def test_endpoints_that_do_not_say_where_they_are_count_for_every_node(routed: Desk) -> None:
+    routed.service("web", selector=None, externalTrafficPolicy="Local")
+    (address,) = routed.addresses("web")
+    routed.endpoint_slice("web", endpoint(None, **READY))
+    routed.learned(address, *NODES)
+
+
+def test_attributes_reach_the_router_as_they_were_asked_for(routed: Desk) -> None:
+    routed.community("names", blue="64512:7")
+    routed.bgp_advertisement("all", communities=["blue", "large:64512:1:2", "no-export"], med=50, asPathPrepend=2)
+    address = service(routed)
+    wanted = {(64512, 7), (65535, 65281)}
+    route = routed.until(
+        "the attributes are there",
+        lambda: next((r for r in bird(routed).routes(f"{address}/32").values() if r.communities == wanted), None),
+    )
+    assert route.large_communities == {(64512, 1, 2)}
+    assert (route.med, route.as_path) == (50, (64512,) * 3)
+    routed.bgp_advertisement("all", aggregationLength=28)
+    routed.until("a /28 stands for it", lambda: set(bird(routed).routes("192.0.2.0/28")) == set(NODES))
+    routed.learned(address)
+
+
+def test_layer_2_and_bgp_announce_one_address_side_by_side(routed: Desk) -> None:
+    cluster = routed.cluster
+    cluster.record_segment()
+    routed.pool("pool", SEGMENT_POOL)
+    routed.advertise_all()
+    address = service(routed)
+    routed.until("the client reaches it on the segment", lambda: cluster.fetch(f"http://{address}/").get("body"))
+    entry = cluster.neighbour(address)
+    owner = cluster.node_of_mac(entry.mac if entry else None)
+    assert owner in NODES
+
+    def as_told() -> bool:
+        told = {node: sorted(one["protocols"]) for node, one in announcements(routed, address).items()}
+        return told == {node: ["BGP", "Layer2"] if node == owner else ["BGP"] for node in NODES}
+
+    routed.until("each speaker says what it does", as_told)
+    routed.delete("service", "web")
+    gone = time.monotonic()
+    assert bird(routed).nodes_with(address) == set()
+    cluster.run("client", "ip", "neigh", "flush", "to", address)
+    cluster.fetch(f"http://{address}/", timeout_seconds=0.5)
+    assert cluster.claims(address, since=gone) == []
+
+
+def test_a_node_that_is_to_take_no_traffic_says_so_before_its_routes_go(routed: Desk) -> None:
+    address = service(routed)
+    with Looking(bird(routed), f"{address}/32") as looking:
+        began = time.time()
+        routed.kubectl("label", "node", "node2", f"{EXCLUDE}=")
+        routed.learned(address, "node1", "node3")
+        gone = time.time()
+    drained = [look.at for look in looking.looks if look.nodes(GRACEFUL_SHUTDOWN)]
+    assert drained
+    assert all(look.nodes(GRACEFUL_SHUTDOWN) <= {"node2"} for look in looking.looks)
+    assert drained[-1] - drained[0] > DRAIN_SECONDS * 0.7
+    assert gone - began < DRAIN_SECONDS + 5
+    routed.kubectl("label", "node", "node2", f"{EXCLUDE}-")
+    routed.learned(address, *NODES)
+    routed.until(
+        "nothing is drained",
+        lambda: (
+            not any(GRACEFUL_SHUTDOWN in route.communities for route in bird(routed).routes(f"{address}/32").values())
+        ),
+    )
+
+
+def test_speakers_peers_and_advertisements_say_how_things_are(routed: Desk) -> None:
+    address = service(routed)
+    sessions = routed.until("each speaker counts its route", lambda: counted(routed, 1))
+    assert {node: (one["state"], one["address"]) for node, one in sessions.items()} == {
+        node: ("Established", "172.30.0.254") for node in NODES
+    }
+    assert all(one["holdTimeSeconds"] == 9 and one["since"] for one in sessions.values())
+    told = routed.until("all announce it", lambda: len(found := announcements(routed, address)) == 3 and found)
+    assert all((one["protocols"], one["peers"]) == (["BGP"], ["tor"]) for one in told.values())
+    name = "v4-" + address.replace(".", "-")
+    routed.until(
+        "the allocation names all nodes",
+        lambda: sorted(routed.get("ipallocation", name).get("status", {}).get("announcedBy", [])) == list(NODES),
+    )
+    for kind, name in (("bgppeer", "tor"), ("bgpadvertisement", "all")):
+        routed.until(f"{kind} is ready", lambda kind=kind, name=name: is_ready(routed, kind, name))
+
+
+def counted(desk: Desk, routes: int) -> dict[str, dict] | None:
+    """The sessions with `tor`, when each has so many routes."""
+    sessions = desk.bgp_sessions()
+    return sessions if all(one["routesSent"] == routes for one in sessions.values()) else None
+
+
+def is_ready(desk: Desk, kind: str, name: str) -> bool:
+    conditions = desk.get(kind, name).get("status", {}).get("conditions", [])
+    return any((one["type"], one["status"]) == ("Ready", "True") for one in conditions)
+
+
+def test_a_peer_that_is_wrong_says_so_and_disturbs_no_other(routed: Desk) -> None:
+    address = service(routed)
+    cluster = routed.cluster
+    if "router2" not in cluster.routers:
+        cluster.start_router("bird", host="router2", settings=RouterSettings(password="sesame"))
+    began = time.time()
+    routed.secret("right", password="sesame")
+    routed.secret("wrong", password="open")
+    routed.bgp_peer("locked", host="router2", passwordSecretRef={"name": "nowhere"})
+    said = routed.condition("bgppeer", "locked", "Ready", "PasswordUnavailable")
+    assert "nowhere" in said["message"]
+    assert cluster.routers["router2"].established() == set()
+    routed.bgp_peer("locked", host="router2", passwordSecretRef={"name": "wrong"})
+    said = routed.condition("bgppeer", "locked", "Ready", "SessionsDown")
+    assert "0 of 3 sessions" in said["message"]
+    routed.until("it is tried, in vain", lambda: tried(routed, "locked"))
+    routed.bgp_peer("locked", host="router2", passwordSecretRef={"name": "right"})
+    routed.established("locked", timeout_seconds=40)
+    routed.learned(address, *NODES, host="router2")
+    routed.condition("bgppeer", "locked", "Ready", "SessionsUp")
+    routed.delete("bgppeer", "locked")
+    wait_for("it is withdrawn from", lambda: not cluster.routers["router2"].prefixes(), timeout_seconds=30)
+    assert [deed for deed in bird(routed).deeds(since=began) if deed.node in NODES] == []
+
+
+def tried(desk: Desk, peer: str) -> bool:
+    """Whether every node has a session that is not up, and says why."""
+    sessions = desk.bgp_sessions(peer)
+    return set(sessions) == set(NODES) and all(
+        one["state"] != "Established" and one.get("lastError") for one in sessions.values()
+    )
+
+
+def test_a_peer_for_one_node_only_gets_that_nodes_routes(routed: Desk) -> None:
+    address = service(routed)
+    routed.kubectl("label", "node", "node3", "rack=b")
+    try:
+        routed.bgp_peer("tor", families=BOTH, holdTimeSeconds=9, nodeSelector={"matchLabels": {"rack": "b"}})
+        routed.learned(address, "node3")
+        routed.established(nodes=["node3"])
+    finally:
+        routed.kubectl("label", "node", "node3", "rack-")
+        peering(routed)
+    settled(routed)
+    routed.learned(address, *NODES)

@@ -1,0 +1,250 @@
+"""What routers have while speakers stop, die and freeze, and sessions break: nothing that nobody stands for.
+
+And no address gets a second owner while a router may still have the first one's route.
+"""
+
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from lab.desk import Desk
+from lab.process import wait_for
+from tests.e2e.bgp import (
+    GRACEFUL_SHUTDOWN,
+    NODES,
+    PERMIT_SECONDS,
+    Appearing,
+    Looking,
+    bird,
+    peering,
+    repeating,
+    service,
+    settled,
+)
+
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
+
+ONE_ADDRESS = "192.0.2.77"
+PREFIX = f"{ONE_ADDRESS}/32"
+OLD, NEW = (64512, 1), (64512, 2)
+FREEZE_SECONDS = 40.0
+FLOWS = 12
+
+
+@contextmanager
+def frozen_engines(desk: Desk, node: str) -> Iterator[None]:
+    """The ExaBGP processes of the node's speaker stand still; those that are started anew do not."""
+    pids = desk.cluster.engines(node)
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in set(pids) & set(desk.cluster.engines(node)):
+            os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def trouble(desk: Desk, kind: str) -> Iterator[None]:
+    """What goes on while an address passes from one Service to the next."""
+    router = bird(desk)
+    if kind == "nothing":
+        yield
+    elif kind == "a session is shut down":
+        router.shut("node1")
+        try:
+            yield
+        finally:
+            router.unshut("node1")
+    elif kind == "a router flaps":
+        with repeating(lambda: [router.restart_session(node) for node in NODES], every_seconds=1.0):
+            yield
+    elif kind == "an ExaBGP stands still":
+        with frozen_engines(desk, "node1"):
+            yield
+
+
+@pytest.mark.parametrize("kind", ["nothing", "a session is shut down", "a router flaps", "an ExaBGP stands still"])
+def test_the_next_service_gets_the_address_when_no_router_has_the_old_route(routed: Desk, kind: str) -> None:
+    two_owners(routed)
+    with Looking(bird(routed), PREFIX) as looking:
+        appearing = Appearing(routed, "new")
+        try:
+            with trouble(routed, kind):
+                assert appearing.at is None
+                routed.delete("service", "old", wait=False)
+                given = appearing.wait(60)
+                time.sleep(0.3)  # the trouble lasts until after that
+        finally:
+            appearing.close()
+        assert appearing.address == ONE_ADDRESS
+        routed.until("all have the new route", lambda: holding(routed, NEW) == set(NODES), timeout_seconds=40)
+    assert any(look.nodes(OLD) for look in looking.looks), "the old route was seen while it was there"
+    late = [look for look in looking.looks if look.at > given and look.nodes(OLD)]
+    assert late == [], f"the address was given at {given}"
+    assert all(not (look.nodes(OLD) and look.nodes(NEW)) for look in looking.looks)
+
+
+def test_a_route_that_a_router_keeps_through_a_restart_holds_the_address_back(routed: Desk) -> None:
+    """The speaker that comes back knows nothing of it: its predecessor was killed, under graceful restart."""
+    peering(routed, gracefulRestart={"restartTimeSeconds": 60})
+    two_owners(routed)
+    speaker = routed.cluster.speaker("node2")
+    speaker.kill()
+    routed.until("its session has ended", lambda: "node2" not in bird(routed).established())
+    with Looking(bird(routed), PREFIX) as looking:
+        appearing = Appearing(routed, "new")
+        try:
+            routed.delete("service", "old", wait=False)
+            routed.until("only the kept route is left", lambda: holding(routed, OLD) == {"node2"})
+            speaker.start()
+            given = appearing.wait(60)
+        finally:
+            appearing.close()
+        routed.until("all have the new route", lambda: holding(routed, NEW) == set(NODES), timeout_seconds=40)
+    assert [look for look in looking.looks if look.at > given and look.nodes(OLD)] == []
+    assert all(not (look.nodes(OLD) and look.nodes(NEW)) for look in looking.looks)
+    peering(routed)
+
+
+def two_owners(desk: Desk) -> None:
+    """A pool of one address: `old` has it, `new` waits for it, and their routes can be told apart."""
+    desk.delete("bgpadvertisement", "all")
+    for name, community in (("old", OLD), ("new", NEW)):
+        selector = {"matchLabels": {"owner": name}}
+        desk.bgp_advertisement(name, serviceSelector=selector, communities=[":".join(map(str, community))])
+    desk.pool("pool", ONE_ADDRESS)
+    desk.service("old", labels={"owner": "old"})
+    assert desk.addresses("old") == [ONE_ADDRESS]
+    desk.service("new", labels={"owner": "new"})
+    desk.condition("service", "new", "berth.dev/Allocated", "PoolExhausted")
+    desk.until("all have the old route", lambda: holding(desk, OLD) == set(NODES))
+
+
+def holding(desk: Desk, community: tuple[int, int]) -> set[str]:
+    """The nodes that the router has the address from, with that community."""
+    routes = bird(desk).routes(PREFIX)
+    return {node for node, route in routes.items() if community in route.communities}
+
+
+def test_a_clean_stop_moves_traffic_away_and_then_withdraws(routed: Desk) -> None:
+    address = service(routed)
+    speaker = routed.cluster.speaker("node2")
+    with Looking(bird(routed), f"{address}/32") as looking:
+        assert speaker.stop(timeout_seconds=30) == 0
+        assert bird(routed).nodes_with(address) == {"node1", "node3"}
+    assert any(look.nodes(GRACEFUL_SHUTDOWN) == {"node2"} for look in looking.looks)
+    assert routed.get("speaker", "node2")["status"]["goodbye"] is True
+    speaker.start()
+    routed.learned(address, *NODES, timeout_seconds=40)
+
+
+def test_with_graceful_restart_no_packet_is_lost_while_a_speaker_restarts(routed: Desk) -> None:
+    peering(routed, gracefulRestart={"restartTimeSeconds": 60})
+    cluster = routed.cluster
+    for node in cluster.segment.nodes:
+        cluster.start_script(f"flow-{node.pod}", node.pod, "flow.py", "serve", node.name)
+    ports = [{"name": "flow", "port": 9999, "targetPort": 9999}]
+    address = service(routed, externalTrafficPolicy="Local", ports=ports)
+    wait_for("the kernel has all ways", lambda: len(bird(routed).kernel_hops(address)) == 3, timeout_seconds=20)
+    flows = cluster.start_script("flows", "client", "flow.py", "keep", address, f"--connections={FLOWS}")
+    log = cluster.processes[flows].log_path
+    wait_for("flows are open", lambda: "open" in log.read_text(), timeout_seconds=20)
+    speaker = cluster.speaker("node2")
+    assert speaker.stop(timeout_seconds=30) == 0
+    wait_for("its session has ended", lambda: "node2" not in bird(routed).established(), timeout_seconds=20)
+    assert bird(routed).nodes_with(address) == set(NODES)
+    speaker.start()
+    settled(routed)
+    time.sleep(1.0)
+    assert bird(routed).nodes_with(address) == set(NODES)
+    told = [json.loads(line) for line in cluster.end_script(flows) if line.startswith('{"server"')]
+    for node in cluster.segment.nodes:
+        cluster.end_script(f"flow-{node.pod}")
+    assert len(told) == FLOWS
+    assert {flow["server"] for flow in told} >= {"node2"}
+    lost = [flow for flow in told if flow["sent_again"] or flow["error"] or flow["lines"] != flow["answered"]]
+    assert lost == []
+    peering(routed)
+
+
+def test_the_routes_of_a_killed_speaker_go_and_come_back_with_it(routed: Desk) -> None:
+    address = service(routed)
+    speaker = routed.cluster.speaker("node3")
+    began = time.time()
+    speaker.kill()
+    routed.learned(address, "node1", "node2")
+    (gone,) = [deed for deed in bird(routed).deeds(since=began) if deed.node == "node3" and deed.removed]
+    assert gone.at - began < 3
+    speaker.start()
+    routed.learned(address, *NODES, timeout_seconds=40)
+
+
+def test_a_frozen_speakers_routes_go_and_what_it_had_is_given_to_nobody_until_it_is_back(routed: Desk) -> None:
+    two_owners(routed)
+    speaker = routed.cluster.speaker("node1")
+    speaker.freeze()
+    frozen = time.monotonic()
+    routed.until("its routes go", lambda: holding(routed, OLD) == {"node2", "node3"}, timeout_seconds=PERMIT_SECONDS)
+    routed.delete("service", "old", wait=False)
+    routed.until("nobody's route is left", lambda: not bird(routed).routes(PREFIX))
+    appearing = Appearing(routed, "new")
+    try:
+        while time.monotonic() < frozen + FREEZE_SECONDS:
+            assert appearing.at is None, "the address was given while its old speaker may still have it"
+            assert bird(routed).routes(PREFIX) == {}
+            time.sleep(0.2)
+        speaker.resume()
+        appearing.wait(30)
+    finally:
+        appearing.close()
+    routed.until("all have the new route", lambda: holding(routed, NEW) == set(NODES), timeout_seconds=40)
+
+
+def test_with_bfd_a_node_that_is_cut_off_loses_its_routes_within_a_second_or_so(routed: Desk) -> None:
+    routed.bfd_profile("fast", receiveIntervalMilliseconds=300, transmitIntervalMilliseconds=300, detectMultiplier=3)
+    peering(routed, bfdProfile="fast")
+    routed.until(
+        "BFD is up on all nodes",
+        lambda: {node for node, one in routed.bfd_sessions().items() if one["state"] == "Up"} == set(NODES),
+        timeout_seconds=40,
+    )
+    address = service(routed)
+    began = time.time()
+    routed.cluster.set_link("node1", "down")
+    routed.learned(address, "node2", "node3")
+    gone = max(deed.at for deed in bird(routed).deeds(since=began) if deed.node == "node1" and deed.removed)
+    assert gone - began < 2.5, "900 ms, and what a busy machine adds"
+    routed.cluster.set_link("node1", "up")
+    routed.learned(address, *NODES, timeout_seconds=40)
+    peering(routed)
+
+
+def test_with_an_api_server_that_is_away_routes_stay_and_nothing_is_withdrawn(routed: Desk) -> None:
+    address = service(routed)
+    began = time.time()
+    server = routed.cluster.processes["apiserver"]
+    server.freeze()
+    try:
+        time.sleep(12)
+        assert bird(routed).nodes_with(address) == set(NODES)
+    finally:
+        server.resume()
+    assert [deed for deed in bird(routed).deeds(since=began) if deed.removed] == []
+
+
+def test_a_router_that_dies_gets_all_routes_again_when_it_is_back(routed: Desk) -> None:
+    address = service(routed)
+    router = bird(routed)
+    router.kill()
+    router.start()
+    settled(routed)
+    routed.learned(address, *NODES, timeout_seconds=40)
+    client_url = f"http://{address}/"
+    routed.until("the client reaches it", lambda: routed.cluster.fetch(client_url).get("body"))
