@@ -116,17 +116,17 @@ class LeaseBook:
 
         Who has outlived it has done so for good: it is noted when first asked for.
         """
-        seen = self._seen.get(node)
+        seen, named = self._seen.get(node), frozenset(witnesses)
         if seen is None:
             return {}
         found = dict(seen.outlived_by)
-        for witness in witnesses:
+        for witness in named:
             proofs = self._seen[witness].proofs if witness in self._seen else ()
             known = [proof.known_at for proof in proofs if proof.began >= seen.since + after_seconds]
             if known and witness not in found:
                 found[witness] = min(known)
         self._seen[node] = replace(seen, outlived_by=found)
-        return found
+        return {witness: since for witness, since in found.items() if witness in named}
 
 
 def _observed(seen: _LeaseSeen | None, renewed: Renewed | None, sent: float, received: float) -> _LeaseSeen:
@@ -191,12 +191,13 @@ def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
     leases = round_.leases
     silent, until = leases.silent_seconds(speaker.node), leases.silent_until(speaker.node)
     needed = max(round_.fence_after_seconds, speaker.fence_after_seconds) + speaker.outlives_seconds
+    after = outlived_after_seconds(speaker.fence_after_seconds) + OUTLIVED_SLACK_SECONDS
+    # Asked for already now, since it is noted with the time of the question: else routers' time would count twice.
+    outlived_by = leases.outlived_by(speaker.node, speaker.witnesses, after)
     if silent < needed:
         return f"its Lease has been silent for {silent:.0f} of {needed:.0f} s"
     if until <= mark.known_at or round_.sent < leases.read_at:
         return "its Lease is read once more"
-    after = outlived_after_seconds(speaker.fence_after_seconds) + OUTLIVED_SLACK_SECONDS
-    outlived_by = leases.outlived_by(speaker.node, speaker.witnesses, after)
     if 2 * len(outlived_by) <= len(speaker.witnesses):
         return "no majority of the speakers it named as witnesses has outlived it"
     known = [since for since in outlived_by.values() if until - since >= SETTLE_SECONDS + speaker.outlives_seconds]

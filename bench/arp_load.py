@@ -2,7 +2,8 @@
 
 `python -m bench.arp_load [--rate 20000] [--seconds 10]`: one JSON object a line. It makes its own network namespaces,
 needs root, and leaves nothing behind. Latency runs from the call that sends a request to the kernel's time stamp on the
-reply; where the sender could not keep the rate, it says so.
+reply. `p99_late_us` and `worst_late_us` say how long after its time in the steady stream a request was sent: where the
+sender fell behind it sent in bursts, which the latency pays for.
 """
 
 import argparse
@@ -45,6 +46,7 @@ class Load:
         self._frames = [packets.request(mac, (FIRST_SENDER + n).to_bytes(4, "big"), target) for n in range(count)]
         self._rate = rate
         self._sent_at = [0.0] * count
+        self._late: list[float] = []
         self._times: dict[int, float] = {}
 
     def run(self) -> dict[str, Any]:
@@ -53,6 +55,7 @@ class Load:
         while number < count:
             due = min(count, int((time.monotonic() - began) * self._rate))
             for each in range(number, due):
+                self._late.append(time.monotonic() - began - each / self._rate)
                 sent_at[each] = clock()
                 send(self._frames[each])
             number = due
@@ -63,7 +66,7 @@ class Load:
         while time.monotonic() < end and len(self._times) < count:
             self._listen()
             time.sleep(BATCH_SECONDS)
-        times = sorted(self._times.values())
+        times, late = sorted(self._times.values()), sorted(self._late)
         return {
             "requests": count,
             "sent_per_second": round(count / took),
@@ -71,6 +74,8 @@ class Load:
             "p50_us": round(1e6 * times[len(times) // 2]),
             "p99_us": round(1e6 * times[len(times) * 99 // 100]),
             "worst_us": round(1e6 * times[-1]),
+            "p99_late_us": round(1e6 * late[len(late) * 99 // 100]),
+            "worst_late_us": round(1e6 * late[-1]),
         }
 
     def _listen(self) -> None:

@@ -145,6 +145,31 @@ def test_the_longer_of_both_fences_counts_and_what_routers_keep_on_top() -> None
     assert judged(*two, kept, leases=book("n1", "n2", silent=("n3",), seconds=230)) == ["n3"]
 
 
+def fenced_at(stopped: SpeakerState, given_back_at: float) -> int:
+    """When a release stops waiting for n3, which renewed its Lease until 700 and gave it back (empty holder) then.
+
+    n1 and n2 are alive. The Leases are read, and the barrier is judged, every 2 s.
+    """
+    leases, mark = LeaseBook(), Mark(VIP, "a1", 7, known_at=690.0)
+    for tick in range(600, 2000, 2):
+        renewed = {n: Renewed(n, f"{n} {tick}") for n in ("n1", "n2")}
+        holder = "n3" if tick < given_back_at else ""
+        leases.observe({**renewed, "n3": Renewed("n3", f"{holder} {min(tick, 700)}")}, float(tick), tick + 0.1)
+        if tick >= 700 and not awaited(mark, Round((*WORLD[:2], stopped), tick + 1.0, {}, leases, FENCE_SECONDS)):
+            return tick
+    raise AssertionError("it is waited for without end")
+
+
+def test_a_stop_under_graceful_restart_is_waited_for_until_routers_have_forgotten_or_it_is_back() -> None:
+    """No goodbye was said, since nothing was withdrawn. That the Lease was given back shortens nothing: its holder was
+    alive at that moment, so the silence begins there, and not at the renewal before."""
+    stopped = promising("n3", outlives_seconds=120)
+    renewed, given_back = fenced_at(stopped, given_back_at=9999.0), fenced_at(stopped, given_back_at=750.0)
+    assert 700 + FENCE_SECONDS + 120 <= renewed <= 700 + FENCE_SECONDS + 120 + 10
+    assert 750 + FENCE_SECONDS + 120 <= given_back <= 750 + FENCE_SECONDS + 120 + 10
+    assert fenced_at(promising("n3", outlives_seconds=120, **ACKED), given_back_at=750.0) == 700
+
+
 def test_who_was_outlived_long_ago_is_fenced_after_what_routers_keep() -> None:
     kept = promising("n3", outlives_seconds=20)
     leases = LeaseBook()
