@@ -227,6 +227,8 @@ class Assigner:
     def _observe(self, address: Address, recorded: Recorded, now: float) -> None:
         known = self.ledger.get(address)
         before = () if known is None else known.claim.holders
+        if known is not None and known.recorded is not None:
+            before += known.recorded.claim.holders  # who left a shared address: only now is nothing recorded for it
         is_news = known is None or known.recorded is None or known.recorded.claim != recorded.claim
         entry = self.ledger.observe(address, recorded)
         self._note_mark(address, entry, recorded, now)

@@ -522,6 +522,21 @@ def test_services_share_and_leave_an_address_one_by_one(api: FakeApi) -> None:
     assert api.allocations == {}
 
 
+def test_a_service_that_leaves_a_shared_address_for_nothing_loses_its_finalizer(api: FakeApi) -> None:
+    allocator = Allocator(api, EDGE)
+    api.put_service(service_body("first"))
+    for name, port in (("web", 80), ("other", 443)):
+        api.put_service(service_body(name, ports=[("TCP", port)], annotations={"berth.dev/sharing-key": "k"}))
+    allocator.run()
+    assert api.ingress(WEB) == api.ingress(OTHER) == ["192.0.2.11"]
+    wish = {"berth.dev/ips": "192.0.2.10"}  # which the first one holds
+    api.edit_service(WEB, lambda body: body["metadata"].update(annotations=wish))
+    allocator.run()
+    assert api.ingress(WEB) == []
+    assert not api.services[WEB]["metadata"].get("finalizers")
+    assert api.ingress(OTHER) == ["192.0.2.11"]
+
+
 def test_colliding_ports_on_a_shared_address_move_the_service_that_changed(api: FakeApi) -> None:
     allocator = Allocator(api, EDGE)
     for name, port in (("web", 80), ("other", 443)):

@@ -18,6 +18,7 @@ from lab.process import Process, wait_for
 from lab.routers import KernelHop, Place, Router, RouterSettings
 from speaker.bgp.driver import BgpDriver
 from speaker.bgp.model import PeerConfig, Route
+from tests.loops import in_a_loop
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow]
 
@@ -129,7 +130,7 @@ def test_a_router_tells_what_each_node_has_told_it(running: Running, kind: type[
             await until("one is withdrawn", lambda: router.nodes_with(ADDRESS) == {"node2"})
             await until("in the kernel too", lambda: router.kernel_hops(ADDRESS) == [KernelHop("node2", 1)])
 
-    asyncio.run(main())
+    in_a_loop(main())
 
 
 def test_birds_log_says_when_a_route_came_and_went(running: Running) -> None:
@@ -149,7 +150,7 @@ def test_birds_log_says_when_a_route_came_and_went(running: Running) -> None:
         (gone_v6,) = [deed for deed in router.deeds(since=before) if deed.prefix == PREFIX_V6 and deed.at <= after]
         assert gone_v6.removed
 
-    asyncio.run(main())
+    in_a_loop(main())
 
 
 @pytest.mark.parametrize("kind", [Bird, Frr])
@@ -170,7 +171,7 @@ def test_a_router_that_shuts_a_session_down_drops_its_routes_until_it_opens_it(r
             await asyncio.to_thread(router.start)
             await until("it learns all again", lambda: router.nodes_with(ADDRESS) == {"node1", "node2"})
 
-    asyncio.run(main())
+    in_a_loop(main())
 
 
 @pytest.mark.parametrize("kind", [Bird, Frr])
@@ -183,7 +184,7 @@ def test_a_router_keeps_the_routes_of_a_restarting_node_unless_it_is_told_not_to
             await until("the session has ended", lambda: router.established() == {"node2"})
             assert router.nodes_with(ADDRESS) == {"node1", "node2"}
 
-    asyncio.run(main())
+    in_a_loop(main())
 
 
 def test_a_router_that_is_not_installed_is_named_by_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

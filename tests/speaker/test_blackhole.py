@@ -9,6 +9,7 @@ from ipaddress import ip_network
 import pytest
 
 from speaker.blackhole import MOST_PREFIXES, PROTOCOL, Blackholes, have_exactly
+from tests.loops import in_a_loop
 from tests.speaker.l2.segment import Namespace
 
 pytestmark = pytest.mark.root
@@ -149,10 +150,10 @@ def test_what_a_killed_speaker_left_goes_at_the_start_and_all_at_the_end(host: N
     with host.entered():
         have_exactly(frozenset({V4}))
         blackholes = Blackholes()
-        asyncio.run(running(blackholes, lambda: not rules(host)))
+        in_a_loop(running(blackholes, lambda: not rules(host)))
         blackholes = Blackholes()
         blackholes.set(frozenset({V6}))
-        asyncio.run(running(blackholes, lambda: rules(host) == [str(V6)]))
+        in_a_loop(running(blackholes, lambda: rules(host) == [str(V6)]))
         assert rules(host) == []
     assert not blackholes.fault
 
@@ -172,7 +173,7 @@ def test_rules_that_somebody_took_away_come_back(host: Namespace, monkeypatch: p
     with host.entered():
         blackholes = Blackholes()
         blackholes.set(frozenset({V4}))
-        asyncio.run(running(blackholes, is_back))
+        in_a_loop(running(blackholes, is_back))
 
 
 def test_too_many_are_a_fault_and_not_a_rule_each(host: Namespace) -> None:
@@ -180,7 +181,7 @@ def test_too_many_are_a_fault_and_not_a_rule_each(host: Namespace) -> None:
     with host.entered():
         blackholes = Blackholes()
         blackholes.set(many)
-        asyncio.run(running(blackholes, lambda: len(rules(host)) == MOST_PREFIXES and blackholes.fault))
+        in_a_loop(running(blackholes, lambda: len(rules(host)) == MOST_PREFIXES and blackholes.fault))
         assert rules(host) == []
 
 
@@ -190,12 +191,12 @@ def test_without_the_right_it_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("speaker.blackhole.have_exactly", refuse)
     blackholes = Blackholes()
-    asyncio.run(running(blackholes, lambda: blackholes.fault))
+    in_a_loop(running(blackholes, lambda: blackholes.fault))
     assert "NET_ADMIN" in blackholes.fault
 
 
 def test_who_does_not_want_them_touches_nothing(host: Namespace) -> None:
     with host.entered():
         have_exactly(frozenset({V4}))
-        asyncio.run(Blackholes(is_wanted=False).run())
+        in_a_loop(Blackholes(is_wanted=False).run())
     assert rules(host) == [str(V4)]
