@@ -48,6 +48,7 @@ class Cache(Generic[T]):
         field_selector: str | None = None,
         page_size: int = PAGE_SIZE,
         idle_seconds: float = IDLE_SECONDS,
+        pace_seconds: float = 0.0,
         metrics: Metrics = UNCOUNTED,
     ) -> None:
         self.last_activity = -math.inf
@@ -61,6 +62,7 @@ class Cache(Generic[T]):
         }
         self._page_size = page_size
         self._idle_seconds = idle_seconds
+        self._pace_seconds = pace_seconds
         self._on_change = on_change
         self._on_undecodable = on_undecodable
         self._metrics = metrics
@@ -190,6 +192,7 @@ class Cache(Generic[T]):
             self._resource,
             resource_version=self._reflector.resource_version,
             idle_seconds=self._idle_seconds,
+            pace_seconds=self._pace_seconds,
             **self._selection,
         )
         async with aclosing(watch) as events:

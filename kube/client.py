@@ -231,11 +231,13 @@ class Client:
         label_selector: str | None = None,
         field_selector: str | None = None,
         idle_seconds: float = IDLE_SECONDS,
+        pace_seconds: float = 0.0,
     ) -> AsyncGenerator[WatchEvent, None]:
         """Events after `resource_version`, until the server ends the stream (a normal end, every 5 to 10 minutes).
 
         Raises Gone when the history is not there any more; Unreachable when the stream breaks, with reason "Idle" when
         nothing, not even a bookmark, came for `idle_seconds`. All whole lines before that were delivered.
+        `pace_seconds`: look at the stream no more often than that, where many events come and none is urgent.
         Close it (contextlib.aclosing) when you leave early: that ends the connection.
         """
         path = _with_query(
@@ -249,7 +251,7 @@ class Client:
         )
         request = Request("watch", res.plural, "GET", path)
         lines = LineBuffer()
-        async with self._transport.stream(request, idle_seconds) as chunks:
+        async with self._transport.stream(request, idle_seconds, pace_seconds) as chunks:
             async for chunk in chunks:
                 for line in lines.feed(chunk):
                     yield decode_event(line)

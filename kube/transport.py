@@ -93,11 +93,14 @@ class Transport:
             return await response.read()
 
     @contextlib.asynccontextmanager
-    async def stream(self, request: Request, idle_seconds: float) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The body of a 2xx answer as it comes; Unreachable("Idle") when nothing comes for that long."""
+    async def stream(
+        self, request: Request, idle_seconds: float, pace_seconds: float = 0.0
+    ) -> AsyncIterator[AsyncIterator[bytes]]:
+        """The body of a 2xx answer as it comes; Unreachable("Idle") when nothing comes for that long. `pace_seconds`:
+        nothing is read for so long after each chunk, so that what comes in between takes one turn and not many."""
         async with (
             self._answered(request, None, idle_seconds) as response,
-            contextlib.aclosing(_chunks(response)) as chunks,
+            contextlib.aclosing(_chunks(response, pace_seconds)) as chunks,
         ):
             yield chunks
 
@@ -203,14 +206,29 @@ class Transport:
         return True
 
 
-async def _chunks(response: aiohttp.ClientResponse) -> AsyncGenerator[bytes, None]:
+async def _chunks(response: aiohttp.ClientResponse, pace_seconds: float) -> AsyncGenerator[bytes, None]:
     try:
         while chunk := await response.content.read(CHUNK_BYTES):
             yield chunk
             # A reader with a full buffer never suspends: others must get their turn while a long history is replayed.
             await asyncio.sleep(0)
+            if pace_seconds:
+                await _look_away(response, pace_seconds)
     except TimeoutError as error:
         raise Unreachable(0, "Idle", "nothing came in time, not even a bookmark") from error
+
+
+async def _look_away(response: aiohttp.ClientResponse, seconds: float) -> None:
+    """What comes meanwhile waits in the kernel, and wakes nobody. A connection that ended has nothing to wait for."""
+    transport = response.connection.transport if response.connection is not None else None
+    if transport is None or transport.is_closing() or not isinstance(transport, asyncio.ReadTransport):
+        return
+    transport.pause_reading()
+    try:
+        await asyncio.sleep(seconds)
+    finally:
+        if not transport.is_closing():
+            transport.resume_reading()
 
 
 def _busy_wait(error: TooManyRequests, randomness: float) -> float:

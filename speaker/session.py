@@ -52,6 +52,10 @@ from speaker.picture import Picture
 from speaker.presence import SupersededError
 from speaker.secretwatch import SecretWatch, Values
 
+LEASES_SECONDS = 0.4
+"""Every speaker renews its Lease every two seconds. They are looked at in batches, well below the second that
+speaker.liveness allows a watch to lag: one by one they cost more than all the rest that an idle agent does."""
+
 log = structlog.get_logger()
 
 
@@ -97,7 +101,14 @@ class Session:
         self._secrets = SecretWatch(client, namespace, self._secret_changed)
         self._passwords: dict[str, str] = {}
         selector = f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
-        self._watch(LEASES, decode_lease, self._lease_changed, namespace=namespace, label_selector=selector)
+        self._watch(
+            LEASES,
+            decode_lease,
+            self._lease_changed,
+            namespace=namespace,
+            label_selector=selector,
+            pace_seconds=LEASES_SECONDS,
+        )
 
     async def run(self) -> None:
         """Keep all watches until cancelled. Raises SupersededError when another process is this node's speaker."""
@@ -122,6 +133,7 @@ class Session:
         on_change: Callable[[Change[Any]], None],
         namespace: str | None = None,
         label_selector: str | None = None,
+        pace_seconds: float = 0.0,
     ) -> None:
         def undecodable(key: ObjectKey, error: Exception) -> None:
             log.warning("an object can't be read and is left out", kind=resource.kind, name=str(key), error=str(error))
@@ -134,6 +146,7 @@ class Session:
             on_undecodable=undecodable,
             namespace=namespace,
             label_selector=label_selector,
+            pace_seconds=pace_seconds,
         )
 
     def _allocation_changed(self, change: Change[Allocation]) -> None:

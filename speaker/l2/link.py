@@ -171,7 +171,7 @@ class WireCallbacks:
     on_counters: Callable[[WireCounters], None] = field(default=lambda _: None)
     on_peers: Callable[[Mapping[str, WirePeer]], None] = field(default=lambda _: None)
     """All that are heard now, by node: at once when somebody is heard, is lost, says goodbye or says something else of
-    itself, and about once a second for the ages; also once, mostly empty, when heartbeats are configured."""
+    itself, and about every two seconds for the ages; also once, mostly empty, when heartbeats are configured."""
     on_bfd: Callable[[Mapping[str, SessionView]], None] = field(default=lambda _: None)
     """All BFD sessions by name, as soon as one of them changed."""
     on_answer: Callable[[WireAnswer], None] = field(default=lambda _: None)

@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 import json
 import math
 import time
@@ -257,6 +258,19 @@ async def test_a_watch_gives_events_until_the_server_ends_it(connected: Connecte
     query = script.requests[0][1].partition("?")[2]
     assert query.startswith("watch=1&resourceVersion=5&allowWatchBookmarks=true&timeoutSeconds=")
     assert 300 <= int(query.rpartition("=")[2]) <= 600
+
+
+async def test_a_paced_watch_takes_together_what_comes_in_between_and_loses_nothing(connected: Connected) -> None:
+    lines = [event("ADDED", an_object(f"o{number}", str(number))) for number in range(6, 26)]
+    trickle = [part for line in lines for part in (line, 0.02)]
+    async with connected(stream(*trickle)) as (client, _):
+        took = [
+            (one.resource_version, time.monotonic())
+            async for one in client.watch(SERVICES, resource_version="5", pace_seconds=0.15)
+        ]
+    assert [version for version, _ in took] == [str(number) for number in range(6, 26)]
+    turns = [at for (_, before), (_, at) in itertools.pairwise(took) if at - before > 0.1]
+    assert 1 <= len(turns) <= 6
 
 
 async def test_a_partial_last_line_is_dropped_and_whole_ones_before_it_are_not(connected: Connected) -> None:
