@@ -11,7 +11,7 @@ PY_SOURCES := $(PACKAGES) tests bench
 
 # Debian package and a command that it brings: installed only when the command is missing.
 DEBIAN := python3-venv:- iproute2:ip nftables:nft iputils-ping:ping iputils-arping:arping util-linux:unshare procps:pgrep \
-	spin:spin build-essential:gcc bird2:bird frr:vtysh
+	spin:spin build-essential:gcc bird2:bird frr:vtysh gobgpd:gobgpd
 
 .PHONY: help setup demo test check bench format lint types imports unit manifests lock clean
 

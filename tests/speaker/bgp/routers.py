@@ -227,6 +227,55 @@ class Frr:
         self.daemon.kill()
 
 
+class GoBgp:
+    """gobgpd with one neighbor, which it waits for. `password`: for TCP MD5."""
+
+    def __init__(
+        self, link: Link, directory: Path, *, asn: int = ROUTER_ASN, node_asn: int = NODE_ASN, password: str = ""
+    ) -> None:
+        self._prefix = link.router.prefix
+        link.router.run("ip", "link", "set", "lo", "up")  # its own command line asks it there
+        config = directory / f"gobgp{link.number}.toml"
+        families = "".join(
+            f'[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = "{family}-unicast"\n'
+            "[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true\n"
+            for family in ("ipv4", "ipv6")
+        )
+        config.write_text(
+            f'[global.config]\nas = {asn}\nrouter-id = "{link.theirs}"\nport = 179\n'
+            f'[[neighbors]]\n[neighbors.config]\nneighbor-address = "{link.ours}"\npeer-as = {node_asn}\n'
+            f'auth-password = "{password}"\n[neighbors.transport.config]\npassive-mode = true\n'
+            "[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 60\n" + families
+        )
+        self.daemon = Daemon(link.router, "gobgpd", "-f", str(config), "--api-hosts=127.0.0.1:50051")
+
+    def ask(self, *words: str) -> Any:
+        done = subprocess.run(
+            [*self._prefix, "gobgp", "-j", *words], capture_output=True, text=True, timeout=20, check=False
+        )
+        try:
+            return json.loads(done.stdout) or {}
+        except ValueError:
+            return {}
+
+    def prefixes(self) -> set[Prefix]:
+        tables = [self.ask("global", "rib", "-a", family) for family in ("ipv4", "ipv6")]
+        return {ip_network(prefix) for table in tables for prefix in table}
+
+    def route(self, prefix: Prefix) -> dict[int, dict[str, Any]]:
+        """Its path attributes by their type code (RFC 4271 §4.3)."""
+        paths = self.ask("global", "rib", "-a", f"ipv{prefix.version}").get(str(prefix), [])
+        return {attribute["type"]: attribute for attribute in paths[0]["attrs"]} if paths else {}
+
+    def is_stale(self, prefix: Prefix) -> bool:
+        """Whether it keeps the route of a session that has ended (RFC 4724 §4.2)."""
+        paths = self.ask("global", "rib", "-a", f"ipv{prefix.version}").get(str(prefix), [])
+        return bool(paths) and bool(paths[0].get("stale"))
+
+    def close(self) -> None:
+        self.daemon.kill()
+
+
 def until(what: str, ask: Callable[[], T], seconds: float = 30.0) -> T:
     """Ask until it is so. For use outside an event loop, or in a thread."""
     deadline = time.monotonic() + seconds
