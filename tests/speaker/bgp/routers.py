@@ -254,9 +254,10 @@ class GoBgp:
             [*self._prefix, "gobgp", "-j", *words], capture_output=True, text=True, timeout=20, check=False
         )
         try:
-            return json.loads(done.stdout) or {}
+            told = json.loads(done.stdout) or {}
         except ValueError:
             return {}
+        return {} if "error" in told else told  # it is not up yet, or busy
 
     def prefixes(self) -> set[Prefix]:
         tables = [self.ask("global", "rib", "-a", family) for family in ("ipv4", "ipv6")]
