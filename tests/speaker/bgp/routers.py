@@ -19,6 +19,7 @@ from tests.speaker.l2.segment import Namespace
 T = TypeVar("T")
 FRR = Path("/usr/lib/frr")
 NODE_ASN, ROUTER_ASN = 64512, 64513
+SAME_SECONDS = 0.05
 
 
 class Link:
@@ -73,6 +74,11 @@ def peer_on(number: int, name: str = "tor", **changes: Any) -> PeerConfig:
     return PeerConfig(**fields | changes)
 
 
+def _seconds(clock: str) -> float:
+    hours, minutes, seconds = clock.split(":")
+    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
+
+
 def _die_with_us() -> None:
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
@@ -110,14 +116,14 @@ class Bird:
         self._directory = directory / f"bird{link.number}"
         self._directory.mkdir()
         self._socket = self._directory / "ctl"
-        config = self._directory / "bird.conf"
-        config.write_text(
+        self._config = self._directory / "bird.conf"
+        self._config.write_text(
             f'log "{self._directory / "log"}" all;\nrouter id {link.theirs};\nprotocol device {{}}\n{extra}\n'
             f"protocol bgp node {{ local {link.theirs} as {asn}; neighbor {link.ours} as {node_asn};"
             f" connect retry time 1; connect delay time 1; error wait time 1,2; {bgp}\n"
             "ipv4 { import all; export all; }; ipv6 { import all; export all; }; }\n"
         )
-        command = ["bird", "-f", "-c", str(config), "-s", str(self._socket), "-P", str(self._directory / "pid")]
+        command = ["bird", "-f", "-c", str(self._config), "-s", str(self._socket), "-P", str(self._directory / "pid")]
         self.daemon = Daemon(link.router, *command)
 
     def ask(self, *words: str) -> str:
@@ -125,6 +131,12 @@ class Bird:
             ["birdc", "-s", str(self._socket), *words], capture_output=True, text=True, timeout=20, check=False
         )
         return done.stdout
+
+    def add(self, protocol: str) -> None:
+        """While it runs."""
+        with self._config.open("a") as config:
+            config.write(protocol)
+        self.ask("configure")
 
     def prefixes(self) -> set[Prefix]:
         lines = self.ask("show", "route", "protocol", "node").splitlines()
@@ -140,10 +152,16 @@ class Bird:
     def is_up(self) -> bool:
         return "Established" in self.ask("show", "protocols", "node")
 
-    def since(self) -> str:
-        """When the session came up, by the router's clock."""
+    def since(self) -> float:
+        """When the session came up: seconds of the router's day. BIRD reckons it anew each time, and is off by a
+        millisecond now and then: see SAME_SECONDS."""
         row = next(line for line in self.ask("show", "protocols", "node").splitlines() if line.startswith("node"))
-        return row.split()[4]
+        return _seconds(row.split()[4])
+
+    def came(self, prefix: Prefix) -> float:
+        """When it got the route, as `since`; an UPDATE that changes nothing does not count."""
+        lines = self.ask("show", "route", str(prefix), "protocol", "node").splitlines()
+        return next(_seconds(line.split("[node ")[1].split("]")[0].split()[0]) for line in lines if "[node " in line)
 
     def log(self) -> str:
         return (self._directory / "log").read_text()
@@ -222,6 +240,11 @@ class Frr:
     def route(self, prefix: Prefix) -> dict[str, Any]:
         found = self.ask(f"show bgp ipv{prefix.version} unicast {prefix}").get("paths", [])
         return dict(found[0]) if found else {}
+
+    def counts(self, neighbor: object) -> tuple[int, int]:
+        """How often the session came up, and how many UPDATEs it brought, End-of-RIB among them."""
+        told = self.ask(f"show bgp neighbors {neighbor}")[str(neighbor)]
+        return told["connectionsEstablished"], told["messageStats"]["updatesRecv"]
 
     def close(self) -> None:
         self.daemon.kill()

@@ -148,7 +148,10 @@ async def test_an_edit_or_a_deletion_touches_one_session_only(
         assert set(driver.sessions) == {"right"}
 
 
-async def test_routes_outlive_the_driver_under_graceful_restart(link: Link, opened: ExitStack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", [(str(OTHER),), ()], ids=["one", "none"])
+async def test_routes_outlive_the_driver_under_graceful_restart(
+    link: Link, opened: ExitStack, tmp_path: Path, left: tuple[str, ...]
+) -> None:
     bird = Bird(link, tmp_path, bgp="graceful restart aware;")
     opened.callback(bird.close)
     peer = link.peer(graceful_restart_seconds=60)
@@ -165,8 +168,8 @@ async def test_routes_outlive_the_driver_under_graceful_restart(link: Link, open
         await driven.until_up()
         await asyncio.sleep(1)
         assert bird.prefixes() == {V4, OTHER}  # no End-of-RIB before the first full set
-        driven.driver.set_routes("tor", routes(str(OTHER)))
-        await driven.until("End-of-RIB has swept the stale one", lambda: bird.prefixes() == {OTHER})
+        driven.driver.set_routes("tor", routes(*left))
+        await driven.until("End-of-RIB has swept what is stale", lambda: bird.prefixes() == set(map(ip_network, left)))
 
 
 async def test_a_clean_stop_withdraws_also_under_graceful_restart(

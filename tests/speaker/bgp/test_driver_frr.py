@@ -138,6 +138,7 @@ async def test_a_router_that_freezes_is_noticed_by_the_hold_time(link: Link, ope
         frr.daemon.process.send_signal(signal.SIGSTOP)
         await driven.until("it is told", lambda: "hold timer expired" in driven.driver.sessions["tor"].last_error)
         driven.driver.set_routes("tor", {})
+        await asyncio.sleep(0.5)  # ExaBGP has forgotten it by then
         assert driven.driver.may_be_heard(V4)  # it may go on forwarding
         frr.daemon.process.send_signal(signal.SIGCONT)
         await driven.until_confirmed(V4)

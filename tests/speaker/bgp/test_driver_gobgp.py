@@ -11,7 +11,7 @@ from tests.speaker.bgp.routers import GoBgp, Link, routes
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
 V4, OTHER, V6 = ip_network("10.9.0.1/32"), ip_network("10.9.0.0/24"), ip_network("fd09::1/128")
-AS_PATH, MED, LOCAL_PREF, COMMUNITIES, LARGE_COMMUNITIES = 2, 4, 5, 8, 32
+AS_PATH, MED, LOCAL_PREF, COMMUNITIES, EXTENDED_COMMUNITIES, LARGE_COMMUNITIES = 2, 4, 5, 8, 16, 32
 
 
 async def test_routes_of_both_families_with_attributes(link: Link, opened: ExitStack, tmp_path: Path) -> None:
@@ -25,15 +25,19 @@ async def test_routes_of_both_families_with_attributes(link: Link, opened: ExitS
             "large_communities": ((1, 2, 3),),
             "prepend": 2,
         }
-        wanted = routes(str(V4), str(OTHER), **attributes) | routes(str(V6), next_hop=link.ours_v6, **attributes)
+        wanted = routes(str(V4), str(OTHER), link_bandwidth=3e6, **attributes) | routes(
+            str(V6), next_hop=link.ours_v6, **attributes
+        )
         driven.driver.set_routes("tor", wanted)
         await driven.until("all are there", lambda: router.prefixes() == {V4, OTHER, V6})
         for prefix in (V4, V6):
             seen = router.route(prefix)
             assert seen[MED]["metric"] == 5
             assert seen[COMMUNITIES]["communities"] == [65000 << 16 | 1, 65535 << 16]
-            assert "1" in str(seen[LARGE_COMMUNITIES])
+            assert seen[LARGE_COMMUNITIES]["value"] == [{"ASN": 1, "LocalData1": 2, "LocalData2": 3}]
             assert [one["asns"] for one in seen[AS_PATH]["as_paths"]] == [[64512, 64512, 64512]]
+        (weight,) = router.route(V4)[EXTENDED_COMMUNITIES]["value"]
+        assert (weight["asn"], weight["bandwidth"]) == (64512, 3000000)
         driven.driver.change_routes("tor", {V4: None, V6: None})
         for prefix in (V4, V6):
             await driven.until_confirmed(prefix)
