@@ -24,7 +24,6 @@ from speaker.announcer import Announcer
 from speaker.bfd.model import SessionView as BfdView
 from speaker.bgp.driver import BgpDriver
 from speaker.bgpcourse import BgpCourse
-from speaker.bgpstatus import by_state
 from speaker.blackhole import Blackholes
 from speaker.fencing import (
     AnnouncementRight,
@@ -158,8 +157,7 @@ class Agent:
             speakers_alive=len(picture.alive),
             speakers_heard=len(self._heartbeats.heard),
             interfaces=dict(states(self._interfaces)),
-            bgp_sessions=by_state(self._bgp.sessions.values()),
-            bgp_routes={name: view.routes_sent for name, view in self._bgp.sessions.items()},
+            bgp_sessions=self._bgp.sessions,
             is_ready=self._right.hold is None,
             waits_for=self._waits_for(),
         )

@@ -3,11 +3,14 @@
 No label carries an address or a Service: a node may announce thousands.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
+from speaker.bgp.model import SessionView
+from speaker.bgpstatus import by_state
 from speaker.l2.link import WireCounters
 
 WIRE_COUNTERS = {
@@ -51,10 +54,8 @@ class Snapshot:
     """How many of the node's interfaces are "Usable", and how many are not, by reason."""
     bfd_sessions: dict[str, int] = field(default_factory=dict)
     """BFD sessions by state, as speaker.bfdsessions counts them; empty without BFD."""
-    bgp_sessions: dict[str, int] = field(default_factory=dict)
-    """BGP sessions by state."""
-    bgp_routes: dict[str, int] = field(default_factory=dict)
-    """Routes that a router has from this node now, by BGPPeer."""
+    bgp_sessions: Mapping[str, SessionView] = field(default_factory=dict)
+    """By BGPPeer."""
     speakers_known: int = 0
     speakers_alive: int = 0
     speakers_heard: int = 0
@@ -148,11 +149,12 @@ class SpeakerMetrics:
         for state, count in snapshot.bfd_sessions.items():
             self._bfd_sessions.labels(state).set(count)
         self._bgp_sessions.clear()
-        for state, count in snapshot.bgp_sessions.items():
+        for state, count in by_state(snapshot.bgp_sessions.values()).items():
             self._bgp_sessions.labels(state).set(count)
         self._bgp_routes.clear()
-        for peer, count in snapshot.bgp_routes.items():
-            self._bgp_routes.labels(peer).set(count)
+        for peer, view in snapshot.bgp_sessions.items():
+            self._bgp_routes.labels(peer).set(view.routes_sent)
+            self._bgp_downs.labels(peer).inc(self._increase(("bgp", peer), view.downs))
         self._speakers.labels("known").set(snapshot.speakers_known)
         self._speakers.labels("alive").set(snapshot.speakers_alive)
         self._speakers.labels("heard").set(snapshot.speakers_heard)
@@ -165,10 +167,6 @@ class SpeakerMetrics:
     def registered_anew(self, reason: str) -> None:
         """This speaker may have been taken for dead."""
         self._anew.labels(reason).inc()
-
-    def session_down(self, peer: str) -> None:
-        """A BGP session that was up went down, whatever the cause."""
-        self._bgp_downs.labels(peer).inc()
 
     def withdrawn(self, seconds: float) -> None:
         """The wire confirmed a withdrawal."""

@@ -101,6 +101,7 @@ class SessionView:
 
     `since`: monotonic seconds of the change to `state`. `families`, `hold_time_seconds`: as agreed with the peer, empty
     and None while not established. `routes_sent`: how many prefixes were sent and not withdrawn in this session.
+    `downs`: how often it was up and went down.
     `last_error`: why the session went down last or can't be had, in words; "" = never was.
     """
 
@@ -112,3 +113,4 @@ class SessionView:
     routes_sent: int = 0
     hold_time_seconds: int | None = None
     last_error: str = ""
+    downs: int = 0

@@ -61,6 +61,7 @@ class Session:
         self._changed: set[Prefix] = set()
         self._state, self._since = BGPSessionState.Idle, now
         self._is_running = self._is_up = False
+        self._downs = 0
         self._hold_seconds: int | None = None
         self._families: frozenset[Family] = frozenset()
         self._wanted: dict[Prefix, Route] = {}
@@ -269,6 +270,7 @@ class Session:
             routes_sent=len(self._on_wire),
             hold_time_seconds=self._hold_seconds if is_agreed else None,
             last_error=self.last_error,
+            downs=self._downs,
         )
 
     # The session comes and goes
@@ -301,6 +303,7 @@ class Session:
             until = now + self.outlives_seconds + CLOCK_MARGIN_SECONDS
             for prefix in self._exposed:
                 self._stale[prefix] = max(until, self._stale.get(prefix, 0.0))
+        self._downs += self._is_up
         self._is_up = self._is_synced = False
         self._families, self._hold_seconds = frozenset(), None
         self._changed.update(self._exposed, self._on_wire)

@@ -3,10 +3,14 @@
 import asyncio
 import contextlib
 import socket
+from dataclasses import replace
+from ipaddress import ip_address
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from crds.speaker import BGPSessionState
+from speaker.bgp.model import SessionView
 from speaker.l2.link import WireCounters
 from speaker.metrics import Snapshot, SpeakerMetrics
 from speaker.supervisor import listener_for
@@ -53,6 +57,21 @@ def test_bfd_sessions_are_shown_by_state_and_their_packets_counted_by_kind() -> 
     assert value(metrics, "berth_bfd_packets_sent_total") == 7
     assert value(metrics, "berth_bfd_packets_received_total") == 2
     assert value(metrics, "berth_bfd_packets_dropped_total", reason="ttl") == 7
+
+
+def test_bgp_sessions_are_shown_by_state_and_peer_and_what_went_down_is_counted() -> None:
+    metrics = SpeakerMetrics(CollectorRegistry())
+    up = SessionView("tor", ip_address("192.0.2.1"), BGPSessionState.Established, 1.0, routes_sent=3)
+    metrics.show(Snapshot(bgp_sessions={"tor": up}))
+    assert value(metrics, "berth_bgp_sessions", state="Established") == 1
+    assert value(metrics, "berth_bgp_sessions", state="Idle") == 0
+    assert value(metrics, "berth_bgp_routes_sent", peer="tor") == 3
+    assert value(metrics, "berth_bgp_session_downs_total", peer="tor") == 0
+    for _ in range(2):
+        metrics.show(Snapshot(bgp_sessions={"tor": replace(up, downs=2)}))
+    assert value(metrics, "berth_bgp_session_downs_total", peer="tor") == 2
+    metrics.show(Snapshot())
+    assert value(metrics, "berth_bgp_routes_sent", peer="tor") is None
 
 
 def test_conflicts_withdrawals_and_registrations_are_counted() -> None:

@@ -136,6 +136,8 @@ async def test_one_session_is_hit_and_the_other_is_not(
         assert (birds[1].since(), birds[1].came(KEPT)) == pytest.approx(before, abs=SAME_SECONDS)
         assert driver.engine_pids()["well"] == well_pid
         assert birds[1].prefixes() == {KEPT}
+        assert driver.sessions["well"].downs == 0
+        assert befall in (delete, flood) or driver.sessions["sick"].downs >= 1  # one is gone, one has not been down
 
 
 @contextmanager
