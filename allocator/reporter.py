@@ -9,7 +9,6 @@ What the statuses say comes from allocator.poolstatus, allocator.announced and a
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import structlog
@@ -39,6 +38,7 @@ from kube.cache import ObjectKey
 from kube.client import Client
 from kube.errors import ApiError, NotFound, is_precondition_failure
 from kube.resource import BGPADVERTISEMENTS, BGPPEERS, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, Resource
+from kube.timestamps import timestamp
 
 log = structlog.get_logger()
 
@@ -158,7 +158,7 @@ class Reporter:
             stored = self._pools.get(ObjectKey(None, pool.name))
             if stored is None or stored.metadata.generation != pool.generation:
                 continue
-            status = pool_status(pool, self._assigner.ledger, stored.status, _timestamp())
+            status = pool_status(pool, self._assigner.ledger, stored.status, timestamp())
             if status != stored.status:
                 wire = {"ipv4": None, "ipv6": None, **status.to_wire()}
                 await self._patch(IPPOOLS, pool.name, stored.metadata.uid, wire)
@@ -167,7 +167,7 @@ class Reporter:
         peers = {one.name for one in self._peers.values()}
         for one in self._advertisements():
             told = self._reports.ailment(one.kind, one.name, JUDGED_HERE)
-            conditions = advertisement_conditions(one, self._assigner.ledger.pools, peers, told, _timestamp())
+            conditions = advertisement_conditions(one, self._assigner.ledger.pools, peers, told, timestamp())
             if conditions != one.conditions and self._object_pace.admits((one.kind, one.name), now):
                 resource = L2ADVERTISEMENTS if one.kind == "L2Advertisement" else BGPADVERTISEMENTS
                 await self._patch(resource, one.name, one.uid, {"conditions": _wire_conditions(conditions)})
@@ -180,7 +180,7 @@ class Reporter:
         for one in list(self._peers.values()):
             twins = twin_ailment(self._reports.twins(one, self._peers.values()))
             told = twins or self._reports.ailment("BGPPeer", one.name)
-            status = peer_status(one, self._reports.sessions(one.name), told, self._silent, _timestamp())
+            status = peer_status(one, self._reports.sessions(one.name), told, self._silent, timestamp())
             if status == one.status:
                 continue
             if self._object_pace.admits(("BGPPeer", one.name), now):
@@ -226,7 +226,7 @@ class Reporter:
         advertised = is_advertised(stored.recorded.claim, pools, self._advertisements())
         announcers, waiting = self._announcers.of(address), self._awaited.get(address, ())
         sightings = self._sightings.of(address)
-        status = allocation_status(stored, announcers, advertised, waiting, _timestamp(), sightings)
+        status = allocation_status(stored, announcers, advertised, waiting, timestamp(), sightings)
         shown = (stored.announced_by, stored.conditions, stored.first_announced)
         if (status.announced_by, status.conditions, status.first_announced) == shown:
             return
@@ -277,7 +277,3 @@ class Reporter:
 
 def _wire_conditions(conditions: tuple[Condition, ...]) -> list[dict[str, Any]]:
     return [one.to_wire() for one in conditions]
-
-
-def _timestamp() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,7 +8,6 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import structlog
 
@@ -24,6 +23,7 @@ from kube.client import Client
 from kube.errors import AlreadyExists, ApiError, NotFound, is_precondition_failure
 from kube.objects import decode_service
 from kube.resource import IPALLOCATIONS, SERVICES
+from kube.timestamps import timestamp
 
 log = structlog.get_logger()
 
@@ -96,7 +96,7 @@ class Writer:
             key = queue.take(now)
             if key is None:
                 break
-            write = self._assigner.step(key, now, _timestamp())
+            write = self._assigner.step(key, now, timestamp())
             if write is None:
                 queue.done(key)
             else:
@@ -217,7 +217,3 @@ class Writer:
             return
         self._assigner.service_seen(decode_service(raw))
         self._assigner.queue.add(key)
-
-
-def _timestamp() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,10 +4,10 @@ No I/O. A session has the name of its BGPPeer.
 """
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
 
 from crds.bfdprofile import BFDProfileSpec
 from crds.speaker import BFDSession, BFDSessionState
+from kube.timestamps import timestamp_at
 from speaker.bfd.model import SessionConfig, SessionView
 from speaker.bgp.model import PeerConfig
 
@@ -60,7 +60,7 @@ class BfdStatus:
                 self._entries[name] = known
             else:
                 since = known[1].since if known is not None and known[0].since == view.since else None
-                self._entries[name] = (view, _entry(name, view, since or _time(boot_time + view.since)))
+                self._entries[name] = (view, _entry(name, view, since or timestamp_at(boot_time + view.since)))
         return tuple(entry for _, entry in self._entries.values())
 
 
@@ -72,7 +72,3 @@ def _entry(name: str, view: SessionView, since: str) -> BFDSession:
         detect_time_milliseconds=view.detect_milliseconds or None,
         diagnostic=(view.fault or view.reason)[:MOST_MESSAGE_CHARACTERS],
     )
-
-
-def _time(unix_seconds: float) -> str:
-    return datetime.fromtimestamp(unix_seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -13,11 +13,11 @@ addresses. The order that makes releases and graceful restart safe is here:
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from ipaddress import ip_address, ip_network
 
 import structlog
 
+from kube.timestamps import timestamp
 from speaker.announcements import Announcements
 from speaker.bfd.model import SessionView as BfdView
 from speaker.bfdsessions import BfdStatus, failed_peers
@@ -268,7 +268,7 @@ class BgpCourse:
         ]
 
     def _show(self) -> None:
-        now = _now()
+        now = timestamp()
         for prefix in self._driver.take_changed():
             self._show_prefix(prefix)
         complaints = self.picture.complaints(SHOWN_FAULTS)
@@ -308,7 +308,7 @@ class BgpCourse:
         self._show_addresses(addresses | gone)
 
     def _show_addresses(self, addresses: Iterable[str]) -> None:
-        now = _now()
+        now = timestamp()
         for address in addresses:
             routes = self._routes_of.get(address)
             self._announcements.on_bgp(address, {peer for peers in (routes or {}).values() for peer in peers}, now)
@@ -324,7 +324,3 @@ def _outlives_seconds(peer: PeerConfig) -> int:
 
 def _with_permit(seconds: float) -> int:
     return min(FOREVER_SECONDS, int(seconds + PERMIT_SECONDS))
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

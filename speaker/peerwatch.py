@@ -5,10 +5,10 @@ The clocks and the wire's end of speaker.peers, which judges.
 
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
 
 import structlog
 
+from kube.timestamps import timestamp
 from speaker.announcer import Announcer
 from speaker.fencing import Contact, Peers
 from speaker.heard import HeardPeer
@@ -95,7 +95,7 @@ class PeerWatch:
     def _show(self) -> None:
         """In the Speaker object. The ages in heartbeats are left out: a changed object goes to all who watch it."""
         heard = self._view.heard
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = timestamp()
         self._since = {node: self._since.get(node, now) for node in heard}
         shown = [
             {"node": node, "since": self._since[node], "cutOff": heard[node].is_behind}

@@ -4,12 +4,12 @@ The clock's end of speaker.conditions, which makes the sentences. For people, bu
 """
 
 import time
-from datetime import UTC, datetime
 
+from kube.timestamps import timestamp
 from speaker.announcer import Announcer
 from speaker.bgpcourse import BgpCourse
 from speaker.conditions import SHOWN, Conditions
-from speaker.fencing import Hold, promise_to_make
+from speaker.fencing import Hold, Peers, promise_to_make
 from speaker.heartbeats import Heartbeats
 from speaker.options import Options
 from speaker.peerwatch import PeerWatch
@@ -40,10 +40,11 @@ class Report:
     def conditions(self, hold: Hold | None, renewal_sent: float | None, boottime: float) -> None:
         """As things stand. `renewal_sent` and `boottime`: CLOCK_BOOTTIME seconds."""
         self._due = time.monotonic() + CONDITIONS_SECONDS
-        now, draft = _now(), self._announcer.draft
+        now, draft = timestamp(), self._announcer.draft
         self._conditions.set_ready(hold, now)
-        draft.set("fencing", self._promise(renewal_sent, boottime, now))
-        self._judge_peers(now)
+        peers = self._peers.for_fencing()
+        draft.set("fencing", self._promise(peers, renewal_sent, boottime, now))
+        self._judge_peers(peers, now)
         if hold is None:
             self._judge_addresses(now)
             draft.set("faults", self._bgp.faults())
@@ -51,11 +52,10 @@ class Report:
 
     def stopped(self, *, withdrew_routes: bool) -> None:
         """The last ones."""
-        self._conditions.set_stopped(_now(), withdrew_routes=withdrew_routes)
+        self._conditions.set_stopped(timestamp(), withdrew_routes=withdrew_routes)
         self._announcer.draft.set("conditions", self._conditions.to_wire())
 
-    def _promise(self, renewal_sent: float | None, boottime: float, now: str) -> dict[str, object]:
-        peers = self._peers.for_fencing()
+    def _promise(self, peers: Peers, renewal_sent: float | None, boottime: float, now: str) -> dict[str, object]:
         self._witnesses = promise_to_make(
             self._options.node,
             peers,
@@ -71,17 +71,12 @@ class Report:
             "witnesses": sorted(self._witnesses or ()),
         }
 
-    def _judge_peers(self, now: str) -> None:
+    def _judge_peers(self, peers: Peers, now: str) -> None:
         if self._heartbeats.are_wanted:
-            known = self._peers.for_fencing().known
-            self._conditions.set_peers_heard(self._heartbeats.fault, known, self._heartbeats.heard, now)
+            self._conditions.set_peers_heard(self._heartbeats.fault, peers.known, self._heartbeats.heard, now)
 
     def _judge_addresses(self, now: str) -> None:
         picture = self._announcer.picture
         complaints = picture.complaints(SHOWN + 1, self._bgp.picture.covers)
         self._conditions.set_announceable(complaints, now)
         self._conditions.set_endpoints_placed(picture.unplaced(), now)
-
-
-def _now() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,10 +4,10 @@ The clock and the wire's end of speaker.conflicts, which decides.
 """
 
 import time
-from datetime import UTC, datetime
 
 import structlog
 
+from kube.timestamps import timestamp
 from speaker.announcer import Announcer
 from speaker.conflicts import Claim
 from speaker.l2.link import OrderRefusedError, WireAnswer, WireConflict, WireLink, WireProbed
@@ -38,7 +38,7 @@ class Strangers:
             log.debug("another speaker claims an address of ours", **where)
             return
         claim = Claim(conflict.address, conflict.interface, conflict.mac)
-        if self._conflicts.seen(claim, time.monotonic(), _timestamp()):
+        if self._conflicts.seen(claim, time.monotonic(), timestamp()):
             log.warning("another host uses an address of ours: defended once", **where)
             self._link.defend(conflict.address, conflict.interface)
             self._metrics.defended()
@@ -59,7 +59,7 @@ class Strangers:
     def answered(self, answer: WireAnswer) -> None:
         """A host has an address that is being probed, or probes for it too."""
         heard = Answer(answer.address, answer.run, answer.interface, answer.mac, answer.is_probe)
-        verdict = self._announcer.probe_answered(heard, time.monotonic(), _timestamp())
+        verdict = self._announcer.probe_answered(heard, time.monotonic(), timestamp())
         if verdict is None:
             return
         self._metrics.probed(verdict.value)
@@ -81,7 +81,3 @@ class Strangers:
         self._announcer.draft.set("conflicts", entries)
         self._metrics.conflicts_now(len(entries))
         return self._announcer.probing.again(now)
-
-
-def _timestamp() -> str:
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

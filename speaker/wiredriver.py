@@ -7,10 +7,10 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 
 import structlog
 
+from kube.timestamps import timestamp
 from speaker.announcer import Announcer
 from speaker.l2.link import OrderRefusedError, WireLink
 from speaker.metrics import SpeakerMetrics
@@ -107,5 +107,5 @@ class WireDriver:
             log.warning("the wire refused", address=entries[0][0], error=str(error))
             self._announcer.refused(entries[0][0])
             return
-        self._announcer.announced(entries, datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
+        self._announcer.announced(entries, timestamp())
         log.debug("announced", addresses=[address for address, _ in entries])
