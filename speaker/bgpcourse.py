@@ -21,7 +21,7 @@ from kube.timestamps import timestamp
 from speaker.announcements import Announcements
 from speaker.bfd.model import SessionView as BfdView
 from speaker.bfdsessions import BfdStatus, failed_peers
-from speaker.bgp.config import hold_time_seconds
+from speaker.bgp.config import outlives_seconds
 from speaker.bgp.driver import FOREVER_SECONDS, BgpDriver
 from speaker.bgp.model import PeerConfig, Prefix, SessionView
 from speaker.bgppast import Inheritance, Past
@@ -172,7 +172,7 @@ class BgpCourse:
         covered = self._draft.written("outlivesSeconds") or 0
         peers: dict[str, PeerConfig] = {}
         for name, peer in self.picture.peers.items():
-            if peer == self._peers.get(name) or _outlives_seconds(peer) <= covered:
+            if peer == self._peers.get(name) or _with_permit(outlives_seconds(peer)) <= covered:
                 peers[name] = peer
             elif name in self._peers:
                 peers[name] = self._peers[name]
@@ -286,7 +286,8 @@ class BgpCourse:
 
     def _show_outlives(self) -> None:
         """Raised at once; lowered when nothing is left that would live so long."""
-        needed = [_outlives_seconds(peer) for peer in (*self.picture.peers.values(), *self._peers.values())]
+        peers = (*self.picture.peers.values(), *self._peers.values())
+        needed = [_with_permit(outlives_seconds(peer)) for peer in peers]
         if at_present := self._driver.outlives_seconds:
             needed.append(_with_permit(at_present))
         now = time.monotonic()
@@ -316,11 +317,6 @@ class BgpCourse:
                 self._routes_of.pop(address, None)
 
 
-def _outlives_seconds(peer: PeerConfig) -> int:
-    """How long the router may keep what this process has told it, at most, if it hears nothing of the end."""
-    hold = hold_time_seconds(peer)
-    return _with_permit(hold + (peer.graceful_restart_seconds or 0)) if hold else FOREVER_SECONDS
-
-
 def _with_permit(seconds: float) -> int:
-    return min(FOREVER_SECONDS, int(seconds + PERMIT_SECONDS))
+    """Counted from when this process was heard of last: ExaBGP goes on for so long."""
+    return int(min(FOREVER_SECONDS, seconds + PERMIT_SECONDS))

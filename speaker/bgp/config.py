@@ -7,6 +7,7 @@ Secret can say anything else than what its field is for. See docs/decisions/007-
 import re
 from binascii import b2a_base64
 from collections.abc import Iterator
+from math import inf
 
 from speaker.bgp.model import PeerConfig
 
@@ -54,6 +55,13 @@ def hold_time_seconds(peer: PeerConfig) -> int:
     if peer.keepalive_seconds is None or peer.hold_time_seconds == 0:
         return peer.hold_time_seconds
     return max(MIN_HOLD_SECONDS, min(peer.hold_time_seconds, 3 * peer.keepalive_seconds))
+
+
+def outlives_seconds(peer: PeerConfig, agreed_hold_seconds: int | None = None) -> float:
+    """How long the router may keep our routes if it hears nothing of our end (RFC 4271 §6.5, RFC 4724 §4.2): by the
+    hold time that was agreed, or else by the one that we propose. inf: for ever (hold time 0)."""
+    hold = hold_time_seconds(peer) if agreed_hold_seconds is None else agreed_hold_seconds
+    return (hold or inf) + (peer.graceful_restart_seconds or 0)
 
 
 def check(peer: PeerConfig) -> None:

@@ -16,11 +16,10 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from math import inf
 
 from crds.speaker import BGPSessionState
 from speaker.bgp import commands, events
-from speaker.bgp.config import hold_time_seconds
+from speaker.bgp.config import outlives_seconds
 from speaker.bgp.model import Family, PeerConfig, Prefix, Route, SessionView, family_of
 from speaker.bgp.ribout import differing
 
@@ -255,8 +254,7 @@ class Session:
     @property
     def outlives_seconds(self) -> float:
         """How long the router may keep our routes if it hears nothing of our end; inf = forever (hold time 0)."""
-        hold = hold_time_seconds(self.peer) if self._hold_seconds is None else self._hold_seconds
-        return (hold or inf) + (self.peer.graceful_restart_seconds or 0)
+        return outlives_seconds(self.peer, self._hold_seconds)
 
     def view(self) -> SessionView:
         """As of now."""
