@@ -24,6 +24,8 @@ from typing import NamedTuple
 
 import structlog
 
+from speaker.l2 import netlink
+
 Prefix = IPv4Network | IPv6Network
 
 PROTOCOL = 190
@@ -39,13 +41,11 @@ ANSWER_SECONDS = 5.0
 _NETLINK_ROUTE = 0
 _NEW_RULE, _DELETE_RULE, _GET_RULE = 32, 33, 34
 _ERROR, _DONE = 2, 3
-_REQUEST, _ACKNOWLEDGE, _DUMP, _EXCLUSIVE, _CREATE = 0x1, 0x4, 0x300, 0x200, 0x400
+_ACKNOWLEDGE, _DUMP, _EXCLUSIVE, _CREATE = 0x4, 0x300, 0x200, 0x400
 _TO_TABLE, _GOTO, _NOP, _BLACKHOLE = 1, 2, 3, 6
 _TABLE_MAIN = 254
 _DESTINATION, _INTERFACE, _TARGET, _PRIORITY, _SUPPRESS, _PROTOCOL = 1, 3, 4, 6, 14, 21
-_HEADER = struct.Struct("=IHHII")  # length, type, flags, sequence, port
 _RULE = struct.Struct("=BBBBBBBBI")  # family, destination and source length, TOS, table, two reserved, action, flags
-_ATTRIBUTE = struct.Struct("=HH")
 _NUMBER = struct.Struct("=I")
 
 log = structlog.get_logger()
@@ -162,10 +162,9 @@ class _Kernel:
     def _ask(self, kind: int, flags: int, body: bytes) -> Iterator[tuple[int, bytes]]:
         """All messages of the answer, to its end. Raises OSError for what the kernel refuses."""
         self._sequence += 1
-        length = _HEADER.size + len(body)
-        self._socket.sendall(_HEADER.pack(length, kind, flags | _REQUEST, self._sequence, 0) + body)
+        self._socket.sendall(netlink.request(kind, flags, self._sequence, body))
         while True:
-            for answer_kind, sequence, answer in _messages(self._socket.recv(1 << 16)):
+            for answer_kind, _, sequence, answer in netlink.messages(self._socket.recv(1 << 16)):
                 if sequence != self._sequence:
                     continue
                 if answer_kind in (_ERROR, _DONE):
@@ -182,44 +181,25 @@ def _body(rule: Rule) -> bytes:
     action = {LOCAL: _GOTO, SPECIFIC: _TO_TABLE, BLACKHOLE: _BLACKHOLE, END: _NOP}[priority]
     table = _TABLE_MAIN if priority == SPECIFIC else 0
     body = _RULE.pack(family, prefix.prefixlen, 0, 0, table, 0, 0, action, 0)
-    body += _attribute(_PRIORITY, _NUMBER.pack(priority)) + _attribute(_PROTOCOL, bytes((PROTOCOL,)))
+    body += netlink.attribute(_PRIORITY, _NUMBER.pack(priority)) + netlink.attribute(_PROTOCOL, bytes((PROTOCOL,)))
     if prefix.prefixlen:
-        body += _attribute(_DESTINATION, prefix.network_address.packed)
+        body += netlink.attribute(_DESTINATION, prefix.network_address.packed)
     if priority == LOCAL:
-        body += _attribute(_INTERFACE, b"lo\0") + _attribute(_TARGET, _NUMBER.pack(END))
+        body += netlink.attribute(_INTERFACE, b"lo\0") + netlink.attribute(_TARGET, _NUMBER.pack(END))
     if priority == SPECIFIC:
-        body += _attribute(_SUPPRESS, _NUMBER.pack(prefix.prefixlen - 1))
+        body += netlink.attribute(_SUPPRESS, _NUMBER.pack(prefix.prefixlen - 1))
     return body
-
-
-def _messages(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Type, sequence number and body."""
-    at = 0
-    while at + _HEADER.size <= len(data):
-        length, kind, _, sequence, _ = _HEADER.unpack_from(data, at)
-        yield kind, sequence, data[at + _HEADER.size : at + length]
-        at += max(_HEADER.size, (length + 3) & ~3)
 
 
 def _own_rule(message: bytes) -> Rule | None:
     """None: somebody else's."""
     family, length, *_ = _RULE.unpack_from(message)
-    attributes: dict[int, bytes] = {}
-    at = _RULE.size
-    while at + _ATTRIBUTE.size <= len(message):
-        attribute_length, attribute = _ATTRIBUTE.unpack_from(message, at)
-        attributes[attribute] = message[at + _ATTRIBUTE.size : at + attribute_length]
-        at += max(_ATTRIBUTE.size, (attribute_length + 3) & ~3)
+    attributes = dict(netlink.attributes(message[_RULE.size :]))
     (priority,) = _NUMBER.unpack(attributes.get(_PRIORITY, bytes(4)))
     if attributes.get(_PROTOCOL) != bytes((PROTOCOL,)) or priority not in _STEPS:
         return None
     destination = attributes.get(_DESTINATION, bytes(4 if family == socket.AF_INET else 16))
     return Rule(priority, ip_network((destination, length)))
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    """Padded to four bytes, which the length does not count."""
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 def _order(prefix: Prefix) -> tuple[int, int, int]:

@@ -116,20 +116,36 @@ Message = LinkChanged | LinkGone | DumpDone | Failed
 
 def dump_request(sequence: int) -> bytes:
     """Ask for all links, without their statistics."""
-    body = _LINK.pack(0, 0, 0, 0, 0) + _ATTRIBUTE.pack(8, _EXTENSIONS) + _NUMBER.pack(_SKIP_STATISTICS)
-    return _MESSAGE.pack(_MESSAGE.size + len(body), _GET_LINK, _FLAG_REQUEST | _FLAG_DUMP, sequence, 0) + body
+    body = _LINK.pack(0, 0, 0, 0, 0) + attribute(_EXTENSIONS, _NUMBER.pack(_SKIP_STATISTICS))
+    return request(_GET_LINK, _FLAG_DUMP, sequence, body)
+
+
+def request(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
+    """A message to the kernel."""
+    return _MESSAGE.pack(_MESSAGE.size + len(body), kind, flags | _FLAG_REQUEST, sequence, 0) + body
+
+
+def attribute(kind: int, value: bytes) -> bytes:
+    """Padded to four bytes, which the length does not count."""
+    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value + bytes(-len(value) % 4)
 
 
 def parse(datagram: bytes) -> Iterator[Message]:
     """The messages of one datagram. What is not about links, or broken off, is left out."""
-    at = 0
-    while at + _MESSAGE.size <= len(datagram):
-        length, kind, flags, _, _ = _MESSAGE.unpack_from(datagram, at)
-        if length < _MESSAGE.size or at + length > len(datagram):
-            return
-        message = _message(kind, flags, datagram[at + _MESSAGE.size : at + length])
+    for kind, flags, _, body in messages(datagram):
+        message = _message(kind, flags, body)
         if message is not None:
             yield message
+
+
+def messages(datagram: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """Type, flags, sequence number and body of each whole message, whatever it is about."""
+    at = 0
+    while at + _MESSAGE.size <= len(datagram):
+        length, kind, flags, sequence, _ = _MESSAGE.unpack_from(datagram, at)
+        if length < _MESSAGE.size or at + length > len(datagram):
+            return
+        yield kind, flags, sequence, datagram[at + _MESSAGE.size : at + length]
         at += _padded(length)
 
 
@@ -145,7 +161,7 @@ def _message(kind: int, flags: int, body: bytes) -> Message | None:
             return None
         if kind == _DELETE_LINK:
             return LinkGone(ifindex)
-        values = dict(_attributes(body[_LINK.size :]))
+        values = dict(attributes(body[_LINK.size :]))
         return LinkChanged(
             _link(ifindex, device_flags, hardware_type, values), _number(values.get(_EVENT)) in _MOVED_EVENTS
         )
@@ -153,7 +169,7 @@ def _message(kind: int, flags: int, body: bytes) -> Message | None:
 
 
 def _link(ifindex: int, flags: int, hardware_type: int, values: dict[int, bytes]) -> Link:
-    slave_kind = dict(_attributes(values.get(_LINK_INFO, b""))).get(_SLAVE_KIND, b"")
+    slave_kind = dict(attributes(values.get(_LINK_INFO, b""))).get(_SLAVE_KIND, b"")
     return Link(
         ifindex=ifindex,
         name=_text(values.get(_NAME, b"")),
@@ -171,13 +187,14 @@ def _number(value: bytes | None) -> int:
     return int(_NUMBER.unpack(value)[0]) if value is not None and len(value) == _NUMBER.size else 0
 
 
-def _attributes(attributes: bytes) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Type and value of each whole attribute."""
     at = 0
-    while at + _ATTRIBUTE.size <= len(attributes):
-        length, kind = _ATTRIBUTE.unpack_from(attributes, at)
-        if length < _ATTRIBUTE.size or at + length > len(attributes):
+    while at + _ATTRIBUTE.size <= len(data):
+        length, kind = _ATTRIBUTE.unpack_from(data, at)
+        if length < _ATTRIBUTE.size or at + length > len(data):
             return
-        yield kind & _TYPE_MASK, attributes[at + _ATTRIBUTE.size : at + length]
+        yield kind & _TYPE_MASK, data[at + _ATTRIBUTE.size : at + length]
         at += _padded(length)
 
 
