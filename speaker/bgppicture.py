@@ -145,17 +145,20 @@ class BGPPicture:
         """Any node did. Only the own one counts."""
         self._is_stale |= self._picture.nodes.get(self._own_node) != self._own
 
-    def pool_changed(self, name: str) -> None:
+    def pools_changed(self) -> None:
         self._is_stale = True
 
     @property
-    def wants_secrets(self) -> bool:
-        """Whether a peer of this node has a password."""
+    def secrets(self) -> frozenset[str]:
+        """The names of the Secrets with passwords of this node's peers."""
         own = self._picture.nodes.get(self._own_node)
-        return own is not None and any(
-            spec.password_secret_ref is not None
-            and (spec.node_selector is None or spec.node_selector.matches(own.labels))
+        if own is None:
+            return frozenset()
+        return frozenset(
+            spec.password_secret_ref.name
             for spec in self._specs.values()
+            if spec.password_secret_ref is not None
+            and (spec.node_selector is None or spec.node_selector.matches(own.labels))
         )
 
     @property

@@ -99,7 +99,6 @@ class Session:
         self._watch(COMMUNITIES, lambda raw: Community.decode(raw).spec, self._community_changed)
         self._watch(BFDPROFILES, lambda raw: BFDProfile.decode(raw).spec, self._profile_changed)
         self._secrets = SecretWatch(client, namespace, self._secret_changed)
-        self._passwords: dict[str, str] = {}
         selector = f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
         self._watch(
             LEASES,
@@ -165,6 +164,7 @@ class Session:
         self._picture.set_node(change.key.name, change.new)
         if change.key.name == self._node:
             self._bgp.node_changed()
+            self._secrets.want(self._bgp.secrets)
             if change.new is None or change.new.uid != self._node_uid:
                 self._on_removed("the Node was deleted")
         self._on_change()
@@ -186,7 +186,7 @@ class Session:
 
     def _pool_changed(self, change: Change[PoolFacts]) -> None:
         self._picture.set_pool(change.key.name, change.new)
-        self._bgp.pool_changed(change.key.name)
+        self._bgp.pools_changed()
         self._on_change()
 
     def _advertisement_changed(self, change: Change[L2AdvertisementSpec]) -> None:
@@ -194,12 +194,8 @@ class Session:
         self._on_change()
 
     def _peer_changed(self, change: Change[BGPPeerSpec]) -> None:
-        name, ref = change.key.name, change.new.password_secret_ref if change.new is not None else None
-        self._passwords.pop(name, None)
-        if ref is not None:
-            self._passwords[name] = ref.name
-        self._secrets.want(frozenset(self._passwords.values()))
-        self._bgp.set_peer(name, change.new)
+        self._bgp.set_peer(change.key.name, change.new)
+        self._secrets.want(self._bgp.secrets)
         self._on_change()
 
     def _secret_changed(self, name: str, values: Values | None) -> None:

@@ -50,7 +50,7 @@ class Speaker:
 
     def pool(self, name, new):
         self.picture.set_pool(name, new)
-        self.bgp.pool_changed(name)
+        self.bgp.pools_changed()
 
     def allocation(self, address, **fields):
         self.set_allocation(address, allocation(address, **fields))
@@ -307,11 +307,11 @@ def test_an_advertisement_for_no_peer_of_this_node_makes_no_aggregate() -> None:
 
 def test_secrets_are_wanted_when_a_peer_of_this_node_names_one() -> None:
     speaker = serving()
-    assert not speaker.bgp.wants_secrets
+    assert speaker.bgp.secrets == frozenset()
     speaker.bgp.set_peer("far", peer(passwordSecretRef={"name": "s"}, nodeSelector={"matchLabels": {"rack": "2"}}))
-    assert not speaker.bgp.wants_secrets
+    assert speaker.bgp.secrets == frozenset()
     speaker.bgp.set_peer("tor", peer(passwordSecretRef={"name": "s"}))
-    assert speaker.bgp.wants_secrets
+    assert speaker.bgp.secrets == {"s"}
     speaker.settle()
     assert not speaker.bgp.peers
     assert [one.reason for one in speaker.bgp.complaints(9)] == [Reason.PasswordUnavailable]
