@@ -16,8 +16,8 @@ from lab.routers import ECMP_WAYS, Deed, Received, Router, by_node
 ASK_SECONDS = 20.0
 START_SECONDS = 20.0
 OVER_IPV6 = "_ipv6"
-LINK_BANDWIDTH = (0x00, 0x40)
-"""First octet of the extended community: transitive or not (RFC 4360 §2); the second is 0x04 (RFC 10005)."""
+LINK_BANDWIDTH = (0x0004, 0x4004)
+"""Type of the extended community: transitive or not (RFC 4360 §2, RFC 10005). BIRD has no name for it."""
 
 _ENDS = re.compile(r"^\d{4} ", re.MULTILINE)
 _DEED = re.compile(
@@ -26,7 +26,7 @@ _DEED = re.compile(
 )
 _ROUTE = re.compile(r"^(?:(?P<prefix>[0-9a-f.:]+/\d+))?\s+unicast \[(?P<node>node\d+)")
 _PAIR, _TRIPLE = re.compile(r"\((\d+),(\d+)\)"), re.compile(r"\((\d+), (\d+), (\d+)\)")
-_GENERIC = re.compile(r"\(generic, (0x[0-9a-f]+), (0x[0-9a-f]+)\)")
+_UNKNOWN = re.compile(r"\(unknown (0x[0-9a-f]+), \d+, (\d+)\)")
 
 
 class Bird(Router):
@@ -196,10 +196,9 @@ def _attributes(told: dict[str, str]) -> Received:
 
 
 def _bandwidth(communities: str) -> float | None:
-    for high, low in _GENERIC.findall(communities):
-        kind, subtype = int(high, 16) >> 24, int(high, 16) >> 16 & 0xFF
-        if kind in LINK_BANDWIDTH and subtype == 4:
-            bandwidth: float = struct.unpack(">f", int(low, 16).to_bytes(4, "big"))[0]
+    for kind, value in _UNKNOWN.findall(communities):
+        if int(kind, 16) in LINK_BANDWIDTH:
+            bandwidth: float = struct.unpack(">f", int(value).to_bytes(4, "big"))[0]
             return bandwidth
     return None
 

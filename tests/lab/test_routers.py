@@ -117,8 +117,7 @@ def test_a_router_tells_what_each_node_has_told_it(running: Running, kind: type[
                 assert told.communities == {(64512, 100), (65535, 0)}
                 assert told.large_communities == {(64512, 1, 2)}
                 assert told.med == 7
-                # It is not transitive (RFC 4360 §6): BIRD drops it at the border of an AS, FRR uses it.
-                assert told.link_bandwidth == (None if kind is Bird else 1_000_000.0 * (4 - node.index))
+                assert told.link_bandwidth == 1_000_000.0 * (4 - node.index)
                 assert router.prefixes()[node.name] == {PREFIX, PREFIX_V6, f"192.0.2.{100 + node.index}/32"}
             await until("the kernel has both ways", lambda: len(router.kernel_hops(ADDRESS)) == 2)
             hops = router.kernel_hops(ADDRESS)
