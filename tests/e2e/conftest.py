@@ -4,6 +4,7 @@ Those of BGP have clusters of their own, one for each file, with a router.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -14,15 +15,21 @@ from lab.routers import Bfd, RouterSettings
 from tests.e2e import bgp
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    values = {"allocator": {"lease": {"durationSeconds": 5}}, "speaker": {"failbackAfterSeconds": 3}}
+@contextmanager
+def brought_up(settings: Settings) -> Iterator[Cluster]:
+    """Skips where this machine has not what a lab, or what is started in it, needs."""
     try:
-        up = Cluster(Settings(tmp_path_factory.mktemp("cluster"), name="e2e", values=values))
-        with up:
+        with Cluster(settings) as up:
             yield up
     except Unsupported as refused:
         pytest.skip(str(refused))
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    values = {"allocator": {"lease": {"durationSeconds": 5}}, "speaker": {"failbackAfterSeconds": 3}}
+    with brought_up(Settings(tmp_path_factory.mktemp("cluster"), name="e2e", values=values)) as up:
+        yield up
 
 
 @pytest.fixture
@@ -36,16 +43,12 @@ def desk(cluster: Cluster) -> Iterator[Desk]:
 @pytest.fixture(scope="module")
 def bgp_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """With BIRD on `router`, which leads the client to what it learns, and a peer `tor` for it."""
-    try:
-        up = Cluster(Settings(tmp_path_factory.mktemp("bgp"), name="bgp", values=bgp.values()))
-        with up:
-            up.start_router("bird", settings=RouterSettings(installs=True, bfd=Bfd()))
-            desk = Desk(up)
-            desk.until("all speakers serve", lambda: bgp.all_serve(desk), timeout_seconds=40)
-            bgp.peering(desk)
-            yield up
-    except Unsupported as refused:
-        pytest.skip(str(refused))
+    with brought_up(Settings(tmp_path_factory.mktemp("bgp"), name="bgp", values=bgp.values())) as up:
+        up.start_router("bird", settings=RouterSettings(installs=True, bfd=Bfd()))
+        desk = Desk(up)
+        desk.until("all speakers serve", lambda: bgp.all_serve(desk), timeout_seconds=40)
+        bgp.peering(desk)
+        yield up
 
 
 @pytest.fixture
