@@ -32,7 +32,7 @@ from lab.process import wait_for
 from speaker.heartbeats import SIGNING_KEY
 
 NODE = "node1"
-SETTLE_SECONDS = 15.0
+SETTLE_SECONDS = 20.0  # longer than it takes until Leases are not watched any more (speaker.leasewatch)
 PATIENCE_SECONDS = 60.0
 LEASE_DURATION_SECONDS = 6
 RENEW_SECONDS = 2.0

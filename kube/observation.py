@@ -69,6 +69,10 @@ class LeaseObserver:
         """The API server told us something about these Leases at `now` (a bookmark counts)."""
         self._time.contact(now)
 
+    def observed_seconds(self, now: float) -> float:
+        """The time during which we were in contact (see ObservedTime)."""
+        return self._time.at(now)
+
     def observe(self, name: str, holder: str | None, renew_time: str | None, now: float) -> None:
         """What a Lease says at `now`; only a change of holder or renew time is a sign of life.
 

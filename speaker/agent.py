@@ -202,6 +202,10 @@ class Agent:
         """Everybody whom the wire process hears now."""
         self._peers.heard(peers)
 
+    def peers_aged(self, peers: Mapping[str, WirePeer]) -> None:
+        """The same peers, heard anew."""
+        self._peers.aged(peers)
+
     def bfd_changed(self, sessions: Mapping[str, BfdView]) -> None:
         """The BFD sessions of the wire process, all of them."""
         self._bgp.bfd_changed(sessions)

@@ -8,12 +8,13 @@ Two things set a limit to that:
 * Who loses most of its peers at once is likely to be the one that is cut off. It then believes nobody dead for the
   grace time, and takes over nothing meanwhile.
 
-A peer that was never heard is judged by its Lease alone. kube.observation judges Leases; it is fed here with nothing
+A peer that was never heard is judged by its Lease alone. Of one that is heard no Lease is kept: what it says matters
+only from the moment on when the peer is not heard any more. kube.observation judges Leases; it is fed here with nothing
 but what the watch says of Leases, our own among them. So when nobody's renewals come by, because the API server is down
 or takes no writes, time stands still for Leases and nobody dies of it; heartbeats go on telling the truth.
 """
 
-from collections.abc import Set
+from collections.abc import Iterable, Set
 
 from kube.observation import LeaseObserver
 
@@ -28,6 +29,8 @@ class Liveness:
         self._own_node = own_node
         self._duration_seconds = duration_seconds
         self._grace_seconds = 1.5 * duration_seconds
+        self.patience_seconds = 2 * duration_seconds
+        """Of observed time: after so long there will be no sign of one that has given none."""
         self._nodes: set[str] = set()
         self._renewed: dict[str, float] = {}
         self._signs: dict[str, tuple[str | None, str | None]] = {}
@@ -38,6 +41,9 @@ class Liveness:
 
     def observe(self, node: str, holder: str | None, renew_time: str | None, now: float) -> None:
         """What the watch says of a Lease."""
+        if node in self._heard:
+            self._observer.contact(now)
+            return
         self._nodes.add(node)
         self._observer.observe(node, holder, renew_time, now)
         sign = (holder, renew_time)
@@ -52,10 +58,17 @@ class Liveness:
         self._signs.pop(node, None)
         self._observer.forget(node)
 
+    def forget_others(self, nodes: Iterable[str]) -> None:
+        """These have Leases now, and no others."""
+        for node in self._nodes - set(nodes):
+            self.forget(node)
+
     def hear(self, heard: Set[str], leaving: Set[str], now: float) -> None:
         """The peers whose heartbeats arrive now, and those who said that they leave: these are not lost but gone."""
         for node in self._heard - heard - leaving:
             self._lost[node] = now
+        for node in heard - self._heard:
+            self.forget(node)
         for node in (*heard, *leaving):
             self._lost.pop(node, None)
         self._heard = frozenset(heard)
@@ -81,6 +94,16 @@ class Liveness:
         alive = (node for node in self._nodes | self._lost.keys() if self._is_alive(node, now, isolated))
         return frozenset((self._own_node, *self._heard, *alive))
 
+    def may_renew(self, node: str, now: float) -> bool:
+        """Whether one that is not heard may live all the same, as far as Leases tell."""
+        lost_at, age = self._lost.get(node), self._observer.age(node, now)
+        is_lost_lately = lost_at is not None and now - lost_at < self._grace_seconds
+        return is_lost_lately or (age is not None and age < self.patience_seconds)
+
+    def observed_seconds(self, now: float) -> float:
+        """A clock that goes only while renewals come by, be they but our own."""
+        return self._observer.observed_seconds(now)
+
     def _is_alive(self, node: str, now: float, isolated: bool) -> bool:
         """Of one that is not heard."""
         is_fresh = self._observer.fresh(node, now, self._duration_seconds)
@@ -90,3 +113,33 @@ class Liveness:
         if now - lost_at < self._grace_seconds:
             return isolated
         return is_fresh and self._renewed.get(node, lost_at) > lost_at + PROOF_SECONDS
+
+
+class LeaseNeed:
+    """Whether Leases are to be watched; to be asked a few times a second, once all of them have been read.
+
+    Not while all peers are heard, or were seen to give no sign for long. For that they must have been watched: while
+    the API server is down nobody gives any.
+    """
+
+    def __init__(self, liveness: Liveness) -> None:
+        self._liveness = liveness
+        self._dead: Set[str] | None = None  # those who give no sign; None while Leases are watched
+        self._quiet_since: float | None = None
+
+    def is_there(self, unheard: Set[str], now: float) -> bool:
+        """`unheard`: the nodes with a speaker that is to be reckoned with, and is not heard."""
+        matters = any(self._liveness.may_renew(node, now) for node in unheard)
+        is_needed = not self._is_quiet(matters, now) if self._dead is None else matters or not unheard <= self._dead
+        self._dead = None if is_needed else unheard
+        return is_needed
+
+    def _is_quiet(self, matters: bool, now: float) -> bool:
+        watched = self._liveness.observed_seconds(now)
+        if matters or self._quiet_since is None:
+            self._quiet_since = None if matters else watched
+            return False
+        if watched - self._quiet_since < self._liveness.patience_seconds:
+            return False
+        self._quiet_since = None
+        return True

@@ -94,6 +94,10 @@ class PeerView:
         self.liveness.hear(heard.keys(), left, now)
         return back
 
+    def age(self, heard: Mapping[str, HeardPeer]) -> None:
+        """The peers of the last `hear`, of whom nothing is new but when they were heard and had contact."""
+        self.heard = heard
+
     def judge(
         self,
         now: float,

@@ -78,10 +78,14 @@ class PeerWatch:
         self._view.leave()
         self.judge()
 
+    def aged(self, peers: Mapping[str, WirePeer]) -> None:
+        """The same peers, heard anew. What follows is judged twice a second."""
+        self._view.age(_heard_peers(peers))
+
     def heard(self, peers: Mapping[str, WirePeer]) -> None:
         """Everybody whom the wire process hears now. Who is heard again may have moved addresses of ours to itself."""
         self._heartbeats.peers_changed(peers)
-        came_back = self._view.hear({node: _heard_peer(peer) for node, peer in peers.items()}, time.monotonic())
+        came_back = self._view.hear(_heard_peers(peers), time.monotonic())
         self._show()
         self.judge()
         now = time.monotonic()
@@ -131,8 +135,7 @@ class PeerWatch:
     def judge(self) -> None:
         """Who is alive and where everybody stands, this node included; it says so itself. At least twice a second."""
         picture, now, contact = self._announcer.picture, time.monotonic(), self._contact()
-        picture.set_alive(self._view.liveness.alive(now))
-        picture.set_heard(self._view.heard)
+        picture.set_peers(self._view.liveness.alive(now), self._view.heard)
         own = self._view.judge(
             now,
             self._boottime(),
@@ -165,14 +168,17 @@ class PeerWatch:
         return Peers(known=frozenset(known) - {self._own_node}, contacts=contacts)
 
 
-def _heard_peer(peer: WirePeer) -> HeardPeer:
-    return HeardPeer(
-        incarnation=peer.incarnation,
-        interfaces=peer.interfaces,
-        contact=NEVER if peer.contact is None else peer.contact,
-        heard=peer.heard,
-        is_serving=peer.serving,
-        is_member=peer.member,
-        is_behind=peer.behind,
-        is_leaving=peer.leaving,
-    )
+def _heard_peers(peers: Mapping[str, WirePeer]) -> dict[str, HeardPeer]:
+    return {
+        node: HeardPeer(
+            incarnation=peer.incarnation,
+            interfaces=peer.interfaces,
+            contact=NEVER if peer.contact is None else peer.contact,
+            heard=peer.heard,
+            is_serving=peer.serving,
+            is_member=peer.member,
+            is_behind=peer.behind,
+            is_leaving=peer.leaving,
+        )
+        for node, peer in peers.items()
+    }

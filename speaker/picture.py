@@ -195,15 +195,18 @@ class Picture:
             self._alive = nodes
             self._restand()
 
-    def set_heard(self, heard: Mapping[str, HeardPeer]) -> None:
-        """What peers say of themselves by heartbeats, which is newer than what their Speaker objects say."""
-        self._heard = heard
-        self._restand()
+    def set_peers(self, alive: frozenset[str], heard: Mapping[str, HeardPeer]) -> None:
+        """Who shows signs of life (the own node counts in any case), and what peers say of themselves by heartbeats,
+        which is newer than what their Speaker objects say."""
+        if alive != self._alive or heard is not self._heard:
+            self._alive, self._heard = alive, heard
+            self._restand()
 
     def set_own_tier(self, tier: int) -> None:
         """Where this node stands itself: see speaker.heard.tier."""
-        self._own_tier = tier
-        self._restand()
+        if tier != self._own_tier:
+            self._own_tier = tier
+            self._restand()
 
     def set_claims(self, claims: Mapping[str, str]) -> None:
         """Addresses that another node was seen to announce, and which are left to it whatever the view says."""

@@ -6,7 +6,7 @@ anew, so that nothing it holds is older than its registration.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Any
 
 import structlog
@@ -16,10 +16,8 @@ from crds.bgpadvertisement import BGPAdvertisement, BGPAdvertisementSpec
 from crds.bgppeer import BGPPeer, BGPPeerSpec
 from crds.community import Community, CommunitySpec
 from crds.l2advertisement import L2Advertisement, L2AdvertisementSpec
-from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, speaker_lease
 from kube.cache import Cache, Change, ObjectKey
 from kube.client import Client
-from kube.objects import Lease, decode_lease
 from kube.resource import (
     BFDPROFILES,
     BGPADVERTISEMENTS,
@@ -35,6 +33,7 @@ from kube.resource import (
     Resource,
 )
 from speaker.bgppicture import BGPPicture
+from speaker.leasewatch import LeaseWatch
 from speaker.liveness import Liveness
 from speaker.observed import (
     Allocation,
@@ -51,10 +50,6 @@ from speaker.observed import (
 from speaker.picture import Picture
 from speaker.presence import SupersededError
 from speaker.secretwatch import SecretWatch, Values
-
-LEASES_SECONDS = 0.4
-"""Every speaker renews its Lease every two seconds. They are looked at in batches, well below the second that
-speaker.liveness allows a watch to lag: one by one they cost more than all the rest that an idle agent does."""
 
 log = structlog.get_logger()
 
@@ -99,15 +94,7 @@ class Session:
         self._watch(COMMUNITIES, lambda raw: Community.decode(raw).spec, self._community_changed)
         self._watch(BFDPROFILES, lambda raw: BFDProfile.decode(raw).spec, self._profile_changed)
         self._secrets = SecretWatch(client, namespace, self._secret_changed)
-        selector = f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
-        self._watch(
-            LEASES,
-            decode_lease,
-            self._lease_changed,
-            namespace=namespace,
-            label_selector=selector,
-            pace_seconds=LEASES_SECONDS,
-        )
+        self._leases = LeaseWatch(client, namespace, liveness, unheard=self._unheard, on_lease=self._lease_changed)
 
     async def run(self) -> None:
         """Keep all watches until cancelled. Raises SupersededError when another process is this node's speaker."""
@@ -115,37 +102,30 @@ class Session:
             for cache in self._caches.values():
                 group.create_task(cache.run())
             group.create_task(self._secrets.run())
+            group.create_task(self._leases.run())
 
     async def wait_synced(self) -> None:
         """Until every first list is in: forever if need be, since nothing may be announced before."""
         for cache in self._caches.values():
             await cache.wait_synced()
+        await self._leases.wait_read()
 
     def unsynced(self) -> list[str]:
         """The resources whose first list is not in yet."""
-        return [plural for plural, cache in self._caches.items() if not cache.synced]
+        unsynced = [plural for plural, cache in self._caches.items() if not cache.synced]
+        return unsynced if self._leases.has_read else [*unsynced, LEASES.plural]
 
     def _watch(
         self,
         resource: Resource,
         decode: Callable[[bytes], Any],
         on_change: Callable[[Change[Any]], None],
-        namespace: str | None = None,
-        label_selector: str | None = None,
-        pace_seconds: float = 0.0,
     ) -> None:
         def undecodable(key: ObjectKey, error: Exception) -> None:
             log.warning("an object can't be read and is left out", kind=resource.kind, name=str(key), error=str(error))
 
         self._caches[resource.plural] = Cache(
-            self._client,
-            resource,
-            decode,
-            on_change=on_change,
-            on_undecodable=undecodable,
-            namespace=namespace,
-            label_selector=label_selector,
-            pace_seconds=pace_seconds,
+            self._client, resource, decode, on_change=on_change, on_undecodable=undecodable
         )
 
     def _allocation_changed(self, change: Change[Allocation]) -> None:
@@ -214,18 +194,15 @@ class Session:
         self._bgp.set_bfd_profile(change.key.name, change.new)
         self._on_change()
 
-    def _lease_changed(self, change: Change[Lease]) -> None:
+    def _unheard(self) -> Set[str]:
+        speakers = {node for node, facts in self._picture.speakers.items() if not facts.said_goodbye}
+        return speakers - self._liveness.heard - {self._node}
+
+    def _lease_changed(self, node: str, is_held: bool) -> None:
         """A Lease that runs out is noticed by the agent's tick; one taken up or given back, here."""
-        node, now = change.key.name.removeprefix(speaker_lease("")), time.monotonic()
-        if change.new is None:
-            self._liveness.forget(node)
-        else:
-            spec = change.new.spec
-            self._liveness.observe(node, spec.holder_identity, spec.renew_time, now)
-            if bool(spec.holder_identity) == (node in self._picture.alive):
-                return
-        self._picture.set_alive(self._liveness.alive(now))
-        self._on_change()
+        if is_held != (node in self._picture.alive):
+            self._picture.set_alive(self._liveness.alive(time.monotonic()))
+            self._on_change()
 
 
 def _advertisement_from(raw: bytes) -> L2AdvertisementSpec:

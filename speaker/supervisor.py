@@ -98,7 +98,8 @@ async def run_speaker(
         agent = Agent(client, link, options, metrics, driver=driver, blackholes=blackholes)
         callbacks.on_interfaces, callbacks.on_conflict = agent.interfaces_changed, agent.conflict_seen
         callbacks.on_answer, callbacks.on_probed = agent.probe_answered, agent.probe_finished
-        callbacks.on_peers, callbacks.on_bfd = agent.peers_heard, agent.bfd_changed
+        callbacks.on_peers, callbacks.on_ages = agent.peers_heard, agent.peers_aged
+        callbacks.on_bfd = agent.bfd_changed
         try:
             await link.start(exclude_interfaces=surroundings.excluded_interfaces, pass_fds=(sole.fd,))
             async with asyncio.TaskGroup() as group:

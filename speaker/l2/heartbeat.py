@@ -166,7 +166,10 @@ def decode(packet: bytes, keys: Sequence[bytes]) -> Heartbeat | Dropped:
     if length < _HEAD.size or len(packet) > MAX_PACKET_BYTES or packet[:4] != _MAGIC:
         return Dropped.MALFORMED
     body, digest = packet[:length], packet[length:]
-    if not any(hmac.compare_digest(_signer(key).digest(body), digest) for key in keys):
+    for key in keys:
+        if hmac.compare_digest(_signer(key).digest(body), digest):
+            break
+    else:
         return Dropped.UNSIGNED
     if body[4] != _VERSION:
         return Dropped.OTHER_VERSION

@@ -6,7 +6,7 @@ the processes of a speaker die together, so the agent exits when `dead` is set.
     agent (asyncio) -- SOCK_SEQPACKET, one JSON message a packet --> wire (epoll)
         interfaces, announce, withdraw, probe, defend, ask, heartbeat, bfd, permit, stop    answered by done or error
         say                                                                                 not answered
-        done, error, interfaces, conflict, answer, probed, counters, peers, bfd-state   <------
+        done, error, interfaces, conflict, answer, probed, counters, peers, ages, bfd-state   <------
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -146,7 +146,7 @@ class WirePeer:
     It says of itself: `serving` (it announces what it owns), `member` and `behind` and `leaving` (what the tiers of
     ownership ask), `interfaces` on which it can announce. `contact`: when it last had contact with the API server, by
     the age that its latest packet carried, rather later than earlier; None = never. `heard`: when that packet came
-    (reports are up to a second old). `via`: our interfaces on whose segment it is heard, "" for packets sent to our
+    (reports are up to two seconds old). `via`: our interfaces on whose segment it is heard, "" for packets sent to our
     address.
     """
 
@@ -171,7 +171,9 @@ class WireCallbacks:
     on_counters: Callable[[WireCounters], None] = field(default=lambda _: None)
     on_peers: Callable[[Mapping[str, WirePeer]], None] = field(default=lambda _: None)
     """All that are heard now, by node: at once when somebody is heard, is lost, says goodbye or says something else of
-    itself, and about every two seconds for the ages; also once, mostly empty, when heartbeats are configured."""
+    itself; also once, mostly empty, when heartbeats are configured."""
+    on_ages: Callable[[Mapping[str, WirePeer]], None] = field(default=lambda _: None)
+    """The same peers about every two seconds: nothing is new but `contact` and `heard`."""
     on_bfd: Callable[[Mapping[str, SessionView]], None] = field(default=lambda _: None)
     """All BFD sessions by name, as soon as one of them changed."""
     on_answer: Callable[[WireAnswer], None] = field(default=lambda _: None)
@@ -457,6 +459,8 @@ class WireLink:
                 self._callbacks.on_counters(counters)
             case "peers":
                 self._take_peers(message["peers"])
+            case "ages":
+                self._take_ages(message["ages"])
             case "bfd-state":
                 self._take_bfd(message["sessions"])
             case unknown:
@@ -473,6 +477,12 @@ class WireLink:
                 peers[node] = WirePeer(**(view | lists))
         self.peers = peers
         self._callbacks.on_peers(peers)
+
+    def _take_ages(self, ages: dict[str, tuple[float | None, float]]) -> None:
+        known = {node: self.peers[node] for node in ages if node in self.peers}
+        aged = {node: replace(peer, contact=ages[node][0], heard=ages[node][1]) for node, peer in known.items()}
+        self.peers = {**self.peers, **aged}
+        self._callbacks.on_ages(self.peers)
 
     def _take_bfd(self, changed: dict[str, list[Any] | None]) -> None:
         """Some of the sessions as they are now; None = there is none of that name any more."""

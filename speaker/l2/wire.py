@@ -82,8 +82,8 @@ class Wire:
                     port = self._ports.by_fd.get(fd)
                     if port is not None:
                         self._answering.drain(port)
-                    elif fd in self._heart.fds:
-                        self._heart.on_readable(fd)
+                    elif fd == self._heart.fd:
+                        self._heart.on_readable()
                     elif self._bfd is not None and fd in self._bfd.fds:
                         self._bfd.on_readable(fd)
                     elif fd == self._channel.fd:
@@ -110,7 +110,7 @@ class Wire:
     # --- one turn of the loop
 
     def _turn(self) -> None:
-        """Whatever is due besides frames, each step bounded to about 0.1 ms."""
+        """Whatever is due besides frames, each step bounded to about 0.2 ms."""
         now = time.monotonic()
         if self._jobs:
             self._run_slice()

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from speaker.liveness import Liveness
+from speaker.liveness import LeaseNeed, Liveness
 
 DURATION, INTERVAL = 6.0, 2.0
 
@@ -198,3 +198,133 @@ def test_a_peer_that_is_heard_again_is_alive_at_once() -> None:
     ear.hear()
     ear.hear("peer")
     assert ear.alive == {"peer"}
+
+
+def test_what_the_lease_of_a_peer_says_counts_only_from_when_it_is_not_heard() -> None:
+    ear = Ear()
+    ear.hear("peer")
+    ear.run(8, "peer")
+    ear.hear(leaving=("peer",))
+    assert ear.alive == set()
+    ear.renew("peer")
+    assert ear.alive == {"peer"}
+
+
+# ---- whether Leases are watched at all
+
+
+class World:
+    """Peers that are heard or not, and renew their Leases or not; one node that watches as it needs to, and one that
+    always does."""
+
+    PEERS = ("a", "b", "c")
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.thrifty, self.watchful = (
+            Liveness("own", duration_seconds=DURATION, renew_seconds=INTERVAL) for _ in range(2)
+        )
+        self.need = LeaseNeed(self.thrifty)
+        self.is_watching, self.has_read = True, False
+        self.leases = {peer: "0" for peer in (*self.PEERS, "own")}
+        self.heard, self.renewing, self.is_up = set(self.PEERS), set(self.PEERS), True
+        self.watched_steps = 0
+
+    def run(self, seconds: float) -> None:
+        for step in range(int(seconds)):
+            self.now += 1.0
+            self._hear()
+            if self.is_up and step % int(INTERVAL) == 0:
+                for node in (*sorted(self.renewing), "own"):
+                    self.leases[node] = str(self.now)
+                    self._show(node, [self.watchful] + [self.thrifty] * self.has_read)
+            self._decide()
+
+    def _hear(self) -> None:
+        for liveness in (self.thrifty, self.watchful):
+            liveness.hear(frozenset(self.heard), frozenset(), self.now)
+
+    def _show(self, node: str, to: list[Liveness]) -> None:
+        for liveness in to:
+            liveness.observe(node, f"{node}-1", self.leases[node], self.now)
+
+    def _decide(self) -> None:
+        """As speaker.leasewatch does: asks only while it rests, or when its first list is in."""
+        unheard = frozenset(self.PEERS) - self.heard
+        if self.has_read or not self.is_watching:
+            self.is_watching = self.need.is_there(unheard, self.now)
+        self.has_read &= self.is_watching
+        is_glancing = not self.is_watching and unheard and self.now % 10 == 0
+        if self.is_up and (is_glancing or self.is_watching > self.has_read):
+            self.has_read = self.is_watching
+            for node in self.leases:
+                self._show(node, [self.thrifty])
+        self.watched_steps += self.is_watching
+
+
+def test_nobody_watches_leases_while_all_peers_are_heard() -> None:
+    world = World()
+    world.run(60)
+    assert not world.is_watching
+    before = world.watched_steps
+    world.run(600)
+    assert world.watched_steps == before
+
+
+def test_they_are_watched_again_when_one_is_missing_until_it_has_been_dead_for_long() -> None:
+    world = World()
+    world.run(60)
+    world.heard.discard("a")
+    world.run(2)
+    assert world.is_watching
+    world.run(20)
+    assert world.is_watching  # its Lease is renewed
+    assert "a" in world.thrifty.alive(world.now)
+    world.renewing.discard("a")
+    world.run(30)
+    assert not world.is_watching
+    assert "a" not in world.thrifty.alive(world.now)
+
+
+def test_one_that_was_dead_for_long_and_renews_unheard_is_found() -> None:
+    world = World()
+    world.heard.discard("a")
+    world.renewing.discard("a")
+    world.run(120)
+    assert not world.is_watching
+    world.renewing.add("a")
+    world.run(30)
+    assert world.is_watching
+    assert "a" in world.thrifty.alive(world.now)
+
+
+def test_an_outage_of_the_api_server_passes_for_no_sign_of_death() -> None:
+    """Nobody renews, and nothing is seen: when it is over, the one that is not heard must be seen to live."""
+    world = World()
+    world.run(60)
+    world.is_up = False
+    world.heard.discard("a")
+    world.run(300)
+    assert world.is_watching
+    world.is_up = True
+    world.run(30)
+    assert "a" in world.thrifty.alive(world.now)
+
+
+MOVES = st.sampled_from([(kind, peer) for kind in ("heard", "renewing") for peer in World.PEERS] + [("is_up", "")])
+
+
+@given(st.lists(st.tuples(MOVES, st.integers(1, 40)), max_size=25))
+def test_watching_as_needed_comes_to_the_same_as_watching_always(moves) -> None:
+    world = World()
+    for (kind, peer), seconds in moves:
+        if kind == "is_up":
+            world.is_up = not world.is_up
+        else:
+            getattr(world, kind).symmetric_difference_update({peer})
+        world.run(seconds)
+    world.is_up = True
+    world.run(90)
+    assert world.thrifty.alive(world.now) == world.watchful.alive(world.now)
+    assert world.thrifty.alive(world.now) == {"own"} | world.heard | world.renewing
+    assert world.is_watching == bool(world.renewing - world.heard)
