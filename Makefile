@@ -8,6 +8,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := allocator speaker crds kube cli lab
 PY_SOURCES := $(PACKAGES) tests bench
+# Tests and the lab start many processes: without bytecode each of them would compile everything anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 # Debian package and a command that it brings: installed only when the command is missing.
 DEBIAN := python3-venv:- iproute2:ip nftables:nft iputils-ping:ping iputils-arping:arping util-linux:unshare procps:pgrep \
@@ -60,7 +62,7 @@ imports: setup
 	$(BIN)/lint-imports
 
 unit: setup ## unit and property tests
-	$(BIN)/python -m pytest -q -n 2 -m "not root and not slow and not lab"
+	$(BIN)/python -m pytest -q -n 3 -m "not root and not slow and not lab"
 
 manifests: setup ## write the CRD manifests and generated documents again
 	$(BIN)/python -m crds.generate

@@ -33,6 +33,7 @@ from kube.errors import AlreadyExists, ApiError
 from kube.objects import decode_service
 from kube.resource import IPPOOLS, NAMESPACES, SERVICES, Resource
 from lab.apiserver import real
+from lab.definitions import definitions
 
 ROOT = Path(__file__).resolve().parent.parent
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
@@ -206,8 +207,8 @@ def service_body(name: str) -> dict[str, Any]:
 
 
 async def prepare(client: Client) -> None:
-    for manifest in sorted((ROOT / "crds" / "manifests").glob("*.yaml")):
-        await client.create(CRDS, yaml.safe_load(manifest.read_text()))
+    for definition in definitions():
+        await client.create(CRDS, definition)
     with contextlib.suppress(AlreadyExists):
         await client.create(NAMESPACES, {"metadata": {"name": "berth-system"}})
     deadline = time.monotonic() + START_SECONDS

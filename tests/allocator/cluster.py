@@ -6,10 +6,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
-
-import yaml
 
 from allocator.controller import Controller, Settings
 from allocator.metrics import AllocatorMetrics
@@ -18,8 +15,8 @@ from kube.client import Client
 from kube.errors import AlreadyExists, ApiError, NotFound
 from kube.resource import EVENTS, IPALLOCATIONS, IPPOOLS, LEASES, NAMESPACES, NODES, SERVICES, SPEAKERS, Resource
 from lab.apiserver.server import ApiServer
+from lab.definitions import definitions
 
-MANIFESTS = Path(__file__).resolve().parents[2] / "crds" / "manifests"
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
 NAMESPACE = "berth-system"
 PATIENCE_SECONDS = 10.0
@@ -29,8 +26,8 @@ Body = dict[str, Any]
 
 async def install(client: Client) -> None:
     """CRDs and Berth's namespace."""
-    for manifest in sorted(MANIFESTS.glob("*.yaml")):
-        await client.create(CRDS, yaml.safe_load(manifest.read_text()))
+    for definition in definitions():
+        await client.create(CRDS, definition)
     await client.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
 
 

@@ -389,4 +389,4 @@ class HandOver(RuleBasedStateMachine):
 
 
 HandOver.TestCase.settings = settings(max_examples=500, stateful_step_count=20, deadline=None)
-TestHandOver = HandOver.TestCase
+TestHandOver = pytest.mark.slow(HandOver.TestCase)

@@ -9,6 +9,8 @@ from crds.schema import custom_resource_definition
 from crds.types import KINDS
 from tests.charts.rendered import container_of, one, pod_of, rendered
 
+pytestmark = pytest.mark.slow
+
 VERSIONS = ("1.31", "1.37")
 VALUES: dict[str, dict[str, Any]] = {
     "defaults": {},

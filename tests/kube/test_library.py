@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 
 def run(code: str) -> str:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=False)
@@ -17,11 +19,13 @@ def test_the_synchronous_client_is_not_imported() -> None:
         assert unwanted not in loaded
 
 
+@pytest.mark.slow
 def test_the_whole_package_can_be_imported_after_it() -> None:
     code = "import kube.client, kubernetes.aio as aio, kubernetes as all; print(all.client.V1Pod(), aio.client.V1Pod())"
     assert run(code).count("api_version") == 2
 
 
+@pytest.mark.slow
 def test_the_whole_package_can_be_imported_before_it() -> None:
     code = "import kubernetes, kube.client; print(kubernetes.client.V1Pod.__name__, kubernetes.__version__)"
     assert run(code).startswith("V1Pod")

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import yaml
 from prometheus_client import CollectorRegistry
 
 from crds.names import allocation_name
@@ -32,6 +31,7 @@ from kube.resource import (
     Resource,
 )
 from lab.apiserver.server import ApiServer
+from lab.definitions import definitions
 from speaker.agent import Agent
 from speaker.bfd.model import SessionView as BfdView
 from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
@@ -41,7 +41,6 @@ from speaker.metrics import SpeakerMetrics
 from speaker.options import Options
 
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
-MANIFESTS = Path(__file__).parent.parent.parent / "crds" / "manifests"
 NAMESPACE = "berth-system"
 PATIENCE_SECONDS = 10.0
 
@@ -511,8 +510,8 @@ async def cluster(directory: Path, *nodes: str) -> AsyncIterator[Cluster]:
         ApiServer(directory, tls=False) as server,
         await Client.connect(str(server.kubeconfig_path), user_agent="admin") as admin,
     ):
-        for manifest in sorted(MANIFESTS.glob("*.yaml")):
-            await admin.create(CRDS, yaml.safe_load(manifest.read_text()))
+        for definition in definitions():
+            await admin.create(CRDS, definition)
         await admin.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
         await admin.create(IPPOOLS, {"metadata": {"name": "edge"}, "spec": {"addresses": ["192.0.2.0/24"]}})
         await admin.create(L2ADVERTISEMENTS, {"metadata": {"name": "all"}, "spec": {}})

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from crds.conditions import ConditionType
+from speaker import heartbeats
 from speaker.conditions import Conditions
 from speaker.heartbeats import HeartbeatOptions, Heartbeats, KeysError, read_keys
 from speaker.l2.link import HeartbeatConfig, OrderRefusedError
@@ -37,6 +38,12 @@ class Secret:
                 (self.path / name).symlink_to(f"..data/{name}")
         (self.path / "..new").symlink_to(version.name)
         os.replace(self.path / "..new", self.path / "..data")
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch) -> None:
+    monkeypatch.setattr(heartbeats, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(heartbeats, "LOOKS_PER_READING", 2)
 
 
 @pytest.fixture

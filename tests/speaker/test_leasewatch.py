@@ -127,7 +127,7 @@ async def test_it_rests_while_all_are_heard_and_watches_again_when_one_is_not(tm
 async def test_it_goes_on_watching_while_one_that_is_not_heard_renews(tmp_path) -> None:
     async with rig(tmp_path) as made:
         made.hear("node-b")
-        await asyncio.sleep(4 * DURATION)
+        await asyncio.sleep(2 * DURATION)
         assert made.is_watching
         assert made.alive == PEERS
 
@@ -170,7 +170,7 @@ async def test_what_cannot_be_read_is_looked_at_again(tmp_path) -> None:
         await eventually(lambda: not made.is_watching)
         await made.lab.server.stop()
         made.hear("node-b")
-        await asyncio.sleep(3 * DURATION)
+        await asyncio.sleep(2 * DURATION)
         assert made.alive == {"node-b"}
         await made.lab.server.start()
         await eventually(lambda: "node-c" in made.alive)

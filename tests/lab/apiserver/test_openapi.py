@@ -8,22 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from lab.apiserver.customresources import resources_of
 from lab.apiserver.kinds import BUILTINS, Resource
 from lab.apiserver.openapi import v2_document, v3_document, v3_index
 from lab.apiserver.structural import default_crd
+from lab.definitions import definitions
 
 ROOT = Path(__file__).parents[3]
 
 
 def ours() -> list[Resource]:
     found: list[Resource] = []
-    for path in sorted((ROOT / "crds" / "manifests").glob("*.yaml")):
-        for crd in yaml.safe_load_all(path.read_text()):
-            default_crd(crd)
-            found += resources_of(crd)
+    for crd in definitions():
+        default_crd(crd)
+        found += resources_of(crd)
     return found
 
 

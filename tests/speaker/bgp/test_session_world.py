@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -290,5 +291,5 @@ class World(RuleBasedStateMachine):
         self.lost_at = None
 
 
-TestWorld = World.TestCase
+TestWorld = pytest.mark.slow(World.TestCase)
 TestWorld.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
