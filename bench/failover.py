@@ -10,7 +10,8 @@ lab cluster of three nodes, with everything at its defaults. Needs root, or a ke
     local      with the policy Local the owner's pod becomes unready: from the watch event of the EndpointSlice to the
                first frame that moves the address
     partitions the owner loses the API server, its peers, both, or the segment, for 15 s: how long two nodes answered
-               one request, during the fault and after its end; and what a speaker does that was frozen for 90 s
+               one request, during the fault and after its end
+    frozen     the owner's speaker is stopped by SIGSTOP for 90 s: the same, and what it does when it wakes
 """
 
 import argparse
@@ -220,19 +221,12 @@ def partitions(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
             for _, heal in faults:
                 heal(owner)
             time.sleep(SETTLE_SECONDS)
-        during = _longest([one for one in asking.requests if one.at < healed])
-        after = max((one.at for one in asking.answered_by_several() if one.at >= healed), default=healed)
-        yield {
-            "scenario": "partition", "cut_from": name, "fault_s": FAULT_SECONDS,
-            "two_answered_during_ms": round(during * 1000),
-            "two_answered_until_ms_after": round((after - healed) * 1000),
-        }  # fmt: skip
+        yield {"scenario": "partition", "cut_from": name, "fault_s": FAULT_SECONDS, **_two_answered(asking, healed)}
         bench.until("all serve", bench.all_serve)
         time.sleep(SETTLE_SECONDS)
-    yield _frozen(bench)
 
 
-def _frozen(bench: Bench) -> dict[str, Any]:
+def frozen(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
     owner = bench.until("somebody has it", bench.owner)
     speaker = bench.cluster.speaker(owner)
     with Asking(bench.cluster, bench.address) as asking:
@@ -241,13 +235,18 @@ def _frozen(bench: Bench) -> dict[str, Any]:
         woken = time.monotonic()
         speaker.resume()
         time.sleep(SETTLE_SECONDS)
+    answered = sum(owner in one.nodes for one in asking.requests if woken <= one.at < woken + 1)
+    figures = {"fault_s": FREEZE_SECONDS, "requests_it_answered_in_the_second_after": answered}
+    yield {"scenario": "frozen", **figures, **_two_answered(asking, woken)}
+
+
+def _two_answered(asking: Asking, healed: float) -> dict[str, int]:
+    """Milliseconds: the longest time during the fault, and until when after its end."""
+    during = _longest([one for one in asking.requests if one.at < healed])
+    after = max((one.at for one in asking.answered_by_several() if one.at >= healed), default=healed)
     return {
-        "scenario": "frozen",
-        "fault_s": FREEZE_SECONDS,
-        "requests_it_answered_in_the_second_after": sum(
-            owner in one.nodes for one in asking.requests if woken <= one.at < woken + 1
-        ),
-        "answered_by_two": len(asking.answered_by_several()),
+        "two_answered_during_ms": round(during * 1000),
+        "two_answered_until_ms_after": round((after - healed) * 1000),
     }
 
 
@@ -274,6 +273,7 @@ SCENARIOS: dict[str, Scenario] = {
     "stop": stop,
     "local": local,
     "partitions": partitions,
+    "frozen": frozen,
 }
 
 
