@@ -23,8 +23,6 @@ from kube.lease import LeaseRenewer
 from speaker.announcer import Announcer
 from speaker.bfd.model import SessionView as BfdView
 from speaker.bgp.driver import BgpDriver
-from speaker.bgpcourse import BgpCourse
-from speaker.blackhole import Blackholes
 from speaker.fencing import (
     AnnouncementRight,
     Hold,
@@ -41,6 +39,8 @@ from speaker.peers import PeerTimes
 from speaker.peerwatch import PeerWatch
 from speaker.presence import Presence
 from speaker.report import Report
+from speaker.routing.blackhole import Blackholes
+from speaker.routing.course import BgpCourse
 from speaker.session import Session
 from speaker.strangers import Strangers
 from speaker.wiredriver import WITHDRAWALS_AT_A_TIME, WireDriver

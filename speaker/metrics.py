@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
 from speaker.bgp.model import SessionView
-from speaker.bgpstatus import by_state
 from speaker.l2.link import WireCounters
+from speaker.routing.status import by_state
 
 WIRE_COUNTERS = {
     "received": "berth_arp_received",
@@ -53,7 +53,7 @@ class Snapshot:
     interfaces: dict[str, int] = field(default_factory=dict)
     """How many of the node's interfaces are "Usable", and how many are not, by reason."""
     bfd_sessions: dict[str, int] = field(default_factory=dict)
-    """BFD sessions by state, as speaker.bfdsessions counts them; empty without BFD."""
+    """BFD sessions by state, as speaker.routing.bfdsessions counts them; empty without BFD."""
     bgp_sessions: Mapping[str, SessionView] = field(default_factory=dict)
     """By BGPPeer."""
     speakers_known: int = 0

@@ -22,8 +22,8 @@ from kube.client import Client
 from kube.errors import AlreadyExists, ApiError, NotFound, is_precondition_failure
 from kube.objects import Node, decode_node
 from kube.resource import NODES, SPEAKERS
-from speaker.bgppast import Past
 from speaker.fencing import Promise
+from speaker.routing.past import Past
 from speaker.statusdraft import Patch, StatusDraft
 
 COALESCE_SECONDS = 0.02

@@ -7,12 +7,12 @@ import time
 
 from kube.timestamps import timestamp
 from speaker.announcer import Announcer
-from speaker.bgpcourse import BgpCourse
 from speaker.conditions import SHOWN, Conditions
 from speaker.fencing import Hold, Peers, promise_to_make
 from speaker.heartbeats import Heartbeats
 from speaker.options import Options
 from speaker.peerwatch import PeerWatch
+from speaker.routing.course import BgpCourse
 
 CONDITIONS_SECONDS = 1.0
 """Conditions are for people: evaluated at most this often."""

@@ -1,7 +1,7 @@
 """Watches the Secrets that BGPPeers name, each by itself, so that a speaker reads no other.
 
 A Secret that is not there, or may not be read, is None like one that was deleted; what that means for a peer is decided
-in speaker.bgppeers.
+in speaker.routing.peers.
 """
 
 import asyncio

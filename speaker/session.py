@@ -32,7 +32,6 @@ from kube.resource import (
     SPEAKERS,
     Resource,
 )
-from speaker.bgppicture import BGPPicture
 from speaker.leasewatch import LeaseWatch
 from speaker.liveness import Liveness
 from speaker.observed import (
@@ -49,6 +48,7 @@ from speaker.observed import (
 )
 from speaker.picture import Picture
 from speaker.presence import SupersededError
+from speaker.routing.picture import BGPPicture
 from speaker.secretwatch import SecretWatch, Values
 
 log = structlog.get_logger()

@@ -15,12 +15,12 @@ import structlog
 from kube.client import Client
 from kube.listener import Listener
 from speaker.agent import Agent
-from speaker.bfdsessions import sessions_by_state
 from speaker.bgp.driver import BgpDriver
-from speaker.blackhole import Blackholes
 from speaker.l2.link import WireCallbacks, WireLink
 from speaker.metrics import Snapshot, SpeakerMetrics
 from speaker.options import Options
+from speaker.routing.bfdsessions import sessions_by_state
+from speaker.routing.blackhole import Blackholes
 from speaker.rundir import run_directory
 
 EXCLUDED_INTERFACES = (

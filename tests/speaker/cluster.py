@@ -290,7 +290,7 @@ class TableDriver:
 
 
 class TableBlackholes:
-    """In the place of speaker.blackhole.Blackholes."""
+    """In the place of speaker.routing.blackhole.Blackholes."""
 
     def __init__(self) -> None:
         self.prefixes: frozenset[Prefix] = frozenset()

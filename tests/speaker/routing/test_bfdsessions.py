@@ -6,8 +6,8 @@ import pytest
 
 from crds.bfdprofile import BFDProfileSpec
 from speaker.bfd.model import SessionView
-from speaker.bfdsessions import BfdStatus, failed_peers, session_config, sessions_by_state
 from speaker.bgp.model import PeerConfig
+from speaker.routing.bfdsessions import BfdStatus, failed_peers, session_config, sessions_by_state
 
 
 def peer(**fields) -> PeerConfig:

@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 from crds.speaker import BGPSession, BGPSessionState
 from speaker.bgp.model import SessionView
-from speaker.bgpstatus import SessionEntries, by_state
+from speaker.routing.status import SessionEntries, by_state
 
 UP = SessionView(
     "tor",

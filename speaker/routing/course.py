@@ -1,6 +1,6 @@
 """The course of BGP in the agent: from what the picture wants, by way of ExaBGP, to what the Speaker object says.
 
-Joins speaker.bgppicture (which routes), speaker.bgp.driver (the sessions) and the wire's BFD; decides nothing about
+Joins speaker.routing.picture (which routes), speaker.bgp.driver (the sessions) and the wire's BFD; decides nothing about
 addresses. The order that makes releases and graceful restart safe is here:
 
 * No session before the API server has confirmed an `outlivesSeconds` that covers it: whoever judges this speaker later
@@ -20,16 +20,16 @@ import structlog
 from kube.timestamps import timestamp
 from speaker.announcements import Announcements
 from speaker.bfd.model import SessionView as BfdView
-from speaker.bfdsessions import BfdStatus, failed_peers
 from speaker.bgp.config import outlives_seconds
 from speaker.bgp.driver import FOREVER_SECONDS, BgpDriver
 from speaker.bgp.model import PeerConfig, Prefix, SessionView
-from speaker.bgppast import Inheritance, Past
-from speaker.bgppicture import BGPPicture
-from speaker.bgpstatus import MOST_MESSAGE_CHARACTERS, SessionEntries
-from speaker.blackhole import Blackholes
 from speaker.l2.link import OrderRefusedError, WireLink
 from speaker.picture import Picture
+from speaker.routing.bfdsessions import BfdStatus, failed_peers
+from speaker.routing.blackhole import Blackholes
+from speaker.routing.past import Inheritance, Past
+from speaker.routing.picture import BGPPicture
+from speaker.routing.status import MOST_MESSAGE_CHARACTERS, SessionEntries
 from speaker.statusdraft import StatusDraft
 
 PERMIT_SECONDS = 15.0

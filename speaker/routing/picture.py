@@ -17,15 +17,15 @@ from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.bgppeer import BGPPeerSpec
 from crds.community import CommunitySpec
 from speaker.bfd.model import SessionConfig
-from speaker.bfdsessions import session_config
 from speaker.bgp.model import PeerConfig, Prefix, Route
-from speaker.bgpcomplaints import Findings, complaints_about
-from speaker.bgpdesired import Attributes, BGPView, Given, Giving, Traits, is_host, route_of, united
-from speaker.bgppeers import resolve_peer
-from speaker.bgpweights import Weights
 from speaker.desired import Complaint
 from speaker.observed import Allocation, Labels, NodeFacts, ServiceKey
 from speaker.picture import Picture
+from speaker.routing.bfdsessions import session_config
+from speaker.routing.complaints import Findings, complaints_about
+from speaker.routing.desired import Attributes, BGPView, Given, Giving, Traits, is_host, route_of, united
+from speaker.routing.peers import resolve_peer
+from speaker.routing.weights import Weights
 from speaker.selection import covers_pool, covers_services
 
 _Spec = TypeVar("_Spec")

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from speaker.blackhole import MOST_PREFIXES, PROTOCOL, Blackholes, have_exactly
+from speaker.routing.blackhole import MOST_PREFIXES, PROTOCOL, Blackholes, have_exactly
 from tests.loops import in_a_loop
 from tests.speaker.l2.segment import Namespace
 
@@ -159,7 +159,7 @@ def test_what_a_killed_speaker_left_goes_at_the_start_and_all_at_the_end(host: N
 
 
 def test_rules_that_somebody_took_away_come_back(host: Namespace, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("speaker.blackhole.CHECK_SECONDS", 0.1)
+    monkeypatch.setattr("speaker.routing.blackhole.CHECK_SECONDS", 0.1)
     taken: list[bool] = []
 
     def is_back() -> bool:
@@ -189,7 +189,7 @@ def test_without_the_right_it_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatc
     def refuse(_: object) -> None:
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("speaker.blackhole.have_exactly", refuse)
+    monkeypatch.setattr("speaker.routing.blackhole.have_exactly", refuse)
     blackholes = Blackholes()
     in_a_loop(running(blackholes, lambda: blackholes.fault))
     assert "NET_ADMIN" in blackholes.fault

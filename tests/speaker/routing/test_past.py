@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address
 
-from speaker.bgppast import Inheritance, Past
+from speaker.routing.past import Inheritance, Past
 
 A, B = ip_address("192.0.2.1"), ip_address("2001:db8::1")
 

@@ -7,8 +7,8 @@ import pytest
 from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.community import CommunitySpec
 from speaker.bgp.model import GRACEFUL_SHUTDOWN, NO_EXPORT, PeerConfig
-from speaker.bgpdesired import BGPView
 from speaker.endpoints import NOWHERE, Placement
+from speaker.routing.desired import BGPView
 from tests.speaker.make import allocation, node
 
 HERE = Placement(frozenset({"node-a"}))

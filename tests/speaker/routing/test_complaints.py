@@ -5,7 +5,7 @@ import pytest
 from crds.conditions import Reason
 from speaker.observed import PoolFacts
 from tests.speaker.make import node
-from tests.speaker.test_bgppicture import ad, community, peer, serving
+from tests.speaker.routing.test_picture import ad, community, peer, serving
 
 
 def complaints(**parts):

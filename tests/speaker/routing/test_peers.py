@@ -6,8 +6,8 @@ import pytest
 
 from crds.bgppeer import BGPPeerSpec
 from crds.conditions import Reason
-from speaker.bgppeers import resolve_peer
 from speaker.desired import Complaint
+from speaker.routing.peers import resolve_peer
 from tests.speaker.make import node
 
 

@@ -10,9 +10,9 @@ from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.bgppeer import BGPPeerSpec
 from crds.conditions import Reason
 from speaker.bgp.model import PeerConfig
-from speaker.bgpdesired import BGPView, Given, Traits
 from speaker.desired import Complaint
 from speaker.observed import Labels
+from speaker.routing.desired import BGPView, Given, Traits
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.bgppeer import BGPPeerSpec
 from crds.community import CommunitySpec
 from crds.conditions import Reason
-from speaker.bgpdesired import BGPView
-from speaker.bgppicture import BGPPicture
-from speaker.bgpweights import QUIET_SECONDS
 from speaker.observed import PoolFacts
 from speaker.picture import Picture
+from speaker.routing.desired import BGPView
+from speaker.routing.picture import BGPPicture
+from speaker.routing.weights import QUIET_SECONDS
 from tests.speaker.make import allocation, node, service, slice_of
 
 OWN = "node-a"
