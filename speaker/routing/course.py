@@ -1,7 +1,7 @@
 """The course of BGP in the agent: from what the picture wants, by way of ExaBGP, to what the Speaker object says.
 
-Joins speaker.routing.picture (which routes), speaker.bgp.driver (the sessions) and the wire's BFD; decides nothing about
-addresses. The order that makes releases and graceful restart safe is here:
+Joins speaker.routing.picture (which routes), speaker.bgp.driver (the sessions) and the wire's BFD; decides nothing
+about addresses. The order that makes releases and graceful restart safe is here:
 
 * No session before the API server has confirmed an `outlivesSeconds` that covers it: whoever judges this speaker later
   must know how long routers may keep its routes.
