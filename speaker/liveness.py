@@ -8,6 +8,8 @@ Two things set a limit to that:
 * Who loses most of its peers at once is likely to be the one that is cut off. It then believes nobody dead for the
   grace time, and takes over nothing meanwhile.
 
+One that said that it leaves is gone: if it could not give back its Lease, that is no sign of life, but a renewal is.
+
 A peer that was never heard is judged by its Lease alone. Of one that is heard no Lease is kept: what it says matters
 only from the moment on when the peer is not heard any more. kube.observation judges Leases; it is fed here with nothing
 but what the watch says of Leases, our own among them. So when nobody's renewals come by, because the API server is down
@@ -36,6 +38,7 @@ class Liveness:
         self._signs: dict[str, tuple[str | None, str | None]] = {}
         self._heard: frozenset[str] = frozenset()
         self._lost: dict[str, float] = {}
+        self._left: dict[str, float] = {}
         # A gap is more than one renewal of ours that did not come; after it everybody has time for another attempt.
         self._observer = LeaseObserver(gap_seconds=duration_seconds / 2, settle_seconds=1.5 * renew_seconds)
 
@@ -71,6 +74,9 @@ class Liveness:
             self.forget(node)
         for node in (*heard, *leaving):
             self._lost.pop(node, None)
+        for node in heard:
+            self._left.pop(node, None)
+        self._left.update(dict.fromkeys(leaving, now))
         self._heard = frozenset(heard)
 
     @property
@@ -107,12 +113,12 @@ class Liveness:
     def _is_alive(self, node: str, now: float, isolated: bool) -> bool:
         """Of one that is not heard."""
         is_fresh = self._observer.fresh(node, now, self._duration_seconds)
-        lost_at = self._lost.get(node)
-        if lost_at is None:
+        silent_since = self._lost.get(node, self._left.get(node))
+        if silent_since is None:
             return is_fresh
-        if now - lost_at < self._grace_seconds:
+        if node in self._lost and now - silent_since < self._grace_seconds:
             return isolated
-        return is_fresh and self._renewed.get(node, lost_at) > lost_at + PROOF_SECONDS
+        return is_fresh and self._renewed.get(node, silent_since) > silent_since + PROOF_SECONDS
 
 
 class LeaseNeed:

@@ -133,6 +133,7 @@ async def test_a_wish_that_cannot_be_granted_leaves_a_condition_and_an_event(
         await desk.service("wish", annotations=annotations, **spec)
         await desk.until_reason("wish", reason)
         assert await desk.addresses("wish") == []
+        await desk.until_event("wish", reason)
     assert await desk.events("wish") == [reason]
 
 

@@ -6,7 +6,8 @@ What happens is noted in one journal, so that tests can ask what came before wha
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from kube.resource import (
     SPEAKERS,
     Resource,
 )
+from kube.wire import WatchEvent
 from lab.apiserver.server import ApiServer
 from lab.definitions import definitions
 from speaker.agent import Agent
@@ -60,9 +62,10 @@ async def eventually(check: Callable[[], Any], seconds: float = PATIENCE_SECONDS
 
 
 class JournalingClient(Client):
-    """Notes each list and write of a speaker, when it was sent and when it was answered."""
+    """Notes each list and write of a speaker, when it was sent and when it was answered; and what it watches."""
 
     journal: list[str]
+    watching: Counter[str]
 
     async def _noted(self, what: str, sending: Any) -> Any:
         self.journal.append(f"send {what}")
@@ -80,6 +83,15 @@ class JournalingClient(Client):
             what += f" released={sorted(status['released'])}"
         noted = f"patch {res.plural} {what}" if res is SPEAKERS else f"patch {res.plural}"
         return await self._noted(noted, super().merge_patch(res, name, body, **options))
+
+    async def watch(self, res: Resource, **options: Any) -> AsyncGenerator[WatchEvent, None]:
+        self.watching[res.plural] += 1
+        try:
+            async with contextlib.aclosing(super().watch(res, **options)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self.watching[res.plural] -= 1
 
     async def list_page(self, res: Resource, **options: Any) -> Any:
         return await self._noted(f"list {res.plural}", super().list_page(res, **options))
@@ -367,6 +379,8 @@ class Speaker:
         self.journal: list[str] = []
         self.clock_offset_seconds = 0.0
         client.journal = self.journal
+        self.watching = client.watching = Counter[str]()
+        """How many watches are open, by plural."""
         self.incarnation = incarnation
         self.last_heard: dict[str, Any] = {}
         self.wire = TableWire(self.journal, f"02:00:00:00:00:{ord(node[-1]):02x}")

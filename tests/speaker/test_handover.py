@@ -43,6 +43,17 @@ async def test_the_next_in_rank_takes_over_as_soon_as_a_peer_is_no_longer_heard(
         await eventually(lambda: spread(speakers) == elected(["node-a", "node-c"]), 2.0)
 
 
+@pytest.mark.slow
+async def test_leases_are_watched_only_while_somebody_is_not_heard(tmp_path) -> None:
+    async with crowd(tmp_path, lease_duration_seconds=1, renew_seconds=0.25) as (lab, speakers):
+        await eventually(lambda: not any(one.watching["leases"] for one in speakers.values()))
+        lab.air.cut("node-b")
+        await eventually(lambda: all(one.watching["leases"] for one in speakers.values()))
+        lab.air.heal()
+        await eventually(lambda: not any(one.watching["leases"] for one in speakers.values()))
+        assert spread(speakers) == elected(NODE_NAMES)
+
+
 async def test_each_speaker_tells_whom_it_hears(tmp_path) -> None:
     async with crowd(tmp_path) as (lab, speakers):
 

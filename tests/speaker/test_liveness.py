@@ -206,7 +206,22 @@ def test_what_the_lease_of_a_peer_says_counts_only_from_when_it_is_not_heard() -
     ear.run(8, "peer")
     ear.hear(leaving=("peer",))
     assert ear.alive == set()
-    ear.renew("peer")
+    ear.run(4, "peer")
+    assert ear.alive == {"peer"}
+
+
+def test_one_that_left_and_could_not_give_back_its_lease_is_not_taken_for_alive() -> None:
+    """It stopped while the API server was down; now that is back, and its Lease is seen as it was left."""
+    ear = Ear()
+    ear.hear("peer")
+    ear.run(4, "peer")
+    ear.hear(leaving=("peer",))
+    ear.liveness.observe("peer", "peer-1", "long ago", ear.now)
+    assert ear.alive == set()
+    ear.run(4)
+    ear.liveness.observe("peer", "peer-1", "long ago", ear.now)
+    assert ear.alive == set()
+    ear.hear("peer")
     assert ear.alive == {"peer"}
 
 

@@ -112,6 +112,14 @@ def test_losing_the_api_server_alone_puts_a_node_behind_until_it_is_back() -> No
     assert judge(made, 18.0, members=frozenset({"b"})).standing is Standing.Waiting
 
 
+def test_contact_is_judged_by_the_latest_ages_also_when_nothing_else_is_new() -> None:
+    made = view("b")
+    for now in (10.0, 16.0, 17.0):
+        made.age({"b": peer(contact=now)})
+        expected = Standing.Behind if now >= 16 else Standing.Member
+        assert judge(made, now, contact=1.0).standing is expected
+
+
 def test_before_all_is_read_a_node_is_no_member() -> None:
     made = view()
     assert not made.judge(1.0, 1.0, 1.0, members=None).is_member
