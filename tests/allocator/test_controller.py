@@ -22,6 +22,7 @@ async def test_the_main_way_there_and_back(desk: Desk) -> None:
         assert body is not None
         assert body["metadata"]["finalizers"] == [FINALIZER]
         assert body["status"]["loadBalancer"]["ingress"] == [{"ip": "192.0.2.10", "ipMode": "VIP"}]
+        await desk.until_event("web", "Allocated")
         await desk.delete("web")
         await desk.until_gone("web")
         assert await desk.allocations() == {}

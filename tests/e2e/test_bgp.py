@@ -201,6 +201,11 @@ def test_a_peer_that_is_wrong_says_so_and_disturbs_no_other(routed: Desk) -> Non
     routed.established("locked", timeout_seconds=40)
     routed.learned(address, *NODES, host="router2")
     routed.condition("bgppeer", "locked", "Ready", "SessionsUp")
+    routed.secret("right", password="open")  # under live sessions: the key is another one, so they end
+    routed.condition("bgppeer", "locked", "Ready", "SessionsDown")
+    routed.secret("right", password="sesame")
+    routed.established("locked", timeout_seconds=40)
+    routed.learned(address, *NODES, host="router2")
     routed.delete("bgppeer", "locked")
     wait_for("it is withdrawn from", lambda: not cluster.routers["router2"].prefixes(), timeout_seconds=30)
     assert [deed for deed in bird(routed).deeds(since=began) if deed.node in NODES] == []

@@ -179,6 +179,9 @@ async def test_a_peer_with_a_password_has_no_session_until_the_secret_is_there(t
         await lab.admin.create(SECRETS, {"metadata": {"name": "tor"}, "data": data}, NAMESPACE)
         await eventually(lambda: speaker.driver.peers)
         assert speaker.driver.peers["tor"].password == "s3cret"
+        changed = {"password": base64.b64encode(b"another").decode()}
+        await lab.admin.merge_patch(SECRETS, "tor", {"data": changed}, namespace=NAMESPACE)
+        await eventually(lambda: speaker.driver.peers["tor"].password == "another")
         await lab.admin.merge_patch(SECRETS, "tor", {"data": {"password": None}}, namespace=NAMESPACE)
         await eventually(lambda: not speaker.driver.peers)
 

@@ -6,9 +6,11 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from ipaddress import IPv4Address, ip_network
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -141,14 +143,19 @@ async def test_one_session_is_hit_and_the_other_is_not(
 
 
 @contextmanager
-def listening(link: Link, greeting: bytes) -> Iterator[None]:
-    """A router that takes connections, says this, and no more."""
+def listening(link: Link, greeting: bytes | None, times: list[float] | None = None) -> Iterator[None]:
+    """A router that takes connections, says this, and no more; None = it hangs up. `times`: gets when each came."""
     taken: list[socket.socket] = []
 
     def serve() -> None:
         with suppress(OSError):  # the end
             while True:
                 taken.append(listener.accept()[0])
+                if times is not None:
+                    times.append(time.monotonic())
+                if greeting is None:
+                    taken.pop().close()
+                    continue
                 with suppress(ConnectionError):
                     taken[-1].sendall(greeting)
 
@@ -163,6 +170,19 @@ def listening(link: Link, greeting: bytes) -> Iterator[None]:
         server.join()
         for each in (listener, *taken):
             each.close()
+
+
+async def test_attempts_are_as_far_apart_as_the_peer_says(node: Namespace, opened: ExitStack, tmp_path: Path) -> None:
+    """The first ones come sooner. This router hangs up at once."""
+    link = Link(node, 1)
+    opened.callback(link.close)
+    taken: list[float] = []
+    opened.enter_context(listening(link, None, taken))
+    async with driving(node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer(connect_retry_seconds=3)})
+        await driven.until("it has been tried five times", lambda: len(taken) == 5)
+    gaps = [later - earlier for earlier, later in pairwise(taken[:5])]
+    assert gaps == pytest.approx([1, 2, 3, 3], rel=0.1, abs=0.6)
 
 
 @pytest.mark.parametrize(
