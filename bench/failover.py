@@ -24,6 +24,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,7 @@ def _deaths(bench: Bench, runs: int, before: Callable[[], None], after: Callable
         bench.cluster.set_link(owner, "down")
         bench.cluster.speaker(owner).kill()
         connections.append(_until_connected(bench, began))
-        frames.append(bench.until("it moves", lambda owner=owner, began=began: bench.moved(owner, began)) - began)
+        frames.append(bench.until("it moves", partial(bench.moved, owner, began)) - began)
         after()
         bench.back(owner)
     return {"first_frame": _percentiles(frames), "client_connected": _percentiles(connections)}
@@ -166,7 +167,7 @@ def local(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
             owner = bench.until("somebody has it", bench.owner)
             began = time.monotonic()
             bench.cluster.set_pod_ready(owner, False)
-            moved = bench.until("it moves", lambda owner=owner, began=began: bench.moved(owner, began))
+            moved = bench.until("it moves", partial(bench.moved, owner, began))
             times.append(moved - slices.first_since(began))
             bench.cluster.set_pod_ready(owner, True)
     bench.desk.patch("service", "web", {"spec": {"externalTrafficPolicy": "Cluster"}})
@@ -206,12 +207,13 @@ class _Slices:
 def partitions(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
     lab = bench.cluster
     api, peers = (lab.cut_from_api, lab.restore_to_api), (lab.cut_from_peers, lab.restore_to_peers)
-    for name, faults in {
+    all_faults: dict[str, list[tuple[Callable[[str], None], Callable[[str], None]]]] = {
         "api": [api],
         "peers": [peers],
         "api and peers": [api, peers],
         "segment": [(lab.cut_off, lab.plug_in)],
-    }.items():
+    }
+    for name, faults in all_faults.items():
         owner = bench.until("somebody has it", bench.owner)
         with Asking(bench.cluster, bench.address) as asking:
             for cut, _ in faults:

@@ -6,7 +6,7 @@ import subprocess
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from tests.speaker.l2.segment import Namespace
 
@@ -48,7 +48,7 @@ class Router:
         for process in self.processes:
             process.wait()
 
-    def __enter__(self) -> "Router":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
