@@ -52,13 +52,15 @@ class Occurrence:
 
 @dataclass(slots=True)
 class Series:
-    """All occurrences of one Event. `written_as` is the name of the stored Event to count up; None = create one."""
+    """All occurrences of one Event. `written_as` is the name of the stored Event to count up; None = create one, as
+    `name` if there has been an attempt: it may have arrived without an answer."""
 
     occurrence: Occurrence
     first_wall: str
     last_wall: str
     count: int = 0
     written_as: str | None = None
+    name: str = ""
     attempts: int = 0
     is_in_flight: bool = False
 

@@ -5,6 +5,7 @@ conditions carry the state. core/v1, since that is what `kubectl describe` looks
 """
 
 import asyncio
+import contextlib
 import datetime
 import itertools
 import random
@@ -15,7 +16,7 @@ import structlog
 
 from kube.backoff import Backoff
 from kube.client import Client
-from kube.errors import ApiError, NotFound, ServerError, TooManyRequests, Unreachable
+from kube.errors import AlreadyExists, ApiError, NotFound, ServerError, TooManyRequests, Unreachable
 from kube.event_queue import MESSAGE_BYTES, EventQueue, EventType, ObjectRef, Occurrence, Series
 from kube.metrics import UNCOUNTED, Metrics
 from kube.resource import EVENTS
@@ -109,10 +110,11 @@ class EventRecorder:
                 await self._client.merge_patch(EVENTS, series.written_as, body, namespace=namespace)
                 return series.written_as
             except NotFound:
-                pass  # Events live for an hour: write it again, as a new one
-        name = self._new_name(series.occurrence.ref.name)
-        await self._client.create(EVENTS, self._body(series, name, namespace), namespace)
-        return name
+                series.name = ""  # Events live for an hour: write it again, as a new one
+        series.name = series.name or self._new_name(series.occurrence.ref.name)
+        with contextlib.suppress(AlreadyExists):
+            await self._client.create(EVENTS, self._body(series, series.name, namespace), namespace)
+        return series.name
 
     def _new_name(self, object_name: str) -> str:
         # Like client-go's, <object>.<time in hex>; the number tells two of one moment apart.

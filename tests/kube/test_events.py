@@ -150,6 +150,24 @@ async def test_a_clean_stop_writes_what_was_waiting_and_what_was_under_way(conne
     assert outcomes.seen.count("Sent") == 3
 
 
+async def test_an_attempt_without_an_answer_makes_no_second_event(
+    connected: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Backoff, "delay_seconds", lambda self, attempt, randomness: 0.01)
+    outcomes = Outcomes()
+    answers = [status(500, "InternalError"), status(409, "AlreadyExists"), reply({})]
+    async with connected(*answers) as (client, script), recording(client, outcomes) as recorder:
+        recorder.record(SERVICE, "Normal", "Allocated", "m")
+        await until(outcomes, "Sent")
+        recorder.record(SERVICE, "Normal", "Allocated", "m")
+        await until(outcomes, "Sent", "Sent")
+    first, second, third = script.requests
+    name = json.loads(first[3])["metadata"]["name"]
+    assert json.loads(second[3])["metadata"]["name"] == name
+    assert third[0] == "PATCH"
+    assert name in third[1]
+
+
 async def test_a_clean_stop_does_not_wait_long(connected: Connected) -> None:
     async with connected(after(5.0, reply({}))) as (client, _):
         recorder = EventRecorder(client, "c", "i")
