@@ -163,8 +163,16 @@ class ApiServer:
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
+
+        async def handle(request: web.BaseRequest) -> web.StreamResponse:
+            if self._web is not ours:  # the connection was being accepted while we stopped
+                if request.transport is not None:
+                    request.transport.abort()
+                return web.Response()
+            return await self._api.handle(request)
+
         # A client that goes away ends its watch at once.
-        self._web = web.Server(self._api.handle, access_log=None, keepalive_timeout=3600, handler_cancellation=True)
+        ours = self._web = web.Server(handle, access_log=None, keepalive_timeout=3600, handler_cancellation=True)
         for index, address in enumerate(self.addresses):
             listener = await loop.create_server(
                 self._web, address.host, address.port, ssl=self._tls, reuse_address=True, backlog=1024
