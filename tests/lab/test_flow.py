@@ -9,7 +9,7 @@ import pytest
 
 from lab import hosts
 from lab.cluster import script
-from lab.netns import Enclosure
+from lab.netns import CommandFailed, Enclosure
 from lab.process import Process, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
@@ -87,3 +87,16 @@ def test_a_server_that_ends_is_an_error(made: Hosts) -> None:
 def test_connections_are_counted_by_server(made: Hosts) -> None:
     words = [*script("flow.py"), "count", str(SEGMENT.nodes[1].ipv4), "--connections=20"]
     assert json.loads(made.doorway.run(hosts.CLIENT, words).stdout) == {"node2": 20}
+
+
+def test_a_packet_that_is_only_late_is_not_counted(made: Hosts) -> None:
+    """TCP takes it for lost and sends it again, for nothing."""
+    flows = made.keep(SEGMENT.nodes[0].ipv4)
+    late = ["tc", "qdisc", "add", "dev", "eth0", "root", "netem", "delay", "700ms"]
+    try:
+        made.doorway.run(hosts.CLIENT, late)
+    except CommandFailed as error:
+        pytest.skip(f"this kernel delays no packets: {error}")
+    time.sleep(1.5)
+    told = made.told(flows)
+    assert all((flow["sent_again"], flow["error"]) == (0, "") for flow in told), told
