@@ -28,12 +28,13 @@ from typing import Any
 
 import yaml
 
+from crds.schema import custom_resource_definition
+from crds.types import KINDS
 from kube.client import Client
 from kube.errors import AlreadyExists, ApiError
 from kube.objects import decode_service
 from kube.resource import IPPOOLS, NAMESPACES, SERVICES, Resource
 from lab.apiserver import real
-from lab.definitions import definitions
 
 ROOT = Path(__file__).resolve().parent.parent
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
@@ -207,8 +208,8 @@ def service_body(name: str) -> dict[str, Any]:
 
 
 async def prepare(client: Client) -> None:
-    for definition in definitions():
-        await client.create(CRDS, definition)
+    for kind in KINDS:
+        await client.create(CRDS, custom_resource_definition(kind))
     with contextlib.suppress(AlreadyExists):
         await client.create(NAMESPACES, {"metadata": {"name": "berth-system"}})
     deadline = time.monotonic() + START_SECONDS

@@ -7,10 +7,10 @@ Run by path on a host, with nothing but the standard library.
     keep ADDRESS          on a client: holds connections open, with a line on each again and again until SIGTERM; then
                           prints a line of JSON for each: `server`, `lines` sent, `answered`, `sent_again` (segments, of
                           both sides, each one a loss), and `error`, why it ended before
+    count ADDRESS         on a client: one connection after the other, and prints how many reached which server
 
 What is sent again though it had arrived is no loss: on a machine that stands still for 0.2 s, TCP does so. The receiver
 tells the sender (D-SACK, RFC 2883), and it is not counted.
-    count ADDRESS         on a client: one connection after the other, and prints how many reached which server
 """
 
 import argparse

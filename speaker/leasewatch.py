@@ -14,7 +14,7 @@ from collections.abc import Callable, Set
 import structlog
 
 from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, speaker_lease
-from kube.cache import Cache, ObjectKey
+from kube.cache import Cache
 from kube.client import Client
 from kube.errors import ApiError
 from kube.objects import Lease, decode_lease
@@ -98,31 +98,19 @@ class LeaseWatch:
 
     async def _glance(self) -> None:
         """At the Leases as they are now."""
-        token = ""
         try:
-            while True:
-                page = await self._client.list_page(
-                    LEASES, namespace=self._namespace, label_selector=SELECTOR, continue_token=token
-                )
-                for raw in page.items:
-                    lease = decode_lease(raw)
-                    self._take_in(_node_of(lease.metadata.name), lease)
-                token = page.continue_token
-                if not token:
-                    return
+            leases, _ = await self._client.list(LEASES, namespace=self._namespace, label_selector=SELECTOR)
+            for lease in map(decode_lease, leases):
+                self._take_in(_node_of(lease.metadata.name), lease)
         except (ApiError, ValueError) as error:
             log.debug("the Leases can't be read", error=str(error))
 
     def _cache(self) -> Cache[Lease]:
-        def undecodable(key: ObjectKey, error: Exception) -> None:
-            log.warning("an object can't be read and is left out", kind=LEASES.kind, name=str(key), error=str(error))
-
         return Cache(
             self._client,
             LEASES,
             decode_lease,
             on_change=lambda change: self._take_in(_node_of(change.key.name), change.new),
-            on_undecodable=undecodable,
             namespace=self._namespace,
             label_selector=SELECTOR,
             pace_seconds=PACE_SECONDS,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Set
 
 import structlog
 
-from kube.cache import Cache, Change, ObjectKey
+from kube.cache import Cache, Change
 from kube.client import Client
 from kube.objects import Secret, decode_secret
 from kube.resource import SECRETS
@@ -52,15 +52,11 @@ class SecretWatch:
         def changed(change: Change[Secret]) -> None:
             self._on_secret(name, None if change.new is None else _values(change.new))
 
-        def undecodable(_: ObjectKey, error: Exception) -> None:
-            log.warning("a Secret can't be read", name=name, error=str(error))
-
         return Cache(
             self._client,
             SECRETS,
             decode_secret,
             on_change=changed,
-            on_undecodable=undecodable,
             namespace=self._namespace,
             field_selector=f"metadata.name={name}",
         )

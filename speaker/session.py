@@ -9,14 +9,12 @@ import time
 from collections.abc import Callable, Set
 from typing import Any
 
-import structlog
-
 from crds.bfdprofile import BFDProfile, BFDProfileSpec
 from crds.bgpadvertisement import BGPAdvertisement, BGPAdvertisementSpec
 from crds.bgppeer import BGPPeer, BGPPeerSpec
 from crds.community import Community, CommunitySpec
 from crds.l2advertisement import L2Advertisement, L2AdvertisementSpec
-from kube.cache import Cache, Change, ObjectKey
+from kube.cache import Cache, Change
 from kube.client import Client
 from kube.resource import (
     BFDPROFILES,
@@ -50,8 +48,6 @@ from speaker.picture import Picture
 from speaker.presence import SupersededError
 from speaker.routing.picture import BGPPicture
 from speaker.secretwatch import SecretWatch, Values
-
-log = structlog.get_logger()
 
 
 class Session:
@@ -121,12 +117,7 @@ class Session:
         decode: Callable[[bytes], Any],
         on_change: Callable[[Change[Any]], None],
     ) -> None:
-        def undecodable(key: ObjectKey, error: Exception) -> None:
-            log.warning("an object can't be read and is left out", kind=resource.kind, name=str(key), error=str(error))
-
-        self._caches[resource.plural] = Cache(
-            self._client, resource, decode, on_change=on_change, on_undecodable=undecodable
-        )
+        self._caches[resource.plural] = Cache(self._client, resource, decode, on_change=on_change)
 
     def _allocation_changed(self, change: Change[Allocation]) -> None:
         self._picture.set_allocation(change.key.name, change.new)

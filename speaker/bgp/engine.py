@@ -155,7 +155,7 @@ class _Delay:
 
     def increase(self) -> None:
         """A connection has ended."""
-        self._until = time.monotonic() + min(self._seconds, _Pace.retry_seconds)
+        self._until = time.monotonic() + self._seconds
         self._seconds = min(2 * self._seconds, _Pace.retry_seconds)
 
     def backoff(self) -> bool:

@@ -11,11 +11,12 @@ from typing import Any
 from allocator.controller import Controller, Settings
 from allocator.metrics import AllocatorMetrics
 from crds.names import FINALIZER, LABEL_COMPONENT, LABEL_NODE, speaker_lease
+from crds.schema import custom_resource_definition
+from crds.types import KINDS
 from kube.client import Client
 from kube.errors import AlreadyExists, ApiError, NotFound
 from kube.resource import EVENTS, IPALLOCATIONS, IPPOOLS, LEASES, NAMESPACES, NODES, SERVICES, SPEAKERS, Resource
 from lab.apiserver.server import ApiServer
-from lab.definitions import definitions
 
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
 NAMESPACE = "berth-system"
@@ -26,8 +27,8 @@ Body = dict[str, Any]
 
 async def install(client: Client) -> None:
     """CRDs and Berth's namespace."""
-    for definition in definitions():
-        await client.create(CRDS, definition)
+    for kind in KINDS:
+        await client.create(CRDS, custom_resource_definition(kind))
     await client.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
 
 

@@ -15,7 +15,9 @@ import msgspec
 from prometheus_client import CollectorRegistry
 
 from crds.names import allocation_name
+from crds.schema import custom_resource_definition
 from crds.speaker import BGPSessionState
+from crds.types import KINDS
 from kube.client import Client
 from kube.errors import NotFound
 from kube.resource import (
@@ -33,7 +35,6 @@ from kube.resource import (
 )
 from kube.wire import WatchEvent
 from lab.apiserver.server import ApiServer
-from lab.definitions import definitions
 from speaker.agent import Agent
 from speaker.bfd.model import SessionView as BfdView
 from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
@@ -524,8 +525,8 @@ async def cluster(directory: Path, *nodes: str) -> AsyncIterator[Cluster]:
         ApiServer(directory, tls=False) as server,
         await Client.connect(str(server.kubeconfig_path), user_agent="admin") as admin,
     ):
-        for definition in definitions():
-            await admin.create(CRDS, definition)
+        for kind in KINDS:
+            await admin.create(CRDS, custom_resource_definition(kind))
         await admin.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
         await admin.create(IPPOOLS, {"metadata": {"name": "edge"}, "spec": {"addresses": ["192.0.2.0/24"]}})
         await admin.create(L2ADVERTISEMENTS, {"metadata": {"name": "all"}, "spec": {}})

@@ -9,18 +9,19 @@ from typing import Any
 
 import pytest
 
+from crds.schema import custom_resource_definition
+from crds.types import KINDS
 from lab.apiserver.customresources import resources_of
 from lab.apiserver.kinds import BUILTINS, Resource
 from lab.apiserver.openapi import v2_document, v3_document, v3_index
 from lab.apiserver.structural import default_crd
-from lab.definitions import definitions
 
 ROOT = Path(__file__).parents[3]
 
 
 def ours() -> list[Resource]:
     found: list[Resource] = []
-    for crd in definitions():
+    for crd in map(custom_resource_definition, KINDS):
         default_crd(crd)
         found += resources_of(crd)
     return found
