@@ -286,6 +286,13 @@ def test_nobody_watches_leases_while_all_peers_are_heard() -> None:
     assert world.watched_steps == before
 
 
+def test_they_are_watched_again_for_one_that_was_never_heard_of() -> None:
+    world = World()
+    world.run(60)
+    assert not world.need.is_there(frozenset(), world.now)
+    assert world.need.is_there(frozenset({"new"}), world.now)
+
+
 def test_they_are_watched_again_when_one_is_missing_until_it_has_been_dead_for_long() -> None:
     world = World()
     world.run(60)
