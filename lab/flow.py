@@ -3,10 +3,10 @@
 Run by path on a host, with nothing but the standard library.
 
     serve NAME            in a pod: says NAME to each who connects, then answers each line with itself and the number of
-                          segments that it had to send again on that connection
+                          segments that it had to send again on that connection since then
     keep ADDRESS          on a client: holds connections open, with a line on each again and again until SIGTERM; then
                           prints a line of JSON for each: `server`, `lines` sent, `answered`, `sent_again` (segments, of
-                          both sides, each one a loss), and `error`, why it ended before
+                          both sides, each one a loss, since it was open), and `error`, why it ended before
     count ADDRESS         on a client: one connection after the other, and prints how many reached which server
 
 What is sent again though it had arrived is no loss: on a machine that stands still for 0.2 s, TCP does so. The receiver
@@ -56,8 +56,9 @@ def answer(connection: socket.socket, name: str) -> None:
     with connection, contextlib.suppress(OSError):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.sendall(f"{name}\n".encode())
+        before = sent_again(connection)
         for line in connection.makefile("rb"):
-            connection.sendall(b"%s %d\n" % (line.strip(), sent_again(connection)))
+            connection.sendall(b"%s %d\n" % (line.strip(), sent_again(connection) - before))
 
 
 # --- the client's side
@@ -65,10 +66,11 @@ def answer(connection: socket.socket, name: str) -> None:
 
 @dataclass
 class Flow:
-    """One connection. `theirs`: segments that the server sent again, as it told last."""
+    """One connection. Segments sent again: `before`, until it was open; `theirs`, by the server, as it told last."""
 
     connection: socket.socket
     server: str
+    before: int
     lines: int = 0
     answered: int = 0
     theirs: int = 0
@@ -86,7 +88,7 @@ class Flow:
                 raise ConnectionError("the server ended the connection at once")
             said += heard
         connection.setblocking(False)
-        return cls(connection, said.decode().strip())
+        return cls(connection, said.decode().strip(), sent_again(connection))
 
     def say(self) -> None:
         if not self.error:
@@ -110,7 +112,7 @@ class Flow:
             self.theirs = int(lines[-1].split()[1])
 
     def told(self) -> dict[str, object]:
-        again = self.theirs if self.error else self.theirs + sent_again(self.connection)
+        again = self.theirs if self.error else self.theirs + sent_again(self.connection) - self.before
         return {
             "server": self.server,
             "lines": self.lines,

@@ -100,3 +100,17 @@ def test_a_packet_that_is_only_late_is_not_counted(made: Hosts) -> None:
     time.sleep(1.5)
     told = made.told(flows)
     assert all((flow["sent_again"], flow["error"]) == (0, "") for flow in told), told
+
+
+def test_what_was_lost_while_a_flow_was_opened_is_not_counted(made: Hosts) -> None:
+    """The first SYN, which is sent again after a second."""
+    made.doorway.run(hosts.CLIENT, ["nft", "-f", "-"], stdin=DROP_ALL)
+    process = made.start(hosts.CLIENT, "keep", str(SEGMENT.nodes[0].ipv4), "--connections=1")
+    made.processes.append(process)
+    time.sleep(0.7)
+    made.doorway.run(hosts.CLIENT, ["nft", "delete", "table", "inet", "lossy"])
+    wait_for("the flow is open", lambda: "open" in made.log(process), timeout_seconds=20)
+    time.sleep(0.3)
+    (flow,) = made.told(process)
+    assert (flow["sent_again"], flow["error"]) == (0, ""), flow
+    assert flow["lines"] == flow["answered"] > 5, flow
