@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from allocator.assigner import Assigner
+from allocator.departures import Departures
 from allocator.notices import Notice, of_entry
 from allocator.ranges import Address
 from allocator.release import Awaited, LeaseBook, Mark, Renewed, Round, awaited, describe
@@ -52,7 +53,8 @@ SILENT_SECONDS = 30.0
 
 
 class Barrier:
-    """Runs while this process leads. `speakers` and `nodes` are live views of the caches."""
+    """Runs while this process leads. `speakers` and `nodes` are live views of the caches; whoever feeds them tells
+    `departures` what comes and goes."""
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class Barrier:
         namespace: str,
         speakers: Mapping[ObjectKey, SpeakerState],
         nodes: Mapping[ObjectKey, Node],
+        departures: Departures,
         fence_after_seconds: float,
         tell: Callable[[Notice], None],
         on_progress: Callable[[], None],
@@ -71,6 +74,7 @@ class Barrier:
         self._namespace = namespace
         self._speakers = speakers
         self._nodes = nodes
+        self._departures = departures
         self._fence_after_seconds = fence_after_seconds
         self._tell = tell
         self._on_progress = on_progress
@@ -119,12 +123,14 @@ class Barrier:
         return any(not awaited(mark, round_) for mark in marks)
 
     def _round_of(self, speakers: tuple[SpeakerState, ...], sent: float) -> Round:
-        return Round(speakers, sent, self._gone_nodes, self._leases, self._fence_after_seconds)
+        departed = self._departures.at(sent)
+        return Round(speakers, sent, self._gone_nodes, self._leases, self._fence_after_seconds, departed)
 
     async def _round(self) -> None:
         sent = time.monotonic()
         raws, _ = await self._client.list(SPEAKERS)
         speakers = tuple(decode_speaker(raw) for raw in raws)
+        self._look_for_departed(speakers)
         await self._look_for_nodes(speakers)
         round_ = self._round_of(speakers, sent)
         for mark in list(self._assigner.marks.values()):
@@ -151,6 +157,13 @@ class Barrier:
         log.info("release waits", address=str(mark.address), nodes=[one.node for one in waiting_for])
         for notice in of_entry(entry, Reason.WaitingForSpeakers, message):
             self._tell(notice)
+
+    def _look_for_departed(self, listed: tuple[SpeakerState, ...]) -> None:
+        """The watch may not have told yet that one is gone. Nor that one is new: that is put right when it does."""
+        uids = {one.metadata.uid for one in listed}
+        for speaker in self._speakers.values():
+            if speaker.metadata.uid not in uids:
+                self._departures.gone(speaker, time.monotonic())
 
     async def _look_for_nodes(self, speakers: tuple[SpeakerState, ...]) -> None:
         """A Node that the cache does not know is asked for in each round: it may have come (again) just now."""

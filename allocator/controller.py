@@ -19,6 +19,7 @@ import structlog
 
 from allocator.assigner import Assigner
 from allocator.barrier import Barrier
+from allocator.departures import Departures
 from allocator.holders import ServiceKey
 from allocator.metrics import AllocatorMetrics
 from allocator.notices import Notice
@@ -107,6 +108,7 @@ class Controller:
             metrics=metrics,
         )
         self._leadership: Leadership | None = None
+        self._departures = Departures()
         self._untold: deque[tuple[float, Notice]] = deque(maxlen=EVENT_LIMIT)
         self._services: Cache[Service] = self._cache(SERVICES, decode_service, self._on_service)
         self._namespaces: Cache[Namespace] = self._cache(NAMESPACES, decode_namespace, self._on_namespace)
@@ -206,6 +208,7 @@ class Controller:
             namespace=settings.namespace,
             speakers=self._speakers.items,
             nodes=self._nodes.items,
+            departures=self._departures,
             fence_after_seconds=settings.fence_after_seconds,
             tell=self._tell,
             on_progress=writer.nudge,
@@ -289,6 +292,10 @@ class Controller:
         leads.writer.nudge()
 
     def _on_speaker(self, change: Change[SpeakerState]) -> None:
+        if change.new is not None:
+            self._departures.exists(change.new)
+        elif change.old is not None:
+            self._departures.gone(change.old, time.monotonic())
         if self._leadership is not None:
             self._leadership.reporter.speaker_changed(change.key.name)
             self._leadership.barrier.nudge()

@@ -6,7 +6,7 @@ announces anything: it renews its Lease, then writes its Speaker object, then li
 
     acknowledged   status.released[uid] is at least the generation of the mark
     fenced         it said goodbye (withdrew all, then said so);
-                   or its Node is gone (its Speaker object gone: it is not in the list): the operator's word;
+                   or its Node is gone, or its Speaker object (so it is not in the list): the operator's word;
                    or all of: it promised to fence itself; its Lease was not renewed for longer than it promised, nor
                    since the mark was known; and a strict majority of the witnesses of its promise has outlived it
                    (crds.fencing), long enough ago that it has heard of that, or hears nothing.
@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from allocator.departures import Departed
 from allocator.ranges import Address
 from allocator.speakers import SpeakerState
 from crds.fencing import OUTLIVED_SLACK_SECONDS, PROOF_RENEWALS, SETTLE_SECONDS, outlived_after_seconds
@@ -50,6 +51,8 @@ class Awaited:
 
     node: str
     why: str
+    is_given_up: bool = False
+    """The operator has said that it is dead: nothing is left to do but to wait."""
 
 
 class Renewed(NamedTuple):
@@ -148,7 +151,8 @@ def _observed(seen: _LeaseSeen | None, renewed: Renewed | None, sent: float, rec
 class Round:
     """What the barrier is judged on. `speakers` were listed by a request sent at `sent`.
 
-    `gone_nodes`: Speakers whose Node does not exist, with the time since when we know.
+    `gone_nodes`: Speakers whose Node does not exist, with the time since when we know. `departed`: those that are gone
+    from the list, and whose routes may not be.
     """
 
     speakers: Sequence[SpeakerState]
@@ -156,35 +160,49 @@ class Round:
     gone_nodes: Mapping[str, float]
     leases: LeaseBook
     fence_after_seconds: float
+    departed: Sequence[Departed] = ()
 
 
 def awaited(mark: Mark, round_: Round) -> tuple[Awaited, ...]:
     """Who must still confirm; empty when the barrier is passed, which is also so when there are no Speakers.
 
+    A node is named twice when it has a Speaker and had another one.
+
     Raises ValueError when the Speakers were listed before the mark was known: they say nothing about it.
     """
     if round_.sent < mark.known_at:
         raise ValueError(f"the Speakers were listed before the release of {mark.address} was known")
-    missing = [one for one in round_.speakers if one.released.get(mark.uid, -1) < mark.generation]
-    if not missing:
-        return ()
-    found = ((one.node, _why_not_fenced(one, mark, round_)) for one in missing)
-    return tuple(Awaited(node, why) for node, why in sorted(found) if why)
+    found = [_not_fenced(one, mark, round_) for one in round_.speakers if not _has_confirmed(one, mark)]
+    for one in round_.departed:
+        if not _has_confirmed(one.speaker, mark):
+            found.append(_not_forgotten(one.speaker.node, "Speaker", one.remaining_seconds(round_.sent)))
+    return tuple(sorted((one for one in found if one.why), key=lambda one: (one.node, one.why)))
+
+
+def _has_confirmed(speaker: SpeakerState, mark: Mark) -> bool:
+    return speaker.released.get(mark.uid, -1) >= mark.generation
+
+
+def _not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> Awaited:
+    """`why` is empty when it is fenced."""
+    gone_since = round_.gone_nodes.get(speaker.node)
+    if gone_since is not None and not speaker.goodbye:
+        return _not_forgotten(speaker.node, "Node", speaker.outlives_seconds - (round_.sent - gone_since))
+    return Awaited(speaker.node, "" if speaker.goodbye else _why_not_fenced(speaker, mark, round_))
 
 
 def _why_not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
-    """Empty when it is fenced."""
-    if speaker.goodbye:
-        return ""
-    gone_since = round_.gone_nodes.get(speaker.node)
-    if gone_since is not None:
-        remaining = speaker.outlives_seconds - (round_.sent - gone_since)
-        return f"its Node is gone, but routers may keep its routes for {remaining:.0f} s" if remaining > 0 else ""
     if round_.leases.is_alive(speaker.node, round_.sent):
         return "it is alive and has not confirmed yet"
     if not speaker.witnesses:
         return "it made no promise to withdraw by itself"
     return _why_not_silent(speaker, mark, round_)
+
+
+def _not_forgotten(node: str, gone: str, remaining_seconds: float) -> Awaited:
+    """By routers; for the rest the `gone` object is the operator's word. `why` is empty when they have no routes."""
+    why = f"its {gone} is gone, but routers may keep its routes for {remaining_seconds:.0f} s"
+    return Awaited(node, why if remaining_seconds > 0 else "", is_given_up=True)
 
 
 def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
@@ -211,8 +229,8 @@ def describe(address: Address, waiting_for: Iterable[Awaited]) -> str:
     people = list(waiting_for)
     named = "; ".join(f"{one.node}: {one.why}" for one in people[:20])
     more = f"; and {len(people) - 20} more" if len(people) > 20 else ""
-    example = people[0].node if people else ""
-    return (
-        f"{address} is not free until these nodes have withdrawn it: {named}{more}. "
-        f"If such a node is dead for good, delete its Node or its Speaker: kubectl delete speaker {example}"
-    )
+    told = f"{address} is not free until these nodes have withdrawn it: {named}{more}."
+    example = next((one.node for one in people if not one.is_given_up), None)
+    if example is None:
+        return told
+    return f"{told} If such a node is dead for good, delete its Node or its Speaker: kubectl delete speaker {example}"

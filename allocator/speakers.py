@@ -55,6 +55,7 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
 
 
 class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    incarnation: str = ""
     goodbye: bool = False
     fencing: Fencing | None = None
     outlives_seconds: int = 0

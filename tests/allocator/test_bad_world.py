@@ -1,6 +1,7 @@
 """The whole allocator against the API server stand-in: bad input, hands in the works, and an API server that fails."""
 
 import asyncio
+import json
 import time
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -233,6 +234,56 @@ async def test_who_cannot_announce_any_more_is_not_waited_for(desk: Desk, word: 
                 await desk.client.delete(SPEAKERS, "node-b")
             case "node deleted":
                 await desk.client.delete(NODES, "node-b")
+        await desk.until_gone("web")
+
+
+@pytest.mark.parametrize("word", ["speaker deleted", "node deleted, and then its speaker"])
+async def test_who_may_have_left_routes_with_routers_is_waited_for_though_its_object_is_gone(
+    desk: Desk, word: str
+) -> None:
+    """Deleted before the release is marked, so that nobody but the allocator remembers; and after."""
+    await desk.pool("edge", EDGE)
+    async with allocating(desk.server), speaking(desk, "node-a", "node-b", "node-c") as (_, before, after):
+        await desk.service("web")
+        await desk.until_addresses("web", "192.0.2.10")
+        for speaker in (before, after):
+            speaker.frozen = True
+            await speaker.patch({"outlivesSeconds": 4, "incarnation": "one"})
+        await asyncio.sleep(0.1)
+        if word.startswith("node"):
+            await desk.client.delete(NODES, "node-b")
+        await desk.client.delete(SPEAKERS, "node-b")
+        deleted = asyncio.get_running_loop().time()
+        await desk.delete("web")
+        await desk.until(lambda: _is_releasing(desk, "v4-192-0-2-10"), "it is being released")
+        await desk.client.delete(SPEAKERS, "node-c")
+        await desk.until_event("web", "WaitingForSpeakers")
+
+        async def says_so() -> bool:
+            stored = (await desk.allocations())["v4-192-0-2-10"]
+            said = json.dumps(stored.get("status"))
+            return all(
+                f"{node}: its Speaker is gone, but routers may keep its routes" in said for node in ("node-b", "node-c")
+            )
+
+        await desk.until(says_so, "the record names both")
+        await desk.until_gone("web")
+        assert asyncio.get_running_loop().time() - deleted >= 4
+
+
+async def test_who_registers_again_after_its_object_was_deleted_confirms_for_itself(desk: Desk) -> None:
+    await desk.pool("edge", EDGE)
+    async with allocating(desk.server), speaking(desk, "node-a", "node-b") as (_, again):
+        await desk.service("web")
+        await desk.until_addresses("web", "192.0.2.10")
+        again.frozen = True
+        await again.patch({"outlivesSeconds": 3600, "incarnation": "one"})
+        await asyncio.sleep(0.1)
+        await desk.client.delete(SPEAKERS, "node-b")
+        await again.register()
+        await again.patch({"outlivesSeconds": 3600, "incarnation": "one"})
+        again.frozen = False
+        await desk.delete("web")
         await desk.until_gone("web")
 
 

@@ -8,6 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from allocator.departures import Departures
 from allocator.holders import Claim, Holder, Recorded, ServiceKey
 from allocator.release import LeaseBook, Mark, Renewed, Round, awaited, describe
 from allocator.speakers import Fencing, SpeakerState, SpeakerStatus, decode_speaker
@@ -73,7 +74,74 @@ def test_routes_outlive_a_node_that_is_gone() -> None:
     assert judged(speaker("n1", outlives_seconds=90), gone={"n1": 901.0}) == []
 
 
-ACKED = {"released": {"a1": 7}}
+def departing(uid: str = "s1", *, incarnation: str = "i1", **status: Any) -> SpeakerState:
+    named = SpeakerStatus(incarnation=incarnation, outlives_seconds=90, **status)
+    return SpeakerState(metadata=Meta(name="n1", uid=uid), status=named)
+
+
+def left_by(gone: SpeakerState, since: float, now: float = 1001.0) -> list[str]:
+    departures = Departures()
+    departures.gone(gone, since)
+    round_ = Round((speaker("n2", **ACKED),), now, {}, LeaseBook(), FENCE_SECONDS, departures.at(now))
+    return [one.why for one in awaited(MARK, round_)]
+
+
+ACKED: dict[str, Any] = {"released": {"a1": 7}}
+
+
+def test_routes_outlive_a_speaker_whose_object_is_gone() -> None:
+    assert left_by(departing(), since=921.0) == ["its Speaker is gone, but routers may keep its routes for 10 s"]
+    assert left_by(departing(), since=911.0) == []
+
+
+def test_the_advice_names_no_node_that_was_given_up_already() -> None:
+    departures = Departures()
+    departures.gone(departing(), 1000.0)
+    round_ = Round((speaker("n2"),), 1001.0, {}, LeaseBook(), FENCE_SECONDS, departures.at(1001.0))
+    both = awaited(MARK, round_)
+    assert [one.node for one in both] == ["n1", "n2"]
+    assert "kubectl delete speaker n2" in describe(VIP, both)
+    assert "delete" not in describe(VIP, both[:1])
+    assert "delete" not in describe(
+        VIP, awaited(MARK, Round((departing(),), 1001.0, {"n1": 1000.0}, LeaseBook(), 60.0))
+    )
+
+
+def test_who_confirmed_or_said_goodbye_before_its_object_went_leaves_nothing() -> None:
+    assert left_by(departing(**ACKED), since=1000.0) == []
+    assert left_by(departing(released={"a1": 6}), since=1000.0) != []
+    assert left_by(departing(goodbye=True), since=1000.0) == []
+    assert left_by(speaker("n1"), since=1000.0) == []
+
+
+def test_a_departure_counts_from_the_first_time_that_it_is_told() -> None:
+    departures = Departures()
+    departures.gone(departing(), 900.0)
+    departures.gone(departing(), 950.0)
+    assert [one.since for one in departures.at(989.0)] == [900.0]
+    assert departures.at(990.0) == ()
+
+
+@pytest.mark.parametrize(
+    ("uid", "incarnation", "counts"),
+    [("s1", "i1", False), ("s1", "i2", False), ("s2", "i1", False), ("s2", "i2", True), ("s2", "", True)],
+)
+def test_a_departure_ends_with_the_return_of_the_object_or_of_its_process(
+    uid: str, incarnation: str, counts: bool
+) -> None:
+    departures = Departures()
+    departures.gone(departing(), 1000.0)
+    departures.exists(departing(uid, incarnation=incarnation))
+    assert bool(departures.at(1001.0)) is counts
+
+
+def test_processes_that_have_not_said_which_they_are_are_not_taken_for_one() -> None:
+    departures = Departures()
+    departures.gone(departing(incarnation=""), 1000.0)
+    departures.exists(departing("s2", incarnation=""))
+    assert departures.at(1001.0) != ()
+
+
 WORLD = (speaker("n1", **ACKED), speaker("n2", **ACKED), promising("n3"))
 
 
