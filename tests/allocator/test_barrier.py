@@ -14,6 +14,8 @@ from kube.cache import ObjectKey
 from kube.objects import Meta
 from tests.allocator.build import address
 
+pytestmark = pytest.mark.asyncio
+
 MARK = Mark(address("192.0.2.10"), "a1", 7, known_at=0.0)
 
 

@@ -6,7 +6,7 @@ from kube.resource import IPALLOCATIONS, IPPOOLS
 from speaker.l2.link import WireAnswer, WireProbed
 from tests.speaker.cluster import cluster, eventually
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 VIP = "192.0.2.1"
 NAME = "v4-192-0-2-1"

@@ -11,7 +11,7 @@ from speaker.fencing import Hold
 from speaker.presence import SupersededError
 from tests.speaker.cluster import cluster, eventually
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 A, B = "192.0.2.1", "192.0.2.2"
 NODE_NAMES = ("node-a", "node-b", "node-c")

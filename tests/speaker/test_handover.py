@@ -8,7 +8,7 @@ import pytest
 from tests.speaker.cluster import cluster, eventually
 from tests.speaker.test_agents import ADDRESSES, NODE_NAMES, A, elected, spread, three_speakers
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 
 @contextlib.asynccontextmanager

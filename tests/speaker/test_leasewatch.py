@@ -15,7 +15,7 @@ from speaker.leasewatch import LeaseWatch
 from speaker.liveness import Liveness
 from tests.speaker.cluster import NAMESPACE, Cluster, cluster, eventually
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 DURATION, INTERVAL = 1, 0.25
 PEERS = frozenset({"node-b", "node-c"})
