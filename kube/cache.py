@@ -31,8 +31,8 @@ class Cache(Generic[T]):
     """`on_change` is called from the event loop for each change, after `items` shows it; it must not block.
 
     After a list, `items` shows the whole list before the first `on_change` of it. An object that `decode` refuses (any
-    ValueError, which pydantic's and msgspec's errors are) is logged, reported to `on_undecodable`, keeps its last good
-    version in `items` if there is one, and disturbs no other.
+    ValueError, which pydantic's and msgspec's errors are) is logged and counted, keeps its last good version in
+    `items` if there is one, and disturbs no other.
     """
 
     def __init__(
@@ -42,7 +42,6 @@ class Cache(Generic[T]):
         decode: Callable[[bytes], T],
         *,
         on_change: Callable[[Change[T]], None] | None = None,
-        on_undecodable: Callable[[ObjectKey, Exception], None] | None = None,
         namespace: str | None = None,
         label_selector: str | None = None,
         field_selector: str | None = None,
@@ -64,7 +63,6 @@ class Cache(Generic[T]):
         self._idle_seconds = idle_seconds
         self._pace_seconds = pace_seconds
         self._on_change = on_change
-        self._on_undecodable = on_undecodable
         self._metrics = metrics
         self._log = log.bind(resource=resource.plural)
         self._reflector: Reflector[T] = Reflector(decode)
@@ -204,8 +202,6 @@ class Cache(Generic[T]):
         for bad in outcome.undecodable:
             self._metrics.undecodable(self._resource.plural)
             self._log.warning("object skipped: it does not decode", object=str(bad.key), error=str(bad.error))
-            if self._on_undecodable is not None:
-                self._on_undecodable(bad.key, bad.error)
         if self._on_change is not None:
             for change in outcome.changes:
                 self._on_change(change)

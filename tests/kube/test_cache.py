@@ -39,14 +39,13 @@ class Watched(Uncounted):
 
     def __init__(self, client: Client, **options: Any) -> None:
         self.told: list[str] = []
-        self.bad: list[ObjectKey] = []
+        self.bad: list[str] = []
         self.restarts: list[str] = []
         self.cache = Cache(
             client,
             SERVICES,
             decode,
             on_change=self.change,
-            on_undecodable=lambda key, error: self.bad.append(key),
             metrics=self,
             **options,
         )
@@ -58,6 +57,9 @@ class Watched(Uncounted):
             case _:
                 assert self.cache.items[change.key] == change.new
         self.told.append(f"{change.kind.value} {change.new or change.old}")
+
+    def undecodable(self, resource: str) -> None:
+        self.bad.append(resource)
 
     def watch_restart(self, resource: str, reason: str) -> None:
         self.restarts.append(reason)
@@ -231,7 +233,7 @@ async def test_an_undecodable_object_is_reported_and_others_go_on(connected: Con
     ]
     async with connected(*answers) as (client, _), watching(client) as watched:
         await watched.until_told("ADDED b@4", "ADDED c@9", "ADDED a@10")
-        assert watched.bad == [ObjectKey("default", "a"), ObjectKey("default", "b")]
+        assert watched.bad == ["services", "services"]
         assert watched.cache.items[ObjectKey("default", "b")] == "b@4"
 
 
