@@ -111,6 +111,7 @@ class Bird(Router):
             f" graceful restart {'aware' if settings.graceful_restart else 'off'};\n"
             + (f' password "{settings.password}";\n' if settings.password else "")
             + (" bfd;\n" if settings.bfd else "")
+            + (" ttl security on;\n" if settings.ttl_security else "")
             + " debug { routes, states, events };\n"
             " ipv4 { import all; export none; };\n ipv6 { import all; export none; };\n}\n"
         )

@@ -132,6 +132,8 @@ class Frr(Router):
             about.append(f"password {settings.password}")
         if settings.bfd:
             about.append("bfd")
+        if settings.ttl_security:
+            about.append("ttl-security hops 1")
         if not settings.graceful_restart:
             about.append("graceful-restart-disable")
         hold = settings.hold_time_seconds

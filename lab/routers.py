@@ -35,7 +35,8 @@ class Bfd:
 class RouterSettings:
     """`node_asn` equal to `asn`: iBGP. `installs`: routes go into the host's own table, several next hops for one
     prefix (ECMP), so that a client behind it reaches the addresses. `graceful_restart` False: the router does not
-    know it, and drops the routes of a session that ends."""
+    know it, and drops the routes of a session that ends. `ttl_security`: it takes packets from the segment alone, told
+    by their TTL of 255 (GTSM, RFC 5082)."""
 
     asn: int = ROUTER_ASN
     node_asn: int = NODE_ASN
@@ -44,6 +45,7 @@ class RouterSettings:
     graceful_restart: bool = True
     installs: bool = False
     hold_time_seconds: int = 90
+    ttl_security: bool = False
 
 
 @dataclass(frozen=True)

@@ -31,9 +31,12 @@ MUTATIONS = {
         "Leases read after the mark", RELEASE, "until <= mark.known_at or round_.sent < leases.read_at", "False"
     ),
     "ack-uid": Mutation(
-        "acknowledged by uid", RELEASE, "one.released.get(mark.uid, -1) <", "max(one.released.values(), default=-1) <"
+        "acknowledged by uid",
+        RELEASE,
+        "speaker.released.get(mark.uid, -1) >=",
+        "max(speaker.released.values(), default=-1) >=",
     ),
-    "everybody": Mutation("everybody must be off", RELEASE, "if why)", "if why)[1:]"),
+    "everybody": Mutation("everybody must be off", RELEASE, "(one.node, one.why))", "(one.node, one.why))[1:]"),
     "withdraw-first": Mutation(
         "withdraw before the acknowledgement", ORDERS, "self._releases.setdefault(address, {})", "self._settled"
     ),

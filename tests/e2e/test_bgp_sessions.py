@@ -1,0 +1,106 @@
+"""Kinds of sessions, each with a router of its own beside the one that all tests of BGP have."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from lab.desk import Desk
+from lab.process import wait_for
+from lab.routers import NODE_ASN, Bfd, Router, RouterSettings
+from tests.e2e.bgp import BOTH, NODES, service
+
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
+
+HOST, PEER = "router2", "second"
+KINDS = ["bird", "frr"]
+LONGEST_SECONDS = 40.0
+
+
+def peering(desk: Desk, **spec: object) -> None:
+    """With the second router, over IPv4 unless `spec` has its other address."""
+    desk.bgp_peer(PEER, host=HOST, **{"families": BOTH, **spec})
+
+
+@contextmanager
+def second(desk: Desk, kind: str, settings: RouterSettings, *, over: str = "ipv4", **spec: object) -> Iterator[Router]:
+    """A router on `router2`, once every node has a session with it."""
+    router = desk.cluster.start_router(kind, host=HOST, settings=settings)
+    try:
+        peering(desk, peerAddress=str(getattr(router.place.host, over)), **spec)
+        desk.established(PEER, timeout_seconds=LONGEST_SECONDS)
+        yield router
+        desk.delete("bgppeer", PEER)
+        desk.until("the second router has no route left", lambda: not router.prefixes())
+    finally:
+        desk.cluster.end_router(HOST)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_session_over_ipv6_carries_both_families(routed: Desk, kind: str) -> None:
+    with second(routed, kind, RouterSettings(), over="ipv6") as router:
+        routed.service("web", ipFamilyPolicy="RequireDualStack")
+        for given in routed.addresses("web", count=2):
+            routed.learned(given, *NODES, host=HOST)
+            prefix = f"{given}/128" if ":" in given else f"{given}/32"
+            hops = {node: route.next_hop for node, route in router.routes(prefix).items()}
+            own = "ipv6" if ":" in given else "ipv4"
+            assert hops == {node.name: str(getattr(node, own)) for node in routed.cluster.segment.nodes}
+        routed.delete("service", "web")
+        assert router.prefixes() == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_internal_peer_gets_the_local_preference_and_no_as_path(routed: Desk, kind: str) -> None:
+    routed.bgp_advertisement("all", localPref=250, med=7)
+    with second(routed, kind, RouterSettings(asn=NODE_ASN)) as router:
+        given = service(routed)
+        routed.learned(given, *NODES, host=HOST)
+        told = {(one.local_pref, one.med, one.as_path) for one in router.routes(f"{given}/32").values()}
+        assert told == {(250, 7, ())}
+        routed.delete("service", "web")
+        assert router.prefixes() == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_router_that_checks_the_ttl_has_a_session_with_a_peer_that_does_too_and_no_other(
+    routed: Desk, kind: str
+) -> None:
+    with second(routed, kind, RouterSettings(ttl_security=True), ttlSecurity=1) as router:
+        given = service(routed)
+        routed.learned(given, *NODES, host=HOST)
+        peering(routed)
+        routed.until("no session is left", lambda: not router.established(), timeout_seconds=LONGEST_SECONDS)
+        time.sleep(3)
+        assert router.established() == set()
+        peering(routed, ttlSecurity=1)
+        for node in NODES:  # BIRD waits for minutes for the OPEN of a connection whose packets it does not take
+            router.shut(node)
+            router.unshut(node)
+        routed.established(PEER, timeout_seconds=LONGEST_SECONDS)
+        routed.learned(given, *NODES, host=HOST)
+        routed.delete("service", "web")
+        assert router.prefixes() == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bfd_takes_the_routes_of_a_node_that_is_cut_off_long_before_the_hold_time(routed: Desk, kind: str) -> None:
+    routed.bfd_profile("fast", receiveIntervalMilliseconds=300, transmitIntervalMilliseconds=300, detectMultiplier=3)
+    with second(routed, kind, RouterSettings(bfd=Bfd()), bfdProfile="fast", holdTimeSeconds=90) as router:
+        routed.until("BFD is up on all nodes", lambda: bfd_up(routed) == set(NODES), timeout_seconds=LONGEST_SECONDS)
+        given = service(routed)
+        routed.learned(given, *NODES, host=HOST)
+        began = time.monotonic()
+        routed.cluster.set_link("node1", "down")
+        wait_for("its routes go", lambda: router.nodes_with(given) == {"node2", "node3"}, timeout_seconds=20)
+        assert time.monotonic() - began < 5, "900 ms, and what a busy machine adds"
+        routed.cluster.set_link("node1", "up")
+        routed.learned(given, *NODES, host=HOST, timeout_seconds=LONGEST_SECONDS)
+        routed.delete("service", "web")
+        assert router.prefixes() == {}
+
+
+def bfd_up(desk: Desk) -> set[str]:
+    """The nodes whose Speakers say so."""
+    return {node for node, one in desk.bfd_sessions(PEER).items() if one["state"] == "Up"}
