@@ -175,7 +175,7 @@ def awaited(mark: Mark, round_: Round) -> tuple[Awaited, ...]:
     found = [_not_fenced(one, mark, round_) for one in round_.speakers if not _has_confirmed(one, mark)]
     for one in round_.departed:
         if not _has_confirmed(one.speaker, mark):
-            found.append(_not_forgotten(one.speaker.node, "Speaker", one.remaining_seconds(round_.sent)))
+            found.append(_not_forgotten(one, "Speaker", round_.sent))
     return tuple(sorted((one for one in found if one.why), key=lambda one: (one.node, one.why)))
 
 
@@ -185,10 +185,12 @@ def _has_confirmed(speaker: SpeakerState, mark: Mark) -> bool:
 
 def _not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> Awaited:
     """`why` is empty when it is fenced."""
+    if speaker.goodbye:
+        return Awaited(speaker.node, "")
     gone_since = round_.gone_nodes.get(speaker.node)
-    if gone_since is not None and not speaker.goodbye:
-        return _not_forgotten(speaker.node, "Node", speaker.outlives_seconds - (round_.sent - gone_since))
-    return Awaited(speaker.node, "" if speaker.goodbye else _why_not_fenced(speaker, mark, round_))
+    if gone_since is not None:
+        return _not_forgotten(Departed(speaker, gone_since), "Node", round_.sent)
+    return Awaited(speaker.node, _why_not_fenced(speaker, mark, round_))
 
 
 def _why_not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
@@ -199,10 +201,11 @@ def _why_not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
     return _why_not_silent(speaker, mark, round_)
 
 
-def _not_forgotten(node: str, gone: str, remaining_seconds: float) -> Awaited:
+def _not_forgotten(departed: Departed, gone: str, now: float) -> Awaited:
     """By routers; for the rest the `gone` object is the operator's word. `why` is empty when they have no routes."""
-    why = f"its {gone} is gone, but routers may keep its routes for {remaining_seconds:.0f} s"
-    return Awaited(node, why if remaining_seconds > 0 else "", is_given_up=True)
+    remaining = departed.remaining_seconds(now)
+    why = f"its {gone} is gone, but routers may keep its routes for {remaining:.0f} s" if remaining else ""
+    return Awaited(departed.speaker.node, why, is_given_up=True)
 
 
 def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:

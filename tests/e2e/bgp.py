@@ -59,6 +59,15 @@ def settled(desk: Desk) -> None:
     desk.established(timeout_seconds=40)
 
 
+def bfd_settled(desk: Desk, peer: str = "tor") -> None:
+    """Once all Speakers say that their BFD session with it is up."""
+
+    def up() -> set[str]:
+        return {node for node, one in desk.bfd_sessions(peer).items() if one["state"] == "Up"}
+
+    desk.until("BFD is up on all nodes", lambda: up() == set(NODES), timeout_seconds=40)
+
+
 def service(desk: Desk, name: str = "web", **spec: object) -> str:
     """A new Service's address, once the router has it from every node."""
     desk.service(name, **spec)

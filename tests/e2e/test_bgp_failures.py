@@ -20,6 +20,7 @@ from tests.e2e.bgp import (
     PERMIT_SECONDS,
     Appearing,
     Looking,
+    bfd_settled,
     bird,
     peering,
     repeating,
@@ -210,11 +211,7 @@ def test_a_frozen_speakers_routes_go_and_what_it_had_is_given_to_nobody_until_it
 def test_with_bfd_a_node_that_is_cut_off_loses_its_routes_within_a_second_or_so(routed: Desk) -> None:
     routed.bfd_profile("fast", receiveIntervalMilliseconds=300, transmitIntervalMilliseconds=300, detectMultiplier=3)
     peering(routed, bfdProfile="fast")
-    routed.until(
-        "BFD is up on all nodes",
-        lambda: {node for node, one in routed.bfd_sessions().items() if one["state"] == "Up"} == set(NODES),
-        timeout_seconds=40,
-    )
+    bfd_settled(routed)
     address = service(routed)
     began = time.time()
     routed.cluster.set_link("node1", "down")

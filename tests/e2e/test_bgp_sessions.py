@@ -9,7 +9,7 @@ import pytest
 from lab.desk import Desk
 from lab.process import wait_for
 from lab.routers import NODE_ASN, Bfd, Router, RouterSettings
-from tests.e2e.bgp import BOTH, NODES, service
+from tests.e2e.bgp import BOTH, NODES, bfd_settled, service
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -88,7 +88,7 @@ def test_a_router_that_checks_the_ttl_has_a_session_with_a_peer_that_does_too_an
 def test_bfd_takes_the_routes_of_a_node_that_is_cut_off_long_before_the_hold_time(routed: Desk, kind: str) -> None:
     routed.bfd_profile("fast", receiveIntervalMilliseconds=300, transmitIntervalMilliseconds=300, detectMultiplier=3)
     with second(routed, kind, RouterSettings(bfd=Bfd()), bfdProfile="fast", holdTimeSeconds=90) as router:
-        routed.until("BFD is up on all nodes", lambda: bfd_up(routed) == set(NODES), timeout_seconds=LONGEST_SECONDS)
+        bfd_settled(routed, PEER)
         given = service(routed)
         routed.learned(given, *NODES, host=HOST)
         began = time.monotonic()
@@ -99,8 +99,3 @@ def test_bfd_takes_the_routes_of_a_node_that_is_cut_off_long_before_the_hold_tim
         routed.learned(given, *NODES, host=HOST, timeout_seconds=LONGEST_SECONDS)
         routed.delete("service", "web")
         assert router.prefixes() == {}
-
-
-def bfd_up(desk: Desk) -> set[str]:
-    """The nodes whose Speakers say so."""
-    return {node for node, one in desk.bfd_sessions(PEER).items() if one["state"] == "Up"}

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,13 @@ class Hosts:
     def log(self, process: Process) -> str:
         return process.log_path.read_text()
 
+    @contextmanager
+    def nothing_arrives(self) -> Iterator[None]:
+        """At the client, of what servers send."""
+        self.doorway.run(hosts.CLIENT, ["nft", "-f", "-"], stdin=DROP_ALL)
+        yield
+        self.doorway.run(hosts.CLIENT, ["nft", "delete", "table", "inet", "lossy"])
+
     def keep(self, address: object) -> Process:
         """The client's flows, once they are open."""
         process = self.start(hosts.CLIENT, "keep", str(address), "--connections=3")
@@ -69,9 +77,8 @@ def test_flows_that_lose_nothing_say_so(made: Hosts, family: str) -> None:
 
 def test_a_packet_that_is_lost_on_its_way_to_the_client_is_counted(made: Hosts) -> None:
     flows = made.keep(SEGMENT.nodes[0].ipv4)
-    made.doorway.run(hosts.CLIENT, ["nft", "-f", "-"], stdin=DROP_ALL)
-    time.sleep(0.5)
-    made.doorway.run(hosts.CLIENT, ["nft", "delete", "table", "inet", "lossy"])
+    with made.nothing_arrives():
+        time.sleep(0.5)
     time.sleep(1.0)
     told = made.told(flows)
     assert all(flow["sent_again"] > 0 and flow["error"] == "" for flow in told), told
@@ -104,11 +111,10 @@ def test_a_packet_that_is_only_late_is_not_counted(made: Hosts) -> None:
 
 def test_what_was_lost_while_a_flow_was_opened_is_not_counted(made: Hosts) -> None:
     """The first SYN, which is sent again after a second."""
-    made.doorway.run(hosts.CLIENT, ["nft", "-f", "-"], stdin=DROP_ALL)
-    process = made.start(hosts.CLIENT, "keep", str(SEGMENT.nodes[0].ipv4), "--connections=1")
-    made.processes.append(process)
-    time.sleep(0.7)
-    made.doorway.run(hosts.CLIENT, ["nft", "delete", "table", "inet", "lossy"])
+    with made.nothing_arrives():
+        process = made.start(hosts.CLIENT, "keep", str(SEGMENT.nodes[0].ipv4), "--connections=1")
+        made.processes.append(process)
+        time.sleep(0.7)
     wait_for("the flow is open", lambda: "open" in made.log(process), timeout_seconds=20)
     time.sleep(0.3)
     (flow,) = made.told(process)
