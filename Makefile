@@ -65,10 +65,10 @@ unit: setup ## unit and property tests
 	$(BIN)/python -m pytest -q -n 3 -m "not root and not slow and not lab"
 
 manifests: setup ## write the CRD manifests and generated documents again
-	$(BIN)/python -m crds.generate
+	$(BIN)/python -m crds
 
 manifests-check: setup
-	$(BIN)/python -m crds.generate --check
+	$(BIN)/python -m crds --check
 
 PIP_COMPILE = $(VENV)/lock/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host \
 	--no-emit-find-links --allow-unsafe --strip-extras --no-header

@@ -1,4 +1,4 @@
-"""`python -m allocator`: arguments, logging, signals and garbage collection. The work is in allocator.controller."""
+"""`python -m allocator`: arguments, logging, signals and garbage collection. The work is in allocator.io.controller."""
 
 import argparse
 import asyncio
@@ -10,13 +10,13 @@ import uuid
 
 import structlog
 
-from allocator.controller import Controller, Settings
-from allocator.metrics import AllocatorMetrics
+from allocator.io.controller import Controller, Settings
+from allocator.io.metrics import AllocatorMetrics
 from crds.names import DEFAULT_NAMESPACE, FINALIZER
-from kube.client import Client
-from kube.credentials import CredentialsError
-from kube.listener import Listener
-from kube.logs import configure_logs
+from kube.config.io.credentials import CredentialsError
+from kube.io.client import Client
+from kube.process.io.listener import Listener
+from kube.process.logs import configure_logs
 
 
 def parse_arguments() -> argparse.Namespace:

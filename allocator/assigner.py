@@ -2,7 +2,7 @@
 
     service_seen, service_gone, allocation_seen, allocation_gone, set_pools, namespace_seen      observations
     step(key) -> Write | None                                                                    the next thing to do
-    barrier_passed                                                                               from allocator.barrier
+    barrier_passed                                                                             from the barrier
 
 Level-based: a step is computed from what is known now, whatever happened before; so it does not matter where a
 predecessor died, or which write was lost. Serial and synchronous: two addresses are never decided at the same time, and
@@ -17,19 +17,19 @@ from collections.abc import Iterable, Mapping
 
 from allocator import notices
 from allocator.adoption import adopt
-from allocator.holders import Recorded, ServiceKey
+from allocator.claims import Recorded, ServiceKey
 from allocator.ledger import Entry, Ledger
 from allocator.notices import Notice
-from allocator.offers import Offers
 from allocator.plan import Plan, plan, plan_invalid
 from allocator.policy import Draw
-from allocator.pools import Labels, Pools
-from allocator.ranges import Address
-from allocator.release import Mark
+from allocator.release.barrier import Mark
 from allocator.request import InvalidRequest, is_ours, key_of, present_addresses, request_of
 from allocator.sharing import left
-from allocator.status import Wanted, our_condition, service_patch
+from allocator.space.pools import Labels, Pools
+from allocator.space.ranges import Address
+from allocator.status.service import Wanted, our_condition, service_patch
 from allocator.waiting import Waiting
+from allocator.wakeups import Offers
 from allocator.workqueue import WorkQueue
 from allocator.writes import PatchService, Write, record_write
 from kube.objects import Service

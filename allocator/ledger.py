@@ -11,10 +11,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from allocator.holders import Claim, Recorded, ServiceKey
-from allocator.intervals import FreeSpace
-from allocator.pools import NO_POOLS, Pool, Pools
-from allocator.ranges import FAMILIES, Address, Family, address_at, family_of
+from allocator.claims import Claim, Recorded, ServiceKey
+from allocator.space.intervals import FreeSpace
+from allocator.space.pools import NO_POOLS, Pool, Pools
+from allocator.space.ranges import FAMILIES, Address, Family, address_at, family_of
 
 K = TypeVar("K")
 

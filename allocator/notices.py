@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from allocator.holders import ServiceKey
+from allocator.claims import ServiceKey
 from allocator.ledger import Entry
+from allocator.objects import StoredAllocation
 from allocator.request import key_of, present_addresses
-from allocator.status import Wanted, our_condition
-from allocator.stored import StoredAllocation
+from allocator.status.service import Wanted, our_condition
 from crds.conditions import Reason
 from crds.meta import Condition
 from kube.objects import Service

@@ -10,7 +10,7 @@ wish that cannot be granted leaves the Service with what it has); a pool that ch
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from allocator.holders import Claim
+from allocator.claims import Claim
 from allocator.ledger import Entry, Ledger
 from allocator.policy import (
     ChangeOf,
@@ -25,10 +25,10 @@ from allocator.policy import (
     refuse_pool,
     serves,
 )
-from allocator.pools import Labels, Pool
-from allocator.ranges import Address, Family, address_at, family_of
 from allocator.request import Request
 from allocator.sharing import joined, why_not_together
+from allocator.space.pools import Labels, Pool
+from allocator.space.ranges import Address, Family, address_at, family_of
 from crds.conditions import Reason
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from allocator.holders import ServiceKey
-from allocator.intervals import FreeSpace
-from allocator.pools import Labels, Pool, Pools
-from allocator.ranges import Family
+from allocator.claims import ServiceKey
 from allocator.request import Request
+from allocator.space.intervals import FreeSpace
+from allocator.space.pools import Labels, Pool, Pools
+from allocator.space.ranges import Family
 from crds.conditions import Reason
 from crds.ippool import Strategy
 

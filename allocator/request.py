@@ -6,8 +6,8 @@ Reads one Service object. Whether the wish can be granted is the business of all
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from allocator.holders import Holder, Pairs, Port, ServiceKey, pairs
-from allocator.ranges import Address, Family, family_of, parse_address
+from allocator.claims import Holder, Pairs, Port, ServiceKey, pairs
+from allocator.space.ranges import Address, Family, family_of, parse_address
 from crds.names import (
     ANNOTATION_IPS,
     ANNOTATION_IPS_ALIASES,

@@ -3,7 +3,7 @@
 Answers in the words of the condition; chooses nothing.
 """
 
-from allocator.holders import Claim, Holder, Port, sort_holders
+from allocator.claims import Claim, Holder, Port, sort_holders
 from allocator.request import CLUSTER, Request
 
 MAX_HOLDERS = 128

@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from allocator.holders import ServiceKey
+from allocator.claims import ServiceKey
 from allocator.policy import Wait
 
 

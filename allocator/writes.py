@@ -1,15 +1,15 @@
 """The API writes that decisions lead to, as values; each is safe to repeat.
 
-Says which write brings a record to what the ledger has decided. allocator.writer performs them.
+Says which write brings a record to what the ledger has decided. allocator.io.writer performs them.
 """
 
 from dataclasses import dataclass
 from typing import Any
 
-from allocator.holders import ServiceKey, wire_allocation, wire_change
+from allocator.claims import ServiceKey, wire_allocation, wire_change
 from allocator.ledger import Entry
 from allocator.notices import Notice
-from allocator.ranges import Address
+from allocator.space.ranges import Address
 
 
 @dataclass(frozen=True, slots=True)

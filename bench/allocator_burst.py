@@ -30,8 +30,8 @@ import yaml
 
 from crds.schema import custom_resource_definition
 from crds.types import KINDS
-from kube.client import Client
 from kube.errors import AlreadyExists, ApiError
+from kube.io.client import Client
 from kube.objects import decode_service
 from kube.resource import IPPOOLS, NAMESPACES, SERVICES, Resource
 from lab.apiserver import real

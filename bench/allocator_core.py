@@ -11,12 +11,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from allocator.holders import Claim, Holder, Port, ServiceKey
-from allocator.intervals import FreeSpace
+from allocator.claims import Claim, Holder, Port, ServiceKey
 from allocator.ledger import Entry, Ledger
-from allocator.pools import compile_pools
-from allocator.ranges import Family, address_at
-from allocator.spans import Span, Spans
+from allocator.space.intervals import FreeSpace
+from allocator.space.pools import compile_pools
+from allocator.space.ranges import Family, address_at
+from allocator.space.spans import Span, Spans
 from crds.types import IPPool
 
 OPERATIONS = 100_000

@@ -25,9 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from crds.names import allocation_name
-from speaker.l2 import ndp, packets
-from speaker.l2.link import WireCallbacks, WireLink
-from tests.speaker.l2.segment import ETH_P_ARP, ETH_P_IPV6, Host, Segment
+from speaker.wire.io.link import WireCallbacks, WireLink
+from speaker.wire.neighbours import arp as packets
+from speaker.wire.neighbours import ndp
+from tests.speaker.wire.segment import ETH_P_ARP, ETH_P_IPV6, Host, Segment
 
 CLOSED_LOOP = 64
 ROW = 20_000

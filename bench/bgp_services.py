@@ -27,13 +27,13 @@ from typing import Any
 
 from bench.heartbeat import rss_megabytes, run_seconds
 from bench.speaker_rest import wire_of
-from kube.client import Client
+from kube.io.client import Client
 from kube.objects import decode_service
 from kube.resource import ENDPOINTSLICES, SERVICES
-from lab.bird import Bird, deed_of
+from lab.client import Desk
 from lab.cluster import Cluster, Settings
-from lab.desk import Desk
-from lab.routers import RouterSettings
+from lab.routers.base import RouterSettings
+from lab.routers.bird import Bird, deed_of
 
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.002

@@ -28,14 +28,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from kube.client import Client
+from kube.io.client import Client
 from kube.resource import ENDPOINTSLICES
-from lab.asking import Asking
+from lab.client import Desk
 from lab.cluster import Cluster, Settings
 from lab.demo.observe import conditions
-from lab.desk import Desk
+from lab.net.asking import Asking
+from lab.net.segment import Asked, reigns_of
 from lab.process import wait_for
-from lab.segment import Asked, reigns_of
 
 SETTLE_SECONDS = 3.0
 FREEZE_SECONDS = 90.0

@@ -23,11 +23,20 @@ from pathlib import Path
 from typing import Any
 
 from bench.arp import ARP, Client
-from speaker.l2.heartbeat import MEMBER, SERVING, Heartbeat, decode, echoes_of, encode, room_for_echoes, tag_of
-from speaker.l2.heartsockets import GROUP_IPV4
-from speaker.l2.link import HeartbeatConfig, WireCallbacks, WireCounters, WireLink, WirePeer
-from speaker.l2.pulse import JITTER, MOST_PACKETS_PER_SECOND
-from tests.speaker.l2.segment import Host, Segment
+from speaker.wire.heartbeat.io.sockets import GROUP_IPV4
+from speaker.wire.heartbeat.packets import (
+    MEMBER,
+    SERVING,
+    Heartbeat,
+    decode,
+    echoes_of,
+    encode,
+    room_for_echoes,
+    tag_of,
+)
+from speaker.wire.heartbeat.sender import JITTER, MOST_PACKETS_PER_SECOND
+from speaker.wire.io.link import HeartbeatConfig, WireCallbacks, WireCounters, WireLink, WirePeer
+from tests.speaker.wire.segment import Host, Segment
 
 KEY = b"the key of the benchmark's cluster"
 PORT = 7473

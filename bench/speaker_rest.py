@@ -22,17 +22,17 @@ from typing import Any
 
 from bench.heartbeat import incarnation_of, name_of, rss_megabytes, run_seconds
 from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, LABEL_NODE, speaker_lease
-from kube.client import Client
-from kube.lease import LeaseRenewer
+from kube.io.client import Client
+from kube.lease.io.renewer import LeaseRenewer
 from kube.resource import NODES, SPEAKERS
+from lab.client import Desk
 from lab.cluster import NAMESPACE, Cluster, Settings
-from lab.desk import Desk
-from lab.hosts import CLIENT
+from lab.net.hosts import CLIENT
 from lab.process import wait_for
-from speaker.heartbeats import SIGNING_KEY
+from speaker.members.io.heartbeats import SIGNING_KEY
 
 NODE = "node1"
-SETTLE_SECONDS = 20.0  # longer than it takes until Leases are not watched any more (speaker.leasewatch)
+SETTLE_SECONDS = 20.0  # longer than it takes until Leases are not watched any more (speaker.members.io.leasewatch)
 PATIENCE_SECONDS = 60.0
 LEASE_DURATION_SECONDS = 6
 RENEW_SECONDS = 2.0
@@ -107,7 +107,7 @@ def heartbeats(cluster: Cluster, count: int) -> Iterator[None]:
 def wire_of(agent: int) -> int:
     """The process id of an agent's wire process."""
     children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
-    return next(int(pid) for pid in children if b"speaker.l2.wire" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return next(int(pid) for pid in children if b"speaker.wire.io.loop" in Path(f"/proc/{pid}/cmdline").read_bytes())
 
 
 def heard_by(cluster: Cluster) -> int:

@@ -17,12 +17,12 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kube.client import Client
-from kube.credentials import CredentialsError
+from kube.config.io.credentials import CredentialsError
 from kube.errors import ApiError
+from kube.io.client import Client
 from kube.objects import decode_meta
 from kube.resource import SPEAKERS
-from speaker.observed import speaker_from
+from speaker.cluster.objects import speaker_from
 
 if TYPE_CHECKING:
     from cli.frames import Question

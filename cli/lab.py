@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from lab.kubectl import Kubectl, kubectl_path
-from lab.netns import HUB, Unsupported, lab_environment
+from lab.net.netns import HUB, Unsupported, lab_environment
 from lab.process import WaitExpired, wait_for
 from lab.record import MARKER_VARIABLE, Record, lab_directory, members, process_state, sweep
 

@@ -1,6 +1,6 @@
 """docs/api.md and docs/conditions.md as text, made from the types and from the conditions and reasons.
 
-Pure; crds/generate.py writes the files.
+Pure; crds/__main__.py writes the files.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from crds.names import API_VERSION
 from crds.schema import Schema, custom_resource_definition, flowing
 from crds.types import KINDS, BerthObject
 
-GENERATED = "<!-- Made by `python -m crds.generate` from crds/; edit there. -->"
+GENERATED = "<!-- Made by `python -m crds` from crds/; edit there. -->"
 
 
 def api_document() -> str:

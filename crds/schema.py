@@ -1,6 +1,6 @@
 """The OpenAPI schema and the CustomResourceDefinition of a kind, made from its pydantic type.
 
-Pure: values in, values out; crds/generate.py reads and writes the files. The result is a structural schema, as
+Pure: values in, values out; crds/__main__.py reads and writes the files. The result is a structural schema, as
 Kubernetes demands it: every node has a type, nothing is referred to, a map has additionalProperties, an optional field
 is one that is not required. Defaults are declared in `spec` only, and only where they say something (no empty lists or
 texts), so that stored objects stay about as short as they were written.

@@ -5,7 +5,7 @@
       Gone 410   Invalid 422   TooManyRequests 429   ServerError 5xx
       Unreachable (no answer at all: code 0)
 
-Parses answers, sends nothing. Retrying is the caller's business, except where kube.client says it retries.
+Parses answers, sends nothing. Retrying is the caller's business, except where kube.io.client says it retries.
 """
 
 from collections.abc import Mapping

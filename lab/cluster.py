@@ -18,24 +18,26 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from lab import chart, hosts, manifests, mounts, podspec
+from lab import chart, manifests
 from lab.apiserver import real
-from lab.bird import Bird
-from lab.frr import Frr
-from lab.hosts import Node, Segment
 from lab.kubectl import Access, Kubectl, read_token
-from lab.netns import HUB, Doorway, Enclosure, lab_environment
+from lab.kubelet import mounts, podspec
+from lab.net import hosts
+from lab.net.hosts import Node, Segment
+from lab.net.netns import HUB, Doorway, Enclosure, lab_environment
+from lab.net.segment import Claim, claims_of
 from lab.process import Process, State, wait_for
 from lab.record import MARKER_VARIABLE, HostEntry, ProcessEntry, Record, started_at
-from lab.routers import Place, Router, RouterSettings, require_commands
-from lab.segment import Claim, claims_of
+from lab.routers.base import Place, Router, RouterSettings, require_commands
+from lab.routers.bird import Bird
+from lab.routers.frr import Frr
 
 API_PORT = 6443
 NAMESPACE = "berth-system"
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 """For Berth's programs: a speaker gives routers some seconds to move traffic away, and peers some to confirm."""
-SCRIPTS = Path(__file__).parent
+SCRIPTS = Path(__file__).parent / "scripts"
 
 
 @dataclass(frozen=True)
@@ -155,7 +157,9 @@ class Cluster:
         """Process ids of the ExaBGP processes of the node's speaker, one for each BGP session."""
         agent = self.speaker(node_name).pid
         children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
-        return [int(pid) for pid in children if b"speaker.bgp.engine" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        return [
+            int(pid) for pid in children if b"speaker.bgp.exabgp.io.main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
 
     def allocator(self, index: int) -> Process:
         return self.processes[f"allocator-{index}"]
@@ -165,7 +169,7 @@ class Cluster:
         return self.doorway.run(host, argv, check=check).stdout
 
     def fetch(self, url: str, *, host: str = hosts.CLIENT, timeout_seconds: float = 2.0) -> dict[str, Any]:
-        """One HTTP GET by a new connection from `host`: `body` or `error`, and `seconds`. See lab/fetch.py."""
+        """One HTTP GET by a new connection from `host`: `body` or `error`, and `seconds`. See lab/scripts/fetch.py."""
         told = self.run(host, *script("fetch.py"), url, f"--timeout-seconds={timeout_seconds}")
         fetched: dict[str, Any] = json.loads(told)
         return fetched
@@ -300,7 +304,7 @@ class Cluster:
     def _start_api_server(self) -> None:
         binaries = real.assets()
         access = self._start_stand_in() if binaries is None else self._start_real(binaries)
-        listener = socket.create_server(("127.0.0.1", 0))  # in the machine's own namespace: see lab/forward.py
+        listener = socket.create_server(("127.0.0.1", 0))  # in the machine's own namespace: see lab/scripts/forward.py
         with listener:
             listener.set_inheritable(True)
             door = [*script("forward.py"), f"--listen-fd={listener.fileno()}"]
@@ -357,7 +361,7 @@ class Cluster:
 
     def _start_pod(self, node: Node) -> None:
         ports = [f"--port={port}" for port in manifests.BACKEND_PORTS]
-        backend = [*script("workload/backend.py"), f"--pod-name={manifests.pod_name(node)}"]
+        backend = [*script("backend.py"), f"--pod-name={manifests.pod_name(node)}"]
         self.start(node.pod, node.pod, [*backend, f"--node-name={node.name}", *ports])
 
     def install_berth(self) -> None:

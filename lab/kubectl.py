@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from lab.netns import CommandFailed, Unsupported, lab_environment
+from lab.net.netns import CommandFailed, Unsupported, lab_environment
 
 KUBECTL_SECONDS = 60.0
 

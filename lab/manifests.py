@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from lab.hosts import Node
+from lab.net.hosts import Node
 
 POD_NAMESPACE = "default"
 POD_LABELS = {"app": "example"}

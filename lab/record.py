@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lab.netns import Doorway, Unsupported
+from lab.net.netns import Doorway, Unsupported
 
 RECORD_FILE = "lab.json"
 MARKER_VARIABLE = "BERTH_LAB"

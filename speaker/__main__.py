@@ -1,4 +1,4 @@
-"""`python -m speaker`: arguments, logging and signals of one node's speaker. The work is in speaker.supervisor."""
+"""`python -m speaker`: arguments, logging and signals of one node's speaker. The work is in speaker.io.supervisor."""
 
 import argparse
 import asyncio
@@ -13,14 +13,14 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from crds.names import DEFAULT_NAMESPACE
-from kube.client import Client
-from kube.credentials import CredentialsError
-from kube.logs import configure_logs
-from kube.prometheus import PrometheusMetrics
-from speaker.heartbeats import HeartbeatOptions
-from speaker.metrics import SpeakerMetrics
+from kube.config.io.credentials import CredentialsError
+from kube.io.client import Client
+from kube.process.logs import configure_logs
+from kube.process.prometheus import PrometheusMetrics
+from speaker.io.metrics import SpeakerMetrics
+from speaker.io.supervisor import EXCLUDED_INTERFACES, Surroundings, run_speaker
+from speaker.members.io.heartbeats import HeartbeatOptions
 from speaker.options import Options
-from speaker.supervisor import EXCLUDED_INTERFACES, Surroundings, run_speaker
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -1,7 +1,7 @@
 """Whether a speaker may have anything on the wire, judged by its contact with the API server and with its peers.
 
 Pure: `now` is CLOCK_BOOTTIME in seconds, which goes on while a machine is suspended. Writes no status and sends no
-permit; speaker.agent does both, by what it is told here. What it hears of peers is given to it.
+permit; speaker.io.agent does both, by what it is told here. What it hears of peers is given to it.
 
 * The promise (Speaker.status.fencing): F seconds after its last renewed Lease the allocator may take a speaker that
   promised for silent. So it is silent by itself a margin earlier, counted from when that renewal was *sent*, unless a

@@ -9,7 +9,7 @@ from pathlib import Path
 from lab.cluster import Cluster, Settings
 from lab.demo.narrator import Narrator, NotSeen
 from lab.demo.story import Story
-from lab.netns import CommandFailed, Unsupported
+from lab.net.netns import CommandFailed, Unsupported
 from lab.process import ProcessDied, WaitExpired
 
 FAILURES = (NotSeen, WaitExpired, ProcessDied, CommandFailed)

@@ -9,7 +9,7 @@ from crds.names import allocation_name
 from lab.cluster import Cluster
 from lab.demo import observe
 from lab.demo.narrator import Narrator, expect
-from lab.hosts import CLIENT
+from lab.net.hosts import CLIENT
 from lab.process import wait_for
 
 SERVICE = "dual-stack-service"

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Any
 
 from lab.cluster import Cluster, script
-from lab.hosts import CLIENT
+from lab.net.hosts import CLIENT
 from lab.process import Process, wait_for
 
 PROBE_EVERY_SECONDS = 0.05

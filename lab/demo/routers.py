@@ -5,14 +5,14 @@ The other steps are in story.py.
 
 import time
 
-from lab.bird import Bird
 from lab.cluster import Cluster
 from lab.demo import observe
 from lab.demo.narrator import Narrator, expect, milliseconds
-from lab.hosts import ROUTER
-from lab.netns import Unsupported
+from lab.net.hosts import ROUTER
+from lab.net.netns import Unsupported
 from lab.process import wait_for
-from lab.routers import RouterSettings, require_commands
+from lab.routers.base import RouterSettings, require_commands
+from lab.routers.bird import Bird
 
 POOL = """\
 apiVersion: berth.dev/v1beta1

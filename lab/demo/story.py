@@ -10,9 +10,9 @@ from lab import manifests
 from lab.cluster import NAMESPACE, Cluster
 from lab.demo import dual_stack, observe, routers
 from lab.demo.narrator import Narrator, expect, milliseconds
-from lab.hosts import CLIENT, POOL_IPV4, POOL_IPV6, ROUTER
+from lab.net.hosts import CLIENT, POOL_IPV4, POOL_IPV6, ROUTER
+from lab.net.segment import reigns_of
 from lab.process import State, WaitExpired, wait_for
-from lab.segment import reigns_of
 
 POOL = f"""\
 apiVersion: berth.dev/v1beta1

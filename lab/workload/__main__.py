@@ -14,9 +14,9 @@ from typing import Any
 import msgspec
 import structlog
 
-from kube.cache import Cache, ObjectKey
-from kube.client import Client
 from kube.errors import AlreadyExists, ApiError, Conflict, NotFound
+from kube.informer.io.informer import Cache, ObjectKey
+from kube.io.client import Client
 from kube.resource import ENDPOINTSLICES, SERVICES, Resource
 from lab.workload.endpoints import MANAGED_BY, MANAGED_BY_LABEL, slices_of
 from lab.workload.kubeproxy import ruleset

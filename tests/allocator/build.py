@@ -4,12 +4,12 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from allocator.holders import Claim, Holder, Port, ServiceKey
+from allocator.claims import Claim, Holder, Port, ServiceKey
 from allocator.ledger import Ledger
 from allocator.plan import Plan, plan
-from allocator.pools import Pools, compile_pools
-from allocator.ranges import Address, parse_address
 from allocator.request import Request, request_of
+from allocator.space.pools import Pools, compile_pools
+from allocator.space.ranges import Address, parse_address
 from crds.types import IPPool
 from kube.objects import Service, decode_service
 

@@ -8,13 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from allocator.controller import Controller, Settings
-from allocator.metrics import AllocatorMetrics
+from allocator.io.controller import Controller, Settings
+from allocator.io.metrics import AllocatorMetrics
 from crds.names import FINALIZER, LABEL_COMPONENT, LABEL_NODE, speaker_lease
 from crds.schema import custom_resource_definition
 from crds.types import KINDS
-from kube.client import Client
 from kube.errors import AlreadyExists, ApiError, NotFound
+from kube.io.client import Client
 from kube.resource import EVENTS, IPALLOCATIONS, IPPOOLS, LEASES, NAMESPACES, NODES, SERVICES, SPEAKERS, Resource
 from lab.apiserver.server import ApiServer
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from kube.client import Client
+from kube.io.client import Client
 from lab.apiserver.server import ApiServer
 from tests.allocator.cluster import Desk, install
 

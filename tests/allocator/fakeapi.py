@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from allocator.assigner import Assigner, Key
-from allocator.holders import ServiceKey
-from allocator.pools import Pools
-from allocator.ranges import Address
-from allocator.stored import decode_allocation
+from allocator.claims import ServiceKey
+from allocator.objects import decode_allocation
+from allocator.space.pools import Pools
+from allocator.space.ranges import Address
 from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
 from crds.names import FINALIZER, allocation_name
 from kube.objects import Service, decode_service

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from allocator.ranges import Address
-from allocator.release import Renewed
-from allocator.speakers import Fencing, SpeakerState, SpeakerStatus
-from allocator.stored import StoredAllocation
+from allocator.objects import StoredAllocation
+from allocator.release.barrier import Renewed
+from allocator.release.speakers import Fencing, SpeakerState, SpeakerStatus
+from allocator.space.ranges import Address
 from crds.fencing import outlived_after_seconds
 from kube.objects import Meta
 

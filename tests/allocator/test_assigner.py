@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from allocator.holders import ServiceKey
-from allocator.release import Mark
-from allocator.stored import decode_allocation
+from allocator.claims import ServiceKey
+from allocator.objects import decode_allocation
+from allocator.release.barrier import Mark
 from allocator.writes import CreateAllocation
 from crds.conditions import Reason
 from crds.names import FINALIZER, allocation_name

@@ -6,7 +6,7 @@ import pytest
 
 from allocator.plan import plan
 from allocator.policy import ChangeOf, FreeIn, QuotaIn
-from allocator.ranges import Family
+from allocator.space.ranges import Family
 from crds.conditions import Reason
 from tests.allocator.build import address, claim, decide, granted, ledger, lowest, pool, request
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from allocator.holders import Port
-from allocator.ranges import Family
+from allocator.claims import Port
 from allocator.request import DEFAULT_CLASS, InvalidRequest, Request, is_ours, request_of
+from allocator.space.ranges import Family
 from tests.allocator.build import address, request, service
 
 DUAL = {"families": ["IPv4", "IPv6"], "policy": "RequireDualStack"}

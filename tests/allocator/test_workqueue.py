@@ -2,9 +2,9 @@
 
 import pytest
 
-from allocator.holders import ServiceKey
+from allocator.claims import ServiceKey
 from allocator.policy import ChangeOf, FreeIn
-from allocator.ranges import Family
+from allocator.space.ranges import Family
 from allocator.waiting import Waiter, Waiting
 from allocator.workqueue import BACKOFF_LIMIT_SECONDS, WorkQueue
 

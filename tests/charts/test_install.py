@@ -11,12 +11,12 @@ import pytest
 import yaml
 
 from crds.names import FINALIZER
-from kube.client import Client
 from kube.errors import ApiError
+from kube.io.client import Client
 from kube.resource import IPPOOLS, SPEAKERS, Resource
 from lab import chart
 from lab.kubectl import Kubectl
-from lab.netns import CommandFailed
+from lab.net.netns import CommandFailed
 
 pytestmark = pytest.mark.lab
 

@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
-from lab.bird import Bird
+from lab.client import Desk
 from lab.cluster import Cluster
 from lab.demo.observe import conditions
-from lab.desk import Desk
-from lab.routers import Received
+from lab.routers.base import Received
+from lab.routers.bird import Bird
 
 POOL, POOL_V6 = "192.0.2.0/24", "2001:db8::/64"
 """Outside the segment: a client gets there through the router alone (RFC 5737, RFC 3849)."""

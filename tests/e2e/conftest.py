@@ -8,10 +8,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from lab.client import Desk
 from lab.cluster import Cluster, Settings
-from lab.desk import Desk
-from lab.netns import Unsupported
-from lab.routers import Bfd, RouterSettings
+from lab.net.netns import Unsupported
+from lab.routers.base import Bfd, RouterSettings
 from tests.e2e import bgp
 
 

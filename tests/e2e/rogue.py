@@ -4,8 +4,8 @@ from types import TracebackType
 from typing import Self
 
 from lab.cluster import Cluster
-from lab.hosts import BRIDGE, interface_mac
-from lab.netns import HUB
+from lab.net.hosts import BRIDGE, interface_mac
+from lab.net.netns import HUB
 
 NAME = "rogue"
 

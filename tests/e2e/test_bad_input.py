@@ -2,8 +2,8 @@
 
 import pytest
 
-from lab.desk import Desk
-from lab.netns import CommandFailed
+from lab.client import Desk
+from lab.net.netns import CommandFailed
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from lab.desk import Desk
+from lab.client import Desk
 from lab.process import wait_for
-from lab.routers import RouterSettings
+from lab.routers.base import RouterSettings
 from tests.e2e.bgp import BOTH, DRAIN_SECONDS, GRACEFUL_SHUTDOWN, NODES, Looking, bird, peering, service, settled
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lab.desk import Desk
+from lab.client import Desk
 from lab.process import wait_for
 from tests.e2e.bgp import (
     GRACEFUL_SHUTDOWN,

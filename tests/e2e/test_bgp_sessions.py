@@ -6,9 +6,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from lab.desk import Desk
+from lab.client import Desk
 from lab.process import wait_for
-from lab.routers import NODE_ASN, Bfd, Router, RouterSettings
+from lab.routers.base import NODE_ASN, Bfd, Router, RouterSettings
 from tests.e2e.bgp import BOTH, NODES, bfd_settled, service
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from lab.client import Desk
 from lab.cluster import Cluster, script
-from lab.desk import Desk
-from lab.hosts import CLIENT
-from lab.routers import RouterSettings
+from lab.net.hosts import CLIENT
+from lab.routers.base import RouterSettings
 from tests.e2e.bgp import NODES
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from lab.client import Desk
 from lab.demo.observe import ingress
-from lab.desk import Desk
-from lab.netns import CommandFailed
+from lab.net.netns import CommandFailed
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 

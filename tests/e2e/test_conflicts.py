@@ -13,9 +13,9 @@ import pytest
 
 from cli.arping import ONE, SEVERAL
 from crds.names import allocation_name
-from lab.desk import Desk
-from speaker.conflicts import DEFEND_INTERVAL_SECONDS
-from speaker.l2.probe import PROBE_NUM
+from lab.client import Desk
+from speaker.layer2.conflicts import DEFEND_INTERVAL_SECONDS
+from speaker.wire.neighbours.probe import PROBE_NUM
 from tests.e2e.rogue import Rogue
 from tests.e2e.test_layer2 import POOL, all_serve, announcer, served
 

@@ -6,11 +6,11 @@ from ipaddress import ip_address
 import pytest
 
 from crds.names import allocation_name
-from lab.asking import Asking
+from lab.client import Desk
 from lab.demo.observe import conditions
-from lab.desk import Desk
-from lab.hosts import CLIENT
-from lab.segment import reigns_of
+from lab.net.asking import Asking
+from lab.net.hosts import CLIENT
+from lab.net.segment import reigns_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 

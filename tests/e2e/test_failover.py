@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from lab.asking import Asking
-from lab.desk import Desk
+from lab.client import Desk
+from lab.net.asking import Asking
 from tests.e2e.test_layer2 import all_serve, announcer, served, web
 
 __all__ = ["web"]

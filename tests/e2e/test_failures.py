@@ -4,9 +4,9 @@ import time
 
 import pytest
 
+from lab.client import Desk
 from lab.cluster import NAMESPACE
 from lab.demo.observe import ingress, lease_holder
-from lab.desk import Desk
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 

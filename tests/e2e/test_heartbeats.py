@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lab.desk import Desk
+from lab.client import Desk
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.desk import Desk
-from lab.hosts import BRIDGE, interface_mac
-from lab.netns import HUB
+from lab.client import Desk
+from lab.net.hosts import BRIDGE, interface_mac
+from lab.net.netns import HUB
 from tests.e2e.test_conflicts import neighbour_mac
 from tests.e2e.test_layer2 import POOL, all_serve, announcer, served
 

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
+from lab.client import Desk
 from lab.demo.observe import conditions
-from lab.desk import Desk
-from lab.hosts import CLIENT
-from lab.segment import reigns_of
+from lab.net.hosts import CLIENT
+from lab.net.segment import reigns_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kube.client import Client
+from kube.io.client import Client
 from tests.kube.server import Handler, Script, serving, write_kubeconfig
 
 Connected = Callable[..., contextlib.AbstractAsyncContextManager[tuple[Client, Script]]]

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from kube.cache import Cache, Change, ObjectKey
-from kube.client import Client
-from kube.election import LeaderElection
 from kube.errors import AlreadyExists, ApiError, Gone, Invalid, NotFound, Unauthorized, is_precondition_failure
-from kube.events import EventRecorder, ObjectRef
-from kube.lease import LeaseRenewer
+from kube.events.io.recorder import EventRecorder, ObjectRef
+from kube.informer.io.informer import Cache, Change, ObjectKey
+from kube.informer.store import ChangeKind
+from kube.io.client import Client
+from kube.lease.io.election import LeaderElection
+from kube.lease.io.renewer import LeaseRenewer
 from kube.objects import Lease, decode_lease, decode_service
-from kube.reflector import ChangeKind
 from kube.resource import EVENTS, IPPOOLS, LEASES, SERVICES
 from lab.apiserver.server import ApiServer
 

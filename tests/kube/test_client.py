@@ -9,8 +9,6 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 import pytest
 
-from kube import transport
-from kube.client import Client
 from kube.errors import (
     AlreadyExists,
     Conflict,
@@ -21,9 +19,11 @@ from kube.errors import (
     Unauthorized,
     Unreachable,
 )
+from kube.framing import WatchEvent
+from kube.io import transport
+from kube.io.client import Client
 from kube.metrics import Uncounted
 from kube.resource import IPPOOLS, LEASES, SERVICES
-from kube.wire import WatchEvent
 from tests.kube.conftest import Connected
 from tests.kube.server import after, an_object, event, page, reply, status, stream
 
@@ -172,7 +172,7 @@ async def test_a_server_that_stays_busy_is_reported_busy(connected: Connected, m
 
 
 async def test_a_slow_answer_is_unreachable_in_time(connected: Connected, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kube.client.LIST_TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("kube.io.client.LIST_TIMEOUT_SECONDS", 0.2)
     async with connected(stream(b'{"metadata":', 5.0)) as (client, _):
         began = time.monotonic()
         with pytest.raises(Unreachable) as caught:

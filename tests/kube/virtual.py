@@ -81,7 +81,7 @@ class LeaseServer:
 
 
 class LeaseClient:
-    """What election and lease use of kube.client.Client. `is_cut` = only this client can't reach the server."""
+    """What election and lease use of kube.io.client.Client. `is_cut` = only this client can't reach the server."""
 
     def __init__(self, server: LeaseServer) -> None:
         self.server = server

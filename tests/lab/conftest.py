@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lab.netns import Enclosure, Unsupported
+from lab.net.netns import Enclosure, Unsupported
 
 
 @pytest.fixture(params=["as-root", "rootless"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.netns import Enclosure, Unsupported
+from lab.net.netns import Enclosure, Unsupported
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.netns import Unsupported, lab_environment
+from lab.net.netns import Unsupported, lab_environment
 from lab.process import wait_for
 from lab.record import MARKER_VARIABLE, HostEntry, ProcessEntry, Record, lab_directory, members, started_at, sweep
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from lab import hosts, routers
-from lab.bird import Bird
-from lab.frr import Frr
-from lab.netns import Enclosure, Unsupported
+from lab.net import hosts
+from lab.net.netns import Enclosure, Unsupported
 from lab.process import Process, wait_for
-from lab.routers import KernelHop, Place, Router, RouterSettings
-from speaker.bgp.driver import BgpDriver
+from lab.routers import base as routers
+from lab.routers.base import KernelHop, Place, Router, RouterSettings
+from lab.routers.bird import Bird
+from lab.routers.frr import Frr
+from speaker.bgp.exabgp.io.driver import BgpDriver
 from speaker.bgp.model import PeerConfig, Route
 from tests.loops import in_a_loop
 
@@ -187,6 +188,6 @@ def test_a_router_keeps_the_routes_of_a_restarting_node_unless_it_is_told_not_to
 
 
 def test_a_router_that_is_not_installed_is_named_by_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lab.routers.PACKAGES", {"no-such-router": "its-package"})
+    monkeypatch.setattr("lab.routers.base.PACKAGES", {"no-such-router": "its-package"})
     with pytest.raises(Unsupported, match="apt install its-package"):
         routers.require_commands(["no-such-router"])

@@ -8,9 +8,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lab import hosts
 from lab.cluster import script
-from lab.netns import Enclosure
+from lab.net import hosts
+from lab.net.netns import Enclosure
 from lab.process import Process, wait_for
 from lab.workload.endpoints import slices_of
 from lab.workload.kubeproxy import ruleset
@@ -96,7 +96,7 @@ def enclosure() -> Iterator[Enclosure]:
 def backends(enclosure: Enclosure, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     started = []
     for node in SEGMENT.nodes:
-        command = [*script("workload/backend.py"), f"--pod-name={node.pod}", f"--node-name={node.name}", "--port=9376"]
+        command = [*script("backend.py"), f"--pod-name={node.pod}", f"--node-name={node.name}", "--port=9376"]
         log_path = tmp_path_factory.mktemp(node.name) / "log"
         started.append(Process(node.pod, command, log_path=log_path, enter=enclosure.doorway.enter(node.pod)))
         started[-1].start()

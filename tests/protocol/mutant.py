@@ -25,7 +25,7 @@ class Mutation:
     instead: str
 
 
-FENCING, RELEASE, ORDERS = "speaker.fencing", "allocator.release", "speaker.orders"
+FENCING, RELEASE, ORDERS = "speaker.fencing", "allocator.release.barrier", "speaker.layer2.orders"
 MUTATIONS = {
     "leases-after-mark": Mutation(
         "Leases read after the mark", RELEASE, "until <= mark.known_at or round_.sent < leases.read_at", "False"

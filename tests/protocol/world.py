@@ -8,10 +8,12 @@ barrier do things, as docs/model/barrier.pml and fence.pml have it. One address 
 import contextlib
 from dataclasses import dataclass, field
 
-from allocator import release
-from allocator.speakers import Fencing, SpeakerState, SpeakerStatus
+from allocator.release import barrier as release
+from allocator.release.speakers import Fencing, SpeakerState, SpeakerStatus
 from kube.objects import Meta
-from speaker import announcer, fencing, statusdraft
+from speaker import fencing
+from speaker.layer2 import course as announcer
+from speaker.own import status as statusdraft
 from tests.allocator.build import address
 from tests.speaker import make
 
@@ -180,7 +182,7 @@ class Speaker:
         self.announcer.draft.set("fencing", fence)
 
     def _renew(self, now: float) -> None:
-        """As kube.lease.LeaseRenewer."""
+        """As kube.lease.io.renewer.LeaseRenewer."""
         self.renew_at = now + RENEW_SECONDS
         lease = self.api.leases.setdefault(self.node, Lease())
         if self.lease_version is None:
@@ -266,7 +268,7 @@ class Speaker:
                 self.announcer.announced(entries, make.NOW)
 
     def _write(self, patch: statusdraft.Patch, *, is_registration: bool = False) -> None:
-        """As speaker.presence."""
+        """As speaker.own.io.registration."""
         fence = patch.get("fencing")
         promised = frozenset(fence["witnesses"]) if fence and fence["promised"] else None
         if fence is not None:

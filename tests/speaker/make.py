@@ -5,7 +5,7 @@ from typing import Any
 
 from crds.l2advertisement import L2AdvertisementSpec
 from crds.names import allocation_name
-from speaker.observed import Allocation, Holder, NodeFacts, ServiceKey, SliceFacts, SpeakerFacts
+from speaker.cluster.objects import Allocation, Holder, NodeFacts, ServiceKey, SliceFacts, SpeakerFacts
 
 NOW = "2026-01-02T03:04:05Z"
 

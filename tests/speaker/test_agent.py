@@ -6,7 +6,7 @@ import pytest
 
 from crds.names import allocation_name
 from kube.resource import IPALLOCATIONS, L2ADVERTISEMENTS
-from tests.speaker.cluster import cluster, eventually
+from tests.speaker.agents import cluster, eventually
 
 pytestmark = pytest.mark.asyncio
 

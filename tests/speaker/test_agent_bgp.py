@@ -6,8 +6,8 @@ import base64
 import pytest
 
 from kube.resource import BFDPROFILES, BGPPEERS, L2ADVERTISEMENTS, NODES, SECRETS, SPEAKERS
-from speaker.bfd.model import SessionView
-from tests.speaker.cluster import NAMESPACE, cluster, eventually
+from speaker.wire.bfd.model import SessionView
+from tests.speaker.agents import NAMESPACE, cluster, eventually
 
 pytestmark = pytest.mark.asyncio
 

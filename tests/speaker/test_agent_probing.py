@@ -3,8 +3,8 @@
 import pytest
 
 from kube.resource import IPALLOCATIONS, IPPOOLS
-from speaker.l2.link import WireAnswer, WireProbed
-from tests.speaker.cluster import cluster, eventually
+from speaker.wire.io.link import WireAnswer, WireProbed
+from tests.speaker.agents import cluster, eventually
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
@@ -80,7 +80,7 @@ async def test_a_status_that_is_lost_interrupts_nothing(tmp_path) -> None:
 async def test_an_address_in_use_is_not_announced_is_told_and_heals_when_the_stranger_goes(
     tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("speaker.probing.PROBE_AGAIN_SECONDS", 1.5)
+    monkeypatch.setattr("speaker.layer2.probing.PROBE_AGAIN_SECONDS", 1.5)
     async with cluster(tmp_path) as lab:
         await probed_pool(lab)
         await lab.allocate(VIP)

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from kube.resource import NODES, SPEAKERS
-from speaker import agent as agent_module
-from speaker.election import owner
 from speaker.fencing import Hold
-from speaker.presence import SupersededError
-from tests.speaker.cluster import cluster, eventually
+from speaker.io import agent as agent_module
+from speaker.members.election import owner
+from speaker.own.io.registration import SupersededError
+from tests.speaker.agents import cluster, eventually
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 

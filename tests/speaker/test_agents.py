@@ -6,9 +6,9 @@ import contextlib
 import pytest
 
 from kube.resource import L2ADVERTISEMENTS, NODES
-from speaker.election import owner, ranking
-from speaker.l2.link import WireInterface
-from tests.speaker.cluster import cluster, eventually
+from speaker.members.election import owner, ranking
+from speaker.wire.io.link import WireInterface
+from tests.speaker.agents import cluster, eventually
 
 pytestmark = pytest.mark.asyncio
 

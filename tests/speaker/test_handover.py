@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from tests.speaker.cluster import cluster, eventually
+from tests.speaker.agents import cluster, eventually
 from tests.speaker.test_agents import ADDRESSES, NODE_NAMES, A, elected, spread, three_speakers
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]

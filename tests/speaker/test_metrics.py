@@ -11,9 +11,9 @@ from prometheus_client import CollectorRegistry
 
 from crds.speaker import BGPSessionState
 from speaker.bgp.model import SessionView
-from speaker.l2.link import WireCounters
-from speaker.metrics import Snapshot, SpeakerMetrics
-from speaker.supervisor import listener_for
+from speaker.io.metrics import Snapshot, SpeakerMetrics
+from speaker.io.supervisor import listener_for
+from speaker.wire.io.link import WireCounters
 
 
 def value(metrics, name, **labels):

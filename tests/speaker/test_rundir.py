@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from speaker.rundir import run_directory
+from speaker.io.rundir import run_directory
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,9 @@ def test_two_processes_have_two_folders() -> None:
 
 
 def test_the_folder_of_a_killed_process_is_removed_by_the_next(tmp_path: Path) -> None:
-    dies = "import os; from speaker.rundir import run_directory\nwith run_directory() as path: os.kill(os.getpid(), 9)"
+    dies = (
+        "import os; from speaker.io.rundir import run_directory\nwith run_directory() as path: os.kill(os.getpid(), 9)"
+    )
     subprocess.run([sys.executable, "-c", dies], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False)
     assert len(list(tmp_path.iterdir())) == 1
     with run_directory() as path:

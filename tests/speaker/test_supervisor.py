@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from speaker import supervisor
-from speaker.supervisor import SoleSpeaker
+from speaker.io import supervisor
+from speaker.io.supervisor import SoleSpeaker
 
 pytestmark = pytest.mark.asyncio
 

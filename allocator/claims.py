@@ -1,0 +1,150 @@
+"""Who holds an address and what is recorded about it: the values of the ledger, and their form in an IPAllocation.
+
+Values only: allocator.ledger keeps them, allocator.plan decides them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from allocator.space.ranges import Address
+from crds.names import API_VERSION, allocation_name
+from crds.types import IPAllocation
+
+
+class ServiceKey(NamedTuple):
+    """A Service's place. Another Service may come to the same place later: holders are told apart by uid."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
+class Port(NamedTuple):
+    protocol: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.protocol} {self.port}"
+
+
+Pairs = tuple[tuple[str, str], ...]
+"""A map of strings as a sorted tuple: hashable, small, and equal when the maps are."""
+
+
+def pairs(mapping: Mapping[str, str]) -> Pairs:
+    return tuple(sorted(mapping.items()))
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A Service that holds an address."""
+
+    key: ServiceKey
+    uid: str
+    ports: tuple[Port, ...]
+    labels: Pairs = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What `IPAllocation.spec` says of an address, the address itself apart. `holders` are sorted by key and uid."""
+
+    pool: str
+    holders: tuple[Holder, ...]
+    traffic_policy: str = "Cluster"
+    sharing_key: str | None = None
+    selector: Pairs = ()
+    releasing: bool = False
+
+    def held_by(self, uid: str) -> bool:
+        return any(holder.uid == uid for holder in self.holders)
+
+    def others(self, uid: str) -> tuple[Holder, ...]:
+        return tuple(holder for holder in self.holders if holder.uid != uid)
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """An IPAllocation as the API server has it."""
+
+    claim: Claim
+    uid: str
+    resource_version: int
+    generation: int
+
+
+def sort_holders(holders: tuple[Holder, ...]) -> tuple[Holder, ...]:
+    return tuple(sorted(holders, key=lambda holder: (holder.key, holder.uid)))
+
+
+def recorded_from(allocation: IPAllocation) -> Recorded:
+    """Reduce the object to what the ledger keeps. Raises ValueError on a resourceVersion that is no number."""
+    spec = allocation.spec
+    holders = tuple(
+        Holder(
+            ServiceKey(one.namespace, one.name),
+            one.uid,
+            tuple(Port(str(port.protocol), port.port) for port in one.ports),
+            pairs(one.labels),
+        )
+        for one in spec.holders
+    )
+    claim = Claim(
+        spec.pool,
+        sort_holders(holders),
+        str(spec.traffic_policy),
+        spec.sharing_key,
+        pairs(spec.selector),
+        spec.releasing,
+    )
+    metadata = allocation.metadata
+    return Recorded(claim, metadata.uid, int(metadata.resource_version or 0), metadata.generation)
+
+
+def wire_spec(address: Address, claim: Claim) -> dict[str, Any]:
+    """`IPAllocation.spec` for a create."""
+    spec: dict[str, Any] = {"address": str(address), **_wire_claim(claim)}
+    return {name: value for name, value in spec.items() if value is not None}
+
+
+def wire_allocation(address: Address, claim: Claim) -> dict[str, Any]:
+    """The whole object for a create."""
+    return {
+        "apiVersion": API_VERSION,
+        "kind": "IPAllocation",
+        "metadata": {"name": allocation_name(address)},
+        "spec": wire_spec(address, claim),
+    }
+
+
+def wire_change(old: Claim, new: Claim) -> dict[str, Any]:
+    """What a merge patch (RFC 7386) of `spec` must carry to make the old claim the new one."""
+    before, after = _wire_claim(old), _wire_claim(new)
+    change = {name: value for name, value in after.items() if before[name] != value}
+    if "selector" in change:
+        change["selector"] = {**{name: None for name, _ in old.selector}, **dict(new.selector)}
+    return change
+
+
+def _wire_claim(claim: Claim) -> dict[str, Any]:
+    return {
+        "pool": claim.pool,
+        "holders": [_wire_holder(holder) for holder in claim.holders],
+        "trafficPolicy": claim.traffic_policy,
+        "sharingKey": claim.sharing_key,
+        "selector": dict(claim.selector),
+        "releasing": claim.releasing,
+    }
+
+
+def _wire_holder(holder: Holder) -> dict[str, Any]:
+    return {
+        "namespace": holder.key.namespace,
+        "name": holder.key.name,
+        "uid": holder.uid,
+        "ports": [{"protocol": port.protocol, "port": port.port} for port in holder.ports],
+        "labels": dict(holder.labels),
+    }

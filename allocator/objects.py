@@ -1,0 +1,103 @@
+"""IPAllocations and advertisements as the allocator keeps them: decoded once, reduced to what decisions need.
+
+Values for the caches; the full types are in crds. Thousands of these live at the same time, so they are small.
+"""
+
+from dataclasses import dataclass
+
+from allocator.claims import Pairs, Recorded, recorded_from
+from allocator.space.ranges import Address, parse_address
+from crds.meta import Condition, LabelSelector
+from crds.names import allocation_name
+from crds.types import BGPAdvertisement, BGPPeer, BGPPeerStatus, IPAllocation, L2Advertisement
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAllocation:
+    """An IPAllocation as the API server has it, status included."""
+
+    address: Address
+    recorded: Recorded
+    announced_by: tuple[str, ...] = ()
+    conditions: tuple[Condition, ...] = ()
+    first_announced: str | None = None
+
+
+def decode_allocation(raw: bytes) -> StoredAllocation:
+    """Raises ValueError for an object whose name does not belong to its address: it is nobody's record."""
+    allocation = IPAllocation.decode(raw)
+    address = parse_address(allocation.spec.address)
+    if address is None or allocation_name(address) != allocation.metadata.name:
+        raise ValueError(f"IPAllocation {allocation.metadata.name} is not named after {allocation.spec.address!r}")
+    status = allocation.status
+    recorded = recorded_from(allocation)
+    return StoredAllocation(address, recorded, status.announced_by, status.conditions, status.first_announced)
+
+
+@dataclass(frozen=True, slots=True)
+class Advertisement:
+    """What of an L2Advertisement or BGPAdvertisement says whether an address is announced at all."""
+
+    kind: str
+    name: str
+    uid: str
+    generation: int
+    pools: tuple[str, ...]
+    pool_selector: LabelSelector | None
+    service_selector: LabelSelector | None
+    conditions: tuple[Condition, ...]
+    peers: tuple[str, ...] = ()
+    """Of a BGPAdvertisement: the BGPPeers it is for by name; empty: all."""
+
+    def covers(self, pool: str, pool_labels: Pairs, services: tuple[Pairs, ...]) -> bool:
+        """Whether it announces addresses of this pool for one of the Services with these labels."""
+        return self._covers_pool(pool, pool_labels) and (
+            self.service_selector is None or any(self.service_selector.matches(dict(labels)) for labels in services)
+        )
+
+    def _covers_pool(self, pool: str, pool_labels: Pairs) -> bool:
+        if not self.pools and self.pool_selector is None:
+            return True
+        return pool in self.pools or (self.pool_selector is not None and self.pool_selector.matches(dict(pool_labels)))
+
+
+def decode_l2_advertisement(raw: bytes) -> Advertisement:
+    return _advertisement(L2Advertisement.decode(raw))
+
+
+def decode_bgp_advertisement(raw: bytes) -> Advertisement:
+    return _advertisement(BGPAdvertisement.decode(raw))
+
+
+def _advertisement(one: L2Advertisement | BGPAdvertisement) -> Advertisement:
+    return Advertisement(
+        kind=one.kind,
+        name=one.metadata.name,
+        uid=one.metadata.uid,
+        generation=one.metadata.generation,
+        pools=one.spec.ip_pools,
+        pool_selector=one.spec.ip_pool_selector,
+        service_selector=one.spec.service_selector,
+        conditions=one.status.conditions,
+        peers=one.spec.peers if isinstance(one, BGPAdvertisement) else (),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPeer:
+    """What of a BGPPeer its status depends on, and that status."""
+
+    name: str
+    uid: str
+    generation: int
+    endpoint: tuple[str | None, int, str | None]
+    """Its address in canonical form, port and VRF: one such is one router."""
+    status: BGPPeerStatus
+
+
+def decode_peer(raw: bytes) -> StoredPeer:
+    one = BGPPeer.decode(raw)
+    spec = one.spec
+    address = parse_address(spec.peer_address) if spec.peer_address is not None else None
+    endpoint = (str(address) if address is not None else None, spec.peer_port, spec.vrf)
+    return StoredPeer(one.metadata.name, one.metadata.uid, one.metadata.generation, endpoint, one.status)

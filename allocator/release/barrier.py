@@ -1,0 +1,239 @@
+"""The release barrier: whether an address that is being given back can no longer be on the wire anywhere.
+
+Judged on a list of Speakers that was read after the mark (`spec.releasing`) was known. Each Speaker of that list must
+have acknowledged this very mark, or be fenced. Whoever registers later reads the mark, or the deletion, before it
+announces anything: it renews its Lease, then writes its Speaker object, then lists the IPAllocations.
+
+    acknowledged   status.released[uid] is at least the generation of the mark
+    fenced         it said goodbye (withdrew all, then said so);
+                   or its Node is gone, or its Speaker object (so it is not in the list): the operator's word;
+                   or all of: it promised to fence itself; its Lease was not renewed for longer than it promised, nor
+                   since the mark was known; and a strict majority of the witnesses of its promise has outlived it
+                   (crds.fencing), long enough ago that it has heard of that, or hears nothing.
+                   Where routers keep its routes after it is gone, these seconds come on top.
+
+Leases count as read before the list of Speakers: so the promise in that list was in force all the time. No clocks of
+two machines are compared: LeaseBook counts on our own clock. Reads nothing itself.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from allocator.release.departures import Departed
+from allocator.release.speakers import SpeakerState
+from allocator.space.ranges import Address
+from crds.fencing import OUTLIVED_SLACK_SECONDS, PROOF_RENEWALS, SETTLE_SECONDS, outlived_after_seconds
+
+KEPT_PROOFS = 8
+"""Per node: enough to reach back SETTLE_SECONDS when a Lease is seen to change each other second."""
+
+ALIVE_SECONDS = 15.0
+"""Only for words: a node whose Lease was seen to change this lately is called alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A release that was written: the IPAllocation's uid and its generation with `releasing: true`.
+
+    `known_at`: when this allocator learnt of it, on its own clock. It was written before that.
+    """
+
+    address: Address
+    uid: str
+    generation: int
+    known_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Awaited:
+    """A node that keeps the address from being free, and what is known of it."""
+
+    node: str
+    why: str
+    is_given_up: bool = False
+    """The operator has said that it is dead: nothing is left to do but to wait."""
+
+
+class Renewed(NamedTuple):
+    """What changes at each renewal of a Lease, and at nothing else. Renewals follow each other within one Lease."""
+
+    lease_uid: str
+    text: str
+
+
+class Proof(NamedTuple):
+    """Renewals followed each other: their holder has had contact that began after `began`. Known since `known_at`."""
+
+    began: float
+    known_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _LeaseSeen:
+    renewed: Renewed | None
+    since: float
+    """When we first saw this version: the renewal was not later."""
+    unchanged_until: float
+    """When the last read was sent that still showed it: no renewal in between."""
+    ends: tuple[float, ...] = ()
+    """When the last reads were sent that showed the versions before this one, oldest first."""
+    proofs: tuple[Proof, ...] = ()
+    outlived_by: Mapping[str, float] = field(default_factory=dict)
+    """Witnesses that have outlived this version, with since when we know."""
+
+
+@dataclass(slots=True)
+class LeaseBook:
+    """When the speakers' Leases were renewed, as far as our own reads can tell. Nodes are names."""
+
+    _seen: dict[str, _LeaseSeen] = field(default_factory=dict)
+    read_at: float = float("-inf")
+    """When the last read was answered."""
+
+    def observe(self, leases: Mapping[str, Renewed], sent: float, received: float) -> None:
+        """Take in a list of the speakers' Leases, by node."""
+        for node in self._seen.keys() - leases.keys():
+            self._seen[node] = _observed(self._seen[node], None, sent, received)
+        for node, renewed in leases.items():
+            self._seen[node] = _observed(self._seen.get(node), renewed, sent, received)
+        self.read_at = received
+
+    def silent_seconds(self, node: str) -> float:
+        """For how long, proven by our reads, this node has not renewed its Lease. 0 when we know nothing."""
+        seen = self._seen.get(node)
+        return 0.0 if seen is None else max(0.0, seen.unchanged_until - seen.since)
+
+    def silent_until(self, node: str) -> float:
+        """When the last read was sent that showed no new renewal."""
+        seen = self._seen.get(node)
+        return float("-inf") if seen is None else seen.unchanged_until
+
+    def is_alive(self, node: str, now: float) -> bool:
+        """Whether it was seen to renew lately."""
+        seen = self._seen.get(node)
+        return seen is not None and seen.renewed is not None and bool(seen.ends) and now - seen.since <= ALIVE_SECONDS
+
+    def outlived_by(self, node: str, witnesses: Iterable[str], after_seconds: float) -> Mapping[str, float]:
+        """Which witnesses surely had contact that began so long after this node's last renewal; since when we know.
+
+        Who has outlived it has done so for good: it is noted when first asked for.
+        """
+        seen, named = self._seen.get(node), frozenset(witnesses)
+        if seen is None:
+            return {}
+        found = dict(seen.outlived_by)
+        for witness in named:
+            proofs = self._seen[witness].proofs if witness in self._seen else ()
+            known = [proof.known_at for proof in proofs if proof.began >= seen.since + after_seconds]
+            if known and witness not in found:
+                found[witness] = min(known)
+        self._seen[node] = replace(seen, outlived_by=found)
+        return {witness: since for witness, since in found.items() if witness in named}
+
+
+def _observed(seen: _LeaseSeen | None, renewed: Renewed | None, sent: float, received: float) -> _LeaseSeen:
+    if seen is None:
+        return _LeaseSeen(renewed, received, sent)
+    if seen.renewed == renewed:
+        return replace(seen, unchanged_until=max(seen.unchanged_until, sent))
+    if seen.renewed is None or renewed is None or seen.renewed.lease_uid != renewed.lease_uid:
+        return _LeaseSeen(renewed, received, sent, proofs=seen.proofs)  # another Lease: a chain of its own
+    ends = (*seen.ends, seen.unchanged_until)[-PROOF_RENEWALS:]
+    proofs = seen.proofs
+    if len(ends) == PROOF_RENEWALS:
+        # The first renewal arrived after that look, the second was sent later than that, the third knew of the second.
+        proofs = (*proofs, Proof(ends[0], received))[-KEPT_PROOFS:]
+    return _LeaseSeen(renewed, received, sent, ends, proofs)
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """What the barrier is judged on. `speakers` were listed by a request sent at `sent`.
+
+    `gone_nodes`: Speakers whose Node does not exist, with the time since when we know. `departed`: those that are gone
+    from the list, and whose routes may not be.
+    """
+
+    speakers: Sequence[SpeakerState]
+    sent: float
+    gone_nodes: Mapping[str, float]
+    leases: LeaseBook
+    fence_after_seconds: float
+    departed: Sequence[Departed] = ()
+
+
+def awaited(mark: Mark, round_: Round) -> tuple[Awaited, ...]:
+    """Who must still confirm; empty when the barrier is passed, which is also so when there are no Speakers.
+
+    A node is named twice when it has a Speaker and had another one.
+
+    Raises ValueError when the Speakers were listed before the mark was known: they say nothing about it.
+    """
+    if round_.sent < mark.known_at:
+        raise ValueError(f"the Speakers were listed before the release of {mark.address} was known")
+    found = [_not_fenced(one, mark, round_) for one in round_.speakers if not _has_confirmed(one, mark)]
+    for one in round_.departed:
+        if not _has_confirmed(one.speaker, mark):
+            found.append(_not_forgotten(one, "Speaker", round_.sent))
+    return tuple(sorted((one for one in found if one.why), key=lambda one: (one.node, one.why)))
+
+
+def _has_confirmed(speaker: SpeakerState, mark: Mark) -> bool:
+    return speaker.released.get(mark.uid, -1) >= mark.generation
+
+
+def _not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> Awaited:
+    """`why` is empty when it is fenced."""
+    if speaker.goodbye:
+        return Awaited(speaker.node, "")
+    gone_since = round_.gone_nodes.get(speaker.node)
+    if gone_since is not None:
+        return _not_forgotten(Departed(speaker, gone_since), "Node", round_.sent)
+    return Awaited(speaker.node, _why_not_fenced(speaker, mark, round_))
+
+
+def _why_not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
+    if round_.leases.is_alive(speaker.node, round_.sent):
+        return "it is alive and has not confirmed yet"
+    if not speaker.witnesses:
+        return "it made no promise to withdraw by itself"
+    return _why_not_silent(speaker, mark, round_)
+
+
+def _not_forgotten(departed: Departed, gone: str, now: float) -> Awaited:
+    """By routers; for the rest the `gone` object is the operator's word. `why` is empty when they have no routes."""
+    remaining = departed.remaining_seconds(now)
+    why = f"its {gone} is gone, but routers may keep its routes for {remaining:.0f} s" if remaining else ""
+    return Awaited(departed.speaker.node, why, is_given_up=True)
+
+
+def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
+    leases = round_.leases
+    silent, until = leases.silent_seconds(speaker.node), leases.silent_until(speaker.node)
+    needed = max(round_.fence_after_seconds, speaker.fence_after_seconds) + speaker.outlives_seconds
+    after = outlived_after_seconds(speaker.fence_after_seconds) + OUTLIVED_SLACK_SECONDS
+    # Asked for already now, since it is noted with the time of the question: else routers' time would count twice.
+    outlived_by = leases.outlived_by(speaker.node, speaker.witnesses, after)
+    if silent < needed:
+        return f"its Lease has been silent for {silent:.0f} of {needed:.0f} s"
+    if until <= mark.known_at or round_.sent < leases.read_at:
+        return "its Lease is read once more"
+    if 2 * len(outlived_by) <= len(speaker.witnesses):
+        return "no majority of the speakers it named as witnesses has outlived it"
+    known = [since for since in outlived_by.values() if until - since >= SETTLE_SECONDS + speaker.outlives_seconds]
+    if 2 * len(known) <= len(speaker.witnesses):
+        return "it is given time to hear that a majority has outlived it"
+    return ""
+
+
+def describe(address: Address, waiting_for: Iterable[Awaited]) -> str:
+    """What the condition says: who is waited for, and what an operator can do."""
+    people = list(waiting_for)
+    named = "; ".join(f"{one.node}: {one.why}" for one in people[:20])
+    more = f"; and {len(people) - 20} more" if len(people) > 20 else ""
+    told = f"{address} is not free until these nodes have withdrawn it: {named}{more}."
+    example = next((one.node for one in people if not one.is_given_up), None)
+    if example is None:
+        return told
+    return f"{told} If such a node is dead for good, delete its Node or its Speaker: kubectl delete speaker {example}"

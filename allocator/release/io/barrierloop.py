@@ -1,0 +1,213 @@
+"""Reads what the release barrier is judged on, and hands the verdicts on. The judgement itself is
+allocator.release.barrier.
+
+One round serves all releases that are pending: a quorum list of the Speakers, started after the marks were known. A
+round is worth its request when the watched Speakers already look as if a release had passed; and now and then
+otherwise, because fences pass by time. Leases are read before the Speakers, by the same task, so that a promise in the
+list was in force while they were silent; and slowly while nobody waits: a watch would bring each renewal of each node,
+and F is long.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from allocator.assigner import Assigner
+from allocator.notices import Notice, of_entry
+from allocator.release.barrier import Awaited, LeaseBook, Mark, Renewed, Round, awaited, describe
+from allocator.release.departures import Departures
+from allocator.release.speakers import SpeakerState, decode_speaker
+from allocator.space.ranges import Address
+from crds.conditions import Reason
+from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, speaker_lease
+from kube.errors import ApiError, NotFound
+from kube.informer.io.informer import ObjectKey
+from kube.io.client import Client
+from kube.objects import Lease, Node, decode_lease
+from kube.resource import LEASES, NODES, SPEAKERS
+
+log = structlog.get_logger()
+
+ROUND_SECONDS = 0.02
+"""At least so long between two rounds: acknowledgements come in batches of that time."""
+
+REPEAT_SECONDS = 1.0
+"""A round after so long though nothing seems to have passed, while a release is pending."""
+
+RESPITE = 10.0
+"""Rounds take at most one part in so many of the time, however large the list of Speakers is."""
+
+TELL_SECONDS = 2.0
+"""A release that takes longer than this is worth a condition and an Event."""
+
+POLL_SECONDS = 2.0
+"""How often Leases are read while a release is pending, ..."""
+
+IDLE_POLL_SECONDS = 10.0
+"""... and while none is."""
+
+SILENT_SECONDS = 30.0
+"""A speaker whose Lease was not renewed for so long is called silent."""
+
+
+class Barrier:
+    """Runs while this process leads. `speakers` and `nodes` are live views of the caches; whoever feeds them tells
+    `departures` what comes and goes."""
+
+    def __init__(
+        self,
+        client: Client,
+        assigner: Assigner,
+        *,
+        namespace: str,
+        speakers: Mapping[ObjectKey, SpeakerState],
+        nodes: Mapping[ObjectKey, Node],
+        departures: Departures,
+        fence_after_seconds: float,
+        tell: Callable[[Notice], None],
+        on_progress: Callable[[], None],
+    ) -> None:
+        self._client = client
+        self._assigner = assigner
+        self._namespace = namespace
+        self._speakers = speakers
+        self._nodes = nodes
+        self._departures = departures
+        self._fence_after_seconds = fence_after_seconds
+        self._tell = tell
+        self._on_progress = on_progress
+        self._leases = LeaseBook()
+        self._polled = float("-inf")
+        self._gone_nodes: dict[str, float] = {}
+        self._told: set[tuple[Address, str]] = set()
+        self._wake = asyncio.Event()
+        self.awaited: dict[Address, tuple[Awaited, ...]] = {}
+        """Who is waited for, for releases that take long."""
+
+    def is_silent(self, node: str) -> bool:
+        """For people only: whether its speaker has not been heard of for a while."""
+        return self._leases.silent_seconds(node) > SILENT_SECONDS
+
+    def nudge(self) -> None:
+        """A Speaker changed, or a release was marked."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Until cancelled. API trouble is waited out: nothing passes while it lasts."""
+        repeat_at = 0.0
+        while True:
+            await self._wait()
+            await self._poll_leases()
+            marks = list(self._assigner.marks.values())
+            if not marks or (time.monotonic() < repeat_at and not self._looks_passed(marks)):
+                continue
+            began = time.monotonic()
+            try:
+                await self._round()
+            except ApiError as error:
+                log.warning("release barrier: cannot read the Speakers", error=str(error))
+            took = time.monotonic() - began
+            repeat_at = time.monotonic() + max(REPEAT_SECONDS, RESPITE * took)
+            await asyncio.sleep(max(ROUND_SECONDS, took))
+
+    async def _wait(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REPEAT_SECONDS):
+                await self._wake.wait()
+        self._wake.clear()
+
+    def _looks_passed(self, marks: list[Mark]) -> bool:
+        round_ = self._round_of(tuple(self._speakers.values()), time.monotonic())
+        return any(not awaited(mark, round_) for mark in marks)
+
+    def _round_of(self, speakers: tuple[SpeakerState, ...], sent: float) -> Round:
+        departed = self._departures.at(sent)
+        return Round(speakers, sent, self._gone_nodes, self._leases, self._fence_after_seconds, departed)
+
+    async def _round(self) -> None:
+        sent = time.monotonic()
+        raws, _ = await self._client.list(SPEAKERS)
+        speakers = tuple(decode_speaker(raw) for raw in raws)
+        self._look_for_departed(speakers)
+        await self._look_for_nodes(speakers)
+        round_ = self._round_of(speakers, sent)
+        for mark in list(self._assigner.marks.values()):
+            if mark.known_at > sent:
+                continue  # these Speakers were listed before it
+            waiting_for = awaited(mark, round_)
+            if not waiting_for:
+                self.awaited.pop(mark.address, None)
+                self._told.discard((mark.address, mark.uid))
+                self._assigner.barrier_passed(mark)
+            elif sent - mark.known_at >= TELL_SECONDS:
+                self._tell_once(mark, waiting_for)
+        for address in self.awaited.keys() - self._assigner.marks.keys():
+            del self.awaited[address]
+        self._on_progress()
+
+    def _tell_once(self, mark: Mark, waiting_for: tuple[Awaited, ...]) -> None:
+        self.awaited[mark.address] = waiting_for
+        entry = self._assigner.ledger.get(mark.address)
+        if entry is None or (mark.address, mark.uid) in self._told:
+            return
+        self._told.add((mark.address, mark.uid))
+        message = describe(mark.address, waiting_for)
+        log.info("release waits", address=str(mark.address), nodes=[one.node for one in waiting_for])
+        for notice in of_entry(entry, Reason.WaitingForSpeakers, message):
+            self._tell(notice)
+
+    def _look_for_departed(self, listed: tuple[SpeakerState, ...]) -> None:
+        """The watch may not have told yet that one is gone. Nor that one is new: that is put right when it does."""
+        uids = {one.metadata.uid for one in listed}
+        for speaker in self._speakers.values():
+            if speaker.metadata.uid not in uids:
+                self._departures.gone(speaker, time.monotonic())
+
+    async def _look_for_nodes(self, speakers: tuple[SpeakerState, ...]) -> None:
+        """A Node that the cache does not know is asked for in each round: it may have come (again) just now."""
+        gone: dict[str, float] = {}
+        for speaker in speakers:
+            node = speaker.node
+            if ObjectKey(None, node) not in self._nodes and await self._is_gone(node):
+                gone[node] = self._gone_nodes.get(node, time.monotonic())
+        self._gone_nodes = gone
+
+    async def _is_gone(self, node: str) -> bool:
+        try:
+            await self._client.get(NODES, node)
+        except NotFound:
+            return True
+        return False
+
+    async def _poll_leases(self) -> None:
+        sent = time.monotonic()
+        if sent - self._polled < self._poll_seconds():
+            return
+        try:
+            raws, _ = await self._client.list(
+                LEASES, namespace=self._namespace, label_selector=f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
+            )
+        except ApiError as error:
+            log.debug("cannot read the speakers' Leases", error=str(error))
+            return
+        leases = [decode_lease(raw) for raw in raws]
+        self._leases.observe({_node_of(lease): _renewed(lease) for lease in leases}, sent, time.monotonic())
+        self._polled = sent
+
+    def _poll_seconds(self) -> float:
+        if not self._assigner.marks:
+            return min(IDLE_POLL_SECONDS, self._fence_after_seconds / 4)
+        return min(POLL_SECONDS, self._fence_after_seconds / 10)
+
+
+def _node_of(lease: Lease) -> str:
+    """By the Lease's name: a node's name may be too long for a label."""
+    return lease.metadata.name.removeprefix(speaker_lease(""))
+
+
+def _renewed(lease: Lease) -> Renewed:
+    """A label put on by hand is no sign of life."""
+    return Renewed(lease.metadata.uid, f"{lease.spec.holder_identity} {lease.spec.renew_time}")

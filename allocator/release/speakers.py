@@ -1,0 +1,126 @@
+"""What the allocator reads of a Speaker object: its acknowledgements, its promise, and what it announces.
+
+Decodes only these fields, since a Speaker with thousands of announcements changes often; the full type is
+crds.speaker.Speaker. What follows from them is in allocator.release.barrier and allocator.status.allocation.
+"""
+
+from typing import Any
+
+import msgspec
+
+from kube.objects import Condition, KubeObject
+
+
+class Fencing(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    promised: bool = False
+    fence_after_seconds: int = 0
+    witnesses: tuple[str, ...] = ()
+
+
+class Announcement(msgspec.Struct, frozen=True, gc=False):
+    """How one node announces one address."""
+
+    protocols: tuple[str, ...] = ()
+    interfaces: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+
+
+class Sighting(msgspec.Struct, frozen=True, gc=False):
+    """Another machine that uses an address, as one node sees it. Times and counts are for people, and left out."""
+
+    address: str
+    mac: str = ""
+    interface: str = ""
+    announced: bool = True
+
+
+class Session(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """A BGP session of one node, also one that a fault keeps from being tried. Times and counts are left out."""
+
+    peer: str
+    state: str = ""
+    last_error: str = ""
+
+    @property
+    def is_established(self) -> bool:
+        return self.state == "Established"
+
+
+class Fault(msgspec.Struct, frozen=True, gc=False):
+    """What a node finds wrong with an object, which is named as kind and name: BGPPeer/tor1."""
+
+    object: str
+    reason: str = ""
+    message: str = ""
+
+
+class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    incarnation: str = ""
+    goodbye: bool = False
+    fencing: Fencing | None = None
+    outlives_seconds: int = 0
+    released: dict[str, int] = {}
+    announcements: msgspec.Raw = msgspec.Raw(b"{}")
+    conditions: tuple[Condition, ...] = ()
+    conflicts: tuple[Sighting, ...] | None = None
+    bgp_sessions: tuple[Session, ...] | None = None
+    faults: tuple[Fault, ...] | None = None
+
+
+class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
+    """One Speaker; its name is its node's."""
+
+    status: SpeakerStatus = SpeakerStatus()
+
+    @property
+    def node(self) -> str:
+        return self.metadata.name
+
+    @property
+    def goodbye(self) -> bool:
+        return self.status.goodbye
+
+    @property
+    def released(self) -> dict[str, int]:
+        return self.status.released
+
+    @property
+    def witnesses(self) -> frozenset[str]:
+        """On whom its promise to fence itself rests; empty when it promises nothing."""
+        fencing = self.status.fencing
+        return frozenset(fencing.witnesses) if fencing is not None and fencing.promised else frozenset()
+
+    @property
+    def fence_after_seconds(self) -> int:
+        return self.status.fencing.fence_after_seconds if self.status.fencing is not None else 0
+
+    @property
+    def outlives_seconds(self) -> int:
+        return self.status.outlives_seconds
+
+    def announcements(self) -> dict[str, Announcement]:
+        """What it announces, by address: decoded at each call, since it is large and seldom asked for."""
+        return {} if self.goodbye else _decode_announcements(self.status.announcements)
+
+    def sightings(self) -> dict[str, Sighting]:
+        """Other machines at addresses of ours, by address."""
+        return {} if self.goodbye else {one.address: one for one in self.status.conflicts or ()}
+
+    def sessions(self) -> dict[str, Session]:
+        """Its BGP sessions, by the BGPPeer's name."""
+        return {} if self.goodbye else {one.peer: one for one in self.status.bgp_sessions or ()}
+
+    def faults(self) -> dict[str, tuple[Fault, ...]]:
+        """What it finds wrong with other objects, by object."""
+        found: dict[str, tuple[Fault, ...]] = {}
+        for one in () if self.goodbye else self.status.faults or ():
+            found[one.object] = (*found.get(one.object, ()), one)
+        return found
+
+
+def _decode_announcements(raw: msgspec.Raw) -> dict[str, Announcement]:
+    return _announcements.decode(raw) or {}
+
+
+_announcements: Any = msgspec.json.Decoder(dict[str, Announcement] | None)
+decode_speaker = msgspec.json.Decoder(SpeakerState).decode

@@ -1,0 +1,219 @@
+"""What the IPPool objects amount to: which addresses each pool really has, and who may use it.
+
+Compiles objects into values; knows nothing of what is taken (allocator.ledger). Mistakes become problems of the pool at
+fault, and the others go on.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from allocator.space.ranges import FAMILIES, Address, AddressRange, BadRange, Family, family_of, parse_range
+from allocator.space.spans import Span, Spans
+from crds.ippool import Strategy
+from crds.meta import LabelSelector
+from crds.types import IPPool
+
+BUGGY_LIMIT = 1 << 24
+"""avoidBuggyIPs cuts two addresses out of every 256; a pool with more IPv4 addresses than a /8 has is refused."""
+
+Labels = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Overlap:
+    """Addresses that two pools claim. The older pool has them; `lost` says whether this pool is the other one."""
+
+    other: str
+    addresses: AddressRange
+    lost: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pool:
+    """One IPPool, ready to be asked. `usable` is what may be given out; `declared` is what `addresses` lists."""
+
+    name: str
+    generation: int
+    labels: Labels
+    usable: Mapping[Family, Spans]
+    declared: Mapping[Family, Spans]
+    auto_assign: bool
+    priority: int
+    strategy: Strategy
+    paused: bool
+    reuse_after_seconds: int
+    namespaces: frozenset[str]
+    namespace_selector: LabelSelector | None
+    service_selector: LabelSelector | None
+    max_per_namespace: int | None
+    bad_ranges: tuple[BadRange, ...] = ()
+    overlaps: tuple[Overlap, ...] = ()
+    gives_out: bool = True
+    """False while an exclusion cannot be read: a new address might be one that the operator meant to exclude."""
+
+    def has(self, family: Family) -> bool:
+        return bool(self.usable[family])
+
+    def holds(self, address: Address) -> bool:
+        return int(address) in self.usable[family_of(address)]
+
+    def serves(self, namespace: str, namespace_labels: Labels, service_labels: Labels) -> bool:
+        """Whether a Service with these labels, in this namespace, may use the pool."""
+        if self.service_selector is not None and not self.service_selector.matches(service_labels):
+            return False
+        if not self.namespaces and self.namespace_selector is None:
+            return True
+        if namespace in self.namespaces:
+            return True
+        return self.namespace_selector is not None and self.namespace_selector.matches(namespace_labels)
+
+
+@dataclass(frozen=True, slots=True)
+class Pools:
+    """All pools. No address is usable in two of them."""
+
+    by_name: Mapping[str, Pool] = field(default_factory=dict)
+    in_order: tuple[Pool, ...] = ()
+    """As they are tried: higher priority first, then by name."""
+    _spans: Mapping[Family, "list[tuple[int, int, Pool]]"] = field(default_factory=dict)
+
+    def holding(self, address: Address) -> Pool | None:
+        """The pool in which this address is usable."""
+        spans = self._spans.get(family_of(address), [])
+        index = bisect_right(spans, int(address), key=lambda span: span[0]) - 1
+        if index < 0 or int(address) > spans[index][1]:
+            return None
+        return spans[index][2]
+
+    def excluding(self, address: Address) -> Pool | None:
+        """A pool that lists this address but may not give it out."""
+        family = family_of(address)
+        return next((pool for pool in self.in_order if int(address) in pool.declared[family]), None)
+
+    @property
+    def select_by_namespace_labels(self) -> bool:
+        return any(pool.namespace_selector is not None for pool in self.in_order)
+
+
+NO_POOLS = Pools()
+
+
+@dataclass(slots=True)
+class _Draft:
+    """A pool whose ranges are read, before overlaps are settled."""
+
+    source: IPPool
+    declared: dict[Family, Spans]
+    usable: dict[Family, Spans]
+    bad_ranges: list[BadRange]
+    gives_out: bool
+    overlaps: list[Overlap] = field(default_factory=list)
+
+
+def compile_pools(objects: Iterable[IPPool]) -> Pools:
+    """Pools by age: where two overlap, the newer one loses the common addresses (and both say so)."""
+    drafts = [_draft(one) for one in sorted(objects, key=_by_age)]
+    for family in FAMILIES:
+        _settle_overlaps(drafts, family)
+    for draft in drafts:
+        _avoid_buggy(draft)
+    pools = [_finish(draft) for draft in drafts]
+    return Pools(
+        {pool.name: pool for pool in pools},
+        tuple(sorted(pools, key=lambda pool: (-pool.priority, pool.name))),
+        {family: _owned_spans(pools, family) for family in FAMILIES},
+    )
+
+
+def _by_age(one: IPPool) -> tuple[str, str]:
+    return (one.metadata.creation_timestamp or "9999", one.metadata.name)
+
+
+def _draft(one: IPPool) -> _Draft:
+    listed = [parse_range(text) for text in one.spec.addresses]
+    excluded = [parse_range(text) for text in one.spec.exclude]
+    bad_ranges = [entry for entry in (*listed, *excluded) if isinstance(entry, BadRange)]
+    declared = {family: _spans_of(listed, family) for family in FAMILIES}
+    usable = {family: declared[family].minus(_spans_of(excluded, family)) for family in FAMILIES}
+    gives_out = not any(isinstance(entry, BadRange) for entry in excluded)
+    return _Draft(one, declared, usable, bad_ranges, gives_out)
+
+
+def _spans_of(entries: Iterable[AddressRange | BadRange], family: Family) -> Spans:
+    return Spans((one.first, one.last) for one in entries if isinstance(one, AddressRange) and one.family is family)
+
+
+def _settle_overlaps(drafts: list[_Draft], family: Family) -> None:
+    owners: list[tuple[int, int, _Draft]] = []
+    for draft in drafts:
+        lost: list[Span] = []
+        for first, last, owner in _touching(owners, draft.usable[family]):
+            addresses = AddressRange(family, first, last)
+            owner.overlaps.append(Overlap(draft.source.metadata.name, addresses, lost=False))
+            draft.overlaps.append(Overlap(owner.source.metadata.name, addresses, lost=True))
+            lost.append((first, last))
+        draft.usable[family] = draft.usable[family].minus(Spans(lost))
+        owners.extend((first, last, draft) for first, last in draft.usable[family].spans)
+        owners.sort(key=lambda span: span[0])
+
+
+def _touching(owners: list[tuple[int, int, _Draft]], spans: Spans) -> list[tuple[int, int, _Draft]]:
+    """The common parts, with who owns them."""
+    found = []
+    for first, last in spans.spans:
+        index = max(0, bisect_right(owners, first, key=lambda span: span[0]) - 1)
+        while index < len(owners) and owners[index][0] <= last:
+            start, end, owner = owners[index]
+            if end >= first:
+                found.append((max(first, start), min(last, end), owner))
+            index += 1
+    return found
+
+
+def _avoid_buggy(draft: _Draft) -> None:
+    if not draft.source.spec.avoid_buggy_ips:
+        return
+    spans = draft.usable[Family.IPV4]
+    if spans.capacity > BUGGY_LIMIT:
+        draft.bad_ranges.append(
+            BadRange("", "avoidBuggyIPs works with up to 16777216 IPv4 addresses: use smaller pools")
+        )
+        draft.gives_out = False
+        return
+    draft.usable[Family.IPV4] = spans.minus(Spans(_buggy_spans(spans)))
+
+
+def _buggy_spans(spans: Spans) -> Iterable[Span]:
+    for first, last in spans.spans:
+        for base in range(first & ~0xFF, last + 1, 256):
+            yield (base, base)
+            yield (base + 255, base + 255)
+
+
+def _finish(draft: _Draft) -> Pool:
+    metadata, spec = draft.source.metadata, draft.source.spec
+    return Pool(
+        name=metadata.name,
+        generation=metadata.generation,
+        labels=metadata.labels,
+        usable=draft.usable,
+        declared=draft.declared,
+        auto_assign=spec.auto_assign,
+        priority=spec.priority,
+        strategy=spec.strategy,
+        paused=spec.paused,
+        reuse_after_seconds=spec.reuse_after_seconds,
+        namespaces=frozenset(spec.namespaces),
+        namespace_selector=spec.namespace_selector,
+        service_selector=spec.service_selector,
+        max_per_namespace=spec.max_per_namespace,
+        bad_ranges=tuple(draft.bad_ranges),
+        overlaps=tuple(draft.overlaps),
+        gives_out=draft.gives_out,
+    )
+
+
+def _owned_spans(pools: Iterable[Pool], family: Family) -> list[tuple[int, int, Pool]]:
+    owned = [(first, last, pool) for pool in pools for first, last in pool.usable[family].spans]
+    return sorted(owned, key=lambda span: span[0])

@@ -1,0 +1,66 @@
+"""What an IPAllocation and its Services are told when another machine on the segment uses the address.
+
+Built from what the Speakers report; the speakers themselves decide who is a stranger, and defend.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from allocator.objects import StoredAllocation
+from allocator.release.speakers import Sighting
+from allocator.status.pool import Observation
+from crds.conditions import ConditionType, Reason
+from crds.meta import Condition
+
+NAMED_MACHINES = 5
+"""How many sightings a message names before it counts the rest."""
+
+
+def conflicted(stored: StoredAllocation, sightings: Mapping[str, Sighting]) -> Observation | None:
+    """The condition Conflicted; None while there is none and never was."""
+    if sightings:
+        reason = _reason(sightings)
+        return Observation(ConditionType.Conflicted, True, reason, _message(stored, sightings, reason))
+    if any(one.type == ConditionType.Conflicted for one in stored.conditions):
+        message = f"No other machine uses {stored.address} any more"
+        return Observation(ConditionType.Conflicted, False, Reason.NoConflict, message)
+    return None
+
+
+def not_announced(stored: StoredAllocation, sightings: Mapping[str, Sighting]) -> Observation | None:
+    """The condition Announced of an address that nobody announces because it was found in use; None for others."""
+    if not sightings or _reason(sightings) is not Reason.DuplicateAddress:
+        return None
+    message = _message(stored, sightings, Reason.DuplicateAddress)
+    return Observation(ConditionType.Announced, False, Reason.DuplicateAddress, message)
+
+
+def of_transition(before: Sequence[Condition], after: Sequence[Condition]) -> Condition | None:
+    """The condition Conflicted when its status or reason is another one than before: worth an Event."""
+    new = _condition(after)
+    old = _condition(before)
+    if new is None or (old is None and new.status == "False"):
+        return None
+    is_same = old is not None and (old.status, old.reason) == (new.status, new.reason)
+    return None if is_same else new
+
+
+def _condition(conditions: Sequence[Condition]) -> Condition | None:
+    return next((one for one in conditions if one.type == ConditionType.Conflicted), None)
+
+
+def _reason(sightings: Mapping[str, Sighting]) -> Reason:
+    is_announced = any(one.announced for one in sightings.values())
+    return Reason.AddressConflict if is_announced else Reason.DuplicateAddress
+
+
+def _message(stored: StoredAllocation, sightings: Mapping[str, Sighting], reason: Reason) -> str:
+    seen = [f"{one.mac} (seen by {node} on {one.interface})" for node, one in sorted(sightings.items())]
+    more = f" and {len(seen) - NAMED_MACHINES} more" if len(seen) > NAMED_MACHINES else ""
+    who = ", ".join(seen[:NAMED_MACHINES]) + more
+    pool = stored.recorded.claim.pool
+    what_to_do = (
+        f"find that machine by its hardware address and give it another address, or exclude it from pool {pool}"
+    )
+    if reason is Reason.DuplicateAddress:
+        return f"{stored.address} is not announced, because another machine uses it: {who}. Probed again: {what_to_do}"
+    return f"Another machine uses {stored.address} too: {who}. Clients may reach either: {what_to_do}"

@@ -1,0 +1,279 @@
+"""Writes what is worth knowing but urgent to nobody: the status of pools, IPAllocations, advertisements and BGPPeers.
+
+Coalesced and at low priority: it waits while Services are served, and a value that changes ten times is written once.
+What many nodes tell is paced as well: of a BGPPeer or an advertisement at most 3 writes at once and 6 a minute, of an
+address that more than FEW_ANNOUNCERS announce 3 at once and 12 a minute.
+What the statuses say comes from allocator.status.pool, allocator.status.allocation and allocator.status.peer.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import structlog
+
+from allocator.assigner import Assigner
+from allocator.notices import Notice, of_conflict
+from allocator.objects import Advertisement, StoredAllocation, StoredPeer, decode_allocation
+from allocator.release.barrier import Awaited
+from allocator.release.speakers import SpeakerState
+from allocator.space.ranges import Address, parse_address
+from allocator.status.allocation import (
+    JUDGED_HERE,
+    Announcers,
+    Sightings,
+    advertisement_conditions,
+    allocation_status,
+    is_advertised,
+)
+from allocator.status.conflicts import of_transition
+from allocator.status.pace import Pace
+from allocator.status.peer import BGPReports, peer_status, twin_ailment
+from allocator.status.pool import pool_status
+from crds.meta import Condition
+from crds.names import allocation_name
+from crds.types import IPPool
+from kube.errors import ApiError, NotFound, is_precondition_failure
+from kube.informer.io.informer import ObjectKey
+from kube.io.client import Client
+from kube.resource import BGPADVERTISEMENTS, BGPPEERS, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, Resource
+from kube.timestamps import timestamp
+
+log = structlog.get_logger()
+
+INTERVAL_SECONDS = 0.5
+"""How long changes are collected."""
+
+PATIENCE_SECONDS = 5.0
+"""It is written after so long though Services are still being served."""
+
+GRACE_SECONDS = 3.0
+"""How long an address may be unannounced before that is worth a condition: speakers need a moment."""
+
+PROBING_SECONDS = 8.0
+"""How much longer in a pool whose addresses are probed before their first announcement (RFC 5227 §2.1: 7 s at most)."""
+
+FEW_ANNOUNCERS = 2
+"""An address that more nodes announce is not told of each of them at once: by BGP it is all nodes."""
+
+CONCURRENCY = 8
+
+AUDIT_SECONDS = 60.0
+"""How often records that the cache does not have are asked for: one that was written, and deleted by hand while a watch
+was down, comes in no list and in no event."""
+
+
+class Reporter:
+    """Runs while this process leads. The mappings are live views of the caches."""
+
+    def __init__(
+        self,
+        client: Client,
+        assigner: Assigner,
+        *,
+        pools: Mapping[ObjectKey, IPPool],
+        allocations: Mapping[ObjectKey, StoredAllocation],
+        speakers: Mapping[ObjectKey, SpeakerState],
+        advertisements: Callable[[], list[Advertisement]],
+        peers: Mapping[ObjectKey, StoredPeer],
+        is_silent: Callable[[str], bool],
+        awaited: Mapping[Address, tuple[Awaited, ...]],
+        is_idle: Callable[[], bool],
+        on_change: Callable[[], None],
+        tell: Callable[[Notice], None] = lambda _: None,
+    ) -> None:
+        self._client = client
+        self._assigner = assigner
+        self._pools = pools
+        self._allocations = allocations
+        self._speakers = speakers
+        self._advertisements = advertisements
+        self._peers = peers
+        self._is_silent = is_silent
+        self._awaited = awaited
+        self._is_idle = is_idle
+        self._on_change = on_change
+        self._tell = tell
+        self._announcers = Announcers()
+        self._sightings = Sightings()
+        self._reports = BGPReports()
+        self._silent: frozenset[str] = frozenset()
+        self._is_bgp_dirty = True
+        self._object_pace = Pace(burst=3, seconds=10.0)
+        self._address_pace = Pace(burst=3, seconds=5.0)
+        self._dirty_nodes: set[str] = set(one.node for one in speakers.values())
+        self._dirty: dict[Address, float] = {}
+        self._told: dict[Address, tuple[Awaited, ...]] = {}
+
+    # What changed; called from the caches' callbacks
+
+    def speaker_changed(self, node: str) -> None:
+        self._dirty_nodes.add(node)
+
+    def allocation_changed(self, stored: StoredAllocation) -> None:
+        """A new one is looked at after a moment: most are announced by then, and one write says it all."""
+        grace = 0.0 if stored.announced_by or stored.conditions else GRACE_SECONDS + self._probing_seconds(stored)
+        self._dirty.setdefault(stored.address, time.monotonic() + grace)
+
+    def _probing_seconds(self, stored: StoredAllocation) -> float:
+        pool = self._pools.get(ObjectKey(None, stored.recorded.claim.pool))
+        is_probed = pool is not None and pool.spec.duplicate_address_detection and stored.first_announced is None
+        return PROBING_SECONDS if is_probed else 0.0
+
+    def peers_changed(self) -> None:
+        """BGPPeers; and advertisements, which name them, are looked at in each round."""
+        self._is_bgp_dirty = True
+
+    def everything_changed(self) -> None:
+        """Pools or advertisements: what covers what must be looked at again."""
+        now = time.monotonic()
+        for stored in self._allocations.values():
+            self._dirty.setdefault(stored.address, now)
+
+    # The work
+
+    async def run(self) -> None:
+        """Until cancelled. What cannot be written now is looked at again."""
+        busy_since = audited = time.monotonic()
+        while True:
+            await asyncio.sleep(INTERVAL_SECONDS)
+            now = time.monotonic()
+            if now - audited >= AUDIT_SECONDS:
+                audited = now
+                await self._audit()
+                self._object_pace.sweep(now)
+                self._address_pace.sweep(now)
+            if not self._is_idle() and now - busy_since < PATIENCE_SECONDS:
+                continue
+            busy_since = now
+            self._collect(now)
+            await self._report_pools()
+            await self._report_advertisements(now)
+            await self._report_peers(now)
+            await self._report_allocations(now)
+
+    async def _report_pools(self) -> None:
+        for pool in self._assigner.ledger.pools.in_order:
+            stored = self._pools.get(ObjectKey(None, pool.name))
+            if stored is None or stored.metadata.generation != pool.generation:
+                continue
+            status = pool_status(pool, self._assigner.ledger, stored.status, timestamp())
+            if status != stored.status:
+                wire = {"ipv4": None, "ipv6": None, **status.to_wire()}
+                await self._patch(IPPOOLS, pool.name, stored.metadata.uid, wire)
+
+    async def _report_advertisements(self, now: float) -> None:
+        peers = {one.name for one in self._peers.values()}
+        for one in self._advertisements():
+            told = self._reports.ailment(one.kind, one.name, JUDGED_HERE)
+            conditions = advertisement_conditions(one, self._assigner.ledger.pools, peers, told, timestamp())
+            if conditions != one.conditions and self._object_pace.admits((one.kind, one.name), now):
+                resource = L2ADVERTISEMENTS if one.kind == "L2Advertisement" else BGPADVERTISEMENTS
+                await self._patch(resource, one.name, one.uid, {"conditions": _wire_conditions(conditions)})
+
+    async def _report_peers(self, now: float) -> None:
+        """Of all when something changed: that is seldom, or often for all of them."""
+        if not self._is_bgp_dirty:
+            return
+        self._is_bgp_dirty = False
+        for one in list(self._peers.values()):
+            twins = twin_ailment(self._reports.twins(one, self._peers.values()))
+            told = twins or self._reports.ailment("BGPPeer", one.name)
+            status = peer_status(one, self._reports.sessions(one.name), told, self._silent, timestamp())
+            if status == one.status:
+                continue
+            if self._object_pace.admits(("BGPPeer", one.name), now):
+                await self._patch(BGPPEERS, one.name, one.uid, status.to_wire())
+            self._is_bgp_dirty = True  # it is looked at again: whether that was taken, and what it is by then
+
+    async def _report_allocations(self, now: float) -> None:
+        due = [address for address, at in self._dirty.items() if at <= now]
+        if not due or not self._speakers:
+            # Without any Speaker nothing can announce: the condition would say so on thousands of objects.
+            return
+        for at in range(0, len(due), CONCURRENCY):
+            async with asyncio.TaskGroup() as tasks:
+                for address in due[at : at + CONCURRENCY]:
+                    del self._dirty[address]
+                    tasks.create_task(self._report_allocation(address, now))
+
+    def _collect(self, now: float) -> None:
+        """What the Speakers say now, and for whom releases wait."""
+        for node in self._dirty_nodes:
+            speaker = self._speakers.get(ObjectKey(None, node))
+            self._reports.update(node, speaker)
+            announced = speaker.announcements() if speaker is not None else {}
+            sightings = speaker.sightings() if speaker is not None else {}
+            for text in self._announcers.update(node, announced) | self._sightings.update(node, sightings):
+                address = parse_address(text)
+                if address is not None:
+                    self._dirty[address] = now
+        silent = frozenset(filter(self._is_silent, self._reports.nodes))
+        self._is_bgp_dirty |= bool(self._dirty_nodes) or silent != self._silent
+        self._silent = silent
+        self._dirty_nodes.clear()
+        for address in self._told.keys() | self._awaited.keys():
+            if self._told.get(address) != self._awaited.get(address):
+                self._dirty[address] = now
+        self._told = dict(self._awaited)
+
+    async def _report_allocation(self, address: Address, now: float) -> None:
+        stored = self._allocations.get(ObjectKey(None, allocation_name(address)))
+        if stored is None:
+            return
+        pools = self._assigner.ledger.pools
+        advertised = is_advertised(stored.recorded.claim, pools, self._advertisements())
+        announcers, waiting = self._announcers.of(address), self._awaited.get(address, ())
+        sightings = self._sightings.of(address)
+        status = allocation_status(stored, announcers, advertised, waiting, timestamp(), sightings)
+        shown = (stored.announced_by, stored.conditions, stored.first_announced)
+        if (status.announced_by, status.conditions, status.first_announced) == shown:
+            return
+        is_one_of_many = min(len(status.announced_by), len(stored.announced_by)) > FEW_ANNOUNCERS
+        if is_one_of_many and not waiting and not self._address_pace.admits(address, now):
+            self._dirty[address] = now
+            return
+        wire: dict[str, Any] = {
+            "announcedBy": list(status.announced_by),
+            "conditions": _wire_conditions(status.conditions),
+        }
+        if status.first_announced is not None:
+            wire["firstAnnounced"] = status.first_announced
+        raw = await self._patch(IPALLOCATIONS, allocation_name(address), stored.recorded.uid, wire)
+        if raw is not None:
+            if (conflict := of_transition(stored.conditions, status.conditions)) is not None:
+                for notice in of_conflict(stored, conflict):
+                    self._tell(notice)
+            written = decode_allocation(raw)
+            self._assigner.allocation_written(written.address, written.recorded, time.monotonic())
+
+    async def _audit(self) -> None:
+        unseen = [
+            (entry.address, entry.recorded.uid)
+            for entry in self._assigner.ledger
+            if entry.recorded is not None and ObjectKey(None, allocation_name(entry.address)) not in self._allocations
+        ]
+        for address, uid in unseen:
+            try:
+                await self._client.get(IPALLOCATIONS, allocation_name(address))
+            except NotFound:
+                log.warning("a record is not there", address=str(address))
+                self._assigner.allocation_gone(address, uid)
+                self._on_change()
+            except ApiError:
+                return
+
+    async def _patch(self, resource: Resource, name: str, uid: str, status: dict[str, Any]) -> bytes | None:
+        """One status; None when it was not taken. Without resourceVersion: nobody else writes these."""
+        body = {"metadata": {"uid": uid}, "status": status}
+        try:
+            return await self._client.merge_patch(resource, name, body, subresource="status")
+        except ApiError as error:
+            if not isinstance(error, NotFound) and not is_precondition_failure(error):
+                log.warning("status not written", kind=resource.kind, name=name, error=str(error))
+            return None
+
+
+def _wire_conditions(conditions: tuple[Condition, ...]) -> list[dict[str, Any]]:
+    return [one.to_wire() for one in conditions]

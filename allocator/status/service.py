@@ -1,0 +1,99 @@
+"""The one patch of a Service: finalizer, ingress and condition together, and what goes when it is no longer ours.
+
+A PATCH of the status subresource of a Service takes metadata too, so one write carries all three, under the
+preconditions uid and resourceVersion. Others' finalizers and conditions are kept. Decides nothing: it is told what
+holds.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from allocator.plan import Verdict
+from allocator.space.ranges import Address, parse_address
+from crds.conditions import ConditionType
+from kube.objects import Condition, Ingress, Service
+
+CONDITION = str(ConditionType.Allocated)
+MESSAGE_LIMIT = 32768
+"""metav1.Condition: the longest message an API server takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the Service should show. `ingress` None: leave what it shows. `verdict` None: our condition goes."""
+
+    ingress: tuple[Address, ...] | None
+    has_finalizer: bool
+    verdict: Verdict | None
+
+
+def service_patch(service: Service, wanted: Wanted, finalizer: str, timestamp: str) -> dict[str, Any] | None:
+    """The merge patch (RFC 7386) of the status subresource, None when there is nothing to change."""
+    metadata: dict[str, Any] = {}
+    status: dict[str, Any] = {}
+    finalizers = _finalizers(service, wanted.has_finalizer, finalizer)
+    if finalizers is not None:
+        metadata["finalizers"] = finalizers
+    if wanted.ingress is not None and not shows_exactly(service, wanted.ingress):
+        status["loadBalancer"] = {"ingress": [{"ip": str(one), "ipMode": "VIP"} for one in wanted.ingress] or None}
+    conditions = _conditions(service.status.conditions, wanted.verdict, timestamp)
+    if conditions is not None:
+        status["conditions"] = conditions
+    if not metadata and not status:
+        return None
+    metadata["uid"] = service.metadata.uid
+    metadata["resourceVersion"] = service.metadata.resource_version
+    return {"metadata": metadata, "status": status} if status else {"metadata": metadata}
+
+
+def our_condition(service: Service) -> Condition | None:
+    return next((one for one in service.status.conditions if one.type == CONDITION), None)
+
+
+def shows_exactly(service: Service, addresses: Sequence[Address]) -> bool:
+    """Whether the ingress is these addresses as virtual IPs, in this order, and nothing else."""
+    shown = [_shown(entry) for entry in service.status.load_balancer.ingress]
+    return shown == list(addresses)
+
+
+def _shown(entry: Ingress) -> Address | None:
+    is_ours = entry.ip_mode in (None, "VIP") and not entry.hostname
+    return parse_address(entry.ip) if is_ours and entry.ip else None
+
+
+def _finalizers(service: Service, has_finalizer: bool, finalizer: str) -> list[str] | None:
+    present = list(service.metadata.finalizers)
+    if has_finalizer == (finalizer in present):
+        return None
+    if has_finalizer:
+        # A terminating object takes no new finalizers (422).
+        return None if service.metadata.is_terminating else [*present, finalizer]
+    return [one for one in present if one != finalizer]
+
+
+def _conditions(present: Sequence[Condition], verdict: Verdict | None, timestamp: str) -> list[Any] | None:
+    old = next((one for one in present if one.type == CONDITION), None)
+    others = [_wire(one) for one in present if one.type != CONDITION]
+    if verdict is None:
+        return others if old is not None else None
+    status = "True" if verdict.satisfied else "False"
+    message = verdict.message[:MESSAGE_LIMIT]
+    if old is not None and (old.status, old.reason, old.message) == (status, verdict.reason, message):
+        return None
+    since = old.last_transition_time if old is not None and old.status == status else None
+    new = {
+        "type": CONDITION,
+        "status": status,
+        "reason": str(verdict.reason),
+        "message": message,
+        "lastTransitionTime": since or timestamp,
+    }
+    return [*others, new]
+
+
+def _wire(condition: Condition) -> dict[str, Any]:
+    built: dict[str, Any] = msgspec.to_builtins(condition)
+    return {name: value for name, value in built.items() if value is not None}

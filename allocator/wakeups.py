@@ -1,0 +1,62 @@
+"""Something has become possible: whoever waits for it is asked, the oldest first, until it is taken.
+
+Finds out who; the decision itself is the caller's. Offers that arise while one is settled are queued behind it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable
+
+from allocator.claims import Claim, ServiceKey
+from allocator.ledger import Ledger
+from allocator.policy import ChangeOf, FreeIn, QuotaIn, SharedUnder, Wait
+from allocator.space.ranges import Address, family_of
+from allocator.waiting import Waiter, Waiting
+
+
+class Offers:
+    """An offer is the waits that it may end, and for a free address the address: taken, it is offered no further."""
+
+    def __init__(self, ledger: Ledger, waiting: Waiting) -> None:
+        self._ledger = ledger
+        self._waiting = waiting
+        self._open: deque[tuple[Address | None, tuple[Wait, ...]]] = deque()
+
+    def of_freed(self, address: Address, claim: Claim) -> None:
+        """An address has no holder any more; while it rests, only the quota that it used is offered."""
+        quota = tuple(_quota(claim.pool, (holder.key for holder in claim.holders)))
+        if self._ledger.resting_until(address) is None:
+            self._open.append((address, (*self._waits_for(address), *quota)))
+        else:
+            self._open.append((None, quota))
+
+    def of_rested(self, address: Address) -> None:
+        self._open.append((address, self._waits_for(address)))
+
+    def of_changed(self, address: Address, claim: Claim, departed: ServiceKey | None = None) -> None:
+        """The holders of an address, or what they occupy on it, changed: it may be shared now."""
+        waits: list[Wait] = [ChangeOf(str(address))]
+        if claim.sharing_key is not None:
+            waits.append(SharedUnder(claim.sharing_key))
+        if departed is not None:
+            waits.extend(_quota(claim.pool, (departed,)))
+        self._open.append((None, tuple(waits)))
+
+    def settle(self, ask: Callable[[ServiceKey], None]) -> None:
+        """`ask` decides for one Service again and enters the decision in the ledger."""
+        while self._open:
+            address, waits = self._open.popleft()
+            waiter: Waiter | None = None
+            while address is None or self._ledger.get(address) is None:
+                waiter = self._waiting.next_for(waits, waiter)
+                if waiter is None:
+                    break
+                ask(waiter.key)
+
+    def _waits_for(self, address: Address) -> tuple[Wait, ...]:
+        pool = self._ledger.pools.holding(address)
+        named: tuple[Wait, ...] = (ChangeOf(str(address)),)
+        return named if pool is None else (*named, FreeIn(pool.name, family_of(address)))
+
+
+def _quota(pool: str, holders: Iterable[ServiceKey]) -> set[Wait]:
+    return {QuotaIn(pool, holder.namespace) for holder in holders}

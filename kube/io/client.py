@@ -1,0 +1,278 @@
+"""The one client of the API server: requests with raw bytes in and out, lists in pages, watches line by line.
+
+It knows resources, verbs and preconditions. It decodes no objects (kube.objects and crds.types do), keeps no state of
+the cluster (kube.informer.io.informer does), and sends nothing twice but what kube.io.transport says.
+
+All methods raise kube.errors.ApiError; `Unreachable` when nothing answered. A write that ends so may have taken effect:
+only reading again, or a precondition in the next attempt, tells.
+"""
+
+import builtins
+import random
+from collections.abc import AsyncGenerator, Sequence
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import urlencode
+
+from kube.errors import Gone
+from kube.framing import LineBuffer, Page, WatchEvent, decode_event, decode_page
+from kube.io.transport import REQUEST_TIMEOUT_SECONDS, Request, Transport
+from kube.metrics import UNCOUNTED, Metrics
+from kube.resource import LEASES, Resource
+
+__all__ = ["PAGE_SIZE", "Client", "Page", "WatchEvent"]
+
+PAGE_SIZE = 500  # client-go's; a page of 500 Services is about 1 MB and decodes in a few ms
+MAX_CONNECTIONS = 32  # each costs 0.14 MB; more gain nothing with an API server that answers 950 a second
+LIST_TIMEOUT_SECONDS = 60.0  # for one page: API servers allow themselves as long
+LIST_ATTEMPTS = 3  # a list that outlives its own snapshot this often needs a larger page size
+WATCH_SECONDS = (300.0, 600.0)  # client-go's; jittered, so that watches do not all come back at once
+IDLE_SECONDS = 90.0  # API servers send a bookmark about once a minute
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+
+
+class Client:
+    """An asynchronous context manager around the connections to one API server."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    @classmethod
+    async def connect(
+        cls,
+        kubeconfig: str | None,
+        *,
+        user_agent: str,
+        max_connections: int = MAX_CONNECTIONS,
+        metrics: Metrics = UNCOUNTED,
+    ) -> Self:
+        """For the current context of that kubeconfig file; None = the pod's service account.
+
+        Sends nothing yet. Raises kube.config.io.credentials.CredentialsError.
+        """
+        return cls(await Transport.open(kubeconfig, user_agent, max_connections, metrics))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End all connections. Idempotent."""
+        await self._transport.close()
+
+    @property
+    def last_contact(self) -> float:
+        """Monotonic time at which the last *answered* request was sent, -inf before the first.
+
+        Answered = by an API server that works: a success, or a refusal that it could only give after looking at its
+        storage (404, 409, 410, 422). Not 401, 403, 429 or 5xx, which show only that something listens there.
+        """
+        return self._transport.last_contact
+
+    async def get(self, res: Resource, name: str, namespace: str | None = None) -> bytes:
+        """One object, by a quorum read."""
+        return await self._send("get", "GET", res, res.path(name, namespace))
+
+    async def list(
+        self,
+        res: Resource,
+        *,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> tuple[builtins.list[bytes], str]:
+        """All objects, and the list's resourceVersion: one snapshot, by a quorum read, in pages.
+
+        Starts over when the snapshot expires between two pages; raises Gone when that happens again and again.
+        """
+        for _ in range(LIST_ATTEMPTS - 1):
+            try:
+                return await self._list_once(res, namespace, label_selector, field_selector, page_size)
+            except Gone:
+                continue
+        return await self._list_once(res, namespace, label_selector, field_selector, page_size)
+
+    async def _list_once(
+        self,
+        res: Resource,
+        namespace: str | None,
+        label_selector: str | None,
+        field_selector: str | None,
+        page_size: int,
+    ) -> tuple[builtins.list[bytes], str]:
+        items: builtins.list[bytes] = []
+        token = ""
+        while True:
+            page = await self.list_page(
+                res,
+                continue_token=token,
+                namespace=namespace,
+                label_selector=label_selector,
+                field_selector=field_selector,
+                page_size=page_size,
+            )
+            items += page.items
+            token = page.continue_token
+            if not token:
+                return items, page.resource_version
+
+    async def list_page(
+        self,
+        res: Resource,
+        *,
+        continue_token: str = "",
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        page_size: int = PAGE_SIZE,
+    ) -> Page:
+        """One page. No resourceVersion is sent: that asks for the most recent state (a quorum read).
+
+        Raises Gone when `continue_token` has expired.
+        """
+        path = _with_query(
+            res.path(None, namespace),
+            labelSelector=label_selector,
+            fieldSelector=field_selector,
+            limit=str(page_size),
+            **{"continue": continue_token},
+        )
+        return decode_page(await self._send("list", "GET", res, path, timeout_seconds=LIST_TIMEOUT_SECONDS))
+
+    async def create(self, res: Resource, body: dict[str, Any], namespace: str | None = None) -> bytes:
+        """POST; apiVersion and kind are filled in when missing. Raises AlreadyExists. Gives the object as stored."""
+        if res.namespaced and namespace is None:
+            raise ValueError(f"{res.kind} is namespaced: creating one needs the namespace")
+        body = {"apiVersion": res.api_version, "kind": res.kind, **body}
+        return await self._send("create", "POST", res, res.path(None, namespace), body)
+
+    async def merge_patch(
+        self,
+        res: Resource,
+        name: str,
+        body: dict[str, Any],
+        *,
+        namespace: str | None = None,
+        subresource: str | None = None,
+    ) -> bytes:
+        """RFC 7386. Preconditions: `uid`, `resourceVersion` in body["metadata"]; see is_precondition_failure."""
+        path = res.path(name, namespace, subresource)
+        return await self._send("patch", "PATCH", res, path, body, content_type=MERGE_PATCH)
+
+    async def json_patch(
+        self,
+        res: Resource,
+        name: str,
+        body: Sequence[dict[str, Any]],
+        *,
+        namespace: str | None = None,
+        subresource: str | None = None,
+    ) -> bytes:
+        """RFC 6902. A failed `test` is Invalid, and is_precondition_failure."""
+        path = res.path(name, namespace, subresource)
+        # A list it must be: the library turns any other JSON patch body into a strategic merge patch.
+        return await self._send("patch", "PATCH", res, path, [*body], content_type=JSON_PATCH)
+
+    async def replace(
+        self,
+        res: Resource,
+        name: str,
+        body: dict[str, Any],
+        *,
+        namespace: str | None = None,
+        subresource: str | None = None,
+    ) -> bytes:
+        """PUT of the whole object; metadata.resourceVersion in it is the precondition."""
+        body = {"apiVersion": res.api_version, "kind": res.kind, **body}
+        return await self._send("update", "PUT", res, res.path(name, namespace, subresource), body)
+
+    async def delete(
+        self,
+        res: Resource,
+        name: str,
+        *,
+        namespace: str | None = None,
+        uid: str | None = None,
+        resource_version: str | None = None,
+    ) -> None:
+        """DELETE with preconditions; Conflict when they do not hold, NotFound when it is gone already."""
+        preconditions = {"uid": uid, "resourceVersion": resource_version}
+        wanted = {key: value for key, value in preconditions.items() if value is not None}
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": wanted} if wanted else None
+        await self._send("delete", "DELETE", res, res.path(name, namespace), body)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        content_type: str = JSON,
+        timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+    ) -> bytes:
+        """Anything else: `path` from the root, with its query, both percent-encoded."""
+        request = Request("raw", "raw", method, path, body, content_type, timeout_seconds)
+        return await self._transport.send(request)
+
+    async def watch(
+        self,
+        res: Resource,
+        *,
+        resource_version: str,
+        namespace: str | None = None,
+        label_selector: str | None = None,
+        field_selector: str | None = None,
+        idle_seconds: float = IDLE_SECONDS,
+        pace_seconds: float = 0.0,
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Events after `resource_version`, until the server ends the stream (a normal end, every 5 to 10 minutes).
+
+        Raises Gone when the history is not there any more; Unreachable when the stream breaks, with reason "Idle" when
+        nothing, not even a bookmark, came for `idle_seconds`. All whole lines before that were delivered.
+        `pace_seconds`: look at the stream no more often than that, where many events come and none is urgent.
+        Close it (contextlib.aclosing) when you leave early: that ends the connection.
+        """
+        path = _with_query(
+            res.path(None, namespace),
+            watch="1",
+            resourceVersion=resource_version,
+            allowWatchBookmarks="true",
+            timeoutSeconds=str(int(random.uniform(*WATCH_SECONDS))),
+            labelSelector=label_selector,
+            fieldSelector=field_selector,
+        )
+        request = Request("watch", res.plural, "GET", path)
+        lines = LineBuffer()
+        async with self._transport.stream(request, idle_seconds, pace_seconds) as chunks:
+            async for chunk in chunks:
+                for line in lines.feed(chunk):
+                    yield decode_event(line)
+
+    async def _send(
+        self,
+        verb: str,
+        method: str,
+        res: Resource,
+        path: str,
+        body: Any = None,
+        *,
+        content_type: str = JSON,
+        timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
+    ) -> bytes:
+        # Leadership and liveness must not queue behind a burst of other writes.
+        is_urgent = res is LEASES
+        request = Request(verb, res.plural, method, path, body, content_type, timeout_seconds, is_urgent)
+        return await self._transport.send(request)
+
+
+def _with_query(path: str, **query: str | None) -> str:
+    given = {key: value for key, value in query.items() if value}
+    return f"{path}?{urlencode(given)}" if given else path

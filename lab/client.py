@@ -1,0 +1,219 @@
+"""A cluster in an operator's short words, for the end-to-end tests: kubectl, and waiting for what it should bring.
+
+Asserts nothing: waits that run out raise, and what was read is handed back.
+"""
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, TypeVar
+
+from lab.apiserver import real
+from lab.cluster import NAMESPACE, Cluster
+from lab.demo.observe import conditions, ingress
+from lab.net.hosts import ROUTER
+from lab.net.netns import Unsupported
+from lab.process import State, wait_for
+
+T = TypeVar("T")
+
+SETTLE_SECONDS = 20.0
+OWN_KINDS = "ippools,l2advertisements,bgpadvertisements,bgppeers,bfdprofiles,communities"
+BERTH = "berth.dev/v1beta1"
+
+
+class Desk:
+    """kubectl in short words. Waits where a controller has to act; raises WaitExpired when it does not."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.kubectl = cluster.kubectl
+
+    def pool(self, name: str, *addresses: str, **spec: object) -> None:
+        self._apply(BERTH, "IPPool", name, {"addresses": list(addresses), **spec})
+
+    def advertise_all(self) -> None:
+        self._apply(BERTH, "L2Advertisement", "all", {})
+
+    def bgp_peer(self, name: str = "tor", *, host: str = ROUTER, **spec: object) -> None:
+        """The router that runs on that host of the lab, over IPv4 unless `peerAddress` is another. `spec`: the API's
+        fields; what the router's settings say is filled in."""
+        router = self.cluster.routers[host]
+        settings, address = router.settings, str(router.place.host.ipv4)
+        asns = {"myASN": settings.node_asn, "peerASN": settings.asn}
+        self._apply(BERTH, "BGPPeer", name, {**asns, "peerAddress": address, "connectRetrySeconds": 1, **spec})
+
+    def bgp_advertisement(self, name: str = "all", **spec: object) -> None:
+        self._apply(BERTH, "BGPAdvertisement", name, spec)
+
+    def bfd_profile(self, name: str = "fast", **spec: object) -> None:
+        self._apply(BERTH, "BFDProfile", name, spec)
+
+    def community(self, name: str, **aliases: str) -> None:
+        """Aliases and what they stand for."""
+        values = [{"name": alias, "value": value} for alias, value in aliases.items()]
+        self._apply(BERTH, "Community", name, {"communities": values})
+
+    def secret(self, name: str, **values: str) -> None:
+        """In Berth's own namespace."""
+        metadata = {"name": name, "namespace": NAMESPACE}
+        self.kubectl.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values})
+
+    def endpoint_slice(
+        self, service: str, *endpoints: Mapping[str, object], port: int = 9376, suffix: str = ""
+    ) -> None:
+        """For a Service without selector, whose endpoints nobody else writes. The port has no name."""
+        slice_ = {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": f"{service}{suffix}", "labels": {"kubernetes.io/service-name": service}},
+            "addressType": "IPv4",
+            "endpoints": list(endpoints),
+            "ports": [{"name": "", "port": port, "protocol": "TCP"}],
+        }
+        self.kubectl.apply(slice_)
+
+    def service(
+        self,
+        name: str,
+        annotations: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+        **spec: object,
+    ) -> None:
+        """A field of None is left out, `selector` for one."""
+        body = {"type": "LoadBalancer", "selector": {"app": "example"}, "ports": [{"port": 80, "targetPort": 9376}]}
+        whole = {field: value for field, value in {**body, **spec}.items() if value is not None}
+        self._apply("v1", "Service", name, whole, annotations, labels)
+
+    def get(self, kind: str, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.kubectl.json("get", kind, name)
+        return found
+
+    def exists(self, kind: str, name: str) -> bool:
+        return self.kubectl.run("get", kind, name).returncode == 0
+
+    def delete(self, kind: str, name: str, *, wait: bool = True) -> None:
+        self.kubectl("delete", kind, name, f"--wait={str(wait).lower()}", "--timeout=30s")
+
+    def patch(self, kind: str, name: str, patch: Mapping[str, object]) -> None:
+        self.kubectl("patch", kind, name, "--type=merge", f"--patch={json.dumps(patch)}")
+
+    def until(self, what: str, ask: Callable[[], T | None], *, timeout_seconds: float = SETTLE_SECONDS) -> T:
+        return wait_for(what, ask, timeout_seconds=timeout_seconds, poll_seconds=0.1, meanwhile=self._all_run)
+
+    def addresses(self, service: str, *, count: int = 1, timeout_seconds: float = SETTLE_SECONDS) -> list[str]:
+        """Once the Service has as many."""
+
+        def enough() -> list[str] | None:
+            found = ingress(self.get("service", service))
+            return found if len(found) == count else None
+
+        return self.until(f"{service} has {count} address(es)", enough, timeout_seconds=timeout_seconds)
+
+    def condition(self, kind: str, name: str, condition: str, reason: str) -> dict[str, str]:
+        """Once the condition has that reason."""
+
+        def matching() -> dict[str, str] | None:
+            if not self.exists(kind, name):
+                return None
+            found = conditions(self.get(kind, name)).get(condition)
+            return found if found and found["reason"] == reason else None
+
+        return self.until(f"{kind} {name} has {condition} with reason {reason}", matching)
+
+    def event(self, kind: str, name: str, reason: str) -> str:
+        def told() -> str | None:
+            events = self.kubectl("events", f"--for={kind}/{name}")
+            return events if reason in events else None
+
+        return self.until(f"an Event {reason} about {kind} {name}", told)
+
+    def bgp_sessions(self, peer: str = "tor") -> dict[str, dict[str, Any]]:
+        """By node: what each Speaker says of its session with the peer. Nodes without one are left out."""
+        return self._sessions("bgpSessions", peer)
+
+    def bfd_sessions(self, peer: str = "tor") -> dict[str, dict[str, Any]]:
+        return self._sessions("bfdSessions", peer)
+
+    def established(
+        self, peer: str = "tor", nodes: Collection[str] | None = None, *, timeout_seconds: float = SETTLE_SECONDS
+    ) -> None:
+        """Once the Speakers of these nodes, and of no others, say that their session with the peer is up."""
+        wanted = {node.name for node in self.cluster.segment.nodes} if nodes is None else set(nodes)
+
+        def are_up() -> bool:
+            up = {node for node, one in self.bgp_sessions(peer).items() if one["state"] == "Established"}
+            return up == wanted
+
+        what = f"sessions with {peer} are up on {', '.join(sorted(wanted)) or 'no node'}"
+        self.until(what, are_up, timeout_seconds=timeout_seconds)
+
+    def learned(self, address: str, *nodes: str, host: str = ROUTER, timeout_seconds: float = SETTLE_SECONDS) -> None:
+        """Once the router has a host route to the address from these nodes, and from no others."""
+        router = self.cluster.routers[host]
+        what = f"{host} has {address} from {', '.join(sorted(nodes)) or 'nobody'}"
+        wait_for(
+            what,
+            lambda: router.nodes_with(address) == set(nodes),
+            timeout_seconds=timeout_seconds,
+            meanwhile=self._all_run,
+        )
+
+    def _sessions(self, kind: str, peer: str) -> dict[str, dict[str, Any]]:
+        return {
+            speaker["metadata"]["name"]: session
+            for speaker in self.kubectl.json("get", "speakers")["items"]
+            for session in speaker.get("status", {}).get(kind, [])
+            if session["peer"] == peer
+        }
+
+    def gone(self, kind: str, name: str) -> None:
+        self.until(f"{kind} {name} is gone", lambda: not self.exists(kind, name))
+
+    def fault(self, **fault: object) -> None:
+        """Have the stand-in misbehave: see lab/apiserver/faults.py. The real API server can't be told to."""
+        if real.assets() is not None:
+            raise Unsupported("only the stand-in can be told to misbehave")
+        self.kubectl("create", "--raw=/lab/faults", "--filename=-", stdin=json.dumps(fault))
+
+    def answered(self, code: int, user: str) -> int:
+        """How many requests of `user` the stand-in has answered with that code."""
+        rows = json.loads(self.kubectl("get", "--raw=/lab/counters"))["counters"]
+        return sum(row["count"] for row in rows if (row["code"], row["user"]) == (code, user))
+
+    def order(self, command: str) -> None:
+        """drop-watches, forget-history."""
+        if real.assets() is not None:
+            raise Unsupported("only the stand-in can be told to misbehave")
+        self.kubectl("create", f"--raw=/lab/{command}", "--filename=-", stdin="{}")
+
+    def clear(self, *, kinds: str = OWN_KINDS) -> None:
+        """Heal what was broken; delete all Services and, when their addresses are free, all objects of these kinds."""
+        if real.assets() is None:
+            self.kubectl("delete", "--raw=/lab/faults")
+        for process in self.cluster.processes.values():
+            if process.state is State.FROZEN:
+                process.resume()
+            elif process.state is State.ENDED:
+                process.start()
+        for node in self.cluster.segment.nodes:
+            self.cluster.restore_to_api(node.name)
+        self.kubectl("delete", "services", "--selector=component!=apiserver", "--wait=true", "--timeout=60s")
+        self.until("no address is in use", lambda: not self.kubectl.json("get", "ipallocations")["items"])
+        self.kubectl("delete", kinds, "--all")
+
+    def _apply(
+        self,
+        api_version: str,
+        kind: str,
+        name: str,
+        spec: Mapping[str, object],
+        annotations: Mapping[str, str] | None = None,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        metadata = {"name": name, "annotations": dict(annotations or {}), "labels": dict(labels or {})}
+        self.kubectl.apply({"apiVersion": api_version, "kind": kind, "metadata": metadata, "spec": dict(spec)})
+
+    def _all_run(self) -> None:
+        for process in self.cluster.processes.values():
+            if process.state is State.ENDED and process.returncode not in (0, -9):
+                process.require_running()

@@ -1,0 +1,292 @@
+"""The lab's network: which hosts there are, which addresses they have, and the commands that make it so.
+
+    hub      br0 172.30.0.1   the segment's bridge; the API server listens here
+    node1..  172.30.0.11..    each with one pod network behind it (10.244.1.0/24 ...), pods are hosts of their own
+    client   172.30.0.100     asks for Service addresses by its own kernel's ARP and NDP
+    router   172.30.0.254     everybody's default gateway
+
+Everything has an IPv6 address on the same pattern. Pools may use 172.30.0.200-250 and fd00:30::200-fd00:30::2ff.
+"""
+
+import json
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network, ip_address
+
+from lab.net.netns import HUB, Doorway, Enclosure
+
+SEGMENT_IPV4 = IPv4Network("172.30.0.0/24")
+SEGMENT_IPV6 = IPv6Network("fd00:30::/64")
+POOL_IPV4 = "172.30.0.200-172.30.0.250"
+POOL_IPV6 = "fd00:30::200-fd00:30::2ff"
+PODS_IPV4 = IPv4Network("10.244.0.0/16")
+PODS_IPV6 = IPv6Network("fd00:244::/48")
+
+HUB_NUMBER = 1
+FIRST_NODE_NUMBER = 11
+CLIENT_NUMBER = 100
+ROUTER_NUMBER = 254
+POD_GATEWAY_NUMBER = 1
+POD_NUMBER = 10
+MOST_NODES = CLIENT_NUMBER - FIRST_NODE_NUMBER
+
+# RFC 4862 duplicate detection keeps an IPv6 address unusable for seconds. In these networks nobody has duplicates.
+NO_DUPLICATE_DETECTION = {f"net/ipv6/conf/{scope}/accept_dad": "0" for scope in ("all", "default", "eth0")}
+
+BRIDGE = "br0"
+CLIENT = "client"
+ROUTER = "router"
+
+
+@dataclass(frozen=True)
+class Host:
+    """A host on the segment, its interface there is `eth0`."""
+
+    name: str
+    ipv4: IPv4Address
+    ipv6: IPv6Address
+
+    @property
+    def forwards(self) -> bool:
+        return self.name != CLIENT
+
+
+@dataclass(frozen=True)
+class Node(Host):
+    """A host that runs pods. `index` counts from 1."""
+
+    index: int
+
+    @property
+    def pod(self) -> str:
+        """The host in which this node's one pod runs."""
+        return f"pod{self.index}"
+
+    @property
+    def pod_ipv4(self) -> IPv4Address:
+        return self.pod_network_ipv4[POD_NUMBER]
+
+    @property
+    def pod_ipv6(self) -> IPv6Address:
+        return self.pod_network_ipv6[_alike(POD_NUMBER)]
+
+    @property
+    def pod_gateway_ipv4(self) -> IPv4Address:
+        """This node's own address on the pod's network."""
+        return self.pod_network_ipv4[POD_GATEWAY_NUMBER]
+
+    @property
+    def pod_network_ipv4(self) -> IPv4Network:
+        return IPv4Network((int(PODS_IPV4.network_address) + (self.index << 8), 24))
+
+    @property
+    def pod_network_ipv6(self) -> IPv6Network:
+        return IPv6Network((int(PODS_IPV6.network_address) + (self.index << 64), 64))
+
+
+@dataclass(frozen=True)
+class Segment:
+    """All hosts of a lab; `hub_ipv4` is where the API server listens."""
+
+    nodes: tuple[Node, ...]
+    client: Host
+    router: Host
+    hub_ipv4: IPv4Address
+    hub_ipv6: IPv6Address
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        return (*self.nodes, self.client, self.router)
+
+    def node(self, name: str) -> Node:
+        return next(node for node in self.nodes if node.name == name)
+
+
+@dataclass(frozen=True)
+class Neighbour:
+    """One row of a host's neighbour table (its ARP or NDP cache). `mac` is None while nobody has answered."""
+
+    address: IPv4Address | IPv6Address
+    mac: str | None
+    state: str
+
+
+def plan_segment(node_count: int) -> Segment:
+    if not 1 <= node_count <= MOST_NODES:
+        raise ValueError(f"a lab has 1 to {MOST_NODES} nodes, not {node_count}")
+    return Segment(
+        nodes=tuple(
+            Node(f"node{i}", *_addresses(FIRST_NODE_NUMBER + i - 1), index=i) for i in range(1, node_count + 1)
+        ),
+        client=Host(CLIENT, *_addresses(CLIENT_NUMBER)),
+        router=Host(ROUTER, *_addresses(ROUTER_NUMBER)),
+        hub_ipv4=SEGMENT_IPV4[HUB_NUMBER],
+        hub_ipv6=SEGMENT_IPV6[_alike(HUB_NUMBER)],
+    )
+
+
+def build(enclosure: Enclosure, segment: Segment) -> None:
+    """Make the bridge and the hosts in an empty enclosure."""
+    _make_bridge(enclosure.doorway, segment)
+    for host in segment.hosts:
+        add_to_segment(enclosure, host, segment)
+    for node in segment.nodes:
+        _add_pod(enclosure, node, segment)
+
+
+def plan_router(name: str, index: int) -> Host:
+    """One more host that forwards; `index` counts from 0. Its addresses are those below the router's."""
+    return Host(name, *_addresses(ROUTER_NUMBER - 1 - index))
+
+
+def neighbour(doorway: Doorway, host: str, address: str) -> Neighbour | None:
+    """What `host` knows of the neighbour `address`; None = nothing."""
+    told = doorway.run(host, ["ip", "-json", "neighbour", "show", "to", address]).stdout
+    rows = json.loads(told or "[]")
+    if not rows:
+        return None
+    row = rows[0]
+    return Neighbour(ip_address(row["dst"]), row.get("lladdr"), " ".join(row.get("state", [])))
+
+
+def interface_mac(doorway: Doorway, host: str, interface: str = "eth0") -> str:
+    told = doorway.run(host, ["ip", "-json", "link", "show", interface]).stdout
+    return str(json.loads(told)[0]["address"])
+
+
+def cut_from(doorway: Doorway, host: str, address: IPv4Address, port: int) -> None:
+    """Drop what `host` sends to that TCP port from now on: a partition between it and one server. Repeating is fine."""
+    hook = "type filter hook output priority 0;"
+    rule = f"ip daddr {address} tcp dport {port} drop"
+    script = f"table inet lab_cut {{\n chain output {{\n {hook}\n {rule}\n }}\n}}\n"
+    restore(doorway, host)
+    doorway.run(host, ["nft", "-f", "-"], stdin=script)
+
+
+def restore(doorway: Doorway, host: str) -> None:
+    """Undo cut_from."""
+    doorway.run(host, ["nft", "delete", "table", "inet", "lab_cut"], check=False)
+
+
+def cut_heartbeats(doorway: Doorway, host: str, port: int = 7473) -> None:
+    """Drop the speakers' heartbeats in both directions. Repeating is fine."""
+    chains = "\n".join(
+        f" chain {way} {{\n type filter hook {way} priority 0;\n udp dport {port} drop\n }}"
+        for way in ("input", "output")
+    )
+    restore_heartbeats(doorway, host)
+    doorway.run(host, ["nft", "-f", "-"], stdin=f"table inet lab_deaf {{\n{chains}\n}}\n")
+
+
+def restore_heartbeats(doorway: Doorway, host: str) -> None:
+    """Undo cut_heartbeats."""
+    doorway.run(host, ["nft", "delete", "table", "inet", "lab_deaf"], check=False)
+
+
+def _addresses(number: int) -> tuple[IPv4Address, IPv6Address]:
+    return SEGMENT_IPV4[number], SEGMENT_IPV6[_alike(number)]
+
+
+def _alike(number: int) -> int:
+    """The number that IPv6 writes with the same digits: 172.30.0.11 and fd00:30::11 are one host."""
+    return int(str(number), 16)
+
+
+def _make_bridge(doorway: Doorway, segment: Segment) -> None:
+    _ip(
+        doorway,
+        HUB,
+        f"link add {BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+        *_address_lines(BRIDGE, segment.hub_ipv4, segment.hub_ipv6),
+        f"link set {BRIDGE} up",
+    )
+    _sysctl(doorway, HUB, {"net/bridge/bridge-nf-call-iptables": "0", "net/bridge/bridge-nf-call-ip6tables": "0"})
+
+
+def add_to_segment(enclosure: Enclosure, host: Host, segment: Segment) -> None:
+    """Make the host, with its interface on the bridge of an enclosure that was built."""
+    doorway = enclosure.doorway
+    enclosure.add_host(host.name)
+    _ip(
+        doorway,
+        HUB,
+        f"link add {host.name} type veth peer name eth0 netns {host.name}",
+        f"link set {host.name} master {BRIDGE} up",
+    )
+    _sysctl(doorway, host.name, _host_settings(host))
+    routes = [
+        f"route add {network} via {via}"
+        for node in segment.nodes
+        if node != host and isinstance(host, Node)
+        for network, via in ((node.pod_network_ipv4, node.ipv4), (node.pod_network_ipv6, node.ipv6))
+    ]
+    if host != segment.router:
+        routes += [f"route add default via {segment.router.ipv4}", f"route add ::/0 via {segment.router.ipv6}"]
+    _ip(
+        doorway,
+        host.name,
+        "link set lo up",
+        *_address_lines("eth0", host.ipv4, host.ipv6),
+        "link set eth0 up",
+        *routes,
+    )
+
+
+def _add_pod(enclosure: Enclosure, node: Node, segment: Segment) -> None:
+    doorway = enclosure.doorway
+    gateway_ipv4, gateway_ipv6 = node.pod_gateway_ipv4, node.pod_network_ipv6[POD_GATEWAY_NUMBER]
+    enclosure.add_host(node.pod)
+    _sysctl(doorway, node.pod, NO_DUPLICATE_DETECTION)
+    _ip(
+        doorway,
+        node.name,
+        # A pod's side of the cable is eth0, the node's side has another name: no speaker must take it for the segment.
+        "link add veth-pod type veth peer name pod0",
+        *_address_lines("veth-pod", gateway_ipv4, gateway_ipv6, node.pod_network_ipv4.prefixlen),
+        "link set veth-pod up",
+    )
+    # Through the hub, because only there the hosts' names are known.
+    doorway.run(HUB, ["ip", "-n", node.name, "link", "set", "pod0", "netns", node.pod, "name", "eth0"])
+    _ip(
+        doorway,
+        node.pod,
+        "link set lo up",
+        *_address_lines("eth0", node.pod_ipv4, node.pod_ipv6),
+        "link set eth0 up",
+        f"route add default via {gateway_ipv4}",
+        f"route add ::/0 via {gateway_ipv6}",
+    )
+
+
+def _host_settings(host: Host) -> dict[str, str]:
+    forwarding = "1" if host.forwards else "0"
+    return {
+        "net/ipv4/ip_forward": forwarding,
+        "net/ipv6/conf/all/forwarding": forwarding,
+        # Distributions differ in this default; strict would drop what reaches a node for a Service's address.
+        "net/ipv4/conf/all/rp_filter": "0",
+        "net/ipv4/conf/eth0/rp_filter": "0",
+        "net/ipv4/conf/all/send_redirects": "0",
+        "net/ipv4/conf/eth0/send_redirects": "0",
+        # The router leads back to the segment what is for a Service's address: that is no mistake to be told about.
+        "net/ipv6/conf/all/accept_redirects": "0",
+        "net/ipv6/conf/eth0/accept_redirects": "0",
+        **NO_DUPLICATE_DETECTION,
+    }
+
+
+def _address_lines(interface: str, ipv4: IPv4Address, ipv6: IPv6Address, prefix_length: int = 24) -> list[str]:
+    return [
+        f"address add {IPv4Interface((ipv4, prefix_length))} dev {interface}",
+        f"address add {IPv6Interface((ipv6, 64))} dev {interface} nodad",
+    ]
+
+
+def _ip(doorway: Doorway, host: str | None, *lines: str) -> None:
+    """Several ip(8) commands in one process."""
+    doorway.run(host, ["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
+
+
+def _sysctl(doorway: Doorway, host: str | None, settings: dict[str, str]) -> None:
+    """Settings this kernel does not have are passed over."""
+    script = "\n".join(f"[ ! -e /proc/sys/{k} ] || echo {v} > /proc/sys/{k}" for k, v in settings.items())
+    doorway.run(host, ["sh", "-ec", script])

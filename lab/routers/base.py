@@ -1,0 +1,199 @@
+"""Real routers in the lab: what they are told, what they have learned of the nodes, and how they are disturbed.
+
+BIRD (bird.py) or FRR (frr.py) on a host of the segment, each with a session for every node, over IPv4 and over IPv6; it
+waits for the nodes to connect. What is asked here is the router's own table and log: the judge of what speakers say.
+"""
+
+import json
+import shutil
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any, Protocol
+
+from lab.net.hosts import Host, Node
+from lab.net.netns import Doorway, Unsupported, lab_environment
+from lab.process import Process
+
+ROUTER_ASN, NODE_ASN = 64513, 64512
+ECMP_WAYS = 16
+PACKAGES = {"bird": "bird2", "vtysh": "frr"}
+"""Debian packages by a command that each brings."""
+
+
+@dataclass(frozen=True)
+class Bfd:
+    """Timers of the router's BFD sessions with the nodes."""
+
+    interval_milliseconds: int = 300
+    multiplier: int = 3
+
+
+@dataclass(frozen=True)
+class RouterSettings:
+    """`node_asn` equal to `asn`: iBGP. `installs`: routes go into the host's own table, several next hops for one
+    prefix (ECMP), so that a client behind it reaches the addresses. `graceful_restart` False: the router does not
+    know it, and drops the routes of a session that ends. `ttl_security`: it takes packets from the segment alone, told
+    by their TTL of 255 (GTSM, RFC 5082)."""
+
+    asn: int = ROUTER_ASN
+    node_asn: int = NODE_ASN
+    password: str = ""
+    bfd: Bfd | None = None
+    graceful_restart: bool = True
+    installs: bool = False
+    hold_time_seconds: int = 90
+    ttl_security: bool = False
+
+
+@dataclass(frozen=True)
+class Received:
+    """A route as the router has it of one node."""
+
+    next_hop: str
+    as_path: tuple[int, ...] = ()
+    communities: frozenset[tuple[int, int]] = frozenset()
+    large_communities: frozenset[tuple[int, int, int]] = frozenset()
+    local_pref: int | None = None
+    med: int | None = None
+    link_bandwidth: float | None = None
+    """Bytes per second; None = the router tells none."""
+
+
+@dataclass(frozen=True)
+class Deed:
+    """What the router did with a node's route to a prefix, and when (Unix time, microseconds)."""
+
+    at: float
+    node: str
+    prefix: str
+    removed: bool
+
+
+@dataclass(frozen=True)
+class KernelHop:
+    """One next hop of a route in the router's kernel."""
+
+    node: str
+    weight: int
+
+
+class Starter(Protocol):
+    """lab.cluster.Cluster.start."""
+
+    def __call__(self, name: str, host: str | None, command: Sequence[str]) -> Process: ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a router runs. `directory`: its own, for configuration and control sockets."""
+
+    doorway: Doorway
+    host: Host
+    nodes: tuple[Node, ...]
+    directory: Path
+    start: Starter
+
+
+class Router(ABC):
+    """A running router. Prefixes are texts, as `192.0.2.1/32`; nodes are named."""
+
+    commands: tuple[str, ...] = ()
+    """The ones that must be there."""
+
+    def __init__(self, place: Place, settings: RouterSettings) -> None:
+        require_commands(self.commands)
+        self.place = place
+        self.settings = settings
+        self.processes: list[Process] = []
+        place.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if settings.installs:
+            self._spread_flows()
+        self.start()
+
+    # --- its life
+
+    @abstractmethod
+    def start(self) -> None:
+        """Run its daemons, again after `kill`; returns when they can be asked."""
+
+    def kill(self) -> None:
+        """SIGKILL: its connections end without a word of BGP."""
+        for process in self.processes:
+            process.kill()
+
+    def freeze(self) -> None:
+        """It holds its connections, and does nothing."""
+        for process in self.processes:
+            process.freeze()
+
+    def resume(self) -> None:
+        for process in self.processes:
+            process.resume()
+
+    # --- what it has
+
+    @abstractmethod
+    def established(self) -> set[str]:
+        """The nodes with a session that is up, over IPv4 or IPv6."""
+
+    @abstractmethod
+    def routes(self, prefix: str) -> dict[str, Received]:
+        """Exactly this prefix, by node."""
+
+    @abstractmethod
+    def prefixes(self) -> dict[str, set[str]]:
+        """All that was learned, by node; a node without routes is left out."""
+
+    def nodes_with(self, address: str) -> set[str]:
+        """The nodes that it has a host route to this address from."""
+        return set(self.routes(str(ip_network(address))))
+
+    def kernel_hops(self, address: str) -> list[KernelHop]:
+        """The next hops in the host's own table, by node. Empty: no host route."""
+        version = "-6" if ":" in address else "-4"
+        words = ["ip", version, "-json", "route", "show", str(ip_network(address))]
+        rows: list[dict[str, Any]] = json.loads(self.place.doorway.run(self.place.host.name, words).stdout or "[]")
+        hops = [hop for row in rows for hop in row.get("nexthops", [row])]
+        named = [(self.node_at(hop["gateway"]), hop.get("weight", 1)) for hop in hops if "gateway" in hop]
+        return sorted((KernelHop(node, weight) for node, weight in named if node), key=lambda hop: hop.node)
+
+    # --- disturbing it
+
+    @abstractmethod
+    def shut(self, node: str) -> None:
+        """Administratively down: a NOTIFICATION, and no session until `unshut`."""
+
+    @abstractmethod
+    def unshut(self, node: str) -> None: ...
+
+    # --- small parts
+
+    def node_at(self, address: str) -> str | None:
+        """Whose address that is."""
+        return next((node.name for node in self.place.nodes if address in (str(node.ipv4), str(node.ipv6))), None)
+
+    def _spread_flows(self) -> None:
+        """Next hops by a hash of addresses and ports, so that one client's flows take several ways."""
+        for family in ("ipv4", "ipv6"):
+            path = f"/proc/sys/net/{family}/fib_multipath_hash_policy"
+            self.place.doorway.run(self.place.host.name, ["sh", "-c", f"echo 1 >{path}"])
+
+
+def require_commands(commands: Iterable[str]) -> None:
+    """Raises Unsupported, saying what to install."""
+    path = lab_environment()["PATH"]
+    missing = sorted({PACKAGES[command] for command in commands if shutil.which(command, path=path) is None})
+    if missing:
+        raise Unsupported(f"missing Debian packages: {' '.join(missing)} (apt install {' '.join(missing)})")
+
+
+def by_node(routes: Iterable[tuple[str | None, str]]) -> dict[str, set[str]]:
+    """Prefixes by node, from pairs; a pair without a node is left out."""
+    found: dict[str, set[str]] = {}
+    for node, prefix in routes:
+        if node is not None:
+            found.setdefault(node, set()).add(str(ip_network(prefix)))
+    return found

@@ -1,0 +1,281 @@
+"""Which routes this node advertises to a BGP peer: the rules, for one address, one prefix, or all at once. Pure.
+
+Knows nothing of sessions, or of whether the speaker may announce at all (speaker.fencing). Every eligible node
+advertises; there is no owner as on layer 2.
+
+Rules where the API leaves room:
+- Advertisements that give one prefix unite: communities add up; of localPref, med and asPathPrepend counts what the
+  advertisement says whose name sorts first among those that set it. A difference is complained of.
+- An address with the policy Local is never aggregated: the aggregate would draw its neighbours' traffic to a node
+  without their endpoints. With Cluster an aggregate stands while any address in it is advertised.
+- An address with the policy Cluster is advertised while some endpoint can take its traffic, wherever it is, and by an
+  advertisement with advertiseWithoutEndpoints always.
+- A weight goes with routes to addresses with the policy Local only: with Cluster all nodes are alike.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from typing import NamedTuple
+
+from crds.bgpadvertisement import BGPAdvertisementSpec
+from crds.community import CommunitySpec
+from speaker.bgp.model import (
+    WELL_KNOWN_COMMUNITIES,
+    Family,
+    IPAddress,
+    LargeCommunity,
+    PeerConfig,
+    Prefix,
+    Route,
+    StandardCommunity,
+    family_of,
+)
+from speaker.cluster.endpoints import Placement
+from speaker.cluster.objects import Allocation, Labels, NodeFacts
+from speaker.cluster.selection import covers_pool, covers_services, selects_node
+
+BYTES_PER_SECOND_PER_ENDPOINT = 1e6
+"""The link bandwidth of one ready endpoint. Only its ratio between nodes counts. One megabyte per second is an exact
+32-bit float up to 1,024 endpoints on a node, and stays below 2^32 (where FRR 8 overflows) up to 4,294."""
+
+
+class Given(NamedTuple):
+    """By which advertisements (sorted) an address makes a route, and whether its policy is Local."""
+
+    names: tuple[str, ...]
+    is_local: bool
+
+
+Giving = tuple[tuple[Prefix, Given], ...]
+"""The prefixes that one address makes routes of."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What of a peer decides which routes it gets, with which attributes: peers with equal traits get the same.
+
+    `next_hops`: what to name as next hop for each family that can be sent; None = the session's own address.
+    """
+
+    is_internal: bool
+    advertisements: frozenset[str]
+    next_hops: tuple[tuple[Family, IPAddress | None], ...]
+
+
+@dataclass(frozen=True)
+class Attributes:
+    """A route without its prefix, next hop and weight."""
+
+    local_pref: int | None
+    med: int | None
+    prepend: int
+    communities: tuple[StandardCommunity, ...]
+    large_communities: tuple[LargeCommunity, ...]
+    is_weighted: bool
+
+
+class BGPView:
+    """What one node sees, prepared for deciding on many addresses. Nothing it is given may change later.
+
+    `basis`: views with equal bases decide alike.
+    """
+
+    def __init__(
+        self,
+        own: NodeFacts | None,
+        *,
+        own_name: str,
+        pools: Mapping[str, Labels],
+        advertisements: Mapping[str, BGPAdvertisementSpec],
+        communities: Mapping[str, CommunitySpec],
+    ) -> None:
+        self._own = own
+        self._own_name = own_name
+        self._pools = pools
+        self._ads = {
+            name: ad for name, ad in sorted(advertisements.items()) if own is not None and selects_node(ad, own.labels)
+        }
+        self._aliases = _aliases(communities)
+        self._covering: dict[str, tuple[str, ...]] = {}
+        by_label = any(ad.ip_pool_selector is not None for ad in self._ads.values())
+        self.basis = (self._ads, self._aliases, {pool: self._names(pool) for pool in pools} if by_label else None)
+
+    @property
+    def advertisements(self) -> Mapping[str, BGPAdvertisementSpec]:
+        """Those that choose this node, in order of names."""
+        return self._ads
+
+    def giving(self, allocation: Allocation, placement: Placement) -> Giving:
+        """The routes that this address is worth from this node, whoever gets them."""
+        if allocation.is_releasing or not allocation.address:
+            return ()
+        if allocation.is_local and not placement.admits(self._own_name):
+            return ()
+        names = [name for name in self._names(allocation.pool) if covers_services(self._ads[name], allocation)]
+        if not allocation.is_local and placement.is_empty:
+            names = [name for name in names if self._ads[name].advertise_without_endpoints]
+        lengths = {self._length(allocation, name) for name in names}
+        if len(lengths) == 1:
+            return ((_prefix(allocation.address, *lengths), Given(tuple(names), allocation.is_local)),)
+        return tuple(
+            (
+                _prefix(allocation.address, length),
+                Given(self._of_length(allocation, names, length), allocation.is_local),
+            )
+            for length in sorted(lengths)
+        )
+
+    def traits(self, peer: PeerConfig) -> Traits:
+        own = _family(peer.peer_address)
+        next_hops: list[tuple[Family, IPAddress | None]] = []
+        for family in sorted(peer.families):
+            if family == own:
+                next_hops.append((family, None))
+            elif next_hop := self.next_hop(family):
+                next_hops.append((family, next_hop))
+        return Traits(
+            is_internal=peer.is_internal,
+            advertisements=frozenset(name for name, ad in self._ads.items() if not ad.peers or peer.name in ad.peers),
+            next_hops=tuple(next_hops),
+        )
+
+    def next_hop(self, family: Family) -> IPAddress | None:
+        """The node's first InternalIP of that family, for sessions of the other family. None = it has none."""
+        addresses = map(ip_address, self._own.addresses if self._own is not None else ())
+        return next((one for one in addresses if _family(one) == family and not one.is_link_local), None)
+
+    def attributes(self, names: Iterable[str], traits: Traits) -> Attributes | None:
+        """Of a route that these advertisements (sorted) give; None = none of them is for that peer."""
+        ads = [self._ads[name] for name in names if name in traits.advertisements]
+        if not ads:
+            return None
+        standard: set[StandardCommunity] = set()
+        large: set[LargeCommunity] = set()
+        for text in (text for ad in ads for text in ad.communities):
+            match self.community(text):
+                case (a, b):
+                    standard.add((a, b))
+                case (a, b, c):
+                    large.add((a, b, c))
+        return Attributes(
+            local_pref=_first(ad.local_pref for ad in ads) if traits.is_internal else None,
+            med=_first(ad.med for ad in ads),
+            prepend=_first(ad.as_path_prepend or None for ad in ads) or 0,
+            communities=tuple(sorted(standard)),
+            large_communities=tuple(sorted(large)),
+            is_weighted=any(ad.weight_by_endpoints for ad in ads),
+        )
+
+    def community(self, text: str) -> StandardCommunity | LargeCommunity | None:
+        """None: no such name."""
+        return WELL_KNOWN_COMMUNITIES.get(text) or _number(self._aliases.get(text, text))
+
+    def desired(
+        self, peer: PeerConfig, addresses: Iterable[tuple[Allocation, Placement, int | None]]
+    ) -> dict[Prefix, Route]:
+        """All that `peer` should have from this node: the rules in one piece. The numbers are endpoints on this node.
+
+        Slow for many addresses: BGPPicture comes to the same, change by change, and is tested against this.
+        """
+        if self._own is None or self._own.is_excluded or self._own.is_network_unavailable:
+            return {}
+        traits = self.traits(peer)
+        givens: dict[Prefix, set[Given]] = {}
+        weights: dict[Prefix, int | None] = {}
+        for allocation, placement, endpoints in addresses:
+            for prefix, given in self.giving(allocation, placement):
+                givens.setdefault(prefix, set()).add(given)
+                weights[prefix] = endpoints if given.is_local else None
+        routes: dict[Prefix, Route] = {}
+        for prefix, several in givens.items():
+            attributes = self.attributes(united(several), traits)
+            if attributes is not None and (route := route_of(prefix, attributes, traits, weights[prefix])):
+                routes[prefix] = route
+        return routes
+
+    def _names(self, pool: str) -> tuple[str, ...]:
+        names = self._covering.get(pool)
+        if names is None:
+            names = tuple(name for name, ad in self._ads.items() if covers_pool(ad, pool, self._pools))
+            self._covering[pool] = names
+        return names
+
+    def _of_length(self, allocation: Allocation, names: Iterable[str], length: int) -> tuple[str, ...]:
+        return tuple(name for name in names if self._length(allocation, name) == length)
+
+    def _length(self, allocation: Allocation, name: str) -> int:
+        if allocation.is_local:
+            return 128 if allocation.is_ipv6 else 32
+        ad = self._ads[name]
+        return ad.aggregation_length_v6 if allocation.is_ipv6 else ad.aggregation_length
+
+
+def route_of(prefix: Prefix, attributes: Attributes, traits: Traits, endpoints: int | None) -> Route | None:
+    """`endpoints`: how many are on this node, where they count. None: the peer can't be sent routes of that family."""
+    for family, next_hop in traits.next_hops:
+        if family == family_of(prefix):
+            is_weighted = attributes.is_weighted and endpoints is not None
+            return Route(
+                prefix,
+                next_hop,
+                attributes.local_pref,
+                attributes.med,
+                attributes.prepend,
+                attributes.communities,
+                attributes.large_communities,
+                BYTES_PER_SECOND_PER_ENDPOINT * endpoints if is_weighted and endpoints else None,
+            )
+    return None
+
+
+def united(givens: Iterable[Given]) -> tuple[str, ...]:
+    """All the advertisements that give a prefix, sorted."""
+    match list(givens):
+        case [only]:
+            return only.names
+        case several:
+            return tuple(sorted({name for given in several for name in given.names}))
+
+
+def is_host(prefix: Prefix) -> bool:
+    """Whether it is the route of one address."""
+    return prefix.prefixlen == prefix.max_prefixlen
+
+
+def _family(address: IPAddress) -> Family:
+    return "ipv4" if address.version == 4 else "ipv6"
+
+
+@lru_cache(maxsize=32768)
+def _prefix(address: str, length: int) -> Prefix:
+    """One object for all decisions on the address: making and comparing these is half of what deciding costs."""
+    make = IPv6Network if ":" in address else IPv4Network
+    return make((address, length), strict=False)
+
+
+def _aliases(communities: Mapping[str, CommunitySpec]) -> dict[str, str]:
+    """Of two objects that define a name, the one whose own name sorts first counts."""
+    aliases: dict[str, str] = {}
+    for _, spec in sorted(communities.items()):
+        for alias in spec.communities:
+            aliases.setdefault(alias.name, alias.value)
+    return aliases
+
+
+def _number(text: str) -> StandardCommunity | LargeCommunity | None:
+    parts = text.removeprefix("large:").split(":")
+    if not all(part.isdecimal() for part in parts):
+        return None
+    match [int(part) for part in parts]:
+        case [a, b] if not text.startswith("large:"):
+            return a, b
+        case [a, b, c] if text.startswith("large:"):
+            return a, b, c
+        case _:
+            return None
+
+
+def _first(values: Iterable[int | None]) -> int | None:
+    return next((value for value in values if value is not None), None)

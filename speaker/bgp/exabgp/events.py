@@ -1,0 +1,247 @@
+"""The lines that ExaBGP writes: what happens to a session, every UPDATE it sends, and its answers to commands.
+
+Pure: a line to a value, or None for what says nothing to us. No line raises, whatever is in it.
+"""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
+
+import msgspec
+
+from speaker.bgp.exabgp.notifications import HAVE_WORDS, describe, printable
+from speaker.bgp.model import Family, Prefix
+
+FAMILIES: dict[str, Family] = {"ipv4 unicast": "ipv4", "ipv6 unicast": "ipv6"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """To the oldest command that has none yet."""
+
+    is_done: bool
+
+
+@dataclass(frozen=True)
+class RelayStarted:
+    """By the relay itself: the process group that it is in."""
+
+    group: int
+
+
+@dataclass(frozen=True)
+class Unacknowledged:
+    """How many bytes the router's TCP has not acknowledged, and why no connection can be had ("": nothing known)."""
+
+    byte_count: int
+    trouble: str = ""
+
+
+@dataclass(frozen=True)
+class Connected:
+    """TCP is open."""
+
+
+@dataclass(frozen=True)
+class Negotiated:
+    """OPEN was exchanged: what both sides agreed on."""
+
+    hold_time_seconds: int
+    families: frozenset[Family]
+    peer_asn: int | None = None
+
+
+@dataclass(frozen=True)
+class Up:
+    """The session is established; no UPDATE of it was sent before."""
+
+
+@dataclass(frozen=True)
+class Down:
+    """The session has ended. `by_router`: the router said so itself (NOTIFICATION)."""
+
+    reason: str
+    by_router: bool
+
+
+@dataclass(frozen=True)
+class Notified:
+    """A NOTIFICATION, in words."""
+
+    text: str
+    by_router: bool
+
+
+@dataclass(frozen=True)
+class Sent:
+    """An UPDATE is being written to the session."""
+
+    announced: tuple[Prefix, ...] = ()
+    withdrawn: tuple[Prefix, ...] = ()
+
+
+@dataclass(frozen=True)
+class EndOfRib:
+    """End-of-RIB of a family is being written; every UPDATE before it has been."""
+
+    family: Family
+
+
+@dataclass(frozen=True)
+class Ended:
+    """ExaBGP ends in order."""
+
+
+Event = Answer | RelayStarted | Unacknowledged | Connected | Negotiated | Up | Down | Notified | Sent | EndOfRib | Ended
+
+
+class _Nlri(msgspec.Struct, gc=False):
+    nlri: str
+
+
+class _Update(msgspec.Struct):
+    announce: dict[str, dict[str, list[_Nlri]]] = {}
+    withdraw: dict[str, list[_Nlri]] = {}
+
+
+class _EndOfRib(msgspec.Struct):
+    afi: str
+    safi: str
+
+
+class _Message(msgspec.Struct):
+    update: _Update | None = None
+    eor: _EndOfRib | None = None
+    body: str = ""
+
+
+class _Notification(msgspec.Struct):
+    code: int
+    subcode: int
+    data: str = ""
+
+
+class _Negotiated(msgspec.Struct):
+    hold_time: int
+    families: list[str]
+
+
+class _Asn(msgspec.Struct):
+    peer: int | None = None
+
+
+class _Neighbor(msgspec.Struct):
+    asn: _Asn | None = None
+    direction: str = ""
+    state: str = ""
+    reason: str = ""
+    message: _Message | None = None
+    notification: _Notification | None = None
+    negotiated: _Negotiated | None = None
+
+
+class _Line(msgspec.Struct):
+    type: str
+    neighbor: _Neighbor | None = None
+    notification: str = ""
+
+
+_decoder = msgspec.json.Decoder(_Line)
+
+
+def parse(line: bytes) -> Event | None:
+    """One line, with or without its end."""
+    line = line.strip()
+    if line.startswith(b"{"):
+        try:
+            # Where the router's AS is not known yet, ExaBGP writes it as Python would.
+            return _parse_json(_decoder.decode(line.replace(b'"peer": None', b'"peer": null')))
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return None
+    if line in (b"done", b"error"):
+        return Answer(line == b"done")
+    if line.startswith(b"unacknowledged "):
+        return _parse_unacknowledged(line)
+    if line.startswith(b"relay ") and (group := line[6:]).isdigit():
+        return RelayStarted(int(group))
+    return None
+
+
+def _parse_unacknowledged(line: bytes) -> Unacknowledged | None:
+    _, count, *trouble = line.split(b" ", 2)
+    return (
+        Unacknowledged(int(count), printable(b"".join(trouble).decode(errors="replace"))) if count.isdigit() else None
+    )
+
+
+def _parse_json(line: _Line) -> Event | None:
+    neighbor = line.neighbor
+    if line.notification == "shutdown":
+        return Ended()
+    if neighbor is None:
+        return None
+    match line.type, neighbor.direction:
+        case "state", _:
+            return _state(neighbor)
+        case "negotiated", _ if neighbor.negotiated:
+            return _negotiated(neighbor.negotiated, neighbor.asn)
+        case "notification", "send" | "receive":
+            return _notified(neighbor)
+        case "update", "send" if neighbor.message:
+            return _sent(neighbor.message)
+    return None
+
+
+def _negotiated(agreed: _Negotiated, asn: _Asn | None) -> Negotiated:
+    families = frozenset(FAMILIES[name] for name in agreed.families if name in FAMILIES)
+    return Negotiated(agreed.hold_time, families, asn.peer if asn else None)
+
+
+def _state(neighbor: _Neighbor) -> Event | None:
+    match neighbor.state:
+        case "connected":
+            return Connected()
+        case "up":
+            return Up()
+        case "down":
+            return Down(printable(neighbor.reason), neighbor.reason.startswith("notification received"))
+    return None
+
+
+def _notified(neighbor: _Neighbor) -> Notified | None:
+    """What we send comes parsed, what the router sends as it is (see config.py)."""
+    by_router = neighbor.direction == "receive"
+    if neighbor.notification is not None:
+        sent = neighbor.notification
+        return Notified(_sent_words(sent), by_router)
+    if neighbor.message is None or len(body := _octets(neighbor.message.body)) < 2:
+        return None
+    return Notified(describe(body[0], body[1], body[2:]), by_router)
+
+
+def _sent_words(sent: _Notification) -> str:
+    """ExaBGP says in the data what it means, as a sentence, or in the form of RFC 9003."""
+    data = _octets(sent.data)
+    words = describe(sent.code, sent.subcode, data)
+    sentence = printable(data.decode("ascii", errors="replace"))
+    has_own = (sent.code, sent.subcode) in HAVE_WORDS or not (sentence.isascii() and len(sentence) > 3)
+    return words if has_own else f"{words}: {sentence}"
+
+
+def _octets(text: str) -> bytes:
+    return bytes.fromhex(text.removeprefix("0x"))
+
+
+def _sent(message: _Message) -> Sent | EndOfRib | None:
+    if message.eor is not None:
+        family = FAMILIES.get(f"{message.eor.afi} {message.eor.safi}")
+        return EndOfRib(family) if family else None
+    if message.update is None:
+        return None
+    announced = [one for hops in message.update.announce.values() for some in hops.values() for one in some]
+    withdrawn = [one for some in message.update.withdraw.values() for one in some]
+    return Sent(tuple(map(_prefix, announced)), tuple(map(_prefix, withdrawn)))
+
+
+def _prefix(nlri: _Nlri) -> Prefix:
+    """ip_network's way through all forms takes twice as long."""
+    return IPv6Network(nlri.nlri) if ":" in nlri.nlri else IPv4Network(nlri.nlri)

@@ -1,0 +1,256 @@
+"""One ExaBGP process and its two pipes: starts it, writes lines, hands on what it says, ends it.
+
+Decides nothing. Whoever loses a pipe has lost the process: it is killed then, since nobody announces without somebody
+in control. It dies with the agent (PR_SET_PDEATHSIG), and its relay with either (end of file).
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import structlog
+
+from speaker.bgp.exabgp import events
+from speaker.bgp.exabgp.config import configuration
+from speaker.bgp.model import PeerConfig
+
+START_SECONDS = 30.0
+"""An interpreter that starts on a busy machine."""
+POLL_SECONDS = 0.01
+STOP_SECONDS = 3.0
+MAX_LINE_BYTES = 1 << 20
+PACKAGE_ROOT = Path(__file__).resolve().parents[4]
+
+SETTINGS = {
+    "exabgp_bgp_openwait": "20",
+    "exabgp_api_ack": "true",
+    "exabgp_api_cli": "false",
+    "exabgp_api_respawn": "false",
+    "exabgp_api_terminate": "true",
+    "exabgp_daemon_drop": "false",
+    "exabgp_daemon_user": "root",  # if we are: else it would become another user, and lose what rights we have
+    "exabgp_log_destination": "stderr",
+    "exabgp_log_level": "WARNING",
+    "exabgp_log_short": "true",
+    # Its loop turns ten times a second when nothing happens, not a hundred times: 0.2% of a core instead of 1.7. What
+    # comes from us or from the router wakes it at once.
+    "exabgp_reactor_speed": "10",
+    "exabgp_tcp_bind": "",
+}
+
+log = structlog.get_logger()
+
+
+class EngineError(Exception):
+    """ExaBGP could not be started; the message says why."""
+
+
+class Engine:
+    """`on_event` is called for each event in order; `on_lost` when the process or a pipe to it is gone (more than
+    once). `prefix`: words before the command."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        on_event: Callable[[events.Event], None],
+        on_lost: Callable[[], None],
+        prefix: tuple[str, ...] = (),
+    ) -> None:
+        self._directory = directory
+        self._on_event = on_event
+        self._on_lost = on_lost
+        self._prefix = prefix
+        self._process: asyncio.subprocess.Process | None = None
+        self._lines: asyncio.WriteTransport | None = None
+        self._reading: asyncio.ReadTransport | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._last_words = ""
+        self._relay_group: int | None = None
+        self._is_lost = False
+
+    @property
+    def pid(self) -> int | None:
+        """While there is a process, or was one."""
+        return self._process.pid if self._process else None
+
+    @property
+    def is_lost(self) -> bool:
+        return self._is_lost
+
+    async def start(self, peer: PeerConfig) -> None:
+        """Until it takes lines. Raises EngineError or ConfigError; then nothing is left running."""
+        commands_path, events_path = self._directory / "commands", self._directory / "events"
+        text = configuration(peer, commands_path=str(commands_path), events_path=str(events_path))
+        self._prepare(text, commands_path, events_path)
+        try:
+            async with asyncio.timeout(START_SECONDS):
+                await self._open_events(events_path)
+                await self._spawn(peer)
+                await self._open_commands(commands_path)
+        except (TimeoutError, OSError) as error:
+            await self.kill()
+            raise EngineError(self._last_words or str(error) or "ExaBGP did not start in time") from error
+        except BaseException:
+            await self.kill()
+            raise
+
+    def write(self, lines: Iterable[str]) -> None:
+        """Never blocks: what the pipe does not take at once waits here. Callers bound how many lines are unanswered."""
+        if self._lines is not None and not self._is_lost:
+            self._lines.write("".join(f"{line}\n" for line in lines).encode("ascii"))
+
+    async def kill(self) -> str:
+        """SIGKILL, also when it is frozen. Its connections are closed without a word. Returns its last words."""
+        if self._process is not None:
+            self._kill_group(self._process.pid)
+            await self._process.wait()
+        await self._close()
+        return self._last_words
+
+    async def stop(self) -> None:
+        """SIGTERM and a moment to end; then SIGKILL."""
+        if self._process is not None and self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.terminate()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
+        await self.kill()
+
+    def _prepare(self, text: str, *pipes: Path) -> None:
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for pipe in pipes:
+            pipe.unlink(missing_ok=True)
+            os.mkfifo(pipe, 0o600)
+        path = self._directory / "exabgp.conf"
+        path.unlink(missing_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+
+    async def _open_events(self, path: Path) -> None:
+        """First: without a reader the relay would wait."""
+        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+        self._reading, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: _Reader(self._on_line, self._lose), file
+        )
+
+    async def _spawn(self, peer: PeerConfig) -> None:
+        environment = {
+            **{name: value for name, value in os.environ.items() if not name.lower().startswith("exabgp")},
+            **SETTINGS,
+            "BERTH_BGP_PARENT": str(os.getpid()),
+            "BERTH_BGP_CONNECT_RETRY_SECONDS": str(peer.connect_retry_seconds),
+            "PYTHONPATH": str(PACKAGE_ROOT),
+        }
+        command = (
+            *self._prefix,
+            sys.executable,
+            "-m",
+            "speaker.bgp.exabgp.io.main",
+            str(self._directory / "exabgp.conf"),
+        )
+        self._process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
+        self._tasks = [asyncio.create_task(self._log_words()), asyncio.create_task(self._watch())]
+
+    async def _open_commands(self, path: Path) -> None:
+        """When the relay has opened its end: ENXIO until then, and ExaBGP may never get there."""
+        while True:
+            if self._is_lost:
+                await asyncio.wait(self._tasks, timeout=0.5)  # for its last words
+                raise OSError(self._last_words or "ExaBGP ended at once")
+            with contextlib.suppress(OSError):
+                pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+                break
+            await asyncio.sleep(POLL_SECONDS)
+        file = os.fdopen(pipe, "wb", buffering=0)
+        self._lines, _ = await asyncio.get_running_loop().connect_write_pipe(lambda: _Writer(self._lose), file)
+
+    async def _log_words(self) -> None:
+        assert self._process is not None
+        assert self._process.stderr is not None
+        with contextlib.suppress(ValueError):  # a line beyond the limit
+            async for line in self._process.stderr:
+                if words := line.decode(errors="replace").strip():
+                    self._last_words = words[:200]
+                    log.debug("exabgp", directory=self._directory.name, words=words)
+
+    async def _watch(self) -> None:
+        assert self._process is not None
+        await self._process.wait()
+        self._lose()
+
+    def _lose(self) -> None:
+        self._is_lost = True
+        self._on_lost()
+
+    def _on_line(self, line: bytes) -> None:
+        event = events.parse(line)
+        if isinstance(event, events.RelayStarted):
+            self._relay_group = event.group
+        elif event is not None:
+            self._on_event(event)
+
+    async def _close(self) -> None:
+        self._is_lost = True
+        for transport in (self._reading, self._lines):
+            if (
+                transport is not None and not transport.is_closing()
+            ):  # asyncio's pipes can't be aborted once they are lost
+                transport.abort() if isinstance(transport, asyncio.WriteTransport) else transport.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._tasks = []
+        if self._relay_group is not None:
+            self._kill_group(self._relay_group)
+            await _bury(self._relay_group)
+
+    @staticmethod
+    def _kill_group(group: int) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
+
+
+class _Reader(asyncio.Protocol):
+    def __init__(self, on_line: Callable[[bytes], None], lost: Callable[[], None]) -> None:
+        self._on_line = on_line
+        self._lost = lost
+        self._rest = b""
+
+    def data_received(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            self._on_line(line)
+        if len(self._rest) > MAX_LINE_BYTES:
+            self._lost()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost()
+
+
+class _Writer(asyncio.BaseProtocol):
+    def __init__(self, lost: Callable[[], None]) -> None:
+        self._lost = lost
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost()
+
+
+async def _bury(group: int) -> None:
+    """Where we are process 1 (in a pod), the relay of a killed ExaBGP is our child. Elsewhere nothing is to be done."""
+    with contextlib.suppress(ChildProcessError):
+        for _ in range(20):
+            while os.waitpid(-group, os.WNOHANG)[0]:  # noqa: ASYNC222 - does not block
+                pass
+            await asyncio.sleep(POLL_SECONDS)

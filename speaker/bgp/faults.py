@@ -1,0 +1,127 @@
+"""What an operator should change about BGP peers and advertisements, as one node sees it. Pure.
+
+Complains of what has no effect, or another one than it seems; never of an address that merely has no route now.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Set
+from dataclasses import dataclass
+
+from crds.bgpadvertisement import BGPAdvertisementSpec
+from crds.bgppeer import BGPPeerSpec
+from crds.conditions import Reason
+from speaker.bgp.desired import BGPView, Given, Traits
+from speaker.bgp.model import PeerConfig
+from speaker.cluster.objects import Labels
+from speaker.layer2.desired import Complaint
+
+
+@dataclass(frozen=True)
+class Findings:
+    """All that there is to complain about.
+
+    `peers`: those of this node; `refused`: why others of this node have no session. `givens`: by which advertisements
+    addresses make routes, with the IP version; `unions`: the advertisements that give one aggregate together.
+    `blackhole_fault`: why packets to unused addresses of aggregates are not dropped, in words; "" = they are.
+    """
+
+    node: str
+    view: BGPView
+    specs: Mapping[str, BGPPeerSpec]
+    pools: Mapping[str, Labels]
+    profiles: Collection[str]
+    peers: Mapping[str, tuple[PeerConfig, Traits]]
+    refused: Collection[Complaint]
+    givens: Set[tuple[int, Given]]
+    unions: Set[tuple[str, ...]]
+    blackhole_fault: str = ""
+
+
+def complaints_about(found: Findings) -> list[Complaint]:
+    """Sorted by object, each once."""
+    every = {*found.refused, *_about_peers(found), *_differences(found)}
+    for name, ad in found.view.advertisements.items():
+        about = f"BGPAdvertisement/{name}"
+        for reason, fault in _faults(found, name, ad):
+            every.add(Complaint(reason, f"BGPAdvertisement {name}: {fault}", about))
+    return sorted(every, key=lambda each: (each.object, each.message))
+
+
+def _about_peers(found: Findings) -> Iterator[Complaint]:
+    for name, (config, traits) in found.peers.items():
+        profile = found.specs[name].bfd_profile
+        if profile is not None and profile not in found.profiles:
+            message = f"BGPPeer {name}: there is no BFDProfile {profile}, so no BFD watches the path"
+            yield Complaint(Reason.UnknownProfile, message, f"BGPPeer/{name}")
+        for family in sorted(config.families - {family for family, _ in traits.next_hops}):
+            kind = "IPv4" if family == "ipv4" else "IPv6"
+            message = f"BGPPeer {name}: node {found.node} has no {kind} InternalIP, so {kind} routes have no next hop"
+            yield Complaint(Reason.NoNextHop, message, f"BGPPeer/{name}")
+
+
+def _faults(found: Findings, name: str, ad: BGPAdvertisementSpec) -> Iterator[tuple[Reason, str]]:
+    for peer in ad.peers:
+        if peer not in found.specs:
+            yield Reason.UnknownPeer, f"there is no BGPPeer {peer}"
+    for pool in ad.ip_pools:
+        if pool not in found.pools:
+            yield Reason.UnknownPool, f"there is no IPPool {pool}"
+    selector = ad.ip_pool_selector
+    if selector is not None and not ad.ip_pools and not any(map(selector.matches, found.pools.values())):
+        yield Reason.UnknownPool, "no IPPool has the labels that ipPoolSelector asks for"
+    for text in ad.communities:
+        if found.view.community(text) is None:
+            yield Reason.UnknownCommunity, f"no Community defines {text}"
+    if found.blackhole_fault and any(name in names for names in found.unions):
+        yield Reason.NoBlackhole, f"packets to unused addresses of its aggregates may circle: {found.blackhole_fault}"
+    for fault in (*_ineffective_for_peers(found, name, ad), *_ineffective_for_addresses(found, name, ad)):
+        yield Reason.InvalidSpec, fault
+
+
+def _ineffective_for_peers(found: Findings, name: str, ad: BGPAdvertisementSpec) -> Iterator[str]:
+    """Attributes that none of its peers is sent."""
+    peers = {each: config for each, (config, traits) in found.peers.items() if name in traits.advertisements}
+    if peers and ad.local_pref is not None and not any(peer.is_internal for peer in peers.values()):
+        yield f"localPref is not sent to {', '.join(sorted(peers))}: it is for peers in our own AS"
+    if peers and ad.as_path_prepend and all(peer.is_internal for peer in peers.values()):
+        yield f"asPathPrepend is not done for {', '.join(sorted(peers))}: it is for peers in other ASes"
+
+
+def _ineffective_for_addresses(found: Findings, name: str, ad: BGPAdvertisementSpec) -> Iterator[str]:
+    mine = {(version, given.is_local) for version, given in found.givens if name in given.names}
+    for version, field, length, longest in (
+        (4, "aggregationLength", ad.aggregation_length, 32),
+        (6, "aggregationLengthV6", ad.aggregation_length_v6, 128),
+    ):
+        if length < longest and (version, True) in mine:
+            yield f"{field} has no effect on addresses with externalTrafficPolicy Local: they go one by one"
+    if ad.weight_by_endpoints and mine and not any(is_local for _, is_local in mine):
+        yield "weightByEndpoints has no effect: all its addresses have externalTrafficPolicy Cluster"
+
+
+def _differences(found: Findings) -> Iterator[Complaint]:
+    """Advertisements that give one route to one peer and want different attributes: the first one's counts."""
+    together = found.unions | {given.names for _, given in found.givens}
+    for traits in {traits for _, traits in found.peers.values()}:
+        for names in together:
+            yield from _losers([name for name in names if name in traits.advertisements], found)
+
+
+def _losers(names: list[str], found: Findings) -> Iterator[Complaint]:
+    ads = found.view.advertisements
+    for field in ("local_pref", "med", "as_path_prepend"):
+        said = [(name, value) for name in names if (value := _said(ads[name], field)) is not None]
+        for name, value in said[1:]:
+            first, counts = said[0]
+            if value != counts:
+                called = BGPAdvertisementSpec.model_fields[field].alias
+                message = (
+                    f"BGPAdvertisement {name}: {called} {value} does not count: {first}, whose name sorts first, gives "
+                    f"the same route and says {counts}"
+                )
+                yield Complaint(Reason.InvalidSpec, message, f"BGPAdvertisement/{name}")
+
+
+def _said(ad: BGPAdvertisementSpec, field: str) -> int | None:
+    """None = nothing; asPathPrepend says nothing with 0."""
+    value: int | None = getattr(ad, field)
+    return value or None if field == "as_path_prepend" else value

@@ -1,0 +1,73 @@
+"""Watches the Secrets that BGPPeers name, each by itself, so that a speaker reads no other.
+
+A Secret that is not there, or may not be read, is None like one that was deleted; what that means for a peer is decided
+in speaker.bgp.peers.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Set
+
+import structlog
+
+from kube.informer.io.informer import Cache, Change
+from kube.io.client import Client
+from kube.objects import Secret, decode_secret
+from kube.resource import SECRETS
+
+Values = Mapping[str, bytes]
+
+log = structlog.get_logger()
+
+
+class SecretWatch:
+    """`on_secret(name, values)` after each change; None = there is none."""
+
+    def __init__(self, client: Client, namespace: str, on_secret: Callable[[str, Values | None], None]) -> None:
+        self._client = client
+        self._namespace = namespace
+        self._on_secret = on_secret
+        self._wanted: frozenset[str] = frozenset()
+        self._changed = asyncio.Event()
+        self._watches: dict[str, asyncio.Task[None]] = {}
+
+    def want(self, names: Set[str]) -> None:
+        """Watch these, and no others."""
+        if names != self._wanted:
+            self._wanted = frozenset(names)
+            self._changed.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for name in self._watches.keys() - self._wanted:
+                    self._watches.pop(name).cancel()
+                    self._on_secret(name, None)
+                for name in self._wanted - self._watches.keys():
+                    self._watches[name] = group.create_task(self._cache(name).run())
+                await self._changed.wait()
+                self._changed.clear()
+
+    def _cache(self, name: str) -> Cache[Secret]:
+        def changed(change: Change[Secret]) -> None:
+            self._on_secret(name, None if change.new is None else _values(change.new))
+
+        return Cache(
+            self._client,
+            SECRETS,
+            decode_secret,
+            on_change=changed,
+            namespace=self._namespace,
+            field_selector=f"metadata.name={name}",
+        )
+
+
+def _values(secret: Secret) -> Values:
+    values: dict[str, bytes] = {}
+    for key in secret.data:
+        try:
+            if (value := secret.value(key)) is not None:
+                values[key] = value
+        except ValueError as error:
+            log.warning("a Secret's key can't be read", name=secret.metadata.name, key=key, error=str(error))
+    return values

@@ -1,0 +1,125 @@
+"""From a BGPPeer to the configuration of this node's session with it, or why there can be none. Pure."""
+
+from collections.abc import Mapping
+from hashlib import sha256
+from ipaddress import IPv4Address, ip_address
+
+from crds.bgppeer import BGPPeerSpec, PasswordSecretRef
+from crds.conditions import Reason
+from speaker.bgp.model import Family, IPAddress, PeerConfig
+from speaker.cluster.objects import NodeFacts
+from speaker.layer2.desired import Complaint
+
+Secrets = Mapping[str, Mapping[str, bytes]]
+"""The data of the Secrets in Berth's namespace, by name."""
+
+
+def resolve_peer(
+    name: str, spec: BGPPeerSpec, node_name: str, node: NodeFacts, secrets: Secrets
+) -> PeerConfig | Complaint | None:
+    """None: the peer is not for this node. A peer whose password is not known gets no session at all."""
+    if spec.node_selector is not None and not spec.node_selector.matches(node.labels):
+        return None
+    fault = _unsupported(spec)
+    if fault is not None or spec.peer_address is None:
+        return Complaint(Reason.InvalidSpec, f"BGPPeer {name}: {fault or 'peerAddress is missing'}", f"BGPPeer/{name}")
+    password = None
+    if spec.password_secret_ref is not None:
+        ref = spec.password_secret_ref
+        password = _password(ref, secrets)
+        if not password:
+            message = f"BGPPeer {name}: the password can't be read from the key {ref.key} of the Secret {ref.name}"
+            return Complaint(Reason.PasswordUnavailable, message, f"BGPPeer/{name}")
+    try:
+        peer_address = ip_address(spec.peer_address)
+        source = _source(spec, peer_address, node)
+        if spec.passive and source is None:
+            message = (
+                f"BGPPeer {name}: to wait for it, node {node_name} needs an InternalIP of its family: set sourceAddress"
+            )
+            return Complaint(Reason.InvalidSpec, message, f"BGPPeer/{name}")
+        return _config(name, spec, peer_address, source, _router_id(spec, node_name, node), password)
+    except ValueError as error:  # an object that is older than the API server's rules
+        return Complaint(Reason.InvalidSpec, f"BGPPeer {name}: {error}", f"BGPPeer/{name}")
+
+
+def _config(
+    name: str,
+    spec: BGPPeerSpec,
+    peer_address: IPAddress,
+    source_address: IPAddress | None,
+    router_id: IPv4Address,
+    password: str | None,
+) -> PeerConfig:
+    graceful = spec.graceful_restart
+    return PeerConfig(
+        name=name,
+        my_asn=spec.my_asn,
+        peer_asn=_peer_asn(spec),
+        peer_address=peer_address,
+        router_id=router_id,
+        families=_families(spec, peer_address),
+        peer_port=spec.peer_port,
+        source_address=source_address,
+        hold_time_seconds=spec.hold_time_seconds,
+        keepalive_seconds=spec.keepalive_time_seconds,
+        connect_retry_seconds=spec.connect_retry_seconds,
+        password=password,
+        multihop_ttl=spec.ebgp_multi_hop,
+        ttl_security=spec.ttl_security,
+        graceful_restart_seconds=graceful.restart_time_seconds if graceful is not None else None,
+        is_passive=spec.passive,
+    )
+
+
+def _source(spec: BGPPeerSpec, peer_address: IPAddress, node: NodeFacts) -> IPAddress | None:
+    """The one given. Who waits for the peer has to know where; who connects leaves it to the routing table."""
+    if spec.source_address is not None:
+        return ip_address(spec.source_address)
+    if not spec.passive:
+        return None
+    own = map(ip_address, node.addresses)
+    return next((address for address in own if address.version == peer_address.version), None)
+
+
+def _unsupported(spec: BGPPeerSpec) -> str | None:
+    if spec.interface is not None:
+        return "sessions over link-local addresses (interface) are not supported: set peerAddress"
+    if spec.vrf is not None:
+        return "sessions in a VRF (vrf) are not supported"
+    return None
+
+
+def _password(ref: PasswordSecretRef, secrets: Secrets) -> str | None:
+    value = secrets.get(ref.name, {}).get(ref.key)
+    try:
+        return value.decode() if value is not None else None
+    except UnicodeDecodeError:
+        return None
+
+
+def _peer_asn(spec: BGPPeerSpec) -> int | None:
+    match spec.peer_asn:
+        case "Internal":
+            return spec.my_asn
+        case "External":
+            return None
+        case number:
+            return int(number)
+
+
+def _families(spec: BGPPeerSpec, peer_address: IPAddress) -> frozenset[Family]:
+    if not spec.families:
+        return frozenset({"ipv4" if peer_address.version == 4 else "ipv6"})
+    return frozenset("ipv4" if family.value == "IPv4" else "ipv6" for family in spec.families)
+
+
+def _router_id(spec: BGPPeerSpec, node_name: str, node: NodeFacts) -> IPv4Address:
+    """The one given, the node's first IPv4 address, or a number made from its name (never 0: RFC 6286 §2.1)."""
+    if spec.router_id is not None:
+        return IPv4Address(spec.router_id)
+    for text in node.addresses:
+        address = ip_address(text)
+        if isinstance(address, IPv4Address):
+            return address
+    return IPv4Address(int.from_bytes(sha256(node_name.encode()).digest()[:4], "big") or 1)

@@ -1,0 +1,96 @@
+"""Where the endpoints of Services are, as far as externalTrafficPolicy Local and routes need to know it.
+
+Keeps the slices' facts by Service and answers per address; knows nothing of nodes' health or of who announces.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from speaker.cluster.objects import ServiceKey, SliceFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The nodes that may receive traffic for an address under the policy Local.
+
+    `is_everywhere`: some endpoints carry no nodeName (implementations of the Gateway API make such). They count for
+    every node, since to trust their silence would take the address off the network.
+    """
+
+    nodes: frozenset[str]
+    is_everywhere: bool = False
+
+    def admits(self, node: str) -> bool:
+        """Whether this node has, or may have, an endpoint."""
+        return self.is_everywhere or node in self.nodes
+
+    @property
+    def is_empty(self) -> bool:
+        """There is no endpoint to send traffic to."""
+        return not self.nodes and not self.is_everywhere
+
+
+NOWHERE = Placement(frozenset())
+
+
+class EndpointIndex:
+    """The EndpointSlices of all Services."""
+
+    def __init__(self) -> None:
+        self._slices: dict[ServiceKey, dict[str, SliceFacts]] = {}
+
+    def replace(self, name: str, old: SliceFacts | None, new: SliceFacts | None) -> set[ServiceKey]:
+        """Slice `name` said `old` and says `new` (None = no such slice); the Services for which something changed."""
+        if old == new:
+            return set()
+        changed: set[ServiceKey] = set()
+        if old is not None and old.service is not None:
+            self._forget(old.service, name)
+            changed.add(old.service)
+        if new is not None and new.service is not None:
+            self._slices.setdefault(new.service, {})[name] = new
+            changed.add(new.service)
+        return changed
+
+    def placement(self, services: Iterable[ServiceKey], is_ipv6: bool) -> Placement:
+        """Where an address of these Services finds endpoints of its own family.
+
+        Services share an address under Local only when their selectors are equal, so the slices of any of them serve.
+        Endpoints that serve until they end count only when none is ready anywhere (KEP-1669): while one is ready
+        elsewhere, the address belongs there, and what is in flight still reaches the old node's endpoint.
+        """
+        slices = [
+            facts
+            for service in services
+            for facts in self._slices.get(service, {}).values()
+            if facts.is_ipv6 == is_ipv6
+        ]
+        ready = Placement(_union(one.ready for one in slices), any(one.is_ready_unplaced for one in slices))
+        if not ready.is_empty:
+            return ready
+        return Placement(_union(one.draining for one in slices), any(one.is_draining_unplaced for one in slices))
+
+    def weight(self, services: Iterable[ServiceKey], is_ipv6: bool, node: str) -> int | None:
+        """How many ready endpoints of that family these Services have on the node, for comparison with other nodes.
+
+        Services that share an address under Local have the same endpoints, so the greatest number counts, not the sum.
+        Where none is ready (the node has draining ones then) it is 1. None = it can't be told: some endpoint does not
+        say where it is.
+        """
+        most = 1
+        for service in services:
+            slices = [one for one in self._slices.get(service, {}).values() if one.is_ipv6 == is_ipv6]
+            if any(one.is_ready_unplaced for one in slices):
+                return None
+            most = max(most, sum(one.count(node) for one in slices))
+        return most
+
+    def _forget(self, service: ServiceKey, name: str) -> None:
+        slices = self._slices.get(service, {})
+        slices.pop(name, None)
+        if not slices:
+            self._slices.pop(service, None)
+
+
+def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:
+    return frozenset().union(*sets)

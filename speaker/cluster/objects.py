@@ -1,0 +1,312 @@
+"""What a speaker keeps of each object it watches: small immutable values, decoded straight from the wire.
+
+A node holds thousands of these, so only what decides an announcement stays; two values that decide the same are equal,
+whatever else changed in the object (a node's heartbeat, another speaker's acknowledgements). Decides nothing itself.
+Operators' few configuration objects (L2Advertisement) are not cut down: they are read with crds.types.
+"""
+
+from collections import Counter
+from functools import lru_cache
+from ipaddress import ip_address
+
+import msgspec
+
+from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION, allocation_name
+from crds.speaker import Standing
+from kube.objects import Condition, decode_endpoint_slice, decode_node
+from speaker.cluster.heard import tier
+
+Labels = dict[str, str]
+
+_TIERS = {
+    Standing.Waiting.value: tier(is_leaving=False, is_behind=False, is_member=False),
+    Standing.Behind.value: tier(is_leaving=False, is_behind=True, is_member=False),
+    Standing.Leaving.value: tier(is_leaving=True, is_behind=False, is_member=True),
+}
+
+
+class ServiceKey(msgspec.Struct, frozen=True, order=True, gc=False):
+    """A Service by name: EndpointSlices know no uid."""
+
+    namespace: str
+    name: str
+
+
+class Holder(msgspec.Struct, frozen=True, gc=False):
+    """A Service that holds the address."""
+
+    service: ServiceKey
+    labels: Labels
+
+
+class Allocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An IPAllocation. `is_local` is externalTrafficPolicy Local.
+
+    `address` is in canonical spelling, and empty in an object made by hand that is not named after its address: nobody
+    announces that, but its release is confirmed like any other.
+    """
+
+    name: str
+    uid: str
+    generation: int
+    address: str
+    pool: str
+    holders: tuple[Holder, ...]
+    is_local: bool
+    is_releasing: bool
+    was_announced: bool = False
+    """By any speaker, at any time."""
+
+    @property
+    def is_ipv6(self) -> bool:
+        return ":" in self.address
+
+
+class PoolFacts(msgspec.Struct, frozen=True, gc=False):
+    """An IPPool. `is_probed`: its addresses are probed before their first announcement."""
+
+    labels: Labels
+    is_probed: bool = False
+
+
+class NodeFacts(msgspec.Struct, frozen=True, gc=False):
+    """A Node. `uid` tells a node that was deleted and made again from the one that was always there."""
+
+    uid: str
+    labels: Labels
+    is_excluded: bool
+    """Labelled to take no traffic from load balancers, or tainted because the cluster autoscaler will delete it."""
+    is_network_unavailable: bool
+    addresses: tuple[str, ...] = ()
+    """Its InternalIPs: where its speaker can be written to."""
+
+
+class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
+    """A Speaker object. `interfaces` are those it can announce on, sorted.
+
+    `is_serving`: its condition Ready says that it announces what it owns. One that only reads all objects yet owns
+    nothing for others, so an address does not leave its present owner before the next one answers. `tier`: its standing
+    as a number, lower is better (speaker.cluster.heard.tier).
+    """
+
+    uid: str
+    incarnation: str
+    said_goodbye: bool
+    is_serving: bool
+    interfaces: tuple[str, ...]
+    macs: frozenset[str]
+    """Of all its interfaces: ARP from these is another speaker's, not a stranger's."""
+    tier: int = 0
+
+
+class SliceFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """An EndpointSlice: the nodes that have a ready endpoint, and those that have one serving until it ends (KEP-1669).
+
+    `is_ready_unplaced`, `is_draining_unplaced`: there are such endpoints without a nodeName. `several`: how many ready
+    endpoints a node has, for those with more than one. Only weights depend on it (BGPAdvertisement).
+    """
+
+    service: ServiceKey | None
+    is_ipv6: bool
+    ready: frozenset[str]
+    draining: frozenset[str]
+    is_ready_unplaced: bool
+    is_draining_unplaced: bool
+    several: frozenset[tuple[str, int]] = frozenset()
+
+    def count(self, node: str) -> int:
+        """How many endpoints are ready on that node."""
+        if node not in self.ready:
+            return 0
+        return next((count for name, count in self.several if name == node), 1)
+
+
+class _Meta(msgspec.Struct, frozen=True, gc=False):
+    name: str
+    uid: str = ""
+    generation: int = 0
+
+
+class _Holder(msgspec.Struct, frozen=True, gc=False):
+    namespace: str
+    name: str
+    labels: Labels | None = None
+
+
+class _AllocationSpec(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    address: str
+    pool: str = ""
+    holders: tuple[_Holder, ...] | None = None
+    traffic_policy: str = "Cluster"
+    releasing: bool = False
+
+
+class _AllocationStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    announced_by: tuple[str, ...] | None = None
+    first_announced: str | None = None
+
+
+class _Allocation(msgspec.Struct, frozen=True, gc=False):
+    metadata: _Meta
+    spec: _AllocationSpec
+    status: _AllocationStatus | None = None
+
+
+class _PoolSpec(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    duplicate_address_detection: bool = False
+
+
+class _PoolMeta(msgspec.Struct, frozen=True, gc=False):
+    labels: Labels | None = None
+
+
+class _Pool(msgspec.Struct, frozen=True, gc=False):
+    metadata: _PoolMeta
+    spec: _PoolSpec = _PoolSpec()
+
+
+class _Interface(msgspec.Struct, frozen=True, gc=False):
+    name: str
+    mac: str = ""
+    up: bool = False
+    usable: bool = False
+
+
+class _SpeakerStatus(msgspec.Struct, frozen=True, gc=False):
+    incarnation: str = ""
+    goodbye: bool = False
+    standing: str = ""
+    interfaces: tuple[_Interface, ...] | None = None
+    conditions: tuple[Condition, ...] | None = None
+
+
+class _Speaker(msgspec.Struct, frozen=True, gc=False):
+    metadata: _Meta
+    status: _SpeakerStatus = _SpeakerStatus()
+
+
+_decode_allocation = msgspec.json.Decoder(_Allocation).decode
+_decode_pool = msgspec.json.Decoder(_Pool).decode
+_decode_speaker = msgspec.json.Decoder(_Speaker).decode
+
+
+def allocation_from(raw: bytes) -> Allocation:
+    """Raises ValueError for what is not JSON or has other types than an IPAllocation."""
+    seen = _decode_allocation(raw)
+    return Allocation(
+        name=seen.metadata.name,
+        uid=seen.metadata.uid,
+        generation=seen.metadata.generation,
+        address=_address_of(seen),
+        pool=_shared(seen.spec.pool),
+        holders=tuple(
+            Holder(ServiceKey(_shared(holder.namespace), holder.name), _shared_labels(holder.labels))
+            for holder in seen.spec.holders or ()
+        ),
+        is_local=seen.spec.traffic_policy == "Local",
+        is_releasing=seen.spec.releasing,
+        was_announced=seen.status is not None and bool(seen.status.first_announced or seen.status.announced_by),
+    )
+
+
+def _address_of(seen: _Allocation) -> str:
+    try:
+        address = str(ip_address(seen.spec.address))
+    except ValueError:
+        return ""
+    return address if allocation_name(address) == seen.metadata.name else ""
+
+
+def node_from(raw: bytes) -> NodeFacts:
+    """KEP-1143 excludes by the label's presence; as in Kubernetes' service controller, the value "false" does not, and
+    the cluster autoscaler's taint does, whatever its effect."""
+    node = decode_node(raw)
+    labels = node.metadata.labels
+    return NodeFacts(
+        uid=node.metadata.uid,
+        labels=labels,
+        is_excluded=labels.get(LABEL_EXCLUDE_NODE, "false") != "false"
+        or any(taint.key == TAINT_DELETION for taint in node.spec.taints),
+        is_network_unavailable=node.condition("NetworkUnavailable") == "True",
+        addresses=tuple(
+            one.address for one in node.status.addresses if one.type == "InternalIP" and _is_address(one.address)
+        ),
+    )
+
+
+def _is_address(text: str) -> bool:
+    """The API server checks no addresses of nodes."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def speaker_from(raw: bytes) -> SpeakerFacts:
+    """Interfaces that are down, or that the speaker found unfit, are left out."""
+    seen = _decode_speaker(raw)
+    usable = (_shared(one.name) for one in seen.status.interfaces or () if one.up and one.usable)
+    return SpeakerFacts(
+        uid=seen.metadata.uid,
+        incarnation=seen.status.incarnation,
+        said_goodbye=seen.status.goodbye,
+        is_serving=any(one.type == "Ready" and one.status == "True" for one in seen.status.conditions or ()),
+        interfaces=tuple(sorted(usable)),
+        macs=frozenset(one.mac for one in seen.status.interfaces or () if one.mac),
+        tier=_TIERS.get(seen.status.standing, 0),
+    )
+
+
+def slice_from(raw: bytes) -> SliceFacts:
+    """Endpoints that are neither ready nor serving while they terminate count nowhere."""
+    seen = decode_endpoint_slice(raw)
+    ready = [one.node_name for one in seen.endpoints if one.is_ready]
+    draining = [one.node_name for one in seen.endpoints if not one.is_ready and one.is_serving and one.is_terminating]
+    name = seen.service_name
+    return SliceFacts(
+        service=ServiceKey(_shared(seen.metadata.namespace or ""), name) if name else None,
+        is_ipv6=seen.address_type == "IPv6",
+        ready=_shared_nodes(frozenset(node for node in ready if node)),
+        draining=_shared_nodes(frozenset(node for node in draining if node)),
+        is_ready_unplaced=not all(ready),
+        is_draining_unplaced=not all(draining),
+        several=_shared_counts(
+            frozenset((_shared(node), count) for node, count in Counter(ready).items() if node and count > 1)
+        ),
+    )
+
+
+def pool_from(raw: bytes) -> PoolFacts:
+    """Which addresses it has is the allocator's business."""
+    seen = _decode_pool(raw)
+    return PoolFacts(seen.metadata.labels or _NO_LABELS, seen.spec.duplicate_address_detection)
+
+
+@lru_cache(maxsize=4096)
+def _shared(text: str) -> str:
+    """One copy of a text that thousands of objects carry."""
+    return text
+
+
+@lru_cache(maxsize=4096)
+def _shared_nodes(nodes: frozenset[str]) -> frozenset[str]:
+    return nodes
+
+
+@lru_cache(maxsize=4096)
+def _shared_counts(counts: frozenset[tuple[str, int]]) -> frozenset[tuple[str, int]]:
+    return counts
+
+
+def _shared_labels(labels: Labels | None) -> Labels:
+    """One dictionary for all holders with the same labels. Nobody writes to it."""
+    return _labels_of(tuple(sorted(labels.items()))) if labels else _NO_LABELS
+
+
+@lru_cache(maxsize=4096)
+def _labels_of(items: tuple[tuple[str, str], ...]) -> Labels:
+    return {_shared(key): _shared(value) for key, value in items}
+
+
+_NO_LABELS: Labels = {}

@@ -1,0 +1,248 @@
+"""Which addresses this node announces on layer 2, on which interfaces, and why not the others.
+
+A function of what is observed: the same view gives the same decision, on every node alike, so that exactly one of the
+nodes that agree on the view decides to announce. Knows nothing of sockets, of the API, or of whether the speaker may
+announce at all (speaker.fencing).
+
+With the policy `Cluster` an address is announced also when its Services have no endpoint: kube-proxy then refuses
+connections at once, and a refused connection is better than one that times out.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from functools import lru_cache
+
+from crds.conditions import Reason
+from crds.l2advertisement import L2AdvertisementSpec
+from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION
+from speaker.cluster.endpoints import Placement
+from speaker.cluster.objects import Allocation, Labels, NodeFacts
+from speaker.cluster.selection import covers_pool, covers_services, selects_node
+from speaker.members.election import best_tier, owner
+
+Reach = Mapping[str, tuple[str, ...]]
+"""The nodes that may announce, and on which of their interfaces."""
+
+
+class Silence(Enum):
+    """Why this node does not announce an address."""
+
+    RELEASING = "Releasing"
+    """It is being given back."""
+    MALFORMED = "Malformed"
+    """The IPAllocation is not one of an address."""
+    NO_ADVERTISEMENT = "NoAdvertisement"
+    """No L2Advertisement covers its pool and Services."""
+    NO_ENDPOINT = "NoEndpoint"
+    """The policy is Local and there is no endpoint to send traffic to."""
+    NO_NODE = "NoEligibleNode"
+    """An advertisement covers it, but no node may announce it."""
+    OTHER_OWNER = "OtherOwner"
+    """Another node owns it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """This node owns the address and answers for it on these interfaces (sorted, never empty)."""
+
+    interfaces: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Refrain:
+    """This node does not announce the address. `owner` is the node that does, where there is one."""
+
+    silence: Silence
+    owner: str | None = None
+
+
+Decision = Announce | Refrain
+
+
+@dataclass(frozen=True)
+class Complaint:
+    """Something that an operator should change, in the words of the API's conditions."""
+
+    reason: Reason
+    message: str
+    object: str = ""
+    """The object at fault as kind and name, such as BGPPeer/tor1; empty when it is no single one."""
+
+
+class Layer2View:
+    """What one node sees of the cluster, prepared for deciding on many addresses. Nothing it is given may change later.
+
+    `speakers` maps the nodes whose speakers are alive, own one included, to the interfaces they can announce on;
+    `tiers` those that are not of the best one (speaker.cluster.heard.tier).
+    """
+
+    def __init__(
+        self,
+        own_node: str,
+        *,
+        nodes: Mapping[str, NodeFacts],
+        speakers: Mapping[str, tuple[str, ...]],
+        pools: Mapping[str, Labels],
+        advertisements: Mapping[str, L2AdvertisementSpec],
+        tiers: Mapping[str, int] | None = None,
+    ) -> None:
+        self._own_node = own_node
+        self._nodes = nodes
+        self._speakers = speakers
+        self._pools = pools
+        self._tiers = tiers or {}
+        self._advertisements = dict(sorted(advertisements.items()))
+        self._eligible = sorted(node for node in speakers if self._fault_of(node) is None)
+        self._reach_of: dict[tuple[str, ...], Reach] = {}
+        self._best_of: dict[tuple[str, ...], list[str]] = {}
+        self._covering_pool: dict[str, tuple[str, ...]] = {}
+
+    def decide(self, allocation: Allocation, placement: Placement) -> Decision:
+        """`placement` matters for the policy Local only."""
+        if allocation.is_releasing:
+            return Refrain(Silence.RELEASING)
+        if not allocation.address:
+            return Refrain(Silence.MALFORMED)
+        covering = self._covering(allocation)
+        if not covering:
+            return Refrain(Silence.NO_ADVERTISEMENT)
+        if allocation.is_local and placement.is_empty:
+            return Refrain(Silence.NO_ENDPOINT)
+        reach = self._reach(covering)
+        if allocation.is_local:
+            candidates = best_tier([node for node in reach if placement.admits(node)], self._tiers)
+        else:
+            candidates = self._best(covering, reach)
+        match owner(allocation.address, candidates):
+            case None:
+                return Refrain(Silence.NO_NODE)
+            case self._own_node:
+                return Announce(reach[self._own_node])
+            case other:
+                return _other_owner(other)
+
+    def _best(self, covering: tuple[str, ...], reach: Reach) -> list[str]:
+        """The candidates for addresses that any node with these advertisements may announce."""
+        best = self._best_of.get(covering)
+        if best is None:
+            best = self._best_of[covering] = best_tier(reach, self._tiers)
+        return best
+
+    def _covering(self, allocation: Allocation) -> tuple[str, ...]:
+        """The advertisements that cover it; several unite. For a serviceSelector one fitting holder is enough."""
+        names = self._covering_pool.get(allocation.pool)
+        if names is None:
+            ads = self._advertisements.items()
+            names = tuple(name for name, ad in ads if covers_pool(ad, allocation.pool, self._pools))
+            self._covering_pool[allocation.pool] = names
+        return tuple(name for name in names if covers_services(self._advertisements[name], allocation))
+
+    def _reach(self, covering: tuple[str, ...]) -> Reach:
+        reach = self._reach_of.get(covering)
+        if reach is None:
+            united: dict[str, set[str]] = {}
+            for name in covering:
+                for node, interfaces in self._reach_of_one(self._advertisements[name]):
+                    united.setdefault(node, set()).update(interfaces)
+            reach = {node: tuple(sorted(interfaces)) for node, interfaces in united.items()}
+            self._reach_of[covering] = reach
+        return reach
+
+    def _reach_of_one(self, ad: L2AdvertisementSpec) -> Iterator[tuple[str, list[str]]]:
+        for node in self._eligible:
+            if selects_node(ad, self._nodes[node].labels):
+                interfaces = [name for name in self._speakers[node] if _names_interface(ad, name)]
+                if interfaces:
+                    yield node, interfaces
+
+    def _fault_of(self, node: str) -> str | None:
+        """Why that node announces nothing at all."""
+        facts = self._nodes.get(node)
+        if facts is None:
+            return "has no Node object"
+        if facts.is_excluded:
+            return f"is excluded by its label {LABEL_EXCLUDE_NODE} or the taint {TAINT_DELETION}"
+        if facts.is_network_unavailable:
+            return "has the condition NetworkUnavailable"
+        if node not in self._speakers:
+            return "has no live speaker"
+        if not self._speakers[node]:
+            return "has no usable interface"
+        return None
+
+    def explain(self, allocation: Allocation, placement: Placement) -> Complaint | None:
+        """Why nobody can announce it; None when somebody does, or when nobody should."""
+        match self.decide(allocation, placement):
+            case Refrain(Silence.NO_ADVERTISEMENT):
+                return Complaint(Reason.NoAdvertisement, f"{allocation.address}: no advertisement covers it")
+            case Refrain(Silence.NO_ENDPOINT):
+                message = f"{allocation.address}: the traffic policy is Local and its Services have no ready endpoint"
+                return Complaint(Reason.NoEligibleNode, message)
+            case Refrain(Silence.NO_NODE):
+                covering = [self._advertisements[name] for name in self._covering(allocation)]
+                faults = (self._fault_for(node, covering, allocation, placement) for node in sorted(self._nodes))
+                return Complaint(Reason.NoEligibleNode, f"{allocation.address}: {_some(faults, 'there is no node')}")
+            case _:
+                return None
+
+    def _fault_for(
+        self, node: str, covering: list[L2AdvertisementSpec], allocation: Allocation, placement: Placement
+    ) -> str:
+        fault = self._fault_of(node)
+        if fault is None and not any(selects_node(ad, self._nodes[node].labels) for ad in covering):
+            fault = "is not chosen by the nodeSelector"
+        elif fault is None and node not in self._reach(self._covering(allocation)):
+            fault = "has none of the interfaces named"
+        elif fault is None and allocation.is_local and not placement.admits(node):
+            fault = "has no ready endpoint"
+        return f"{node} {fault or 'can announce it'}"
+
+    def complaints_about_advertisements(self) -> list[Complaint]:
+        """Interfaces that no selected node has, and expressions that can't be read."""
+        return [
+            complaint for name, ad in self._advertisements.items() for complaint in self._complaints_about(name, ad)
+        ]
+
+    def _complaints_about(self, name: str, ad: L2AdvertisementSpec) -> Iterator[Complaint]:
+        selected = [node for node in self._eligible if selects_node(ad, self._nodes[node].labels)]
+        for pattern in ad.interfaces:
+            if _expression(pattern) is None:
+                message = f"L2Advertisement {name}: {pattern} is not a regular expression"
+                yield Complaint(Reason.InvalidSpec, message, f"L2Advertisement/{name}")
+            elif selected and not any(_fits(pattern, one) for node in selected for one in self._speakers[node]):
+                message = f"L2Advertisement {name}: no selected node has a usable interface {pattern}"
+                yield Complaint(Reason.InterfaceNotFound, message, f"L2Advertisement/{name}")
+
+
+def _names_interface(ad: L2AdvertisementSpec, interface: str) -> bool:
+    return not ad.interfaces or any(_fits(pattern, interface) for pattern in ad.interfaces)
+
+
+def _fits(pattern: str, interface: str) -> bool:
+    expression = _expression(pattern)
+    return expression is not None and expression.fullmatch(interface) is not None
+
+
+@lru_cache(maxsize=256)
+def _expression(pattern: str) -> re.Pattern[str] | None:
+    """`/regex/` fits whole names, anything else is a name. None when the expression can't be read."""
+    if len(pattern) < 2 or not (pattern.startswith("/") and pattern.endswith("/")):
+        return re.compile(re.escape(pattern))
+    try:
+        return re.compile(pattern[1:-1])
+    except re.error:
+        return None
+
+
+@lru_cache(maxsize=1024)
+def _other_owner(node: str) -> Refrain:
+    """One value for the thousands of addresses that this node owns."""
+    return Refrain(Silence.OTHER_OWNER, node)
+
+
+def _some(texts: Iterable[str], otherwise: str, limit: int = 5) -> str:
+    every = list(texts)
+    shown = "; ".join(every[:limit]) or otherwise
+    return shown if len(every) <= limit else f"{shown}; and {len(every) - limit} more"

@@ -1,0 +1,93 @@
+"""What changed about a node's network interfaces between two reports of the wire process, and how they stand.
+
+For people: metrics and logs. What follows for announcements is decided elsewhere, from the latest report alone.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from enum import Enum
+from typing import NamedTuple, Protocol
+
+NEVER_USABLE = ("Excluded", "Loopback", "NotEthernet")
+"""Interfaces of containers and the like: they come and go with pods, and nobody would look for them."""
+
+
+class Interface(Protocol):
+    """As the wire process reports it (speaker.wire.io.link)."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def index(self) -> int: ...
+    @property
+    def mac(self) -> str: ...
+    @property
+    def up(self) -> bool: ...
+    @property
+    def usable(self) -> bool: ...
+    @property
+    def reason(self) -> str: ...
+
+
+SHOWN = 64
+
+
+class Kind(Enum):
+    """What happened to an interface."""
+
+    APPEARED = "Appeared"
+    VANISHED = "Vanished"
+    RENAMED = "Renamed"
+    MAC_CHANGED = "MacChanged"
+    BECAME_USABLE = "BecameUsable"
+    BECAME_UNUSABLE = "BecameUnusable"
+
+
+class Change(NamedTuple):
+    """`detail`: the MAC, the earlier name, or why it is not usable."""
+
+    kind: Kind
+    name: str
+    detail: str
+
+
+def changes(before: Iterable[Interface], after: Iterable[Interface]) -> list[Change]:
+    """In the order of `after`, the vanished ones last. An index is one interface, whatever its name.
+
+    Of interfaces that were and are of no use to us by their kind, nothing is told.
+    """
+    old = {one.index: one for one in before}
+    new = {one.index: one for one in after}
+    found = [change for one in new.values() for change in _of_one(old.get(one.index), one)]
+    gone = [one for one in old.values() if one.index not in new and one.reason not in NEVER_USABLE]
+    return found + [Change(Kind.VANISHED, one.name, one.mac) for one in gone]
+
+
+def states(interfaces: Iterable[Interface]) -> Counter[str]:
+    """How many interfaces are "Usable", and how many are not, by reason."""
+    return Counter("Usable" if one.usable else one.reason.partition(":")[0] for one in interfaces)
+
+
+def _of_one(old: Interface | None, new: Interface) -> Iterator[Change]:
+    if new.reason in NEVER_USABLE and (old is None or old.reason in NEVER_USABLE):
+        return
+    if old is None:
+        yield Change(Kind.APPEARED, new.name, new.mac)
+        return
+    if old.name != new.name:
+        yield Change(Kind.RENAMED, new.name, old.name)
+    if old.mac != new.mac:
+        yield Change(Kind.MAC_CHANGED, new.name, new.mac)
+    if old.usable != new.usable:
+        yield Change(Kind.BECAME_USABLE if new.usable else Kind.BECAME_UNUSABLE, new.name, new.reason)
+
+
+def to_show(interfaces: Iterable[Interface], usable: Collection[str]) -> list[dict[str, str | bool]]:
+    """For the Speaker object: the usable ones first, and those that never can be only when there is no usable one."""
+    hidden = NEVER_USABLE if usable else ()  # whoever has none at all wants to know why
+    shown = [one for one in interfaces if one.reason not in hidden]
+    shown.sort(key=lambda one: (not one.usable, one.name))
+    return [
+        {"name": one.name, "mac": one.mac, "up": one.up, "usable": one.usable, "reason": one.reason}
+        for one in shown[:SHOWN]
+    ]

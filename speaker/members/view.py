@@ -1,0 +1,182 @@
+"""What this node makes of the other speakers, and where it stands among them itself.
+
+Joins heartbeats, Leases (speaker.members.liveness) and membership; decides no ownership (speaker.layer2.desired does,
+by what the picture is told from here) and nothing about the right to announce (speaker.fencing). Pure: `now` is
+monotonic seconds, `boottime` CLOCK_BOOTTIME seconds.
+"""
+
+from collections.abc import Mapping, Set
+from dataclasses import dataclass
+
+from crds.speaker import Standing
+from speaker.cluster.heard import HeardPeer, tier
+from speaker.members.election import outranks
+from speaker.members.liveness import Liveness
+from speaker.members.membership import Behind, Membership
+
+CAME_BACK_SECONDS = 5.0
+"""For so long after it is heard again a peer counts as one that has announced all along."""
+REMEMBERED_CLAIMS = 16384
+RECENT_SECONDS = 2.0
+"""A claim seen so long before an address is handed over shows that the successor answers already."""
+CLAIM_SECONDS = 65.0
+"""How long a claim of a peer that is not heard is believed: a little longer than it takes to repeat it, which is
+speaker.wire.neighbours.schedule.REFRESH_SECONDS."""
+
+
+@dataclass(frozen=True)
+class PeerTimes:
+    """Seconds."""
+
+    lease_duration: float
+    renew: float
+    failback: float
+
+
+@dataclass(frozen=True)
+class OwnStanding:
+    """What this node says of itself."""
+
+    is_member: bool = True
+    is_behind: bool = False
+    is_leaving: bool = False
+
+    @property
+    def tier(self) -> int:
+        return tier(is_leaving=self.is_leaving, is_behind=self.is_behind, is_member=self.is_member)
+
+    @property
+    def standing(self) -> Standing:
+        """The same in the words of the Speaker object."""
+        if self.is_leaving:
+            return Standing.Leaving
+        if self.is_behind:
+            return Standing.Behind
+        return Standing.Member if self.is_member else Standing.Waiting
+
+
+class PeerView:
+    """`begin` with each registration; then `hear` and `judge` whenever something is new, and twice a second."""
+
+    def __init__(self, own_node: str, times: PeerTimes) -> None:
+        self._own_node = own_node
+        self._times = times
+        self._membership = Membership(times.failback)
+        # Two renewals missed, and that for as long as a Lease lasts.
+        self._behind = Behind(fresh_seconds=2 * times.renew, patience_seconds=times.lease_duration)
+        self._came_back: dict[str, float] = {}
+        self._claims: dict[str, tuple[str, float]] = {}
+        self._seen_claims: dict[str, tuple[str, float]] = {}
+        self.heard: Mapping[str, HeardPeer] = {}
+        self._incarnations: dict[str, str] = {}
+        self.own = OwnStanding()
+        self.liveness = self._new_liveness()
+
+    def begin(self, now: float) -> None:
+        """A new registration: all Leases will be listed anew, and others have taken over meanwhile."""
+        self.liveness = self._new_liveness()
+        self.liveness.hear(self.heard.keys(), frozenset(), now)
+        self._membership.restart()
+        self._claims.clear()
+        self.own = OwnStanding(is_leaving=self.own.is_leaving)
+
+    def leave(self) -> None:
+        """This speaker is asked to stop: others shall take over."""
+        self.own = OwnStanding(self.own.is_member, self.own.is_behind, is_leaving=True)
+
+    def hear(self, heard: Mapping[str, HeardPeer], now: float) -> Set[str]:
+        """Everybody who is heard now. Returns those who are heard again, and were running all the time."""
+        back = {node for node in self.liveness.lost & heard.keys() if self._is_same(node, heard[node])}
+        left = {node for node, peer in self.heard.items() if node not in heard and peer.is_leaving}
+        self._incarnations.update({node: peer.incarnation for node, peer in heard.items()})
+        self._came_back.update(dict.fromkeys(back, now))
+        self.heard = heard
+        self.liveness.hear(heard.keys(), left, now)
+        return back
+
+    def age(self, heard: Mapping[str, HeardPeer]) -> None:
+        """The peers of the last `hear`, of whom nothing is new but when they were heard and had contact."""
+        self.heard = heard
+
+    def judge(
+        self,
+        now: float,
+        boottime: float,
+        contact: float,
+        *,
+        members: Set[str] | None,
+        nothing_to_move: bool = False,
+    ) -> OwnStanding:
+        """Where this node stands now.
+
+        `contact`: when it last had contact with the API server (CLOCK_BOOTTIME). `members`: the other members that are
+        alive; None before they are known.
+        """
+        contacts = [peer.contact for peer in self.heard.values() if peer.is_serving]
+        best_age = boottime - max(contacts, default=float("-inf"))
+        behind = self._behind.update(now, boottime - contact, best_age)
+        if members is not None:
+            self._membership.update(
+                now,
+                members,
+                must_step_back=behind or self.liveness.is_isolated(now),
+                nothing_to_move=nothing_to_move,
+            )
+        self.own = OwnStanding(self._membership.is_member, behind, self.own.is_leaving)
+        return self.own
+
+    # ---- claims: peers seen to announce addresses that this node holds ----
+
+    def saw_claim(self, address: str, node: str, now: float) -> None:
+        """A frame of that peer claimed the address."""
+        if len(self._seen_claims) > REMEMBERED_CLAIMS:
+            self._seen_claims.clear()
+        self._seen_claims[address] = (node, now)
+
+    def announces_already(self, node: str, address: str, now: float) -> bool:
+        """Whether that peer answers for the address as far as can be known, so that nobody need do it in its place."""
+        never = float("-inf")
+        claimant, at = self._seen_claims.get(address, ("", never))
+        has_claimed = claimant == node and now - at < RECENT_SECONDS
+        was_yielded_to = self._claims.get(address, ("", never))[0] == node
+        return has_claimed or was_yielded_to or now - self._came_back.get(node, never) < CAME_BACK_SECONDS
+
+    def claims_of_lost(self, now: float) -> list[tuple[str, str]]:
+        """Addresses that peers announced shortly before they were found lost, and who.
+
+        Whoever is cut off may see its successor's frames before it knows that it is.
+        """
+        lost = self.liveness.lost
+        return [
+            (address, node)
+            for address, (node, at) in self._seen_claims.items()
+            if node in lost and now - at < RECENT_SECONDS
+        ]
+
+    def yields(self, address: str, node: str, now: float) -> bool:
+        """Whether to leave an address to a peer that announces it though this node owns it, as far as it knows.
+
+        Only one that is not heard although it lives does so against the rules. Then one of the two is deaf: the one
+        that lost most others is; of two alone the one that ranks lower yields.
+        """
+        if node not in self.liveness.lost:
+            return False
+        if self.heard or not (self._membership.has_stepped_back or outranks(node, self._own_node, address)):
+            return False
+        self._claims[address] = (node, now + CLAIM_SECONDS)
+        return True
+
+    def claims(self, now: float) -> dict[str, str]:
+        """Addresses that are left to peers which are not heard, and to whom."""
+        self._claims = {
+            address: (node, until)
+            for address, (node, until) in self._claims.items()
+            if now < until and node in self.liveness.lost
+        }
+        return {address: node for address, (node, _) in self._claims.items()}
+
+    def _is_same(self, node: str, peer: HeardPeer) -> bool:
+        return self._incarnations.get(node) == peer.incarnation and peer.is_serving
+
+    def _new_liveness(self) -> Liveness:
+        return Liveness(self._own_node, duration_seconds=self._times.lease_duration, renew_seconds=self._times.renew)

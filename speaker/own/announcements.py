@@ -1,0 +1,49 @@
+"""What the Speaker's status says of each address that this node announces: by which protocols, where, since when. Pure.
+
+Layer 2 and BGP announce independently of each other; an address has one entry for both.
+"""
+
+from collections.abc import Iterable
+
+from speaker.own.status import Patch, PatchedMap, announcement
+
+
+class Announcements:
+    """Keeps `entries` as the status should have them. Times are RFC 3339."""
+
+    def __init__(self, entries: PatchedMap[Patch]) -> None:
+        self._entries = entries
+        self._interfaces: dict[str, tuple[str, ...]] = {}
+        self._peers: dict[str, tuple[str, ...]] = {}
+
+    def on_layer2(self, address: str, interfaces: tuple[str, ...], now: str) -> None:
+        """The wire answers for it on these interfaces."""
+        self._interfaces[address] = interfaces
+        self._write(address, now)
+
+    def off_layer2(self, address: str) -> None:
+        if self._interfaces.pop(address, None) is not None:
+            self._write(address, "")  # what remains has its time
+
+    def on_bgp(self, address: str, peers: Iterable[str], now: str) -> None:
+        """These peers were sent a route for it; none = it is not announced by BGP."""
+        sent = tuple(sorted(peers))
+        if sent != self._peers.get(address, ()):
+            if sent:
+                self._peers[address] = sent
+            else:
+                del self._peers[address]
+            self._write(address, now)
+
+    def by_bgp(self) -> frozenset[str]:
+        """The addresses that some peer was sent a route for."""
+        return frozenset(self._peers)
+
+    def _write(self, address: str, now: str) -> None:
+        interfaces, peers = self._interfaces.get(address), self._peers.get(address)
+        if interfaces is None and peers is None:
+            self._entries.drop(address)
+            return
+        known = self._entries.get(address)
+        since = known["since"] if known else now
+        self._entries.put(address, announcement(since, interfaces=interfaces or (), peers=peers or ()))

@@ -1,0 +1,112 @@
+"""The conditions of the own Speaker object: which hold, since when, and what to do about those that do not.
+
+Makes sentences out of what others found; finds nothing itself.
+"""
+
+from collections.abc import Iterable, Sequence, Set
+from typing import Any
+
+from crds.conditions import ConditionType, Reason
+from speaker.fencing import Hold
+from speaker.layer2.desired import Complaint
+
+SHOWN = 5
+"""How many addresses or objects a message names."""
+
+_STARTING = {
+    Hold.STARTING: "The speaker has registered and is reading the objects.",
+    Hold.PAUSED: "The speaker did not run for a while; it reads all objects again before it announces anything.",
+    Hold.CUT_OFF: "The speaker was cut off for longer than its promise allows; it reads all objects again.",
+    Hold.REMOVED: "The Speaker object or the Node was deleted; the speaker has registered anew.",
+    Hold.STOPPING: "The speaker withdraws everything.",
+}
+
+
+class Conditions:
+    """The list as it should be in `status.conditions`; lastTransitionTime moves only with the status."""
+
+    def __init__(self) -> None:
+        self._by_type: dict[str, dict[str, Any]] = {}
+
+    def to_wire(self) -> list[dict[str, Any]]:
+        """Sorted by type."""
+        return [dict(self._by_type[kind]) for kind in sorted(self._by_type)]
+
+    def set(self, kind: ConditionType, holds: bool, reason: Reason, message: str, now: str) -> None:
+        """`now`: RFC 3339."""
+        known = self._by_type.get(kind.value)
+        status = "True" if holds else "False"
+        since = known["lastTransitionTime"] if known and known["status"] == status else now
+        self._by_type[kind.value] = {
+            "type": kind.value,
+            "status": status,
+            "reason": reason.value,
+            "message": message,
+            "lastTransitionTime": since,
+        }
+
+    def set_ready(self, hold: Hold | None, now: str) -> None:
+        """Whether it announces what it is responsible for."""
+        if hold is None:
+            self.set(ConditionType.Ready, True, Reason.Serving, "The speaker announces what this node owns.", now)
+        else:
+            self.set(ConditionType.Ready, False, Reason.Starting, _STARTING[hold], now)
+
+    def set_stopped(self, now: str, *, withdrew_routes: bool = True) -> None:
+        """It ended cleanly. With BGP graceful restart its routes stay with the routers for a while."""
+        message = "The speaker stopped cleanly after it had withdrawn everything."
+        if not withdrew_routes:
+            message = "The speaker stopped cleanly. Routers may keep its routes for a while, as graceful restart wants."
+        self.set(ConditionType.Ready, False, Reason.Stopped, message, now)
+
+    def set_promise(self, promised: bool, known_peers: int, now: str) -> None:
+        """Whether allocators may count on its silence when it is cut off."""
+        if promised:
+            message = "Cut off, the speaker withdraws everything by itself within the fence time."
+            self.set(ConditionType.PromisesFencing, True, Reason.PromiseInForce, message, now)
+        elif known_peers > 1:
+            message = (
+                "The speaker hears no majority of the others; releases wait until it is back, or its Node is deleted."
+            )
+            self.set(ConditionType.PromisesFencing, False, Reason.PeersUnheard, message, now)
+        else:
+            message = "With fewer than three speakers there is no majority that could tell whether this one is cut off."
+            self.set(ConditionType.PromisesFencing, False, Reason.OnlySpeaker, message, now)
+
+    def set_peers_heard(self, fault: str, known: Set[str], heard: Iterable[str], now: str) -> None:
+        """Whether heartbeats work here. A dead node is no fault of theirs; more than half of all is."""
+        kind = ConditionType.PeersHeard
+        if fault:
+            self.set(kind, False, Reason.KeysUnusable, f"The keys of the heartbeats can't be used: {fault}", now)
+        elif not known:
+            self.set(kind, True, Reason.OnlySpeaker, "There is no other speaker to be heard.", now)
+        elif 2 * len(known & set(heard)) >= len(known):
+            self.set(kind, True, Reason.HearingPeers, "Heartbeats of the other speakers arrive.", now)
+        else:
+            message = "Fewer than half of the other speakers are heard: do firewalls let the heartbeats' port through?"
+            self.set(kind, False, Reason.PeersUnheard, message, now)
+
+    def set_announceable(self, complaints: Sequence[Complaint], now: str) -> None:
+        """Whether every address has a node that may announce it, as this speaker sees it."""
+        if not complaints:
+            message = "Every address has a node that may announce it."
+            self.set(ConditionType.Announceable, True, Reason.AllAnnounceable, message, now)
+            return
+        message = ". ".join(complaint.message for complaint in complaints[:SHOWN])
+        more = ". There are more." if len(complaints) > SHOWN else "."
+        self.set(ConditionType.Announceable, False, complaints[0].reason, message + more, now)
+
+    def set_endpoints_placed(self, unplaced: Sequence[str], now: str) -> None:
+        """Whether all endpoints that matter say which node they are on."""
+        if not unplaced:
+            message = "Every endpoint that decides where an address is announced names its node."
+            self.set(ConditionType.EndpointsPlaced, True, Reason.EndpointsNameNodes, message, now)
+            return
+        message = f"{len(unplaced)} addresses have endpoints without a nodeName, which count for every node: "
+        self.set(
+            ConditionType.EndpointsPlaced,
+            False,
+            Reason.EndpointsWithoutNode,
+            message + ", ".join(unplaced[:SHOWN]),
+            now,
+        )

@@ -1,0 +1,111 @@
+"""Probes for addresses before they are announced for the first time, and tells the agent who has them.
+
+A part of the wire process, called from its loop. When probes are due is in probe.py; that nobody is answered for an
+address meanwhile, and that frames about it are let in, in holdings.py. Which answer is a stranger's, the agent knows.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from speaker.wire.io.channel import Channel
+from speaker.wire.io.port import Port
+from speaker.wire.io.ports import Ports
+from speaker.wire.neighbours.arp import mac_text
+from speaker.wire.neighbours.frames import probe, protocol_of
+from speaker.wire.neighbours.holdings import Holdings
+from speaker.wire.neighbours.probe import ProbeSchedule
+from speaker.wire.neighbours.table import InUse
+
+# Of one run. The first decides; a few more, since those of other speakers may come first.
+MACS_TOLD = 16
+
+
+class _Run:
+    """One address while it is probed."""
+
+    __slots__ = ("names", "number", "sent", "text", "told")
+
+    def __init__(self, text: str, names: tuple[str, ...], number: int) -> None:
+        self.text = text
+        self.names = names
+        self.number = number
+        self.sent = 0
+        self.told: set[tuple[bytes, bool]] = set()
+
+
+class Prober:
+    """`turn` when `deadline` has come. The caller lets the filters follow the holdings after each change."""
+
+    def __init__(self, holdings: Holdings, ports: Ports, channel: Channel, is_permitted: Callable[[], bool]) -> None:
+        self._holdings = holdings
+        self._ports = ports
+        self._channel = channel
+        self._is_permitted = is_permitted
+        self._schedule = ProbeSchedule(_draw)
+        self._runs: dict[bytes, _Run] = {}
+
+    def start(self, address: bytes, text: str, names: tuple[str, ...], run: int, now: float) -> None:
+        """Probe on these interfaces. What was under way for the address ends."""
+        self._runs[address] = _Run(text, names, run)
+        self._holdings.hear(address, names)
+        self._schedule.start(address, now)
+
+    def stop(self, address: bytes) -> None:
+        """Without a word. Unknown ones are fine."""
+        if self._runs.pop(address, None) is not None:
+            self._schedule.cancel(address)
+            self._holdings.stop_hearing(address)
+
+    def deadline(self) -> float | None:
+        """When to call `turn` next."""
+        return self._schedule.deadline()
+
+    def turn(self, now: float) -> bool:
+        """Send what is due. Whether a run is over, so that the holdings have changed."""
+        has_ended = False
+        for address, is_over in self._schedule.due(now):
+            run = self._runs[address]
+            if is_over:
+                has_ended = True
+                del self._runs[address]
+                self._holdings.stop_hearing(address)
+                self._channel.tell({"op": "probed", "address": run.text, "run": run.number, "sent": run.sent})
+            else:
+                self._send(address, run)
+        return has_ended
+
+    def in_use(self, port: Port, seen: InUse) -> None:
+        """A host has an address that is being probed, or probes for it too. Each MAC is told once."""
+        port.counters.conflicts += 1
+        run = self._runs[seen.address]
+        told = (seen.mac, seen.is_probe)
+        if told in run.told or len(run.told) == MACS_TOLD:
+            return
+        run.told.add(told)
+        where = {"address": run.text, "run": run.number, "interface": port.interface.name}
+        self._channel.tell({"op": "answer", **where, "mac": mac_text(seen.mac), "probe": seen.is_probe})
+
+    def _send(self, address: bytes, run: _Run) -> None:
+        """A frame that can't be sent is no reason to stop: only if none could, nothing was found out."""
+        for name in run.names:
+            attachment = self._ports.by_name.get(name)
+            if attachment is None:
+                continue
+            port = attachment.port(protocol_of(address))
+            if not self._is_permitted():
+                port.counters.silenced += 1
+                continue
+            try:
+                port.send(probe(port.interface, address))
+            except OSError:
+                port.counters.failed += 1
+            else:
+                port.counters.probes += 1
+                run.sent += 1
+
+
+def _draw() -> float:
+    """From 0 to 1. The module `random` would cost memory."""
+    return int.from_bytes(os.urandom(4), "big") / 2**32

@@ -1,0 +1,460 @@
+"""The release barrier: each clause alone, and one address passed from owner to owner while speakers come and go."""
+
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from allocator.claims import Claim, Holder, Recorded, ServiceKey
+from allocator.objects import StoredAllocation
+from allocator.release.barrier import LeaseBook, Mark, Renewed, Round, awaited, describe
+from allocator.release.departures import Departures
+from allocator.release.speakers import Fencing, SpeakerState, SpeakerStatus, decode_speaker
+from kube.objects import Meta
+from tests.allocator.build import address
+from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker, keep_promises, renewals
+
+VIP = address("192.0.2.10")
+MARK = Mark(VIP, "a1", 7, known_at=990.0)
+THREE = ("n1", "n2", "n3")
+
+
+def speaker(node: str = "n1", **status: Any) -> SpeakerState:
+    return SpeakerState(metadata=Meta(name=node), status=SpeakerStatus(**status))
+
+
+def promising(node: str, seconds: int = 60, witnesses: tuple[str, ...] = THREE, **status: Any) -> SpeakerState:
+    return speaker(node, fencing=Fencing(promised=True, fence_after_seconds=seconds, witnesses=witnesses), **status)
+
+
+def book(
+    *fresh: str, silent: tuple[str, ...] = (), seconds: float = 100.0, back: float = 0.0, until: int = 1000
+) -> LeaseBook:
+    """Leases read every 2 s up to the time 1000: `silent` have not been renewed for the last `seconds`; `fresh` are,
+    each time, since `back`."""
+    leases = LeaseBook()
+    for tick in range(0, until + 1, 2):
+        last = min(tick, until - seconds)
+        renewed = {n: Renewed(n, str(max(tick, back))) for n in fresh} | {n: Renewed(n, str(last)) for n in silent}
+        leases.observe(renewed, float(tick), tick + 0.1)
+    return leases
+
+
+def judged(*speakers: SpeakerState, leases: LeaseBook | None = None, gone: dict[str, float] | None = None) -> list[str]:
+    round_ = Round(speakers, 1001.0, gone or {}, leases or LeaseBook(), FENCE_SECONDS)
+    return [one.node for one in awaited(MARK, round_)]
+
+
+def test_without_speakers_nobody_is_waited_for() -> None:
+    assert judged() == []
+
+
+@pytest.mark.parametrize(
+    ("released", "is_awaited"),
+    [({"a1": 7}, False), ({"a1": 8}, False), ({"a1": 6}, True), ({"a2": 7}, True), ({}, True)],
+)
+def test_an_acknowledgement_counts_for_its_uid_and_generation_only(released: dict[str, int], is_awaited: bool) -> None:
+    assert bool(judged(speaker(released=released))) is is_awaited
+
+
+def test_everybody_must_have_acknowledged() -> None:
+    assert judged(speaker("n1", released={"a1": 7}), speaker("n2"), speaker("n3")) == ["n2", "n3"]
+
+
+def test_a_goodbye_and_a_node_that_is_gone_are_enough() -> None:
+    assert judged(speaker("n1", goodbye=True)) == []
+    assert judged(speaker("n1"), gone={"n1": 900.0}) == []
+
+
+def test_routes_outlive_a_node_that_is_gone() -> None:
+    assert judged(speaker("n1", outlives_seconds=120), gone={"n1": 901.0}) == ["n1"]
+    assert judged(speaker("n1", outlives_seconds=90), gone={"n1": 901.0}) == []
+
+
+def departing(uid: str = "s1", *, incarnation: str = "i1", **status: Any) -> SpeakerState:
+    named = SpeakerStatus(incarnation=incarnation, outlives_seconds=90, **status)
+    return SpeakerState(metadata=Meta(name="n1", uid=uid), status=named)
+
+
+def left_by(gone: SpeakerState, since: float, now: float = 1001.0) -> list[str]:
+    departures = Departures()
+    departures.gone(gone, since)
+    round_ = Round((speaker("n2", **ACKED),), now, {}, LeaseBook(), FENCE_SECONDS, departures.at(now))
+    return [one.why for one in awaited(MARK, round_)]
+
+
+ACKED: dict[str, Any] = {"released": {"a1": 7}}
+
+
+def test_routes_outlive_a_speaker_whose_object_is_gone() -> None:
+    assert left_by(departing(), since=921.0) == ["its Speaker is gone, but routers may keep its routes for 10 s"]
+    assert left_by(departing(), since=911.0) == []
+
+
+def test_the_advice_names_no_node_that_was_given_up_already() -> None:
+    departures = Departures()
+    departures.gone(departing(), 1000.0)
+    round_ = Round((speaker("n2"),), 1001.0, {}, LeaseBook(), FENCE_SECONDS, departures.at(1001.0))
+    both = awaited(MARK, round_)
+    assert [one.node for one in both] == ["n1", "n2"]
+    assert "kubectl delete speaker n2" in describe(VIP, both)
+    assert "delete" not in describe(VIP, both[:1])
+    assert "delete" not in describe(
+        VIP, awaited(MARK, Round((departing(),), 1001.0, {"n1": 1000.0}, LeaseBook(), 60.0))
+    )
+
+
+def test_who_confirmed_or_said_goodbye_before_its_object_went_leaves_nothing() -> None:
+    assert left_by(departing(**ACKED), since=1000.0) == []
+    assert left_by(departing(released={"a1": 6}), since=1000.0) != []
+    assert left_by(departing(goodbye=True), since=1000.0) == []
+    assert left_by(speaker("n1"), since=1000.0) == []
+
+
+def test_a_departure_counts_from_the_first_time_that_it_is_told() -> None:
+    departures = Departures()
+    departures.gone(departing(), 900.0)
+    departures.gone(departing(), 950.0)
+    assert [one.since for one in departures.at(989.0)] == [900.0]
+    assert departures.at(990.0) == ()
+
+
+@pytest.mark.parametrize(
+    ("uid", "incarnation", "counts"),
+    [("s1", "i1", False), ("s1", "i2", False), ("s2", "i1", False), ("s2", "i2", True), ("s2", "", True)],
+)
+def test_a_departure_ends_with_the_return_of_the_object_or_of_its_process(
+    uid: str, incarnation: str, counts: bool
+) -> None:
+    departures = Departures()
+    departures.gone(departing(), 1000.0)
+    departures.exists(departing(uid, incarnation=incarnation))
+    assert bool(departures.at(1001.0)) is counts
+
+
+def test_processes_that_have_not_said_which_they_are_are_not_taken_for_one() -> None:
+    departures = Departures()
+    departures.gone(departing(incarnation=""), 1000.0)
+    departures.exists(departing("s2", incarnation=""))
+    assert departures.at(1001.0) != ()
+
+
+WORLD = (speaker("n1", **ACKED), speaker("n2", **ACKED), promising("n3"))
+
+
+def test_a_silent_speaker_that_promised_is_fenced_when_a_majority_of_its_witnesses_has_outlived_it() -> None:
+    assert judged(*WORLD, leases=book("n1", "n2", silent=("n3",))) == []
+    assert judged(*WORLD, leases=book("n1", silent=("n2", "n3"))) == ["n3"]
+    assert judged(*WORLD, leases=book("n1", "n2", silent=("n3",), seconds=50)) == ["n3"]
+    assert judged(*WORLD[:2], speaker("n3"), leases=book("n1", "n2", silent=("n3",))) == ["n3"]
+
+
+def test_a_promise_that_was_taken_back_counts_for_nothing() -> None:
+    taken_back = speaker("n3", fencing=Fencing(promised=False, fence_after_seconds=60, witnesses=THREE))
+    assert judged(*WORLD[:2], taken_back, leases=book("n1", "n2", silent=("n3",))) == ["n3"]
+
+
+def test_half_of_the_witnesses_is_no_majority() -> None:
+    two = (WORLD[0], promising("n2", witnesses=("n1", "n2")))
+    assert judged(*two, leases=book("n1", silent=("n2",))) == ["n2"]
+
+
+def test_a_speaker_alone_is_not_outvoted() -> None:
+    assert judged(promising("n1", witnesses=("n1",)), leases=book(silent=("n1",))) == ["n1"]
+
+
+def test_speakers_that_joined_later_are_no_witnesses() -> None:
+    """The silent ones may be an island that knows nothing of them, and goes on announcing."""
+    joined = tuple(speaker(node, **ACKED) for node in ("n4", "n5", "n6"))
+    leases = book("n3", "n4", "n5", "n6", silent=("n1", "n2"))
+    assert judged(promising("n1"), promising("n2"), WORLD[0], *joined, leases=leases) == ["n1", "n2"]
+
+
+def test_witnesses_that_lost_the_api_server_along_with_it_and_are_back_just_now_count_only_once_it_can_know() -> None:
+    """An outage of 100 s for all ends. Within the settle time an islander may not have heard that it is over."""
+    assert judged(*WORLD, leases=book("n1", "n2", silent=("n3",), back=988.0)) == ["n3"]
+    assert judged(*WORLD, leases=book("n1", "n2", silent=("n3",), back=980.0)) == []
+
+
+def test_contact_shortly_after_the_last_renewal_of_a_speaker_does_not_outlive_it() -> None:
+    """That is how an outage for all looks: the others renewed a little later than it did."""
+    leases = LeaseBook()
+    for tick in range(0, 1001, 2):
+        others = {n: Renewed(n, str(min(tick, 930))) for n in ("n1", "n2")}
+        leases.observe(others | {"n3": Renewed("n3", str(min(tick, 900)))}, float(tick), tick + 0.1)
+    assert judged(*WORLD, leases=leases) == ["n3"]
+
+
+def test_the_lease_must_have_been_read_since_the_mark() -> None:
+    """It may have renewed, registered and read everything since then, before the mark was written."""
+    assert judged(*WORLD, leases=book("n1", "n2", silent=("n3",), until=988)) == ["n3"]
+
+
+def test_the_speakers_must_have_been_listed_after_the_leases() -> None:
+    """Or else a promise may have been taken back in between."""
+    leases = book("n1", "n2", silent=("n3",))
+    round_ = Round(WORLD, 1000.05, {}, leases, FENCE_SECONDS)
+    assert [one.node for one in awaited(MARK, round_)] == ["n3"]
+
+
+def test_the_speakers_must_have_been_listed_after_the_mark() -> None:
+    with pytest.raises(ValueError, match="before the release"):
+        awaited(MARK, Round((), 989.0, {}, LeaseBook(), FENCE_SECONDS))
+
+
+def test_the_longer_of_both_fences_counts_and_what_routers_keep_on_top() -> None:
+    two = WORLD[:2]
+    assert judged(*two, promising("n3", 120), leases=book("n1", "n2", silent=("n3",), seconds=100)) == ["n3"]
+    assert judged(*two, promising("n3", 120), leases=book("n1", "n2", silent=("n3",), seconds=130)) == []
+    kept = promising("n3", outlives_seconds=180)
+    assert judged(*two, kept, leases=book("n1", "n2", silent=("n3",), seconds=230)) == ["n3"]
+
+
+def fenced_at(stopped: SpeakerState, given_back_at: float) -> int:
+    """When a release stops waiting for n3, which renewed its Lease until 700 and gave it back (empty holder) then.
+
+    n1 and n2 are alive. The Leases are read, and the barrier is judged, every 2 s.
+    """
+    leases, mark = LeaseBook(), Mark(VIP, "a1", 7, known_at=690.0)
+    for tick in range(600, 2000, 2):
+        renewed = {n: Renewed(n, f"{n} {tick}") for n in ("n1", "n2")}
+        holder = "n3" if tick < given_back_at else ""
+        leases.observe({**renewed, "n3": Renewed("n3", f"{holder} {min(tick, 700)}")}, float(tick), tick + 0.1)
+        if tick >= 700 and not awaited(mark, Round((*WORLD[:2], stopped), tick + 1.0, {}, leases, FENCE_SECONDS)):
+            return tick
+    raise AssertionError("it is waited for without end")
+
+
+def test_a_stop_under_graceful_restart_is_waited_for_until_routers_have_forgotten_or_it_is_back() -> None:
+    """No goodbye was said, since nothing was withdrawn. That the Lease was given back shortens nothing: its holder was
+    alive at that moment, so the silence begins there, and not at the renewal before."""
+    stopped = promising("n3", outlives_seconds=120)
+    renewed, given_back = fenced_at(stopped, given_back_at=9999.0), fenced_at(stopped, given_back_at=750.0)
+    assert 700 + FENCE_SECONDS + 120 <= renewed <= 700 + FENCE_SECONDS + 120 + 10
+    assert 750 + FENCE_SECONDS + 120 <= given_back <= 750 + FENCE_SECONDS + 120 + 10
+    assert fenced_at(promising("n3", outlives_seconds=120, **ACKED), given_back_at=750.0) == 700
+
+
+def test_who_was_outlived_long_ago_is_fenced_after_what_routers_keep() -> None:
+    kept = promising("n3", outlives_seconds=20)
+    leases = LeaseBook()
+    for tick in range(0, 1001, 2):
+        others = {n: Renewed(n, str(tick)) for n in ("n1", "n2")}
+        leases.observe(others | {"n3": Renewed("n3", "0")}, float(tick), tick + 0.1)
+        if tick >= 990:
+            outcome = awaited(MARK, Round((*WORLD[:2], kept), tick + 0.5, {}, leases, FENCE_SECONDS))
+    assert [one.node for one in outcome] == ["n3"]
+    for tick in range(1002, 1031, 2):
+        others = {n: Renewed(n, str(tick)) for n in ("n1", "n2")}
+        leases.observe(others | {"n3": Renewed("n3", "0")}, float(tick), tick + 0.1)
+        outcome = awaited(MARK, Round((*WORLD[:2], kept), tick + 0.5, {}, leases, FENCE_SECONDS))
+    assert outcome == ()
+
+
+def test_silence_is_only_what_our_own_reads_have_proven() -> None:
+    leases = LeaseBook()
+    leases.observe({"n1": Renewed("l1", "a")}, 0.0, 0.1)
+    assert leases.silent_seconds("n1") == 0.0
+    leases.observe({"n1": Renewed("l1", "a")}, 500.0, 500.1)
+    assert leases.silent_seconds("n1") == pytest.approx(499.9)
+    leases.observe({"n1": Renewed("l1", "b")}, 502.0, 502.1)
+    assert leases.silent_seconds("n1") == 0.0
+    assert leases.silent_seconds("unknown") == 0.0
+
+
+def outlived(leases: LeaseBook) -> dict[str, float]:
+    return dict(leases.outlived_by("n1", ("n1", "n2"), 30.0))
+
+
+def test_contact_is_proven_by_three_renewals_that_followed_the_first_look() -> None:
+    leases = LeaseBook()
+    for sent, text in ((0.0, "a"), (30.1, "b"), (32.0, "c"), (34.0, "d")):
+        leases.observe({"n1": Renewed("l1", "x"), "n2": Renewed("l2", text)}, sent, sent)
+        assert outlived(leases) == {}, "the renewal seen first may have been sent long before"
+    leases.observe({"n1": Renewed("l1", "x"), "n2": Renewed("l2", "e")}, 36.0, 36.0)
+    assert outlived(leases) == {"n2": 36.0}
+    leases.observe({"n1": Renewed("l1", "x"), "n2": Renewed("l2", "f")}, 90.0, 90.0)
+    assert outlived(leases) == {"n2": 36.0}, "once and for all"
+    leases.observe({"n1": Renewed("l1", "y"), "n2": Renewed("l2", "f")}, 92.0, 92.0)
+    assert outlived(leases) == {}
+
+
+def test_renewals_of_another_lease_prove_nothing_together_with_those_of_the_first() -> None:
+    leases = LeaseBook()
+    for number, sent in enumerate((40.0, 42.0, 44.0, 46.0, 48.0, 50.0)):
+        leases.observe({"n1": Renewed("l1", "x"), "n2": Renewed(f"l{number // 2}", str(sent))}, sent, sent)
+    assert outlived(leases) == {}
+
+
+def test_the_message_names_the_nodes_and_the_way_out() -> None:
+    round_ = Round((speaker("n2"), speaker("n1", released={"a1": 7})), 1001.0, {}, LeaseBook(), 60.0)
+    message = describe(VIP, awaited(MARK, round_))
+    assert "192.0.2.10" in message
+    assert "n2: it made no promise" in message
+    assert "n1" not in message
+    assert "kubectl delete speaker n2" in message
+
+
+def test_a_speaker_is_read_from_the_wire() -> None:
+    raw = msgspec.json.encode(
+        {
+            "metadata": {"name": "n1"},
+            "status": {
+                "released": {"a1": 7},
+                "fencing": {"promised": True, "fenceAfterSeconds": 60, "witnesses": ["n1"]},
+                "outlivesSeconds": 90,
+                "announcements": {"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"], "since": "x"}},
+                "unknown": 1,
+            },
+        }
+    )
+    decoded = decode_speaker(raw)
+    assert (decoded.node, decoded.released, decoded.outlives_seconds) == ("n1", {"a1": 7}, 90)
+    assert decoded.witnesses == {"n1"}
+    assert decoded.announcements()["192.0.2.10"].interfaces == ("eth0",)
+    assert decode_speaker(b'{"metadata":{"name":"n1"},"status":{"announcements":null}}').announcements() == {}
+
+
+NODES = ("n1", "n2", "n3")
+nodes = st.sampled_from(NODES)
+
+
+class HandOver(RuleBasedStateMachine):
+    """One address, one owner after the other; the allocator marks, judges, deletes, and gives it to the next."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.speakers = {node: FakeSpeaker(node) for node in NODES}
+        self.leases = LeaseBook()
+        self.owner = 1
+        self.generation: int | None = 1
+        self.releasing = False
+        self.marked_at = 0.0
+
+    @initialize(count=st.sampled_from([3, 3, 2, 1]))
+    def begin(self, count: int) -> None:
+        for node in NODES[:count]:
+            self.speakers[node].start(self.now)
+            self.lists(node)
+        self.poll()
+
+    def stored(self) -> list[StoredAllocation]:
+        if self.generation is None:
+            return []
+        holder = Holder(ServiceKey("default", f"s{self.owner}"), f"s{self.owner}", ())
+        claim = Claim("edge", (holder,), releasing=self.releasing)
+        return [StoredAllocation(VIP, Recorded(claim, f"a{self.owner}", 1, self.generation))]
+
+    # The allocator
+
+    @rule()
+    def mark(self) -> None:
+        if self.generation is not None and not self.releasing:
+            self.releasing, self.generation, self.marked_at = True, self.generation + 1, self.now
+
+    @rule()
+    def judge_and_hand_over(self) -> None:
+        if not self.releasing or self.generation is None:
+            return
+        listed = [one.state() for one in self.speakers.values() if one.written is not None]
+        round_ = Round(listed, self.now, {}, self.leases, FENCE_SECONDS)
+        if not awaited(Mark(VIP, f"a{self.owner}", self.generation, self.marked_at), round_):
+            self.owner, self.releasing, self.generation = self.owner + 1, False, 1
+
+    @rule()
+    def whoever_can_helps(self) -> None:
+        """A release as it should be: whatever goes wrong besides must not make it pass too early."""
+        self.mark()
+        self.everybody_acknowledges()
+        self.judge_and_hand_over()
+        self.everybody_acknowledges()
+
+    @rule()
+    def allocator_restarts(self) -> None:
+        self.leases = LeaseBook()
+
+    # Speakers
+
+    @rule(node=nodes)
+    def lists(self, node: str) -> None:
+        one = self.speakers[node]
+        if one.is_running and not one.is_cut:
+            if one.written is None or one.is_old(self.now) or not one.has_listed:
+                one.start(self.now)
+            one.list(self.stored())
+
+    @rule(node=nodes)
+    def acknowledges(self, node: str) -> None:
+        one = self.speakers[node]
+        if one.is_running and not one.is_cut and one.has_listed:
+            one.acknowledge()
+
+    @rule()
+    def everybody_acknowledges(self) -> None:
+        for node in NODES:
+            self.lists(node)
+            self.acknowledges(node)
+
+    @rule(node=nodes)
+    def starts(self, node: str) -> None:
+        if not self.speakers[node].is_running and not self.speakers[node].is_cut:
+            self.speakers[node].start(self.now)
+
+    @rule(cut=st.sets(nodes, min_size=1, max_size=2), seconds=st.sampled_from([0.0, 20.0, 70.0]))
+    def are_cut_off(self, cut: set[str], seconds: float) -> None:
+        for node in cut:
+            self.speakers[node].is_cut = True
+        self.time_passes(seconds)
+
+    @rule(node=nodes)
+    def is_back(self, node: str) -> None:
+        self.speakers[node].is_cut = False
+
+    @rule(node=nodes, word=st.sampled_from(["goodbye", "crash", "crash and deleted"]))
+    def stops(self, node: str, word: str) -> None:
+        one = self.speakers[node]
+        if word == "goodbye" and one.is_running and not one.is_cut:
+            one.say_goodbye()
+        elif word != "goodbye":
+            one.crash()
+            if word.endswith("deleted"):
+                one.written = None
+
+    @rule(seconds=st.sampled_from([4.0, 20.0, 46.0, 70.0]))
+    def time_passes(self, seconds: float) -> None:
+        until = self.now + seconds
+        while self.now < until:
+            self.now += 2.0
+            for one in self.speakers.values():
+                if one.is_running and not one.is_cut and not one.is_old(self.now):
+                    one.renew(self.now)
+            keep_promises(self.speakers.values(), self.now)
+            self.poll()
+
+    def poll(self) -> None:
+        self.leases.observe(renewals(self.speakers.values()), self.now, self.now)
+
+    @invariant()
+    def one_owner_on_the_wire(self) -> None:
+        owners = {uid for one in self.speakers.values() for uids in one.on_wire.values() for uid in uids}
+        assert len(owners) <= 1, f"{VIP} is announced for {sorted(owners)}"
+
+    def teardown(self) -> None:
+        """The faults end, the operator gives up on the dead: the release ends."""
+        for one in self.speakers.values():
+            one.is_cut = False
+            if not one.is_running:
+                one.written = None
+        self.mark()
+        before = self.owner
+        self.everybody_acknowledges()
+        self.judge_and_hand_over()
+        assert self.generation is None or self.owner == before + 1
+
+
+HandOver.TestCase.settings = settings(max_examples=500, stateful_step_count=20, deadline=None)
+TestHandOver = pytest.mark.slow(HandOver.TestCase)

@@ -1,0 +1,55 @@
+"""The release barrier between its two views of the Speakers: what it lists, and what its watch has told so far."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from allocator.release.barrier import Mark
+from allocator.release.departures import Departures
+from allocator.release.io.barrierloop import Barrier
+from allocator.release.speakers import SpeakerState, SpeakerStatus
+from kube.informer.io.informer import ObjectKey
+from kube.objects import Meta
+from tests.allocator.build import address
+
+pytestmark = pytest.mark.asyncio
+
+MARK = Mark(address("192.0.2.10"), "a1", 7, known_at=0.0)
+
+
+class NothingThere:
+    """An API server without Speakers and Leases."""
+
+    async def list(self, *_: Any, **__: Any) -> tuple[list[bytes], str]:
+        return [], "1"
+
+
+@pytest.mark.parametrize(("outlives_seconds", "passes"), [(90, False), (0, True)])
+async def test_a_speaker_that_the_list_lacks_before_the_watch_has_told(outlives_seconds: int, passes: bool) -> None:
+    passed: list[Mark] = []
+    assigner: Any = SimpleNamespace(marks={MARK.address: MARK}, ledger={}, barrier_passed=passed.append)
+    still_known = SpeakerState(
+        metadata=Meta(name="n1", uid="s1"), status=SpeakerStatus(outlives_seconds=outlives_seconds)
+    )
+    client: Any = NothingThere()
+    barrier = Barrier(
+        client,
+        assigner,
+        namespace="berth-system",
+        speakers={ObjectKey(None, "n1"): still_known},
+        nodes={},
+        departures=Departures(),
+        fence_after_seconds=60.0,
+        tell=lambda _: None,
+        on_progress=lambda: None,
+    )
+    running = asyncio.create_task(barrier.run())
+    try:
+        barrier.nudge()
+        await asyncio.sleep(0.2)
+        assert bool(passed) is passes
+        assert [one.node for one in barrier.awaited.get(MARK.address, ())] == ([] if passes else ["n1"])
+    finally:
+        running.cancel()

@@ -1,0 +1,91 @@
+"""What an IPAllocation and its Services are told of another machine at the address."""
+
+from dataclasses import replace
+
+from allocator.claims import Recorded
+from allocator.notices import of_conflict
+from allocator.objects import StoredAllocation
+from allocator.release.speakers import Announcement, Sighting, decode_speaker
+from allocator.status.allocation import allocation_status
+from allocator.status.conflicts import of_transition
+from crds.types import IPAllocationStatus
+from tests.allocator.build import address, claim
+
+VIP = address("192.0.2.10")
+NOW, LATER = "2026-03-01T00:00:00Z", "2026-03-01T00:00:09Z"
+ETH0 = Announcement(("Layer2",), ("eth0",))
+ROGUE = Sighting("192.0.2.10", "02:00:00:00:00:66", "eth0")
+PROBED = Sighting("192.0.2.10", "02:00:00:00:00:66", "eth0", announced=False)
+
+
+def stored() -> StoredAllocation:
+    return StoredAllocation(VIP, Recorded(claim(), "a1", 5, 1))
+
+
+def after(record: StoredAllocation, status: IPAllocationStatus) -> StoredAllocation:
+    return replace(
+        record,
+        announced_by=status.announced_by,
+        conditions=status.conditions,
+        first_announced=status.first_announced,
+    )
+
+
+def conditions(status: IPAllocationStatus) -> dict[str, tuple[str, str]]:
+    return {one.type: (one.status, one.reason) for one in status.conditions}
+
+
+def test_a_conflict_comes_and_goes_and_each_is_told_once() -> None:
+    record, by = stored(), {"n1": ETH0}
+    quiet = allocation_status(record, by, True, (), NOW)
+    assert conditions(quiet) == {"Announced": ("True", "Announcing")}
+    assert of_transition((), quiet.conditions) is None
+
+    record = after(record, quiet)
+    taken = allocation_status(record, by, True, (), NOW, {"n1": ROGUE})
+    assert conditions(taken)["Conflicted"] == ("True", "AddressConflict")
+    assert conditions(taken)["Announced"] == ("True", "Announcing")
+    conflict = of_transition(record.conditions, taken.conditions)
+    assert conflict is not None
+    (notice,) = of_conflict(record, conflict)
+    assert (notice.type, notice.reason) == ("Warning", "AddressConflict")
+    for told in ("192.0.2.10", "02:00:00:00:00:66", "eth0", "n1", "pool edge"):
+        assert told in notice.message
+
+    record = after(record, taken)
+    again = allocation_status(record, by, True, (), LATER, {"n1": ROGUE})
+    assert again == taken
+    assert of_transition(record.conditions, again.conditions) is None
+
+    healed = allocation_status(record, by, True, (), LATER, {})
+    assert conditions(healed)["Conflicted"] == ("False", "NoConflict")
+    conflict = of_transition(record.conditions, healed.conditions)
+    assert conflict is not None
+    assert [notice.type for notice in of_conflict(record, conflict)] == ["Normal"]
+    record = after(record, healed)
+    assert of_transition(record.conditions, allocation_status(record, by, True, (), LATER).conditions) is None
+
+
+def test_an_address_found_in_use_before_its_first_announcement_says_why_nobody_announces_it() -> None:
+    status = allocation_status(stored(), {}, True, (), NOW, {"n1": PROBED})
+    assert conditions(status) == {
+        "Announced": ("False", "DuplicateAddress"),
+        "Conflicted": ("True", "DuplicateAddress"),
+    }
+    assert "02:00:00:00:00:66" in status.conditions[0].message
+    assert status.first_announced is None
+
+
+def test_the_first_announcement_is_remembered_for_ever() -> None:
+    record = stored()
+    status = allocation_status(record, {"n1": ETH0}, True, (), NOW)
+    assert status.first_announced == NOW
+    assert allocation_status(after(record, status), {}, True, (), LATER).first_announced == NOW
+
+
+def test_sightings_are_read_from_a_speaker_unless_it_said_goodbye() -> None:
+    entry = b'{"address":"192.0.2.10","mac":"02:00:00:00:00:66","interface":"eth0","announced":false,"count":7}'
+    raw = b'{"metadata":{"name":"n1"},"status":{"goodbye":%s,"conflicts":[' + entry + b"]}}"
+    assert decode_speaker(raw % b"false").sightings() == {"192.0.2.10": PROBED}
+    assert decode_speaker(raw % b"true").sightings() == {}
+    assert decode_speaker(b'{"metadata":{"name":"n1"},"status":{"conflicts":null}}').sightings() == {}

@@ -1,0 +1,157 @@
+"""What BGPPeers and BGPAdvertisements are told, from what Speakers report; and how often."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allocator.objects import StoredPeer
+from allocator.release.speakers import Fault, Session, SpeakerState, SpeakerStatus
+from allocator.status.pace import Pace
+from allocator.status.peer import BGPReports, peer_status, twin_ailment
+from crds.types import BGPPeerStatus, Condition
+from kube.objects import Meta
+
+NOW = "2026-01-01T00:00:00Z"
+
+
+def peer(name: str = "tor1", address: str | None = "192.0.2.1", status: BGPPeerStatus | None = None) -> StoredPeer:
+    return StoredPeer(name, f"uid-{name}", 3, (address, 179, None), status or BGPPeerStatus())
+
+
+def speaker(node: str, *sessions: Session, faults: tuple[Fault, ...] = (), goodbye: bool = False) -> SpeakerState:
+    status = SpeakerStatus(bgp_sessions=sessions, faults=faults, goodbye=goodbye)
+    return SpeakerState(metadata=Meta(name=node), status=status)
+
+
+def up(peer: str = "tor1") -> Session:
+    return Session(peer, "Established")
+
+
+def down(error: str = "", state: str = "Active", peer: str = "tor1") -> Session:
+    return Session(peer, state, error)
+
+
+def reported(*speakers: SpeakerState) -> BGPReports:
+    reports = BGPReports()
+    for one in speakers:
+        reports.update(one.node, one)
+    return reports
+
+
+def told(reports: BGPReports, one: StoredPeer | None = None, silent: tuple[str, ...] = ()) -> tuple[str, Condition]:
+    """The column Sessions and the condition Ready."""
+    one = one or peer()
+    status = peer_status(one, reports.sessions(one.name), reports.ailment("BGPPeer", one.name), silent, NOW)
+    assert status.sessions is not None
+    (ready,) = status.conditions
+    return status.sessions.summary, ready
+
+
+def test_a_peer_is_ready_when_all_its_sessions_are_up() -> None:
+    summary, ready = told(reported(speaker("a", up()), speaker("b", up(), up("tor2"))))
+    assert (summary, ready.status, ready.reason, ready.message) == (
+        "2/2",
+        "True",
+        "SessionsUp",
+        "2 of 2 sessions are up",
+    )
+    assert ready.observed_generation == 3
+
+
+def test_some_sessions_are_enough_and_the_others_are_named_with_their_errors() -> None:
+    summary, ready = told(reported(speaker("a", up()), speaker("b", down("hold timer expired")), speaker("c", down())))
+    assert (summary, ready.status, ready.reason) == ("1/3", "True", "SomeSessionsDown")
+    assert ready.message == "1 of 3 sessions are up. b: hold timer expired; c: not connected yet"
+
+
+def test_without_any_session_a_peer_is_not_ready() -> None:
+    _, ready = told(reported(speaker("a", down("connection refused"))))
+    assert (ready.status, ready.reason) == ("False", "SessionsDown")
+    summary, ready = told(reported(speaker("a", up("tor2"))))
+    assert (summary, ready.status, ready.reason) == ("0/0", "False", "NoSessions")
+
+
+def test_a_speaker_that_is_silent_or_has_gone_has_no_sessions() -> None:
+    reports = reported(speaker("a", up()), speaker("b", up()))
+    summary, ready = told(reports, silent=("b",))
+    assert (summary, ready.message) == ("1/2", "1 of 2 sessions are up. b: its speaker is silent")
+    reports.update("b", None)
+    assert told(reports)[0] == "1/1"
+    reports.update("a", speaker("a", up(), goodbye=True))
+    assert told(reports)[0] == "0/0"
+    assert not list(reports.nodes)
+
+
+def test_a_fault_is_told_with_who_says_so_and_makes_the_peer_not_ready() -> None:
+    fault = Fault("BGPPeer/tor1", "PasswordUnavailable", "BGPPeer tor1: the password can't be read")
+    reports = reported(
+        speaker("a", down(), faults=(fault, Fault("BGPPeer/tor2", "InvalidSpec", "another"))),
+        speaker("b", down(), faults=(fault,)),
+    )
+    summary, ready = told(reports)
+    assert (summary, ready.status, ready.reason) == ("0/2", "False", "PasswordUnavailable")
+    assert ready.message == "the password can't be read (says a, b). 0 of 2 sessions are up"
+
+
+def test_a_reason_of_a_newer_speaker_is_no_error() -> None:
+    reports = reported(speaker("a", faults=(Fault("BGPAdvertisement/ad", "FromTheFuture", "it is odd"),)))
+    found = reports.ailment("BGPAdvertisement", "ad")
+    assert found is not None
+    assert (found.reason, found.message, found.holds) == ("InvalidSpec", "it is odd (says a)", False)
+
+
+def test_two_peers_for_one_router_are_told_only_where_a_node_has_both() -> None:
+    twins = [peer("tor1"), peer("tor2"), peer("tor3", "192.0.2.9")]
+    apart = reported(speaker("a", up("tor1"), up("tor3")), speaker("b", up("tor2")))
+    assert apart.twins(twins[0], twins) == []
+    assert twin_ailment([]) is None
+    together = reported(speaker("a", up("tor1"), down(peer="tor2"), up("tor3")))
+    assert together.twins(twins[0], twins) == ["tor2"]
+    found = twin_ailment(["tor2"])
+    assert found is not None
+    assert found.reason == "DuplicatePeer"
+    nowhere = [peer("eth0", None), peer("eth1", None)]
+    assert reported(speaker("a", up("eth0"), up("eth1"))).twins(nowhere[0], nowhere) == []
+
+
+def test_a_message_stays_short_whatever_speakers_say() -> None:
+    many = [
+        speaker(
+            f"node-{number}", down(f"{number} " + "x" * 1000), faults=(Fault("BGPPeer/tor1", "", f"{number}" * 900),)
+        )
+        for number in range(100)
+    ]
+    reports = reported(*many)
+    assert len(told(reports)[1].message) < 1024
+    for one in many:
+        reports.update(one.node, speaker(one.node, *(one.status.bgp_sessions or ())))
+    message = told(reports)[1].message
+    assert len(message) < 2048
+    assert message.endswith("and 95 more")
+
+
+def test_what_did_not_change_is_equal_and_so_not_written_again() -> None:
+    reports = reported(speaker("a", up()), speaker("b", down("connection refused", "Connect")))
+    first = peer_status(peer(), reports.sessions("tor1"), None, (), NOW)
+    reports.update("b", speaker("b", down("connection refused", "Active")))
+    later = "2026-01-01T00:01:00Z"
+    assert peer_status(peer(status=first), reports.sessions("tor1"), None, (), later) == first
+
+
+@given(st.lists(st.floats(0.0, 3.0), max_size=200))
+def test_a_flapping_object_is_written_as_often_as_is_said(gaps: list[float]) -> None:
+    pace, now, written = Pace(burst=3, seconds=10.0), 0.0, []
+    for number, gap in enumerate(gaps):
+        now += gap
+        if pace.admits("tor1", now):
+            written.append(now)
+        if number % 20 == 0:
+            pace.sweep(now)
+    for index, at in enumerate(written):
+        assert len([one for one in written[index:] if one < at + 60.0]) <= 3 + 6
+    assert pace.admits("tor2", now)
+
+
+def test_an_object_that_rested_may_be_written_at_once_again() -> None:
+    pace = Pace(burst=2, seconds=10.0)
+    assert [pace.admits("a", at) for at in (0.0, 1.0, 2.0, 9.9)] == [True, True, False, False]
+    assert [pace.admits("a", at) for at in (10.0, 10.1, 40.0, 40.1)] == [True, False, True, True]

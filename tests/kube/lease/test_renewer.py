@@ -1,0 +1,283 @@
+import asyncio
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kube.errors import ApiError
+from kube.io.client import Client
+from kube.lease.io.renewer import LeaseObserver, LeaseRenewer, Renewal
+from kube.lease.observer import ObservedTime
+from tests.kube.virtual import LeaseServer, now, run_virtual
+
+
+def renewer(
+    server: LeaseServer,
+    holder: str = "i1",
+    seen: list[Renewal] | None = None,
+    boottime: Callable[[], float] = lambda: 0.0,
+) -> LeaseRenewer:
+    return LeaseRenewer(
+        cast(Client, server.client()),
+        "ns",
+        "berth-speaker-n1",
+        holder,
+        duration_seconds=6,
+        renew_seconds=2.0,
+        labels={"berth.dev/node": "n1"},
+        on_renewed=None if seen is None else seen.append,
+        boottime=boottime,
+    )
+
+
+def test_the_lease_is_created_with_labels_and_then_renewed_each_period() -> None:
+    async def main() -> None:
+        server, seen = LeaseServer(), list[Renewal]()
+        one = renewer(server, seen=seen)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(one.run())
+            await asyncio.sleep(20)
+            task.cancel()
+        stored = server.objects["berth-speaker-n1"]
+        assert stored["metadata"]["labels"] == {"berth.dev/node": "n1"}
+        assert stored["spec"]["holderIdentity"] == "i1"
+        assert stored["spec"]["leaseDurationSeconds"] == 6
+        pauses = [later[0] - earlier[0] for earlier, later in zip(server.writes, server.writes[1:], strict=False)]
+        assert all(1.7 <= pause <= 2.1 for pause in pauses)
+        assert 9 <= len(seen) <= 12
+        assert one.last_renewal == seen[-1]
+
+    run_virtual(main)
+
+
+def test_a_renewal_counts_from_when_it_was_sent() -> None:
+    async def main() -> None:
+        server = LeaseServer()
+        server.latency = 0.4
+        one = renewer(server)
+        await one.renew()  # looks first
+        began = now()
+        await one.renew()
+        assert one.last_renewal is not None
+        assert one.last_renewal.sent_monotonic == began
+        assert now() >= began + 0.8
+
+    run_virtual(main)
+
+
+def test_an_outage_shows_in_the_last_renewal_only_and_ends_soon_after_the_server_is_back() -> None:
+    async def main() -> None:
+        server = LeaseServer()
+        one = renewer(server)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(one.run())
+            await asyncio.sleep(10)
+            server.is_down = True
+            await asyncio.sleep(30)
+            assert one.last_renewal is not None
+            assert one.last_renewal.sent_monotonic < now() - 28
+            server.is_down = False
+            await asyncio.sleep(2.6)
+            assert one.last_renewal.sent_monotonic > now() - 2.6
+            task.cancel()
+
+    run_virtual(main)
+
+
+def test_a_renewal_whose_answer_is_lost_counts_once_it_is_read_back_and_from_when_it_was_sent() -> None:
+    async def main() -> None:
+        server = LeaseServer()
+        one = renewer(server)
+        await one.renew()
+        server.loses_answers = True
+        lost = now()
+        with pytest.raises(ApiError):
+            await one.renew()
+        server.loses_answers = False
+        server.refuses_writes = True
+        await asyncio.sleep(1)
+        with pytest.raises(ApiError):
+            await one.renew()
+        assert one.last_renewal is not None
+        assert one.last_renewal.sent_monotonic == lost
+
+    run_virtual(main)
+
+
+def test_a_renewal_that_was_under_way_for_long_does_not_arrive_after_a_later_one() -> None:
+    async def main() -> None:
+        server = LeaseServer()
+        one = renewer(server)
+        await one.renew()
+        server.holds_writes = True
+        with pytest.raises(TimeoutError):
+            await one.renew()
+        server.holds_writes = False
+        await one.renew()
+        stored = server.objects["berth-speaker-n1"]["metadata"]["resourceVersion"]
+        assert server.let_go() == ["Conflict"]
+        assert server.objects["berth-speaker-n1"]["metadata"]["resourceVersion"] == stored
+
+    run_virtual(main)
+
+
+def test_each_renewal_is_sent_after_the_one_before_it_is_known_to_have_arrived() -> None:
+    """With a server that takes the writes and never answers, the Lease shows one renewal and no more."""
+
+    async def main() -> None:
+        server = LeaseServer()
+        one = renewer(server)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(one.run())
+            await asyncio.sleep(10)
+            server.latency = 3.0  # longer than a renewal waits
+            before = len(server.writes)
+            await asyncio.sleep(60)
+            assert len(server.writes) <= before + 1
+            task.cancel()
+
+    run_virtual(main)
+
+
+def test_somebody_who_needs_a_renewal_gets_one_that_was_sent_later_and_without_delay() -> None:
+    async def main() -> None:
+        server = LeaseServer()
+        clock = [500.0]
+        one = renewer(server, boottime=lambda: clock[0])
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(one.run())
+            await asyncio.sleep(0.005)  # the first one is under way
+            clock[0] = 501.0
+            began = now()
+            renewal = await one.renewed_since(500.5)
+            assert renewal.sent_boottime == 501.0
+            assert now() - began < 0.3
+            task.cancel()
+
+    run_virtual(main)
+
+
+def test_a_deleted_lease_is_made_again() -> None:
+    async def main() -> None:
+        server = LeaseServer()
+        one = renewer(server)
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(one.run())
+            await asyncio.sleep(5)
+            server.delete("berth-speaker-n1")
+            await asyncio.sleep(4)
+            assert server.objects["berth-speaker-n1"]["spec"]["holderIdentity"] == "i1"
+            task.cancel()
+
+    run_virtual(main)
+
+
+def test_a_released_lease_has_no_holder_and_another_holders_lease_is_left_alone() -> None:
+    async def main() -> None:
+        server = LeaseServer()
+        first, second = renewer(server, "i1"), renewer(server, "i2")
+        await first.renew()
+        await second.renew()
+        await first.release()
+        assert server.objects["berth-speaker-n1"]["spec"]["holderIdentity"] == "i2"
+        await second.release()
+        assert server.objects["berth-speaker-n1"]["spec"]["holderIdentity"] == ""
+
+    run_virtual(main)
+
+
+def test_a_lease_is_fresh_until_it_was_not_seen_to_change_for_its_duration() -> None:
+    observer = LeaseObserver()
+    for second in range(20):
+        observer.contact(100.0 + second)
+        if second <= 4:
+            observer.observe("n1", "i1", f"r{second}", 100.0 + second)
+    assert observer.age("n1", 119.0) == 15.0
+    assert not observer.fresh("n1", 119.0, 6.0)
+    assert observer.fresh("n1", 119.0, 60.0)
+    assert not observer.fresh("n2", 119.0, 60.0)
+
+
+def test_seeing_the_same_lease_again_is_no_sign_of_life() -> None:
+    observer = LeaseObserver()
+    for second in range(10):
+        observer.observe("n1", "i1", "r0", 100.0 + second)
+    assert not observer.fresh("n1", 109.0, 6.0)
+
+
+def test_another_holder_is_a_sign_of_life() -> None:
+    observer = LeaseObserver()
+    for second in range(8):
+        observer.observe("n1", "i1", "r0", 100.0 + second)
+    observer.observe("n1", "i2", "r0", 108.0)
+    assert observer.fresh("n1", 108.0, 6.0)
+    assert observer.holder("n1") == "i2"
+
+
+def test_a_released_or_deleted_lease_is_not_fresh() -> None:
+    observer = LeaseObserver()
+    observer.observe("n1", "i1", "r0", 100.0)
+    observer.observe("n2", "i1", "r0", 100.0)
+    observer.observe("n1", "", "r1", 100.1)
+    observer.forget("n2")
+    assert not observer.fresh("n1", 100.1, 6.0)
+    assert not observer.fresh("n2", 100.1, 6.0)
+
+
+def test_an_outage_makes_nobody_stale() -> None:
+    observer = LeaseObserver()
+    for second in range(5):
+        observer.observe("n1", "i1", f"r{second}", 100.0 + second)
+        observer.observe("n2", "i1", f"r{max(1, second)}", 100.0 + second)
+    for second in (1, 3, 30, 3000):  # nothing is heard any more
+        assert observer.fresh("n1", 104.0 + second, 6.0)
+    observer.contact(4000.0)  # the server is back, the others are not yet
+    assert observer.fresh("n1", 4002.9, 6.0)
+    observer.contact(4002.5)
+    observer.observe("n1", "i1", "r9", 4004.0)
+    assert observer.fresh("n1", 4009.0, 6.0)
+
+
+def test_who_stays_away_after_an_outage_goes_stale() -> None:
+    observer = LeaseObserver()
+    observer.observe("n1", "i1", "r0", 100.0)
+    for second in range(20):
+        observer.contact(500.0 + second)
+    assert observer.age("n1", 519.0) == 16.0  # 3 seconds after the gap do not count
+    assert not observer.fresh("n1", 519.0, 6.0)
+
+
+def test_it_says_when_to_look_again() -> None:
+    observer = LeaseObserver()
+    observer.observe("n1", "i1", "r0", 100.0)
+    observer.contact(102.0)
+    assert observer.stale_at("n1", 102.0, 6.0) == 106.0
+    assert observer.stale_at("n2", 102.0, 6.0) is None
+
+
+ROUNDING = 1e-9
+"""Seconds: sums of floats taken in another order."""
+
+
+@given(st.lists(st.floats(0.0, 20.0), min_size=1, max_size=30))
+def test_observed_time_never_runs_ahead_of_the_clock_and_contacts_never_turn_it_back(steps: list[float]) -> None:
+    time, moment, latest = ObservedTime(), 100.0, 0.0
+    for step in steps:
+        moment += step
+        time.contact(moment)
+        at = time.at(moment)
+        assert latest <= at <= moment - 100.0 + ROUNDING
+        assert time.at(moment + 1000.0) <= at + time.gap_seconds + ROUNDING
+        latest = at
+
+
+@given(st.lists(st.floats(0.01, 2.9), min_size=1, max_size=30))
+def test_in_unbroken_contact_observed_time_is_time(steps: list[float]) -> None:
+    time, moment = ObservedTime(), 100.0
+    time.contact(moment)
+    for step in steps:
+        moment += step
+        assert abs(time.at(moment) - (moment - 100.0)) < 1e-6
+        time.contact(moment)

@@ -1,0 +1,64 @@
+"""ARP and NDP frames on the bridge: recorded from real packets, and read as claims."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.cluster import script
+from lab.net import hosts
+from lab.net.netns import HUB, Enclosure
+from lab.net.segment import Claim, Reign, claims_of, reigns_of
+from lab.process import Process, wait_for
+
+
+def line(at: float, mac: str, ip: str = "172.30.0.200", op: int = 2) -> str:
+    return json.dumps({"at": at, "op": op, "sender_mac": mac, "sender_ip": ip, "target_ip": "172.30.0.100"})
+
+
+def test_only_frames_that_claim_the_address_count() -> None:
+    lines = ['{"listening": "br0"}', line(1, "aa"), line(2, "bb", ip="172.30.0.100", op=1), line(3, "cc")]
+    assert claims_of(lines, "172.30.0.200") == [Claim(1, "aa"), Claim(3, "cc")]
+    assert claims_of(lines, "172.30.0.200", since=2) == [Claim(3, "cc")]
+
+
+def test_a_line_that_is_still_being_written_is_left_for_later() -> None:
+    assert claims_of([line(1, "aa")[:-5]], "172.30.0.200") == []
+
+
+def test_claims_of_one_node_in_a_row_are_one_reign() -> None:
+    claims = [Claim(1, "aa"), Claim(2, "aa"), Claim(3, "bb"), Claim(4, "aa"), Claim(5, "zz")]
+    assert reigns_of(claims, {"aa": "node1", "bb": "node2"}) == [
+        Reign("node1", 1, 2, 2),
+        Reign("node2", 3, 3, 1),
+        Reign("node1", 4, 4, 1),
+        Reign("zz", 5, 5, 1),
+    ]
+
+
+@pytest.mark.root
+@pytest.mark.lab
+class TestRealFrames:
+    @pytest.fixture
+    def recorder(self, enclosure: Enclosure, tmp_path: Path) -> Iterator[Process]:
+        hosts.build(enclosure, hosts.plan_segment(2))
+        command = [*script("sniff.py"), "br0"]
+        process = Process("sniffer", command, log_path=tmp_path / "log", enter=enclosure.doorway.enter(HUB))
+        process.start()
+        wait_for("it listens", lambda: "listening" in process.log_path.read_text(), timeout_seconds=10)
+        yield process
+        process.kill()
+
+    @pytest.mark.parametrize("address", ["172.30.0.11", "fd00:30::11"])
+    def test_a_reply_between_two_other_hosts_is_heard(
+        self, enclosure: Enclosure, recorder: Process, address: str
+    ) -> None:
+        enclosure.doorway.run("client", ["ping", "-c1", "-W2", address])
+        mac = hosts.interface_mac(enclosure.doorway, "node1")
+        heard = wait_for(
+            "the reply is recorded",
+            lambda: claims_of(recorder.log_path.read_text().splitlines(), address) or None,
+            timeout_seconds=5,
+        )
+        assert {claim.mac for claim in heard} == {mac}

@@ -1,0 +1,537 @@
+"""An API server stand-in and agents with a wire that is a plain table: a cluster as small as a speaker's tests need.
+
+What happens is noted in one journal, so that tests can ask what came before what.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from prometheus_client import CollectorRegistry
+
+from crds.names import allocation_name
+from crds.schema import custom_resource_definition
+from crds.speaker import BGPSessionState
+from crds.types import KINDS
+from kube.errors import NotFound
+from kube.framing import WatchEvent
+from kube.io.client import Client
+from kube.resource import (
+    BGPADVERTISEMENTS,
+    BGPPEERS,
+    ENDPOINTSLICES,
+    IPALLOCATIONS,
+    IPPOOLS,
+    L2ADVERTISEMENTS,
+    LEASES,
+    NAMESPACES,
+    NODES,
+    SPEAKERS,
+    Resource,
+)
+from lab.apiserver.server import ApiServer
+from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
+from speaker.io.agent import Agent
+from speaker.io.metrics import SpeakerMetrics
+from speaker.members.io.heartbeats import HeartbeatOptions
+from speaker.options import Options
+from speaker.wire.bfd.model import SessionView as BfdView
+from speaker.wire.io.link import HeartbeatConfig, OrderRefusedError, WireConflict, WireInterface, WirePeer
+
+CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
+NAMESPACE = "berth-system"
+PATIENCE_SECONDS = 10.0
+
+
+async def eventually(check: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
+    """Wait until `check` gives something true, and return that. `check` may be asynchronous."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = check()
+        if asyncio.iscoroutine(found):
+            found = await found
+        if found:
+            return found
+        if time.monotonic() > deadline:
+            raise AssertionError(f"it did not come to that within {seconds} s")
+        await asyncio.sleep(0.01)
+
+
+class JournalingClient(Client):
+    """Notes each list and write of a speaker, when it was sent and when it was answered; and what it watches."""
+
+    journal: list[str]
+    watching: Counter[str]
+
+    async def _noted(self, what: str, sending: Any) -> Any:
+        self.journal.append(f"send {what}")
+        answer = await sending
+        self.journal.append(f"done {what}")
+        return answer
+
+    async def create(self, res: Resource, body: dict[str, Any], namespace: str | None = None) -> bytes:
+        return await self._noted(f"create {res.plural}", super().create(res, body, namespace))
+
+    async def merge_patch(self, res: Resource, name: str, body: dict[str, Any], **options: Any) -> bytes:
+        status = body.get("status", {})
+        what = "goodbye" if status.get("goodbye") else "register" if "incarnation" in status else "status"
+        if status.get("released"):
+            what += f" released={sorted(status['released'])}"
+        noted = f"patch {res.plural} {what}" if res is SPEAKERS else f"patch {res.plural}"
+        return await self._noted(noted, super().merge_patch(res, name, body, **options))
+
+    async def watch(self, res: Resource, **options: Any) -> AsyncGenerator[WatchEvent, None]:
+        self.watching[res.plural] += 1
+        try:
+            async with contextlib.aclosing(super().watch(res, **options)) as events:
+                async for event in events:
+                    yield event
+        finally:
+            self.watching[res.plural] -= 1
+
+    async def list_page(self, res: Resource, **options: Any) -> Any:
+        return await self._noted(f"list {res.plural}", super().list_page(res, **options))
+
+
+class TableWire:
+    """In the place of speaker.wire.io.link.WireLink. `table` is what would be answered for; `confirming` can be
+    held."""
+
+    def __init__(self, journal: list[str], mac: str = "02:00:00:00:00:01") -> None:
+        self.journal = journal
+        self.table: dict[str, tuple[str, ...]] = {}
+        self.probes: dict[str, tuple[tuple[str, ...], int]] = {}
+        self.permit_until = 0.0
+        self.confirming = asyncio.Event()
+        self.confirming.set()
+        self.refused: set[str] = set()
+        self.interfaces = (WireInterface("eth0", 2, mac, True, True, ""),)
+        self.dead = asyncio.Event()
+        self.heartbeats: HeartbeatConfig | None = None
+        self.peers: dict[str, WirePeer] = {}
+        self.said: dict[str, Any] = {}
+        self.bfd_sessions: dict[str, BfdView] = {}
+        self.bfd_wanted: dict[str, Any] = {}
+        self.on_say: Callable[[], None] = lambda: None
+        self.on_announce: Callable[[str], None] = lambda _: None
+
+    async def use_interfaces(self, names: Any) -> None:
+        self.journal.append(f"interfaces {','.join(names)}")
+
+    async def announce(self, entries: Any) -> None:
+        refused = []
+        for address, interfaces in entries:
+            if address in self.refused:
+                refused.append(address)
+            else:
+                self.journal.append(f"announce {address}")
+                self.table[address] = tuple(interfaces)
+                self.on_announce(address)
+        if refused:
+            raise OrderRefusedError(", ".join(refused))
+
+    async def withdraw(self, addresses: Any) -> None:
+        await self.confirming.wait()
+        for address in addresses:
+            self.table.pop(address, None)
+            self.probes.pop(address, None)
+            self.journal.append(f"withdrawn {address}")
+
+    async def probe(self, probes: Any) -> None:
+        for address, interfaces, run in probes:
+            self.journal.append(f"probe {address}")
+            self.probes[address] = (tuple(interfaces), run)
+
+    def defend(self, address: str, interface: str) -> None:
+        self.journal.append(f"defend {address} on {interface}")
+
+    def ask(self, address: str, interface: str, mac: str) -> None:
+        self.journal.append(f"ask {mac} for {address} on {interface}")
+
+    def permit(self, until: float) -> None:
+        if (until > time.clock_gettime(time.CLOCK_BOOTTIME)) != self.is_permitted:
+            self.journal.append("permit" if until else "silence")
+        self.permit_until = until
+
+    async def bfd(self, sessions: Any) -> None:
+        self.bfd_wanted = dict(sessions)
+
+    async def heartbeat(self, config: HeartbeatConfig) -> None:
+        self.heartbeats = config
+
+    def say(self, **standing: Any) -> None:
+        self.said = standing
+        self.on_say()
+
+    def reannounce(self, addresses: Any) -> None:
+        for address in addresses:
+            self.journal.append(f"reannounce {address}")
+            self.on_announce(address)
+
+    async def stop(self) -> None:
+        self.journal.append("wire stopped")
+        self.table.clear()
+        self.permit_until = 0.0
+
+    async def wait_dead(self) -> int:
+        await self.dead.wait()
+        return 1
+
+    @property
+    def is_permitted(self) -> bool:
+        return time.clock_gettime(time.CLOCK_BOOTTIME) < self.permit_until
+
+    @property
+    def answers(self) -> set[str]:
+        """The addresses that somebody asking for them now would find here."""
+        return set(self.table) if self.is_permitted else set()
+
+
+class TableDriver:
+    """In the place of speaker.bgp.exabgp.io.driver.BgpDriver. `table` is what each router has; `confirming` can be
+    held, and then withdrawals are on their way for ever. A peer has a session as soon as it is set."""
+
+    def __init__(self, journal: list[str]) -> None:
+        self.journal = journal
+        self.on_change: Callable[[], None] = lambda: None
+        self.peers: dict[str, PeerConfig] = {}
+        self.wanted: dict[str, dict[Prefix, Route]] = {}
+        self.table: dict[str, dict[Prefix, Route]] = {}
+        self.is_confirming = True
+        self.is_silent = self.is_draining = False
+        self.permit_until = 0.0
+        self.synced_routers: frozenset[Any] = frozenset()
+        self.leftovers: dict[str, Any] = {}
+        self.known_at_start: dict[str, int] = {}
+        """How many routes were known for a peer when it got its session."""
+        self._changed: set[Prefix] = set()
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    @property
+    def sessions(self) -> dict[str, SessionView]:
+        return {
+            name: SessionView(
+                name, peer.peer_address, BGPSessionState.Established, 1.0, peer.families, len(self.table.get(name, {}))
+            )
+            for name, peer in self.peers.items()
+        }
+
+    @property
+    def outlives_seconds(self) -> int:
+        every = (peer.hold_time_seconds + (peer.graceful_restart_seconds or 0) for peer in self.peers.values())
+        return max(every, default=0)
+
+    def set_peers(self, peers: Any) -> None:
+        for name in peers.keys() - self.peers.keys():
+            self.journal.append(f"session {name}")
+            self.known_at_start[name] = len(self.wanted.get(name, {}))
+        self.peers = dict(peers)
+        self.settle()
+
+    def set_routes(self, peer: str, routes: Any) -> None:
+        self.wanted[peer] = dict(routes)
+        self.settle()
+
+    def change_routes(self, peer: str, changes: Any) -> None:
+        routes = self.wanted.setdefault(peer, {})
+        for prefix, route in changes.items():
+            if route is None:
+                routes.pop(prefix, None)
+            else:
+                routes[prefix] = route
+        self.settle()
+
+    def settle(self) -> None:
+        """What is wanted is at the routers; withdrawals only while `is_confirming`."""
+        for name in self.peers.keys() | self.table.keys():
+            has, wants = self.table.setdefault(name, {}), {} if self.is_silent else self.wanted.get(name, {})
+            wants = wants if name in self.peers else {}
+            for prefix in wants.keys() - has.keys():
+                self.journal.append(f"route {prefix} to {name}")
+            for prefix in (has.keys() - wants.keys()) if self.is_confirming else ():
+                self.journal.append(f"withdrawn {prefix} from {name}")
+            kept = {} if self.is_confirming else has
+            self._changed |= has.keys() ^ wants.keys()
+            self.table[name] = {**kept, **wants}
+        self.on_change()
+
+    def permit(self, until: float) -> None:
+        self.permit_until = until
+
+    def silence(self) -> None:
+        self.is_silent = True
+        self.settle()
+
+    def resume(self) -> None:
+        self.is_silent = False
+        self.settle()
+
+    def drain(self, is_draining: bool = True, *, spare_graceful: bool = False) -> None:
+        if is_draining != self.is_draining:
+            self.journal.append("drain" if is_draining else "no drain")
+        self.is_draining = is_draining
+
+    def may_be_heard(self, prefix: Prefix) -> bool:
+        return any(prefix in routes for routes in self.table.values())
+
+    def told_to(self, prefix: Prefix) -> tuple[str, ...]:
+        return tuple(sorted(name for name, routes in self.table.items() if prefix in routes and name in self.peers))
+
+    def take_changed(self) -> set[Prefix]:
+        changed, self._changed = self._changed, set()
+        return changed
+
+    async def stop(self, *, graceful: bool) -> None:
+        self.journal.append("sessions stopped")
+        for name, peer in self.peers.items():
+            if graceful and peer.graceful_restart_seconds is not None and self.table.get(name):
+                self.leftovers[name] = peer.peer_address
+            else:
+                self.table.pop(name, None)
+        self.peers = {}
+
+    @property
+    def prefixes(self) -> dict[str, set[str]]:
+        """What each router has, as text."""
+        return {name: {str(prefix) for prefix in routes} for name, routes in self.table.items() if routes}
+
+
+class TableBlackholes:
+    """In the place of speaker.bgp.io.blackhole.Blackholes."""
+
+    def __init__(self) -> None:
+        self.prefixes: frozenset[Prefix] = frozenset()
+        self.fault = ""
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def set(self, prefixes: frozenset[Prefix]) -> None:
+        self.prefixes = prefixes
+
+
+class Air:
+    """A segment that carries heartbeats and gratuitous ARP at once between the speakers on it, unless it is cut."""
+
+    def __init__(self) -> None:
+        self.speakers: dict[str, Speaker] = {}
+        self.deaf: set[str] = set()
+        """Nodes that neither send nor hear heartbeats."""
+
+    def join(self, speaker: "Speaker") -> None:
+        self.speakers[speaker.node] = speaker
+        speaker.wire.on_say = self.spread
+        speaker.on_stopped = lambda: self.leave(speaker.node)
+        speaker.wire.on_announce = lambda address: self._claim(speaker, address)
+
+    def leave(self, node: str) -> None:
+        self.speakers.pop(node, None)
+        self.spread()
+
+    def cut(self, *nodes: str) -> None:
+        self.deaf.update(nodes)
+        self.spread()
+
+    def heal(self) -> None:
+        self.deaf.clear()
+        self.spread()
+
+    def spread(self) -> None:
+        """In a later turn of the loop, as packets would."""
+        asyncio.get_running_loop().call_soon(self._spread)
+
+    def _spread(self) -> None:
+        for node, speaker in self.speakers.items():
+            heard = {other: self._heard(other) for other in self.speakers if {node, other}.isdisjoint(self.deaf)}
+            others = {other: peer for other, peer in heard.items() if other != node and peer is not None}
+            said = {other: (peer.incarnation, self.speakers[other].wire.said) for other, peer in others.items()}
+            if said != speaker.last_heard:
+                speaker.last_heard = said
+                speaker.wire.peers = others
+                speaker.agent.peers_heard(others)
+
+    def _heard(self, node: str) -> WirePeer | None:
+        speaker = self.speakers[node]
+        said = speaker.wire.said
+        if not said:
+            return None
+        now = time.clock_gettime(time.CLOCK_BOOTTIME)
+        usable = tuple(one.name for one in speaker.wire.interfaces if one.usable)
+        return WirePeer(incarnation=speaker.incarnation, interfaces=usable, via=usable, since=0.0, heard=now, **said)
+
+    def _claim(self, claimant: "Speaker", address: str) -> None:
+        for speaker in self.speakers.values():
+            if speaker is not claimant and address in speaker.wire.table:
+                mac = claimant.wire.interfaces[0].mac
+                speaker.agent.conflict_seen(WireConflict(address, "eth0", mac))
+
+
+class Speaker:
+    """One agent under test. `clock_offset_seconds` moves its CLOCK_BOOTTIME, as a suspended machine would."""
+
+    def __init__(self, node: str, client: JournalingClient, incarnation: str, **options: Any) -> None:
+        self.node = node
+        self.journal: list[str] = []
+        self.clock_offset_seconds = 0.0
+        client.journal = self.journal
+        self.watching = client.watching = Counter[str]()
+        """How many watches are open, by plural."""
+        self.incarnation = incarnation
+        self.last_heard: dict[str, Any] = {}
+        self.wire = TableWire(self.journal, f"02:00:00:00:00:{ord(node[-1]):02x}")
+        defaults: dict[str, Any] = {
+            "failback_seconds": 0,
+            "lease_duration_seconds": 3,
+            "renew_seconds": 0.5,
+            "fence_after_seconds": 60,
+            "bgp_drain_seconds": 0.2,
+        }
+        self.driver, self.blackholes = TableDriver(self.journal), TableBlackholes()
+        self.agent = Agent(
+            client,
+            self.wire,  # type: ignore[arg-type]
+            Options(node, incarnation, NAMESPACE, **defaults | options),
+            SpeakerMetrics(CollectorRegistry()),
+            driver=self.driver,  # type: ignore[arg-type]
+            blackholes=self.blackholes,  # type: ignore[arg-type]
+            boottime=lambda: time.clock_gettime(time.CLOCK_BOOTTIME) + self.clock_offset_seconds,
+        )
+        self.driver.on_change = self.agent.routes_changed
+        self.on_stopped: Callable[[], None] = lambda: None
+        self.stopping = asyncio.Event()
+        self.running: asyncio.Task[None] | None = None
+
+    async def stop(self) -> None:
+        """SIGTERM; raises what the agent raises."""
+        self.stopping.set()
+        assert self.running is not None
+        await asyncio.wait_for(self.running, PATIENCE_SECONDS + 5)
+        self.on_stopped()
+
+    @property
+    def is_ready(self) -> bool:
+        return self.agent.snapshot().is_ready
+
+    def position(self, entry: str) -> int:
+        """Of the last such entry in the journal."""
+        return len(self.journal) - 1 - self.journal[::-1].index(entry)
+
+
+class Cluster:
+    """Objects as operators and the allocator write them, by the admin's client."""
+
+    def __init__(self, server: ApiServer, admin: Client, directory: Path) -> None:
+        self.server = server
+        self._keys = directory / "keys"
+        self._keys.mkdir()
+        (self._keys / "key").write_text("0123456789abcdef")
+        self.admin = admin
+        self._incarnations = 0
+        self.air: Air | None = Air()
+        """None, set before speakers are started: heartbeats are off, and nobody sees another's frames."""
+
+    async def add_peer(self, name: str, address: str = "192.0.2.250", **spec: Any) -> None:
+        body = {"metadata": {"name": name}, "spec": {"myASN": 64512, "peerASN": 64513, "peerAddress": address} | spec}
+        await self.admin.create(BGPPEERS, body)
+
+    async def advertise_by_bgp(self, name: str = "all", **spec: Any) -> None:
+        await self.admin.create(BGPADVERTISEMENTS, {"metadata": {"name": name}, "spec": spec})
+
+    async def add_node(self, name: str, labels: dict[str, str] | None = None) -> None:
+        await self.admin.create(NODES, {"metadata": {"name": name, "labels": labels or {}}})
+
+    async def allocate(self, address: str, **spec: Any) -> dict[str, Any]:
+        holder = {"namespace": "default", "name": "web", "uid": "u", "ports": [{"protocol": "TCP", "port": 80}]}
+        body = {
+            "metadata": {"name": allocation_name(address)},
+            "spec": {"address": address, "pool": "edge", "holders": [holder]} | spec,
+        }
+        return msgspec.json.decode(await self.admin.create(IPALLOCATIONS, body))
+
+    async def release(self, address: str) -> tuple[str, int]:
+        """The allocator's mark: the uid, and the generation to be confirmed."""
+        patch = {"spec": {"releasing": True}}
+        raw = await self.admin.merge_patch(IPALLOCATIONS, allocation_name(address), patch)
+        meta = msgspec.json.decode(raw)["metadata"]
+        return meta["uid"], meta["generation"]
+
+    async def free(self, address: str) -> None:
+        await self.admin.delete(IPALLOCATIONS, allocation_name(address))
+
+    async def status(self, node: str) -> dict[str, Any]:
+        try:
+            return msgspec.json.decode(await self.admin.get(SPEAKERS, node)).get("status", {})
+        except NotFound:
+            return {}
+
+    async def released(self, node: str) -> dict[str, int]:
+        return (await self.status(node)).get("released", {})
+
+    async def announced(self, node: str) -> set[str]:
+        return set((await self.status(node)).get("announcements", {}))
+
+    async def lease_holder(self, node: str) -> str:
+        raw = await self.admin.get(LEASES, f"berth-speaker-{node}", NAMESPACE)
+        return msgspec.json.decode(raw)["spec"].get("holderIdentity", "")
+
+    async def set_endpoints(self, *nodes: str, name: str = "web-1") -> None:
+        """The Service `web` has a ready endpoint on each of these nodes."""
+        endpoints = [{"addresses": ["10.0.0.1"], "conditions": {"ready": True}, "nodeName": node} for node in nodes]
+        labels = {"kubernetes.io/service-name": "web"}
+        body = {"metadata": {"name": name, "labels": labels}, "addressType": "IPv4", "endpoints": endpoints}
+        try:
+            await self.admin.merge_patch(ENDPOINTSLICES, name, {"endpoints": endpoints}, namespace="default")
+        except NotFound:
+            await self.admin.create(ENDPOINTSLICES, body, "default")
+
+    @contextlib.asynccontextmanager
+    async def speaker(self, node: str = "node-a", *, wait: bool = True, **options: Any) -> AsyncIterator[Speaker]:
+        """Runs one agent; ends it hard, like a kill, unless it was told to stop."""
+        self._incarnations += 1
+        path = str(self.server.kubeconfig_path)
+        async with await JournalingClient.connect(path, user_agent=f"speaker-{node}") as client:
+            if self.air is not None:
+                options["heartbeats"] = HeartbeatOptions(str(self._keys))
+            speaker = Speaker(node, client, f"{node}-{self._incarnations}", **options)
+            if self.air is not None:
+                self.air.join(speaker)
+            running = speaker.running = asyncio.create_task(speaker.agent.run(speaker.stopping))
+            speaker.agent.interfaces_changed(speaker.wire.interfaces)
+            try:
+                if wait:
+                    await eventually(lambda: speaker.is_ready or running.done())
+                yield speaker
+            finally:
+                if not running.done():
+                    running.cancel()
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await running
+                    if self.air is not None:
+                        self.air.leave(node)
+                elif not speaker.stopping.is_set() and not running.cancelled():
+                    running.result()
+
+
+@contextlib.asynccontextmanager
+async def cluster(directory: Path, *nodes: str) -> AsyncIterator[Cluster]:
+    """With our CRDs, a pool, an advertisement of everything, and these nodes."""
+    async with (
+        ApiServer(directory, tls=False) as server,
+        await Client.connect(str(server.kubeconfig_path), user_agent="admin") as admin,
+    ):
+        for kind in KINDS:
+            await admin.create(CRDS, custom_resource_definition(kind))
+        await admin.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
+        await admin.create(IPPOOLS, {"metadata": {"name": "edge"}, "spec": {"addresses": ["192.0.2.0/24"]}})
+        await admin.create(L2ADVERTISEMENTS, {"metadata": {"name": "all"}, "spec": {}})
+        made = Cluster(server, admin, directory)
+        for name in nodes or ("node-a",):
+            await made.add_node(name)
+        yield made

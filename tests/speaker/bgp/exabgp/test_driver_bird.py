@@ -1,0 +1,318 @@
+"""The driver and BIRD: BIRD's table is the judge."""
+
+import asyncio
+import os
+import signal
+from contextlib import ExitStack
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+
+from tests.speaker.bgp.exabgp.conftest import driving
+from tests.speaker.bgp.exabgp.routers import Bird, Link, routes
+from tests.speaker.wire.segment import Namespace
+
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
+V4, V6 = ip_network("10.9.0.1/32"), ip_network("fd09::1/128")
+OTHER = ip_network("10.9.0.2/32")
+
+
+async def test_routes_of_both_families_appear_and_go(link: Link, opened: ExitStack, tmp_path: Path) -> None:
+    bird = Bird(link, tmp_path)
+    opened.callback(bird.close)
+    async with driving(link.node, tmp_path) as driven:
+        driver = driven.driver
+        driver.set_peers({"tor": link.peer()})
+        wanted = routes("10.9.0.1/32", "10.9.0.2/32") | routes("fd09::1/128", next_hop=link.ours_v6)
+        driver.set_routes("tor", wanted)
+        await driven.until("all are there", lambda: bird.prefixes() == set(wanted))
+        assert driver.may_be_heard(V4)
+        driver.set_routes("tor", routes("10.9.0.2/32"))
+        for prefix in (V4, V6):
+            await driven.until_confirmed(prefix)
+            await driven.until("the router has worked it off", lambda: prefix not in bird.prefixes(), 5)  # noqa: B023
+        assert driver.may_be_heard(OTHER)
+        assert driver.sessions["tor"].routes_sent == 1
+
+
+async def test_attributes_arrive_and_change(link: Link, opened: ExitStack, tmp_path: Path) -> None:
+    bird = Bird(link, tmp_path)
+    opened.callback(bird.close)
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer()})
+        first = routes(
+            str(V4),
+            med=7,
+            prepend=2,
+            communities=((64512, 100), (65535, 65281)),
+            large_communities=((64512, 1, 2),),
+            link_bandwidth=1e6,
+        )
+        driven.driver.set_routes("tor", first)
+        await driven.until("it is there", lambda: V4 in bird.prefixes())
+        seen = bird.route(V4)
+        assert seen["BGP.as_path"] == "64512 64512 64512"
+        assert seen["BGP.med"] == "7"
+        assert seen["BGP.next_hop"] == str(link.ours)
+        assert seen["BGP.community"] == "(64512,100) (65535,65281)"
+        assert seen["BGP.large_community"] == "(64512, 1, 2)"
+        assert seen["BGP.ext_community"] == "(unknown 0x4004, 64512, 1232348160)"  # 0x49742400 = 1e6
+        driven.driver.set_routes("tor", {V4: replace(first[V4], med=8, prepend=0)})
+        await driven.until("it has changed", lambda: bird.route(V4).get("BGP.med") == "8")
+        assert bird.route(V4)["BGP.as_path"] == "64512"
+        driven.driver.drain()
+        await driven.until("it drains", lambda: "(65535,0)" in bird.route(V4).get("BGP.community", ""))
+        driven.driver.drain(False)
+        await driven.until("it is as before", lambda: "(65535,0)" not in bird.route(V4)["BGP.community"])
+
+
+async def test_local_preference_goes_to_internal_peers_only(node: Namespace, opened: ExitStack, tmp_path: Path) -> None:
+    outer, inner = Link(node, 1), Link(node, 2)
+    birds = Bird(outer, tmp_path), Bird(inner, tmp_path, asn=64512, extra="protocol direct { ipv4; ipv6; }")
+    for each in (*birds, outer, inner):
+        opened.callback(each.close)
+    async with driving(node, tmp_path) as driven:
+        driven.driver.set_peers({"outer": outer.peer("outer"), "inner": inner.peer("inner", peer_asn=64512)})
+        for peer in ("outer", "inner"):
+            driven.driver.set_routes(peer, routes(str(V4), local_pref=250, prepend=3))
+        await driven.until("both have it", lambda: all(V4 in bird.prefixes() for bird in birds))
+        assert birds[0].route(V4)["BGP.as_path"] == "64512 64512 64512 64512"
+        assert birds[0].route(V4)["BGP.local_pref"] == "100"
+        assert birds[1].route(V4)["BGP.local_pref"] == "250"
+        assert birds[1].route(V4)["BGP.as_path"].strip() == ""
+
+
+@pytest.mark.parametrize("deed", [signal.SIGKILL, signal.SIGSTOP])
+async def test_an_exabgp_that_is_killed_or_frozen_is_replaced(
+    link: Link, opened: ExitStack, tmp_path: Path, deed: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("speaker.bgp.exabgp.session.CONFIRM_SECONDS", 3.0)
+    bird = Bird(link, tmp_path)
+    opened.callback(bird.close)
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer()})
+        driven.driver.set_routes("tor", routes(str(V4), str(OTHER)))
+        await driven.until("both are there", lambda: bird.prefixes() == {V4, OTHER})
+        pid = driven.driver.engine_pids()["tor"]
+        os.kill(pid, deed)
+        driven.driver.set_routes("tor", routes(str(OTHER)))
+        assert driven.driver.may_be_heard(V4)
+        await driven.until_confirmed(V4)
+        await driven.until("the router has worked it off", lambda: V4 not in bird.prefixes(), 5)
+        await driven.until("the other is back", lambda: bird.prefixes() == {OTHER})
+        assert driven.driver.engine_pids()["tor"] != pid
+        assert driven.driver.sessions["tor"].last_error
+
+
+async def test_a_lost_relay_is_the_end_of_its_exabgp(link: Link, opened: ExitStack, tmp_path: Path) -> None:
+    bird = Bird(link, tmp_path)
+    opened.callback(bird.close)
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer()})
+        driven.driver.set_routes("tor", routes(str(V4)))
+        await driven.until("it is there", lambda: bird.prefixes() == {V4})
+        pid = driven.driver.engine_pids()["tor"]
+        relay = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
+        os.kill(relay, signal.SIGKILL)
+        await driven.until("another runs", lambda: driven.driver.engine_pids().get("tor", pid) != pid)
+        await driven.until_up()
+        await driven.until("it is there again", lambda: bird.prefixes() == {V4})
+
+
+async def test_an_edit_or_a_deletion_touches_one_session_only(
+    node: Namespace, opened: ExitStack, tmp_path: Path
+) -> None:
+    left, right = Link(node, 1), Link(node, 2)
+    birds = Bird(left, tmp_path), Bird(right, tmp_path)
+    for each in (*birds, left, right):
+        opened.callback(each.close)
+    async with driving(node, tmp_path) as driven:
+        driver = driven.driver
+        peers = {"left": left.peer("left"), "right": right.peer("right")}
+        driver.set_peers(peers)
+        for name in peers:
+            driver.set_routes(name, routes(str(V4)))
+        await driven.until("both have it", lambda: all(bird.prefixes() == {V4} for bird in birds))
+        since, pid = driver.sessions["right"].since, driver.engine_pids()["right"]
+        driver.set_peers({**peers, "left": replace(peers["left"], hold_time_seconds=30)})
+        await driven.until("left is as it is to be", lambda: driver.sessions["left"].hold_time_seconds == 30)
+        driver.set_peers({"right": peers["right"]})
+        await driven.until("left has nothing", lambda: not birds[0].prefixes())
+        await driven.until("left is closed", lambda: not birds[0].is_up())
+        assert driver.may_be_heard(V4)
+        assert (driver.sessions["right"].since, driver.engine_pids()["right"]) == (since, pid)
+        driver.set_routes("right", {})
+        await driven.until_confirmed(V4)
+        assert set(driver.sessions) == {"right"}
+
+
+@pytest.mark.parametrize("left", [(str(OTHER),), ()], ids=["one", "none"])
+async def test_routes_outlive_the_driver_under_graceful_restart(
+    link: Link, opened: ExitStack, tmp_path: Path, left: tuple[str, ...]
+) -> None:
+    bird = Bird(link, tmp_path, bgp="graceful restart aware;")
+    opened.callback(bird.close)
+    peer = link.peer(graceful_restart_seconds=60)
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": peer})
+        driven.driver.set_routes("tor", routes(str(V4), str(OTHER)))
+        await driven.until("both are there", lambda: bird.prefixes() == {V4, OTHER})
+        await driven.driver.stop(graceful=True)
+        assert driven.driver.may_be_heard(V4)
+    await asyncio.sleep(1)
+    assert bird.prefixes() == {V4, OTHER}
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": peer})
+        await driven.until_up()
+        await asyncio.sleep(1)
+        assert bird.prefixes() == {V4, OTHER}  # no End-of-RIB before the first full set
+        driven.driver.set_routes("tor", routes(*left))
+        await driven.until("End-of-RIB has swept what is stale", lambda: bird.prefixes() == set(map(ip_network, left)))
+
+
+async def test_a_clean_stop_withdraws_also_under_graceful_restart(
+    link: Link, opened: ExitStack, tmp_path: Path
+) -> None:
+    bird = Bird(link, tmp_path, bgp="graceful restart aware;")
+    opened.callback(bird.close)
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer(graceful_restart_seconds=60)})
+        driven.driver.set_routes("tor", routes(str(V4)))
+        await driven.until("it is there", lambda: bird.prefixes() == {V4})
+        await driven.driver.stop(graceful=False)
+        assert not driven.driver.may_be_heard(V4)
+        assert not bird.prefixes()
+
+
+async def test_silence_withdraws_everything_and_nothing_comes_until_it_ends(
+    link: Link, opened: ExitStack, tmp_path: Path
+) -> None:
+    bird = Bird(link, tmp_path)
+    opened.callback(bird.close)
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer()})
+        driven.driver.set_routes("tor", routes(str(V4)))
+        await driven.until("it is there", lambda: bird.prefixes() == {V4})
+        driven.driver.silence()
+        await driven.until_confirmed(V4)
+        driven.driver.set_routes("tor", routes(str(OTHER)))
+        await asyncio.sleep(0.5)
+        assert not bird.prefixes()
+        driven.driver.resume()
+        await driven.until("it speaks again", lambda: bird.prefixes() == {OTHER})
+
+
+async def test_a_router_that_sends_a_hundred_thousand_routes_does_no_harm(
+    link: Link, opened: ExitStack, tmp_path: Path
+) -> None:
+    rows = "\n".join(f"route 20.{n >> 16}.{n >> 8 & 255}.{n & 255}/32 blackhole;" for n in range(100_000))
+    bird = Bird(link, tmp_path, extra=f"protocol static {{ ipv4; {rows} }}")
+    opened.callback(bird.close)
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer()})
+        driven.driver.set_routes("tor", routes(str(V4)))
+        await driven.until("ours is there", lambda: V4 in bird.prefixes(), 60)
+        driven.driver.set_routes("tor", {})
+        await driven.until_confirmed(V4)
+        status = Path(f"/proc/{driven.driver.engine_pids()['tor']}/status").read_text()
+        assert int(status.split("VmRSS:")[1].split()[0]) < 45_000
+
+
+async def test_what_the_router_says_at_the_end_is_told(link: Link, opened: ExitStack, tmp_path: Path) -> None:
+    bird = Bird(link, tmp_path)
+    opened.callback(bird.close)
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer()})
+        await driven.until_up()
+        bird.ask("disable", "node", '"rack 12 is moved"')
+        await driven.until("it is told", lambda: "rack 12 is moved" in driven.driver.sessions["tor"].last_error)
+        assert "administrative shutdown (6/2)" in driven.driver.sessions["tor"].last_error
+
+
+async def test_two_peers_with_one_address_are_refused_and_a_rename_waits(
+    link: Link, opened: ExitStack, tmp_path: Path
+) -> None:
+    bird = Bird(link, tmp_path)
+    opened.callback(bird.close)
+    async with driving(link.node, tmp_path) as driven:
+        driver = driven.driver
+        driver.set_peers({"b": link.peer("b")})
+        driver.set_routes("b", routes(str(V4)))
+        await driven.until("it is there", lambda: bird.prefixes() == {V4})
+        driver.set_peers({"a": link.peer("a"), "b": link.peer("b")})
+        assert "the peer b has the same address" in driver.sessions["a"].last_error
+        assert driver.sessions["b"].state == "Established"
+        driver.set_routes("a", routes(str(OTHER)))
+        driver.set_peers({"a": link.peer("a")})
+        await driven.until("a has taken over", lambda: bird.prefixes() == {OTHER})
+        assert not driver.may_be_heard(V4)
+
+
+async def test_of_two_peers_that_are_waited_for_at_one_address_the_second_is_refused(
+    link: Link, opened: ExitStack, tmp_path: Path
+) -> None:
+    async with driving(link.node, tmp_path) as driven:
+        driver = driven.driver
+        waiting = {"is_passive": True, "source_address": link.ours}
+        other = ip_address("10.0.9.9")
+        driver.set_peers({"a": link.peer("a", **waiting), "b": link.peer("b", peer_address=other, **waiting)})
+        assert "where a is waited for" in driver.sessions["b"].last_error
+        assert not driver.sessions["a"].last_error
+        driver.set_peers({"b": link.peer("b", peer_address=other, **waiting)})
+        assert not driver.sessions["b"].last_error
+
+
+async def test_nothing_is_confirmed_while_the_path_is_cut(link: Link, opened: ExitStack, tmp_path: Path) -> None:
+    bird = Bird(link, tmp_path)
+    opened.callback(bird.close)
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer()})
+        driven.driver.set_routes("tor", routes(str(V4)))
+        await driven.until("it is there", lambda: bird.prefixes() == {V4})
+        link.node.run(
+            "nft", "add table inet cut; add chain inet cut out { type filter hook output priority 0; policy drop; }"
+        )
+        driven.driver.set_routes("tor", {})
+        await asyncio.sleep(2)
+        assert bird.prefixes() == {V4}
+        assert driven.driver.may_be_heard(V4)
+        link.node.run("nft", "delete table inet cut")
+        await driven.until_confirmed(V4)
+        await driven.until("the router has worked it off", lambda: not bird.prefixes(), 5)
+
+
+async def test_a_router_that_accepts_and_says_nothing(link: Link, tmp_path: Path) -> None:
+    with link.router.entered():
+        import socket
+
+        listener = socket.create_server((str(link.theirs), 179))
+    with listener:
+        async with driving(link.node, tmp_path) as driven:
+            driven.driver.set_peers({"tor": link.peer()})
+            driven.driver.set_routes("tor", routes(str(V4)))
+            await driven.until("it is connected", lambda: driven.driver.sessions["tor"].state == "OpenSent")
+            assert driven.driver.may_be_heard(V4)
+            driven.driver.set_routes("tor", {})
+            assert not driven.driver.may_be_heard(V4)
+
+
+async def test_a_router_that_talks_garbage(link: Link, tmp_path: Path) -> None:
+    async def garbage(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n" * 50)
+        await writer.drain()
+
+    with link.router.entered():
+        server = await asyncio.start_server(garbage, str(link.theirs), 179)
+    async with server, driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer()})
+        wanted = "message header error: connection not synchronized"
+        await driven.until("it is told", lambda: wanted in driven.driver.sessions["tor"].last_error)
+
+
+async def test_no_connection_is_told_in_words(link: Link, tmp_path: Path) -> None:
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer(), "bad": link.peer("bad", peer_address=ip_address("192.0.2.1"))})
+        await driven.until("refused", lambda: "refused" in driven.driver.sessions["tor"].last_error.lower())
+        await driven.until("unreachable", lambda: "unreachable" in driven.driver.sessions["bad"].last_error.lower())

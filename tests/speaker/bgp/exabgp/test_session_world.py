@@ -1,0 +1,295 @@
+"""A session between a model of ExaBGP and a model of a router, in any order of events: no withdrawal is believed early.
+
+The model has habits that were seen in ExaBGP: it sends what it holds again when a session comes up, leaves
+withdrawals out of its first round, reports an UPDATE before it writes it, and answers when it likes.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from speaker.bgp.exabgp import events
+from speaker.bgp.exabgp.session import Session
+from speaker.bgp.model import PeerConfig, Prefix, Route
+
+PREFIXES = [IPv4Network(f"10.9.0.{number}/32") for number in range(4)]
+HOLD_SECONDS, RESTART_SECONDS = 9, 60
+
+
+class Exabgp:
+    """What it holds, what it is about to send, and its pipes."""
+
+    def __init__(self) -> None:
+        self.commands: deque[str] = deque()
+        self.said: deque[events.Event] = deque()
+        self.holds: set[Prefix] = set()
+        self.sending: deque[tuple[str, Prefix | None]] = deque()
+        self.markers = 0
+        self.is_first_round = False
+        self.permit = ""
+
+
+class World(RuleBasedStateMachine):
+    @initialize(graceful=st.booleans(), is_limited=st.booleans())
+    def begin(self, graceful: bool, is_limited: bool) -> None:
+        self.now = 1000.0
+        self.graceful = graceful
+        peer = PeerConfig(
+            name="tor",
+            my_asn=64512,
+            peer_asn=64513,
+            peer_address=IPv4Address("10.0.0.2"),
+            router_id=IPv4Address("10.0.0.1"),
+            families=frozenset({"ipv4"}),
+            hold_time_seconds=HOLD_SECONDS,
+            graceful_restart_seconds=RESTART_SECONDS if graceful else None,
+        )
+        self.session = Session(peer, self.now)
+        self.is_limited = is_limited
+        self.session.permit = self.now if is_limited else None
+        self.wanted: dict[Prefix, Route] = {}
+        self.answers: dict[Prefix, tuple[bool, bool]] = {}
+        self.exabgp: Exabgp | None = None
+        self.is_up = False
+        self.tcp: deque[tuple[str, Prefix | None]] = deque()
+        self.late: deque[tuple[str, Prefix | None]] = deque()
+        self.table: set[Prefix] = set()
+        self.stale: set[Prefix] = set()
+        self.lost_at: float | None = None
+
+    @rule(wanted=st.sets(st.sampled_from(PREFIXES)), med=st.integers(0, 1))
+    def want(self, wanted: set[Prefix], med: int) -> None:
+        self.wanted = {prefix: Route(prefix, med=med) for prefix in wanted}
+        self.session.want(self.wanted)
+
+    @rule(changes=st.dictionaries(st.sampled_from(PREFIXES), st.one_of(st.none(), st.integers(0, 1))))
+    def change(self, changes: dict[Prefix, int | None]) -> None:
+        """In two parts, and the second one twice: saying the same again changes nothing."""
+        for prefix, med in changes.items():
+            route = None if med is None else Route(prefix, med=med)
+            self.session.change({prefix: route})
+            if route is None:
+                self.wanted.pop(prefix, None)
+            else:
+                self.wanted[prefix] = route
+        self.session.change({prefix: self.wanted.get(prefix) for prefix in changes})
+
+    @precondition(lambda self: self.exabgp is None)
+    @rule()
+    def engine_starts(self) -> None:
+        self.exabgp = Exabgp()
+        self.session.engine_started(self.now)
+
+    @precondition(lambda self: self.exabgp is not None)
+    @rule()
+    def engine_dies(self) -> None:
+        self._lose()
+        self.exabgp = None
+        self.session.engine_ended("died", self.now)
+
+    @precondition(lambda self: self.exabgp is not None)
+    @rule()
+    def write(self) -> None:
+        self.exabgp.commands.extend(self.session.next_lines(self.now))
+
+    @precondition(lambda self: self.exabgp is not None and self.exabgp.commands)
+    @rule(answers_late=st.booleans())
+    def work(self, answers_late: bool) -> None:
+        exabgp, line = self.exabgp, self.exabgp.commands.popleft()
+        prefixes = [IPv4Network(word) for word in line.partition(" nlri ")[2].split()]
+        if line.startswith("announce eor"):
+            if not self.is_up:
+                exabgp.said.append(events.Answer(False))
+                return
+            exabgp.markers += 1
+        elif line.startswith("unacknowledged"):
+            exabgp.permit = line.partition(" ")[2] or exabgp.permit
+            exabgp.said.append(events.Unacknowledged(len(self.tcp)))
+        elif line.startswith("announce"):
+            exabgp.holds.update(prefixes)
+            if self.is_up:
+                exabgp.sending.extend(("announce", prefix) for prefix in prefixes)
+        else:
+            exabgp.holds.difference_update(prefixes)
+            exabgp.sending = deque(one for one in exabgp.sending if one[1] not in prefixes)
+            if self.is_up:
+                exabgp.sending.extend(("withdraw", prefix) for prefix in prefixes)
+        if answers_late and self.is_up:
+            self._send_one()
+        exabgp.said.append(events.Answer(True))
+
+    @precondition(lambda self: self.is_up and (self.exabgp.sending or self.exabgp.markers))
+    @rule()
+    def send(self) -> None:
+        self._send_one()
+
+    @precondition(lambda self: self.exabgp is not None and self.exabgp.said)
+    @rule()
+    def read(self) -> None:
+        self.session.handle(self.exabgp.said.popleft(), self.now)
+
+    @precondition(lambda self: self.exabgp is not None and not self.is_up)
+    @rule()
+    def comes_up(self) -> None:
+        """The router has dropped an earlier session by now, or kept its routes as stale ones."""
+        self.late.clear()
+        self.stale = (self.table | self.stale) if self.graceful else set()
+        self.table = set()
+        self.is_up, self.lost_at = True, None
+        exabgp = self.exabgp
+        exabgp.sending = deque(("announce", prefix) for prefix in sorted(exabgp.holds))
+        exabgp.is_first_round, exabgp.markers = True, 0
+        exabgp.said.extend([events.Connected(), events.Negotiated(HOLD_SECONDS, frozenset({"ipv4"})), events.Up()])
+
+    @precondition(lambda self: self.is_up)
+    @rule(by_router=st.booleans())
+    def goes_down(self, by_router: bool) -> None:
+        if by_router:
+            self.tcp.clear()
+            self.exabgp.said.append(events.Notified("cease", True))
+        self._lose()
+        if by_router:
+            self._router_drops()
+        reason = "notification received (6,2)" if by_router else "closing connection"
+        self.exabgp.said.append(events.Down(reason, by_router))
+
+    @precondition(lambda self: self.tcp or self.late)
+    @rule()
+    def arrive(self) -> None:
+        """At the router; after a connection's end what was on its way still does."""
+        deed, prefix = (self.tcp or self.late).popleft()
+        if deed == "announce":
+            self.table.add(prefix)
+            self.stale.discard(prefix)
+        elif deed == "withdraw":
+            self.table.discard(prefix)
+            self.stale.discard(prefix)
+        else:
+            self.stale.clear()
+
+    @precondition(lambda self: not self.is_up)
+    @rule()
+    def router_notices(self) -> None:
+        if not self.graceful:
+            self._router_drops()
+
+    @rule(seconds=st.sampled_from([0.01, 1.5, 20.0, 80.0]))
+    def pass_time(self, seconds: float) -> None:
+        self.now += seconds
+        keeps = HOLD_SECONDS + (RESTART_SECONDS if self.graceful else 0)
+        if self.lost_at is not None and self.now > self.lost_at + keeps:
+            self._router_drops()
+
+    @invariant()
+    def what_a_router_may_have_may_be_heard(self) -> None:
+        on_its_way = {prefix for deed, prefix in (*self.tcp, *self.late) if deed == "announce"}
+        for prefix in PREFIXES:
+            if prefix in self.table | self.stale | on_its_way:
+                assert self.session.may_be_heard(prefix, self.now), prefix
+
+    @invariant()
+    def an_exabgp_that_holds_a_route_lives_as_long_as_it_is_permitted(self) -> None:
+        """Its router, if it has one from it."""
+        is_heard = self.exabgp is not None and (self.exabgp.holds or (self.is_up and self.table))
+        if self.is_limited and is_heard:
+            assert self.exabgp.permit == f"{self.session.permit:.3f}"
+
+    @invariant()
+    def every_answer_that_changes_is_told(self) -> None:
+        self.session.pass_time(self.now)
+        changed = self.session.take_changed()
+        for prefix in PREFIXES:
+            answers = self.session.may_be_heard(prefix, self.now), self.session.has_sent(prefix)
+            assert prefix in changed or answers == self.answers.get(prefix, (False, False)), prefix
+            self.answers[prefix] = answers
+
+    def teardown(self) -> None:
+        """When all calms down, every withdrawal is confirmed, and what is wanted is there."""
+        if not hasattr(self, "session"):
+            return
+        kept = sorted(self.wanted)[:1] or [PREFIXES[0]]
+        self.session.want({prefix: Route(prefix) for prefix in kept})
+        if self.exabgp is None:
+            self.engine_starts()
+        if not self.is_up:
+            self.comes_up()
+        self._calm_down(kept)
+        self.now += 3.0
+        self.session.change({prefix: None for prefix in kept})
+        self.every_answer_that_changes_is_told()
+        self._calm_down([])
+        self.session.change({prefix: Route(prefix) for prefix in kept})
+        self._calm_down(kept)
+        self.engine_dies()
+        self.every_answer_that_changes_is_told()
+        self.session.change({prefix: None for prefix in kept})
+        self.every_answer_that_changes_is_told()
+        assert all(self.session.may_be_heard(prefix, self.now) for prefix in kept)
+        self.now += HOLD_SECONDS + RESTART_SECONDS + 2
+        self.every_answer_that_changes_is_told()
+        assert not any(self.session.may_be_heard(prefix, self.now) for prefix in PREFIXES)
+
+    def _calm_down(self, wanted: list[Prefix]) -> None:
+        exabgp = self.exabgp
+        for _ in range(60):
+            self.write()
+            while exabgp.commands:
+                self._checked(lambda: self.work(False))
+            while exabgp.sending or exabgp.markers:
+                self._checked(self._send_one)
+            while self.tcp:
+                self._checked(self.arrive)
+            while exabgp.said:
+                self._checked(self.read)
+            self.now += 0.3
+            assert self.session.overdue(self.now) is None
+        assert self.table == set(wanted)
+        for answer in (lambda prefix: self.session.may_be_heard(prefix, self.now), self.session.has_sent):
+            assert [prefix for prefix in PREFIXES if answer(prefix)] == wanted
+        assert self.session.is_synced
+        if self.is_limited:
+            assert (exabgp.permit == "unlimited") == (not wanted)
+
+    def _checked(self, step: Callable[[], None]) -> None:
+        step()
+        self.an_exabgp_that_holds_a_route_lives_as_long_as_it_is_permitted()
+        self.every_answer_that_changes_is_told()
+
+    def _send_one(self) -> None:
+        exabgp = self.exabgp
+        if exabgp.is_first_round:  # it is taken together when it begins
+            exabgp.is_first_round = False
+            exabgp.sending = deque(one for one in exabgp.sending if one[0] != "withdraw")
+        if exabgp.sending:
+            deed, prefix = exabgp.sending.popleft()
+            if deed == "announce":
+                exabgp.said.append(events.Sent(announced=(prefix,)))
+            else:
+                exabgp.said.append(events.Sent(withdrawn=(prefix,)))
+            self.tcp.append((deed, prefix))
+        elif exabgp.markers:
+            exabgp.markers -= 1
+            exabgp.said.append(events.EndOfRib("ipv4"))
+            self.tcp.append(("marker", None))
+
+    def _lose(self) -> None:
+        if self.is_up:
+            self.is_up, self.lost_at = False, self.now
+            self.late, self.tcp = self.tcp, deque()
+            self.exabgp.sending.clear()
+            self.exabgp.markers = 0
+
+    def _router_drops(self) -> None:
+        self.table.clear()
+        self.stale.clear()
+        self.late.clear()
+        self.lost_at = None
+
+
+TestWorld = pytest.mark.slow(World.TestCase)
+TestWorld.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)

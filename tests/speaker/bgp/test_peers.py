@@ -1,0 +1,93 @@
+"""From a BGPPeer to the configuration of a node's session, or why there can be none."""
+
+from ipaddress import ip_address
+
+import pytest
+
+from crds.bgppeer import BGPPeerSpec
+from crds.conditions import Reason
+from speaker.bgp.peers import resolve_peer
+from speaker.layer2.desired import Complaint
+from tests.speaker.make import node
+
+
+def resolve(secrets=None, addresses=("2001:db8::5", "192.0.2.5"), name="node-a", **spec):
+    spec = {"myASN": 64512, "peerASN": 64513, **({} if "interface" in spec else {"peerAddress": "192.0.2.254"}), **spec}
+    own = node({"rack": "1"}, addresses=addresses)
+    return resolve_peer("tor", BGPPeerSpec.model_validate(spec), name, own, secrets or {})
+
+
+@pytest.mark.parametrize(("said", "asn"), [("Internal", 64512), ("External", None), (64999, 64999)])
+def test_the_peers_as_is_a_number_or_any_other(said, asn) -> None:
+    assert resolve(peerASN=said).peer_asn == asn
+
+
+def test_a_peer_for_other_nodes_is_none_of_ours() -> None:
+    assert resolve(nodeSelector={"matchLabels": {"rack": "2"}}) is None
+
+
+@pytest.mark.parametrize(
+    "secrets", [{}, {"tor": {"password": b""}}, {"tor": {"other": b"x"}}, {"tor": {"password": b"\xff"}}]
+)
+def test_no_session_starts_without_the_password_that_was_asked_for(secrets) -> None:
+    made = resolve(secrets, passwordSecretRef={"name": "tor"})
+    assert isinstance(made, Complaint)
+    assert (made.reason, made.object) == (Reason.PasswordUnavailable, "BGPPeer/tor")
+    assert "Secret tor" in made.message
+
+
+def test_the_password_is_used_and_not_shown() -> None:
+    made = resolve({"tor": {"password": b"hush"}}, passwordSecretRef={"name": "tor"})
+    assert made.password == "hush"
+    assert "hush" not in repr(made)
+
+
+def test_a_peer_older_than_the_rules_of_the_api_server_is_refused() -> None:
+    made = resolve(peerAddress="tor.example")
+    assert (made.reason, made.object) == (Reason.InvalidSpec, "BGPPeer/tor")
+
+
+@pytest.mark.parametrize("spec", [{"interface": "eth0"}, {"vrf": "red"}])
+def test_what_is_not_supported_is_said(spec) -> None:
+    assert "not supported" in resolve(**spec).message
+
+
+def test_the_router_id_is_given_or_the_nodes_address_or_made_from_its_name() -> None:
+    assert resolve(routerID="10.0.0.1").router_id == ip_address("10.0.0.1")
+    assert resolve().router_id == ip_address("192.0.2.5")
+    made = {resolve(addresses=(), name=name).router_id for name in ("node-a", "node-b", "node-c")}
+    assert len(made) == 3
+
+
+def test_families_are_those_asked_for_or_that_of_the_address() -> None:
+    assert resolve().families == {"ipv4"}
+    assert resolve(families=["IPv4", "IPv6"]).families == {"ipv4", "ipv6"}
+
+
+def test_timers_and_graceful_restart_are_passed_on() -> None:
+    made = resolve(holdTimeSeconds=9, keepaliveTimeSeconds=3, gracefulRestart={"restartTimeSeconds": 60})
+    assert (made.hold_time_seconds, made.keepalive_seconds, made.graceful_restart_seconds) == (9, 3, 60)
+
+
+@pytest.mark.parametrize(
+    ("peer", "source", "expected"),
+    [
+        ("198.51.100.1", None, "192.0.2.5"),
+        ("2001:db8:1::1", None, "2001:db8::5"),
+        ("198.51.100.1", "192.0.2.77", "192.0.2.77"),
+    ],
+)
+def test_a_passive_peer_is_waited_for_at_an_address_of_its_family(peer, source, expected) -> None:
+    config = resolve(peerAddress=peer, sourceAddress=source, passive=True)
+    assert config.is_passive
+    assert str(config.source_address) == expected
+
+
+def test_without_an_address_to_wait_at_a_passive_peer_is_refused() -> None:
+    complaint = resolve(addresses=("2001:db8::5",), peerAddress="198.51.100.1", passive=True)
+    assert complaint.object.startswith("BGPPeer/")
+    assert "sourceAddress" in complaint.message
+
+
+def test_who_connects_leaves_the_source_to_the_routing_table() -> None:
+    assert resolve().source_address is None

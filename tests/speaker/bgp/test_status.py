@@ -1,0 +1,69 @@
+"""The entries of BGP sessions in the Speaker's status."""
+
+from dataclasses import replace
+from ipaddress import ip_address
+
+from crds.speaker import BGPSession, BGPSessionState
+from speaker.bgp.model import SessionView
+from speaker.bgp.status import SessionEntries, by_state
+
+UP = SessionView(
+    "tor",
+    ip_address("192.0.2.1"),
+    BGPSessionState.Established,
+    since=5.0,
+    routes_sent=3,
+    hold_time_seconds=90,
+)
+
+
+def shown(entries: SessionEntries, *views: SessionView, refused=None, leftovers=None, now="t1"):
+    return entries.show({view.peer: view for view in views}, refused or {}, leftovers or {}, now)
+
+
+def test_a_session_is_shown_with_what_was_agreed() -> None:
+    assert shown(SessionEntries(), UP) == [
+        {
+            "peer": "tor",
+            "address": "192.0.2.1",
+            "state": "Established",
+            "since": "t1",
+            "routesSent": 3,
+            "holdTimeSeconds": 90,
+            "lastError": "",
+        }
+    ]
+
+
+def test_the_time_moves_with_the_state_only() -> None:
+    entries = SessionEntries()
+    shown(entries, UP, now="t1")
+    (entry,) = shown(entries, replace(UP, routes_sent=4), now="t2")
+    assert (entry["since"], entry["routesSent"]) == ("t1", 4)
+    down = replace(UP, state=BGPSessionState.Connect, since=9.0, hold_time_seconds=None, last_error="gone")
+    (entry,) = shown(entries, down, now="t3")
+    assert (entry["since"], entry["lastError"]) == ("t3", "gone")
+    assert "holdTimeSeconds" not in entry
+
+
+def test_peers_without_a_session_say_why() -> None:
+    (entry,) = shown(SessionEntries(), refused={"tor": "no password"})
+    assert (entry["state"], entry["lastError"]) == ("Idle", "no password")
+
+
+def test_routers_that_may_still_have_routes_are_shown_unless_there_is_a_session_of_that_name() -> None:
+    entries = SessionEntries()
+    address = ip_address("192.0.2.9")
+    told = shown(entries, UP, leftovers={"old": address, "tor": address})
+    assert [(entry["peer"], entry["address"]) for entry in told] == [("old", "192.0.2.9"), ("tor", "192.0.2.1")]
+
+
+def test_every_entry_is_one_that_the_api_takes() -> None:
+    told = shown(SessionEntries(), replace(UP, last_error="x" * 5000), refused={"other": "why " * 999})
+    for entry in told:
+        BGPSession.model_validate(entry)
+
+
+def test_sessions_are_counted_by_state() -> None:
+    assert by_state([UP])["Established"] == 1
+    assert by_state([])["Idle"] == 0

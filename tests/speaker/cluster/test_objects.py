@@ -1,0 +1,226 @@
+"""What a speaker keeps of the objects it watches."""
+
+import pytest
+
+from crds.ipallocation import IPAllocation
+from crds.speaker import Speaker
+from speaker.cluster.objects import (
+    PoolFacts,
+    ServiceKey,
+    allocation_from,
+    node_from,
+    pool_from,
+    slice_from,
+    speaker_from,
+)
+from tests.speaker.make import raw
+
+HOLDER = {"namespace": "default", "name": "web", "uid": "u", "ports": [{"port": 80}], "labels": {"app": "web"}}
+
+
+def ipallocation(name: str = "v4-192-0-2-10", **spec: object) -> bytes:
+    meta = {"name": name, "uid": "u1", "generation": 3, "resourceVersion": "7"}
+    return raw(metadata=meta, spec={"address": "192.0.2.10", "pool": "edge", "holders": [HOLDER]} | spec)
+
+
+def test_an_allocation_is_read_as_the_api_types_read_it() -> None:
+    document = ipallocation(trafficPolicy="Local", releasing=True, sharingKey="k", selector={"app": "web"})
+    ours, theirs = allocation_from(document), IPAllocation.decode(document)
+    assert ours.name == theirs.metadata.name
+    assert (ours.uid, ours.generation) == (theirs.metadata.uid, theirs.metadata.generation)
+    assert (ours.address, ours.pool) == (theirs.spec.address, theirs.spec.pool)
+    assert (ours.is_local, ours.is_releasing) == (theirs.spec.traffic_policy == "Local", theirs.spec.releasing)
+    assert [(h.service, h.labels) for h in ours.holders] == [
+        (ServiceKey(h.namespace, h.name), h.labels) for h in theirs.spec.holders
+    ]
+
+
+def test_what_an_allocation_leaves_out_has_the_apis_defaults() -> None:
+    read = allocation_from(ipallocation())
+    assert not read.is_local
+    assert not read.is_releasing
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        ipallocation(name="by-hand"),
+        ipallocation(name="v4-192-0-2-11"),
+        ipallocation(address="not an address"),
+        ipallocation(name="v4-192-0-2-010", address="192.0.2.010"),
+    ],
+)
+def test_an_allocation_that_is_not_named_after_its_address_has_none(document) -> None:
+    assert allocation_from(document).address == ""
+
+
+def test_an_ipv6_address_is_kept_in_canonical_spelling() -> None:
+    read = allocation_from(ipallocation(name="v6-2001-db8-0-0-0-0-0-10", address="2001:0DB8:0::0010"))
+    assert read.address == "2001:db8::10"
+    assert read.is_ipv6
+
+
+@pytest.mark.parametrize("document", [b"{", b"[]", raw(metadata={"name": "x"}), ipallocation(holders="web")])
+def test_what_is_no_allocation_is_refused(document) -> None:
+    with pytest.raises(ValueError):  # noqa: PT011 - msgspec's errors are ValueErrors, that is the contract
+        allocation_from(document)
+
+
+def test_allocations_share_their_texts_and_labels() -> None:
+    """Thousands of them stay in memory."""
+    one, other = allocation_from(ipallocation()), allocation_from(ipallocation())
+    assert one.pool is other.pool
+    assert one.holders[0].labels is other.holders[0].labels
+
+
+EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
+
+
+@pytest.mark.parametrize(
+    ("labels", "is_excluded"),
+    [({}, False), ({EXCLUDE: ""}, True), ({EXCLUDE: "true"}, True), ({EXCLUDE: "false"}, False)],
+)
+def test_a_node_is_excluded_by_its_label_unless_that_says_false(labels, is_excluded) -> None:
+    assert node_from(raw(metadata={"name": "n", "labels": labels})).is_excluded is is_excluded
+
+
+@pytest.mark.parametrize("effect", ["NoSchedule", "NoExecute", "PreferNoSchedule"])
+def test_a_node_that_the_autoscaler_will_delete_is_excluded(effect) -> None:
+    taint = {"key": "ToBeDeletedByClusterAutoscaler", "value": "1767323045", "effect": effect}
+    assert node_from(raw(metadata={"name": "n"}, spec={"taints": [taint]})).is_excluded
+    assert not node_from(raw(metadata={"name": "n"}, spec={"taints": [taint | {"key": "other"}]})).is_excluded
+
+
+def test_what_is_no_address_is_none_of_a_nodes_addresses() -> None:
+    addresses = [{"type": "InternalIP", "address": text} for text in ("node-1.example", "192.0.2.1", "")]
+    assert node_from(raw(metadata={"name": "n"}, status={"addresses": addresses})).addresses == ("192.0.2.1",)
+
+
+def test_a_node_is_written_to_at_its_internal_addresses() -> None:
+    kinds = {"192.0.2.1": "InternalIP", "2001:db8::1": "InternalIP", "198.51.100.1": "ExternalIP", "n": "Hostname"}
+    addresses = [{"type": kind, "address": address} for address, kind in kinds.items()]
+    assert node_from(raw(metadata={"name": "n"}, status={"addresses": addresses})).addresses == (
+        "192.0.2.1",
+        "2001:db8::1",
+    )
+
+
+@pytest.mark.parametrize(("status", "is_unavailable"), [("True", True), ("False", False), ("Unknown", False)])
+def test_a_nodes_network_is_unavailable_when_its_condition_says_so(status, is_unavailable) -> None:
+    conditions = [{"type": "Ready", "status": "True"}, {"type": "NetworkUnavailable", "status": status}]
+    read = node_from(raw(metadata={"name": "n"}, status={"conditions": conditions}))
+    assert read.is_network_unavailable is is_unavailable
+
+
+def test_a_nodes_heartbeat_changes_nothing() -> None:
+    def at(time: str) -> bytes:
+        conditions = [{"type": "Ready", "status": "True", "lastHeartbeatTime": time}]
+        return raw(metadata={"name": "n", "uid": "u", "resourceVersion": time}, status={"conditions": conditions})
+
+    assert node_from(at("1")) == node_from(at("2"))
+
+
+def speaker_object(**status: object) -> bytes:
+    interfaces = [
+        {"name": "eth1", "mac": "02:00:00:00:00:02", "up": True, "usable": True},
+        {"name": "eth0", "mac": "02:00:00:00:00:01", "up": True, "usable": True},
+        {"name": "eth2", "up": False, "usable": False, "reason": "Down"},
+        {"name": "lo", "up": True, "usable": False, "reason": "Loopback"},
+    ]
+    return raw(metadata={"name": "n", "uid": "u"}, status={"incarnation": "i", "interfaces": interfaces} | status)
+
+
+def test_a_speaker_is_known_by_its_usable_interfaces_in_order() -> None:
+    read = speaker_from(speaker_object())
+    assert read.interfaces == ("eth0", "eth1")
+    assert read.macs == {"02:00:00:00:00:01", "02:00:00:00:00:02"}
+    assert not read.said_goodbye
+    assert read.incarnation == Speaker.decode(speaker_object()).status.incarnation
+
+
+def test_what_a_speaker_announces_and_confirms_changes_nothing_for_others() -> None:
+    busy = speaker_object(released={"u1": 2}, announcements={"192.0.2.10": {"protocols": ["Layer2"]}})
+    assert speaker_from(busy) == speaker_from(speaker_object())
+
+
+@pytest.mark.parametrize(("status", "is_serving"), [("True", True), ("False", False), ("Unknown", False)])
+def test_a_speaker_serves_when_its_condition_says_so(status, is_serving) -> None:
+    conditions = [{"type": "Announceable", "status": "True"}, {"type": "Ready", "status": status}]
+    assert speaker_from(speaker_object(conditions=conditions)).is_serving is is_serving
+    assert not speaker_from(speaker_object(conditions=conditions[:1])).is_serving
+
+
+def test_a_speaker_that_has_no_status_yet_can_announce_nothing() -> None:
+    assert speaker_from(raw(metadata={"name": "n", "uid": "u"})).interfaces == ()
+
+
+def slice_object(*endpoints: dict[str, object], **fields: object) -> bytes:
+    meta = {"name": "web-1", "namespace": "default", "labels": {"kubernetes.io/service-name": "web"}}
+    return raw(**{"metadata": meta, "addressType": "IPv4", "endpoints": list(endpoints)} | fields)
+
+
+def endpoint(node: str | None, **conditions: object) -> dict[str, object]:
+    named = {} if node is None else {"nodeName": node}
+    return {"addresses": ["10.0.0.1"], "conditions": conditions} | named
+
+
+def test_endpoints_count_by_what_their_conditions_say() -> None:
+    read = slice_from(
+        slice_object(
+            endpoint("ready", ready=True),
+            endpoint("unset"),
+            endpoint("null", ready=None),
+            endpoint("draining", ready=False, serving=True, terminating=True),
+            endpoint("starting", ready=False, serving=False),
+            endpoint("failing", ready=False, serving=True, terminating=False),
+            endpoint("ended", ready=False, serving=False, terminating=True),
+        )
+    )
+    assert read.ready == {"ready", "unset", "null"}
+    assert read.draining == {"draining"}
+    assert read.service == ServiceKey("default", "web")
+    assert not read.is_ready_unplaced
+    assert not read.is_draining_unplaced
+
+
+def test_endpoints_without_a_node_are_noticed() -> None:
+    assert slice_from(slice_object(endpoint(None, ready=True))).is_ready_unplaced
+    assert slice_from(slice_object(endpoint(None, ready=False, serving=True, terminating=True))).is_draining_unplaced
+    assert not slice_from(slice_object(endpoint(None, ready=False))).is_ready_unplaced
+
+
+def test_ready_endpoints_are_counted_where_a_node_has_several() -> None:
+    ready = [endpoint(node, ready=True) for node in ("a", "b", "b", "b", None)]
+    read = slice_from(slice_object(*ready, endpoint("a", ready=False)))
+    assert [read.count(node) for node in ("a", "b", "c")] == [1, 3, 0]
+    assert read.several is slice_from(slice_object(*ready)).several
+    assert read != slice_from(slice_object(*ready, endpoint("a", ready=True)))
+
+
+def test_a_slice_may_have_no_endpoints_and_no_service() -> None:
+    read = slice_from(raw(metadata={"name": "x", "namespace": "default"}, addressType="IPv6", endpoints=None))
+    assert read.service is None
+    assert read.is_ipv6
+    assert read.ready == frozenset()
+
+
+def test_a_pool_is_known_by_its_labels_and_by_whether_it_is_probed() -> None:
+    pool = {"metadata": {"name": "edge", "labels": {"a": "b"}}, "spec": {"addresses": ["x"]}}
+    assert pool_from(raw(**pool)) == PoolFacts({"a": "b"}, False)
+    pool["spec"]["duplicateAddressDetection"] = True
+    assert pool_from(raw(**pool)) == PoolFacts({"a": "b"}, True)
+
+
+@pytest.mark.parametrize(
+    ("status", "was_announced"),
+    [
+        ({}, False),
+        ({"announcedBy": []}, False),
+        ({"announcedBy": ["node-a"]}, True),
+        ({"firstAnnounced": "2026-01-02T03:04:05Z"}, True),
+    ],
+)
+def test_an_allocation_was_announced_once_anybody_did(status, was_announced) -> None:
+    spec = {"address": "192.0.2.10", "pool": "edge", "holders": []}
+    meta = {"name": "v4-192-0-2-10", "uid": "u1"}
+    assert allocation_from(raw(metadata=meta, spec=spec, status=status)).was_announced is was_announced

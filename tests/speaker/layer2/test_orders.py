@@ -1,0 +1,223 @@
+"""What to order from the wire, and which releases that settles."""
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from speaker.layer2.orders import WireOrders
+
+A, B = "192.0.2.1", "192.0.2.2"
+ETH0, ETH1 = ("eth0",), ("eth1",)
+
+
+def announced(*addresses):
+    orders = WireOrders()
+    for address in addresses:
+        orders.want(address, ETH0)
+    orders.next_announcements(99)
+    return orders
+
+
+def test_a_wish_is_handed_out_once() -> None:
+    orders = WireOrders()
+    orders.want(A, ETH0)
+    assert orders.next_announcements(99) == [(A, ETH0)]
+    orders.want(A, ETH0)
+    assert orders.next_announcements(99) == []
+
+
+def test_other_interfaces_are_announced_anew() -> None:
+    orders = announced(A)
+    orders.want(A, ETH1)
+    assert orders.next_announcements(99) == [(A, ETH1)]
+
+
+def test_a_wish_taken_back_before_it_was_ordered_costs_nothing() -> None:
+    orders = WireOrders()
+    orders.want(A, ETH0)
+    orders.want(A, None)
+    assert orders.next_announcements(99) == []
+    assert orders.next_withdrawals(99) == []
+
+
+def test_a_withdrawal_is_handed_out_until_it_is_confirmed() -> None:
+    orders = announced(A)
+    orders.want(A, None)
+    assert orders.next_withdrawals(99) == orders.next_withdrawals(99) == [A]
+    assert orders.has_withdrawals
+    orders.withdrawn([A])
+    assert not orders.has_withdrawals
+    assert orders.next_withdrawals(99) == []
+
+
+def test_a_release_of_what_is_not_on_the_wire_is_settled_at_once() -> None:
+    orders = WireOrders()
+    orders.release(A, "u1", 2)
+    assert orders.take_settled() == {"u1": 2}
+    assert orders.take_settled() == {}
+
+
+def test_a_release_of_what_is_on_the_wire_is_settled_by_the_confirmation_only() -> None:
+    orders = announced(A, B)
+    orders.release(A, "u1", 2)
+    assert orders.next_withdrawals(99) == [A]
+    assert orders.take_settled() == {}
+    orders.withdrawn([B])
+    assert orders.take_settled() == {}
+    orders.withdrawn([A])
+    assert orders.take_settled() == {"u1": 2}
+
+
+def test_an_announcement_under_way_counts_as_on_the_wire() -> None:
+    """It was handed out and not confirmed yet: the release waits for a withdrawal that follows it."""
+    orders = WireOrders()
+    orders.want(A, ETH0)
+    orders.next_announcements(99)
+    orders.release(A, "u1", 2)
+    assert orders.take_settled() == {}
+    assert orders.next_withdrawals(99) == [A]
+
+
+def test_a_wish_that_comes_back_during_a_withdrawal_is_announced_after_it() -> None:
+    orders = announced(A)
+    orders.want(A, None)
+    assert orders.next_withdrawals(99) == [A]
+    orders.want(A, ETH0)
+    orders.withdrawn([A])
+    assert orders.next_announcements(99) == [(A, ETH0)]
+
+
+def test_a_wish_that_comes_back_before_the_withdrawal_was_ordered_changes_nothing() -> None:
+    orders = announced(A)
+    orders.want(A, None)
+    orders.want(A, ETH0)
+    assert orders.next_withdrawals(99) == []
+    assert orders.next_announcements(99) == []
+    assert orders.is_on_wire(A)
+
+
+def test_withdrawing_everything_forgets_all_wishes_and_settles_what_waited() -> None:
+    orders = announced(A, B)
+    orders.release(A, "u1", 2)
+    orders.want("192.0.2.3", ETH0)
+    orders.withdraw_everything()
+    assert orders.next_announcements(99) == []
+    assert sorted(orders.next_withdrawals(99)) == [A, B]
+    orders.withdrawn([A, B])
+    assert orders.take_settled() == {"u1": 2}
+
+
+def test_what_is_wanted_again_after_everything_was_withdrawn_leaves_first_and_is_announced_anew() -> None:
+    """Somebody else may have had it meanwhile: the neighbours must hear of it."""
+    orders = announced(A)
+    orders.withdraw_everything()
+    orders.want(A, ETH0)
+    assert orders.next_announcements(99) == []
+    assert orders.next_withdrawals(99) == [A]
+    orders.withdrawn([A])
+    assert orders.next_announcements(99) == [(A, ETH0)]
+
+
+def test_a_refused_address_is_tried_again_on_other_interfaces_or_when_they_changed() -> None:
+    orders = announced(A)
+    orders.refused(A)
+    orders.want(A, ETH0)
+    assert not orders.has_announcements
+    orders.want(A, ETH1)
+    assert orders.next_announcements(99) == [(A, ETH1)]
+    orders.refused(A)
+    orders.retry_refused()
+    assert orders.next_announcements(99) == [(A, ETH1)]
+
+
+def test_a_refused_address_is_withdrawn_like_any_other_when_it_is_released() -> None:
+    orders = announced(A)
+    orders.refused(A)
+    orders.release(A, "u1", 2)
+    assert orders.next_withdrawals(99) == [A]
+
+
+ADDRESSES = st.sampled_from(["a", "b", "c"])
+
+
+class OrdersAgainstAWire(RuleBasedStateMachine):
+    """The wire is a plain table. What is settled must be off it, and stay so unless wanted again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.orders = WireOrders()
+        self.table = {}
+        self.wanted = {}
+        self.withdrawing = None
+        self.released = {}
+        self.serial = 0
+
+    @rule(address=ADDRESSES, interfaces=st.sampled_from([ETH0, ETH1]))
+    def want(self, address, interfaces) -> None:
+        self.orders.want(address, interfaces)
+        self.wanted[address] = interfaces
+        # By another allocation of the same address: what waits for the old one's withdrawal is not judged any more.
+        self.released = {uid: of for uid, of in self.released.items() if of != address}
+
+    @rule(address=ADDRESSES)
+    def unwant(self, address) -> None:
+        self.orders.want(address, None)
+        self.wanted.pop(address, None)
+
+    @rule(address=ADDRESSES)
+    def release(self, address) -> None:
+        self.serial += 1
+        uid = f"uid-{self.serial}"
+        self.orders.release(address, uid, 1)
+        self.wanted.pop(address, None)
+        self.released[uid] = address
+
+    @precondition(lambda self: self.withdrawing is None)
+    @rule(limit=st.integers(1, 3))
+    def begin_withdrawing(self, limit) -> None:
+        self.withdrawing = self.orders.next_withdrawals(limit) or None
+
+    @precondition(lambda self: self.withdrawing is not None)
+    @rule()
+    def finish_withdrawing(self) -> None:
+        for address in self.withdrawing:
+            self.table.pop(address, None)
+        self.orders.withdrawn(self.withdrawing)
+        self.withdrawing = None
+
+    @precondition(lambda self: self.withdrawing is None)
+    @rule(limit=st.integers(1, 3))
+    def announce(self, limit) -> None:
+        self.table.update(dict(self.orders.next_announcements(limit)))
+
+    @rule()
+    def withdraw_everything(self) -> None:
+        self.orders.withdraw_everything()
+        self.wanted.clear()
+
+    @rule()
+    def settle(self) -> None:
+        for uid in self.orders.take_settled():
+            if uid in self.released:
+                assert self.released.pop(uid) not in self.table
+
+    @invariant()
+    def nothing_on_the_wire_is_unknown(self) -> None:
+        assert all(self.orders.is_on_wire(address) for address in self.table)
+
+    def teardown(self) -> None:
+        """Left alone, it converges: the table is what is wanted, and every release is settled."""
+        if self.withdrawing is not None:
+            self.finish_withdrawing()
+        while self.orders.has_withdrawals or self.orders.has_announcements:
+            self.withdrawing = self.orders.next_withdrawals(2) or None
+            if self.withdrawing:
+                self.finish_withdrawing()
+            self.announce(2)
+        assert self.table == self.wanted
+        self.settle()
+        assert self.released == {}
+
+
+OrdersAgainstAWire.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
+TestOrdersAgainstAWire = OrdersAgainstAWire.TestCase

@@ -1,0 +1,83 @@
+"""The permit is compared at each frame, not once for a batch: the wire's loop under a clock that we hold."""
+
+import socket
+import time
+
+import pytest
+
+from speaker.wire.io import loop as wire
+from speaker.wire.io import permit
+from speaker.wire.io.port import Counters
+from speaker.wire.io.ports import Attachment
+from speaker.wire.neighbours import arp as packets
+from speaker.wire.neighbours import table
+from speaker.wire.neighbours.filter import ETH_P_ARP, PROGRAMS
+from speaker.wire.neighbours.io import answering
+
+VIP, CLIENT = bytes([192, 0, 2, 10]), bytes([192, 0, 2, 2])
+ETH0 = table.interface("eth0", bytes.fromhex("02000000000a"))
+
+
+class EndlessPort:
+    """A port on which the same request comes for ever."""
+
+    def __init__(self) -> None:
+        self.interface, self.counters, self.sent, self.protocol = ETH0, Counters(), [], ETH_P_ARP
+
+    def is_sent(self, frame: bytes) -> bool:
+        self.sent.append(frame)
+        return True
+
+    def receive_into(self, frame: bytearray) -> int:
+        request = packets.request(bytes.fromhex("020000000002"), CLIENT, VIP)
+        frame[: len(request)] = request
+        return len(request)
+
+
+class SteppingTime:
+    """Each look at the clock takes a second."""
+
+    CLOCK_BOOTTIME = time.CLOCK_BOOTTIME
+    monotonic = staticmethod(time.monotonic)
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def clock_gettime(self, _: int) -> float:
+        self.now += 1
+        return self.now
+
+
+@pytest.fixture
+def one_wire(monkeypatch):
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    clock = SteppingTime()
+    for module in (answering, permit, wire):
+        monkeypatch.setattr(module, "time", clock)
+    made = wire.Wire(theirs, lambda _: None)
+    yield made
+    made.close()
+    ours.close()
+
+
+def test_a_permit_that_ends_amid_a_batch_ends_the_replies_there(one_wire):
+    one_wire._holdings.table.hold(VIP, ("eth0",))
+    one_wire._permit.until = 110.0
+    port = EndlessPort()
+    one_wire._answering.drain(port)
+    assert len(port.sent) == 8  # the first look decides whether to begin
+    assert port.counters.silenced == answering.FRAMES_PER_TURN - 8
+
+
+def test_a_permit_that_ends_amid_a_turn_ends_the_announcements_there(one_wire):
+    port = EndlessPort()
+    one_wire._ports.by_name["eth0"] = Attachment(port, port)
+    for number in range(20):
+        one_wire._holdings.schedule.start(bytes([192, 0, 2, number]), "eth0", 0.0)
+    one_wire._permit.until = 105.0
+    one_wire._send_due(0.0)
+    assert len(port.sent) == 4
+
+
+def test_the_filter_lets_nothing_through_before_an_address_is_held(one_wire):
+    assert one_wire._ports._programs == {protocol: program([]) for protocol, program in PROGRAMS.items()}
