@@ -116,7 +116,7 @@ class Assigner:
         version = _version(service)
         if known is not None:
             if version == _version(known):
-                self.services[key] = service  # the same again: one copy, the cache's, is enough
+                self.services[key] = service  # the same again: one copy, the informer's, is enough
             if version <= _version(known):
                 return
             if known.metadata.uid != service.metadata.uid:

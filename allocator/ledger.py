@@ -139,7 +139,7 @@ class Ledger:
         return entry
 
     def keep_one_copy(self, entry: Entry, recorded: Recorded) -> None:
-        """The same record again: keep the cache's copy and let go of ours; with thousands that is worth some MB."""
+        """The same record again: keep the informer's copy and let go of ours; with thousands that is worth some MB."""
         entry.recorded = recorded
         if entry.claim == recorded.claim:
             entry.claim = recorded.claim

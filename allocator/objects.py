@@ -1,6 +1,6 @@
 """IPAllocations and advertisements as the allocator keeps them: decoded once, reduced to what decisions need.
 
-Values for the caches; the full types are in crds. Thousands of these live at the same time, so they are small.
+Values for the informers; the full types are in crds. Thousands of these live at the same time, so they are small.
 """
 
 from dataclasses import dataclass

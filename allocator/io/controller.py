@@ -1,9 +1,9 @@
-"""The allocator process: caches, leader election, and while it leads an Assigner with those who serve it.
+"""The allocator process: informers, leader election, and while it leads an Assigner with those who serve it.
 
-    API server ──watch──> Cache ──on_change──> Assigner ──step──> Writer ──patch──> API server
+    API server ──watch──> Informer ──on_change──> Assigner ──step──> Writer ──patch──> API server
                             └────────────────> Barrier, Reporter ─────────────────────┘
 
-A standby keeps its caches warm, so it takes over at once; on gaining the lead it reads full lists before it acts.
+A standby keeps its informers warm, so it takes over at once; on gaining the lead it reads full lists before it acts.
 Decides nothing: what to do is in the pure modules, which this one feeds.
 """
 
@@ -39,7 +39,7 @@ from allocator.status.io.reporter import Reporter
 from crds.names import ALLOCATOR_LEASE
 from crds.types import IPPool
 from kube.events.io.recorder import EventRecorder, ObjectRef
-from kube.informer.io.informer import Cache, Change
+from kube.informer.io.informer import Change, Informer
 from kube.io.client import Client
 from kube.lease.io.election import LeaderElection
 from kube.objects import Namespace, Node, Service, decode_namespace, decode_node, decode_service
@@ -110,23 +110,27 @@ class Controller:
         self._leadership: Leadership | None = None
         self._departures = Departures()
         self._untold: deque[tuple[float, Notice]] = deque(maxlen=EVENT_LIMIT)
-        self._services: Cache[Service] = self._cache(SERVICES, decode_service, self._on_service)
-        self._namespaces: Cache[Namespace] = self._cache(NAMESPACES, decode_namespace, self._on_namespace)
-        self._pools: Cache[IPPool] = self._cache(IPPOOLS, IPPool.decode, self._on_pool)
-        self._allocations: Cache[StoredAllocation] = self._cache(IPALLOCATIONS, decode_allocation, self._on_allocation)
-        self._speakers: Cache[SpeakerState] = self._cache(SPEAKERS, decode_speaker, self._on_speaker)
-        self._nodes: Cache[Node] = self._cache(NODES, decode_node, self._on_node)
-        self._l2: Cache[Advertisement] = self._cache(L2ADVERTISEMENTS, decode_l2_advertisement, self._on_advertisement)
-        self._bgp: Cache[Advertisement] = self._cache(
+        self._services: Informer[Service] = self._informer(SERVICES, decode_service, self._on_service)
+        self._namespaces: Informer[Namespace] = self._informer(NAMESPACES, decode_namespace, self._on_namespace)
+        self._pools: Informer[IPPool] = self._informer(IPPOOLS, IPPool.decode, self._on_pool)
+        self._allocations: Informer[StoredAllocation] = self._informer(
+            IPALLOCATIONS, decode_allocation, self._on_allocation
+        )
+        self._speakers: Informer[SpeakerState] = self._informer(SPEAKERS, decode_speaker, self._on_speaker)
+        self._nodes: Informer[Node] = self._informer(NODES, decode_node, self._on_node)
+        self._l2: Informer[Advertisement] = self._informer(
+            L2ADVERTISEMENTS, decode_l2_advertisement, self._on_advertisement
+        )
+        self._bgp: Informer[Advertisement] = self._informer(
             BGPADVERTISEMENTS, decode_bgp_advertisement, self._on_advertisement
         )
-        self._peers: Cache[StoredPeer] = self._cache(BGPPEERS, decode_peer, self._on_peer)
+        self._peers: Informer[StoredPeer] = self._informer(BGPPEERS, decode_peer, self._on_peer)
 
-    def _cache(self, resource: Any, decode: Callable[[bytes], Any], on_change: Callable[[Change[Any]], None]) -> Any:
-        return Cache(self._client, resource, decode, on_change=on_change, metrics=self._metrics)
+    def _informer(self, resource: Any, decode: Callable[[bytes], Any], on_change: Callable[[Change[Any]], None]) -> Any:
+        return Informer(self._client, resource, decode, on_change=on_change, metrics=self._metrics)
 
     @property
-    def _caches(self) -> tuple[Cache[Any], ...]:
+    def _informers(self) -> tuple[Informer[Any], ...]:
         return (
             self._services,
             self._namespaces,
@@ -142,7 +146,7 @@ class Controller:
     @property
     def is_ready(self) -> bool:
         """Whether it could lead at once."""
-        return all(cache.synced for cache in self._caches)
+        return all(informer.synced for informer in self._informers)
 
     @property
     def assigner(self) -> Assigner | None:
@@ -153,13 +157,13 @@ class Controller:
         """Stand by, lead when elected, for ever."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                for cache in self._caches:
-                    tasks.create_task(cache.run())
+                for informer in self._informers:
+                    tasks.create_task(informer.run())
                 tasks.create_task(self._events.run())
                 tasks.create_task(self._send_events())
-                for cache in self._caches:
-                    await cache.wait_synced()
-                log.info("caches are full", services=len(self._services.items), standby=self._settings.identity)
+                for informer in self._informers:
+                    await informer.wait_synced()
+                log.info("informers have synced", services=len(self._services.items), standby=self._settings.identity)
                 await self._election.run(self._lead)
         finally:
             for _, notice in self._untold:
@@ -169,8 +173,8 @@ class Controller:
     async def _lead(self) -> None:
         log.info("leading: reading full lists", identity=self._settings.identity)
         async with asyncio.TaskGroup() as tasks:
-            for cache in self._caches:
-                tasks.create_task(cache.relisted())
+            for informer in self._informers:
+                tasks.create_task(informer.relisted())
         self._leadership = leadership = self._take_over()
         log.info("leading", allocations=len(leadership.assigner.ledger), services=len(leadership.assigner.services))
         try:
@@ -182,7 +186,7 @@ class Controller:
             self._leadership = None
 
     def _take_over(self) -> Leadership:
-        """From the caches' full lists to a running state, without a gap: no event is handled in between."""
+        """From the informers' full lists to a running state, without a gap: no event is handled in between."""
         settings = self._settings
         assigner = Assigner(
             load_balancer_class=settings.load_balancer_class, finalizer=settings.finalizer, draw=random.randrange
@@ -248,7 +252,7 @@ class Controller:
         ref = ObjectRef("v1", "Service", notice.service.name, notice.service.namespace, notice.uid)
         self._events.record(ref, notice.type, notice.reason, notice.message)
 
-    # Changes from the caches; a standby has nobody to tell
+    # Changes from the informers; a standby has nobody to tell
 
     def _on_service(self, change: Change[Service]) -> None:
         leads = self._leadership

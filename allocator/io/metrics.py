@@ -84,7 +84,7 @@ class AllocatorMetrics:
     def watch_restart(self, resource: str, reason: str) -> None:
         self._restarts.labels(resource, reason).inc()
 
-    def cache_relist(self, resource: str, objects: int, seconds: float) -> None:
+    def relist(self, resource: str, objects: int, seconds: float) -> None:
         self._relists.labels(resource).observe(seconds)
 
     def undecodable(self, resource: str) -> None:

@@ -243,7 +243,7 @@ proctype SpeakerOf(byte s) {
     :: d_step { S.phase == serving && !S.exists -> printf("speaker %d registers\n", WHO);
                 S.exists = 1; S.left = 0; S.acknowledged = 0; WRITTEN SORTED }
 #endif
-    /* it serves: Cache, Announcer, WireOrders */
+    /* it serves: Informer, Announcer, WireOrders */
     :: d_step { S.phase == serving && S.view < version -> S.view = NEXT(S.view);
                 printf("speaker %d hears of record %d.%d\n", WHO, RECORD(S.view)) SORTED }
     :: d_step { S.phase == serving && !calm && IS_HELD(S.view) && S.wire != UID(S.view) && MAY_ANNOUNCE ->

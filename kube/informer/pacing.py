@@ -1,4 +1,4 @@
-"""Whether a cache lists or watches next, and after what pause.
+"""Whether an informer lists or watches next, and after what pause.
 
 Pure: told how a list or a watch ended, it says what comes next. kube.informer.io.informer does it.
 

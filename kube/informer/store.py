@@ -11,7 +11,7 @@ resourceVersions are compared as integers (KEP-5504 makes that legal), within on
 what is older than what we have. One stream never needs that. It matters when a stream is resumed at another API server,
 or by another way than we asked. A version that is no integer compares as not older, so such a server is believed.
 
-A list that is older than the copy is not believed at once: quorum reads can't be. `replace` refuses it, and
+A list that is older than the copy is not believed at once: quorum reads can't be. `finish_list` refuses it, and
 kube.informer.io.informer reads again; when the server insists, its storage was restored from a backup, and then that
 past is the present (`may_go_back`).
 """
@@ -78,7 +78,7 @@ class _Version(NamedTuple):
     resource_version: str
 
 
-class Reflector(Generic[T]):
+class Store(Generic[T]):
     """The copy. Feed it one list (`begin_list`, `take_page` ..., `finish_list`), then events, then maybe lists again.
 
     `decode` may raise any ValueError. The object keeps its last good form in `items`, or stays out if it had none.
@@ -126,7 +126,7 @@ class Reflector(Generic[T]):
             changes += self._remove(key)
         for key, version in self._incoming.items():
             if self._versions.get(key) != version:
-                changes += self._store(key, version, self._decoded.get(key))
+                changes += self._put(key, version, self._decoded.get(key))
         outcome = Outcome(changes, self._undecodable)
         self.resource_version = resource_version
         self.begin_list()
@@ -150,11 +150,11 @@ class Reflector(Generic[T]):
     def _applied(self, raw: bytes) -> Outcome[T]:
         key, version = _key_and_version(decode_identity(raw))
         try:
-            return Outcome(self._store(key, version, self._decode(raw)))
+            return Outcome(self._put(key, version, self._decode(raw)))
         except ValueError as error:
-            return Outcome(self._store(key, version, None), [Undecodable(key, error)])
+            return Outcome(self._put(key, version, None), [Undecodable(key, error)])
 
-    def _store(self, key: ObjectKey, version: _Version, new: T | None) -> list[Change[T]]:
+    def _put(self, key: ObjectKey, version: _Version, new: T | None) -> list[Change[T]]:
         """`new` None = it exists, in a form that does not decode."""
         before = self._versions.get(key)
         changes = [] if before is None or before.uid == version.uid else self._remove(key)

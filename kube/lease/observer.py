@@ -52,10 +52,10 @@ class _Sign:
 class LeaseObserver:
     """A Lease is fresh while no more than `duration` of observed time has passed since it was seen to change.
 
-    `contact` must be fed by what these Leases are read with (their Cache's `last_activity`), and by nothing else: other
-    requests may succeed while the watch of the Leases is still down, and then everybody would look dead. A watch of
-    Leases that nobody renews is silent, too: whoever must tell dead holders from a dead watch (and has no Lease of its
-    own among them that it sees renewed) reads them by list now and then, and feeds that.
+    Pass to `contact` only what these Leases are read with (their Informer's `last_activity`): other requests may
+    succeed while the watch of the Leases is still down, and then everybody would look dead. A watch that nobody renews
+    through is silent, too. To tell that from a broken watch, list the Leases now and then and pass the result to
+    `contact`; a process that sees its own Lease renewed among them need not.
 
     Choose `gap_seconds` less than the lease duration minus the renew period: what counts in advance must not be enough
     to let a Lease go stale.

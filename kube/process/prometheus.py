@@ -57,7 +57,7 @@ class PrometheusMetrics:
     def watch_restart(self, resource: str, reason: str) -> None:
         self._watch_restarts.labels(resource, reason).inc()
 
-    def cache_relist(self, resource: str, objects: int, seconds: float) -> None:
+    def relist(self, resource: str, objects: int, seconds: float) -> None:
         self._lists.labels(resource).inc()
         self._objects.labels(resource).set(objects)
 

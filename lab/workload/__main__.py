@@ -15,7 +15,7 @@ import msgspec
 import structlog
 
 from kube.errors import AlreadyExists, ApiError, Conflict, NotFound
-from kube.informer.io.informer import Cache, ObjectKey
+from kube.informer.io.informer import Informer, ObjectKey
 from kube.io.client import Client
 from kube.resource import ENDPOINTSLICES, SERVICES, Resource
 from lab.workload.endpoints import MANAGED_BY, MANAGED_BY_LABEL, slices_of
@@ -31,27 +31,27 @@ log = structlog.get_logger()
 
 
 class Workload:
-    """One round makes slices and rules equal to what the caches say; rounds follow every change."""
+    """One round makes slices and rules equal to what the informers say; rounds follow every change."""
 
     def __init__(self, client: Client, node_names: list[str]) -> None:
         self._client = client
         self._applied: dict[str, str] = dict.fromkeys(node_names, "")
         self._changed = asyncio.Event()
-        self._services: Cache[TrafficService] = self._cache(SERVICES, TrafficService)
-        self._slices: Cache[TrafficSlice] = self._cache(ENDPOINTSLICES, TrafficSlice)
-        self._pods: Cache[Pod] = self._cache(PODS, Pod)
+        self._services: Informer[TrafficService] = self._informer(SERVICES, TrafficService)
+        self._slices: Informer[TrafficSlice] = self._informer(ENDPOINTSLICES, TrafficSlice)
+        self._pods: Informer[Pod] = self._informer(PODS, Pod)
 
-    def _cache(self, resource: Resource, struct: type[Any]) -> Cache[Any]:
+    def _informer(self, resource: Resource, struct: type[Any]) -> Informer[Any]:
         decoder = msgspec.json.Decoder(struct)
-        return Cache(self._client, resource, decoder.decode, on_change=lambda _: self._changed.set())
+        return Informer(self._client, resource, decoder.decode, on_change=lambda _: self._changed.set())
 
     async def run(self) -> None:
         """Forever."""
         async with asyncio.TaskGroup() as tasks:
-            for cache in (self._services, self._slices, self._pods):
-                tasks.create_task(cache.run())
-            for cache in (self._services, self._slices, self._pods):
-                await cache.wait_synced()
+            for informer in (self._services, self._slices, self._pods):
+                tasks.create_task(informer.run())
+            for informer in (self._services, self._slices, self._pods):
+                await informer.wait_synced()
             while True:
                 await self._round()
                 await self._changed.wait()

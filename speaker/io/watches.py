@@ -14,7 +14,7 @@ from crds.bgpadvertisement import BGPAdvertisement, BGPAdvertisementSpec
 from crds.bgppeer import BGPPeer, BGPPeerSpec
 from crds.community import Community, CommunitySpec
 from crds.l2advertisement import L2Advertisement, L2AdvertisementSpec
-from kube.informer.io.informer import Cache, Change
+from kube.informer.io.informer import Change, Informer
 from kube.io.client import Client
 from kube.resource import (
     BFDPROFILES,
@@ -78,7 +78,7 @@ class Session:
         self._incarnation = incarnation
         self._on_change = on_change
         self._on_removed = on_removed
-        self._caches: dict[str, Cache[Any]] = {}
+        self._informers: dict[str, Informer[Any]] = {}
         self._watch(IPALLOCATIONS, allocation_from, self._allocation_changed)
         self._watch(ENDPOINTSLICES, slice_from, self._slice_changed)
         self._watch(NODES, node_from, self._node_changed)
@@ -95,20 +95,20 @@ class Session:
     async def run(self) -> None:
         """Keep all watches until cancelled. Raises SupersededError when another process is this node's speaker."""
         async with asyncio.TaskGroup() as group:
-            for cache in self._caches.values():
-                group.create_task(cache.run())
+            for informer in self._informers.values():
+                group.create_task(informer.run())
             group.create_task(self._secrets.run())
             group.create_task(self._leases.run())
 
     async def wait_synced(self) -> None:
         """Until every first list is in: forever if need be, since nothing may be announced before."""
-        for cache in self._caches.values():
-            await cache.wait_synced()
+        for informer in self._informers.values():
+            await informer.wait_synced()
         await self._leases.wait_read()
 
     def unsynced(self) -> list[str]:
         """The resources whose first list is not in yet."""
-        unsynced = [plural for plural, cache in self._caches.items() if not cache.synced]
+        unsynced = [plural for plural, informer in self._informers.items() if not informer.synced]
         return unsynced if self._leases.has_read else [*unsynced, LEASES.plural]
 
     def _watch(
@@ -117,7 +117,7 @@ class Session:
         decode: Callable[[bytes], Any],
         on_change: Callable[[Change[Any]], None],
     ) -> None:
-        self._caches[resource.plural] = Cache(self._client, resource, decode, on_change=on_change)
+        self._informers[resource.plural] = Informer(self._client, resource, decode, on_change=on_change)
 
     def _allocation_changed(self, change: Change[Allocation]) -> None:
         self._picture.set_allocation(change.key.name, change.new)

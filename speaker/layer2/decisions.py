@@ -47,7 +47,7 @@ class Standing(NamedTuple):
 
 
 class Picture:
-    """Fed by the caches' changes; None in the place of a new value means that the object is deleted."""
+    """Fed by the informers' changes; None in the place of a new value means that the object is deleted."""
 
     def __init__(self, own_node: str) -> None:
         self._own_node = own_node

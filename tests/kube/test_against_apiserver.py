@@ -1,4 +1,4 @@
-"""The client, cache, election and Events against the API server stand-in, over TLS, while it misbehaves."""
+"""The client, informer, election and Events against the API server stand-in, over TLS, while it misbehaves."""
 
 import asyncio
 import contextlib
@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from kube.errors import AlreadyExists, ApiError, Gone, Invalid, NotFound, Unauthorized, is_precondition_failure
 from kube.events.io.recorder import EventRecorder, ObjectRef
-from kube.informer.io.informer import Cache, Change, ObjectKey
+from kube.informer.io.informer import Change, Informer, ObjectKey
 from kube.informer.store import ChangeKind
 from kube.io.client import Client
 from kube.lease.io.election import LeaderElection
@@ -130,7 +130,7 @@ async def test_an_unknown_token_is_unauthorized(server: ApiServer, tmp_path: Pat
 
 
 @pytest.mark.parametrize("seed", [1, 2])
-async def test_the_cache_ends_up_with_what_the_server_has_whatever_happens(
+async def test_the_informer_ends_up_with_what_the_server_has_whatever_happens(
     server: ApiServer, client: Client, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A view built from the changes alone equals the server after dropped watches, lost history, errors, restarts."""
@@ -149,7 +149,7 @@ async def test_the_cache_ends_up_with_what_the_server_has_whatever_happens(
                 assert int(change.old.metadata.resource_version) < int(change.new.metadata.resource_version)
             view[change.key] = change.new
 
-    cache = Cache(client, LEASES, decode_lease, on_change=follow, page_size=3)
+    informer = Informer(client, LEASES, decode_lease, on_change=follow, page_size=3)
     troubles = [
         server.drop_watches,
         server.end_watches,
@@ -157,10 +157,10 @@ async def test_the_cache_ends_up_with_what_the_server_has_whatever_happens(
         lambda: server.faults.add(method="watch", code=500, count=2),
         lambda: server.faults.add(method="list", code=503, count=2),
         lambda: server.faults.add(method="list", code=410, count=1),
-        cache.relist,
+        informer.relist,
     ]
     writer = await Client.connect(str(server.kubeconfig_path), user_agent="writer")
-    async with writer, background(cache.run()):
+    async with writer, background(informer.run()):
         for step in range(150):
             name = f"l{rng.randrange(8)}"
             with contextlib.suppress(AlreadyExists, NotFound):
@@ -182,10 +182,10 @@ async def test_the_cache_ends_up_with_what_the_server_has_whatever_happens(
         items, version = await writer.list(LEASES)
         expected = [decode_lease(raw) for raw in items]
         async with asyncio.timeout(5):
-            while int(cache.resource_version or 0) < int(version):
+            while int(informer.resource_version or 0) < int(version):
                 await asyncio.sleep(0.01)
         assert sorted(view.values(), key=lambda one: one.metadata.name) == expected
-        assert dict(cache.items) == view
+        assert dict(informer.items) == view
 
 
 async def test_a_standby_takes_over_at_once_from_a_leader_that_stops(server: ApiServer, client: Client) -> None:

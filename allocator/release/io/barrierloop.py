@@ -54,7 +54,7 @@ SILENT_SECONDS = 30.0
 
 
 class Barrier:
-    """Runs while this process leads. `speakers` and `nodes` are live views of the caches; whoever feeds them tells
+    """Runs while this process leads. `speakers` and `nodes` are live views of the informers; whoever feeds them tells
     `departures` what comes and goes."""
 
     def __init__(
@@ -167,7 +167,7 @@ class Barrier:
                 self._departures.gone(speaker, time.monotonic())
 
     async def _look_for_nodes(self, speakers: tuple[SpeakerState, ...]) -> None:
-        """A Node that the cache does not know is asked for in each round: it may have come (again) just now."""
+        """A Node that the informer does not know is asked for in each round: it may have come (again) just now."""
         gone: dict[str, float] = {}
         for speaker in speakers:
             node = speaker.node

@@ -60,12 +60,12 @@ FEW_ANNOUNCERS = 2
 CONCURRENCY = 8
 
 AUDIT_SECONDS = 60.0
-"""How often records that the cache does not have are asked for: one that was written, and deleted by hand while a watch
-was down, comes in no list and in no event."""
+"""How often records that the informer does not have are asked for. One that was written, and deleted by hand while a
+watch was down, comes in no list and in no event."""
 
 
 class Reporter:
-    """Runs while this process leads. The mappings are live views of the caches."""
+    """Runs while this process leads. The mappings are live views of the informers."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class Reporter:
         self._dirty: dict[Address, float] = {}
         self._told: dict[Address, tuple[Awaited, ...]] = {}
 
-    # What changed; called from the caches' callbacks
+    # What changed; called from the informers' callbacks
 
     def speaker_changed(self, node: str) -> None:
         self._dirty_nodes.add(node)

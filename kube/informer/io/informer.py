@@ -16,18 +16,18 @@ import structlog
 
 from kube.errors import ApiError, Gone, ServerError, TooManyRequests, Unreachable
 from kube.informer.pacing import Pacing, Step, WatchEnd
-from kube.informer.store import Change, ChangeKind, ObjectKey, Outcome, Reflector, WentBack
+from kube.informer.store import Change, ChangeKind, ObjectKey, Outcome, Store, WentBack
 from kube.io.client import IDLE_SECONDS, PAGE_SIZE, Client
 from kube.metrics import UNCOUNTED, Metrics
 from kube.resource import Resource
 
-__all__ = ["Cache", "Change", "ChangeKind", "ObjectKey"]
+__all__ = ["Change", "ChangeKind", "Informer", "ObjectKey"]
 
 T = TypeVar("T")
 log = structlog.get_logger()
 
 
-class Cache(Generic[T]):
+class Informer(Generic[T]):
     """`on_change` is called from the event loop for each change, after `items` shows it; it must not block.
 
     After a list, `items` shows the whole list before the first `on_change` of it. An object that `decode` refuses (any
@@ -65,7 +65,7 @@ class Cache(Generic[T]):
         self._on_change = on_change
         self._metrics = metrics
         self._log = log.bind(resource=resource.plural)
-        self._reflector: Reflector[T] = Reflector(decode)
+        self._store: Store[T] = Store(decode)
         self._pacing = Pacing()
         self._has_synced = asyncio.Event()
         # Lists are asked for by number, so that one already under way does not pass for one that was asked for later.
@@ -78,12 +78,12 @@ class Cache(Generic[T]):
     @property
     def items(self) -> Mapping[ObjectKey, T]:
         """The objects as last told. Live: read it, don't keep it."""
-        return self._reflector.items
+        return self._store.items
 
     @property
     def resource_version(self) -> str:
         """The version of the copy as a whole; "" before the first list."""
-        return self._reflector.resource_version
+        return self._store.resource_version
 
     @property
     def synced(self) -> bool:
@@ -131,17 +131,17 @@ class Cache(Generic[T]):
         self._asking.clear()
         try:
             resource_version = await self._read_pages()
-            outcome = self._reflector.finish_list(resource_version, may_go_back=self._pacing.may_go_back)
+            outcome = self._store.finish_list(resource_version, may_go_back=self._pacing.may_go_back)
         except ApiError as error:
             self._pacing.list_failed(error.retry_after_seconds)
             self._report_trouble("list failed", error)
             return
         except WentBack as error:
             self._pacing.list_went_back()
-            self._log.warning("list is older than the cache", error=str(error), believed=self._pacing.may_go_back)
+            self._log.warning("list is older than what is known", error=str(error), believed=self._pacing.may_go_back)
             return
         self._pacing.listed()
-        self._metrics.cache_relist(self._resource.plural, len(self.items), time.monotonic() - began)
+        self._metrics.relist(self._resource.plural, len(self.items), time.monotonic() - began)
         self._hand_on(outcome)
         self._has_synced.set()
         async with self._served_more:
@@ -150,14 +150,14 @@ class Cache(Generic[T]):
 
     async def _read_pages(self) -> str:
         """Pages are decoded as they come, so that no more than one is in memory as bytes."""
-        self._reflector.begin_list()
+        self._store.begin_list()
         token = ""
         while True:
             page = await self._client.list_page(
                 self._resource, continue_token=token, page_size=self._page_size, **self._selection
             )
             self.last_activity = time.monotonic()
-            self._reflector.take_page(page.items)
+            self._store.take_page(page.items)
             token = page.continue_token
             if not token:
                 return page.resource_version
@@ -188,7 +188,7 @@ class Cache(Generic[T]):
     async def _follow(self) -> None:
         watch = self._client.watch(
             self._resource,
-            resource_version=self._reflector.resource_version,
+            resource_version=self._store.resource_version,
             idle_seconds=self._idle_seconds,
             pace_seconds=self._pace_seconds,
             **self._selection,
@@ -196,7 +196,7 @@ class Cache(Generic[T]):
         async with aclosing(watch) as events:
             async for event in events:
                 self.last_activity = time.monotonic()
-                self._hand_on(self._reflector.apply(event.type, event.raw_object, event.resource_version))
+                self._hand_on(self._store.apply(event.type, event.raw_object, event.resource_version))
 
     def _hand_on(self, outcome: Outcome[T]) -> None:
         for bad in outcome.undecodable:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Set
 
 import structlog
 
-from kube.informer.io.informer import Cache, Change
+from kube.informer.io.informer import Change, Informer
 from kube.io.client import Client
 from kube.objects import Secret, decode_secret
 from kube.resource import SECRETS
@@ -44,15 +44,15 @@ class SecretWatch:
                     self._watches.pop(name).cancel()
                     self._on_secret(name, None)
                 for name in self._wanted - self._watches.keys():
-                    self._watches[name] = group.create_task(self._cache(name).run())
+                    self._watches[name] = group.create_task(self._informer(name).run())
                 await self._changed.wait()
                 self._changed.clear()
 
-    def _cache(self, name: str) -> Cache[Secret]:
+    def _informer(self, name: str) -> Informer[Secret]:
         def changed(change: Change[Secret]) -> None:
             self._on_secret(name, None if change.new is None else _values(change.new))
 
-        return Cache(
+        return Informer(
             self._client,
             SECRETS,
             decode_secret,

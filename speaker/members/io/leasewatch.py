@@ -15,7 +15,7 @@ import structlog
 
 from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, speaker_lease
 from kube.errors import ApiError
-from kube.informer.io.informer import Cache
+from kube.informer.io.informer import Informer
 from kube.io.client import Client
 from kube.objects import Lease, decode_lease
 from kube.resource import LEASES
@@ -68,10 +68,10 @@ class LeaseWatch:
         """Until cancelled."""
         while True:
             async with asyncio.TaskGroup() as group:
-                cache = self._cache()
-                watching = group.create_task(cache.run())
-                await cache.wait_synced()
-                self._liveness.forget_others(_node_of(key.name) for key in cache.items)
+                informer = self._informer()
+                watching = group.create_task(informer.run())
+                await informer.wait_synced()
+                self._liveness.forget_others(_node_of(key.name) for key in informer.items)
                 self._has_read.set()
                 await self._until_not_needed()
                 watching.cancel()
@@ -105,8 +105,8 @@ class LeaseWatch:
         except (ApiError, ValueError) as error:
             log.debug("the Leases can't be read", error=str(error))
 
-    def _cache(self) -> Cache[Lease]:
-        return Cache(
+    def _informer(self) -> Informer[Lease]:
+        return Informer(
             self._client,
             LEASES,
             decode_lease,

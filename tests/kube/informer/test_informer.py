@@ -1,4 +1,4 @@
-"""The cache against a scripted server: what is listed, watched, resumed and given up, and what `on_change` is told."""
+"""The informer against a scripted server: what it lists, watches, resumes and gives up, and what `on_change` gets."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from kube.informer.io.informer import Cache, Change, ObjectKey
+from kube.informer.io.informer import Change, Informer, ObjectKey
 from kube.informer.pacing import Pacing
 from kube.informer.store import ChangeKind
 from kube.io.client import Client
@@ -35,13 +35,13 @@ def decode(raw: bytes) -> str:
 
 
 class Watched(Uncounted):
-    """A running cache of Services and what it told."""
+    """A running informer of Services and what it told."""
 
     def __init__(self, client: Client, **options: Any) -> None:
         self.told: list[str] = []
         self.bad: list[str] = []
         self.restarts: list[str] = []
-        self.cache = Cache(
+        self.informer = Informer(
             client,
             SERVICES,
             decode,
@@ -53,9 +53,9 @@ class Watched(Uncounted):
     def change(self, change: Change[str]) -> None:
         match change.kind:
             case ChangeKind.DELETED:
-                assert change.key not in self.cache.items or self.cache.items[change.key] != change.old
+                assert change.key not in self.informer.items or self.informer.items[change.key] != change.old
             case _:
-                assert self.cache.items[change.key] == change.new
+                assert self.informer.items[change.key] == change.new
         self.told.append(f"{change.kind.value} {change.new or change.old}")
 
     def undecodable(self, resource: str) -> None:
@@ -82,7 +82,7 @@ class Watched(Uncounted):
 async def watching(client: Client, **options: Any) -> AsyncIterator[Watched]:
     watched = Watched(client, **options)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(watched.cache.run())
+        task = group.create_task(watched.informer.run())
         try:
             yield watched
         finally:
@@ -111,12 +111,12 @@ async def test_the_list_comes_first_and_then_the_watch_goes_on_from_it(connected
         stream(event("MODIFIED", an_object("a", "8")), event("DELETED", an_object("b", "9")), 5.0),
     ]
     async with connected(*answers) as (client, script), watching(client) as watched:
-        assert not watched.cache.synced
+        assert not watched.informer.synced
         async with asyncio.timeout(3):
-            await watched.cache.wait_synced()
-        assert watched.cache.synced
+            await watched.informer.wait_synced()
+        assert watched.informer.synced
         await watched.until_told("ADDED a@3", "ADDED b@5", "MODIFIED a@8", "DELETED b@5")
-        assert dict(watched.cache.items) == {ObjectKey("default", "a"): "a@8"}
+        assert dict(watched.informer.items) == {ObjectKey("default", "a"): "a@8"}
         assert asked(script) == ["list", "list t1", "watch 7"]
 
 
@@ -126,7 +126,7 @@ async def test_nothing_is_told_before_the_last_page_is_in(connected: Connected) 
         await watched.until(script, 2)
         await asyncio.sleep(0.1)
         assert watched.told == []
-        assert not watched.cache.synced
+        assert not watched.informer.synced
         await watched.until_told("ADDED a@3")
 
 
@@ -234,7 +234,7 @@ async def test_an_undecodable_object_is_reported_and_others_go_on(connected: Con
     async with connected(*answers) as (client, _), watching(client) as watched:
         await watched.until_told("ADDED b@4", "ADDED c@9", "ADDED a@10")
         assert watched.bad == ["services", "services"]
-        assert watched.cache.items[ObjectKey("default", "b")] == "b@4"
+        assert watched.informer.items[ObjectKey("default", "b")] == "b@4"
 
 
 async def test_a_relist_ends_the_watch_and_waits_for_no_backoff(
@@ -254,7 +254,7 @@ async def test_a_relist_ends_the_watch_and_waits_for_no_backoff(
             await watched.until(script, requests)
             await asyncio.sleep(0.05)
             async with asyncio.timeout(2):
-                await watched.cache.relisted()
+                await watched.informer.relisted()
         await watched.until(script, 6)
         assert asked(script) == ["list", "watch 7", "list", "watch 8", "list", "watch 9"]
 
@@ -264,7 +264,7 @@ async def test_a_list_under_way_does_not_pass_for_one_asked_for_later(connected:
     async with connected(*answers) as (client, script), watching(client) as watched:
         await watched.until(script, 1)
         async with asyncio.timeout(2):
-            await watched.cache.relisted()
+            await watched.informer.relisted()
         assert watched.told == ["ADDED a@8"]
         await watched.until(script, 3)
         assert asked(script) == ["list", "list", "watch 8"]
@@ -277,13 +277,13 @@ async def test_asking_twice_at_once_is_harmless(connected: Connected) -> None:
         await watched.until(script, 2)
         await asyncio.sleep(0.05)
         async with asyncio.timeout(2):
-            await asyncio.gather(*(watched.cache.relisted() for _ in range(3)))
+            await asyncio.gather(*(watched.informer.relisted() for _ in range(3)))
         await watched.until(script, 4)
         await asyncio.sleep(0.05)
-        watched.cache.relist()
-        watched.cache.relist()
+        watched.informer.relist()
+        watched.informer.relist()
         await asyncio.sleep(0)
-        watched.cache.relist()  # while the watch is being ended for the first two
+        watched.informer.relist()  # while the watch is being ended for the first two
         await watched.until(script, 6)
         await watched.until_told("ADDED a@8")
 
@@ -305,14 +305,14 @@ async def test_a_list_from_the_past_is_believed_only_when_the_server_insists(con
 async def test_activity_is_when_the_server_last_said_anything(connected: Connected) -> None:
     bookmark = event("BOOKMARK", {"metadata": {"resourceVersion": "9"}})
     async with connected(page(rv="7"), stream(0.2, bookmark, 5.0)) as (client, _), watching(client) as watched:
-        await watched.cache.wait_synced()
-        listed = watched.cache.last_activity
+        await watched.informer.wait_synced()
+        listed = watched.informer.last_activity
         assert time.monotonic() - listed < 0.2
         async with asyncio.timeout(2):
-            while watched.cache.last_activity == listed:
+            while watched.informer.last_activity == listed:
                 await asyncio.sleep(0.01)
-        assert watched.cache.resource_version == "9"
-        assert watched.cache.last_activity - listed > 0.1
+        assert watched.informer.resource_version == "9"
+        assert watched.informer.last_activity - listed > 0.1
 
 
 async def test_a_bug_in_on_change_is_not_hidden(connected: Connected) -> None:
@@ -320,9 +320,9 @@ async def test_a_bug_in_on_change_is_not_hidden(connected: Connected) -> None:
         raise LookupError("a bug")
 
     async with connected(page(an_object("a", "3"), rv="7"), stream(5.0)) as (client, _):
-        cache = Cache(client, SERVICES, decode, on_change=broken)
+        informer = Informer(client, SERVICES, decode, on_change=broken)
         with pytest.raises(LookupError):
-            await asyncio.wait_for(cache.run(), 2)
+            await asyncio.wait_for(informer.run(), 2)
 
 
 async def test_the_pause_between_attempts_is_kept(connected: Connected, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from kube.informer.store import Change, ChangeKind, ObjectKey, Reflector, WentBack, is_older
+from kube.informer.store import Change, ChangeKind, ObjectKey, Store, WentBack, is_older
 
 
 @dataclass(frozen=True)
@@ -31,18 +31,18 @@ def decode(body: bytes) -> Thing:
     return Thing(document["metadata"]["uid"], int(document["metadata"]["resourceVersion"]), document["value"])
 
 
-def listed(*items: bytes, rv: str) -> Reflector[Thing]:
-    reflector = Reflector(decode)
-    reflector.begin_list()
-    reflector.take_page(items)
-    reflector.finish_list(rv)
-    return reflector
+def listed(*items: bytes, rv: str) -> Store[Thing]:
+    store = Store(decode)
+    store.begin_list()
+    store.take_page(items)
+    store.finish_list(rv)
+    return store
 
 
-def relist(reflector: Reflector[Thing], *items: bytes, rv: str, may_go_back: bool = False) -> list[Change[Thing]]:
-    reflector.begin_list()
-    reflector.take_page(items)
-    return reflector.finish_list(rv, may_go_back=may_go_back).changes
+def relist(store: Store[Thing], *items: bytes, rv: str, may_go_back: bool = False) -> list[Change[Thing]]:
+    store.begin_list()
+    store.take_page(items)
+    return store.finish_list(rv, may_go_back=may_go_back).changes
 
 
 def kinds(changes: list[Change[Thing]]) -> list[tuple[str, str]]:
@@ -50,108 +50,108 @@ def kinds(changes: list[Change[Thing]]) -> list[tuple[str, str]]:
 
 
 def test_a_relist_tells_what_the_broken_watch_missed() -> None:
-    reflector = listed(raw("a", "1", 5), raw("b", "2", 6), raw("c", "3", 7), rv="7")
-    changes = relist(reflector, raw("a", "1", 5), raw("b", "2", 9), raw("d", "4", 10), rv="10")
+    store = listed(raw("a", "1", 5), raw("b", "2", 6), raw("c", "3", 7), rv="7")
+    changes = relist(store, raw("a", "1", 5), raw("b", "2", 9), raw("d", "4", 10), rv="10")
     assert kinds(changes) == [("DELETED", "c"), ("MODIFIED", "b"), ("ADDED", "d")]
     assert changes[1].old == Thing("2", 6, 0)
     assert changes[1].new == Thing("2", 9, 0)
-    assert reflector.resource_version == "10"
+    assert store.resource_version == "10"
 
 
 def test_another_object_under_the_same_name_is_deleted_and_added() -> None:
-    reflector = listed(raw("a", "1", 5), rv="5")
-    assert kinds(relist(reflector, raw("a", "2", 8), rv="8")) == [("DELETED", "a"), ("ADDED", "a")]
-    outcome = reflector.apply("MODIFIED", raw("a", "3", 9), "9")
+    store = listed(raw("a", "1", 5), rv="5")
+    assert kinds(relist(store, raw("a", "2", 8), rv="8")) == [("DELETED", "a"), ("ADDED", "a")]
+    outcome = store.apply("MODIFIED", raw("a", "3", 9), "9")
     assert kinds(outcome.changes) == [("DELETED", "a"), ("ADDED", "a")]
 
 
 def test_events_older_than_the_copy_are_dropped() -> None:
-    reflector = listed(raw("a", "1", 5), rv="9")
-    assert reflector.apply("DELETED", raw("a", "1", 8), "8").changes == []
-    assert reflector.apply("MODIFIED", raw("a", "1", 9), "9").changes == []
-    assert reflector.resource_version == "9"
-    assert kinds(reflector.apply("MODIFIED", raw("a", "1", 10), "10").changes) == [("MODIFIED", "a")]
+    store = listed(raw("a", "1", 5), rv="9")
+    assert store.apply("DELETED", raw("a", "1", 8), "8").changes == []
+    assert store.apply("MODIFIED", raw("a", "1", 9), "9").changes == []
+    assert store.resource_version == "9"
+    assert kinds(store.apply("MODIFIED", raw("a", "1", 10), "10").changes) == [("MODIFIED", "a")]
 
 
 def test_versions_are_compared_as_numbers_not_as_text() -> None:
-    reflector = listed(raw("a", "1", 9), rv="9")
-    assert kinds(reflector.apply("MODIFIED", raw("a", "1", 10), "10").changes) == [("MODIFIED", "a")]
+    store = listed(raw("a", "1", 9), rv="9")
+    assert kinds(store.apply("MODIFIED", raw("a", "1", 10), "10").changes) == [("MODIFIED", "a")]
     assert is_older("9", "10")
     assert not is_older("10", "10")
 
 
 def test_a_server_whose_versions_are_no_numbers_is_believed() -> None:
-    reflector: Reflector[str] = Reflector(lambda body: json.loads(body)["metadata"]["resourceVersion"])
-    reflector.finish_list("x")
-    assert len(reflector.apply("ADDED", raw("a", "1", "w"), "w").changes) == 1
-    reflector.begin_list()
-    assert len(reflector.finish_list("a").changes) == 1
+    store: Store[str] = Store(lambda body: json.loads(body)["metadata"]["resourceVersion"])
+    store.finish_list("x")
+    assert len(store.apply("ADDED", raw("a", "1", "w"), "w").changes) == 1
+    store.begin_list()
+    assert len(store.finish_list("a").changes) == 1
 
 
 def test_a_bookmark_moves_the_version_and_nothing_else() -> None:
-    reflector = listed(raw("a", "1", 5), rv="5")
-    assert reflector.apply("BOOKMARK", b'{"metadata":{"resourceVersion":"40"}}', "40").changes == []
-    assert reflector.resource_version == "40"
-    assert set(reflector.items) == {ObjectKey(None, "a")}
+    store = listed(raw("a", "1", 5), rv="5")
+    assert store.apply("BOOKMARK", b'{"metadata":{"resourceVersion":"40"}}', "40").changes == []
+    assert store.resource_version == "40"
+    assert set(store.items) == {ObjectKey(None, "a")}
 
 
 def test_deleting_what_was_never_seen_changes_nothing() -> None:
-    reflector = listed(rv="5")
-    assert reflector.apply("DELETED", raw("a", "1", 6), "6").changes == []
+    store = listed(rv="5")
+    assert store.apply("DELETED", raw("a", "1", 6), "6").changes == []
 
 
 def test_a_list_that_was_not_finished_leaves_no_trace() -> None:
-    reflector = listed(raw("a", "1", 5), rv="5")
-    reflector.begin_list()
-    reflector.take_page([raw("b", "2", 6)])
-    assert kinds(relist(reflector, raw("a", "1", 5), rv="7")) == []
-    assert set(reflector.items) == {ObjectKey(None, "a")}
+    store = listed(raw("a", "1", 5), rv="5")
+    store.begin_list()
+    store.take_page([raw("b", "2", 6)])
+    assert kinds(relist(store, raw("a", "1", 5), rv="7")) == []
+    assert set(store.items) == {ObjectKey(None, "a")}
 
 
 def test_an_older_list_is_refused_unless_the_past_is_to_be_believed() -> None:
-    reflector = listed(raw("a", "1", 50), raw("b", "2", 51), rv="51")
+    store = listed(raw("a", "1", 50), raw("b", "2", 51), rv="51")
     with pytest.raises(WentBack):
-        relist(reflector, raw("a", "1", 5), rv="6")
-    assert reflector.items[ObjectKey(None, "a")].version == 50
-    changes = relist(reflector, raw("a", "1", 5), rv="6", may_go_back=True)
+        relist(store, raw("a", "1", 5), rv="6")
+    assert store.items[ObjectKey(None, "a")].version == 50
+    changes = relist(store, raw("a", "1", 5), rv="6", may_go_back=True)
     assert kinds(changes) == [("DELETED", "b"), ("MODIFIED", "a")]
-    assert reflector.resource_version == "6"
+    assert store.resource_version == "6"
 
 
 def test_an_undecodable_object_disturbs_no_other_and_is_reported_once() -> None:
-    reflector = Reflector(decode)
+    store = Store(decode)
     items = [raw("a", "1", 5, "bad"), raw("b", "2", 6), b'{"metadata": 7}']
     for expected in ([ObjectKey(None, "a"), ObjectKey(None, "")], [ObjectKey(None, "")]):
-        reflector.begin_list()
-        reflector.take_page(items)
-        assert [one.key for one in reflector.finish_list("6").undecodable] == expected
-    assert set(reflector.items) == {ObjectKey(None, "b")}
+        store.begin_list()
+        store.take_page(items)
+        assert [one.key for one in store.finish_list("6").undecodable] == expected
+    assert set(store.items) == {ObjectKey(None, "b")}
 
 
 def test_an_object_that_becomes_undecodable_keeps_its_last_good_form() -> None:
-    reflector = listed(raw("a", "1", 5, 1), rv="5")
-    outcome = reflector.apply("MODIFIED", raw("a", "1", 6, "bad"), "6")
+    store = listed(raw("a", "1", 5, 1), rv="5")
+    outcome = store.apply("MODIFIED", raw("a", "1", 6, "bad"), "6")
     assert outcome.changes == []
     assert [one.key.name for one in outcome.undecodable] == ["a"]
-    assert reflector.items[ObjectKey(None, "a")].value == 1
-    mended = reflector.apply("MODIFIED", raw("a", "1", 7, 2), "7").changes
+    assert store.items[ObjectKey(None, "a")].value == 1
+    mended = store.apply("MODIFIED", raw("a", "1", 7, 2), "7").changes
     assert [(change.old, change.new) for change in mended] == [(Thing("1", 5, 1), Thing("1", 7, 2))]
 
 
 def test_an_undecodable_successor_does_not_live_on_in_its_predecessors_form() -> None:
-    reflector = listed(raw("a", "1", 5), rv="5")
-    assert kinds(reflector.apply("ADDED", raw("a", "2", 7, "bad"), "7").changes) == [("DELETED", "a")]
-    assert kinds(reflector.apply("DELETED", raw("a", "2", 8, "bad"), "8").changes) == []
-    assert reflector.items == {}
+    store = listed(raw("a", "1", 5), rv="5")
+    assert kinds(store.apply("ADDED", raw("a", "2", 7, "bad"), "7").changes) == [("DELETED", "a")]
+    assert kinds(store.apply("DELETED", raw("a", "2", 8, "bad"), "8").changes) == []
+    assert store.items == {}
 
 
 def test_what_did_not_change_is_not_decoded_again() -> None:
     seen: list[bytes] = []
-    reflector: Reflector[bytes] = Reflector(lambda body: seen.append(body) or body)  # type: ignore[func-returns-value]
+    store: Store[bytes] = Store(lambda body: seen.append(body) or body)  # type: ignore[func-returns-value]
     for _ in range(2):
-        reflector.begin_list()
-        reflector.take_page([raw("a", "1", 5)])
-        reflector.finish_list("6")
+        store.begin_list()
+        store.take_page([raw("a", "1", 5)])
+        store.finish_list("6")
     assert len(seen) == 1
 
 
@@ -168,7 +168,7 @@ class AgainstServer(RuleBasedStateMachine):
         self.objects: dict[str, tuple[str, bytes]] = {}
         self.history: list[tuple[int, str, bytes]] = []
         self.forgotten = 100
-        self.reflector = Reflector(decode)
+        self.store = Store(decode)
         self.view: dict[str, Thing] = {}
         self.newest: dict[str, int] = {}
         self.has_listed = False
@@ -205,27 +205,27 @@ class AgainstServer(RuleBasedStateMachine):
     @rule(pages=st.integers(1, 3), is_finished=st.booleans(), writes=st.lists(names, max_size=2))
     def relist(self, pages: int, is_finished: bool, writes: list[str]) -> None:
         snapshot, version = [body for _, body in self.objects.values()], self.version
-        self.reflector.begin_list()
+        self.store.begin_list()
         for number in range(pages):
-            self.reflector.take_page(snapshot[number::pages])
+            self.store.take_page(snapshot[number::pages])
             for name in writes:  # what is written between two pages is in no page
                 self.write(name, number)
         if is_finished:
-            outcome = self.reflector.finish_list(str(version))
+            outcome = self.store.finish_list(str(version))
             self.follow(outcome.changes)
             self.has_listed = True
 
     @rule(count=st.integers(0, 6), overlap=st.integers(0, 4))
     def watch(self, count: int, overlap: int) -> None:
         """A stream that breaks after `count` events and begins `overlap` versions before what was asked."""
-        if not self.has_listed or int(self.reflector.resource_version) < self.forgotten:
+        if not self.has_listed or int(self.store.resource_version) < self.forgotten:
             return
-        start = int(self.reflector.resource_version) - overlap
+        start = int(self.store.resource_version) - overlap
         stream = [entry for entry in self.history if entry[0] > start]
         for version, kind, body in stream[:count]:
-            self.follow(self.reflector.apply(kind, body, str(version)).changes)
+            self.follow(self.store.apply(kind, body, str(version)).changes)
         if count > len(stream):
-            self.reflector.apply("BOOKMARK", raw("", "", self.version), str(self.version))
+            self.store.apply("BOOKMARK", raw("", "", self.version), str(self.version))
 
     def follow(self, changes: list[Change[Thing]]) -> None:
         for change in changes:
@@ -251,12 +251,12 @@ class AgainstServer(RuleBasedStateMachine):
 
     @invariant()
     def the_changes_add_up_to_the_copy(self) -> None:
-        assert {key.name: thing for key, thing in self.reflector.items.items()} == self.view
+        assert {key.name: thing for key, thing in self.store.items.items()} == self.view
 
     def teardown(self) -> None:
         if not hasattr(self, "objects"):
             return
-        if not self.has_listed or int(self.reflector.resource_version) < self.forgotten:
+        if not self.has_listed or int(self.store.resource_version) < self.forgotten:
             self.relist(2, True, [])
         self.watch(len(self.history) + 1, 0)
         for name, (uid, body) in self.objects.items():
@@ -265,7 +265,7 @@ class AgainstServer(RuleBasedStateMachine):
             else:
                 assert self.view[name] == decode(body)
         assert self.view.keys() <= self.objects.keys()
-        assert int(self.reflector.resource_version) == self.version
+        assert int(self.store.resource_version) == self.version
 
 
 TestAgainstServer = AgainstServer.TestCase

@@ -10,7 +10,7 @@ def test_what_is_counted_is_exported_under_one_prefix() -> None:
     metrics.api_request("patch", "services", 409, 0.003)
     metrics.api_retry("services", "TooManyRequests")
     metrics.watch_restart("services", "Gone")
-    metrics.cache_relist("services", 5000, 0.2)
+    metrics.relist("services", 5000, 0.2)
     metrics.undecodable("ippools")
     metrics.event_outcome("Sent")
     metrics.leading("berth-allocator", True)
