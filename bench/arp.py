@@ -25,10 +25,10 @@ from pathlib import Path
 from typing import Any
 
 from crds.names import allocation_name
+from lab.net.segment import ETH_P_ARP, ETH_P_IPV6, Host, Segment
 from speaker.wire.io.link import WireCallbacks, WireLink
 from speaker.wire.neighbours import arp as packets
 from speaker.wire.neighbours import ndp
-from tests.speaker.wire.segment import ETH_P_ARP, ETH_P_IPV6, Host, Segment
 
 CLOSED_LOOP = 64
 ROW = 20_000

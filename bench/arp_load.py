@@ -20,8 +20,8 @@ from typing import Any
 
 from bench.arp import ARP, relisting
 from bench.heartbeat import playing, wire_on
+from lab.net.segment import Segment
 from speaker.wire.neighbours import arp as packets
-from tests.speaker.wire.segment import Segment
 
 PEERS = 50
 BATCH_SECONDS = 0.001

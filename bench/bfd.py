@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.arp import ARP, Client, relisting
+from lab.net.segment import Host, Segment
+from lab.routers.bfd import Bird, Router
 from speaker.wire.bfd.model import SessionConfig, SessionView
 from speaker.wire.io.link import WireCallbacks, WireLink
-from tests.speaker.wire.bfd.routers import Bird, Router
-from tests.speaker.wire.segment import Host, Segment
 
 INTERVALS = (10, 20, 30, 50, 100, 300)
 CUTS = 20

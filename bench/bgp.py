@@ -21,10 +21,10 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from lab.net.segment import Namespace
+from lab.routers.links import Bird, Link
 from speaker.bgp.exabgp.io.driver import BgpDriver
 from speaker.bgp.model import Prefix, Route
-from tests.speaker.bgp.exabgp.routers import Bird, Link
-from tests.speaker.wire.segment import Namespace
 
 NODES = 3
 POLL_SECONDS = 0.0005

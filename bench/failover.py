@@ -34,7 +34,7 @@ from lab.client import Desk
 from lab.cluster import Cluster, Settings
 from lab.demo.observe import conditions
 from lab.net.asking import Asking
-from lab.net.segment import Asked, reigns_of
+from lab.net.claims import Asked, reigns_of
 from lab.process import wait_for
 
 SETTLE_SECONDS = 3.0

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.arp import ARP, Client
+from lab.net.segment import Host, Segment
 from speaker.wire.heartbeat.io.sockets import GROUP_IPV4
 from speaker.wire.heartbeat.packets import (
     MEMBER,
@@ -36,7 +37,6 @@ from speaker.wire.heartbeat.packets import (
 )
 from speaker.wire.heartbeat.sender import JITTER, MOST_PACKETS_PER_SECOND
 from speaker.wire.io.link import HeartbeatConfig, WireCallbacks, WireCounters, WireLink, WirePeer
-from tests.speaker.wire.segment import Host, Segment
 
 KEY = b"the key of the benchmark's cluster"
 PORT = 7473

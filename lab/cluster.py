@@ -23,9 +23,9 @@ from lab.apiserver import real
 from lab.kubectl import Access, Kubectl, read_token
 from lab.kubelet import mounts, podspec
 from lab.net import hosts
+from lab.net.claims import Claim, claims_of
 from lab.net.hosts import Node, Segment
 from lab.net.netns import HUB, Doorway, Enclosure, lab_environment
-from lab.net.segment import Claim, claims_of
 from lab.process import Process, State, wait_for
 from lab.record import MARKER_VARIABLE, HostEntry, ProcessEntry, Record, started_at
 from lab.routers.base import Place, Router, RouterSettings, require_commands

@@ -10,8 +10,8 @@ from lab import manifests
 from lab.cluster import NAMESPACE, Cluster
 from lab.demo import dual_stack, observe, routers
 from lab.demo.narrator import Narrator, expect, milliseconds
+from lab.net.claims import reigns_of
 from lab.net.hosts import CLIENT, POOL_IPV4, POOL_IPV6, ROUTER
-from lab.net.segment import reigns_of
 from lab.process import State, WaitExpired, wait_for
 
 POOL = f"""\

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Self
 
 from lab.net import hosts
-from lab.net.segment import Asked, asked_of
+from lab.net.claims import Asked, asked_of
 
 if TYPE_CHECKING:
     from lab.cluster import Cluster

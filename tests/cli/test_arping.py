@@ -13,8 +13,8 @@ import pytest
 
 from cli.__main__ import main
 from cli.arping import NOBODY, NOT_ASKED, ONE, SEVERAL, Answers
+from lab.net.segment import Host, Segment
 from tests.speaker.wire.conftest import wire_on
-from tests.speaker.wire.segment import Host, Segment
 
 VIP, VIP6 = "192.0.10.10", "2001:db8::10"
 BERTH = str(Path(sys.executable).parent / "berth")

@@ -9,8 +9,8 @@ from crds.names import allocation_name
 from lab.client import Desk
 from lab.demo.observe import conditions
 from lab.net.asking import Asking
+from lab.net.claims import reigns_of
 from lab.net.hosts import CLIENT
-from lab.net.segment import reigns_of
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 

@@ -8,9 +8,9 @@ from ipaddress import ip_network
 
 import pytest
 
+from lab.net.segment import Namespace
 from speaker.bgp.io.blackhole import MOST_PREFIXES, PROTOCOL, Blackholes, have_exactly
 from tests.loops import in_a_loop
-from tests.speaker.wire.segment import Namespace
 
 pytestmark = pytest.mark.root
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from hypothesis import settings
 
+from lab.net.segment import Host, Segment
 from speaker.wire.bfd.model import SessionView
 from speaker.wire.io.link import (
     WireAnswer,
@@ -21,7 +22,6 @@ from speaker.wire.io.link import (
 )
 from speaker.wire.neighbours import arp as packets
 from speaker.wire.neighbours.arp import Arp
-from tests.speaker.wire.segment import Host, Segment
 
 # An example may take long on a busy machine.
 settings.register_profile("l2", deadline=None)

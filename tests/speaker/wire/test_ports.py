@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from lab.net.segment import Host, Segment
 from speaker.wire.io.ports import Ports
 from speaker.wire.netlink import Link, LinkChanged
-from tests.speaker.wire.segment import Host, Segment
 
 pytestmark = pytest.mark.root
 

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.net.segment import Host, Namespace
 from speaker.wire.io.link import PACKAGE_ROOT, OrderRefusedError
 from speaker.wire.neighbours import arp as packets
 from tests.speaker.wire.conftest import Asker, boottime, wire_on
-from tests.speaker.wire.segment import Host, Namespace
 
 pytestmark = pytest.mark.root
 

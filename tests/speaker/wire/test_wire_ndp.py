@@ -10,12 +10,12 @@ from collections.abc import Callable
 
 import pytest
 
+from lab.net.segment import ETH_P_IPV6, Host
 from speaker.wire.neighbours import ndp
 from speaker.wire.neighbours.groups import MAX_GROUPS_BY_MAC
 from speaker.wire.neighbours.ndp import Advertisement, Message
 from speaker.wire.neighbours.schedule import BURST_OFFSETS_SECONDS
 from tests.speaker.wire.conftest import boottime, wire_on
-from tests.speaker.wire.segment import ETH_P_IPV6, Host
 
 pytestmark = pytest.mark.root
 

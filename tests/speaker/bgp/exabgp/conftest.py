@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.net.segment import Namespace
+from lab.routers.links import Link
 from speaker.bgp.exabgp.io.driver import BgpDriver
 from speaker.bgp.model import Prefix
-from tests.speaker.bgp.exabgp.routers import Link
-from tests.speaker.wire.segment import Namespace
 
 
 @pytest.fixture

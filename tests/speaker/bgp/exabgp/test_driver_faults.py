@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from lab.net.segment import Namespace
+from lab.routers.links import SAME_SECONDS, Bird, Frr, Link, routes
 from tests.speaker.bgp.exabgp.conftest import Driven, driving
-from tests.speaker.bgp.exabgp.routers import SAME_SECONDS, Bird, Frr, Link, routes
-from tests.speaker.wire.segment import Namespace
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
 KEPT, GOES = ip_network("10.9.0.1/32"), ip_network("10.9.0.2/32")

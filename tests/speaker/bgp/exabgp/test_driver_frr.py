@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.net.segment import Namespace
+from lab.routers.links import Frr, Link, routes
 from speaker.bgp.model import PeerConfig
 from tests.speaker.bgp.exabgp.conftest import driving
-from tests.speaker.bgp.exabgp.routers import Frr, Link, routes
-from tests.speaker.wire.segment import Namespace
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
 V4, V6 = ip_network("10.9.0.1/32"), ip_network("fd09::1/128")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from lab.routers.links import GoBgp, Link, routes
 from tests.speaker.bgp.exabgp.conftest import driving
-from tests.speaker.bgp.exabgp.routers import GoBgp, Link, routes
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
 V4, OTHER, V6 = ip_network("10.9.0.1/32"), ip_network("10.9.0.0/24"), ip_network("fd09::1/128")

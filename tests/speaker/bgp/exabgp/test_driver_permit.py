@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.net.segment import Namespace
+from lab.routers.links import SAME_SECONDS, Bird, Link, peer_on, routes, until
 from speaker.bgp.exabgp.io.driver import BgpDriver
 from tests.speaker.bgp.exabgp.conftest import driving
-from tests.speaker.bgp.exabgp.routers import SAME_SECONDS, Bird, Link, peer_on, routes, until
-from tests.speaker.wire.segment import Namespace
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
 V4, OTHER = ip_network("10.9.0.1/32"), ip_network("10.9.0.2/32")

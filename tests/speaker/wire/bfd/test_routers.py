@@ -10,13 +10,13 @@ from contextlib import contextmanager
 
 import pytest
 
+from lab.net.segment import Host, Namespace
+from lab.routers.bfd import Bird, Frr, Router, are_installed
 from speaker.wire.bfd.model import SessionConfig, SessionView
 from speaker.wire.bfd.packets import State, build
 from tests.speaker.wire.bfd.make import packet
-from tests.speaker.wire.bfd.routers import Bird, Frr, Router, are_installed
 from tests.speaker.wire.conftest import Heard, boottime, wire_on
 from tests.speaker.wire.conftest import segment as segment  # a fixture
-from tests.speaker.wire.segment import Host, Namespace
 
 pytestmark = [
     pytest.mark.root,

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from bench.heartbeat import name_of, wire_on
+from lab.net.segment import Host, Namespace, Segment
 from speaker.wire.io.link import HeartbeatConfig, OrderRefusedError, WireCallbacks, WireCounters, WireLink, WirePeer
 from tests.speaker.wire.conftest import boottime
-from tests.speaker.wire.segment import Host, Namespace, Segment
 
 pytestmark = pytest.mark.root
 

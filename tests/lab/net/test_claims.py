@@ -8,8 +8,8 @@ import pytest
 
 from lab.cluster import script
 from lab.net import hosts
+from lab.net.claims import Claim, Reign, claims_of, reigns_of
 from lab.net.netns import HUB, Enclosure
-from lab.net.segment import Claim, Reign, claims_of, reigns_of
 from lab.process import Process, wait_for
 
 

@@ -13,8 +13,8 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lab.net.segment import Namespace
 from speaker.bgp.model import PeerConfig, Prefix, Route
-from tests.speaker.wire.segment import Namespace
 
 T = TypeVar("T")
 FRR = Path("/usr/lib/frr")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from tests.speaker.wire.segment import Namespace
+from lab.net.segment import Namespace
 
 FRR = Path("/usr/lib/frr")
 START_SECONDS = 20.0

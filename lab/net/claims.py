@@ -1,0 +1,62 @@
+"""What was said on the segment: ARP and NDP frames as lab/scripts/sniff.py recorded them, and who claimed an address
+when.
+
+No I/O: reads the recorder's lines.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A frame that tells its hearers that an address is at a MAC. `at` is monotonic seconds."""
+
+    at: float
+    mac: str
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request for an address, when it was sent (monotonic seconds), and the nodes that answered."""
+
+    at: float
+    nodes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Reign:
+    """One node's frames for an address, with nobody else's in between."""
+
+    node: str
+    first: float
+    last: float
+    frames: int
+
+
+def claims_of(lines: Iterable[str], address: str, *, since: float = 0.0) -> list[Claim]:
+    """The frames that claim `address`, in order. A probe or question about it claims nothing."""
+    rows = (json.loads(line) for line in lines if line.endswith("}"))
+    return [
+        Claim(row["at"], row["sender_mac"]) for row in rows if row.get("sender_ip") == address and row["at"] >= since
+    ]
+
+
+def asked_of(lines: Iterable[str], nodes_by_mac: Mapping[str, str]) -> list[Asked]:
+    """What lab/scripts/ask.py printed. A MAC that is no node's stands for itself."""
+    rows = (json.loads(line) for line in lines if line.endswith("}"))
+    return [Asked(row["at"], tuple(nodes_by_mac.get(mac, mac) for mac in row["answers"])) for row in rows]
+
+
+def reigns_of(claims: Iterable[Claim], nodes_by_mac: Mapping[str, str]) -> list[Reign]:
+    """Who claimed the address, one after the other. A MAC that is no node's stands for itself."""
+    reigns: list[Reign] = []
+    for claim in claims:
+        node = nodes_by_mac.get(claim.mac, claim.mac)
+        if reigns and reigns[-1].node == node:
+            last = reigns.pop()
+            reigns.append(Reign(node, last.first, claim.at, last.frames + 1))
+        else:
+            reigns.append(Reign(node, claim.at, claim.at, 1))
+    return reigns
