@@ -100,13 +100,13 @@ JUDGED_HERE = frozenset({Reason.UnknownPool, Reason.UnknownPeer})
 
 
 def advertisement_conditions(
-    one: Advertisement, pools: Pools, peers: Container[str], told: Observation | None, timestamp: str
+    one: Advertisement, pools: Pools, peers: Container[str], fault: Observation | None, timestamp: str
 ) -> tuple[Condition, ...]:
-    """Ready, or which pool or peer it names in vain, or what Speakers find wrong with it (`told`)."""
-    return conditions_from([_usable(one, pools, peers, told)], one.conditions, one.generation, timestamp)
+    """Ready, or which pool or peer it names in vain, or what Speakers find wrong with it (`fault`)."""
+    return conditions_from([_usable(one, pools, peers, fault)], one.conditions, one.generation, timestamp)
 
 
-def _usable(one: Advertisement, pools: Pools, peers: Container[str], told: Observation | None) -> Observation:
+def _usable(one: Advertisement, pools: Pools, peers: Container[str], fault: Observation | None) -> Observation:
     for kind, reason, unknown in (
         ("pool", Reason.UnknownPool, [name for name in one.pools if name not in pools.by_name]),
         ("BGPPeer", Reason.UnknownPeer, [name for name in one.peers if name not in peers]),
@@ -115,7 +115,7 @@ def _usable(one: Advertisement, pools: Pools, peers: Container[str], told: Obser
             named = _listed(sorted(unknown), NAMED_NODES)
             message = f"There is no {kind} named {named}: create it, or take the name out"
             return Observation(ConditionType.Ready, False, reason, message)
-    return told or Observation(ConditionType.Ready, True, Reason.Valid, "The advertisement is in use")
+    return fault or Observation(ConditionType.Ready, True, Reason.Valid, "The advertisement is in use")
 
 
 def _announced(

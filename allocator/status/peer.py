@@ -50,7 +50,7 @@ class BGPReports:
         """By node."""
         return self._sessions.of(peer)
 
-    def ailment(self, kind: str, name: str, known: Container[Reason] = ()) -> Observation | None:
+    def fault(self, kind: str, name: str, known: Container[Reason] = ()) -> Observation | None:
         """What Speakers find wrong with that object, apart from what is known already."""
         said: dict[tuple[Reason, str], list[str]] = {}
         for node, faults in sorted(self._faults.of(f"{kind}/{name}").items()):
@@ -64,7 +64,7 @@ class BGPReports:
         texts = [f"{text} (says {_some(nodes)})" for (_, text), nodes in said.items()]
         return _not_ready(next(iter(said))[0], _some(texts, NAMED_FAULTS, "; "))
 
-    def twins(self, peer: StoredPeer, others: Iterable[StoredPeer]) -> list[str]:
+    def duplicates(self, peer: StoredPeer, others: Iterable[StoredPeer]) -> list[str]:
         """Other peers at the same address and port with which some node has a session too."""
         same = {one.name for one in others if one.endpoint == peer.endpoint and one.name != peer.name}
         if not same or peer.endpoint[0] is None:
@@ -75,7 +75,7 @@ class BGPReports:
 def peer_status(
     peer: StoredPeer,
     sessions: Mapping[str, Session],
-    ailment: Observation | None,
+    fault: Observation | None,
     silent: Container[str],
     timestamp: str,
 ) -> BGPPeerStatus:
@@ -88,25 +88,25 @@ def peer_status(
     wanted, established = len(sessions), len(sessions) - len(down)
     return BGPPeerStatus(
         sessions=SessionCount(wanted=wanted, established=established, summary=f"{established}/{wanted}"),
-        conditions=conditions_from([_ready(wanted, down, ailment)], peer.status.conditions, peer.generation, timestamp),
+        conditions=conditions_from([_ready(wanted, down, fault)], peer.status.conditions, peer.generation, timestamp),
     )
 
 
-def twin_ailment(twins: Sequence[str]) -> Observation | None:
+def duplicate_fault(duplicates: Sequence[str]) -> Observation | None:
     """What it means to share one router's address with these."""
-    if not twins:
+    if not duplicates:
         return None
     message = (
-        f"{_some(twins)} has the same address and port, and some node has a session for each: delete one, or give them "
-        "nodeSelectors that exclude each other"
+        f"{_some(duplicates)} has the same address and port, and some node has a session for each: delete one, or give "
+        "them nodeSelectors that exclude each other"
     )
     return _not_ready(Reason.DuplicatePeer, message)
 
 
-def _ready(wanted: int, down: Mapping[str, str], ailment: Observation | None) -> Observation:
+def _ready(wanted: int, down: Mapping[str, str], fault: Observation | None) -> Observation:
     numbers = f"{wanted - len(down)} of {wanted} sessions are up"
-    if ailment is not None:
-        return _not_ready(ailment.reason, f"{ailment.message}. {numbers}")
+    if fault is not None:
+        return _not_ready(fault.reason, f"{fault.message}. {numbers}")
     if not wanted:
         message = "No speaker has a session with the peer: does nodeSelector choose a node, and do speakers run?"
         return _not_ready(Reason.NoSessions, message)

@@ -18,14 +18,14 @@ from crds.bgppeer import BGPPeerSpec
 from crds.community import CommunitySpec
 from speaker.bgp.bfdsessions import session_config
 from speaker.bgp.desired import Attributes, BGPView, Given, Giving, Traits, is_host, route_of, united
-from speaker.bgp.faults import Findings, complaints_about
+from speaker.bgp.faults import Findings, faults_in
 from speaker.bgp.model import PeerConfig, Prefix, Route
 from speaker.bgp.peers import resolve_peer
 from speaker.bgp.weights import Weights
+from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation, Labels, NodeFacts, ServiceKey
 from speaker.cluster.selection import covers_pool, covers_services
 from speaker.layer2.decisions import Picture
-from speaker.layer2.desired import Complaint
 from speaker.wire.bfd.model import SessionConfig
 
 _Spec = TypeVar("_Spec")
@@ -87,9 +87,9 @@ class BGPPicture:
         self._is_muted = True
         self._peers: dict[str, _Peer] = {}
         self._gone: dict[str, dict[Prefix, None]] = {}
-        self._refused: list[Complaint] = []
+        self._refused: list[Fault] = []
         self._covering: dict[str, list[BGPAdvertisementSpec]] = {}
-        self._complaints: list[Complaint] | None = None
+        self._faults: list[Fault] | None = None
         self._blackhole_fault = ""
         self._configs: dict[str, PeerConfig] = {}
         self._bfd: dict[str, SessionConfig] = {}
@@ -124,10 +124,10 @@ class BGPPicture:
         self._show()
 
     def set_blackhole_fault(self, fault: str) -> None:
-        """Why there are no blackholes for aggregates, to be complained of; "" = there are."""
+        """Why there are no blackholes for aggregates, which is a fault; "" = there are."""
         if fault != self._blackhole_fault:
             self._blackhole_fault = fault
-            self._complaints = None
+            self._faults = None
 
     def allocation_changed(self, name: str) -> None:
         """A withdrawal overtakes everything else that waits."""
@@ -181,7 +181,7 @@ class BGPPicture:
         self._dirty.update(dict.fromkeys(self._weights.due(now)))
         aggregates: dict[Prefix, None] = {}
         if self._urgent or self._dirty:
-            self._complaints = None
+            self._faults = None
         for waiting in (self._urgent, self._dirty):
             for name in [name for name, _ in zip(waiting, range(limit), strict=False)]:
                 del waiting[name]
@@ -264,11 +264,11 @@ class BGPPicture:
             self._covering[allocation.pool] = ads
         return any(covers_services(ad, allocation) for ad in ads)
 
-    def complaints(self, limit: int) -> list[Complaint]:
+    def faults(self, limit: int) -> list[Fault]:
         """What an operator should change, as far as this node sees; sorted by object, at most `limit`."""
-        if self._complaints is None:
-            self._complaints = complaints_about(self._findings())
-        return self._complaints[:limit]
+        if self._faults is None:
+            self._faults = faults_in(self._findings())
+        return self._faults[:limit]
 
     def _findings(self) -> Findings:
         every = chain.from_iterable(self._giving.values())
@@ -297,7 +297,7 @@ class BGPPicture:
     def _rebuild(self, now: float) -> None:
         """Find out which peers there are, and what all routes rest on. Decides no route."""
         self._covering.clear()
-        self._complaints = None
+        self._faults = None
         self._own = self._picture.nodes.get(self._own_node)
         view = self._new_view(self._own)
         is_other = view.basis != self._view.basis
@@ -337,8 +337,8 @@ class BGPPicture:
                     self._configs[name] = config
                     if spec.bfd_profile in self._profiles:
                         self._bfd[name] = session_config(config, self._profiles[spec.bfd_profile])
-                case Complaint() as complaint:
-                    self._refused.append(complaint)
+                case Fault() as fault:
+                    self._refused.append(fault)
         return sorted({*before, *self._configs})
 
     def _set_peer(self, name: str) -> bool:

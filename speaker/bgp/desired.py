@@ -5,7 +5,7 @@ advertises; there is no owner as on layer 2.
 
 Rules where the API leaves room:
 - Advertisements that give one prefix unite: communities add up; of localPref, med and asPathPrepend counts what the
-  advertisement says whose name sorts first among those that set it. A difference is complained of.
+  advertisement says whose name sorts first among those that set it. A difference is a fault.
 - An address with the policy Local is never aggregated: the aggregate would draw its neighbours' traffic to a node
   without their endpoints. With Cluster an aggregate stands while any address in it is advertised.
 - An address with the policy Cluster is advertised while some endpoint can take its traffic, wherever it is, and by an

@@ -1,6 +1,7 @@
 """What an operator should change about BGP peers and advertisements, as one node sees it. Pure.
 
-Complains of what has no effect, or another one than it seems; never of an address that merely has no route now.
+A fault is a setting that has no effect, or another effect than it seems. An address that merely has no route now is
+no fault.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Set
@@ -11,13 +12,13 @@ from crds.bgppeer import BGPPeerSpec
 from crds.conditions import Reason
 from speaker.bgp.desired import BGPView, Given, Traits
 from speaker.bgp.model import PeerConfig
+from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Labels
-from speaker.layer2.desired import Complaint
 
 
 @dataclass(frozen=True)
 class Findings:
-    """All that there is to complain about.
+    """All that faults are found in.
 
     `peers`: those of this node; `refused`: why others of this node have no session. `givens`: by which advertisements
     addresses make routes, with the IP version; `unions`: the advertisements that give one aggregate together.
@@ -30,35 +31,35 @@ class Findings:
     pools: Mapping[str, Labels]
     profiles: Collection[str]
     peers: Mapping[str, tuple[PeerConfig, Traits]]
-    refused: Collection[Complaint]
+    refused: Collection[Fault]
     givens: Set[tuple[int, Given]]
     unions: Set[tuple[str, ...]]
     blackhole_fault: str = ""
 
 
-def complaints_about(found: Findings) -> list[Complaint]:
+def faults_in(found: Findings) -> list[Fault]:
     """Sorted by object, each once."""
     every = {*found.refused, *_about_peers(found), *_differences(found)}
     for name, ad in found.view.advertisements.items():
         about = f"BGPAdvertisement/{name}"
-        for reason, fault in _faults(found, name, ad):
-            every.add(Complaint(reason, f"BGPAdvertisement {name}: {fault}", about))
+        for reason, what in _about_advertisement(found, name, ad):
+            every.add(Fault(reason, f"BGPAdvertisement {name}: {what}", about))
     return sorted(every, key=lambda each: (each.object, each.message))
 
 
-def _about_peers(found: Findings) -> Iterator[Complaint]:
+def _about_peers(found: Findings) -> Iterator[Fault]:
     for name, (config, traits) in found.peers.items():
         profile = found.specs[name].bfd_profile
         if profile is not None and profile not in found.profiles:
             message = f"BGPPeer {name}: there is no BFDProfile {profile}, so no BFD watches the path"
-            yield Complaint(Reason.UnknownProfile, message, f"BGPPeer/{name}")
+            yield Fault(Reason.UnknownProfile, message, f"BGPPeer/{name}")
         for family in sorted(config.families - {family for family, _ in traits.next_hops}):
             kind = "IPv4" if family == "ipv4" else "IPv6"
             message = f"BGPPeer {name}: node {found.node} has no {kind} InternalIP, so {kind} routes have no next hop"
-            yield Complaint(Reason.NoNextHop, message, f"BGPPeer/{name}")
+            yield Fault(Reason.NoNextHop, message, f"BGPPeer/{name}")
 
 
-def _faults(found: Findings, name: str, ad: BGPAdvertisementSpec) -> Iterator[tuple[Reason, str]]:
+def _about_advertisement(found: Findings, name: str, ad: BGPAdvertisementSpec) -> Iterator[tuple[Reason, str]]:
     for peer in ad.peers:
         if peer not in found.specs:
             yield Reason.UnknownPeer, f"there is no BGPPeer {peer}"
@@ -73,8 +74,8 @@ def _faults(found: Findings, name: str, ad: BGPAdvertisementSpec) -> Iterator[tu
             yield Reason.UnknownCommunity, f"no Community defines {text}"
     if found.blackhole_fault and any(name in names for names in found.unions):
         yield Reason.NoBlackhole, f"packets to unused addresses of its aggregates may circle: {found.blackhole_fault}"
-    for fault in (*_ineffective_for_peers(found, name, ad), *_ineffective_for_addresses(found, name, ad)):
-        yield Reason.InvalidSpec, fault
+    for what in (*_ineffective_for_peers(found, name, ad), *_ineffective_for_addresses(found, name, ad)):
+        yield Reason.InvalidSpec, what
 
 
 def _ineffective_for_peers(found: Findings, name: str, ad: BGPAdvertisementSpec) -> Iterator[str]:
@@ -98,7 +99,7 @@ def _ineffective_for_addresses(found: Findings, name: str, ad: BGPAdvertisementS
         yield "weightByEndpoints has no effect: all its addresses have externalTrafficPolicy Cluster"
 
 
-def _differences(found: Findings) -> Iterator[Complaint]:
+def _differences(found: Findings) -> Iterator[Fault]:
     """Advertisements that give one route to one peer and want different attributes: the first one's counts."""
     together = found.unions | {given.names for _, given in found.givens}
     for traits in {traits for _, traits in found.peers.values()}:
@@ -106,7 +107,7 @@ def _differences(found: Findings) -> Iterator[Complaint]:
             yield from _losers([name for name in names if name in traits.advertisements], found)
 
 
-def _losers(names: list[str], found: Findings) -> Iterator[Complaint]:
+def _losers(names: list[str], found: Findings) -> Iterator[Fault]:
     ads = found.view.advertisements
     for field in ("local_pref", "med", "as_path_prepend"):
         said = [(name, value) for name in names if (value := _said(ads[name], field)) is not None]
@@ -118,7 +119,7 @@ def _losers(names: list[str], found: Findings) -> Iterator[Complaint]:
                     f"BGPAdvertisement {name}: {called} {value} does not count: {first}, whose name sorts first, gives "
                     f"the same route and says {counts}"
                 )
-                yield Complaint(Reason.InvalidSpec, message, f"BGPAdvertisement/{name}")
+                yield Fault(Reason.InvalidSpec, message, f"BGPAdvertisement/{name}")
 
 
 def _said(ad: BGPAdvertisementSpec, field: str) -> int | None:

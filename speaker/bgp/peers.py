@@ -7,8 +7,8 @@ from ipaddress import IPv4Address, ip_address
 from crds.bgppeer import BGPPeerSpec, PasswordSecretRef
 from crds.conditions import Reason
 from speaker.bgp.model import Family, IPAddress, PeerConfig
+from speaker.cluster.faults import Fault
 from speaker.cluster.objects import NodeFacts
-from speaker.layer2.desired import Complaint
 
 Secrets = Mapping[str, Mapping[str, bytes]]
 """The data of the Secrets in Berth's namespace, by name."""
@@ -16,20 +16,20 @@ Secrets = Mapping[str, Mapping[str, bytes]]
 
 def resolve_peer(
     name: str, spec: BGPPeerSpec, node_name: str, node: NodeFacts, secrets: Secrets
-) -> PeerConfig | Complaint | None:
+) -> PeerConfig | Fault | None:
     """None: the peer is not for this node. A peer whose password is not known gets no session at all."""
     if spec.node_selector is not None and not spec.node_selector.matches(node.labels):
         return None
     fault = _unsupported(spec)
     if fault is not None or spec.peer_address is None:
-        return Complaint(Reason.InvalidSpec, f"BGPPeer {name}: {fault or 'peerAddress is missing'}", f"BGPPeer/{name}")
+        return Fault(Reason.InvalidSpec, f"BGPPeer {name}: {fault or 'peerAddress is missing'}", f"BGPPeer/{name}")
     password = None
     if spec.password_secret_ref is not None:
         ref = spec.password_secret_ref
         password = _password(ref, secrets)
         if not password:
             message = f"BGPPeer {name}: the password can't be read from the key {ref.key} of the Secret {ref.name}"
-            return Complaint(Reason.PasswordUnavailable, message, f"BGPPeer/{name}")
+            return Fault(Reason.PasswordUnavailable, message, f"BGPPeer/{name}")
     try:
         peer_address = ip_address(spec.peer_address)
         source = _source(spec, peer_address, node)
@@ -37,10 +37,10 @@ def resolve_peer(
             message = (
                 f"BGPPeer {name}: to wait for it, node {node_name} needs an InternalIP of its family: set sourceAddress"
             )
-            return Complaint(Reason.InvalidSpec, message, f"BGPPeer/{name}")
+            return Fault(Reason.InvalidSpec, message, f"BGPPeer/{name}")
         return _config(name, spec, peer_address, source, _router_id(spec, node_name, node), password)
     except ValueError as error:  # an object that is older than the API server's rules
-        return Complaint(Reason.InvalidSpec, f"BGPPeer {name}: {error}", f"BGPPeer/{name}")
+        return Fault(Reason.InvalidSpec, f"BGPPeer {name}: {error}", f"BGPPeer/{name}")
 
 
 def _config(

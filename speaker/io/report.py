@@ -77,6 +77,6 @@ class Report:
 
     def _judge_addresses(self, now: str) -> None:
         picture = self._announcer.picture
-        complaints = picture.complaints(SHOWN + 1, self._bgp.picture.covers)
-        self._conditions.set_announceable(complaints, now)
+        faults = picture.faults(SHOWN + 1, self._bgp.picture.covers)
+        self._conditions.set_announceable(faults, now)
         self._conditions.set_endpoints_placed(picture.unplaced(), now)

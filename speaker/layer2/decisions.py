@@ -15,9 +15,10 @@ from msgspec.structs import replace
 from crds.l2advertisement import L2AdvertisementSpec
 from crds.names import allocation_name
 from speaker.cluster.endpoints import NOWHERE, EndpointIndex, Placement
+from speaker.cluster.faults import Fault
 from speaker.cluster.heard import HeardPeer
 from speaker.cluster.objects import Allocation, NodeFacts, PoolFacts, ServiceKey, SliceFacts, SpeakerFacts
-from speaker.layer2.desired import Announce, Complaint, Decision, Layer2View, Refrain, Silence
+from speaker.layer2.desired import Announce, Decision, Layer2View, Refrain, Silence
 
 _Fact = TypeVar("_Fact")
 
@@ -292,13 +293,13 @@ class Picture:
             for decision in self._decisions.values()
         )
 
-    def complaints(self, limit: int, is_elsewhere: Callable[[Allocation], bool] = lambda _: False) -> list[Complaint]:
+    def faults(self, limit: int, is_elsewhere: Callable[[Allocation], bool] = lambda _: False) -> list[Fault]:
         """What keeps addresses off the network as far as this node sees, at most `limit` of them.
 
         `is_elsewhere`: whether an address is announced by other means than layer 2, so that nothing is amiss when no
         L2Advertisement covers it.
         """
-        found = self.view().complaints_about_advertisements()
+        found = self.view().faults_in_advertisements()
         for name, decision in self._decisions.items():
             if len(found) >= limit:
                 break
@@ -306,8 +307,8 @@ class Picture:
                 allocation = self._allocations[name]
                 if decision.silence is Silence.NO_ADVERTISEMENT and is_elsewhere(allocation):
                     continue
-                complaint = self.view().explain(allocation, self._placement(allocation))
-                found += [complaint] if complaint else []
+                fault = self.view().explain(allocation, self._placement(allocation))
+                found += [fault] if fault else []
         return found[:limit]
 
     def unplaced(self) -> list[str]:

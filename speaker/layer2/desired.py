@@ -18,6 +18,7 @@ from crds.conditions import Reason
 from crds.l2advertisement import L2AdvertisementSpec
 from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION
 from speaker.cluster.endpoints import Placement
+from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation, Labels, NodeFacts
 from speaker.cluster.selection import covers_pool, covers_services, selects_node
 from speaker.members.election import best_tier, owner
@@ -59,16 +60,6 @@ class Refrain:
 
 
 Decision = Announce | Refrain
-
-
-@dataclass(frozen=True)
-class Complaint:
-    """Something that an operator should change, in the words of the API's conditions."""
-
-    reason: Reason
-    message: str
-    object: str = ""
-    """The object at fault as kind and name, such as BGPPeer/tor1; empty when it is no single one."""
 
 
 class Layer2View:
@@ -172,18 +163,18 @@ class Layer2View:
             return "has no usable interface"
         return None
 
-    def explain(self, allocation: Allocation, placement: Placement) -> Complaint | None:
+    def explain(self, allocation: Allocation, placement: Placement) -> Fault | None:
         """Why nobody can announce it; None when somebody does, or when nobody should."""
         match self.decide(allocation, placement):
             case Refrain(Silence.NO_ADVERTISEMENT):
-                return Complaint(Reason.NoAdvertisement, f"{allocation.address}: no advertisement covers it")
+                return Fault(Reason.NoAdvertisement, f"{allocation.address}: no advertisement covers it")
             case Refrain(Silence.NO_ENDPOINT):
                 message = f"{allocation.address}: the traffic policy is Local and its Services have no ready endpoint"
-                return Complaint(Reason.NoEligibleNode, message)
+                return Fault(Reason.NoEligibleNode, message)
             case Refrain(Silence.NO_NODE):
                 covering = [self._advertisements[name] for name in self._covering(allocation)]
                 faults = (self._fault_for(node, covering, allocation, placement) for node in sorted(self._nodes))
-                return Complaint(Reason.NoEligibleNode, f"{allocation.address}: {_some(faults, 'there is no node')}")
+                return Fault(Reason.NoEligibleNode, f"{allocation.address}: {_some(faults, 'there is no node')}")
             case _:
                 return None
 
@@ -199,21 +190,19 @@ class Layer2View:
             fault = "has no ready endpoint"
         return f"{node} {fault or 'can announce it'}"
 
-    def complaints_about_advertisements(self) -> list[Complaint]:
+    def faults_in_advertisements(self) -> list[Fault]:
         """Interfaces that no selected node has, and expressions that can't be read."""
-        return [
-            complaint for name, ad in self._advertisements.items() for complaint in self._complaints_about(name, ad)
-        ]
+        return [fault for name, ad in self._advertisements.items() for fault in self._faults_in(name, ad)]
 
-    def _complaints_about(self, name: str, ad: L2AdvertisementSpec) -> Iterator[Complaint]:
+    def _faults_in(self, name: str, ad: L2AdvertisementSpec) -> Iterator[Fault]:
         selected = [node for node in self._eligible if selects_node(ad, self._nodes[node].labels)]
         for pattern in ad.interfaces:
             if _expression(pattern) is None:
                 message = f"L2Advertisement {name}: {pattern} is not a regular expression"
-                yield Complaint(Reason.InvalidSpec, message, f"L2Advertisement/{name}")
+                yield Fault(Reason.InvalidSpec, message, f"L2Advertisement/{name}")
             elif selected and not any(_fits(pattern, one) for node in selected for one in self._speakers[node]):
                 message = f"L2Advertisement {name}: no selected node has a usable interface {pattern}"
-                yield Complaint(Reason.InterfaceNotFound, message, f"L2Advertisement/{name}")
+                yield Fault(Reason.InterfaceNotFound, message, f"L2Advertisement/{name}")
 
 
 def _names_interface(ad: L2AdvertisementSpec, interface: str) -> bool:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from crds.conditions import ConditionType, Reason
+from speaker.cluster.faults import Fault
 from speaker.fencing import Hold
-from speaker.layer2.desired import Complaint
 
 SHOWN = 5
 """How many addresses or objects a message names."""
@@ -86,15 +86,15 @@ class Conditions:
             message = "Fewer than half of the other speakers are heard: do firewalls let the heartbeats' port through?"
             self.set(kind, False, Reason.PeersUnheard, message, now)
 
-    def set_announceable(self, complaints: Sequence[Complaint], now: str) -> None:
+    def set_announceable(self, faults: Sequence[Fault], now: str) -> None:
         """Whether every address has a node that may announce it, as this speaker sees it."""
-        if not complaints:
+        if not faults:
             message = "Every address has a node that may announce it."
             self.set(ConditionType.Announceable, True, Reason.AllAnnounceable, message, now)
             return
-        message = ". ".join(complaint.message for complaint in complaints[:SHOWN])
-        more = ". There are more." if len(complaints) > SHOWN else "."
-        self.set(ConditionType.Announceable, False, complaints[0].reason, message + more, now)
+        message = ". ".join(fault.message for fault in faults[:SHOWN])
+        more = ". There are more." if len(faults) > SHOWN else "."
+        self.set(ConditionType.Announceable, False, faults[0].reason, message + more, now)
 
     def set_endpoints_placed(self, unplaced: Sequence[str], now: str) -> None:
         """Whether all endpoints that matter say which node they are on."""

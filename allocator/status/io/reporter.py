@@ -29,7 +29,7 @@ from allocator.status.allocation import (
 )
 from allocator.status.conflicts import of_transition
 from allocator.status.pace import Pace
-from allocator.status.peer import BGPReports, peer_status, twin_ailment
+from allocator.status.peer import BGPReports, duplicate_fault, peer_status
 from allocator.status.pool import pool_status
 from crds.meta import Condition
 from crds.names import allocation_name
@@ -166,8 +166,8 @@ class Reporter:
     async def _report_advertisements(self, now: float) -> None:
         peers = {one.name for one in self._peers.values()}
         for one in self._advertisements():
-            told = self._reports.ailment(one.kind, one.name, JUDGED_HERE)
-            conditions = advertisement_conditions(one, self._assigner.ledger.pools, peers, told, timestamp())
+            fault = self._reports.fault(one.kind, one.name, JUDGED_HERE)
+            conditions = advertisement_conditions(one, self._assigner.ledger.pools, peers, fault, timestamp())
             if conditions != one.conditions and self._object_pace.admits((one.kind, one.name), now):
                 resource = L2ADVERTISEMENTS if one.kind == "L2Advertisement" else BGPADVERTISEMENTS
                 await self._patch(resource, one.name, one.uid, {"conditions": _wire_conditions(conditions)})
@@ -178,9 +178,9 @@ class Reporter:
             return
         self._is_bgp_dirty = False
         for one in list(self._peers.values()):
-            twins = twin_ailment(self._reports.twins(one, self._peers.values()))
-            told = twins or self._reports.ailment("BGPPeer", one.name)
-            status = peer_status(one, self._reports.sessions(one.name), told, self._silent, timestamp())
+            duplicate = duplicate_fault(self._reports.duplicates(one, self._peers.values()))
+            fault = duplicate or self._reports.fault("BGPPeer", one.name)
+            status = peer_status(one, self._reports.sessions(one.name), fault, self._silent, timestamp())
             if status == one.status:
                 continue
             if self._object_pace.admits(("BGPPeer", one.name), now):

@@ -263,7 +263,7 @@ class BgpCourse:
         self.picture.set_blackhole_fault(self._blackholes.fault)
         return [
             {"object": one.object, "reason": one.reason.value, "message": one.message[:MOST_MESSAGE_CHARACTERS]}
-            for one in self.picture.complaints(SHOWN_FAULTS)
+            for one in self.picture.faults(SHOWN_FAULTS)
             if one.object
         ]
 
@@ -271,10 +271,10 @@ class BgpCourse:
         now = timestamp()
         for prefix in self._driver.take_changed():
             self._show_prefix(prefix)
-        complaints = self.picture.complaints(SHOWN_FAULTS)
+        faults = self.picture.faults(SHOWN_FAULTS)
         refused = {
             one.object.removeprefix("BGPPeer/"): one.message
-            for one in complaints
+            for one in faults
             if one.object.startswith("BGPPeer/") and one.object.removeprefix("BGPPeer/") not in self._peers
         }
         leftovers = {**self._inheritance.routers(time.monotonic()), **self._driver.leftovers}

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from allocator.objects import StoredPeer
 from allocator.release.speakers import Fault, Session, SpeakerState, SpeakerStatus
 from allocator.status.pace import Pace
-from allocator.status.peer import BGPReports, peer_status, twin_ailment
+from allocator.status.peer import BGPReports, duplicate_fault, peer_status
 from crds.types import BGPPeerStatus, Condition
 from kube.objects import Meta
 
@@ -40,7 +40,7 @@ def reported(*speakers: SpeakerState) -> BGPReports:
 def told(reports: BGPReports, one: StoredPeer | None = None, silent: tuple[str, ...] = ()) -> tuple[str, Condition]:
     """The column Sessions and the condition Ready."""
     one = one or peer()
-    status = peer_status(one, reports.sessions(one.name), reports.ailment("BGPPeer", one.name), silent, NOW)
+    status = peer_status(one, reports.sessions(one.name), reports.fault("BGPPeer", one.name), silent, NOW)
     assert status.sessions is not None
     (ready,) = status.conditions
     return status.sessions.summary, ready
@@ -94,23 +94,23 @@ def test_a_fault_is_told_with_who_says_so_and_makes_the_peer_not_ready() -> None
 
 def test_a_reason_of_a_newer_speaker_is_no_error() -> None:
     reports = reported(speaker("a", faults=(Fault("BGPAdvertisement/ad", "FromTheFuture", "it is odd"),)))
-    found = reports.ailment("BGPAdvertisement", "ad")
+    found = reports.fault("BGPAdvertisement", "ad")
     assert found is not None
     assert (found.reason, found.message, found.holds) == ("InvalidSpec", "it is odd (says a)", False)
 
 
 def test_two_peers_for_one_router_are_told_only_where_a_node_has_both() -> None:
-    twins = [peer("tor1"), peer("tor2"), peer("tor3", "192.0.2.9")]
+    duplicates = [peer("tor1"), peer("tor2"), peer("tor3", "192.0.2.9")]
     apart = reported(speaker("a", up("tor1"), up("tor3")), speaker("b", up("tor2")))
-    assert apart.twins(twins[0], twins) == []
-    assert twin_ailment([]) is None
+    assert apart.duplicates(duplicates[0], duplicates) == []
+    assert duplicate_fault([]) is None
     together = reported(speaker("a", up("tor1"), down(peer="tor2"), up("tor3")))
-    assert together.twins(twins[0], twins) == ["tor2"]
-    found = twin_ailment(["tor2"])
+    assert together.duplicates(duplicates[0], duplicates) == ["tor2"]
+    found = duplicate_fault(["tor2"])
     assert found is not None
     assert found.reason == "DuplicatePeer"
     nowhere = [peer("eth0", None), peer("eth1", None)]
-    assert reported(speaker("a", up("eth0"), up("eth1"))).twins(nowhere[0], nowhere) == []
+    assert reported(speaker("a", up("eth0"), up("eth1"))).duplicates(nowhere[0], nowhere) == []
 
 
 def test_a_message_stays_short_whatever_speakers_say() -> None:

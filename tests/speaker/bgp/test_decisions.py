@@ -314,21 +314,21 @@ def test_secrets_are_wanted_when_a_peer_of_this_node_names_one() -> None:
     assert speaker.bgp.secrets == {"s"}
     speaker.settle()
     assert not speaker.bgp.peers
-    assert [one.reason for one in speaker.bgp.complaints(9)] == [Reason.PasswordUnavailable]
+    assert [one.reason for one in speaker.bgp.faults(9)] == [Reason.PasswordUnavailable]
     speaker.bgp.set_secret("s", {"password": b"hush"})
     speaker.settle()
     assert speaker.bgp.peers["tor"].password == "hush"
-    assert not speaker.bgp.complaints(9)
+    assert not speaker.bgp.faults(9)
 
 
 def test_a_peer_with_a_profile_has_a_bfd_session() -> None:
     speaker = serving(peers={"tor": peer(bfdProfile="fast")})
     assert not speaker.bgp.bfd
-    assert [(one.reason, one.object) for one in speaker.bgp.complaints(9)] == [(Reason.UnknownProfile, "BGPPeer/tor")]
+    assert [(one.reason, one.object) for one in speaker.bgp.faults(9)] == [(Reason.UnknownProfile, "BGPPeer/tor")]
     speaker.bgp.set_bfd_profile("fast", BFDProfileSpec(detect_multiplier=7))
     speaker.settle()
     assert speaker.bgp.bfd["tor"].detect_multiplier == 7
-    assert not speaker.bgp.complaints(9)
+    assert not speaker.bgp.faults(9)
 
 
 def test_what_says_the_same_again_is_no_work() -> None:
@@ -560,7 +560,7 @@ def test_deciding_change_by_change_ends_like_deciding_all_at_once(changes) -> No
     for prefix in every:
         within = {one for one in ADDRESSES if ip_network(one).version == prefix.version}
         assert feeder.bgp.addresses_of(prefix) <= {one for one in within if ip_network(one).subnet_of(prefix)} != set()
-    assert feeder.bgp.complaints(99) is not None
+    assert feeder.bgp.faults(99) is not None
 
 
 def test_services_of_other_names_do_not_matter() -> None:

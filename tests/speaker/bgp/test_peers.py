@@ -7,7 +7,7 @@ import pytest
 from crds.bgppeer import BGPPeerSpec
 from crds.conditions import Reason
 from speaker.bgp.peers import resolve_peer
-from speaker.layer2.desired import Complaint
+from speaker.cluster.faults import Fault
 from tests.speaker.make import node
 
 
@@ -31,7 +31,7 @@ def test_a_peer_for_other_nodes_is_none_of_ours() -> None:
 )
 def test_no_session_starts_without_the_password_that_was_asked_for(secrets) -> None:
     made = resolve(secrets, passwordSecretRef={"name": "tor"})
-    assert isinstance(made, Complaint)
+    assert isinstance(made, Fault)
     assert (made.reason, made.object) == (Reason.PasswordUnavailable, "BGPPeer/tor")
     assert "Secret tor" in made.message
 
@@ -84,9 +84,9 @@ def test_a_passive_peer_is_waited_for_at_an_address_of_its_family(peer, source, 
 
 
 def test_without_an_address_to_wait_at_a_passive_peer_is_refused() -> None:
-    complaint = resolve(addresses=("2001:db8::5",), peerAddress="198.51.100.1", passive=True)
-    assert complaint.object.startswith("BGPPeer/")
-    assert "sourceAddress" in complaint.message
+    fault = resolve(addresses=("2001:db8::5",), peerAddress="198.51.100.1", passive=True)
+    assert fault.object.startswith("BGPPeer/")
+    assert "sourceAddress" in fault.message
 
 
 def test_who_connects_leaves_the_source_to_the_routing_table() -> None:

@@ -162,7 +162,7 @@ def test_addresses_are_counted_by_what_becomes_of_them() -> None:
     counts = picture.silences()
     assert counts["Releasing"] == counts["NoEndpoint"] == 1
     assert counts.total() == 3
-    assert ["192.0.2.2" in complaint.message for complaint in picture.complaints(5)] == [True]
+    assert ["192.0.2.2" in fault.message for fault in picture.faults(5)] == [True]
 
 
 def test_addresses_with_endpoints_without_a_node_are_listed_as_long_as_they_are() -> None:

@@ -236,8 +236,8 @@ def test_nodes_that_agree_on_the_view_elect_at_most_one(
 
 
 def explained(the_allocation, placement=NOWHERE, **parts):
-    complaint = view(**parts).explain(the_allocation, placement)
-    return (complaint.reason, complaint.message) if complaint else None
+    fault = view(**parts).explain(the_allocation, placement)
+    return (fault.reason, fault.message) if fault else None
 
 
 def test_an_address_that_is_announced_or_released_needs_no_explanation() -> None:
@@ -281,14 +281,14 @@ def test_a_selector_that_chooses_no_node_and_a_missing_interface_are_named() -> 
 
 
 def test_advertisements_are_told_what_is_wrong_with_their_interfaces() -> None:
-    complaints = view(
+    faults = view(
         advertisements={
             "good": advertisement(interfaces=["eth0", "/eth.*/"]),
             "lost": advertisement(interfaces=["eth7", "eth0"]),
             "wrong": advertisement(interfaces=["/[/"]),
         }
-    ).complaints_about_advertisements()
-    assert [(one.reason, one.message) for one in complaints] == [
+    ).faults_in_advertisements()
+    assert [(one.reason, one.message) for one in faults] == [
         (Reason.InterfaceNotFound, "L2Advertisement lost: no selected node has a usable interface eth7"),
         (Reason.InvalidSpec, "L2Advertisement wrong: /[/ is not a regular expression"),
     ]

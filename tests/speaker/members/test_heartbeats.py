@@ -62,16 +62,16 @@ def test_a_key_given_twice_is_one_key(secret):
 
 
 @pytest.mark.parametrize(
-    ("files", "complaint"),
+    ("files", "fault"),
     [
         ({}, "key: No such file"),
         ({"next": NEXT}, "key: No such file"),
         ({"key": b"short"}, "16 to 4096 bytes, this one 5"),
     ],
 )
-def test_a_folder_without_a_usable_key_says_which_file_and_why(secret, files, complaint):
+def test_a_folder_without_a_usable_key_says_which_file_and_why(secret, files, fault):
     secret.update(**files)
-    with pytest.raises(KeysError, match=complaint):
+    with pytest.raises(KeysError, match=fault):
         read_keys(secret.path)
 
 
@@ -259,7 +259,7 @@ def test_the_condition_says_whether_heartbeats_work_here(fault, known, heard, ho
 
 
 @pytest.mark.parametrize(
-    ("options", "complaint"),
+    ("options", "fault"),
     [
         (HeartbeatOptions(port=0), "port"),
         (HeartbeatOptions(port=70000), "port"),
@@ -267,6 +267,6 @@ def test_the_condition_says_whether_heartbeats_work_here(fault, known, heard, ho
         (HeartbeatOptions(interval_milliseconds=60000), "milliseconds"),
     ],
 )
-def test_options_that_can_not_work_are_refused(options, complaint):
-    assert complaint in options.fault()
+def test_options_that_can_not_work_are_refused(options, fault):
+    assert fault in options.fault()
     assert HeartbeatOptions().fault() == ""
