@@ -21,9 +21,9 @@ from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation
 from crds.names import allocation_name
 from kube.errors import AlreadyExists, ApiError, NotFound, is_precondition_failure
 from kube.io.client import Client
+from kube.io.clock import timestamp
 from kube.objects import decode_service
 from kube.resource import IPALLOCATIONS, SERVICES
-from kube.timestamps import timestamp
 
 log = structlog.get_logger()
 

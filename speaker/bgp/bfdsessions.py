@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from crds.bfdprofile import BFDProfileSpec
 from crds.speaker import BFDSession, BFDSessionState
-from kube.timestamps import timestamp_at
+from kube.times import rfc3339_at
 from speaker.bgp.model import PeerConfig
 from speaker.wire.bfd.model import SessionConfig, SessionView
 
@@ -60,7 +60,7 @@ class BfdStatus:
                 self._entries[name] = known
             else:
                 since = known[1].since if known is not None and known[0].since == view.since else None
-                self._entries[name] = (view, _entry(name, view, since or timestamp_at(boot_time + view.since)))
+                self._entries[name] = (view, _entry(name, view, since or rfc3339_at(boot_time + view.since)))
         return tuple(entry for _, entry in self._entries.values())
 
 

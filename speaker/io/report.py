@@ -5,7 +5,7 @@ The clock's end of speaker.own.conditions, which makes the sentences. For people
 
 import time
 
-from kube.timestamps import timestamp
+from kube.io.clock import timestamp
 from speaker.bgp.io.course import BgpCourse
 from speaker.fencing import Hold, Peers, promise_to_make
 from speaker.layer2.course import Announcer

@@ -37,8 +37,8 @@ from crds.types import IPPool
 from kube.errors import ApiError, NotFound, is_precondition_failure
 from kube.informer.io.informer import ObjectKey
 from kube.io.client import Client
+from kube.io.clock import timestamp
 from kube.resource import BGPADVERTISEMENTS, BGPPEERS, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, Resource
-from kube.timestamps import timestamp
 
 log = structlog.get_logger()
 

@@ -6,7 +6,6 @@ conditions carry the state. core/v1, since that is what `kubectl describe` looks
 
 import asyncio
 import contextlib
-import datetime
 import itertools
 import random
 import time
@@ -18,9 +17,9 @@ from kube.backoff import Backoff
 from kube.errors import AlreadyExists, ApiError, NotFound, ServerError, TooManyRequests, Unreachable
 from kube.events.queue import MESSAGE_BYTES, EventQueue, EventType, ObjectRef, Occurrence, Series
 from kube.io.client import Client
+from kube.io.clock import timestamp
 from kube.metrics import UNCOUNTED, Metrics
 from kube.resource import EVENTS
-from kube.times import rfc3339
 
 __all__ = ["EventRecorder", "ObjectRef"]
 
@@ -48,7 +47,7 @@ class EventRecorder:
 
     def record(self, ref: ObjectRef, type: EventType, reason: str, message: str) -> None:
         """Queue an Event. Never blocks; when too many wait, the oldest is dropped and counted."""
-        occurrence = Occurrence(ref, type, reason, _cut(message), rfc3339(datetime.datetime.now(datetime.UTC)))
+        occurrence = Occurrence(ref, type, reason, _cut(message), timestamp())
         for outcome in self._queue.record(occurrence, time.monotonic()):
             self._metrics.event_outcome(outcome)
         self._has_work.set()

@@ -5,7 +5,6 @@ Shell of kube.lease.elector, which decides; this sends the requests, keeps the r
 
 import asyncio
 import contextlib
-import datetime
 import random
 from collections.abc import Callable, Coroutine
 from typing import Any
@@ -14,11 +13,11 @@ import structlog
 
 from kube.errors import AlreadyExists, ApiError, NotFound, is_precondition_failure
 from kube.io.client import Client
+from kube.io.clock import micro_timestamp, monotonic
 from kube.lease.elector import Claim, ElectionTimes, Elector
 from kube.metrics import UNCOUNTED, Metrics
 from kube.objects import Lease, decode_lease
 from kube.resource import LEASES
-from kube.times import micro_time
 
 RETRY_JITTER = 0.2  # client-go's 1.2: standbys must not ask in step
 RELEASE_TIMEOUT_SECONDS = 3.0
@@ -98,11 +97,11 @@ class LeaderElection:
 
     async def _renew_while_running(self, leading: asyncio.Task[None]) -> None:
         while True:
-            left = self._elector.leads_until() - _now()
+            left = self._elector.leads_until() - monotonic()
             if left <= 0:
                 return
             done, _ = await asyncio.wait([leading], timeout=min(left, self._times.retry_period))
-            left = self._elector.leads_until() - _now()
+            left = self._elector.leads_until() - monotonic()
             if done or left <= 0:
                 return
             # Half of the deadline at most, so that one lost packet does not cost the leadership.
@@ -124,11 +123,11 @@ class LeaderElection:
     async def _read_and_claim(self) -> bool:
         """False when somebody else holds it, or (then it must be read) it was changed by somebody else meanwhile."""
         if self._elector.must_read:
-            self._elector.observe(await self._read(), _now())
-        claim = self._elector.claim(_now(), _wall())
+            self._elector.observe(await self._read(), monotonic())
+        claim = self._elector.claim(monotonic(), micro_timestamp())
         if claim is None:
             return False
-        sent = _now()
+        sent = monotonic()
         try:
             lease = decode_lease(await self._write(claim))
         except ApiError as error:
@@ -153,18 +152,10 @@ class LeaderElection:
         return await self._client.merge_patch(LEASES, self._name, claim.body, namespace=self._namespace)
 
     async def _release(self) -> None:
-        patch = self._elector.resign(_wall())
+        patch = self._elector.resign(micro_timestamp())
         if patch is None:
             return
         with contextlib.suppress(ApiError, TimeoutError):
             async with asyncio.timeout(RELEASE_TIMEOUT_SECONDS):
                 await self._client.merge_patch(LEASES, self._name, patch, namespace=self._namespace)
                 self._log.info("lease released")
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()  # the monotonic clock, unless a test runs its own
-
-
-def _wall() -> str:
-    return micro_time(datetime.datetime.now(datetime.UTC))

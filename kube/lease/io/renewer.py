@@ -8,7 +8,6 @@ both ways.
 
 import asyncio
 import contextlib
-import datetime
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -19,10 +18,10 @@ import structlog
 
 from kube.errors import ApiError, NotFound, is_precondition_failure
 from kube.io.client import Client
+from kube.io.clock import micro_timestamp, monotonic
 from kube.lease.observer import LeaseObserver
 from kube.objects import decode_lease
 from kube.resource import LEASES
-from kube.times import micro_time
 
 __all__ = ["LeaseObserver", "LeaseRenewer", "Renewal"]
 
@@ -79,11 +78,11 @@ class LeaseRenewer:
         """Renew until cancelled. API trouble is retried forever and shows only in `last_renewal` growing old."""
         while True:
             self._hurry.clear()
-            began = _now()
+            began = monotonic()
             is_renewed = await self._try_to_renew()
             period = self._renew_seconds if is_renewed else min(RETRY_SECONDS, self._renew_seconds)
             # From start to start, so that a slow answer does not stretch the period; a little early, never late.
-            pause = began + period * (0.9 + 0.1 * random.random()) - _now()
+            pause = began + period * (0.9 + 0.1 * random.random()) - monotonic()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(max(0.05, pause)):
                     await self._hurry.wait()
@@ -101,7 +100,7 @@ class LeaseRenewer:
         async with asyncio.timeout(max(1.0, self._renew_seconds)):
             if self._version is None:
                 await self._look()
-            sent = Renewal(_now(), self._boottime())
+            sent = Renewal(monotonic(), self._boottime())
             await self._write(sent)
         self._arrived(sent)
         return sent
@@ -151,7 +150,7 @@ class LeaseRenewer:
         spec: dict[str, Any] = {
             "holderIdentity": self._holder,
             "leaseDurationSeconds": self._duration_seconds,
-            "renewTime": micro_time(datetime.datetime.now(datetime.UTC)),
+            "renewTime": micro_timestamp(),
         }
         version, self._version = self._version, None
         self._unanswered[spec["renewTime"]] = renewal
@@ -163,7 +162,3 @@ class LeaseRenewer:
             body = {"metadata": {"resourceVersion": version}, "spec": spec}
             raw = await self._client.merge_patch(LEASES, self._name, body, namespace=self._namespace)
         self._version = decode_lease(raw).metadata.resource_version
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()  # the monotonic clock, unless a test runs its own

@@ -17,7 +17,7 @@ from ipaddress import ip_address, ip_network
 
 import structlog
 
-from kube.timestamps import timestamp
+from kube.io.clock import timestamp
 from speaker.bgp.bfdsessions import BfdStatus, failed_peers
 from speaker.bgp.decisions import BGPPicture
 from speaker.bgp.exabgp.config import outlives_seconds

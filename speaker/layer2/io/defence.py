@@ -7,7 +7,7 @@ import time
 
 import structlog
 
-from kube.timestamps import timestamp
+from kube.io.clock import timestamp
 from speaker.io.metrics import SpeakerMetrics
 from speaker.layer2.conflicts import Claim
 from speaker.layer2.course import Announcer

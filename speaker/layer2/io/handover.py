@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 import structlog
 
-from kube.timestamps import timestamp
+from kube.io.clock import timestamp
 from speaker.cluster.heard import HeardPeer
 from speaker.fencing import Contact, Peers
 from speaker.layer2.course import Announcer

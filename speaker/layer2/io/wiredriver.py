@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from kube.timestamps import timestamp
+from kube.io.clock import timestamp
 from speaker.io.metrics import SpeakerMetrics
 from speaker.layer2.course import Announcer
 from speaker.layer2.orders import Interfaces
