@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from lab.apiserver import status
 from lab.apiserver.call import Call
-from lab.apiserver.conversion import from_storage
 from lab.apiserver.policy import AdmissionRequest, CompiledPolicy, Operation, review
 from lab.apiserver.store import Event, Json, Key, Store
 
@@ -28,7 +27,9 @@ class PolicyAdmission:
         self._policies = None
 
     def review(self, call: Call, operation: Operation, new: Json | None, old: Json | None) -> None:
-        """Raises the refusal of the first policy that denies; warnings go to the call."""
+        """Raises the refusal of the first policy that denies; warnings go to the call.
+
+        `new` and `old` are the object as the call's resource serves it; None where there is none."""
         policies = self._policies
         if policies is None:
             policies = self._compile()
@@ -62,8 +63,8 @@ class PolicyAdmission:
             groups=user.groups,
             uid=user.uid,
             extra=user.extra,
-            object=None if new is None else from_storage(resource, dict(new)),
-            old_object=None if old is None else from_storage(resource, dict(old)),
+            object=new,
+            old_object=old,
             dry_run=call.dry_run,
             namespace_object=namespace,
         )

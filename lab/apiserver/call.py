@@ -13,7 +13,7 @@ import msgspec
 import yaml
 
 from lab.apiserver import protobuf
-from lab.apiserver.kinds import Resource
+from lab.apiserver.resource import Resource
 from lab.apiserver.status import StatusError, bad_request, unsupported_media_type
 
 Json = dict[str, Any]

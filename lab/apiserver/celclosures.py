@@ -14,8 +14,17 @@ from typing import Any, Final
 
 from lab.apiserver.cellib import Overload, no_overload
 from lab.apiserver.celtypes import DYN, Type, join
-from lab.apiserver.celvalues import NO_OVERLOAD, NONE, CelError, Optional, equal, fits, parse_duration, parse_timestamp
-from lab.apiserver.listtypes import item_key
+from lab.apiserver.celvalues import (
+    NO_OVERLOAD,
+    NONE,
+    CelError,
+    Optional,
+    equal,
+    fits,
+    item_key,
+    parse_duration,
+    parse_timestamp,
+)
 
 Frame = list[Any]
 Eval = Callable[[Frame], Any]  # of expressions that are boolean by type, the value is a bool

@@ -7,16 +7,21 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from urllib.parse import SplitResult, urlsplit
 
+import msgspec
+
 from lab.apiserver.celsyntax import UInt
 from lab.apiserver.celtypes import Type
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_in_order = msgspec.json.Encoder(order="deterministic").encode
 
 
 class CelError(Exception):
@@ -243,9 +248,6 @@ def fits(value: Any, wanted: Type) -> bool:
     return name in ("dyn", "A", "B") or type_name(value) == _ALIKE.get(name, name)
 
 
-_SCALARS: Final = (str, int, float)
-
-
 def equal(one: Any, other: Any) -> bool:
     """CEL's `==`: across types false, except between numbers; true is not 1."""
     if isinstance(one, bool) or isinstance(other, bool):
@@ -261,6 +263,15 @@ def equal(one: Any, other: Any) -> bool:
     if isinstance(one, Optional) and isinstance(other, Optional):
         return one.present == other.present and equal(one.value, other.value)
     return bool(one == other)
+
+
+def item_key(item: Any, list_type: str, keys: Sequence[str]) -> bytes | None:
+    """What makes an item of a set or map list unique; None when the item is not an object with such keys."""
+    if list_type == "set":
+        return _in_order(item)
+    if not isinstance(item, dict):
+        return None
+    return _in_order([item.get(key) for key in keys])
 
 
 def order(one: Any, other: Any) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.apiserver.kinds import Resource
+from lab.apiserver.resource import Resource
 from lab.apiserver.store import Record, decode, encode
 
 Json = dict[str, Any]

@@ -12,14 +12,17 @@ from dataclasses import dataclass
 from lab.apiserver.admission import PolicyAdmission
 from lab.apiserver.behaviour import Behaviour
 from lab.apiserver.call import Call, User
-from lab.apiserver.customresources import Definitions, Establisher
+from lab.apiserver.customresources import Definitions
 from lab.apiserver.documents import Documents
+from lab.apiserver.establisher import Establisher
 from lab.apiserver.faults import Faults, RequestCounters
-from lab.apiserver.kinds import BUILTINS, Resource
-from lab.apiserver.namespaces import PRESET, NamespaceKeeper, Namespaces
+from lab.apiserver.kinds import BUILTINS
+from lab.apiserver.namespacekeeper import NamespaceKeeper
+from lab.apiserver.namespaces import PRESET, Namespaces
 from lab.apiserver.presets import PRESET_OBJECTS
 from lab.apiserver.rbac import Rbac
 from lab.apiserver.registry import Registry
+from lab.apiserver.resource import Resource
 from lab.apiserver.rest import Rest
 from lab.apiserver.reviews import Reviews
 from lab.apiserver.services import Services

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from lab.apiserver.kinds import Resource, Subresource
+from lab.apiserver.resource import Resource, Subresource
 
 AGGREGATED: Final = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 _VERSION: Final = re.compile(r"^v(\d+)(?:(alpha|beta)(\d+))?$")

@@ -10,8 +10,8 @@ from collections.abc import Callable
 from typing import Any
 
 from lab.apiserver import discovery
-from lab.apiserver.kinds import Resource
 from lab.apiserver.registry import Registry
+from lab.apiserver.resource import Resource
 from lab.apiserver.store import Store, encode
 
 Json = dict[str, Any]

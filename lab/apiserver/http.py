@@ -16,13 +16,13 @@ import structlog
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
-from lab.apiserver import namespaces, paths, status, views
+from lab.apiserver import namespacekeeper, paths, status, views
 from lab.apiserver.call import ANONYMOUS, AUTHENTICATED, Call, User
 from lab.apiserver.core import Core
 from lab.apiserver.documents import VERSION, etag
 from lab.apiserver.faults import Cut, Fault, Request
-from lab.apiserver.kinds import Resource
 from lab.apiserver.rbac import Attributes, refusal
+from lab.apiserver.resource import Resource
 from lab.apiserver.rest import Answer
 from lab.apiserver.status import StatusError
 from lab.apiserver.store import encode
@@ -233,7 +233,7 @@ class HttpApi:
             case "token":
                 return _json(201, encode(self.core.tokens.issue(call)), call)
             case "finalize":
-                return _json(200, namespaces.finalize(rest, call).raw, call)
+                return _json(200, namespacekeeper.finalize(rest, call).raw, call)
             case _:
                 return _json(200, encode(self._scale(call)), call)
 

@@ -1,78 +1,13 @@
-"""Which resources the server serves: names, scope, verbs and subresources of each built-in kind.
+"""The built-in resources that the server serves: a table of names, scope, verbs and subresources.
 
-Says nothing about behaviour (defaults, validation): that is in the module of each kind, found through `behaviours.py`.
-Custom resources become `Resource` values too, made from their CustomResourceDefinition in `customresources.py`.
+What a kind does in its own way (defaults, validation) is in the module of the kind.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterable
 
-ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
-CUSTOM_VERBS = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
-STATUS_VERBS = ("get", "patch", "update")
-
-
-@dataclass(frozen=True, slots=True)
-class Subresource:
-    """A path below an object, such as `status`, and the kind that it speaks."""
-
-    name: str
-    kind: str
-    verbs: tuple[str, ...] = STATUS_VERBS
-    group: str | None = None  # None: that of the resource
-    version: str | None = None
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Resource:
-    """One resource in one version, as discovery shows it. Compared by identity."""
-
-    group: str
-    version: str
-    plural: str
-    singular: str
-    kind: str
-    namespaced: bool
-    short_names: tuple[str, ...] = ()
-    categories: tuple[str, ...] = ()
-    verbs: tuple[str, ...] = ALL_VERBS
-    subresources: tuple[Subresource, ...] = ()
-    list_kind: str = ""
-    definition: Mapping[str, Any] | None = None  # the entry of spec.versions in its CustomResourceDefinition
-    storage: str = ""  # resources with the same storage are views of the same objects
-    field_labels: frozenset[str] = field(
-        default_factory=frozenset
-    )  # fields that a fieldSelector may name, beside metadata
-
-    def __post_init__(self) -> None:
-        if not self.list_kind:
-            object.__setattr__(self, "list_kind", self.kind + "List")
-        if not self.storage:
-            object.__setattr__(self, "storage", self.group_resource)
-
-    @property
-    def api_version(self) -> str:
-        return f"{self.group}/{self.version}" if self.group else self.version
-
-    @property
-    def group_resource(self) -> str:
-        """As error messages name it: `services`, `widgets.example.dev`."""
-        return f"{self.plural}.{self.group}" if self.group else self.plural
-
-    @property
-    def group_kind(self) -> str:
-        """As error messages name it: `Service`, `Widget.example.dev`."""
-        return f"{self.kind}.{self.group}" if self.group else self.kind
-
-    @property
-    def is_custom(self) -> bool:
-        return self.definition is not None
-
-    def subresource(self, name: str) -> Subresource | None:
-        return next((sub for sub in self.subresources if sub.name == name), None)
+from lab.apiserver.resource import ALL_VERBS, Resource, Subresource
 
 
 def _status(kind: str) -> Subresource:

@@ -15,7 +15,7 @@ import msgspec
 
 from lab.apiserver.call import Call
 from lab.apiserver.conversion import from_storage
-from lab.apiserver.kinds import Resource
+from lab.apiserver.resource import Resource
 from lab.apiserver.selectors import FieldSelector, LabelSelector, parse_fields, parse_labels
 from lab.apiserver.status import StatusError, bad_request, expired
 from lab.apiserver.store import Expired, Key, Record, Store

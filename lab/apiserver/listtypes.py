@@ -8,20 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import msgspec
-
+from lab.apiserver.celvalues import item_key
 from lab.apiserver.fielderrors import FieldError, duplicate
-
-_encode = msgspec.json.Encoder(order="deterministic").encode
-
-
-def item_key(item: Any, list_type: str, keys: Sequence[str]) -> bytes | None:
-    """What makes an item of a set or map list unique; None when the item is not an object with such keys."""
-    if list_type == "set":
-        return _encode(item)
-    if not isinstance(item, dict):
-        return None
-    return _encode([item.get(key) for key in keys])
 
 
 def duplicates(value: list[Any], list_type: str, keys: Sequence[str], path: str) -> list[FieldError]:

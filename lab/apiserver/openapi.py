@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from lab.apiserver.kinds import Resource
 from lab.apiserver.kubernetes_schemas import VERSION, definitions, name_of, reference, type_of
+from lab.apiserver.resource import Resource
 
 Json = dict[str, Any]
 

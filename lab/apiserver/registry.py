@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from lab.apiserver.behaviour import Behaviour
-from lab.apiserver.kinds import Resource
+from lab.apiserver.resource import Resource
 
 
 class Registry:

@@ -19,11 +19,11 @@ from lab.apiserver.behaviour import Behaviour, Moment, spec_changed
 from lab.apiserver.call import SYSTEM, Call
 from lab.apiserver.conversion import from_storage, to_storage
 from lab.apiserver.fielderrors import FieldError
-from lab.apiserver.kinds import Resource
 from lab.apiserver.mergeschema import MergeNode, builtin_merge_schema, crd_merge_schema
 from lab.apiserver.patch import MalformedPatch, PatchError, json_patch, merge_patch
 from lab.apiserver.policy import Operation
 from lab.apiserver.registry import Registry
+from lab.apiserver.resource import Resource
 from lab.apiserver.schema import unknown_field_warnings, unknown_fields_message
 from lab.apiserver.status import StatusError
 from lab.apiserver.store import Json, Key, Record, Store, encode
@@ -115,7 +115,7 @@ class Rest:
         if self.store.table(resource.storage).get(key) is not None:
             raise status.already_exists(resource.group, resource.plural, name)
         self._refuse(call, behaviour.allocate(stored, None, moment))
-        self.admission.review(call, Operation.CREATE, stored, None)
+        self._admit(call, Operation.CREATE, stored, None)
         if call.dry_run:
             return Answer(201, Record(key, 0, encode(stored), {}, meta["uid"]))
         return Answer(201, self._commit(resource, key, stored))
@@ -279,7 +279,7 @@ class Rest:
             self._refuse(call, behaviour.allocate(new, old, moment))
         if not applied and old_meta.get("managedFields"):
             track_update(old, new, self._manager(call), self._merge_schema(resource))
-        self.admission.review(call, Operation.UPDATE, new, old)
+        self._admit(call, Operation.UPDATE, new, old)
         return self._store_replacement(call, record, new, old)
 
     def _prepare(self, call: Call, behaviour: Behaviour, new: Json, old: Json, moment: Moment) -> list[FieldError]:
@@ -312,7 +312,7 @@ class Rest:
         record = self.get(call)
         self._check_preconditions(call, record, options.get("preconditions") or {})
         old = record.value()
-        self.admission.review(call, Operation.DELETE, None, old)
+        self._admit(call, Operation.DELETE, None, old)
         trial = call.dry_run or options.get("dryRun") == ["All"]
         if self.registry.behaviour(call.resource).before_delete(old) or old["metadata"].get("finalizers"):
             return Answer(200, self._mark(call, record, old, trial=trial))
@@ -405,6 +405,11 @@ class Rest:
                 raise status.bad_request(unknown_fields_message(resource.kind, resource.version, reading.unknown))
             case "Warn":
                 call.warnings += unknown_field_warnings(reading.unknown)
+
+    def _admit(self, call: Call, operation: Operation, new: Json | None, old: Json | None) -> None:
+        """Show a write to admission, in the version of the call; the objects given are as they are stored."""
+        served = [None if one is None else from_storage(call.resource, dict(one)) for one in (new, old)]
+        self.admission.review(call, operation, *served)
 
     def _refuse(self, call: Call, errors: list[FieldError]) -> None:
         if errors:

@@ -11,8 +11,8 @@ from functools import lru_cache
 from typing import Any
 
 from lab.apiserver import conversion
-from lab.apiserver.kinds import Resource
 from lab.apiserver.lists import Page
+from lab.apiserver.resource import Resource
 from lab.apiserver.status import StatusError
 from lab.apiserver.store import Event, EventType, Record, at_version, encode
 from lab.apiserver.tables import Printer, builtin_printer, crd_printer, table, wants_table

@@ -16,7 +16,8 @@ from lab.apiserver.discovery import (
     api_versions,
     wants_aggregated,
 )
-from lab.apiserver.kinds import BUILTINS, Resource
+from lab.apiserver.kinds import BUILTINS
+from lab.apiserver.resource import Resource
 from lab.apiserver.structural import default_crd
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
