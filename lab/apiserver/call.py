@@ -1,6 +1,6 @@
 """One API request after routing and authentication, and who sent it.
 
-Holds and parses what came; what to do about it is in rest.py.
+Holds and parses what came; what to do about it is in verbs/rest.py.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A whole API server without its network: store, rules and the objects that every cluster starts with.
 
-The HTTP side is in http.py, the process in server.py.
+The HTTP side is in http/api.py, the process in server.py.
 """
 
 from __future__ import annotations
@@ -9,25 +9,23 @@ import random
 import secrets
 from dataclasses import dataclass
 
-from lab.apiserver.admission import PolicyAdmission
-from lab.apiserver.behaviour import Behaviour
+from lab.apiserver.access.admission import PolicyAdmission
+from lab.apiserver.access.rbac import Rbac
+from lab.apiserver.access.reviews import Reviews
+from lab.apiserver.access.tokens import Tokens
 from lab.apiserver.call import Call, User
-from lab.apiserver.customresources import Definitions
-from lab.apiserver.documents import Documents
-from lab.apiserver.establisher import Establisher
+from lab.apiserver.controllers.definitions import Establisher
+from lab.apiserver.controllers.namespaces import NamespaceKeeper
+from lab.apiserver.documents.served import Documents
 from lab.apiserver.faults import Faults, RequestCounters
-from lab.apiserver.kinds import BUILTINS
-from lab.apiserver.namespacekeeper import NamespaceKeeper
-from lab.apiserver.namespaces import PRESET, Namespaces
-from lab.apiserver.presets import PRESET_OBJECTS
-from lab.apiserver.rbac import Rbac
-from lab.apiserver.registry import Registry
-from lab.apiserver.resource import Resource
-from lab.apiserver.rest import Rest
-from lab.apiserver.reviews import Reviews
-from lab.apiserver.services import Services
-from lab.apiserver.shapes import shape_of
-from lab.apiserver.smallkinds import (
+from lab.apiserver.kinds.behaviour import Behaviour
+from lab.apiserver.kinds.builtins import BUILTINS
+from lab.apiserver.kinds.customresources import Definitions
+from lab.apiserver.kinds.namespaces import PRESET, Namespaces
+from lab.apiserver.kinds.presets import PRESET_OBJECTS
+from lab.apiserver.kinds.registry import Registry
+from lab.apiserver.kinds.services import Services
+from lab.apiserver.kinds.simple import (
     ConfigMaps,
     EndpointSlices,
     Events,
@@ -42,9 +40,11 @@ from lab.apiserver.smallkinds import (
     Secrets,
     ServiceAccounts,
 )
+from lab.apiserver.kinds.workloads import DisruptionBudgets, PodMakers, Pods
+from lab.apiserver.resource import Resource
+from lab.apiserver.schema.shapes import shape_of
 from lab.apiserver.store import HISTORY_EVENTS, Json, Store, encode
-from lab.apiserver.tokens import Tokens
-from lab.apiserver.workloads import DisruptionBudgets, PodMakers, Pods
+from lab.apiserver.verbs.rest import Rest
 
 SERVICE_NETWORKS = ("10.96.0.0/16", "fd00:10:96::/112")
 NODE_PORTS = (30000, 32767)

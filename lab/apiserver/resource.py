@@ -1,7 +1,7 @@
 """What a resource is: a collection of objects in one group and version, with its names, verbs and subresources.
 
-Which resources there are is told by kinds.py (built-in ones) and customresources.py (custom ones). What a kind does in
-its own way (defaults, validation) is a behaviour.
+Which resources there are is told by kinds/builtins.py and kinds/customresources.py. What a kind does in its
+own way (defaults, validation) is a behaviour.
 """
 
 from __future__ import annotations

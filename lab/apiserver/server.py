@@ -20,7 +20,7 @@ from aiohttp import web
 
 from lab.apiserver.core import Core, Settings
 from lab.apiserver.faults import Cut, Fault, Faults, RequestCounters
-from lab.apiserver.http import HttpApi, LabRequests, describe_fault, read_fault
+from lab.apiserver.http.api import HttpApi, LabRequests, describe_fault, read_fault
 from lab.apiserver.store import encode
 
 Json = dict[str, Any]

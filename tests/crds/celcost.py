@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lab.apiserver.celsyntax import Call, ListNode, Literal, Macro, Name, Node, Select, parse
+from lab.apiserver.cel.syntax import Call, ListNode, Literal, Macro, Name, Node, Select, parse
 
 RULE_LIMIT = 10_000_000
 CRD_LIMIT = 100_000_000

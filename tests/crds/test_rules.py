@@ -17,7 +17,7 @@ from crds.types import (
     IPPool,
     L2Advertisement,
 )
-from lab.apiserver.schema import CompiledSchema
+from lab.apiserver.schema.compiled import CompiledSchema
 
 
 @cache

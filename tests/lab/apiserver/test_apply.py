@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.apiserver.apply import Conflict, FieldManager, apply, track_update
-from lab.apiserver.fieldsets import compare, fields_of, format_fields, merge, parse_fields, path_text, remove
-from lab.apiserver.mergeschema import builtin_merge_schema, crd_merge_schema
+from lab.apiserver.schema.merging import builtin_merge_schema, crd_merge_schema
+from lab.apiserver.verbs.apply import Conflict, FieldManager, apply, track_update
+from lab.apiserver.verbs.fieldsets import compare, fields_of, format_fields, merge, parse_fields, path_text, remove
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 STEPS = json.loads((TRANSCRIPTS / "server-side-apply.json").read_text())["steps"]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.apiserver import celtypes as t
-from lab.apiserver.cel import CelError, CompileError, Environment
-from lab.apiserver.celtypes import from_schema
+from lab.apiserver.cel import types as t
+from lab.apiserver.cel.compiler import CelError, CompileError, Environment
+from lab.apiserver.cel.types import from_schema
 
 SELF = Environment({"self": t.DYN})
 

@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lab.apiserver.customresources import resources_of
-from lab.apiserver.discovery import (
+from lab.apiserver.documents.discovery import (
     AGGREGATED,
     aggregated,
     api_group,
@@ -16,9 +15,10 @@ from lab.apiserver.discovery import (
     api_versions,
     wants_aggregated,
 )
-from lab.apiserver.kinds import BUILTINS
+from lab.apiserver.kinds.builtins import BUILTINS
+from lab.apiserver.kinds.customresources import resources_of
+from lab.apiserver.kinds.definitionrules import default_crd
 from lab.apiserver.resource import Resource
-from lab.apiserver.structural import default_crd
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 STEPS = json.loads((TRANSCRIPTS / "discovery.json").read_text())["steps"]

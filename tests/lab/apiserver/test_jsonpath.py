@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from lab.apiserver.jsonpath import JsonPath, JsonPathError
+from lab.apiserver.schema.jsonpath import JsonPath, JsonPathError
 
 OBJECT: dict[str, Any] = {
     "status": {"conditions": [{"type": "Ready", "status": "True"}, {"type": "X", "status": "False", "n": 3}]},

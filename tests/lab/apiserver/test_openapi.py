@@ -11,11 +11,11 @@ import pytest
 
 from crds.schema import custom_resource_definition
 from crds.types import KINDS
-from lab.apiserver.customresources import resources_of
-from lab.apiserver.kinds import BUILTINS
+from lab.apiserver.documents.openapi import v2_document, v3_document, v3_index
+from lab.apiserver.kinds.builtins import BUILTINS
+from lab.apiserver.kinds.customresources import resources_of
+from lab.apiserver.kinds.definitionrules import default_crd
 from lab.apiserver.resource import Resource
-from lab.apiserver.openapi import v2_document, v3_document, v3_index
-from lab.apiserver.structural import default_crd
 
 ROOT = Path(__file__).parents[3]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.apiserver.patch import MalformedPatch, PatchError, json_patch, merge_patch
+from lab.apiserver.verbs.patch import MalformedPatch, PatchError, json_patch, merge_patch
 
 
 @pytest.mark.parametrize(

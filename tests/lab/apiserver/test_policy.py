@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lab.apiserver.policy import (
+from lab.apiserver.access.policy import (
     AdmissionRequest,
     CompiledPolicy,
     Operation,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.apiserver.regexes import GoRegexError, compile_go
+from lab.apiserver.cel.regexes import GoRegexError, compile_go
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.apiserver.fielderrors import invalid_status
-from lab.apiserver.schema import CompiledSchema, unknown_field_warnings, unknown_fields_message
+from lab.apiserver.schema.compiled import CompiledSchema, unknown_field_warnings, unknown_fields_message
 
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 STEPS = json.loads((TRANSCRIPTS / "custom-resources.json").read_text())["steps"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from lab.apiserver.kinds import BUILTINS
-from lab.apiserver.shapes import Anything, Reading, shape_of
+from lab.apiserver.kinds.builtins import BUILTINS
+from lab.apiserver.schema.shapes import Anything, Reading, shape_of
 from tests.lab.apiserver.conftest import SERVICES, Client, service
 
 

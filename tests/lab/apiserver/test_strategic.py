@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lab.apiserver.mergeschema import UNKNOWN, builtin_merge_schema, crd_merge_schema, object_meta
-from lab.apiserver.strategic import StrategicPatchError, strategic_merge
+from lab.apiserver.schema.merging import UNKNOWN, builtin_merge_schema, crd_merge_schema, object_meta
+from lab.apiserver.verbs.strategic import StrategicPatchError, strategic_merge
 
 SERVICE = builtin_merge_schema("", "v1", "Service")
 NODE = builtin_merge_schema("", "v1", "Node")

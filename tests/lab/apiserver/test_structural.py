@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.apiserver.structural import default_crd, name_conflicts, validate_crd
+from lab.apiserver.kinds.definitionrules import default_crd, name_conflicts, validate_crd
 
 ROOT = Path(__file__).parents[3]
 STEPS = json.loads((Path(__file__).parent / "transcripts" / "custom-resources.json").read_text())["steps"]

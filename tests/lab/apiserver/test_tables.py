@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from lab.apiserver.durations import human_duration
-from lab.apiserver.tables import builtin_printer, crd_printer, table, wants_table
+from lab.apiserver.http.durations import human_duration
+from lab.apiserver.http.tables import builtin_printer, crd_printer, table, wants_table
 
 STEPS = json.loads((Path(__file__).parent / "transcripts" / "custom-resources.json").read_text())["steps"]
 CREATED = "2026-11-23T07:00:00Z"
@@ -129,7 +129,7 @@ def test_rows_of_other_kinds() -> None:
 
 
 def test_every_row_has_a_cell_for_each_column() -> None:
-    from lab.apiserver.builtintables import BUILTIN_ROWS
+    from lab.apiserver.http.builtintables import BUILTIN_ROWS
 
     for group, resource in BUILTIN_ROWS:
         printer = builtin_printer(group, resource)

@@ -1,0 +1,1 @@
+"""What schemas say of objects: Kubernetes' own schemas, and those of CustomResourceDefinitions."""

@@ -1,0 +1,456 @@
+"""The verbs on all resources: create, get, list, update, patch, delete, with Kubernetes' rules for each.
+
+Synchronous: between reading an object and storing the new one nothing else can run. Who may call is judged before
+(access/rbac.py); how the answer is encoded, after (http/views.py).
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from lab.apiserver import fielderrors, status
+from lab.apiserver.access.policy import Operation
+from lab.apiserver.call import SYSTEM, Call
+from lab.apiserver.fielderrors import FieldError
+from lab.apiserver.kinds import metadata
+from lab.apiserver.kinds.behaviour import Behaviour, Moment, spec_changed
+from lab.apiserver.kinds.registry import Registry
+from lab.apiserver.resource import Resource
+from lab.apiserver.schema.compiled import unknown_field_warnings, unknown_fields_message
+from lab.apiserver.schema.merging import MergeNode, builtin_merge_schema, crd_merge_schema
+from lab.apiserver.status import StatusError
+from lab.apiserver.store import Json, Key, Record, Store, encode
+from lab.apiserver.verbs import lists
+from lab.apiserver.verbs.apply import Conflict, FieldManager, apply, track_update
+from lab.apiserver.verbs.conversion import from_storage, to_storage
+from lab.apiserver.verbs.patch import MalformedPatch, PatchError, json_patch, merge_patch
+from lab.apiserver.verbs.strategic import StrategicPatchError, strategic_merge
+
+APPLY = "application/apply-patch+yaml"
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC = "application/strategic-merge-patch+json"
+
+Transform = Callable[[Json], Json]
+
+
+class Admission(Protocol):
+    """Judges a write before it is stored; raises StatusError to refuse."""
+
+    def review(self, call: Call, operation: Operation, new: Json | None, old: Json | None) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a write gives back: an object or, in `body`, something else."""
+
+    code: int
+    record: Record | None = None
+    body: Json | None = None
+
+
+def timestamp() -> str:
+    """Now, as metadata writes it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Rest:
+    def __init__(self, store: Store, registry: Registry, admission: Admission, rng: random.Random) -> None:
+        self.store = store
+        self.registry = registry
+        self.admission = admission
+        self.after_commit: list[Callable[[Resource, Record], None]] = []
+        self.after_remove: list[Callable[[Resource, Key], None]] = []
+        self._rng = rng
+        self._merge_schemas: dict[Resource, MergeNode] = {}
+
+    # --- reading
+
+    def get(self, call: Call) -> Record:
+        record = self.store.table(call.resource.storage).get(Key(call.namespace, call.name))
+        if record is None:
+            raise status.not_found(call.resource.group, call.resource.plural, call.name)
+        return record
+
+    def list_page(self, call: Call) -> lists.Page:
+        return lists.page(self.store, call)
+
+    # --- create
+
+    def create(self, call: Call) -> Answer:
+        obj = call.object()
+        return self._create(call, obj, track=False)
+
+    def _create(self, call: Call, obj: Json, *, track: bool) -> Answer:
+        resource, behaviour = call.resource, self.registry.behaviour(call.resource)
+        self._read(call, behaviour, obj)
+        meta: Json = obj["metadata"]
+        self._check_namespace_field(call, meta)
+        if meta.get("resourceVersion") and not track:
+            raise StatusError(500, "", "resourceVersion should not be set on objects to be created", None)
+        if not track:
+            meta.pop("managedFields", None)
+        name = call.name = self._name_of_new(call, meta)
+        if call.namespace:
+            self._check_namespace(call, name)
+        moment = Moment(timestamp(), call.dry_run)
+        metadata.tidy(meta)
+        metadata.stamp(
+            meta,
+            name=name,
+            namespace=call.namespace if resource.namespaced else "",
+            uid=str(uuid.UUID(int=self._rng.getrandbits(128), version=4)),
+            timestamp=moment.timestamp,
+        )
+        stored = to_storage(resource, obj)
+        behaviour.default(stored)
+        behaviour.prepare_create(stored, moment)
+        if behaviour.has_generation:
+            meta["generation"] = 1
+        self._refuse(call, metadata.validate(meta, behaviour.name_rule) + behaviour.validate(stored))
+        key = Key(call.namespace if resource.namespaced else "", name)
+        if self.store.table(resource.storage).get(key) is not None:
+            raise status.already_exists(resource.group, resource.plural, name)
+        self._refuse(call, behaviour.allocate(stored, None, moment))
+        self._admit(call, Operation.CREATE, stored, None)
+        if call.dry_run:
+            return Answer(201, Record(key, 0, encode(stored), {}, meta["uid"]))
+        return Answer(201, self._commit(resource, key, stored))
+
+    def _name_of_new(self, call: Call, meta: Json) -> str:
+        name: str = meta.get("name") or ""
+        if call.name and name and call.name != name:
+            raise status.bad_request(
+                f"the name of the object ({name}) does not match the name on the URL ({call.name})"
+            )
+        if not (name or call.name) and meta.get("generateName"):
+            base: str = meta["generateName"]
+            letters = self._rng.choices(metadata.GENERATED_LETTERS, k=metadata.GENERATED_LENGTH)
+            return base[: metadata.MAXIMUM_GENERATED_BASE] + "".join(letters)
+        if not (name or call.name):
+            error = fielderrors.required("metadata.name", "name or generateName is required")
+            raise status.invalid(call.resource.group, call.resource.kind, "", [error])
+        return name or call.name
+
+    def _check_namespace_field(self, call: Call, meta: Json) -> None:
+        given = meta.get("namespace")
+        if call.resource.namespaced and given and given != call.namespace:
+            raise status.bad_request(
+                "the namespace of the provided object does not match the namespace sent on the request"
+            )
+
+    def _check_namespace(self, call: Call, name: str) -> None:
+        """The namespace must exist and not be on its way out."""
+        record = self.store.table("namespaces").get(Key("", call.namespace))
+        if record is None:
+            raise status.not_found("", "namespaces", call.namespace)
+        if b'"deletionTimestamp"' in record.raw and "deletionTimestamp" in record.value()["metadata"]:
+            why = f"unable to create new content in namespace {call.namespace} because it is being terminated"
+            refusal = status.forbidden(call.resource.group, call.resource.plural, name, why)
+            cause = {
+                "reason": "NamespaceTerminating",
+                "message": f"namespace {call.namespace} is being terminated",
+                "field": "metadata.namespace",
+            }
+            refusal.details = (refusal.details or {}) | {"causes": [cause]}
+            raise refusal
+
+    # --- update and patch
+
+    def update(self, call: Call) -> Answer:
+        """PUT: the body replaces the object."""
+        obj = call.object()
+        name = obj["metadata"].setdefault("name", call.name)
+        if name != call.name:
+            raise status.bad_request(
+                f"the name of the object ({name}) does not match the name on the URL ({call.name})"
+            )
+        self._check_namespace_field(call, obj["metadata"])
+        behaviour = self.registry.behaviour(call.resource)
+        key = Key(call.namespace, call.name)
+        record = self.store.table(call.resource.storage).get(key)
+        if record is None:
+            if behaviour.creates_on_update and not call.subresource and not obj["metadata"].get("resourceVersion"):
+                return self._create(call, obj, track=False)
+            raise status.not_found(call.resource.group, call.resource.plural, call.name)
+        uid = obj["metadata"].get("uid")
+        if uid and uid != record.uid:
+            why = (
+                f"StorageError: invalid object, Code: 4, Key: /registry/{call.resource.plural}/{_path(key)}, "
+                "ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: "
+                f"{uid}, UID in object meta: {record.uid}"
+            )
+            raise status.conflict(call.resource.group, call.resource.plural, call.name, why)
+        if not obj["metadata"].get("resourceVersion") and not behaviour.updates_unconditionally:
+            error = fielderrors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
+            raise status.invalid(call.resource.group, call.resource.kind, call.name, [error])
+        return self._replace(call, record, lambda _: obj)
+
+    def patch(self, call: Call) -> Answer:
+        media = call.content_type.partition(";")[0].strip()
+        if media == APPLY:
+            return self._apply(call)
+        document = call.document()
+        record = self.get(call)
+        match media:
+            case "application/merge-patch+json":
+                return self._replace(call, record, lambda obj: merge_patch(obj, document), patched=True)
+            case "application/json-patch+json":
+                return self._replace(call, record, lambda obj: _json_patch(obj, document), patched=True)
+            case "application/strategic-merge-patch+json" if not call.resource.is_custom:
+                schema = self._merge_schema(call.resource)
+                return self._replace(call, record, lambda obj: _strategic(obj, document, schema), patched=True)
+            case _:
+                accepted = (JSON_PATCH, MERGE_PATCH) + (() if call.resource.is_custom else (STRATEGIC,)) + (APPLY,)
+                raise status.unsupported_media_type(accepted)
+
+    def _apply(self, call: Call) -> Answer:
+        """Server-side apply (KEP-555): creates what is not there."""
+        if not call.query.get("fieldManager"):
+            error = {"reason": "FieldValueRequired", "message": "Required value: is required for apply patch"}
+            message = "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch"
+            raise StatusError(422, "Invalid", message, {"causes": [error | {"field": "fieldManager"}]})
+        config = call.object()
+        config["metadata"].setdefault("name", call.name)
+        if call.resource.namespaced:
+            config["metadata"].setdefault("namespace", call.namespace)
+        if config["metadata"]["name"] != call.name:
+            raise status.bad_request("the name of the object does not match the name on the URL")
+        behaviour = self.registry.behaviour(call.resource)
+        self._read(call, behaviour, config)
+        record = self.store.table(call.resource.storage).get(Key(call.namespace, call.name))
+        if record is None:
+            if call.subresource:
+                raise status.not_found(call.resource.group, call.resource.plural, call.name)
+            return self._create(call, self._applied(call, None, config), track=True)
+        return self._replace(call, record, lambda live: self._applied(call, live, config), applied=True)
+
+    def _applied(self, call: Call, live: Json | None, config: Json) -> Json:
+        schema = self._merge_schema(call.resource)
+        match apply(live, config, self._manager(call), schema, force=call.flag("force")):
+            case Conflict() as clash:
+                raise status.from_body(clash.status())
+            case merged:
+                return merged
+
+    def _manager(self, call: Call) -> FieldManager:
+        return FieldManager(call.field_manager, call.resource.api_version, timestamp(), call.subresource)
+
+    def _merge_schema(self, resource: Resource) -> MergeNode:
+        found = self._merge_schemas.get(resource)
+        if found is None:
+            if resource.definition is not None:
+                found = crd_merge_schema(resource.definition["schema"]["openAPIV3Schema"])
+            else:
+                found = builtin_merge_schema(resource.group, resource.version, resource.kind)
+            self._merge_schemas[resource] = found
+        return found
+
+    def _replace(
+        self, call: Call, record: Record, transform: Transform, *, patched: bool = False, applied: bool = False
+    ) -> Answer:
+        """All that PUT and PATCH have in common, from the new object to its place in the store."""
+        resource, behaviour = call.resource, self.registry.behaviour(call.resource)
+        old = from_storage(resource, record.value())
+        new = transform(from_storage(resource, record.value()))
+        if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
+            raise status.bad_request("the patch leaves no object")
+        if not applied:
+            self._read(call, behaviour, new, patched=patched)
+        meta, old_meta = new["metadata"], old["metadata"]
+        expected = meta.get("resourceVersion")
+        if expected and expected != old_meta["resourceVersion"]:
+            raise status.modified(resource.group, resource.plural, call.name)
+        meta["resourceVersion"] = old_meta["resourceVersion"]
+        metadata.tidy(meta)
+        metadata.inherit(meta, old_meta)
+        new["kind"], new["apiVersion"] = old["kind"], old["apiVersion"]
+        if "managedFields" not in meta and "managedFields" in old_meta:
+            meta["managedFields"] = old_meta["managedFields"]
+        moment = Moment(timestamp(), call.dry_run)
+        old, new = to_storage(resource, old), to_storage(resource, new)
+        behaviour.default(new)
+        errors = self._prepare(call, behaviour, new, old, moment)
+        self._refuse(call, errors)
+        if not call.subresource:
+            self._refuse(call, behaviour.allocate(new, old, moment))
+        if not applied and old_meta.get("managedFields"):
+            track_update(old, new, self._manager(call), self._merge_schema(resource))
+        self._admit(call, Operation.UPDATE, new, old)
+        return self._store_replacement(call, record, new, old)
+
+    def _prepare(self, call: Call, behaviour: Behaviour, new: Json, old: Json, moment: Moment) -> list[FieldError]:
+        # Judged before status rules put metadata back: a wrong uid is refused there too.
+        errors = metadata.validate_update(new["metadata"], old["metadata"])
+        if call.subresource:
+            behaviour.prepare_status(new, old, moment)
+            return errors + behaviour.validate_status(new, old)
+        behaviour.prepare_update(new, old, moment)
+        if behaviour.has_generation and spec_changed(new, old, behaviour.generation_fields):
+            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        errors += metadata.validate(new["metadata"], _any_name)
+        return errors + behaviour.validate_update(new, old)
+
+    def _store_replacement(self, call: Call, record: Record, new: Json, old: Json) -> Answer:
+        meta = new["metadata"]
+        if "deletionTimestamp" in meta and not self.registry.behaviour(call.resource).is_held(new):
+            if not call.dry_run:
+                self.remove(call.resource, record.key)
+            return Answer(200, Record(record.key, record.revision, encode(new), {}, record.uid))
+        if new == old:
+            return Answer(200, record)
+        if call.dry_run:
+            return Answer(200, Record(record.key, record.revision, encode(new), {}, record.uid))
+        return Answer(200, self._commit(call.resource, record.key, new))
+
+    # --- delete
+
+    def delete(self, call: Call, options: Json) -> Answer:
+        record = self.get(call)
+        self._check_preconditions(call, record, options.get("preconditions") or {})
+        old = record.value()
+        self._admit(call, Operation.DELETE, None, old)
+        trial = call.dry_run or options.get("dryRun") == ["All"]
+        if self.registry.behaviour(call.resource).before_delete(old) or old["metadata"].get("finalizers"):
+            return Answer(200, self._mark(call, record, old, trial=trial))
+        gone = record if trial else self.remove(call.resource, record.key)
+        if self.registry.behaviour(call.resource).returns_deleted_object:
+            return Answer(200, gone)
+        resource = call.resource
+        return Answer(200, body=status.success(resource.group, resource.plural, call.name, record.uid))
+
+    def _mark(self, call: Call, record: Record, obj: Json, *, trial: bool) -> Record:
+        """Finalizers hold the object: it only gets a deletionTimestamp, once."""
+        meta = obj["metadata"]
+        if "deletionTimestamp" in meta:
+            return record
+        meta["deletionTimestamp"] = timestamp()
+        meta["deletionGracePeriodSeconds"] = 0
+        if meta.get("generation"):
+            meta["generation"] += 1
+        if trial:
+            return Record(record.key, record.revision, encode(obj), {}, record.uid)
+        return self._commit(call.resource, record.key, obj)
+
+    def _check_preconditions(self, call: Call, record: Record, wanted: Json) -> None:
+        resource = call.resource
+        uid, version = wanted.get("uid"), wanted.get("resourceVersion")
+        if uid is not None and uid != record.uid:
+            why = (
+                f"the UID in the precondition ({uid}) does not match the UID in record ({record.uid}). "
+                "The object might have been deleted and then recreated"
+            )
+            raise status.conflict(resource.group, resource.kind, call.name, why)
+        if version is not None and version != str(record.revision):
+            why = (
+                f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record "
+                f"({record.revision}). The object might have been modified"
+            )
+            raise status.conflict(resource.group, resource.kind, call.name, why)
+
+    def delete_collection(self, call: Call, options: Json) -> lists.Page:
+        page = self.list_page(call)
+        for record in page.records:
+            one = Call("delete", call.resource, record.key.namespace, record.key.name, user=call.user, query=call.query)
+            self.delete(one, options)
+        return page
+
+    # --- the server's own writes
+
+    def write(self, resource: Resource, key: Key, change: Transform) -> Record | None:
+        """Change an object past all rules (status that a controller would write). None if it is not there."""
+        record = self.store.table(resource.storage).get(key)
+        if record is None:
+            return None
+        old = record.value()
+        new = change(record.value())
+        return record if new == old else self._commit(resource, key, new)
+
+    def purge(self, resource: Resource, records: Iterable[Record]) -> None:
+        """Delete as a user would: finalizers hold."""
+        for record in records:
+            self.delete(Call("delete", resource, *record.key, user=SYSTEM), {})
+
+    def _commit(self, resource: Resource, key: Key, value: Json) -> Record:
+        record = self.store.put(resource.storage, key, value)
+        for follower in self.after_commit:
+            follower(resource, record)
+        return record
+
+    def remove(self, resource: Resource, key: Key) -> Record:
+        """Take an object out, whatever holds it."""
+        gone = self.store.remove(resource.storage, key)
+        for follower in self.after_remove:
+            follower(resource, key)
+        return gone
+
+    # --- common
+
+    def _read(self, call: Call, behaviour: Behaviour, obj: Json, *, patched: bool = False) -> None:
+        """Drop unknown fields and say so as the client wants it; refuse what can't be read."""
+        resource = call.resource
+        reading = behaviour.read(obj)
+        if reading.error:
+            raise _undecodable_patch(obj, reading.error) if patched else _undecodable(resource, reading.error)
+        if not reading.unknown:
+            return
+        match call.query.get("fieldValidation") or "Warn":
+            case "Strict" if patched:
+                paths = ", ".join(f'unknown field "{path}"' for path in reading.unknown)
+                raise _undecodable_patch(obj, f"strict decoding error: {paths}")
+            case "Strict":
+                raise status.bad_request(unknown_fields_message(resource.kind, resource.version, reading.unknown))
+            case "Warn":
+                call.warnings += unknown_field_warnings(reading.unknown)
+
+    def _admit(self, call: Call, operation: Operation, new: Json | None, old: Json | None) -> None:
+        """Show a write to admission, in the version of the call; the objects given are as they are stored."""
+        served = [None if one is None else from_storage(call.resource, dict(one)) for one in (new, old)]
+        self.admission.review(call, operation, *served)
+
+    def _refuse(self, call: Call, errors: list[FieldError]) -> None:
+        if errors:
+            raise status.invalid(call.resource.group, call.resource.kind, call.name, errors)
+
+
+def _any_name(_: str) -> None:
+    """An object that exists has a name that was fine."""
+
+
+def _path(key: Key) -> str:
+    return "/".join(part for part in key if part)
+
+
+def _undecodable(resource: Resource, why: str) -> StatusError:
+    return status.bad_request(
+        f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}'
+    )
+
+
+def _undecodable_patch(obj: Json, why: str) -> StatusError:
+    """What kube-apiserver says of a patch whose outcome is no object of the kind, odd name and all."""
+    shown = {"apiVersion": obj["apiVersion"], "kind": obj["kind"]} | obj
+    error = fielderrors.invalid("patch", encode(shown).decode(), why)
+    return status.invalid("", "", "", [error])
+
+
+def _json_patch(obj: Json, operations: Any) -> Json:
+    try:
+        patched: Json = json_patch(obj, operations)
+    except PatchError:
+        raise status.rejected_patch() from None
+    except MalformedPatch as error:
+        raise status.bad_request(str(error)) from None
+    return patched
+
+
+def _strategic(obj: Json, patch: Any, schema: MergeNode) -> Json:
+    try:
+        return strategic_merge(obj, patch, schema)
+    except StrategicPatchError as error:
+        raise status.bad_request(str(error)) from None
