@@ -54,10 +54,10 @@ class Node:
         now = time.perf_counter()
         for line in text.splitlines():
             words = line.split()
-            for deed in ("added", "removed"):
-                if deed in words and ">" in words:
+            for change in ("added", "removed"):
+                if change in words and ">" in words:
                     prefix = next((word for word in words if "/" in word), "")
-                    self.traced[f"{deed} {prefix}"] = now
+                    self.traced[f"{change} {prefix}"] = now
 
     @property
     def pid(self) -> int:

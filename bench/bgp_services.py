@@ -30,10 +30,10 @@ from bench.speaker_rest import wire_of
 from kube.io.client import Client
 from kube.objects import decode_service
 from kube.resource import ENDPOINTSLICES, SERVICES
-from lab.client import Desk
+from lab.client import LabClient
 from lab.cluster import Cluster, Settings
 from lab.routers.base import RouterSettings
-from lab.routers.bird import Bird, deed_of
+from lab.routers.bird import Bird, route_event_of
 
 PATIENCE_SECONDS = 120.0
 POLL_SECONDS = 0.002
@@ -62,15 +62,15 @@ class Table:
             self._at = log.tell()
         *lines, self._rest = text.split("\n")
         for line in lines:
-            deed = deed_of(line)
-            if deed is None:
+            event = route_event_of(line)
+            if event is None:
                 continue
-            key = (deed.prefix, deed.node)
-            if deed.removed:
-                self.went[key] = deed.at
+            key = (event.prefix, event.node)
+            if event.removed:
+                self.went[key] = event.at
                 self.has.discard(key)
             else:
-                self.came[key] = deed.at
+                self.came[key] = event.at
                 self.has.add(key)
 
     async def until(self, is_so: Callable[[set[tuple[str, str]]], bool], poll_seconds: float = POLL_SECONDS) -> None:
@@ -87,7 +87,7 @@ class Bench:
 
     def __init__(self, cluster: Cluster, router: Bird, client: Client) -> None:
         self.cluster, self.router, self.client = cluster, router, client
-        self.nodes = [node.name for node in cluster.segment.nodes]
+        self.nodes = [node.name for node in cluster.topology.nodes]
         self.table = Table(router.log_path)
 
     async def prepare(self, names: Iterable[str]) -> None:
@@ -133,19 +133,19 @@ class Bench:
             "addressType": "IPv4",
             "endpoints": [
                 {"addresses": [str(node.pod_ipv4)], "nodeName": node.name, "conditions": ready}
-                for node in self.cluster.segment.nodes
+                for node in self.cluster.topology.nodes
             ],
             "ports": [{"name": "", "port": 9376, "protocol": "TCP"}],
         }
 
 
-async def each(names: Iterable[str], deed: Callable[[str], Any]) -> None:
+async def each(names: Iterable[str], action: Callable[[str], Any]) -> None:
     """For all, several at a time."""
     gate = asyncio.Semaphore(CONCURRENCY)
 
     async def one(name: str) -> None:
         async with gate:
-            await deed(name)
+            await action(name)
 
     await asyncio.gather(*(one(name) for name in names))
 
@@ -262,13 +262,13 @@ async def measure(cluster: Cluster, router: Bird, options: argparse.Namespace) -
 
 def peering(cluster: Cluster) -> Bird:
     """A pool, an advertisement, and BIRD with a session that is up on each node."""
-    desk = Desk(cluster)
+    lab = LabClient(cluster)
     router = cluster.start_router("bird", settings=RouterSettings())
     assert isinstance(router, Bird)
-    desk.pool("pool", POOL)
-    desk.bgp_advertisement("all")
-    desk.bgp_peer("tor")
-    desk.established("tor", timeout_seconds=PATIENCE_SECONDS)
+    lab.pool("pool", POOL)
+    lab.bgp_advertisement("all")
+    lab.bgp_peer("tor")
+    lab.established("tor", timeout_seconds=PATIENCE_SECONDS)
     return router
 
 

@@ -30,11 +30,11 @@ from typing import Any
 
 from kube.io.client import Client
 from kube.resource import ENDPOINTSLICES
-from lab.client import Desk
+from lab.client import LabClient
 from lab.cluster import Cluster, Settings
-from lab.demo.observe import conditions
-from lab.net.asking import Asking
-from lab.net.claims import Asked, reigns_of
+from lab.net.claims import AnsweredRequest, ownership_spans
+from lab.observe import conditions
+from lab.poller import AddressPoller
 from lab.process import wait_for
 
 SETTLE_SECONDS = 3.0
@@ -49,13 +49,13 @@ class Bench:
 
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
-        self.desk = Desk(cluster)
+        self.lab = LabClient(cluster)
         cluster.record_segment()
         self.until("all speakers serve", self.all_serve)
-        self.desk.pool("pool", "172.30.0.200-172.30.0.209")
-        self.desk.advertise_all()
-        self.desk.service("web")
-        (self.address,) = self.desk.addresses("web")
+        self.lab.pool("pool", "172.30.0.200-172.30.0.209")
+        self.lab.advertise_all()
+        self.lab.service("web")
+        (self.address,) = self.lab.addresses("web")
         self.macs = cluster.macs()
         self.until("it is announced", self.owner)
         self.let_nodes_answer_pings()
@@ -64,14 +64,14 @@ class Bench:
         return wait_for(what, ask, timeout_seconds=PATIENCE_SECONDS)
 
     def all_serve(self) -> bool:
-        told = self.desk.kubectl.json("get", "speakers")["items"]
+        told = self.lab.kubectl.json("get", "speakers")["items"]
         ready = [one for one in told if conditions(one).get("Ready", {}).get("status") == "True"]
-        return len(ready) == len(self.cluster.segment.nodes)
+        return len(ready) == len(self.cluster.topology.nodes)
 
     def owner(self) -> str | None:
         """Whoever claimed the address last."""
-        reigns = reigns_of(self.cluster.claims(self.address), self.macs)
-        return reigns[-1].node if reigns else None
+        spans = ownership_spans(self.cluster.claims(self.address), self.macs)
+        return spans[-1].node if spans else None
 
     def moved(self, away_from: str, since: float) -> float | None:
         """When another node claimed the address first."""
@@ -80,7 +80,7 @@ class Bench:
 
     def let_nodes_answer_pings(self) -> None:
         """As kube-proxy in IPVS mode does: the address on an interface that answers no ARP."""
-        for node in self.cluster.segment.nodes:
+        for node in self.cluster.topology.nodes:
             self.cluster.run(node.name, "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1")
             self.cluster.run(node.name, "ip", "address", "add", f"{self.address}/32", "dev", "lo")
 
@@ -127,13 +127,13 @@ def stop(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
     asked, unanswered, several, sent, received = 0, 0, 0, 0, 0
     for _ in range(runs):
         owner = bench.until("somebody has it", bench.owner)
-        with Asking(bench.cluster, bench.address) as asking, _pings(bench) as pings:
+        with AddressPoller(bench.cluster, bench.address) as poller, _pings(bench) as pings:
             time.sleep(0.5)
             bench.cluster.speaker(owner).stop()
             time.sleep(1.0)
-        asked += len(asking.requests)
-        unanswered += len(asking.unanswered())
-        several += len(asking.answered_by_several())
+        asked += len(poller.requests)
+        unanswered += len(poller.unanswered())
+        several += len(poller.answered_by_several())
         sent, received = sent + pings["sent"], received + pings["received"]
         bench.back(owner)
     yield {
@@ -159,7 +159,7 @@ def _pings(bench: Bench) -> Iterator[dict[str, int]]:
 
 
 def local(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
-    bench.desk.patch("service", "web", {"spec": {"externalTrafficPolicy": "Local"}})
+    bench.lab.patch("service", "web", {"spec": {"externalTrafficPolicy": "Local"}})
     times = []
     with _Slices(bench.cluster.kubeconfig) as slices:
         for _ in range(runs):
@@ -170,7 +170,7 @@ def local(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
             moved = bench.until("it moves", partial(bench.moved, owner, began))
             times.append(moved - slices.first_since(began))
             bench.cluster.set_pod_ready(owner, True)
-    bench.desk.patch("service", "web", {"spec": {"externalTrafficPolicy": "Cluster"}})
+    bench.lab.patch("service", "web", {"spec": {"externalTrafficPolicy": "Cluster"}})
     yield {"scenario": "local", "runs": runs, "event_to_frame": _percentiles(times)}
 
 
@@ -205,17 +205,17 @@ class _Slices:
 
 
 def partitions(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
-    lab = bench.cluster
-    api, peers = (lab.cut_from_api, lab.restore_to_api), (lab.cut_from_peers, lab.restore_to_peers)
+    cluster = bench.cluster
+    api, peers = (cluster.cut_from_api, cluster.restore_to_api), (cluster.cut_from_peers, cluster.restore_to_peers)
     all_faults: dict[str, list[tuple[Callable[[str], None], Callable[[str], None]]]] = {
         "api": [api],
         "peers": [peers],
         "api and peers": [api, peers],
-        "segment": [(lab.cut_off, lab.plug_in)],
+        "segment": [(cluster.cut_off, cluster.plug_in)],
     }
     for name, faults in all_faults.items():
         owner = bench.until("somebody has it", bench.owner)
-        with Asking(bench.cluster, bench.address) as asking:
+        with AddressPoller(bench.cluster, bench.address) as poller:
             for cut, _ in faults:
                 cut(owner)
             time.sleep(FAULT_SECONDS)
@@ -223,7 +223,7 @@ def partitions(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
             for _, heal in faults:
                 heal(owner)
             time.sleep(SETTLE_SECONDS)
-        yield {"scenario": "partition", "cut_from": name, "fault_s": FAULT_SECONDS, **_two_answered(asking, healed)}
+        yield {"scenario": "partition", "cut_from": name, "fault_s": FAULT_SECONDS, **_two_answered(poller, healed)}
         bench.until("all serve", bench.all_serve)
         time.sleep(SETTLE_SECONDS)
 
@@ -231,28 +231,28 @@ def partitions(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
 def frozen(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
     owner = bench.until("somebody has it", bench.owner)
     speaker = bench.cluster.speaker(owner)
-    with Asking(bench.cluster, bench.address) as asking:
+    with AddressPoller(bench.cluster, bench.address) as poller:
         speaker.freeze()
         time.sleep(FREEZE_SECONDS)
         woken = time.monotonic()
         speaker.resume()
         time.sleep(SETTLE_SECONDS)
-    answered = sum(owner in one.nodes for one in asking.requests if woken <= one.at < woken + 1)
+    answered = sum(owner in one.nodes for one in poller.requests if woken <= one.at < woken + 1)
     figures = {"fault_s": FREEZE_SECONDS, "requests_it_answered_in_the_second_after": answered}
-    yield {"scenario": "frozen", **figures, **_two_answered(asking, woken)}
+    yield {"scenario": "frozen", **figures, **_two_answered(poller, woken)}
 
 
-def _two_answered(asking: Asking, healed: float) -> dict[str, int]:
+def _two_answered(poller: AddressPoller, healed: float) -> dict[str, int]:
     """Milliseconds: the longest time during the fault, and until when after its end."""
-    during = _longest([one for one in asking.requests if one.at < healed])
-    after = max((one.at for one in asking.answered_by_several() if one.at >= healed), default=healed)
+    during = _longest([one for one in poller.requests if one.at < healed])
+    after = max((one.at for one in poller.answered_by_several() if one.at >= healed), default=healed)
     return {
         "two_answered_during_ms": round(during * 1000),
         "two_answered_until_ms_after": round((after - healed) * 1000),
     }
 
 
-def _longest(requests: Sequence[Asked]) -> float:
+def _longest(requests: Sequence[AnsweredRequest]) -> float:
     """Seconds of the longest row of requests that several nodes answered."""
     longest, began = 0.0, None
     for one in requests:

@@ -25,7 +25,7 @@ from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, LABEL_NODE, speaker_l
 from kube.io.client import Client
 from kube.lease.io.renewer import LeaseRenewer
 from kube.resource import NODES, SPEAKERS
-from lab.client import Desk
+from lab.client import LabClient
 from lab.cluster import NAMESPACE, Cluster, Settings
 from lab.net.hosts import CLIENT
 from lab.process import wait_for
@@ -90,10 +90,10 @@ def _renewer(client: Client, number: int, renewals: Counter[str]) -> LeaseRenewe
 def heartbeats(cluster: Cluster, count: int) -> Iterator[None]:
     """Of the others, from the client's place on the segment."""
     key = cluster.settings.directory / "secrets" / "berth-heartbeat" / SIGNING_KEY
-    own = str(cluster.segment.client.ipv4)
+    own = str(cluster.topology.client.ipv4)
     play = [sys.executable, "-m", "bench.heartbeat", f"--play={count}", f"--key-file={key}", f"--from={own}"]
     with subprocess.Popen(
-        [*cluster.doorway.enter(CLIENT), "env", f"PYTHONPATH={ROOT}", *play], stdin=subprocess.PIPE
+        [*cluster.namespaces.enter(CLIENT), "env", f"PYTHONPATH={ROOT}", *play], stdin=subprocess.PIPE
     ) as player:
         try:
             yield
@@ -137,11 +137,11 @@ async def at_rest(agent: int, seconds: float) -> dict[str, float]:
 
 
 async def measure(cluster: Cluster, options: argparse.Namespace) -> None:
-    desk, peers = Desk(cluster), options.nodes - 1
-    desk.pool("pool", "172.30.0.200-172.30.0.250")
-    desk.advertise_all()
+    lab, peers = LabClient(cluster), options.nodes - 1
+    lab.pool("pool", "172.30.0.200-172.30.0.250")
+    lab.advertise_all()
     for number in range(options.services):
-        await asyncio.to_thread(desk.service, f"web{number}")
+        await asyncio.to_thread(lab.service, f"web{number}")
     agent, renewals = cluster.speaker(NODE).pid, Counter[str]()
     async with contextlib.AsyncExitStack() as beside:
         if peers:

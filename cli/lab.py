@@ -161,7 +161,7 @@ def _exec(options: argparse.Namespace) -> int:
     known = [host.name for host in record.hosts]
     if options.host not in known:
         return _fail(f"no host {options.host}; there are {', '.join(known)}", code=2)
-    enter = record.doorway.enter(HUB if options.host == HUB_NAME else options.host)
+    enter = record.namespaces.enter(HUB if options.host == HUB_NAME else options.host)
     inside = lab_directory(options.name) / "inside.kubeconfig"
     environment = lab_environment({MARKER_VARIABLE: record.marker, "KUBECONFIG": str(inside)})
     environment["PATH"] += os.pathsep + str(Path(sys.executable).parent)  # where `berth` itself is

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from lab.apiserver import real
 from lab.cluster import NAMESPACE, Cluster
-from lab.demo.observe import conditions, ingress
 from lab.net.hosts import ROUTER
 from lab.net.netns import Unsupported
+from lab.observe import conditions, ingress
 from lab.process import State, wait_for
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ OWN_KINDS = "ippools,l2advertisements,bgpadvertisements,bgppeers,bfdprofiles,com
 BERTH = "berth.dev/v1beta1"
 
 
-class Desk:
+class LabClient:
     """kubectl in short words. Waits where a controller has to act; raises WaitExpired when it does not."""
 
     def __init__(self, cluster: Cluster) -> None:
@@ -138,7 +138,7 @@ class Desk:
         self, peer: str = "tor", nodes: Collection[str] | None = None, *, timeout_seconds: float = SETTLE_SECONDS
     ) -> None:
         """Once the Speakers of these nodes, and of no others, say that their session with the peer is up."""
-        wanted = {node.name for node in self.cluster.segment.nodes} if nodes is None else set(nodes)
+        wanted = {node.name for node in self.cluster.topology.nodes} if nodes is None else set(nodes)
 
         def are_up() -> bool:
             up = {node for node, one in self.bgp_sessions(peer).items() if one["state"] == "Established"}
@@ -195,7 +195,7 @@ class Desk:
                 process.resume()
             elif process.state is State.ENDED:
                 process.start()
-        for node in self.cluster.segment.nodes:
+        for node in self.cluster.topology.nodes:
             self.cluster.restore_to_api(node.name)
         self.kubectl("delete", "services", "--selector=component!=apiserver", "--wait=true", "--timeout=60s")
         self.until("no address is in use", lambda: not self.kubectl.json("get", "ipallocations")["items"])

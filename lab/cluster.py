@@ -24,8 +24,8 @@ from lab.kubectl import Access, Kubectl, read_token
 from lab.kubelet import mounts, podspec
 from lab.net import hosts
 from lab.net.claims import Claim, claims_of
-from lab.net.hosts import Node, Segment
-from lab.net.netns import HUB, Doorway, Enclosure, lab_environment
+from lab.net.hosts import Node, Topology
+from lab.net.netns import HUB, NamespaceHandle, Sandbox, lab_environment
 from lab.process import Process, State, wait_for
 from lab.record import MARKER_VARIABLE, HostEntry, ProcessEntry, Record, started_at
 from lab.routers.base import Place, Router, RouterSettings, require_commands
@@ -55,12 +55,13 @@ class Settings:
 
 
 class Cluster:
-    """Processes by name: `apiserver` (and `etcd`), `door`, `workload`, `pod1`.., `allocator-1`.., `speaker-node1`..."""
+    """A lab. Its processes by name: `apiserver` (and `etcd`), `forwarder`, `workload`, `pod1`.., `allocator-1`..,
+    `speaker-node1`..."""
 
     def __init__(self, settings: Settings, *, tell: Callable[[str], None] = lambda _: None) -> None:
         """`tell` gets a line about each step as it is done."""
         self.settings = settings
-        self.segment: Segment = hosts.plan_segment(settings.node_count)
+        self.topology: Topology = hosts.plan_topology(settings.node_count)
         self.processes: dict[str, Process] = {}
         self.routers: dict[str, Router] = {}
         self._more_hosts: dict[str, hosts.Host] = {}
@@ -72,7 +73,7 @@ class Cluster:
             rootless=bool(settings.rootless),
         )
         self._tell = tell
-        self._enclosure: Enclosure | None = None
+        self._sandbox: Sandbox | None = None
         self._access: Access | None = None
         self._where: dict[str, str | None] = {}
         self._rendered: list[chart.Manifest] = []
@@ -110,20 +111,20 @@ class Cluster:
             process.stop(STOP_SECONDS)
         for process in reversed(self.processes.values()):
             process.kill()
-        if self._enclosure is not None:
-            self._enclosure.close()
+        if self._sandbox is not None:
+            self._sandbox.close()
 
     def save_record(self, *, ready: bool) -> None:
         """For `berth lab status` and `exec`, which run elsewhere."""
-        segment = self.segment
+        topology = self.topology
         self.record = replace(
             self.record,
             ready=ready,
             hub_server=self._hub_server,
             hosts=[
-                HostEntry("hub", [str(segment.hub_ipv4), str(segment.hub_ipv6)]),
-                *(HostEntry(h.name, [str(h.ipv4), str(h.ipv6)]) for h in (*segment.hosts, *self._more_hosts.values())),
-                *(HostEntry(n.pod, [str(n.pod_ipv4), str(n.pod_ipv6)]) for n in segment.nodes),
+                HostEntry("hub", [str(topology.hub_ipv4), str(topology.hub_ipv6)]),
+                *(HostEntry(h.name, [str(h.ipv4), str(h.ipv6)]) for h in (*topology.hosts, *self._more_hosts.values())),
+                *(HostEntry(n.pod, [str(n.pod_ipv4), str(n.pod_ipv6)]) for n in topology.nodes),
             ],
             processes=[
                 ProcessEntry(p.name, self._where[p.name] or "hub", p.pid, str(p.log_path))
@@ -136,10 +137,10 @@ class Cluster:
     # --- what callers use
 
     @property
-    def doorway(self) -> Doorway:
-        if self._enclosure is None:
+    def namespaces(self) -> NamespaceHandle:
+        if self._sandbox is None:
             raise RuntimeError("the lab is not up")
-        return self._enclosure.doorway
+        return self._sandbox.namespaces
 
     @property
     def kubeconfig(self) -> Path:
@@ -166,7 +167,7 @@ class Cluster:
 
     def run(self, host: str | None, *argv: str, check: bool = True) -> str:
         """A command on a host, to its end; gives what it printed."""
-        return self.doorway.run(host, argv, check=check).stdout
+        return self.namespaces.run(host, argv, check=check).stdout
 
     def fetch(self, url: str, *, host: str = hosts.CLIENT, timeout_seconds: float = 2.0) -> dict[str, Any]:
         """One HTTP GET by a new connection from `host`: `body` or `error`, and `seconds`. See lab/scripts/fetch.py."""
@@ -175,7 +176,7 @@ class Cluster:
         return fetched
 
     def neighbour(self, address: str, *, host: str = hosts.CLIENT) -> hosts.Neighbour | None:
-        return hosts.neighbour(self.doorway, host, address)
+        return hosts.neighbour(self.namespaces, host, address)
 
     def node_of_mac(self, mac: str | None) -> str | None:
         """The node whose interface on the segment has that MAC."""
@@ -183,7 +184,7 @@ class Cluster:
 
     def macs(self) -> dict[str, str]:
         """Node names by MAC."""
-        return {hosts.interface_mac(self.doorway, node.name): node.name for node in self.segment.nodes}
+        return {hosts.interface_mac(self.namespaces, node.name): node.name for node in self.topology.nodes}
 
     def record_segment(self) -> None:
         """From now on keep the ARP and NDP frames that pass the bridge, for `claims`. Repeating it changes nothing."""
@@ -204,10 +205,10 @@ class Cluster:
 
     def cut_from_peers(self, node_name: str) -> None:
         """Drop the heartbeats that this node sends and gets, as a firewall would."""
-        hosts.cut_heartbeats(self.doorway, node_name)
+        hosts.cut_heartbeats(self.namespaces, node_name)
 
     def restore_to_peers(self, node_name: str) -> None:
-        hosts.restore_heartbeats(self.doorway, node_name)
+        hosts.restore_heartbeats(self.namespaces, node_name)
 
     def start_router(
         self, kind: str = "bird", *, host: str = hosts.ROUTER, settings: RouterSettings | None = None
@@ -220,9 +221,9 @@ class Cluster:
             raise ValueError(f"{host} runs a router already")
         made = {"bird": Bird, "frr": Frr}[kind]
         require_commands(made.commands)
-        where = self.segment.router if host == hosts.ROUTER else self._more_hosts.get(host) or self._add_host(host)
+        where = self.topology.router if host == hosts.ROUTER else self._more_hosts.get(host) or self._add_host(host)
         directory = self.settings.directory / f"{host}-{kind}"
-        place = Place(self.doorway, where, self.segment.nodes, directory, self.start)
+        place = Place(self.namespaces, where, self.topology.nodes, directory, self.start)
         self.routers[host] = made(place, settings or RouterSettings())
         return self.routers[host]
 
@@ -259,15 +260,15 @@ class Cluster:
 
     def set_pod_ready(self, node_name: str, ready: bool) -> None:
         """As if its readiness probe had changed its mind."""
-        node = self.segment.node(node_name)
+        node = self.topology.node(node_name)
         self._patch_status("pod", manifests.pod_name(node), manifests.pod_status(node, ready=ready))
 
     def cut_from_api(self, node_name: str) -> None:
         """Drop all that this node sends to the API server, as a broken switch would: no answer, no refusal."""
-        hosts.cut_from(self.doorway, node_name, self.segment.hub_ipv4, API_PORT)
+        hosts.cut_from(self.namespaces, node_name, self.topology.hub_ipv4, API_PORT)
 
     def restore_to_api(self, node_name: str) -> None:
-        hosts.restore(self.doorway, node_name)
+        hosts.restore(self.namespaces, node_name)
 
     def sync_secrets(self) -> None:
         """Show the mounted Secrets as they are now: what a kubelet does within a minute or so."""
@@ -278,28 +279,28 @@ class Cluster:
 
     def _make_hosts(self) -> None:
         marker = {MARKER_VARIABLE: self.record.marker}
-        self._enclosure = Enclosure.open(rootless=self.settings.rootless, extra_environment=marker)
+        self._sandbox = Sandbox.open(rootless=self.settings.rootless, extra_environment=marker)
         self.record = replace(
-            self.record, holder_pid=self.doorway.holder_pid, rootless=self.doorway.rootless, ready=False
+            self.record, holder_pid=self.namespaces.holder_pid, rootless=self.namespaces.rootless, ready=False
         )
         self.save_record(ready=False)
-        hosts.build(self._enclosure, self.segment)
-        how = "in a user namespace" if self.doorway.rootless else "as root"
-        names = ", ".join(host.name for host in self.segment.hosts)
+        hosts.build(self._sandbox, self.topology)
+        how = "in a user namespace" if self.namespaces.rootless else "as root"
+        names = ", ".join(host.name for host in self.topology.hosts)
         self._tell(f"network namespaces on one bridge ({how}): {names}")
 
     def _add_host(self, name: str) -> hosts.Host:
         """One more on the segment."""
-        if self._enclosure is None:
+        if self._sandbox is None:
             raise RuntimeError("the lab is not up")
         host = hosts.plan_router(name, len(self._more_hosts))
-        hosts.add_to_segment(self._enclosure, host, self.segment)
+        hosts.add_to_segment(self._sandbox, host, self.topology)
         self._more_hosts[name] = host
         return host
 
     @property
     def _hub_server(self) -> str:
-        return f"https://{self.segment.hub_ipv4}:{API_PORT}"
+        return f"https://{self.topology.hub_ipv4}:{API_PORT}"
 
     def _start_api_server(self) -> None:
         binaries = real.assets()
@@ -307,11 +308,11 @@ class Cluster:
         listener = socket.create_server(("127.0.0.1", 0))  # in the machine's own namespace: see lab/scripts/forward.py
         with listener:
             listener.set_inheritable(True)
-            door = [*script("forward.py"), f"--listen-fd={listener.fileno()}"]
+            forward = [*script("forward.py"), f"--listen-fd={listener.fileno()}"]
             self.start(
-                "door",
+                "forwarder",
                 HUB,
-                [*door, f"--to-address={self.segment.hub_ipv4}", f"--to-port={API_PORT}"],
+                [*forward, f"--to-address={self.topology.hub_ipv4}", f"--to-port={API_PORT}"],
                 pass_fds=[listener.fileno()],
             )
             outside = access.at(f"https://127.0.0.1:{listener.getsockname()[1]}")
@@ -331,7 +332,7 @@ class Cluster:
     def _start_stand_in(self) -> Access:
         directory = self.settings.directory / "apiserver"
         directory.mkdir(mode=0o700, exist_ok=True)
-        listen = [f"--listen={address}:{API_PORT}" for address in (self.segment.hub_ipv4, "127.0.0.1")]
+        listen = [f"--listen={address}:{API_PORT}" for address in (self.topology.hub_ipv4, "127.0.0.1")]
         process = self.start("apiserver", HUB, [*python("lab.apiserver"), *listen, f"--dir={directory}"])
         wait_for(
             "the stand-in prints its address",
@@ -342,13 +343,13 @@ class Cluster:
         return Access(self._hub_server, directory / "ca.crt", read_token(directory / "admin.kubeconfig"))
 
     def _start_real(self, binaries: Path) -> Access:
-        plan = real.prepare(binaries, self.settings.directory / "apiserver", str(self.segment.hub_ipv4), API_PORT)
+        plan = real.prepare(binaries, self.settings.directory / "apiserver", str(self.topology.hub_ipv4), API_PORT)
         self.start("etcd", HUB, plan.etcd)
         self.start("apiserver", HUB, plan.apiserver)
         return Access(self._hub_server, plan.certificate_authority, plan.admin_token)
 
     def _start_workload(self) -> None:
-        nodes = self.segment.nodes
+        nodes = self.topology.nodes
         self.kubectl.apply(*(manifests.node_object(n) for n in nodes), *(manifests.pod_object(n) for n in nodes))
         for node in nodes:
             self._patch_status("node", node.name, manifests.node_status(node))
@@ -374,10 +375,10 @@ class Cluster:
         """The chart's allocators on the first nodes, a speaker on each, with the rights of a pod's token alone."""
         allocator = podspec.workload(self._rendered, "Deployment", "allocator")
         for index in range(1, allocator["spec"]["replicas"] + 1):
-            node = self.segment.nodes[(index - 1) % len(self.segment.nodes)]
+            node = self.topology.nodes[(index - 1) % len(self.topology.nodes)]
             self._start_pod_of(allocator, f"allocator-{index}", node.name)
         speaker = podspec.workload(self._rendered, "DaemonSet", "speaker")
-        for node in self.segment.nodes:
+        for node in self.topology.nodes:
             self._start_pod_of(speaker, f"speaker-{node.name}", node.name)
         self._tell("allocators and speakers run: the chart's command lines, capabilities and service accounts")
 
@@ -437,7 +438,7 @@ class Cluster:
             name,
             command,
             log_path=self.settings.directory / f"{name}.log",
-            enter=self.doorway.enter(host),
+            enter=self.namespaces.enter(host),
             environment={**self._environment(), **(environment or {})},
             pass_fds=pass_fds,
             privileges=privileges,

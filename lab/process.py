@@ -40,8 +40,8 @@ class State(Enum):
 class Process:
     """One child with its own process group, so that signals reach its children too (a speaker's wire process).
 
-    `argv` may begin with words that lead elsewhere and then execute the rest, as netns.Doorway.enter gives them: the
-    process id stays the same.
+    `enter` leads elsewhere and then executes the rest, as netns.NamespaceHandle.enter does: the process id stays the
+    same.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lab.net.netns import Doorway, Unsupported
+from lab.net.netns import NamespaceHandle, Unsupported
 
 RECORD_FILE = "lab.json"
 MARKER_VARIABLE = "BERTH_LAB"
@@ -53,8 +53,8 @@ class Record:
     processes: list[ProcessEntry] = field(default_factory=list)
 
     @property
-    def doorway(self) -> Doorway:
-        return Doorway(self.holder_pid, self.rootless)
+    def namespaces(self) -> NamespaceHandle:
+        return NamespaceHandle(self.holder_pid, self.rootless)
 
     @property
     def is_alive(self) -> bool:

@@ -6,8 +6,8 @@ The other steps are in story.py.
 from ipaddress import ip_address
 
 from crds.names import allocation_name
+from lab import observe
 from lab.cluster import Cluster
-from lab.demo import observe
 from lab.demo.narrator import Narrator, expect
 from lab.net.hosts import CLIENT
 from lab.process import wait_for

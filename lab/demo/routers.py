@@ -5,8 +5,8 @@ The other steps are in story.py.
 
 import time
 
+from lab import observe
 from lab.cluster import Cluster
-from lab.demo import observe
 from lab.demo.narrator import Narrator, expect, milliseconds
 from lab.net.hosts import ROUTER
 from lab.net.netns import Unsupported
@@ -70,11 +70,11 @@ def tell(cluster: Cluster, narrator: Narrator, *, spare: str) -> None:
         return
     router = cluster.start_router("bird", settings=RouterSettings(installs=True))
     assert isinstance(router, Bird)
-    peer = PEER.format(address=cluster.segment.router.ipv4, asn=router.settings.asn, node_asn=router.settings.node_asn)
+    peer = PEER.format(address=cluster.topology.router.ipv4, asn=router.settings.asn, node_asn=router.settings.node_asn)
     for manifest in (POOL, ADVERTISEMENT, peer, MANIFEST):
         narrator.command("kubectl", "apply", "-f", "-", stdin=manifest, printed=cluster.kubectl.apply(manifest))
     address = observe.wait_for_address(cluster, SERVICE)
-    nodes = {node.name for node in cluster.segment.nodes}
+    nodes = {node.name for node in cluster.topology.nodes}
     _until(router, address, nodes)
     prefix = f"{address}/32"
     narrator.command("birdc", "show", "route", prefix, prompt=f"{ROUTER}$", printed=router.ask(f"show route {prefix}"))
@@ -89,14 +89,14 @@ def tell(cluster: Cluster, narrator: Narrator, *, spare: str) -> None:
     narrator.command("kubectl", *arguments, printed=cluster.kubectl(*arguments))
     left = router.nodes_with(address)
     expect(not left, f"no route to {address} when the Service is gone", left)
-    last = max(deed.at for deed in router.deeds(since=deleted) if deed.removed and deed.prefix == prefix)
+    last = max(event.at for event in router.route_events(since=deleted) if event.removed and event.prefix == prefix)
     narrator.measured("Service deleted until the router had no route to it", milliseconds(last - deleted))
     cluster.kubectl("delete", "bgppeer/top-of-rack", "bgpadvertisement/routed", "ippool/routed")
 
 
 def _drain(cluster: Cluster, narrator: Narrator, router: Bird, address: str, node: str) -> None:
     """The node is to take no traffic: its route is marked, goes, and comes back with the label's end."""
-    others = {each.name for each in cluster.segment.nodes} - {node}
+    others = {each.name for each in cluster.topology.nodes} - {node}
     _label(cluster, narrator, node, f"{EXCLUDE}=")
     wait_for(
         f"{node} asks the router to use other ways",

@@ -6,11 +6,11 @@ How to look is in observe.py, how to tell in narrator.py.
 import json
 import time
 
-from lab import manifests
+from lab import manifests, observe
 from lab.cluster import NAMESPACE, Cluster
-from lab.demo import dual_stack, observe, routers
+from lab.demo import dual_stack, routers
 from lab.demo.narrator import Narrator, expect, milliseconds
-from lab.net.claims import reigns_of
+from lab.net.claims import ownership_spans
 from lab.net.hosts import CLIENT, POOL_IPV4, POOL_IPV6, ROUTER
 from lab.process import State, WaitExpired, wait_for
 
@@ -64,7 +64,7 @@ class Story:
         self.narrator = narrator
         self.address = ""
         self.owners: list[str] = []
-        self.node_names = [node.name for node in cluster.segment.nodes]
+        self.node_names = [node.name for node in cluster.topology.nodes]
 
     @property
     def owner(self) -> str:
@@ -141,7 +141,7 @@ class Story:
         answers = self._answers_until_every_pod_has_answered()
         self.narrator.saw(f"the pods of all nodes have answered at {self.address}:{PORT}, under the policy Cluster")
         sources = {answer.split()[-1] for answer in answers}
-        node = self.cluster.segment.node(self.owner)
+        node = self.cluster.topology.node(self.owner)
         own = {str(node.ipv4), str(node.pod_gateway_ipv4)}
         expect(sources <= own, f"backends see addresses of {self.owner}: {' or '.join(sorted(own))}", sources)
         self.narrator.saw(
@@ -158,7 +158,7 @@ class Story:
         self._patch(SERVICE, {"spec": {"externalTrafficPolicy": "Local"}})
         self._wait_for_owner({here})
         answer = self._fetch()
-        client = str(self.cluster.segment.client.ipv4)
+        client = str(self.cluster.topology.client.ipv4)
         expect(answer == f"pod example-{here} on {here} sees {client}", f"{here}'s own pod sees {client}", answer)
         self.narrator.saw(f"{here} owns the address now; its pod answers, and sees the client's own address {client}")
 
@@ -247,11 +247,11 @@ class Story:
 
     def the_wire_agrees(self) -> None:
         self.narrator.step(f"Every ARP frame on the segment that claimed {self.address}, by who sent it")
-        reigns = reigns_of(self.cluster.claims(self.address), self.cluster.macs())
-        for reign in reigns:
-            first, last = self.narrator.clock(reign.first), self.narrator.clock(reign.last)
-            self.narrator.say(f"{first:6.1f} s to {last:6.1f} s   {reign.node}   {reign.frames} frames")
-        expect([reign.node for reign in reigns] == self.owners, f"these owners and no others: {self.owners}", reigns)
+        spans = ownership_spans(self.cluster.claims(self.address), self.cluster.macs())
+        for span in spans:
+            first, last = self.narrator.clock(span.first), self.narrator.clock(span.last)
+            self.narrator.say(f"{first:6.1f} s to {last:6.1f} s   {span.node}   {span.frames} frames")
+        expect([span.node for span in spans] == self.owners, f"these owners and no others: {self.owners}", spans)
         self.narrator.saw("one node after the other, never two at a time, and nobody else")
 
     # --- parts of steps
@@ -315,7 +315,7 @@ class Story:
         self.narrator.saw(f"the client asks again by ARP, and nobody answers: {answer['error']}")
 
     def _answers_until_every_pod_has_answered(self) -> list[str]:
-        pods = {manifests.pod_name(node) for node in self.cluster.segment.nodes}
+        pods = {manifests.pod_name(node) for node in self.cluster.topology.nodes}
         answers: list[str] = []
 
         def all_answered() -> bool:

@@ -18,7 +18,7 @@ class Claim:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AnsweredRequest:
     """A request for an address, when it was sent (monotonic seconds), and the nodes that answered."""
 
     at: float
@@ -26,7 +26,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Reign:
+class OwnershipSpan:
     """One node's frames for an address, with nobody else's in between."""
 
     node: str
@@ -43,20 +43,20 @@ def claims_of(lines: Iterable[str], address: str, *, since: float = 0.0) -> list
     ]
 
 
-def asked_of(lines: Iterable[str], nodes_by_mac: Mapping[str, str]) -> list[Asked]:
+def answered_requests(lines: Iterable[str], nodes_by_mac: Mapping[str, str]) -> list[AnsweredRequest]:
     """What lab/scripts/ask.py printed. A MAC that is no node's stands for itself."""
     rows = (json.loads(line) for line in lines if line.endswith("}"))
-    return [Asked(row["at"], tuple(nodes_by_mac.get(mac, mac) for mac in row["answers"])) for row in rows]
+    return [AnsweredRequest(row["at"], tuple(nodes_by_mac.get(mac, mac) for mac in row["answers"])) for row in rows]
 
 
-def reigns_of(claims: Iterable[Claim], nodes_by_mac: Mapping[str, str]) -> list[Reign]:
+def ownership_spans(claims: Iterable[Claim], nodes_by_mac: Mapping[str, str]) -> list[OwnershipSpan]:
     """Who claimed the address, one after the other. A MAC that is no node's stands for itself."""
-    reigns: list[Reign] = []
+    spans: list[OwnershipSpan] = []
     for claim in claims:
         node = nodes_by_mac.get(claim.mac, claim.mac)
-        if reigns and reigns[-1].node == node:
-            last = reigns.pop()
-            reigns.append(Reign(node, last.first, claim.at, last.frames + 1))
+        if spans and spans[-1].node == node:
+            last = spans.pop()
+            spans.append(OwnershipSpan(node, last.first, claim.at, last.frames + 1))
         else:
-            reigns.append(Reign(node, claim.at, claim.at, 1))
-    return reigns
+            spans.append(OwnershipSpan(node, claim.at, claim.at, 1))
+    return spans

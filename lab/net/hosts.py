@@ -12,7 +12,7 @@ import json
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network, ip_address
 
-from lab.net.netns import HUB, Doorway, Enclosure
+from lab.net.netns import HUB, NamespaceHandle, Sandbox
 
 SEGMENT_IPV4 = IPv4Network("172.30.0.0/24")
 SEGMENT_IPV6 = IPv6Network("fd00:30::/64")
@@ -84,7 +84,7 @@ class Node(Host):
 
 
 @dataclass(frozen=True)
-class Segment:
+class Topology:
     """All hosts of a lab; `hub_ipv4` is where the API server listens."""
 
     nodes: tuple[Node, ...]
@@ -110,10 +110,10 @@ class Neighbour:
     state: str
 
 
-def plan_segment(node_count: int) -> Segment:
+def plan_topology(node_count: int) -> Topology:
     if not 1 <= node_count <= MOST_NODES:
         raise ValueError(f"a lab has 1 to {MOST_NODES} nodes, not {node_count}")
-    return Segment(
+    return Topology(
         nodes=tuple(
             Node(f"node{i}", *_addresses(FIRST_NODE_NUMBER + i - 1), index=i) for i in range(1, node_count + 1)
         ),
@@ -124,13 +124,13 @@ def plan_segment(node_count: int) -> Segment:
     )
 
 
-def build(enclosure: Enclosure, segment: Segment) -> None:
-    """Make the bridge and the hosts in an empty enclosure."""
-    _make_bridge(enclosure.doorway, segment)
-    for host in segment.hosts:
-        add_to_segment(enclosure, host, segment)
-    for node in segment.nodes:
-        _add_pod(enclosure, node, segment)
+def build(sandbox: Sandbox, topology: Topology) -> None:
+    """Make the bridge and the hosts in an empty sandbox."""
+    _make_bridge(sandbox.namespaces, topology)
+    for host in topology.hosts:
+        add_to_segment(sandbox, host, topology)
+    for node in topology.nodes:
+        _add_pod(sandbox, node, topology)
 
 
 def plan_router(name: str, index: int) -> Host:
@@ -138,9 +138,9 @@ def plan_router(name: str, index: int) -> Host:
     return Host(name, *_addresses(ROUTER_NUMBER - 1 - index))
 
 
-def neighbour(doorway: Doorway, host: str, address: str) -> Neighbour | None:
+def neighbour(namespaces: NamespaceHandle, host: str, address: str) -> Neighbour | None:
     """What `host` knows of the neighbour `address`; None = nothing."""
-    told = doorway.run(host, ["ip", "-json", "neighbour", "show", "to", address]).stdout
+    told = namespaces.run(host, ["ip", "-json", "neighbour", "show", "to", address]).stdout
     rows = json.loads(told or "[]")
     if not rows:
         return None
@@ -148,38 +148,38 @@ def neighbour(doorway: Doorway, host: str, address: str) -> Neighbour | None:
     return Neighbour(ip_address(row["dst"]), row.get("lladdr"), " ".join(row.get("state", [])))
 
 
-def interface_mac(doorway: Doorway, host: str, interface: str = "eth0") -> str:
-    told = doorway.run(host, ["ip", "-json", "link", "show", interface]).stdout
+def interface_mac(namespaces: NamespaceHandle, host: str, interface: str = "eth0") -> str:
+    told = namespaces.run(host, ["ip", "-json", "link", "show", interface]).stdout
     return str(json.loads(told)[0]["address"])
 
 
-def cut_from(doorway: Doorway, host: str, address: IPv4Address, port: int) -> None:
+def cut_from(namespaces: NamespaceHandle, host: str, address: IPv4Address, port: int) -> None:
     """Drop what `host` sends to that TCP port from now on: a partition between it and one server. Repeating is fine."""
     hook = "type filter hook output priority 0;"
     rule = f"ip daddr {address} tcp dport {port} drop"
     script = f"table inet lab_cut {{\n chain output {{\n {hook}\n {rule}\n }}\n}}\n"
-    restore(doorway, host)
-    doorway.run(host, ["nft", "-f", "-"], stdin=script)
+    restore(namespaces, host)
+    namespaces.run(host, ["nft", "-f", "-"], stdin=script)
 
 
-def restore(doorway: Doorway, host: str) -> None:
+def restore(namespaces: NamespaceHandle, host: str) -> None:
     """Undo cut_from."""
-    doorway.run(host, ["nft", "delete", "table", "inet", "lab_cut"], check=False)
+    namespaces.run(host, ["nft", "delete", "table", "inet", "lab_cut"], check=False)
 
 
-def cut_heartbeats(doorway: Doorway, host: str, port: int = 7473) -> None:
+def cut_heartbeats(namespaces: NamespaceHandle, host: str, port: int = 7473) -> None:
     """Drop the speakers' heartbeats in both directions. Repeating is fine."""
     chains = "\n".join(
         f" chain {way} {{\n type filter hook {way} priority 0;\n udp dport {port} drop\n }}"
         for way in ("input", "output")
     )
-    restore_heartbeats(doorway, host)
-    doorway.run(host, ["nft", "-f", "-"], stdin=f"table inet lab_deaf {{\n{chains}\n}}\n")
+    restore_heartbeats(namespaces, host)
+    namespaces.run(host, ["nft", "-f", "-"], stdin=f"table inet lab_deaf {{\n{chains}\n}}\n")
 
 
-def restore_heartbeats(doorway: Doorway, host: str) -> None:
+def restore_heartbeats(namespaces: NamespaceHandle, host: str) -> None:
     """Undo cut_heartbeats."""
-    doorway.run(host, ["nft", "delete", "table", "inet", "lab_deaf"], check=False)
+    namespaces.run(host, ["nft", "delete", "table", "inet", "lab_deaf"], check=False)
 
 
 def _addresses(number: int) -> tuple[IPv4Address, IPv6Address]:
@@ -191,38 +191,38 @@ def _alike(number: int) -> int:
     return int(str(number), 16)
 
 
-def _make_bridge(doorway: Doorway, segment: Segment) -> None:
+def _make_bridge(namespaces: NamespaceHandle, topology: Topology) -> None:
     _ip(
-        doorway,
+        namespaces,
         HUB,
         f"link add {BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
-        *_address_lines(BRIDGE, segment.hub_ipv4, segment.hub_ipv6),
+        *_address_lines(BRIDGE, topology.hub_ipv4, topology.hub_ipv6),
         f"link set {BRIDGE} up",
     )
-    _sysctl(doorway, HUB, {"net/bridge/bridge-nf-call-iptables": "0", "net/bridge/bridge-nf-call-ip6tables": "0"})
+    _sysctl(namespaces, HUB, {"net/bridge/bridge-nf-call-iptables": "0", "net/bridge/bridge-nf-call-ip6tables": "0"})
 
 
-def add_to_segment(enclosure: Enclosure, host: Host, segment: Segment) -> None:
-    """Make the host, with its interface on the bridge of an enclosure that was built."""
-    doorway = enclosure.doorway
-    enclosure.add_host(host.name)
+def add_to_segment(sandbox: Sandbox, host: Host, topology: Topology) -> None:
+    """Make the host, with its interface on the bridge of an sandbox that was built."""
+    namespaces = sandbox.namespaces
+    sandbox.add_host(host.name)
     _ip(
-        doorway,
+        namespaces,
         HUB,
         f"link add {host.name} type veth peer name eth0 netns {host.name}",
         f"link set {host.name} master {BRIDGE} up",
     )
-    _sysctl(doorway, host.name, _host_settings(host))
+    _sysctl(namespaces, host.name, _host_settings(host))
     routes = [
         f"route add {network} via {via}"
-        for node in segment.nodes
+        for node in topology.nodes
         if node != host and isinstance(host, Node)
         for network, via in ((node.pod_network_ipv4, node.ipv4), (node.pod_network_ipv6, node.ipv6))
     ]
-    if host != segment.router:
-        routes += [f"route add default via {segment.router.ipv4}", f"route add ::/0 via {segment.router.ipv6}"]
+    if host != topology.router:
+        routes += [f"route add default via {topology.router.ipv4}", f"route add ::/0 via {topology.router.ipv6}"]
     _ip(
-        doorway,
+        namespaces,
         host.name,
         "link set lo up",
         *_address_lines("eth0", host.ipv4, host.ipv6),
@@ -231,13 +231,13 @@ def add_to_segment(enclosure: Enclosure, host: Host, segment: Segment) -> None:
     )
 
 
-def _add_pod(enclosure: Enclosure, node: Node, segment: Segment) -> None:
-    doorway = enclosure.doorway
+def _add_pod(sandbox: Sandbox, node: Node, topology: Topology) -> None:
+    namespaces = sandbox.namespaces
     gateway_ipv4, gateway_ipv6 = node.pod_gateway_ipv4, node.pod_network_ipv6[POD_GATEWAY_NUMBER]
-    enclosure.add_host(node.pod)
-    _sysctl(doorway, node.pod, NO_DUPLICATE_DETECTION)
+    sandbox.add_host(node.pod)
+    _sysctl(namespaces, node.pod, NO_DUPLICATE_DETECTION)
     _ip(
-        doorway,
+        namespaces,
         node.name,
         # A pod's side of the cable is eth0, the node's side has another name: no speaker must take it for the segment.
         "link add veth-pod type veth peer name pod0",
@@ -245,9 +245,9 @@ def _add_pod(enclosure: Enclosure, node: Node, segment: Segment) -> None:
         "link set veth-pod up",
     )
     # Through the hub, because only there the hosts' names are known.
-    doorway.run(HUB, ["ip", "-n", node.name, "link", "set", "pod0", "netns", node.pod, "name", "eth0"])
+    namespaces.run(HUB, ["ip", "-n", node.name, "link", "set", "pod0", "netns", node.pod, "name", "eth0"])
     _ip(
-        doorway,
+        namespaces,
         node.pod,
         "link set lo up",
         *_address_lines("eth0", node.pod_ipv4, node.pod_ipv6),
@@ -281,12 +281,12 @@ def _address_lines(interface: str, ipv4: IPv4Address, ipv6: IPv6Address, prefix_
     ]
 
 
-def _ip(doorway: Doorway, host: str | None, *lines: str) -> None:
+def _ip(namespaces: NamespaceHandle, host: str | None, *lines: str) -> None:
     """Several ip(8) commands in one process."""
-    doorway.run(host, ["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
+    namespaces.run(host, ["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
 
 
-def _sysctl(doorway: Doorway, host: str | None, settings: dict[str, str]) -> None:
+def _sysctl(namespaces: NamespaceHandle, host: str | None, settings: dict[str, str]) -> None:
     """Settings this kernel does not have are passed over."""
     script = "\n".join(f"[ ! -e /proc/sys/{k} ] || echo {v} > /proc/sys/{k}" for k, v in settings.items())
-    doorway.run(host, ["sh", "-ec", script])
+    namespaces.run(host, ["sh", "-ec", script])

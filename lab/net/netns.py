@@ -1,6 +1,6 @@
 """Network namespaces that vanish with the process that asked for them.
 
-A lab lives in an *enclosure*: one mount and one network namespace (rootless: inside a user namespace of their own),
+A lab lives in a *sandbox*: one mount and one network namespace (rootless: inside a user namespace of their own),
 held open by one small process. Hosts are named network namespaces within it, so `ip netns` works inside, no name
 leaves it, and when the holder dies the kernel takes all of it away. Knows nothing of addresses: see hosts.py.
 """
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 HUB: None = None
-"""Where the bridge and the API server are: the enclosure's own network namespace."""
+"""Where the bridge and the API server are: the sandbox's own network namespace."""
 
 NEEDED_COMMANDS = {"ip": "iproute2", "nft": "nftables", "unshare": "util-linux", "nsenter": "util-linux"}
 SYSTEM_PATH = ("/usr/sbin", "/sbin")
@@ -44,8 +44,8 @@ class CommandFailed(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Doorway:
-    """How to get into a running enclosure from outside, by the holder's process id. Plain values: it can be saved."""
+class NamespaceHandle:
+    """How to get into a running sandbox from outside, by the holder's process id. Plain values: it can be saved."""
 
     holder_pid: int
     rootless: bool
@@ -84,15 +84,15 @@ class Doorway:
         return done
 
 
-class Enclosure:
+class Sandbox:
     """The namespaces of one lab. `open` makes them, `close` (or our death) ends them."""
 
     def __init__(self, holder: subprocess.Popen[str], *, rootless: bool) -> None:
         self._holder = holder
-        self.doorway = Doorway(holder.pid, rootless)
+        self.namespaces = NamespaceHandle(holder.pid, rootless)
 
     @classmethod
-    def open(cls, *, rootless: bool | None = None, extra_environment: Mapping[str, str] | None = None) -> "Enclosure":
+    def open(cls, *, rootless: bool | None = None, extra_environment: Mapping[str, str] | None = None) -> "Sandbox":
         """Make the namespaces. `rootless` None = only when we are not root. Raises Unsupported with the reason."""
         if rootless is None:
             rootless = os.geteuid() != 0
@@ -118,10 +118,10 @@ class Enclosure:
 
     def add_host(self, name: str) -> None:
         """A new, empty network namespace, called `name` inside the lab."""
-        self.doorway.run(HUB, ["ip", "netns", "add", name])
+        self.namespaces.run(HUB, ["ip", "netns", "add", name])
 
     def delete_host(self, name: str) -> None:
-        self.doorway.run(HUB, ["ip", "netns", "delete", name])
+        self.namespaces.run(HUB, ["ip", "netns", "delete", name])
 
     def close(self) -> None:
         """End the holder. Namespaces go when the last process in them has gone. Safe to repeat."""
@@ -132,7 +132,7 @@ class Enclosure:
             if pipe is not None:
                 pipe.close()
 
-    def __enter__(self) -> "Enclosure":
+    def __enter__(self) -> "Sandbox":
         return self
 
     def __exit__(self, *_: object) -> None:

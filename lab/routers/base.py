@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lab.net.hosts import Host, Node
-from lab.net.netns import Doorway, Unsupported, lab_environment
+from lab.net.netns import NamespaceHandle, Unsupported, lab_environment
 from lab.process import Process
 
 ROUTER_ASN, NODE_ASN = 64513, 64512
@@ -63,7 +63,7 @@ class Received:
 
 
 @dataclass(frozen=True)
-class Deed:
+class RouteEvent:
     """What the router did with a node's route to a prefix, and when (Unix time, microseconds)."""
 
     at: float
@@ -90,7 +90,7 @@ class Starter(Protocol):
 class Place:
     """Where a router runs. `directory`: its own, for configuration and control sockets."""
 
-    doorway: Doorway
+    namespaces: NamespaceHandle
     host: Host
     nodes: tuple[Node, ...]
     directory: Path
@@ -155,7 +155,7 @@ class Router(ABC):
         """The next hops in the host's own table, by node. Empty: no host route."""
         version = "-6" if ":" in address else "-4"
         words = ["ip", version, "-json", "route", "show", str(ip_network(address))]
-        rows: list[dict[str, Any]] = json.loads(self.place.doorway.run(self.place.host.name, words).stdout or "[]")
+        rows: list[dict[str, Any]] = json.loads(self.place.namespaces.run(self.place.host.name, words).stdout or "[]")
         hops = [hop for row in rows for hop in row.get("nexthops", [row])]
         named = [(self.node_at(hop["gateway"]), hop.get("weight", 1)) for hop in hops if "gateway" in hop]
         return sorted((KernelHop(node, weight) for node, weight in named if node), key=lambda hop: hop.node)
@@ -179,7 +179,7 @@ class Router(ABC):
         """Next hops by a hash of addresses and ports, so that one client's flows take several ways."""
         for family in ("ipv4", "ipv6"):
             path = f"/proc/sys/net/{family}/fib_multipath_hash_policy"
-            self.place.doorway.run(self.place.host.name, ["sh", "-c", f"echo 1 >{path}"])
+            self.place.namespaces.run(self.place.host.name, ["sh", "-c", f"echo 1 >{path}"])
 
 
 def require_commands(commands: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from lab.process import wait_for
-from lab.routers.base import ECMP_WAYS, Deed, Received, Router, by_node
+from lab.routers.base import ECMP_WAYS, Received, RouteEvent, Router, by_node
 
 ASK_SECONDS = 20.0
 START_SECONDS = 20.0
@@ -19,10 +19,9 @@ OVER_IPV6 = "_ipv6"
 LINK_BANDWIDTH = (0x0004, 0x4004)
 """Type of the extended community: transitive or not (RFC 4360 §2, RFC 10005). BIRD has no name for it."""
 
-_ENDS = re.compile(r"^\d{4} ", re.MULTILINE)
-_DEED = re.compile(
+_EVENT = re.compile(
     r"^(?P<at>\d{4}-\S+ \S+) <TRACE> (?P<node>node\d+)(_ipv6)?\.ipv[46] > "
-    r"(?P<deed>added|updated|removed|same|replaced)[^/]* (?P<prefix>[0-9a-f.:]+/\d+)",
+    r"(?P<change>added|updated|removed|same|replaced)[^/]* (?P<prefix>[0-9a-f.:]+/\d+)",
 )
 _ROUTE = re.compile(r"^(?:(?P<prefix>[0-9a-f.:]+/\d+))?\s+unicast \[(?P<node>node\d+)")
 _PAIR, _TRIPLE = re.compile(r"\((\d+),(\d+)\)"), re.compile(r"\((\d+), (\d+), (\d+)\)")
@@ -58,10 +57,10 @@ class Bird(Router):
     def prefixes(self) -> dict[str, set[str]]:
         return by_node((node, prefix) for node, prefix in _listed(self.ask("show route")))
 
-    def deeds(self, *, since: float = 0.0) -> list[Deed]:
+    def route_events(self, *, since: float = 0.0) -> list[RouteEvent]:
         """What its log says of the nodes' routes, in order, since that Unix time."""
         lines = self.log_path.read_text().splitlines()
-        return [deed for line in lines if (deed := deed_of(line)) is not None and deed.at >= since]
+        return [event for line in lines if (event := route_event_of(line)) is not None and event.at >= since]
 
     @property
     def log_path(self) -> Path:
@@ -204,10 +203,10 @@ def _bandwidth(communities: str) -> float | None:
     return None
 
 
-def deed_of(line: str) -> Deed | None:
+def route_event_of(line: str) -> RouteEvent | None:
     """What a line of its log says of a node's route, if it does."""
-    found = _DEED.match(line)
+    found = _EVENT.match(line)
     if found is None:
         return None
     at = datetime.fromisoformat(found["at"]).timestamp()
-    return Deed(at, found["node"], found["prefix"], removed=found["deed"] == "removed")
+    return RouteEvent(at, found["node"], found["prefix"], removed=found["change"] == "removed")

@@ -1,7 +1,7 @@
 """FRR as a router of the lab: zebra, bgpd and, for BFD, bfdd; asked through vtysh.
 
 Beside BIRD it spreads flows by link bandwidth: weights in the kernel's table in proportion to what the nodes announce.
-Its daemons become user `frr`, who may not read the lab's directory: all they need is in the enclosure's own /run.
+Its daemons become user `frr`, who may not read the lab's directory: all they need is in the sandbox's own /run.
 """
 
 import json
@@ -26,7 +26,7 @@ class Frr(Router):
     commands = ("vtysh",)
 
     def start(self) -> None:
-        if self.place.doorway.rootless:
+        if self.place.namespaces.rootless:
             raise Unsupported("FRR's daemons change their user, which takes root: use BIRD, or a lab as root")
         names = ["zebra", "bgpd", *(["bfdd"] if self.settings.bfd else [])]
         if not self.processes:
@@ -46,7 +46,7 @@ class Frr(Router):
         """Commands of vtysh, one after the other."""
         words = [word for command in commands for word in ("-c", command)]
         vtysh = ["vtysh", "--vty_socket", self._run_directory, "-d", daemon, *words]
-        return self.place.doorway.run(HUB, vtysh, check=False, timeout_seconds=ASK_SECONDS).stdout
+        return self.place.namespaces.run(HUB, vtysh, check=False, timeout_seconds=ASK_SECONDS).stdout
 
     def established(self) -> set[str]:
         families = (self.ask("show bgp summary") or {}).values()
@@ -92,7 +92,7 @@ class Frr(Router):
         return f"/run/frr-{self.place.host.name}"
 
     def _run(self, command: list[str], *, stdin: str | None = None) -> None:
-        self.place.doorway.run(HUB, command, stdin=stdin)
+        self.place.namespaces.run(HUB, command, stdin=stdin)
 
     def _prepare(self, names: list[str]) -> None:
         """Configuration where the daemons may read it."""
@@ -111,7 +111,7 @@ class Frr(Router):
             serves = ["test", "-S", f"{self._run_directory}/zserv"]
             wait_for(
                 "zebra serves",
-                lambda: self.place.doorway.run(HUB, serves, check=False).returncode == 0,
+                lambda: self.place.namespaces.run(HUB, serves, check=False).returncode == 0,
                 timeout_seconds=START_SECONDS,
                 meanwhile=process.require_running,
             )

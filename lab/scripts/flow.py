@@ -162,15 +162,15 @@ def count(address: str, port: int, connections: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("deed", choices=["serve", "keep", "count"])
+    parser.add_argument("action", choices=["serve", "keep", "count"])
     parser.add_argument("word", metavar="NAME|ADDRESS")
     parser.add_argument("--port", type=int, default=PORT)
     parser.add_argument("--connections", type=int, default=12)
     parser.add_argument("--every-seconds", type=float, default=0.02)
     options = parser.parse_args()
-    if options.deed == "serve":
+    if options.action == "serve":
         serve(options.word, options.port)
-    elif options.deed == "keep":
+    elif options.action == "keep":
         keep(options.word, options.port, options.connections, options.every_seconds)
     else:
         count(options.word, options.port, options.connections)

@@ -1,4 +1,4 @@
-"""A door from the machine into the lab: accepts on a socket made outside, connects to an address inside.
+"""A TCP forwarder from the machine into the lab: accepts on a socket made outside, connects to an address inside.
 
 The listening socket belongs to the network namespace where it was made (the machine's), this process to the lab's, so
 what it opens goes there: kubectl and tests outside reach the lab's API server on 127.0.0.1, and no route or address

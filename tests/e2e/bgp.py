@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
-from lab.client import Desk
+from lab.client import LabClient
 from lab.cluster import Cluster
-from lab.demo.observe import conditions
+from lab.observe import conditions
 from lab.routers.base import Received
 from lab.routers.bird import Bird
 
@@ -35,49 +35,49 @@ def values() -> dict[str, object]:
     }
 
 
-def bird(desk: Desk) -> Bird:
-    router = desk.cluster.routers["router"]
+def bird(lab: LabClient) -> Bird:
+    router = lab.cluster.routers["router"]
     assert isinstance(router, Bird)
     return router
 
 
-def all_serve(desk: Desk) -> bool:
-    speakers = desk.kubectl.json("get", "speakers")["items"]
+def all_serve(lab: LabClient) -> bool:
+    speakers = lab.kubectl.json("get", "speakers")["items"]
     serving = [one for one in speakers if conditions(one).get("Ready", {}).get("status") == "True"]
     return len(serving) == len(NODES)
 
 
-def peering(desk: Desk, **spec: object) -> None:
+def peering(lab: LabClient, **spec: object) -> None:
     """The peer `tor` as tests start with it, changed by `spec`, with its sessions up."""
-    desk.bgp_peer("tor", families=BOTH, holdTimeSeconds=9, **spec)
-    settled(desk)
+    lab.bgp_peer("tor", families=BOTH, holdTimeSeconds=9, **spec)
+    settled(lab)
 
 
-def settled(desk: Desk) -> None:
+def settled(lab: LabClient) -> None:
     """Once the router and the Speakers agree that all sessions are up."""
-    desk.until("the router has all sessions", lambda: bird(desk).established() == set(NODES), timeout_seconds=40)
-    desk.established(timeout_seconds=40)
+    lab.until("the router has all sessions", lambda: bird(lab).established() == set(NODES), timeout_seconds=40)
+    lab.established(timeout_seconds=40)
 
 
-def bfd_settled(desk: Desk, peer: str = "tor") -> None:
+def bfd_settled(lab: LabClient, peer: str = "tor") -> None:
     """Once all Speakers say that their BFD session with it is up."""
 
     def up() -> set[str]:
-        return {node for node, one in desk.bfd_sessions(peer).items() if one["state"] == "Up"}
+        return {node for node, one in lab.bfd_sessions(peer).items() if one["state"] == "Up"}
 
-    desk.until("BFD is up on all nodes", lambda: up() == set(NODES), timeout_seconds=40)
+    lab.until("BFD is up on all nodes", lambda: up() == set(NODES), timeout_seconds=40)
 
 
-def service(desk: Desk, name: str = "web", **spec: object) -> str:
+def service(lab: LabClient, name: str = "web", **spec: object) -> str:
     """A new Service's address, once the router has it from every node."""
-    desk.service(name, **spec)
-    (address,) = desk.addresses(name)
-    desk.learned(address, *NODES)
+    lab.service(name, **spec)
+    (address,) = lab.addresses(name)
+    lab.learned(address, *NODES)
     return address
 
 
 def heal(cluster: Cluster) -> None:
-    """Undo what a test did to processes and nodes. Faults of the API server are `Desk.clear`'s."""
+    """Undo what a test did to processes and nodes. Faults of the API server are `LabClient.clear`'s."""
     for node in NODES:
         cluster.set_link(node, "up")
         cluster.restore_to_api(node)
@@ -135,9 +135,9 @@ class Looking:
 class Appearing:
     """When the API server told a watcher first that a Service has an address. Unix time."""
 
-    def __init__(self, desk: Desk, name: str) -> None:
+    def __init__(self, lab: LabClient, name: str) -> None:
         path = 'jsonpath={.metadata.name}={.status.loadBalancer.ingress[0].ip}{"\\n"}'
-        self._watch = desk.kubectl.start("get", "service", name, "--watch", f"--output={path}")
+        self._watch = lab.kubectl.start("get", "service", name, "--watch", f"--output={path}")
         self._began = threading.Event()
         self._seen = threading.Event()
         self.at: float | None = None
@@ -171,13 +171,13 @@ class Appearing:
 
 
 @contextmanager
-def repeating(deed: Callable[[], None], every_seconds: float) -> Iterator[None]:
+def repeating(action: Callable[[], None], every_seconds: float) -> Iterator[None]:
     """Do it again and again, in a thread, while the block lasts."""
     ended = threading.Event()
 
     def run() -> None:
         while not ended.is_set():
-            deed()
+            action()
             ended.wait(every_seconds)
 
     thread = threading.Thread(target=run, daemon=True)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lab.client import Desk
+from lab.client import LabClient
 from lab.cluster import Cluster, Settings
 from lab.net.netns import Unsupported
 from lab.routers.base import Bfd, RouterSettings
@@ -33,11 +33,11 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-def desk(cluster: Cluster) -> Iterator[Desk]:
+def lab(cluster: Cluster) -> Iterator[LabClient]:
     """With a cluster that has no pools and no Services; leaves it so."""
-    desk = Desk(cluster)
-    yield desk
-    desk.clear()
+    lab = LabClient(cluster)
+    yield lab
+    lab.clear()
 
 
 @pytest.fixture(scope="module")
@@ -45,23 +45,23 @@ def bgp_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """With BIRD on `router`, which leads the client to what it learns, and a peer `tor` for it."""
     with brought_up(Settings(tmp_path_factory.mktemp("bgp"), name="bgp", values=bgp.values())) as up:
         up.start_router("bird", settings=RouterSettings(installs=True, bfd=Bfd()))
-        desk = Desk(up)
-        desk.until("all speakers serve", lambda: bgp.all_serve(desk), timeout_seconds=40)
-        bgp.peering(desk)
+        lab = LabClient(up)
+        lab.until("all speakers serve", lambda: bgp.all_serve(lab), timeout_seconds=40)
+        bgp.peering(lab)
         yield up
 
 
 @pytest.fixture
-def routed(bgp_cluster: Cluster) -> Iterator[Desk]:
-    """A desk with a pool and a BGPAdvertisement for all. Leaves nothing but the peer `tor` as it was."""
-    desk = Desk(bgp_cluster)
-    bgp.settled(desk)
-    desk.pool("pool", bgp.POOL, bgp.POOL_V6)
-    desk.bgp_advertisement("all")
-    yield desk
+def routed(bgp_cluster: Cluster) -> Iterator[LabClient]:
+    """A lab with a pool and a BGPAdvertisement for all. Leaves nothing but the peer `tor` as it was."""
+    lab = LabClient(bgp_cluster)
+    bgp.settled(lab)
+    lab.pool("pool", bgp.POOL, bgp.POOL_V6)
+    lab.bgp_advertisement("all")
+    yield lab
     bgp.heal(bgp_cluster)
-    desk.clear(kinds=bgp.KEPT)
-    for name in set(desk.kubectl("get", "bgppeers", "--output=name").split()) - {"bgppeer.berth.dev/tor"}:
-        desk.kubectl("delete", name)
-    bgp.peering(desk)
-    desk.until("the router has no route left", lambda: not bgp.bird(desk).prefixes())
+    lab.clear(kinds=bgp.KEPT)
+    for name in set(lab.kubectl("get", "bgppeers", "--output=name").split()) - {"bgppeer.berth.dev/tor"}:
+        lab.kubectl("delete", name)
+    bgp.peering(lab)
+    lab.until("the router has no route left", lambda: not bgp.bird(lab).prefixes())

@@ -23,7 +23,7 @@ class Rogue:
         run(HUB, "ip", "link", "set", NAME, "master", BRIDGE, "up")
         run(NAME, "sh", "-ec", "echo 0 > /proc/sys/net/ipv6/conf/eth0/accept_dad")
         run(NAME, "ip", "link", "set", "eth0", "up")
-        self.mac = interface_mac(self._cluster.doorway, NAME)
+        self.mac = interface_mac(self._cluster.namespaces, NAME)
         return self
 
     def take(self, address: str) -> None:

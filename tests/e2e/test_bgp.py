@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from lab.client import Desk
+from lab.client import LabClient
 from lab.process import wait_for
 from lab.routers.base import RouterSettings
 from tests.e2e.bgp import BOTH, DRAIN_SECONDS, GRACEFUL_SHUTDOWN, NODES, Looking, bird, peering, service, settled
@@ -15,10 +15,10 @@ EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
 SEGMENT_POOL = "172.30.0.200-172.30.0.209"
 
 
-def ready(desk: Desk, *nodes: str) -> None:
+def ready(lab: LabClient, *nodes: str) -> None:
     """These nodes' pods are, and no others."""
     for node in NODES:
-        desk.cluster.set_pod_ready(node, node in nodes)
+        lab.cluster.set_pod_ready(node, node in nodes)
 
 
 def endpoint(node: str | None, **conditions: bool) -> dict[str, object]:
@@ -32,16 +32,16 @@ READY = {"ready": True, "serving": True, "terminating": False}
 LEAVING = {"ready": False, "serving": True, "terminating": True}
 
 
-def announcements(desk: Desk, address: str) -> dict[str, dict[str, list[str]]]:
+def announcements(lab: LabClient, address: str) -> dict[str, dict[str, list[str]]]:
     """By node."""
     return {
         speaker["metadata"]["name"]: speaker["status"]["announcements"][address]
-        for speaker in desk.kubectl.json("get", "speakers")["items"]
+        for speaker in lab.kubectl.json("get", "speakers")["items"]
         if address in speaker["status"].get("announcements", {})
     }
 
 
-def test_an_address_is_a_route_from_every_node_until_its_service_is_deleted(routed: Desk) -> None:
+def test_an_address_is_a_route_from_every_node_until_its_service_is_deleted(routed: LabClient) -> None:
     routed.service("web", ipFamilyPolicy="RequireDualStack")
     addresses = routed.addresses("web", count=2)
     for address in addresses:
@@ -50,20 +50,20 @@ def test_an_address_is_a_route_from_every_node_until_its_service_is_deleted(rout
         routed.until("the client reaches it", lambda host=host: routed.cluster.fetch(f"http://{host}/").get("body"))
     attributes = bird(routed).routes(f"{addresses[0]}/32" if ":" not in addresses[0] else f"{addresses[1]}/32")
     assert {node: (route.next_hop, route.as_path) for node, route in attributes.items()} == {
-        node.name: (str(node.ipv4), (64512,)) for node in routed.cluster.segment.nodes
+        node.name: (str(node.ipv4), (64512,)) for node in routed.cluster.topology.nodes
     }
     routed.delete("service", "web")
     assert bird(routed).prefixes() == {}
 
 
-def test_with_the_policy_local_the_routes_follow_the_ready_endpoints(routed: Desk) -> None:
+def test_with_the_policy_local_the_routes_follow_the_ready_endpoints(routed: LabClient) -> None:
     address = service(routed, externalTrafficPolicy="Local")
     for nodes in (("node2",), ("node1", "node3"), (), NODES):
         ready(routed, *nodes)
         routed.learned(address, *nodes)
 
 
-def test_with_the_policy_cluster_the_route_goes_with_the_last_ready_endpoint(routed: Desk) -> None:
+def test_with_the_policy_cluster_the_route_goes_with_the_last_ready_endpoint(routed: LabClient) -> None:
     address = service(routed)
     ready(routed, "node3")
     time.sleep(0.5)
@@ -74,7 +74,7 @@ def test_with_the_policy_cluster_the_route_goes_with_the_last_ready_endpoint(rou
     routed.learned(address, *NODES)
 
 
-def test_a_node_whose_endpoints_are_only_serving_while_they_terminate_is_left(routed: Desk) -> None:
+def test_a_node_whose_endpoints_are_only_serving_while_they_terminate_is_left(routed: LabClient) -> None:
     routed.service("web", selector=None, externalTrafficPolicy="Local")
     (address,) = routed.addresses("web")
     routed.endpoint_slice("web", endpoint("node1", **READY), endpoint("node2", **READY))
@@ -83,14 +83,14 @@ def test_a_node_whose_endpoints_are_only_serving_while_they_terminate_is_left(ro
     routed.learned(address, "node2")
 
 
-def test_endpoints_that_do_not_say_where_they_are_count_for_every_node(routed: Desk) -> None:
+def test_endpoints_that_do_not_say_where_they_are_count_for_every_node(routed: LabClient) -> None:
     routed.service("web", selector=None, externalTrafficPolicy="Local")
     (address,) = routed.addresses("web")
     routed.endpoint_slice("web", endpoint(None, **READY))
     routed.learned(address, *NODES)
 
 
-def test_attributes_reach_the_router_as_they_were_asked_for(routed: Desk) -> None:
+def test_attributes_reach_the_router_as_they_were_asked_for(routed: LabClient) -> None:
     routed.community("names", blue="64512:7")
     routed.bgp_advertisement("all", communities=["blue", "large:64512:1:2", "no-export"], med=50, asPathPrepend=2)
     address = service(routed)
@@ -106,7 +106,7 @@ def test_attributes_reach_the_router_as_they_were_asked_for(routed: Desk) -> Non
     routed.learned(address)
 
 
-def test_layer_2_and_bgp_announce_one_address_side_by_side(routed: Desk) -> None:
+def test_layer_2_and_bgp_announce_one_address_side_by_side(routed: LabClient) -> None:
     cluster = routed.cluster
     cluster.record_segment()
     routed.pool("pool", SEGMENT_POOL)
@@ -130,7 +130,7 @@ def test_layer_2_and_bgp_announce_one_address_side_by_side(routed: Desk) -> None
     assert cluster.claims(address, since=gone) == []
 
 
-def test_a_node_that_is_to_take_no_traffic_says_so_before_its_routes_go(routed: Desk) -> None:
+def test_a_node_that_is_to_take_no_traffic_says_so_before_its_routes_go(routed: LabClient) -> None:
     address = service(routed)
     with Looking(bird(routed), f"{address}/32") as looking:
         began = time.time()
@@ -152,7 +152,7 @@ def test_a_node_that_is_to_take_no_traffic_says_so_before_its_routes_go(routed: 
     )
 
 
-def test_speakers_peers_and_advertisements_say_how_things_are(routed: Desk) -> None:
+def test_speakers_peers_and_advertisements_say_how_things_are(routed: LabClient) -> None:
     address = service(routed)
     sessions = routed.until("each speaker counts its route", lambda: counted(routed, 1))
     assert {node: (one["state"], one["address"]) for node, one in sessions.items()} == {
@@ -170,18 +170,18 @@ def test_speakers_peers_and_advertisements_say_how_things_are(routed: Desk) -> N
         routed.until(f"{kind} is ready", lambda kind=kind, name=name: is_ready(routed, kind, name))
 
 
-def counted(desk: Desk, routes: int) -> dict[str, dict] | None:
+def counted(lab: LabClient, routes: int) -> dict[str, dict] | None:
     """The sessions with `tor`, when each has so many routes."""
-    sessions = desk.bgp_sessions()
+    sessions = lab.bgp_sessions()
     return sessions if all(one["routesSent"] == routes for one in sessions.values()) else None
 
 
-def is_ready(desk: Desk, kind: str, name: str) -> bool:
-    conditions = desk.get(kind, name).get("status", {}).get("conditions", [])
+def is_ready(lab: LabClient, kind: str, name: str) -> bool:
+    conditions = lab.get(kind, name).get("status", {}).get("conditions", [])
     return any((one["type"], one["status"]) == ("Ready", "True") for one in conditions)
 
 
-def test_a_peer_that_is_wrong_says_so_and_disturbs_no_other(routed: Desk) -> None:
+def test_a_peer_that_is_wrong_says_so_and_disturbs_no_other(routed: LabClient) -> None:
     address = service(routed)
     cluster = routed.cluster
     if "router2" not in cluster.routers:
@@ -208,18 +208,18 @@ def test_a_peer_that_is_wrong_says_so_and_disturbs_no_other(routed: Desk) -> Non
     routed.learned(address, *NODES, host="router2")
     routed.delete("bgppeer", "locked")
     wait_for("it is withdrawn from", lambda: not cluster.routers["router2"].prefixes(), timeout_seconds=30)
-    assert [deed for deed in bird(routed).deeds(since=began) if deed.node in NODES] == []
+    assert [event for event in bird(routed).route_events(since=began) if event.node in NODES] == []
 
 
-def tried(desk: Desk, peer: str) -> bool:
+def tried(lab: LabClient, peer: str) -> bool:
     """Whether every node has a session that is not up, and says why."""
-    sessions = desk.bgp_sessions(peer)
+    sessions = lab.bgp_sessions(peer)
     return set(sessions) == set(NODES) and all(
         one["state"] != "Established" and one.get("lastError") for one in sessions.values()
     )
 
 
-def test_a_peer_for_one_node_only_gets_that_nodes_routes(routed: Desk) -> None:
+def test_a_peer_for_one_node_only_gets_that_nodes_routes(routed: LabClient) -> None:
     address = service(routed)
     routed.kubectl("label", "node", "node3", "rack=b")
     try:

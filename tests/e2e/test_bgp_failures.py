@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lab.client import Desk
+from lab.client import LabClient
 from lab.process import wait_for
 from tests.e2e.bgp import (
     GRACEFUL_SHUTDOWN,
@@ -38,23 +38,23 @@ FLOWS = 12
 
 
 @contextmanager
-def frozen_engines(desk: Desk, node: str) -> Iterator[None]:
+def frozen_engines(lab: LabClient, node: str) -> Iterator[None]:
     """The ExaBGP processes of the node's speaker stand still; those that are started anew do not."""
-    pids = desk.cluster.engines(node)
+    pids = lab.cluster.engines(node)
     assert pids
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
     try:
         yield
     finally:
-        for pid in set(pids) & set(desk.cluster.engines(node)):
+        for pid in set(pids) & set(lab.cluster.engines(node)):
             os.kill(pid, signal.SIGCONT)
 
 
 @contextmanager
-def trouble(desk: Desk, kind: str) -> Iterator[None]:
+def trouble(lab: LabClient, kind: str) -> Iterator[None]:
     """What goes on while an address passes from one Service to the next."""
-    router = bird(desk)
+    router = bird(lab)
     if kind == "nothing":
         yield
     elif kind == "a session is shut down":
@@ -67,12 +67,12 @@ def trouble(desk: Desk, kind: str) -> Iterator[None]:
         with repeating(lambda: [router.restart_session(node) for node in NODES], every_seconds=1.0):
             yield
     elif kind == "an ExaBGP stands still":
-        with frozen_engines(desk, "node1"):
+        with frozen_engines(lab, "node1"):
             yield
 
 
 @pytest.mark.parametrize("kind", ["nothing", "a session is shut down", "a router flaps", "an ExaBGP stands still"])
-def test_the_next_service_gets_the_address_when_no_router_has_the_old_route(routed: Desk, kind: str) -> None:
+def test_the_next_service_gets_the_address_when_no_router_has_the_old_route(routed: LabClient, kind: str) -> None:
     two_owners(routed)
     with Looking(bird(routed), PREFIX) as looking:
         appearing = Appearing(routed, "new")
@@ -92,7 +92,7 @@ def test_the_next_service_gets_the_address_when_no_router_has_the_old_route(rout
     assert all(not (look.nodes(OLD) and look.nodes(NEW)) for look in looking.looks)
 
 
-def test_a_route_that_a_router_keeps_through_a_restart_holds_the_address_back(routed: Desk) -> None:
+def test_a_route_that_a_router_keeps_through_a_restart_holds_the_address_back(routed: LabClient) -> None:
     """The speaker that comes back knows nothing of it: its predecessor was killed, under graceful restart."""
     peering(routed, gracefulRestart={"restartTimeSeconds": 60})
     two_owners(routed)
@@ -114,27 +114,27 @@ def test_a_route_that_a_router_keeps_through_a_restart_holds_the_address_back(ro
     peering(routed)
 
 
-def two_owners(desk: Desk) -> None:
+def two_owners(lab: LabClient) -> None:
     """A pool of one address: `old` has it, `new` waits for it, and their routes can be told apart."""
-    desk.delete("bgpadvertisement", "all")
+    lab.delete("bgpadvertisement", "all")
     for name, community in (("old", OLD), ("new", NEW)):
         selector = {"matchLabels": {"owner": name}}
-        desk.bgp_advertisement(name, serviceSelector=selector, communities=[":".join(map(str, community))])
-    desk.pool("pool", ONE_ADDRESS)
-    desk.service("old", labels={"owner": "old"})
-    assert desk.addresses("old") == [ONE_ADDRESS]
-    desk.service("new", labels={"owner": "new"})
-    desk.condition("service", "new", "berth.dev/Allocated", "PoolExhausted")
-    desk.until("all have the old route", lambda: holding(desk, OLD) == set(NODES))
+        lab.bgp_advertisement(name, serviceSelector=selector, communities=[":".join(map(str, community))])
+    lab.pool("pool", ONE_ADDRESS)
+    lab.service("old", labels={"owner": "old"})
+    assert lab.addresses("old") == [ONE_ADDRESS]
+    lab.service("new", labels={"owner": "new"})
+    lab.condition("service", "new", "berth.dev/Allocated", "PoolExhausted")
+    lab.until("all have the old route", lambda: holding(lab, OLD) == set(NODES))
 
 
-def holding(desk: Desk, community: tuple[int, int]) -> set[str]:
+def holding(lab: LabClient, community: tuple[int, int]) -> set[str]:
     """The nodes that the router has the address from, with that community."""
-    routes = bird(desk).routes(PREFIX)
+    routes = bird(lab).routes(PREFIX)
     return {node for node, route in routes.items() if community in route.communities}
 
 
-def test_a_clean_stop_moves_traffic_away_and_then_withdraws(routed: Desk) -> None:
+def test_a_clean_stop_moves_traffic_away_and_then_withdraws(routed: LabClient) -> None:
     address = service(routed)
     speaker = routed.cluster.speaker("node2")
     with Looking(bird(routed), f"{address}/32") as looking:
@@ -146,10 +146,10 @@ def test_a_clean_stop_moves_traffic_away_and_then_withdraws(routed: Desk) -> Non
     routed.learned(address, *NODES, timeout_seconds=40)
 
 
-def test_with_graceful_restart_no_packet_is_lost_while_a_speaker_restarts(routed: Desk) -> None:
+def test_with_graceful_restart_no_packet_is_lost_while_a_speaker_restarts(routed: LabClient) -> None:
     peering(routed, gracefulRestart={"restartTimeSeconds": 60})
     cluster = routed.cluster
-    for node in cluster.segment.nodes:
+    for node in cluster.topology.nodes:
         cluster.start_script(f"flow-{node.pod}", node.pod, "flow.py", "serve", node.name)
     ports = [{"name": "flow", "port": 9999, "targetPort": 9999}]
     address = service(routed, externalTrafficPolicy="Local", ports=ports)
@@ -166,7 +166,7 @@ def test_with_graceful_restart_no_packet_is_lost_while_a_speaker_restarts(routed
     time.sleep(1.0)
     assert bird(routed).nodes_with(address) == set(NODES)
     told = [json.loads(line) for line in cluster.end_script(flows) if line.startswith('{"server"')]
-    for node in cluster.segment.nodes:
+    for node in cluster.topology.nodes:
         cluster.end_script(f"flow-{node.pod}")
     assert len(told) == FLOWS
     assert {flow["server"] for flow in told} >= {"node2"}
@@ -175,19 +175,19 @@ def test_with_graceful_restart_no_packet_is_lost_while_a_speaker_restarts(routed
     peering(routed)
 
 
-def test_the_routes_of_a_killed_speaker_go_and_come_back_with_it(routed: Desk) -> None:
+def test_the_routes_of_a_killed_speaker_go_and_come_back_with_it(routed: LabClient) -> None:
     address = service(routed)
     speaker = routed.cluster.speaker("node3")
     began = time.time()
     speaker.kill()
     routed.learned(address, "node1", "node2")
-    (gone,) = [deed for deed in bird(routed).deeds(since=began) if deed.node == "node3" and deed.removed]
+    (gone,) = [event for event in bird(routed).route_events(since=began) if event.node == "node3" and event.removed]
     assert gone.at - began < 3
     speaker.start()
     routed.learned(address, *NODES, timeout_seconds=40)
 
 
-def test_a_frozen_speakers_routes_go_and_what_it_had_is_given_to_nobody_until_it_is_back(routed: Desk) -> None:
+def test_a_frozen_speakers_routes_go_and_what_it_had_is_given_to_nobody_until_it_is_back(routed: LabClient) -> None:
     two_owners(routed)
     speaker = routed.cluster.speaker("node1")
     speaker.freeze()
@@ -208,7 +208,7 @@ def test_a_frozen_speakers_routes_go_and_what_it_had_is_given_to_nobody_until_it
     routed.until("all have the new route", lambda: holding(routed, NEW) == set(NODES), timeout_seconds=40)
 
 
-def test_with_bfd_a_node_that_is_cut_off_loses_its_routes_within_a_second_or_so(routed: Desk) -> None:
+def test_with_bfd_a_node_that_is_cut_off_loses_its_routes_within_a_second_or_so(routed: LabClient) -> None:
     routed.bfd_profile("fast", receiveIntervalMilliseconds=300, transmitIntervalMilliseconds=300, detectMultiplier=3)
     peering(routed, bfdProfile="fast")
     bfd_settled(routed)
@@ -216,14 +216,14 @@ def test_with_bfd_a_node_that_is_cut_off_loses_its_routes_within_a_second_or_so(
     began = time.time()
     routed.cluster.set_link("node1", "down")
     routed.learned(address, "node2", "node3")
-    gone = max(deed.at for deed in bird(routed).deeds(since=began) if deed.node == "node1" and deed.removed)
+    gone = max(event.at for event in bird(routed).route_events(since=began) if event.node == "node1" and event.removed)
     assert gone - began < 2.5, "900 ms, and what a busy machine adds"
     routed.cluster.set_link("node1", "up")
     routed.learned(address, *NODES, timeout_seconds=40)
     peering(routed)
 
 
-def test_with_an_api_server_that_is_away_routes_stay_and_nothing_is_withdrawn(routed: Desk) -> None:
+def test_with_an_api_server_that_is_away_routes_stay_and_nothing_is_withdrawn(routed: LabClient) -> None:
     address = service(routed)
     began = time.time()
     server = routed.cluster.processes["apiserver"]
@@ -233,10 +233,10 @@ def test_with_an_api_server_that_is_away_routes_stay_and_nothing_is_withdrawn(ro
         assert bird(routed).nodes_with(address) == set(NODES)
     finally:
         server.resume()
-    assert [deed for deed in bird(routed).deeds(since=began) if deed.removed] == []
+    assert [event for event in bird(routed).route_events(since=began) if event.removed] == []
 
 
-def test_a_router_that_dies_gets_all_routes_again_when_it_is_back(routed: Desk) -> None:
+def test_a_router_that_dies_gets_all_routes_again_when_it_is_back(routed: LabClient) -> None:
     address = service(routed)
     router = bird(routed)
     router.kill()

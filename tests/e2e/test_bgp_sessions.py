@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from lab.client import Desk
+from lab.client import LabClient
 from lab.process import wait_for
 from lab.routers.base import NODE_ASN, Bfd, Router, RouterSettings
 from tests.e2e.bgp import BOTH, NODES, bfd_settled, service
@@ -18,27 +18,29 @@ KINDS = ["bird", "frr"]
 LONGEST_SECONDS = 40.0
 
 
-def peering(desk: Desk, **spec: object) -> None:
+def peering(lab: LabClient, **spec: object) -> None:
     """With the second router, over IPv4 unless `spec` has its other address."""
-    desk.bgp_peer(PEER, host=HOST, **{"families": BOTH, **spec})
+    lab.bgp_peer(PEER, host=HOST, **{"families": BOTH, **spec})
 
 
 @contextmanager
-def second(desk: Desk, kind: str, settings: RouterSettings, *, over: str = "ipv4", **spec: object) -> Iterator[Router]:
+def second(
+    lab: LabClient, kind: str, settings: RouterSettings, *, over: str = "ipv4", **spec: object
+) -> Iterator[Router]:
     """A router on `router2`, once every node has a session with it."""
-    router = desk.cluster.start_router(kind, host=HOST, settings=settings)
+    router = lab.cluster.start_router(kind, host=HOST, settings=settings)
     try:
-        peering(desk, peerAddress=str(getattr(router.place.host, over)), **spec)
-        desk.established(PEER, timeout_seconds=LONGEST_SECONDS)
+        peering(lab, peerAddress=str(getattr(router.place.host, over)), **spec)
+        lab.established(PEER, timeout_seconds=LONGEST_SECONDS)
         yield router
-        desk.delete("bgppeer", PEER)
-        desk.until("the second router has no route left", lambda: not router.prefixes())
+        lab.delete("bgppeer", PEER)
+        lab.until("the second router has no route left", lambda: not router.prefixes())
     finally:
-        desk.cluster.end_router(HOST)
+        lab.cluster.end_router(HOST)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_session_over_ipv6_carries_both_families(routed: Desk, kind: str) -> None:
+def test_a_session_over_ipv6_carries_both_families(routed: LabClient, kind: str) -> None:
     with second(routed, kind, RouterSettings(), over="ipv6") as router:
         routed.service("web", ipFamilyPolicy="RequireDualStack")
         for given in routed.addresses("web", count=2):
@@ -46,13 +48,13 @@ def test_a_session_over_ipv6_carries_both_families(routed: Desk, kind: str) -> N
             prefix = f"{given}/128" if ":" in given else f"{given}/32"
             hops = {node: route.next_hop for node, route in router.routes(prefix).items()}
             own = "ipv6" if ":" in given else "ipv4"
-            assert hops == {node.name: str(getattr(node, own)) for node in routed.cluster.segment.nodes}
+            assert hops == {node.name: str(getattr(node, own)) for node in routed.cluster.topology.nodes}
         routed.delete("service", "web")
         assert router.prefixes() == {}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_internal_peer_gets_the_local_preference_and_no_as_path(routed: Desk, kind: str) -> None:
+def test_an_internal_peer_gets_the_local_preference_and_no_as_path(routed: LabClient, kind: str) -> None:
     routed.bgp_advertisement("all", localPref=250, med=7)
     with second(routed, kind, RouterSettings(asn=NODE_ASN)) as router:
         given = service(routed)
@@ -65,7 +67,7 @@ def test_an_internal_peer_gets_the_local_preference_and_no_as_path(routed: Desk,
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_router_that_checks_the_ttl_has_a_session_with_a_peer_that_does_too_and_no_other(
-    routed: Desk, kind: str
+    routed: LabClient, kind: str
 ) -> None:
     with second(routed, kind, RouterSettings(ttl_security=True), ttlSecurity=1) as router:
         given = service(routed)
@@ -85,7 +87,7 @@ def test_a_router_that_checks_the_ttl_has_a_session_with_a_peer_that_does_too_an
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_bfd_takes_the_routes_of_a_node_that_is_cut_off_long_before_the_hold_time(routed: Desk, kind: str) -> None:
+def test_bfd_takes_the_routes_of_a_node_that_is_cut_off_long_before_the_hold_time(routed: LabClient, kind: str) -> None:
     routed.bfd_profile("fast", receiveIntervalMilliseconds=300, transmitIntervalMilliseconds=300, detectMultiplier=3)
     with second(routed, kind, RouterSettings(bfd=Bfd()), bfdProfile="fast", holdTimeSeconds=90) as router:
         bfd_settled(routed, PEER)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.client import Desk
+from lab.client import LabClient
 from lab.cluster import Cluster, script
 from lab.net.hosts import CLIENT
 from lab.routers.base import RouterSettings
@@ -18,7 +18,7 @@ HOST = "router2"
 
 
 @pytest.fixture
-def weighted(routed: Desk) -> Iterator[Desk]:
+def weighted(routed: LabClient) -> Iterator[LabClient]:
     """FRR on `router2`, the client's way to the pool, and a server in each of two pods; pod1 has three addresses."""
     cluster: Cluster = routed.cluster
     router = cluster.start_router("frr", host=HOST, settings=RouterSettings(installs=True))
@@ -47,17 +47,17 @@ def endpoints(*addresses: str) -> list[dict[str, object]]:
     return [{"addresses": [one], "nodeName": f"node{one.split('.')[2]}", "conditions": ready} for one in addresses]
 
 
-def weights(desk: Desk, address: str) -> dict[str, int]:
-    return {hop.node: hop.weight for hop in desk.cluster.routers[HOST].kernel_hops(address)}
+def weights(lab: LabClient, address: str) -> dict[str, int]:
+    return {hop.node: hop.weight for hop in lab.cluster.routers[HOST].kernel_hops(address)}
 
 
-def ratio(desk: Desk, address: str) -> float:
+def ratio(lab: LabClient, address: str) -> float:
     """Of the weights of node1 and node2; 0 while they are not the only two."""
-    found = weights(desk, address)
+    found = weights(lab, address)
     return found["node1"] / found["node2"] if set(found) == {"node1", "node2"} else 0.0
 
 
-def test_connections_are_spread_by_endpoints_and_not_by_nodes(weighted: Desk) -> None:
+def test_connections_are_spread_by_endpoints_and_not_by_nodes(weighted: LabClient) -> None:
     weighted.bgp_advertisement("all", weightByEndpoints=True)
     ports = [{"port": 9999, "targetPort": 9999}]
     weighted.service("web", selector=None, externalTrafficPolicy="Local", ports=ports)

@@ -13,7 +13,7 @@ import pytest
 
 from cli.arping import ONE, SEVERAL
 from crds.names import allocation_name
-from lab.client import Desk
+from lab.client import LabClient
 from speaker.layer2.conflicts import DEFEND_INTERVAL_SECONDS
 from speaker.wire.neighbours.probe import PROBE_NUM
 from tests.e2e.rogue import Rogue
@@ -33,40 +33,40 @@ ANNOUNCED_AGAIN_SECONDS = 60.0
 
 
 @pytest.fixture
-def web(desk: Desk) -> Desk:
-    desk.cluster.record_segment()
-    desk.until("all speakers serve", lambda: all_serve(desk))
-    desk.advertise_all()
-    return desk
+def web(lab: LabClient) -> LabClient:
+    lab.cluster.record_segment()
+    lab.until("all speakers serve", lambda: all_serve(lab))
+    lab.advertise_all()
+    return lab
 
 
 @pytest.fixture
-def rogue(web: Desk) -> Iterator[Rogue]:
+def rogue(web: LabClient) -> Iterator[Rogue]:
     with Rogue(web.cluster) as rogue:
         yield rogue
 
 
-def metric(web: Desk, node: str, name: str) -> float:
+def metric(web: LabClient, node: str, name: str) -> float:
     page = web.cluster.fetch("http://127.0.0.1:7482/metrics", host=node)["body"]
     lines = [line.split() for line in page.splitlines() if line.startswith(f"{name} ")]
     return float(lines[0][1]) if lines else 0.0
 
 
-def sighting(web: Desk, node: str, address: str = ADDRESS) -> dict[str, object] | None:
+def sighting(web: LabClient, node: str, address: str = ADDRESS) -> dict[str, object] | None:
     conflicts = web.get("speaker", node).get("status", {}).get("conflicts", [])
     return next((one for one in conflicts if one["address"] == address), None)
 
 
-def arping(web: Desk, address: str) -> tuple[int, str]:
+def arping(web: LabClient, address: str) -> tuple[int, str]:
     """As a person would ask from the client, with a kubeconfig."""
     inside = web.cluster.settings.directory / "inside.kubeconfig"
     berth = str(Path(sys.executable).parent / "berth")
     command = [berth, "arping", address, "--count=1", f"--kubeconfig={inside}"]
-    done = web.cluster.doorway.run("client", command, check=False, timeout_seconds=60)
+    done = web.cluster.namespaces.run("client", command, check=False, timeout_seconds=60)
     return done.returncode, done.stdout + done.stderr
 
 
-def about(web: Desk, address: str, sender: str, since: float) -> list[dict[str, Any]]:
+def about(web: LabClient, address: str, sender: str, since: float) -> list[dict[str, Any]]:
     """The ARP frames with that sender that are about the address."""
     lines = web.cluster.processes["sniffer"].log_path.read_text().splitlines()
     rows = [json.loads(line) for line in lines if line.endswith("}")]
@@ -75,12 +75,12 @@ def about(web: Desk, address: str, sender: str, since: float) -> list[dict[str, 
     ]
 
 
-def probes(web: Desk, address: str, since: float) -> list[str]:
+def probes(web: LabClient, address: str, since: float) -> list[str]:
     """The MACs of who probed for the address (RFC 5227 §2.1.1), once for each frame."""
     return [row["sender_mac"] for row in about(web, address, "0.0.0.0", since)]
 
 
-def test_a_rogue_host_is_told_everywhere_and_the_address_works_on_by_one_defence(web: Desk, rogue: Rogue) -> None:
+def test_a_rogue_host_is_told_everywhere_and_the_address_works_on_by_one_defence(web: LabClient, rogue: Rogue) -> None:
     web.pool("pool", POOL)
     address = served(web, "web")
     assert address == ADDRESS
@@ -128,7 +128,7 @@ def test_a_rogue_host_is_told_everywhere_and_the_address_works_on_by_one_defence
 
 @pytest.mark.parametrize(("family", "address"), [("IPv4", ADDRESS), ("IPv6", "fd00:30::200")])
 def test_an_address_that_a_rogue_host_has_already_is_not_announced_until_it_goes(
-    web: Desk, rogue: Rogue, family: str, address: str
+    web: LabClient, rogue: Rogue, family: str, address: str
 ) -> None:
     record = allocation_name(ip_address(address))
     web.pool("pool", address, duplicateAddressDetection=True)
@@ -153,7 +153,7 @@ def test_an_address_that_a_rogue_host_has_already_is_not_announced_until_it_goes
     web.condition("ipallocation", record, "Conflicted", "NoConflict")
 
 
-def test_a_free_address_is_probed_before_it_is_announced_and_never_again(web: Desk) -> None:
+def test_a_free_address_is_probed_before_it_is_announced_and_never_again(web: LabClient) -> None:
     """Not when its owner dies, nor when its owner comes back."""
     since = time.monotonic()
     web.pool("pool", ADDRESS, duplicateAddressDetection=True)
@@ -172,16 +172,16 @@ def test_a_free_address_is_probed_before_it_is_announced_and_never_again(web: De
     assert probes(web, ADDRESS, since) == []
 
 
-def neighbour_mac(web: Desk, address: str) -> str | None:
+def neighbour_mac(web: LabClient, address: str) -> str | None:
     neighbour = web.cluster.neighbour(address)
     return neighbour.mac if neighbour else None
 
 
-def neighbour_is_another(web: Desk, first: str) -> bool:
+def neighbour_is_another(web: LabClient, first: str) -> bool:
     web.cluster.fetch(f"http://{ADDRESS}/")
     return web.cluster.node_of_mac(neighbour_mac(web, ADDRESS)) not in (None, first)
 
 
-def reason(web: Desk, condition: str) -> str | None:
+def reason(web: LabClient, condition: str) -> str | None:
     conditions = web.get("ipallocation", RECORD).get("status", {}).get("conditions", [])
     return next((one["reason"] for one in conditions if one["type"] == condition), None)

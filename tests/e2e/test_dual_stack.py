@@ -6,11 +6,11 @@ from ipaddress import ip_address
 import pytest
 
 from crds.names import allocation_name
-from lab.client import Desk
-from lab.demo.observe import conditions
-from lab.net.asking import Asking
-from lab.net.claims import reigns_of
+from lab.client import LabClient
+from lab.net.claims import ownership_spans
 from lab.net.hosts import CLIENT
+from lab.observe import conditions
+from lab.poller import AddressPoller
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -19,21 +19,21 @@ TAKE_OVER_SECONDS = 15.0
 
 
 @pytest.fixture
-def web(desk: Desk) -> Desk:
-    desk.cluster.record_segment()
-    desk.until("all speakers serve", lambda: all_serve(desk))
-    desk.pool("pool", *POOL)
-    desk.advertise_all()
-    return desk
+def web(lab: LabClient) -> LabClient:
+    lab.cluster.record_segment()
+    lab.until("all speakers serve", lambda: all_serve(lab))
+    lab.pool("pool", *POOL)
+    lab.advertise_all()
+    return lab
 
 
-def all_serve(desk: Desk) -> bool:
-    speakers = desk.kubectl.json("get", "speakers")["items"]
+def all_serve(lab: LabClient) -> bool:
+    speakers = lab.kubectl.json("get", "speakers")["items"]
     serving = [one for one in speakers if conditions(one).get("Ready", {}).get("status") == "True"]
-    return len(serving) == len(desk.cluster.segment.nodes)
+    return len(serving) == len(lab.cluster.topology.nodes)
 
 
-def allocated(web: Desk, name: str, **spec: object) -> list[str]:
+def allocated(web: LabClient, name: str, **spec: object) -> list[str]:
     """A new dual-stack Service's two addresses; IPv4 first."""
     web.service(name, ipFamilyPolicy="RequireDualStack", **spec)
     addresses = sorted(web.addresses(name, count=2), key=lambda one: ip_address(one).version)
@@ -41,7 +41,7 @@ def allocated(web: Desk, name: str, **spec: object) -> list[str]:
     return addresses
 
 
-def served(web: Desk, name: str, **spec: object) -> list[str]:
+def served(web: LabClient, name: str, **spec: object) -> list[str]:
     """The same, and both are announced."""
     addresses = allocated(web, name, **spec)
     for address in addresses:
@@ -49,7 +49,7 @@ def served(web: Desk, name: str, **spec: object) -> list[str]:
     return addresses
 
 
-def owner(web: Desk, address: str) -> str | None:
+def owner(web: LabClient, address: str) -> str | None:
     """The one node that says it announces the address; None when it is not one."""
     nodes = [
         speaker["metadata"]["name"]
@@ -59,12 +59,12 @@ def owner(web: Desk, address: str) -> str | None:
     return nodes[0] if len(nodes) == 1 else None
 
 
-def fetched(web: Desk, address: str) -> str | None:
+def fetched(web: LabClient, address: str) -> str | None:
     host = f"[{address}]" if ":" in address else address
     return web.cluster.fetch(f"http://{host}/", timeout_seconds=1).get("body")
 
 
-def asked(web: Desk, address: str) -> str | None:
+def asked(web: LabClient, address: str) -> str | None:
     """The node that the client's kernel finds by asking anew."""
     web.cluster.run(CLIENT, "ip", "neighbour", "flush", "to", address)
     fetched(web, address)
@@ -72,17 +72,17 @@ def asked(web: Desk, address: str) -> str | None:
     return web.cluster.node_of_mac(neighbour.mac) if neighbour else None
 
 
-def test_a_dual_stack_service_is_reached_by_both_families(web: Desk) -> None:
+def test_a_dual_stack_service_is_reached_by_both_families(web: LabClient) -> None:
     since = time.monotonic()
     for address in served(web, "web"):
         node = web.until(f"{address} has an owner", lambda address=address: owner(web, address))
         assert web.until("the client finds it there", lambda address=address, node=node: asked(web, address) == node)
         assert web.until("the client is served", lambda address=address: fetched(web, address)).startswith("pod ")
         claims = web.cluster.claims(address, since=since)
-        assert {reign.node for reign in reigns_of(claims, web.cluster.macs())} == {node}
+        assert {span.node for span in ownership_spans(claims, web.cluster.macs())} == {node}
 
 
-def test_an_ipv6_address_moves_when_its_owner_is_killed(web: Desk) -> None:
+def test_an_ipv6_address_moves_when_its_owner_is_killed(web: LabClient) -> None:
     _, address = served(web, "web")
     first = web.until("it has an owner", lambda: owner(web, address))
     web.until("the client is served", lambda: fetched(web, address))
@@ -96,26 +96,26 @@ def test_an_ipv6_address_moves_when_its_owner_is_killed(web: Desk) -> None:
 
     web.until("the client's neighbour entry moves", moved, timeout_seconds=TAKE_OVER_SECONDS)
     web.until("the client is served", lambda: fetched(web, address))
-    reigns = reigns_of(web.cluster.claims(address, since=killed_at + 0.5), web.cluster.macs())
-    assert first not in [reign.node for reign in reigns]
+    spans = ownership_spans(web.cluster.claims(address, since=killed_at + 0.5), web.cluster.macs())
+    assert first not in [span.node for span in spans]
 
 
-def test_a_clean_stop_of_the_owner_leaves_no_question_unanswered(web: Desk) -> None:
+def test_a_clean_stop_of_the_owner_leaves_no_question_unanswered(web: LabClient) -> None:
     """By either family, asked all the time: the successor answers before the old owner falls silent."""
     for address in served(web, "web"):
         first = web.until("it has an owner", lambda address=address: owner(web, address))
-        with Asking(web.cluster, address, interval_seconds=0.02) as asking:
+        with AddressPoller(web.cluster, address, interval_seconds=0.02) as poller:
             time.sleep(0.5)
             web.cluster.speaker(first).stop()
             time.sleep(1.0)
-        assert first in asking.requests[0].nodes
-        assert asking.requests[-1].nodes not in ((), (first,))
-        assert asking.unanswered() == []
+        assert first in poller.requests[0].nodes
+        assert poller.requests[-1].nodes not in ((), (first,))
+        assert poller.unanswered() == []
         web.cluster.speaker(first).start()
         web.until("all speakers serve", lambda: all_serve(web))
 
 
-def test_both_addresses_are_free_only_after_every_speaker_has_withdrawn_them(web: Desk) -> None:
+def test_both_addresses_are_free_only_after_every_speaker_has_withdrawn_them(web: LabClient) -> None:
     addresses = served(web, "web")
     frozen = web.until("the IPv6 address has an owner", lambda: owner(web, addresses[1]))
     web.cluster.speaker(frozen).freeze()
@@ -135,10 +135,10 @@ def test_both_addresses_are_free_only_after_every_speaker_has_withdrawn_them(web
     assert asked(web, addresses[1]) is None
 
 
-def test_with_the_policy_local_both_addresses_follow_the_ready_pod(web: Desk) -> None:
+def test_with_the_policy_local_both_addresses_follow_the_ready_pod(web: LabClient) -> None:
     addresses = served(web, "web", externalTrafficPolicy="Local")
-    nodes = [node.name for node in web.cluster.segment.nodes]
-    clients = (str(web.cluster.segment.client.ipv4), str(web.cluster.segment.client.ipv6))
+    nodes = [node.name for node in web.cluster.topology.nodes]
+    clients = (str(web.cluster.topology.client.ipv4), str(web.cluster.topology.client.ipv6))
     try:
         for ready in nodes:
             for node in nodes:
@@ -152,10 +152,10 @@ def test_with_the_policy_local_both_addresses_follow_the_ready_pod(web: Desk) ->
             web.cluster.set_pod_ready(node, True)
 
 
-def test_a_pod_with_one_family_only_serves_that_family_alone(web: Desk) -> None:
+def test_a_pod_with_one_family_only_serves_that_family_alone(web: LabClient) -> None:
     """With the policy Local each address looks at the EndpointSlices of its own family."""
     addresses = allocated(web, "web", externalTrafficPolicy="Local", selector={"app": "elsewhere"})
-    nodes = [node.name for node in web.cluster.segment.nodes]
+    nodes = [node.name for node in web.cluster.topology.nodes]
     for family, address, node in zip(("IPv4", "IPv6"), ("192.0.2.1", "2001:db8::1"), nodes, strict=False):
         endpoint = {"addresses": [address], "conditions": {"ready": True}, "nodeName": node}
         labels = {"kubernetes.io/service-name": "web", "endpointslice.kubernetes.io/managed-by": "hand"}

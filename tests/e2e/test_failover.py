@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from lab.client import Desk
-from lab.net.asking import Asking
+from lab.client import LabClient
+from lab.poller import AddressPoller
 from tests.e2e.test_layer2 import all_serve, announcer, served, web
 
 __all__ = ["web"]
@@ -24,11 +24,11 @@ FAULT_SECONDS = 14.0
 
 
 @pytest.fixture
-def owned(web: Desk):
+def owned(web: LabClient):
     """An address, and the node that owns it. Whatever a test did to nodes is undone."""
     address = served(web, "web")
     yield address, announcer(web, address)
-    for node in web.cluster.segment.nodes:
+    for node in web.cluster.topology.nodes:
         web.cluster.set_link(node.name, "up")
         web.cluster.restore_to_api(node.name)
         web.cluster.restore_to_peers(node.name)
@@ -38,7 +38,7 @@ def owned(web: Desk):
     web.until("all speakers serve", lambda: all_serve(web))
 
 
-def moved_after(web: Desk, address: str, owner: str, since: float) -> float:
+def moved_after(web: LabClient, address: str, owner: str, since: float) -> float:
     """Seconds until another node's first frame for the address."""
     macs = web.cluster.macs()
 
@@ -49,21 +49,21 @@ def moved_after(web: Desk, address: str, owner: str, since: float) -> float:
     return web.until("it moves", claim).at - since
 
 
-def kill_node(web: Desk, node: str) -> float:
+def kill_node(web: LabClient, node: str) -> float:
     began = time.monotonic()
     web.cluster.set_link(node, "down")
     web.cluster.speaker(node).kill()
     return began
 
 
-def test_the_address_of_a_node_that_dies_moves_at_once_and_clients_reach_it(web: Desk, owned) -> None:
+def test_the_address_of_a_node_that_dies_moves_at_once_and_clients_reach_it(web: LabClient, owned) -> None:
     address, owner = owned
     began = kill_node(web, owner)
     assert moved_after(web, address, owner, began) < MOVE_SECONDS
     assert web.until("a client gets through", lambda: web.cluster.fetch(f"http://{address}/").get("body"))
 
 
-def test_it_moves_as_fast_while_the_api_server_is_away(web: Desk, owned) -> None:
+def test_it_moves_as_fast_while_the_api_server_is_away(web: LabClient, owned) -> None:
     address, owner = owned
     server = web.cluster.processes["apiserver"]
     server.freeze()
@@ -76,31 +76,31 @@ def test_it_moves_as_fast_while_the_api_server_is_away(web: Desk, owned) -> None
     assert moved_after(web, address, owner, began) < MOVE_SECONDS
 
 
-def test_a_clean_stop_leaves_no_request_unanswered(web: Desk, owned) -> None:
+def test_a_clean_stop_leaves_no_request_unanswered(web: LabClient, owned) -> None:
     address, owner = owned
-    with Asking(web.cluster, address, interval_seconds=0.02) as asking:
+    with AddressPoller(web.cluster, address, interval_seconds=0.02) as poller:
         time.sleep(0.5)
         web.cluster.speaker(owner).stop()
         time.sleep(1.0)
-    assert asking.requests[-1].nodes not in ((), (owner,))
-    assert asking.unanswered() == []
+    assert poller.requests[-1].nodes not in ((), (owner,))
+    assert poller.unanswered() == []
 
 
-def test_a_node_that_is_to_take_no_more_traffic_hands_over_without_a_gap(web: Desk, owned) -> None:
+def test_a_node_that_is_to_take_no_more_traffic_hands_over_without_a_gap(web: LabClient, owned) -> None:
     address, owner = owned
     label = "node.kubernetes.io/exclude-from-external-load-balancers"
-    with Asking(web.cluster, address, interval_seconds=0.02) as asking:
+    with AddressPoller(web.cluster, address, interval_seconds=0.02) as poller:
         time.sleep(0.5)
         web.kubectl("label", "node", owner, f"{label}=")
         web.until("another node has it", lambda: announcer(web, address) not in (None, owner))
         time.sleep(1.0)
     web.kubectl("label", "node", owner, f"{label}-")
-    assert owner not in asking.requests[-1].nodes
-    assert asking.unanswered() == []
+    assert owner not in poller.requests[-1].nodes
+    assert poller.unanswered() == []
 
 
 @pytest.mark.parametrize("lost", ["api", "peers", "api and peers", "segment"])
-def test_whatever_the_owner_is_cut_off_from_one_node_answers_when_it_is_back(web: Desk, owned, lost) -> None:
+def test_whatever_the_owner_is_cut_off_from_one_node_answers_when_it_is_back(web: LabClient, owned, lost) -> None:
     address, owner = owned
     cluster = web.cluster
     faults = {
@@ -109,7 +109,7 @@ def test_whatever_the_owner_is_cut_off_from_one_node_answers_when_it_is_back(web
         "segment": [(cluster.cut_off, cluster.plug_in)],
     }
     faults["api and peers"] = faults["api"] + faults["peers"]
-    with Asking(cluster, address, interval_seconds=0.02) as asking:
+    with AddressPoller(cluster, address, interval_seconds=0.02) as poller:
         for cut, _ in faults[lost]:
             cut(owner)
         time.sleep(FAULT_SECONDS)
@@ -117,6 +117,6 @@ def test_whatever_the_owner_is_cut_off_from_one_node_answers_when_it_is_back(web
             heal(owner)
         healed = time.monotonic()
         time.sleep(2.0)
-    late = [one for one in asking.answered_by_several() if one.at > healed + HEAL_SECONDS]
+    late = [one for one in poller.answered_by_several() if one.at > healed + HEAL_SECONDS]
     assert late == []
-    assert len(set(asking.requests[-1].nodes)) == 1
+    assert len(set(poller.requests[-1].nodes)) == 1

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from lab.client import Desk
+from lab.client import LabClient
 from lab.cluster import NAMESPACE
-from lab.demo.observe import ingress, lease_holder
+from lab.observe import ingress, lease_holder
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -19,28 +19,28 @@ LEASE_SECONDS = 6.0
 
 
 @pytest.fixture
-def web(desk: Desk) -> Desk:
+def web(lab: LabClient) -> LabClient:
     """A Service `web` at the address, announced, and reached by the client."""
-    desk.pool("pool", POOL)
-    desk.advertise_all()
-    desk.service("web")
-    assert desk.addresses("web") == [ADDRESS]
-    desk.condition("ipallocation", ALLOCATION, "Announced", "Announcing")
-    desk.until("the client reaches it", lambda: "body" in desk.cluster.fetch(URL))
-    return desk
+    lab.pool("pool", POOL)
+    lab.advertise_all()
+    lab.service("web")
+    assert lab.addresses("web") == [ADDRESS]
+    lab.condition("ipallocation", ALLOCATION, "Announced", "Announcing")
+    lab.until("the client reaches it", lambda: "body" in lab.cluster.fetch(URL))
+    return lab
 
 
-def owner(desk: Desk) -> str:
+def owner(lab: LabClient) -> str:
     """Once there is one: while an address moves, the next owner announces before the old one lets go."""
 
     def only_one() -> str | None:
-        nodes = desk.get("ipallocation", ALLOCATION)["status"]["announcedBy"]
+        nodes = lab.get("ipallocation", ALLOCATION)["status"]["announcedBy"]
         return str(nodes[0]) if len(nodes) == 1 else None
 
-    return desk.until(f"{ADDRESS} has one owner", only_one)
+    return lab.until(f"{ADDRESS} has one owner", only_one)
 
 
-def test_the_standby_assigns_after_the_leader_is_killed(web: Desk) -> None:
+def test_the_standby_assigns_after_the_leader_is_killed(web: LabClient) -> None:
     leader = lease_holder(web.cluster, "berth-allocator", NAMESPACE)
     number = next(i for i in (1, 2) if f"allocator-{i}" in str(leader))
     web.cluster.allocator(number).kill()
@@ -49,7 +49,7 @@ def test_the_standby_assigns_after_the_leader_is_killed(web: Desk) -> None:
     assert lease_holder(web.cluster, "berth-allocator", NAMESPACE) != leader
 
 
-def test_a_release_begun_by_a_leader_that_is_killed_is_finished_by_the_next(web: Desk) -> None:
+def test_a_release_begun_by_a_leader_that_is_killed_is_finished_by_the_next(web: LabClient) -> None:
     frozen = owner(web)
     web.cluster.speaker(frozen).freeze()
     web.delete("service", "web", wait=False)
@@ -61,7 +61,7 @@ def test_a_release_begun_by_a_leader_that_is_killed_is_finished_by_the_next(web:
     web.gone("ipallocation", ALLOCATION)
 
 
-def test_a_clean_stop_hands_the_address_over_and_a_release_waits_for_nobody(web: Desk) -> None:
+def test_a_clean_stop_hands_the_address_over_and_a_release_waits_for_nobody(web: LabClient) -> None:
     stopped = owner(web)
     assert web.cluster.speaker(stopped).stop() == 0
     assert web.get("speaker", stopped)["status"]["goodbye"] is True
@@ -69,7 +69,7 @@ def test_a_clean_stop_hands_the_address_over_and_a_release_waits_for_nobody(web:
     web.delete("service", "web")
 
 
-def test_a_deleted_speaker_object_is_the_operators_word_that_the_node_is_dead(web: Desk) -> None:
+def test_a_deleted_speaker_object_is_the_operators_word_that_the_node_is_dead(web: LabClient) -> None:
     dead = owner(web)
     web.cluster.speaker(dead).kill()
     web.delete("service", "web", wait=False)
@@ -78,18 +78,18 @@ def test_a_deleted_speaker_object_is_the_operators_word_that_the_node_is_dead(we
     web.gone("service", "web")
 
 
-def settled_owner(desk: Desk) -> str:
+def settled_owner(lab: LabClient) -> str:
     """The owner once it has been the same for longer than a Lease lasts: no speaker is about to join or leave."""
-    found, since = owner(desk), time.monotonic()
+    found, since = owner(lab), time.monotonic()
     while time.monotonic() - since < LEASE_SECONDS + 1:
         time.sleep(0.5)
-        now = owner(desk)
+        now = owner(lab)
         if now != found:
             found, since = now, time.monotonic()
     return found
 
 
-def test_an_api_server_that_hangs_moves_no_address(web: Desk) -> None:
+def test_an_api_server_that_hangs_moves_no_address(web: LabClient) -> None:
     before = settled_owner(web)
     web.cluster.processes["apiserver"].freeze()
     try:
@@ -103,7 +103,7 @@ def test_an_api_server_that_hangs_moves_no_address(web: Desk) -> None:
     assert owner(web) == before
 
 
-def test_dropped_watches_and_lost_history_lose_nothing(web: Desk) -> None:
+def test_dropped_watches_and_lost_history_lose_nothing(web: LabClient) -> None:
     web.order("forget-history")
     web.order("drop-watches")
     web.service("meanwhile")
@@ -113,7 +113,7 @@ def test_dropped_watches_and_lost_history_lose_nothing(web: Desk) -> None:
 
 
 @pytest.mark.parametrize("code", [409, 429, 500, 503])
-def test_writes_that_are_refused_are_made_again(web: Desk, code: int) -> None:
+def test_writes_that_are_refused_are_made_again(web: LabClient, code: int) -> None:
     before = web.answered(code, ALLOCATOR)
     for resource, method in (("ipallocations.berth.dev", "POST"), ("services/status", "PATCH")):
         web.fault(resource=resource, method=method, code=code, count=2, user=ALLOCATOR)
@@ -126,7 +126,7 @@ def test_writes_that_are_refused_are_made_again(web: Desk, code: int) -> None:
     assert web.answered(code, ALLOCATOR) - before >= 10
 
 
-def test_a_write_whose_answer_was_lost_does_not_take_a_second_address(web: Desk) -> None:
+def test_a_write_whose_answer_was_lost_does_not_take_a_second_address(web: LabClient) -> None:
     web.fault(resource="ipallocations.berth.dev", method="POST", code=500, after_commit=True, count=1)
     web.service("twice")
     web.addresses("twice")
@@ -139,6 +139,6 @@ def test_a_write_whose_answer_was_lost_does_not_take_a_second_address(web: Desk)
     assert held == ingress(web.get("service", "twice"))
 
 
-def _announced_by(desk: Desk) -> list[str]:
-    nodes: list[str] = desk.get("ipallocation", ALLOCATION).get("status", {}).get("announcedBy", [])
+def _announced_by(lab: LabClient) -> list[str]:
+    nodes: list[str] = lab.get("ipallocation", ALLOCATION).get("status", {}).get("announcedBy", [])
     return nodes

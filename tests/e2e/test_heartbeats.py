@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lab.client import Desk
+from lab.client import LabClient
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -15,40 +15,40 @@ RECEIVED = "berth_heartbeats_received_total"
 LOST = "a peer is not heard any more"
 
 
-def metric(desk: Desk, node: str, sample: str) -> float | None:
+def metric(lab: LabClient, node: str, sample: str) -> float | None:
     """A sample of that node's speaker, None while it does not answer."""
-    page = desk.cluster.fetch("http://127.0.0.1:7482/metrics", host=node).get("body", "")
+    page = lab.cluster.fetch("http://127.0.0.1:7482/metrics", host=node).get("body", "")
     found = re.search(rf"^{re.escape(sample)} (\S+)$", page, re.MULTILINE)
     return float(found[1]) if found else None
 
 
-def heard(desk: Desk, node: str) -> int:
-    return int(metric(desk, node, 'berth_speaker_peers{state="heard"}') or 0)
+def heard(lab: LabClient, node: str) -> int:
+    return int(metric(lab, node, 'berth_speaker_peers{state="heard"}') or 0)
 
 
-def all_hear_all(desk: Desk) -> bool:
-    nodes = [node.name for node in desk.cluster.segment.nodes]
-    return all(heard(desk, node) == len(nodes) - 1 for node in nodes)
+def all_hear_all(lab: LabClient) -> bool:
+    nodes = [node.name for node in lab.cluster.topology.nodes]
+    return all(heard(lab, node) == len(nodes) - 1 for node in nodes)
 
 
 @pytest.fixture
-def talking(desk: Desk) -> Desk:
-    desk.until("all speakers hear each other", lambda: all_hear_all(desk))
-    return desk
+def talking(lab: LabClient) -> LabClient:
+    lab.until("all speakers hear each other", lambda: all_hear_all(lab))
+    return lab
 
 
-def losses(desk: Desk) -> int:
-    return sum(desk.cluster.speaker(node.name).log_path.read_text().count(LOST) for node in desk.cluster.segment.nodes)
+def losses(lab: LabClient) -> int:
+    return sum(lab.cluster.speaker(node.name).log_path.read_text().count(LOST) for node in lab.cluster.topology.nodes)
 
 
-def test_all_speakers_hear_each_other_and_say_so(talking: Desk) -> None:
-    for node in talking.cluster.segment.nodes:
+def test_all_speakers_hear_each_other_and_say_so(talking: LabClient) -> None:
+    for node in talking.cluster.topology.nodes:
         talking.condition("speaker", node.name, "PeersHeard", "HearingPeers")
         talking.until("they are counted", lambda name=node.name: (metric(talking, name, RECEIVED) or 0) > 0)
         assert not metric(talking, node.name, 'berth_heartbeats_dropped_total{reason="unsigned"}')
 
 
-def test_a_speaker_that_is_killed_is_lost_and_heard_again_when_it_is_back(talking: Desk) -> None:
+def test_a_speaker_that_is_killed_is_lost_and_heard_again_when_it_is_back(talking: LabClient) -> None:
     victim = talking.cluster.speaker("node3")
     victim.kill()
     began = time.monotonic()
@@ -58,7 +58,7 @@ def test_a_speaker_that_is_killed_is_lost_and_heard_again_when_it_is_back(talkin
     talking.until("node3 is heard again", lambda: all_hear_all(talking))
 
 
-def test_the_key_is_replaced_without_losing_anybody(talking: Desk) -> None:
+def test_the_key_is_replaced_without_losing_anybody(talking: LabClient) -> None:
     """The steps of docs/layer2.md, with the kubelets' part played by the lab."""
     before = losses(talking)
     old = json.loads(talking.kubectl("get", *SECRET, "--output=json"))["data"]["key"]
@@ -72,7 +72,7 @@ def test_the_key_is_replaced_without_losing_anybody(talking: Desk) -> None:
     assert json.loads(talking.kubectl("get", *SECRET, "--output=json"))["data"] == {"key": new}
 
 
-def test_a_broken_secret_changes_nothing_but_is_complained_about(talking: Desk) -> None:
+def test_a_broken_secret_changes_nothing_but_is_complained_about(talking: LabClient) -> None:
     before = losses(talking)
     present = json.loads(talking.kubectl("get", *SECRET, "--output=json"))["data"]["key"]
     try:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.client import Desk
+from lab.client import LabClient
 from lab.net.hosts import BRIDGE, interface_mac
 from lab.net.netns import HUB
 from tests.e2e.test_conflicts import neighbour_mac
@@ -20,60 +20,60 @@ RECORD = "v4-172-30-0-200"
 
 
 @pytest.fixture
-def web(desk: Desk) -> Desk:
-    desk.cluster.record_segment()
-    desk.until("all speakers serve", lambda: all_serve(desk))
-    desk.pool("pool", POOL)
-    return desk
+def web(lab: LabClient) -> LabClient:
+    lab.cluster.record_segment()
+    lab.until("all speakers serve", lambda: all_serve(lab))
+    lab.pool("pool", POOL)
+    return lab
 
 
 @pytest.fixture
-def second(web: Desk) -> Iterator[str]:
+def second(web: LabClient) -> Iterator[str]:
     """A second interface of node1 on the segment, `eth1`; its MAC."""
     run = web.cluster.run
     run(HUB, "ip", "link", "add", PORT, "type", "veth", "peer", "name", "eth1", "netns", NODE)
     run(HUB, "ip", "link", "set", PORT, "master", BRIDGE, "up")
     run(NODE, "ip", "link", "set", "eth1", "up")
-    yield interface_mac(web.cluster.doorway, NODE, "eth1")
+    yield interface_mac(web.cluster.namespaces, NODE, "eth1")
     run(HUB, "ip", "link", "delete", PORT, check=False)
 
 
-def interface(web: Desk, node: str, name: str) -> dict[str, object] | None:
+def interface(web: LabClient, node: str, name: str) -> dict[str, object] | None:
     interfaces = web.get("speaker", node).get("status", {}).get("interfaces", [])
     return next((one for one in interfaces if one["name"] == name), None)
 
 
-def announced_on(web: Desk) -> list[str] | None:
+def announced_on(web: LabClient) -> list[str] | None:
     """The interfaces of node1 that the address is announced on."""
     announcement = web.get("speaker", NODE).get("status", {}).get("announcements", {}).get(ADDRESS)
     return announcement["interfaces"] if announcement else None
 
 
-def happened(web: Desk, node: str, change: str) -> float:
+def happened(web: LabClient, node: str, change: str) -> float:
     """How often that happened to an interface, by the node's metrics."""
     page = web.cluster.fetch("http://127.0.0.1:7482/metrics", host=node)["body"]
     name = f'berth_interface_changes_total{{change="{change}"}} '
     return sum(float(line.split()[-1]) for line in page.splitlines() if line.startswith(name))
 
 
-def claims_of(web: Desk, mac: str, since: float) -> int:
+def claims_of(web: LabClient, mac: str, since: float) -> int:
     return sum(1 for claim in web.cluster.claims(ADDRESS, since=since) if claim.mac == mac)
 
 
-def ask(web: Desk) -> bool:
+def ask(web: LabClient) -> bool:
     """Whether the client finds anybody, by a fresh request."""
     web.cluster.run("client", "ip", "neigh", "flush", "to", ADDRESS)
     web.cluster.run("client", "ping", "-c1", "-W1", ADDRESS, check=False)
     return neighbour_mac(web, ADDRESS) is not None
 
 
-def test_a_changed_mac_is_announced_at_once_and_told(web: Desk) -> None:
+def test_a_changed_mac_is_announced_at_once_and_told(web: LabClient) -> None:
     web.advertise_all()
     address = served(web, "web")
     owner = announcer(web, address)
     assert owner is not None
     web.cluster.fetch(f"http://{address}/")
-    old, new = interface_mac(web.cluster.doorway, owner), "02:00:00:00:cc:01"
+    old, new = interface_mac(web.cluster.namespaces, owner), "02:00:00:00:cc:01"
     counted = happened(web, owner, "MacChanged")
     try:
         web.cluster.run(owner, "ip", "link", "set", "eth0", "address", new)
@@ -88,7 +88,7 @@ def test_a_changed_mac_is_announced_at_once_and_told(web: Desk) -> None:
 
 
 def test_an_advertisement_follows_an_interface_that_comes_is_renamed_goes_down_and_vanishes(
-    web: Desk, second: str
+    web: LabClient, second: str
 ) -> None:
     web.kubectl.apply(
         {
@@ -134,7 +134,7 @@ def test_an_advertisement_follows_an_interface_that_comes_is_renamed_goes_down_a
     assert happened(web, NODE, "Vanished") >= 1
 
 
-def rename(web: Desk, old: str, new: str) -> None:
+def rename(web: LabClient, old: str, new: str) -> None:
     web.cluster.run(NODE, "ip", "link", "set", old, "down")
     web.cluster.run(NODE, "ip", "link", "set", old, "name", new)
     web.cluster.run(NODE, "ip", "link", "set", new, "up")

@@ -4,9 +4,9 @@ import time
 
 import pytest
 
-from lab.client import Desk
-from lab.demo.observe import conditions
-from lab.net.claims import reigns_of
+from lab.client import LabClient
+from lab.net.claims import ownership_spans
+from lab.observe import conditions
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -16,23 +16,23 @@ TAKE_OVER_SECONDS = 12.0
 
 
 @pytest.fixture
-def web(desk: Desk) -> Desk:
-    if "sniffer" not in desk.cluster.processes:
-        desk.cluster.record_segment()
-    desk.until("all speakers serve", lambda: all_serve(desk))
-    desk.pool("pool", POOL)
-    desk.advertise_all()
-    return desk
+def web(lab: LabClient) -> LabClient:
+    if "sniffer" not in lab.cluster.processes:
+        lab.cluster.record_segment()
+    lab.until("all speakers serve", lambda: all_serve(lab))
+    lab.pool("pool", POOL)
+    lab.advertise_all()
+    return lab
 
 
-def all_serve(desk: Desk) -> bool:
+def all_serve(lab: LabClient) -> bool:
     """Before that, addresses move to those that join."""
-    speakers = desk.kubectl.json("get", "speakers")["items"]
+    speakers = lab.kubectl.json("get", "speakers")["items"]
     serving = [one for one in speakers if conditions(one).get("Ready", {}).get("status") == "True"]
-    return len(serving) == len(desk.cluster.segment.nodes)
+    return len(serving) == len(lab.cluster.topology.nodes)
 
 
-def served(web: Desk, name: str, **spec: object) -> str:
+def served(web: LabClient, name: str, **spec: object) -> str:
     """A new Service's address, answered for."""
     web.service(name, **spec)
     (address,) = web.addresses(name)
@@ -40,7 +40,7 @@ def served(web: Desk, name: str, **spec: object) -> str:
     return address
 
 
-def announcer(web: Desk, address: str) -> str | None:
+def announcer(web: LabClient, address: str) -> str | None:
     """The one node that says it announces the address; None when it is not one."""
     nodes = [
         speaker["metadata"]["name"]
@@ -50,11 +50,11 @@ def announcer(web: Desk, address: str) -> str | None:
     return nodes[0] if len(nodes) == 1 else None
 
 
-def reigns(web: Desk, address: str, since: float) -> list[str]:
-    return [reign.node for reign in reigns_of(web.cluster.claims(address, since=since), web.cluster.macs())]
+def spans(web: LabClient, address: str, since: float) -> list[str]:
+    return [span.node for span in ownership_spans(web.cluster.claims(address, since=since), web.cluster.macs())]
 
 
-def asked(web: Desk, address: str) -> str | None:
+def asked(web: LabClient, address: str) -> str | None:
     """The node that the client finds by a fresh ARP request."""
     web.cluster.run("client", "ip", "neigh", "flush", "to", address)
     web.cluster.fetch(f"http://{address}/")
@@ -62,17 +62,17 @@ def asked(web: Desk, address: str) -> str | None:
     return web.cluster.node_of_mac(neighbour.mac) if neighbour else None
 
 
-def test_each_address_is_answered_by_one_node_and_they_share_the_work(web: Desk) -> None:
+def test_each_address_is_answered_by_one_node_and_they_share_the_work(web: LabClient) -> None:
     since = time.monotonic()
     addresses = [served(web, f"web-{number}") for number in range(8)]
     for address in addresses:
         assert asked(web, address) == announcer(web, address)
-    seen = {address: reigns(web, address, since) for address in addresses}
+    seen = {address: spans(web, address, since) for address in addresses}
     assert all(len(nodes) == 1 for nodes in seen.values()), seen
     assert len({nodes[0] for nodes in seen.values()}) > 1
 
 
-def test_the_addresses_of_a_killed_speaker_move_to_others_and_come_back_with_it(web: Desk) -> None:
+def test_the_addresses_of_a_killed_speaker_move_to_others_and_come_back_with_it(web: LabClient) -> None:
     address = served(web, "web")
     first = announcer(web, address)
     since = time.monotonic()
@@ -82,12 +82,12 @@ def test_the_addresses_of_a_killed_speaker_move_to_others_and_come_back_with_it(
     )
     web.cluster.speaker(first).start()
     web.until("it is back", lambda: asked(web, address) == first)
-    assert [node for node in reigns(web, address, since)[-2:]][-1] == first
+    assert [node for node in spans(web, address, since)[-2:]][-1] == first
 
 
-def test_with_the_policy_local_the_address_is_where_a_ready_pod_is(web: Desk) -> None:
+def test_with_the_policy_local_the_address_is_where_a_ready_pod_is(web: LabClient) -> None:
     address = served(web, "web", externalTrafficPolicy="Local")
-    nodes = [node.name for node in web.cluster.segment.nodes]
+    nodes = [node.name for node in web.cluster.topology.nodes]
     try:
         for ready in nodes:
             for node in nodes:
@@ -99,7 +99,7 @@ def test_with_the_policy_local_the_address_is_where_a_ready_pod_is(web: Desk) ->
             web.cluster.set_pod_ready(node, True)
 
 
-def test_a_speaker_frozen_until_others_took_over_is_silent_until_it_knows_better(web: Desk) -> None:
+def test_a_speaker_frozen_until_others_took_over_is_silent_until_it_knows_better(web: LabClient) -> None:
     """What it held is released while it sleeps: on waking it must not answer for it again."""
     address = served(web, "web")
     first = announcer(web, address)
@@ -115,5 +115,5 @@ def test_a_speaker_frozen_until_others_took_over_is_silent_until_it_knows_better
     web.cluster.speaker(first).resume()
     web.gone("service", "web")
     time.sleep(1)
-    assert reigns(web, address, released_at) == []
-    assert first not in reigns(web, address, frozen_at + 0.5)
+    assert spans(web, address, released_at) == []
+    assert first not in spans(web, address, frozen_at + 0.5)

@@ -4,10 +4,10 @@ import time
 
 import pytest
 
-from lab.client import Desk
-from lab.demo.observe import conditions
-from lab.net.claims import reigns_of
+from lab.client import LabClient
+from lab.net.claims import ownership_spans
 from lab.net.hosts import CLIENT
+from lab.observe import conditions
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -18,43 +18,43 @@ URL = f"http://{ADDRESS}/"
 
 
 @pytest.fixture
-def web(desk: Desk) -> Desk:
+def web(lab: LabClient) -> LabClient:
     """A Service `web` at the pool's only address, announced; the segment is recorded."""
-    desk.cluster.record_segment()
-    desk.until("all speakers serve", lambda: all_serve(desk))  # whoever joins later may take the address over
-    desk.pool("small", ADDRESS)
-    desk.advertise_all()
-    desk.service("web")
-    announced(desk)
-    return desk
+    lab.cluster.record_segment()
+    lab.until("all speakers serve", lambda: all_serve(lab))  # whoever joins later may take the address over
+    lab.pool("small", ADDRESS)
+    lab.advertise_all()
+    lab.service("web")
+    announced(lab)
+    return lab
 
 
-def all_serve(desk: Desk) -> bool:
-    speakers = desk.kubectl.json("get", "speakers")["items"]
+def all_serve(lab: LabClient) -> bool:
+    speakers = lab.kubectl.json("get", "speakers")["items"]
     serving = [one for one in speakers if conditions(one).get("Ready", {}).get("status") == "True"]
-    return len(serving) == len(desk.cluster.segment.nodes)
+    return len(serving) == len(lab.cluster.topology.nodes)
 
 
-def owner(desk: Desk) -> str | None:
+def owner(lab: LabClient) -> str | None:
     """The node that announces the address; None when it is not one alone."""
-    if not desk.exists("ipallocation", ALLOCATION):
+    if not lab.exists("ipallocation", ALLOCATION):
         return None
-    nodes = desk.get("ipallocation", ALLOCATION).get("status", {}).get("announcedBy", [])
+    nodes = lab.get("ipallocation", ALLOCATION).get("status", {}).get("announcedBy", [])
     return str(nodes[0]) if len(nodes) == 1 else None
 
 
-def announced(desk: Desk) -> str:
+def announced(lab: LabClient) -> str:
     """Waits for an owner and gives it."""
-    return desk.until(f"{ADDRESS} has one owner", lambda: owner(desk))
+    return lab.until(f"{ADDRESS} has one owner", lambda: owner(lab))
 
 
-def ask(desk: Desk) -> None:
+def ask(lab: LabClient) -> None:
     """The client forgets what it knows and asks for the address by ARP."""
-    desk.cluster.run(CLIENT, "ip", "neighbour", "flush", "to", ADDRESS)
-    desk.cluster.fetch(URL, timeout_seconds=0.5)
+    lab.cluster.run(CLIENT, "ip", "neighbour", "flush", "to", ADDRESS)
+    lab.cluster.fetch(URL, timeout_seconds=0.5)
 
 
-def test_no_frame_claims_an_address_between_two_holders(web: Desk) -> None:
+def test_no_frame_claims_an_address_between_two_holders(web: LabClient) -> None:
     for _ in range(3):
         web.delete("service", "web")
         free_since = time.monotonic()
@@ -66,7 +66,7 @@ def test_no_frame_claims_an_address_between_two_holders(web: Desk) -> None:
         assert web.cluster.claims(ADDRESS, since=free_since) != []
 
 
-def test_a_speaker_that_was_frozen_through_a_release_wakes_up_silent(web: Desk) -> None:
+def test_a_speaker_that_was_frozen_through_a_release_wakes_up_silent(web: LabClient) -> None:
     """Its wire process may answer for 3 s after the agent's last word; what it slept through after that is the past."""
     frozen = announced(web)
     web.cluster.speaker(frozen).freeze()
@@ -81,7 +81,7 @@ def test_a_speaker_that_was_frozen_through_a_release_wakes_up_silent(web: Desk) 
     assert web.cluster.claims(ADDRESS, since=silent_since) == []
 
 
-def test_a_restarted_owner_hands_over_and_takes_over_without_going_back_and_forth(web: Desk) -> None:
+def test_a_restarted_owner_hands_over_and_takes_over_without_going_back_and_forth(web: LabClient) -> None:
     first = announced(web)
     begun = time.monotonic()
     web.cluster.speaker(first).stop()
@@ -89,11 +89,11 @@ def test_a_restarted_owner_hands_over_and_takes_over_without_going_back_and_fort
     web.cluster.speaker(first).start()
     web.until("it is back with its owner", lambda: owner(web) == first)
     ask(web)
-    reigns = reigns_of(web.cluster.claims(ADDRESS, since=begun), web.cluster.macs())
-    assert [reign.node for reign in reigns] in ([second, first], [first, second, first])
+    spans = ownership_spans(web.cluster.claims(ADDRESS, since=begun), web.cluster.macs())
+    assert [span.node for span in spans] in ([second, first], [first, second, first])
 
 
-def test_an_owner_cut_off_from_the_api_server_alone_keeps_answering_and_a_release_waits_for_it(web: Desk) -> None:
+def test_an_owner_cut_off_from_the_api_server_alone_keeps_answering_and_a_release_waits_for_it(web: LabClient) -> None:
     cut_off = announced(web)
     web.cluster.cut_from_api(cut_off)
     for _ in range(8):

@@ -5,20 +5,20 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from lab.net.netns import Enclosure, Unsupported
+from lab.net.netns import Sandbox, Unsupported
 
 
 @pytest.fixture(params=["as-root", "rootless"])
-def open_enclosure(request: pytest.FixtureRequest) -> Iterator[Callable[[], Enclosure]]:
+def open_enclosure(request: pytest.FixtureRequest) -> Iterator[Callable[[], Sandbox]]:
     """Makes enclosures that are closed after the test."""
     rootless = request.param == "rootless"
     if not rootless and os.geteuid() != 0:
         pytest.skip("only root makes namespaces without a user namespace")
-    opened: list[Enclosure] = []
+    opened: list[Sandbox] = []
 
-    def open_one() -> Enclosure:
+    def open_one() -> Sandbox:
         try:
-            opened.append(Enclosure.open(rootless=rootless))
+            opened.append(Sandbox.open(rootless=rootless))
         except Unsupported as refused:
             pytest.skip(str(refused))
         return opened[-1]
@@ -29,5 +29,5 @@ def open_enclosure(request: pytest.FixtureRequest) -> Iterator[Callable[[], Encl
 
 
 @pytest.fixture
-def enclosure(open_enclosure: Callable[[], Enclosure]) -> Enclosure:
+def sandbox(open_enclosure: Callable[[], Sandbox]) -> Sandbox:
     return open_enclosure()

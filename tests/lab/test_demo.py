@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.net.netns import Enclosure, Unsupported
+from lab.net.netns import Sandbox, Unsupported
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -20,7 +20,7 @@ LIMIT_SECONDS = 180
 def test_the_demo_holds(how: str, tmp_path: Path) -> None:
     options = ["--rootless"] if how == "rootless" else []
     try:
-        Enclosure.open(rootless=how == "rootless").close()
+        Sandbox.open(rootless=how == "rootless").close()
     except Unsupported as refused:
         pytest.skip(str(refused))
     begun = time.monotonic()

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lab.net import hosts
-from lab.net.netns import Enclosure, Unsupported
+from lab.net.netns import Sandbox, Unsupported
 from lab.process import Process, wait_for
 from lab.routers import base as routers
 from lab.routers.base import KernelHop, Place, Router, RouterSettings
@@ -24,27 +24,27 @@ from tests.loops import in_a_loop
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow]
 
 ADDRESS, PREFIX, PREFIX_V6 = "192.0.2.1", "192.0.2.1/32", "2001:db8::1/128"
-SEGMENT = hosts.plan_segment(2)
+SEGMENT = hosts.plan_topology(2)
 WAIT_SECONDS = 40
 
 
 class Running:
     """A lab's network with one router; what was started is killed at the end."""
 
-    def __init__(self, enclosure: Enclosure, directory: Path) -> None:
-        hosts.build(enclosure, SEGMENT)
-        self.enclosure, self.directory = enclosure, directory
+    def __init__(self, sandbox: Sandbox, directory: Path) -> None:
+        hosts.build(sandbox, SEGMENT)
+        self.sandbox, self.directory = sandbox, directory
         self.started: list[Process] = []
 
     def start(self, name: str, host: str | None, command) -> Process:
-        enter = self.enclosure.doorway.enter(host)
+        enter = self.sandbox.namespaces.enter(host)
         process = Process(name, command, log_path=self.directory / f"{name}.log", enter=enter)
         process.start()
         self.started.append(process)
         return process
 
     def router(self, kind: type[Router], **settings: object) -> Router:
-        place = Place(self.enclosure.doorway, SEGMENT.router, SEGMENT.nodes, self.directory / "router", self.start)
+        place = Place(self.sandbox.namespaces, SEGMENT.router, SEGMENT.nodes, self.directory / "router", self.start)
         try:
             return kind(place, RouterSettings(**settings))
         except Unsupported as refused:
@@ -52,8 +52,8 @@ class Running:
 
 
 @pytest.fixture
-def running(enclosure: Enclosure, tmp_path: Path) -> Iterator[Running]:
-    made = Running(enclosure, tmp_path)
+def running(sandbox: Sandbox, tmp_path: Path) -> Iterator[Running]:
+    made = Running(sandbox, tmp_path)
     yield made
     for process in made.started:
         process.kill()
@@ -79,7 +79,7 @@ async def speaking(running: Running, routes: Callable[[hosts.Node], list[Route]]
     async with asyncio.TaskGroup() as group:
         tasks = []
         for node in SEGMENT.nodes:
-            prefix = tuple(running.enclosure.doorway.enter(node.name))
+            prefix = tuple(running.sandbox.namespaces.enter(node.name))
             driver = BgpDriver(running.directory / f"bgp-{node.name}", on_change=lambda: None, prefix=prefix)
             drivers[node.name] = driver
             tasks.append(group.create_task(driver.run()))
@@ -143,11 +143,13 @@ def test_birds_log_says_when_a_route_came_and_went(running: Running) -> None:
             drivers["node2"].set_routes("tor", {})
             await until("one is withdrawn", lambda: router.nodes_with(ADDRESS) == {"node1"})
             after = time.time()
-        came = {deed.node for deed in router.deeds() if deed.prefix == PREFIX and not deed.removed}
+        came = {event.node for event in router.route_events() if event.prefix == PREFIX and not event.removed}
         assert came == {"node1", "node2"}
-        (gone,) = [deed for deed in router.deeds(since=before) if deed.prefix == PREFIX and deed.at <= after]
+        (gone,) = [event for event in router.route_events(since=before) if event.prefix == PREFIX and event.at <= after]
         assert (gone.node, gone.removed) == ("node2", True)
-        (gone_v6,) = [deed for deed in router.deeds(since=before) if deed.prefix == PREFIX_V6 and deed.at <= after]
+        (gone_v6,) = [
+            event for event in router.route_events(since=before) if event.prefix == PREFIX_V6 and event.at <= after
+        ]
         assert gone_v6.removed
 
     in_a_loop(main())
@@ -162,7 +164,7 @@ def test_a_router_that_shuts_a_session_down_drops_its_routes_until_it_opens_it(r
             await asyncio.to_thread(router.shut, "node1")
             await until("only one is left", lambda: router.nodes_with(ADDRESS) == {"node2"})
             if isinstance(router, Bird):
-                gone = {deed.prefix for deed in router.deeds() if deed.removed and deed.node == "node1"}
+                gone = {event.prefix for event in router.route_events() if event.removed and event.node == "node1"}
                 assert gone == {PREFIX, PREFIX_V6, "192.0.2.101/32"}
             assert router.established() == {"node2"}
             await asyncio.to_thread(router.unshut, "node1")

@@ -10,7 +10,7 @@ import pytest
 
 from lab.cluster import script
 from lab.net import hosts
-from lab.net.netns import Enclosure
+from lab.net.netns import Sandbox
 from lab.process import Process, wait_for
 from lab.workload.endpoints import slices_of
 from lab.workload.kubeproxy import ruleset
@@ -18,7 +18,7 @@ from lab.workload.objects import Pod, TrafficService, TrafficSlice
 
 VIP = "172.30.0.200"
 VIP6 = "fd00:30::200"
-SEGMENT = hosts.plan_segment(2)
+SEGMENT = hosts.plan_topology(2)
 
 
 def service(policy: str = "Cluster", **spec: object) -> TrafficService:
@@ -86,88 +86,88 @@ def test_a_service_without_an_address_makes_no_rules() -> None:
 
 
 @pytest.fixture(scope="module")
-def enclosure() -> Iterator[Enclosure]:
-    with Enclosure.open() as opened:
+def sandbox() -> Iterator[Sandbox]:
+    with Sandbox.open() as opened:
         hosts.build(opened, SEGMENT)
         yield opened
 
 
 @pytest.fixture(scope="module")
-def backends(enclosure: Enclosure, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def backends(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     started = []
     for node in SEGMENT.nodes:
         command = [*script("backend.py"), f"--pod-name={node.pod}", f"--node-name={node.name}", "--port=9376"]
         log_path = tmp_path_factory.mktemp(node.name) / "log"
-        started.append(Process(node.pod, command, log_path=log_path, enter=enclosure.doorway.enter(node.pod)))
+        started.append(Process(node.pod, command, log_path=log_path, enter=sandbox.namespaces.enter(node.pod)))
         started[-1].start()
     yield
     for process in started:
         process.kill()
 
 
-def lead_client_to(enclosure: Enclosure, node: hosts.Node) -> None:
+def lead_client_to(sandbox: Sandbox, node: hosts.Node) -> None:
     """As if that node had answered the client's ARP and NDP for the addresses."""
-    mac = hosts.interface_mac(enclosure.doorway, node.name)
+    mac = hosts.interface_mac(sandbox.namespaces, node.name)
     for address in (VIP, VIP6):
         command = ["ip", "neighbour", "replace", address, "lladdr", mac, "dev", "eth0"]
-        enclosure.doorway.run(hosts.CLIENT, command)
+        sandbox.namespaces.run(hosts.CLIENT, command)
 
 
-def fetch(enclosure: Enclosure, address: str) -> str:
+def fetch(sandbox: Sandbox, address: str) -> str:
     """What the backend answered, or the error."""
     url = f"http://{address}:8765/"
-    told = enclosure.doorway.run(hosts.CLIENT, [*script("fetch.py"), url, "--timeout-seconds=0.5"]).stdout
+    told = sandbox.namespaces.run(hosts.CLIENT, [*script("fetch.py"), url, "--timeout-seconds=0.5"]).stdout
     answer = json.loads(told)
     return str(answer.get("body", answer.get("error")))
 
 
-def apply(enclosure: Enclosure, node: hosts.Node, of: TrafficService, *pods: Pod) -> None:
+def apply(sandbox: Sandbox, node: hosts.Node, of: TrafficService, *pods: Pod) -> None:
     rules = ruleset(node.name, [of], slices(of, *pods))
-    enclosure.doorway.run(node.name, ["nft", "-f", "-"], stdin=rules)
+    sandbox.namespaces.run(node.name, ["nft", "-f", "-"], stdin=rules)
 
 
 @pytest.mark.root
 @pytest.mark.lab
 @pytest.mark.usefixtures("backends")
 class TestRealPackets:
-    def test_local_leads_to_the_pod_of_the_node_and_keeps_the_source_address(self, enclosure: Enclosure) -> None:
+    def test_local_leads_to_the_pod_of_the_node_and_keeps_the_source_address(self, sandbox: Sandbox) -> None:
         for node in SEGMENT.nodes:
-            lead_client_to(enclosure, node)
-            apply(enclosure, node, service("Local"), *PODS)
+            lead_client_to(sandbox, node)
+            apply(sandbox, node, service("Local"), *PODS)
             answer = wait_for(
                 "the backend answers",
-                lambda: found if "sees" in (found := fetch(enclosure, VIP)) else None,
+                lambda: found if "sees" in (found := fetch(sandbox, VIP)) else None,
                 timeout_seconds=10,
             )
             assert answer == f"pod {node.pod} on {node.name} sees 172.30.0.100"
-            assert fetch(enclosure, f"[{VIP6}]") == f"pod {node.pod} on {node.name} sees fd00:30::100"
+            assert fetch(sandbox, f"[{VIP6}]") == f"pod {node.pod} on {node.name} sees fd00:30::100"
 
-    def test_local_without_a_ready_pod_on_the_node_is_dropped(self, enclosure: Enclosure) -> None:
+    def test_local_without_a_ready_pod_on_the_node_is_dropped(self, sandbox: Sandbox) -> None:
         first, second = SEGMENT.nodes
-        lead_client_to(enclosure, first)
-        apply(enclosure, first, service("Local"), pod(first, ready=False), pod(second))
-        assert "timed out" in fetch(enclosure, VIP)
+        lead_client_to(sandbox, first)
+        apply(sandbox, first, service("Local"), pod(first, ready=False), pod(second))
+        assert "timed out" in fetch(sandbox, VIP)
 
-    def test_cluster_leads_to_any_ready_pod_under_the_nodes_own_address(self, enclosure: Enclosure) -> None:
+    def test_cluster_leads_to_any_ready_pod_under_the_nodes_own_address(self, sandbox: Sandbox) -> None:
         first, second = SEGMENT.nodes
-        lead_client_to(enclosure, first)
-        apply(enclosure, first, service("Cluster"), pod(first, ready=False), pod(second))
-        answers = {fetch(enclosure, VIP) for _ in range(3)}
+        lead_client_to(sandbox, first)
+        apply(sandbox, first, service("Cluster"), pod(first, ready=False), pod(second))
+        answers = {fetch(sandbox, VIP) for _ in range(3)}
         assert answers == {"pod pod2 on node2 sees 172.30.0.11"}
-        assert fetch(enclosure, f"[{VIP6}]") == "pod pod2 on node2 sees fd00:30::11"
+        assert fetch(sandbox, f"[{VIP6}]") == "pod pod2 on node2 sees fd00:30::11"
 
-    def test_cluster_spreads_over_the_ready_pods(self, enclosure: Enclosure) -> None:
+    def test_cluster_spreads_over_the_ready_pods(self, sandbox: Sandbox) -> None:
         first = SEGMENT.nodes[0]
-        lead_client_to(enclosure, first)
-        apply(enclosure, first, service("Cluster"), *PODS)
-        seen = {fetch(enclosure, VIP).split()[1] for _ in range(40)}
+        lead_client_to(sandbox, first)
+        apply(sandbox, first, service("Cluster"), *PODS)
+        seen = {fetch(sandbox, VIP).split()[1] for _ in range(40)}
         assert seen == {"pod1", "pod2"}
 
-    def test_rules_go_when_the_service_goes(self, enclosure: Enclosure, tmp_path: Path) -> None:
+    def test_rules_go_when_the_service_goes(self, sandbox: Sandbox, tmp_path: Path) -> None:
         first = SEGMENT.nodes[0]
-        apply(enclosure, first, service("Cluster"), *PODS)
-        enclosure.doorway.run(first.name, ["nft", "-f", "-"], stdin=ruleset(first.name, [], []))
-        assert "daddr" not in enclosure.doorway.run(first.name, ["nft", "list", "ruleset"]).stdout
+        apply(sandbox, first, service("Cluster"), *PODS)
+        sandbox.namespaces.run(first.name, ["nft", "-f", "-"], stdin=ruleset(first.name, [], []))
+        assert "daddr" not in sandbox.namespaces.run(first.name, ["nft", "list", "ruleset"]).stdout
 
 
 def test_fetch_tells_an_error_as_a_value() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from lab.cluster import script
 from lab.net import hosts
-from lab.net.claims import Claim, Reign, claims_of, reigns_of
-from lab.net.netns import HUB, Enclosure
+from lab.net.claims import Claim, OwnershipSpan, claims_of, ownership_spans
+from lab.net.netns import HUB, Sandbox
 from lab.process import Process, wait_for
 
 
@@ -29,11 +29,11 @@ def test_a_line_that_is_still_being_written_is_left_for_later() -> None:
 
 def test_claims_of_one_node_in_a_row_are_one_reign() -> None:
     claims = [Claim(1, "aa"), Claim(2, "aa"), Claim(3, "bb"), Claim(4, "aa"), Claim(5, "zz")]
-    assert reigns_of(claims, {"aa": "node1", "bb": "node2"}) == [
-        Reign("node1", 1, 2, 2),
-        Reign("node2", 3, 3, 1),
-        Reign("node1", 4, 4, 1),
-        Reign("zz", 5, 5, 1),
+    assert ownership_spans(claims, {"aa": "node1", "bb": "node2"}) == [
+        OwnershipSpan("node1", 1, 2, 2),
+        OwnershipSpan("node2", 3, 3, 1),
+        OwnershipSpan("node1", 4, 4, 1),
+        OwnershipSpan("zz", 5, 5, 1),
     ]
 
 
@@ -41,21 +41,19 @@ def test_claims_of_one_node_in_a_row_are_one_reign() -> None:
 @pytest.mark.lab
 class TestRealFrames:
     @pytest.fixture
-    def recorder(self, enclosure: Enclosure, tmp_path: Path) -> Iterator[Process]:
-        hosts.build(enclosure, hosts.plan_segment(2))
+    def recorder(self, sandbox: Sandbox, tmp_path: Path) -> Iterator[Process]:
+        hosts.build(sandbox, hosts.plan_topology(2))
         command = [*script("sniff.py"), "br0"]
-        process = Process("sniffer", command, log_path=tmp_path / "log", enter=enclosure.doorway.enter(HUB))
+        process = Process("sniffer", command, log_path=tmp_path / "log", enter=sandbox.namespaces.enter(HUB))
         process.start()
         wait_for("it listens", lambda: "listening" in process.log_path.read_text(), timeout_seconds=10)
         yield process
         process.kill()
 
     @pytest.mark.parametrize("address", ["172.30.0.11", "fd00:30::11"])
-    def test_a_reply_between_two_other_hosts_is_heard(
-        self, enclosure: Enclosure, recorder: Process, address: str
-    ) -> None:
-        enclosure.doorway.run("client", ["ping", "-c1", "-W2", address])
-        mac = hosts.interface_mac(enclosure.doorway, "node1")
+    def test_a_reply_between_two_other_hosts_is_heard(self, sandbox: Sandbox, recorder: Process, address: str) -> None:
+        sandbox.namespaces.run("client", ["ping", "-c1", "-W2", address])
+        mac = hosts.interface_mac(sandbox.namespaces, "node1")
         heard = wait_for(
             "the reply is recorded",
             lambda: claims_of(recorder.log_path.read_text().splitlines(), address) or None,

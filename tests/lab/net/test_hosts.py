@@ -10,7 +10,7 @@ from ipaddress import IPv4Address, IPv6Address
 import pytest
 
 from lab.net import hosts
-from lab.net.netns import HUB, CommandFailed, Doorway, Enclosure, Unsupported, explain_refusal
+from lab.net.netns import HUB, CommandFailed, NamespaceHandle, Sandbox, Unsupported, explain_refusal
 from lab.process import wait_for
 from lab.record import started_at
 
@@ -18,29 +18,29 @@ pytestmark = [pytest.mark.root, pytest.mark.lab]
 
 OPEN_AND_WAIT = """
 import sys, time
-from lab.net.netns import Enclosure
+from lab.net.netns import Sandbox
 from lab.process import Process
-enclosure = Enclosure.open(rootless={rootless})
-enclosure.add_host("node1")
+sandbox = Sandbox.open(rootless={rootless})
+sandbox.add_host("node1")
 from pathlib import Path
-child = Process("sleeper", ["sleep", "1000"], log_path=Path({log!r}), enter=enclosure.doorway.enter("node1"))
+child = Process("sleeper", ["sleep", "1000"], log_path=Path({log!r}), enter=sandbox.namespaces.enter("node1"))
 child.start()
-print(enclosure.doorway.holder_pid, child.pid, flush=True)
+print(sandbox.namespaces.holder_pid, child.pid, flush=True)
 time.sleep(1000)
 """
 
 OPEN_REFUSED = """
 import sys
-from lab.net.netns import Enclosure, Unsupported
+from lab.net.netns import Sandbox, Unsupported
 try:
-    Enclosure.open(rootless=True)
+    Sandbox.open(rootless=True)
 except Unsupported as refused:
     print(refused)
 """
 
 
-def can_reach(doorway: Doorway, host: str, address: object) -> bool:
-    ping = doorway.run(host, ["ping", "-c1", "-W2", str(address)], check=False)
+def can_reach(namespaces: NamespaceHandle, host: str, address: object) -> bool:
+    ping = namespaces.run(host, ["ping", "-c1", "-W2", str(address)], check=False)
     return ping.returncode == 0
 
 
@@ -52,84 +52,84 @@ def machine_network() -> str:
     return "\n".join(" ".join(w for w in text.split() if not w.endswith("sec")) for text in told)
 
 
-def test_every_host_reaches_every_other_in_both_families(enclosure: Enclosure) -> None:
-    segment = hosts.plan_segment(2)
-    hosts.build(enclosure, segment)
-    for host in segment.hosts:
-        for other in segment.hosts:
-            assert can_reach(enclosure.doorway, host.name, other.ipv4), (host.name, other.ipv4)
-            assert can_reach(enclosure.doorway, host.name, other.ipv6), (host.name, other.ipv6)
+def test_every_host_reaches_every_other_in_both_families(sandbox: Sandbox) -> None:
+    topology = hosts.plan_topology(2)
+    hosts.build(sandbox, topology)
+    for host in topology.hosts:
+        for other in topology.hosts:
+            assert can_reach(sandbox.namespaces, host.name, other.ipv4), (host.name, other.ipv4)
+            assert can_reach(sandbox.namespaces, host.name, other.ipv6), (host.name, other.ipv6)
 
 
-def test_pods_reach_pods_on_other_nodes(enclosure: Enclosure) -> None:
-    segment = hosts.plan_segment(2)
-    hosts.build(enclosure, segment)
-    first, second = segment.nodes
-    assert can_reach(enclosure.doorway, first.pod, second.pod_ipv4)
-    assert can_reach(enclosure.doorway, first.pod, second.pod_ipv6)
+def test_pods_reach_pods_on_other_nodes(sandbox: Sandbox) -> None:
+    topology = hosts.plan_topology(2)
+    hosts.build(sandbox, topology)
+    first, second = topology.nodes
+    assert can_reach(sandbox.namespaces, first.pod, second.pod_ipv4)
+    assert can_reach(sandbox.namespaces, first.pod, second.pod_ipv6)
 
 
-def test_the_client_learns_a_node_by_its_own_kernels_arp(enclosure: Enclosure) -> None:
-    segment = hosts.plan_segment(1)
-    hosts.build(enclosure, segment)
-    node = segment.nodes[0]
-    assert hosts.neighbour(enclosure.doorway, hosts.CLIENT, str(node.ipv4)) is None
-    assert can_reach(enclosure.doorway, hosts.CLIENT, node.ipv4)
-    learned = hosts.neighbour(enclosure.doorway, hosts.CLIENT, str(node.ipv4))
+def test_the_client_learns_a_node_by_its_own_kernels_arp(sandbox: Sandbox) -> None:
+    topology = hosts.plan_topology(1)
+    hosts.build(sandbox, topology)
+    node = topology.nodes[0]
+    assert hosts.neighbour(sandbox.namespaces, hosts.CLIENT, str(node.ipv4)) is None
+    assert can_reach(sandbox.namespaces, hosts.CLIENT, node.ipv4)
+    learned = hosts.neighbour(sandbox.namespaces, hosts.CLIENT, str(node.ipv4))
     assert learned is not None
-    assert learned.mac == hosts.interface_mac(enclosure.doorway, node.name)
+    assert learned.mac == hosts.interface_mac(sandbox.namespaces, node.name)
 
 
-def test_nobody_answers_for_an_address_of_the_pool(enclosure: Enclosure) -> None:
-    segment = hosts.plan_segment(2)
-    hosts.build(enclosure, segment)
-    assert not can_reach(enclosure.doorway, hosts.CLIENT, "172.30.0.200")
-    learned = hosts.neighbour(enclosure.doorway, hosts.CLIENT, "172.30.0.200")
+def test_nobody_answers_for_an_address_of_the_pool(sandbox: Sandbox) -> None:
+    topology = hosts.plan_topology(2)
+    hosts.build(sandbox, topology)
+    assert not can_reach(sandbox.namespaces, hosts.CLIENT, "172.30.0.200")
+    learned = hosts.neighbour(sandbox.namespaces, hosts.CLIENT, "172.30.0.200")
     assert learned is None or learned.mac is None
 
 
-def test_a_host_cut_from_a_server_gets_no_answer_until_it_is_restored(enclosure: Enclosure) -> None:
-    segment = hosts.plan_segment(1)
-    hosts.build(enclosure, segment)
-    doorway, address = enclosure.doorway, segment.hub_ipv4
+def test_a_host_cut_from_a_server_gets_no_answer_until_it_is_restored(sandbox: Sandbox) -> None:
+    topology = hosts.plan_topology(1)
+    hosts.build(sandbox, topology)
+    namespaces, address = sandbox.namespaces, topology.hub_ipv4
 
     def connect() -> str:
         """The port is closed, so a host that gets through is refused."""
         code = f"import socket; socket.create_connection(('{address}', 6443), timeout=1)"
-        return doorway.run("node1", [sys.executable, "-c", code], check=False).stderr
+        return namespaces.run("node1", [sys.executable, "-c", code], check=False).stderr
 
     assert "ConnectionRefusedError" in connect()
-    hosts.cut_from(doorway, "node1", address, 6443)
-    hosts.cut_from(doorway, "node1", address, 6443)
+    hosts.cut_from(namespaces, "node1", address, 6443)
+    hosts.cut_from(namespaces, "node1", address, 6443)
     assert "TimeoutError" in connect()
-    hosts.restore(doorway, "node1")
+    hosts.restore(namespaces, "node1")
     assert "ConnectionRefusedError" in connect()
 
 
-def test_the_machines_own_network_stays_as_it_was(open_enclosure: Callable[[], Enclosure]) -> None:
+def test_the_machines_own_network_stays_as_it_was(open_enclosure: Callable[[], Sandbox]) -> None:
     before = machine_network()
-    enclosure = open_enclosure()
-    hosts.build(enclosure, hosts.plan_segment(2))
+    sandbox = open_enclosure()
+    hosts.build(sandbox, hosts.plan_topology(2))
     assert machine_network() == before
-    enclosure.close()
+    sandbox.close()
     assert machine_network() == before
 
 
-def test_two_labs_at_once_do_not_meet(open_enclosure: Callable[[], Enclosure]) -> None:
-    segment = hosts.plan_segment(1)
+def test_two_labs_at_once_do_not_meet(open_enclosure: Callable[[], Sandbox]) -> None:
+    topology = hosts.plan_topology(1)
     one, other = open_enclosure(), open_enclosure()
-    hosts.build(one, segment)
-    hosts.build(other, segment)
-    one.delete_host(segment.nodes[0].name)
-    address = segment.nodes[0].ipv4
+    hosts.build(one, topology)
+    hosts.build(other, topology)
+    one.delete_host(topology.nodes[0].name)
+    address = topology.nodes[0].ipv4
     # The kernel takes a namespace apart some time after its name is gone.
     wait_for(
-        "the deleted node is silent", lambda: not can_reach(one.doorway, hosts.CLIENT, address), timeout_seconds=30
+        "the deleted node is silent", lambda: not can_reach(one.namespaces, hosts.CLIENT, address), timeout_seconds=30
     )
     wait_for(
-        "the other lab's node answers", lambda: can_reach(other.doorway, hosts.CLIENT, address), timeout_seconds=10
+        "the other lab's node answers", lambda: can_reach(other.namespaces, hosts.CLIENT, address), timeout_seconds=10
     )
-    assert not can_reach(one.doorway, hosts.CLIENT, address)
+    assert not can_reach(one.namespaces, hosts.CLIENT, address)
 
 
 @pytest.mark.parametrize("rootless", [False, True])
@@ -164,19 +164,19 @@ def test_a_refusal_as_root_names_the_capabilities_that_a_container_lacks() -> No
     assert "CAP_SYS_ADMIN" in explain_refusal("unshare failed: Operation not permitted", rootless=False)
 
 
-def test_a_command_that_fails_says_where_and_why(enclosure: Enclosure) -> None:
+def test_a_command_that_fails_says_where_and_why(sandbox: Sandbox) -> None:
     with pytest.raises(CommandFailed, match=r"on the hub: ip link show nothing: exit 1: .*nothing"):
-        enclosure.doorway.run(HUB, ["ip", "link", "show", "nothing"])
+        sandbox.namespaces.run(HUB, ["ip", "link", "show", "nothing"])
 
 
 def test_missing_commands_are_named_by_their_debian_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lab.net.netns.NEEDED_COMMANDS", {"no-such-command": "its-package"})
     with pytest.raises(Unsupported, match="apt install its-package"):
-        Enclosure.open()
+        Sandbox.open()
 
 
 def test_addresses_of_a_host_end_in_the_same_digits() -> None:
-    node = hosts.plan_segment(3).node("node2")
+    node = hosts.plan_topology(3).node("node2")
     assert (node.ipv4, node.ipv6) == (IPv4Address("172.30.0.12"), IPv6Address("fd00:30::12"))
     assert (node.pod_ipv4, node.pod_ipv6) == (IPv4Address("10.244.2.10"), IPv6Address("fd00:244:0:2::10"))
 
@@ -184,4 +184,4 @@ def test_addresses_of_a_host_end_in_the_same_digits() -> None:
 @pytest.mark.parametrize("count", [0, 90])
 def test_a_segment_has_room_for_so_many_nodes_only(count: int) -> None:
     with pytest.raises(ValueError, match="1 to 89 nodes"):
-        hosts.plan_segment(count)
+        hosts.plan_topology(count)

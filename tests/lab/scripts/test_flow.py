@@ -10,28 +10,28 @@ import pytest
 
 from lab.cluster import script
 from lab.net import hosts
-from lab.net.netns import CommandFailed, Enclosure
+from lab.net.netns import CommandFailed, Sandbox
 from lab.process import Process, wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 
-SEGMENT = hosts.plan_segment(2)
+SEGMENT = hosts.plan_topology(2)
 DROP_ALL = "table inet lossy {\n chain input {\n type filter hook input priority 0;\n tcp sport 9999 drop\n }\n}\n"
 
 
 class Hosts:
     """Two nodes that serve, and a client."""
 
-    def __init__(self, enclosure: Enclosure, directory: Path) -> None:
-        hosts.build(enclosure, SEGMENT)
-        self.doorway, self._directory = enclosure.doorway, directory
+    def __init__(self, sandbox: Sandbox, directory: Path) -> None:
+        hosts.build(sandbox, SEGMENT)
+        self.namespaces, self._directory = sandbox.namespaces, directory
         self.processes = [self.start(node.name, "serve", node.name) for node in SEGMENT.nodes]
         for process in self.processes:
             wait_for("it listens", lambda process=process: "listening" in self.log(process), timeout_seconds=20)
 
     def start(self, host: str, *words: str) -> Process:
         path = self._directory / f"{host}.log"
-        process = Process(host, [*script("flow.py"), *words], log_path=path, enter=self.doorway.enter(host))
+        process = Process(host, [*script("flow.py"), *words], log_path=path, enter=self.namespaces.enter(host))
         process.start()
         return process
 
@@ -41,9 +41,9 @@ class Hosts:
     @contextmanager
     def nothing_arrives(self) -> Iterator[None]:
         """At the client, of what servers send."""
-        self.doorway.run(hosts.CLIENT, ["nft", "-f", "-"], stdin=DROP_ALL)
+        self.namespaces.run(hosts.CLIENT, ["nft", "-f", "-"], stdin=DROP_ALL)
         yield
-        self.doorway.run(hosts.CLIENT, ["nft", "delete", "table", "inet", "lossy"])
+        self.namespaces.run(hosts.CLIENT, ["nft", "delete", "table", "inet", "lossy"])
 
     def keep(self, address: object) -> Process:
         """The client's flows, once they are open."""
@@ -58,8 +58,8 @@ class Hosts:
 
 
 @pytest.fixture
-def made(enclosure: Enclosure, tmp_path: Path) -> Iterator[Hosts]:
-    them = Hosts(enclosure, tmp_path)
+def made(sandbox: Sandbox, tmp_path: Path) -> Iterator[Hosts]:
+    them = Hosts(sandbox, tmp_path)
     yield them
     for process in them.processes:
         process.kill()
@@ -93,7 +93,7 @@ def test_a_server_that_ends_is_an_error(made: Hosts) -> None:
 
 def test_connections_are_counted_by_server(made: Hosts) -> None:
     words = [*script("flow.py"), "count", str(SEGMENT.nodes[1].ipv4), "--connections=20"]
-    assert json.loads(made.doorway.run(hosts.CLIENT, words).stdout) == {"node2": 20}
+    assert json.loads(made.namespaces.run(hosts.CLIENT, words).stdout) == {"node2": 20}
 
 
 def test_a_packet_that_is_only_late_is_not_counted(made: Hosts) -> None:
@@ -101,7 +101,7 @@ def test_a_packet_that_is_only_late_is_not_counted(made: Hosts) -> None:
     flows = made.keep(SEGMENT.nodes[0].ipv4)
     late = ["tc", "qdisc", "add", "dev", "eth0", "root", "netem", "delay", "700ms"]
     try:
-        made.doorway.run(hosts.CLIENT, late)
+        made.namespaces.run(hosts.CLIENT, late)
     except CommandFailed as error:
         pytest.skip(f"this kernel delays no packets: {error}")
     time.sleep(1.5)

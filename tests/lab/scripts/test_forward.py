@@ -1,4 +1,4 @@
-"""The door into the lab carries both directions, ends with either side, and outlives a destination that is away."""
+"""The forwarder into the lab carries both directions, ends with either side, and outlives an absent destination."""
 
 import socket
 import struct
@@ -22,21 +22,21 @@ def inside() -> Iterator[socket.socket]:
 
 
 @pytest.fixture
-def door(inside: socket.socket, tmp_path: Path) -> Iterator[tuple[str, int]]:
-    """A door to `inside`; gives where to knock."""
+def forwarder(inside: socket.socket, tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """A forwarder to `inside`; gives its outer address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         destination = ["--to-address=127.0.0.1", f"--to-port={inside.getsockname()[1]}"]
         command = [*script("forward.py"), f"--listen-fd={listener.fileno()}", *destination]
-        process = Process("door", command, log_path=tmp_path / "log", pass_fds=[listener.fileno()])
+        process = Process("forwarder", command, log_path=tmp_path / "log", pass_fds=[listener.fileno()])
         process.start()
         address: tuple[str, int] = listener.getsockname()
     yield address
     process.kill()
 
 
-def test_what_one_side_says_the_other_hears(door: tuple[str, int], inside: socket.socket) -> None:
+def test_what_one_side_says_the_other_hears(forwarder: tuple[str, int], inside: socket.socket) -> None:
     payload = bytes(range(256)) * 4096
-    with socket.create_connection(door, timeout=10) as client:
+    with socket.create_connection(forwarder, timeout=10) as client:
         server, _ = inside.accept()
         with server:
             sender = threading.Thread(target=client.sendall, args=(payload,))
@@ -50,8 +50,8 @@ def test_what_one_side_says_the_other_hears(door: tuple[str, int], inside: socke
             assert client.recv(100) == b"answer"
 
 
-def test_one_side_may_stop_talking_and_still_listen(door: tuple[str, int], inside: socket.socket) -> None:
-    with socket.create_connection(door, timeout=10) as client:
+def test_one_side_may_stop_talking_and_still_listen(forwarder: tuple[str, int], inside: socket.socket) -> None:
+    with socket.create_connection(forwarder, timeout=10) as client:
         server, _ = inside.accept()
         with server:
             client.shutdown(socket.SHUT_WR)
@@ -60,15 +60,17 @@ def test_one_side_may_stop_talking_and_still_listen(door: tuple[str, int], insid
         assert client.recv(100) == b"late"
 
 
-def test_a_door_to_nobody_closes_the_connection_and_lives_on(door: tuple[str, int], inside: socket.socket) -> None:
+def test_a_forwarder_to_nobody_closes_the_connection_and_lives_on(
+    forwarder: tuple[str, int], inside: socket.socket
+) -> None:
     inside.close()
     for _ in range(2):
-        with socket.create_connection(door, timeout=10) as client:
+        with socket.create_connection(forwarder, timeout=10) as client:
             assert client.recv(1) == b""
 
 
-def test_a_side_that_breaks_off_ends_the_other(door: tuple[str, int], inside: socket.socket) -> None:
-    client = socket.create_connection(door, timeout=10)
+def test_a_side_that_breaks_off_ends_the_other(forwarder: tuple[str, int], inside: socket.socket) -> None:
+    client = socket.create_connection(forwarder, timeout=10)
     server, _ = inside.accept()
     with server:
         server.settimeout(10)

@@ -1,6 +1,7 @@
-"""Looks at the cluster from outside: what kubectl says, whom the client's neighbour table names, what a client gets.
+"""Looks at the cluster from outside: what kubectl says, which node the client's neighbour table names, what a
+client gets.
 
-Only observes; what should be seen is the story's business.
+Only observes; what should be seen is the caller's business.
 """
 
 import json
@@ -8,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Any
 
 from lab.cluster import Cluster, script
@@ -47,12 +47,6 @@ def probing(cluster: Cluster, url: str) -> Iterator[Probe]:
     finally:
         process.kill()
         del cluster.processes["probe"]
-
-
-def longest_gap(attempts: list[Attempt]) -> float:
-    """The longest time between two fetches that succeeded, in seconds; infinite when fewer than two did."""
-    good = [attempt.at for attempt in attempts if attempt.body is not None]
-    return max((later - earlier for earlier, later in pairwise(good)), default=float("inf"))
 
 
 def conditions(observed: dict[str, Any]) -> dict[str, dict[str, str]]:
