@@ -16,8 +16,8 @@ K = TypeVar("K", bound=Hashable)
 
 
 class WorkQueue(Generic[K]):
-    """First in, first out; but what carries on with work begun goes before work not begun, so that under load some are
-    served at once instead of all late."""
+    """First in, first out. Keys that continue started work go first, so under load some Services finish early instead
+    of all finishing late."""
 
     def __init__(self) -> None:
         self._queued: OrderedDict[K, None] = OrderedDict()
@@ -31,10 +31,6 @@ class WorkQueue(Generic[K]):
     def __len__(self) -> int:
         """How many keys are queued, not counting those in work or waiting for their time."""
         return len(self._queued)
-
-    @property
-    def is_idle(self) -> bool:
-        return not self._queued and not self._in_work
 
     def add(self, key: K, *, first: bool = False) -> None:
         """`first`: it carries on with something begun."""

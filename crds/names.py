@@ -31,7 +31,6 @@ ANNOTATION_SHARING_KEY_ALIASES = ("metallb.io/allow-shared-ip",)
 
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_NODE = f"{GROUP}/node"
-COMPONENT_ALLOCATOR = "allocator"
 COMPONENT_SPEAKER = "speaker"
 
 LABEL_EXCLUDE_NODE = "node.kubernetes.io/exclude-from-external-load-balancers"

@@ -99,7 +99,7 @@ class Gone(ApiError):
 
 
 class Invalid(ApiError):
-    """422: the object is refused; also a failed JSON patch test and a wrong uid in a merge patch."""
+    """422: the object is refused; also a merge patch that names another uid than the object's."""
 
 
 class TooManyRequests(ApiError):
@@ -162,9 +162,9 @@ def _class_of(code: int) -> type[ApiError]:
 def is_precondition_failure(error: ApiError) -> bool:
     """Whether a write was refused because the object is not the one, or not in the state, that the writer named.
 
-    An API server says that in three ways: 409 for a resourceVersion (PUT, merge patch) and for delete preconditions,
-    422 "field is immutable" at metadata.uid for another uid in a merge patch, and a 422 without details for a JSON
-    patch whose test failed. NotFound is not one: callers treat "it is gone" differently.
+    An API server says that in two ways: 409 for a resourceVersion and for delete preconditions, and 422 "field is
+    immutable" at metadata.uid for another uid in a merge patch. NotFound is not one: callers treat "it is gone"
+    differently.
     """
     match error:
         case AlreadyExists():
@@ -172,7 +172,6 @@ def is_precondition_failure(error: ApiError) -> bool:
         case Conflict():
             return True
         case Invalid():
-            fields = {cause.field for cause in error.causes}
-            return fields == {"metadata.uid"} or not (error.causes or error.details.name)
+            return {cause.field for cause in error.causes} == {"metadata.uid"}
         case _:
             return False

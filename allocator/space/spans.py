@@ -69,10 +69,6 @@ class Spans:
         """The numbers that are in both."""
         return self.minus(self.minus(other))
 
-    def plus(self, other: "Spans") -> "Spans":
-        """The numbers that are in either."""
-        return Spans([*self.spans, *other.spans])
-
 
 def _joined(spans: Iterable[Span]) -> Iterable[Span]:
     current: Span | None = None

@@ -9,7 +9,7 @@ only reading again, or a precondition in the next attempt, tells.
 
 import builtins
 import random
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -31,7 +31,6 @@ IDLE_SECONDS = 90.0  # API servers send a bookmark about once a minute
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
-JSON_PATCH = "application/json-patch+json"
 
 
 class Client:
@@ -66,15 +65,6 @@ class Client:
     async def close(self) -> None:
         """End all connections. Idempotent."""
         await self._transport.close()
-
-    @property
-    def last_contact(self) -> float:
-        """Monotonic time at which the last *answered* request was sent, -inf before the first.
-
-        Answered = by an API server that works: a success, or a refusal that it could only give after looking at its
-        storage (404, 409, 410, 422). Not 401, 403, 429 or 5xx, which show only that something listens there.
-        """
-        return self._transport.last_contact
 
     async def get(self, res: Resource, name: str, namespace: str | None = None) -> bytes:
         """One object, by a quorum read."""
@@ -167,33 +157,6 @@ class Client:
         path = res.path(name, namespace, subresource)
         return await self._send("patch", "PATCH", res, path, body, content_type=MERGE_PATCH)
 
-    async def json_patch(
-        self,
-        res: Resource,
-        name: str,
-        body: Sequence[dict[str, Any]],
-        *,
-        namespace: str | None = None,
-        subresource: str | None = None,
-    ) -> bytes:
-        """RFC 6902. A failed `test` is Invalid, and is_precondition_failure."""
-        path = res.path(name, namespace, subresource)
-        # A list it must be: the library turns any other JSON patch body into a strategic merge patch.
-        return await self._send("patch", "PATCH", res, path, [*body], content_type=JSON_PATCH)
-
-    async def replace(
-        self,
-        res: Resource,
-        name: str,
-        body: dict[str, Any],
-        *,
-        namespace: str | None = None,
-        subresource: str | None = None,
-    ) -> bytes:
-        """PUT of the whole object; metadata.resourceVersion in it is the precondition."""
-        body = {"apiVersion": res.api_version, "kind": res.kind, **body}
-        return await self._send("update", "PUT", res, res.path(name, namespace, subresource), body)
-
     async def delete(
         self,
         res: Resource,
@@ -208,19 +171,6 @@ class Client:
         wanted = {key: value for key, value in preconditions.items() if value is not None}
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": wanted} if wanted else None
         await self._send("delete", "DELETE", res, res.path(name, namespace), body)
-
-    async def request(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        content_type: str = JSON,
-        timeout_seconds: float = REQUEST_TIMEOUT_SECONDS,
-    ) -> bytes:
-        """Anything else: `path` from the root, with its query, both percent-encoded."""
-        request = Request("raw", "raw", method, path, body, content_type, timeout_seconds)
-        return await self._transport.send(request)
 
     async def watch(
         self,

@@ -7,7 +7,6 @@ server asked to wait. Everything else is the caller's decision.
 
 import asyncio
 import contextlib
-import math
 import random
 import ssl
 import time
@@ -36,9 +35,6 @@ CHUNK_BYTES = 65536
 TLS_BUFFER_BYTES = 65536
 sslproto.SSLProtocol.max_size = min(TLS_BUFFER_BYTES, sslproto.SSLProtocol.max_size)
 
-# Refusals that show that the API server looked at its storage. 401 and 403 come before that, 429 and 5xx instead of it.
-_CONSIDERED = frozenset({400, 404, 409, 410, 422})
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -58,7 +54,6 @@ class Transport:
     """At most `max_connections` requests at a time; streams and urgent requests are not counted."""
 
     def __init__(self, credentials: Credentials, user_agent: str, max_connections: int, metrics: Metrics) -> None:
-        self.last_contact = -math.inf
         self._credentials = credentials
         self._user_agent = user_agent
         self._slots = asyncio.Semaphore(max_connections)
@@ -177,8 +172,6 @@ class Transport:
             raise _unreachable(error) from error
         finally:
             self._metrics.api_request(request.verb, request.resource, code, time.monotonic() - sent)
-            if 200 <= code < 300 or code in _CONSIDERED:
-                self.last_contact = max(self.last_contact, sent)
         return response
 
     async def _refusal(self, response: aiohttp.ClientResponse) -> ApiError:

@@ -91,11 +91,6 @@ class LeaseObserver:
         """The Lease is deleted."""
         self._signs.pop(name, None)
 
-    def holder(self, name: str) -> str | None:
-        """Who held it when last observed."""
-        sign = self._signs.get(name)
-        return None if sign is None else sign.holder
-
     def age(self, name: str, now: float) -> float | None:
         """Observed seconds since it was seen to change; None when unknown or released."""
         sign = self._signs.get(name)
@@ -105,8 +100,3 @@ class LeaseObserver:
         """Whether it was seen to change within `duration` of observed time. An unknown or released one was not."""
         age = self.age(name, now)
         return age is not None and age < duration
-
-    def stale_at(self, name: str, now: float, duration: float) -> float | None:
-        """The earliest monotonic time at which it can be stale; None when it is unknown or stale already."""
-        age = self.age(name, now)
-        return None if age is None or age >= duration else now + duration - age

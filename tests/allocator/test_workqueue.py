@@ -25,7 +25,8 @@ def test_a_key_that_changes_while_in_work_comes_again_afterwards() -> None:
     queue.done("a")
     assert queue.take(0.0) == "a"
     queue.done("a")
-    assert queue.is_idle
+    assert queue.take(0.0) is None
+    assert len(queue) == 0
 
 
 def test_failures_wait_longer_each_time_up_to_a_limit_and_success_forgets_them() -> None:

@@ -94,7 +94,7 @@ def test_details_may_be_missing_or_null() -> None:
     [
         (answer(409, "Conflict", name="oc", kind="services"), True),
         (immutable_uid(), True),
-        (answer(422, "Invalid", "the server rejected our request due to an error in our request"), True),
+        (answer(422, "Invalid", "the server rejected our request due to an error in our request"), False),
         (answer(422, "Invalid", name="oc", causes=[{"field": "status.loadBalancer.ingress[0].ip"}]), False),
         (
             answer(422, "Invalid", name="oc", causes=[{"field": "metadata.uid"}, {"field": "metadata.finalizers"}]),

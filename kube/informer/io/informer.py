@@ -81,11 +81,6 @@ class Informer(Generic[T]):
         return self._store.items
 
     @property
-    def resource_version(self) -> str:
-        """The version of the copy as a whole; "" before the first list."""
-        return self._store.resource_version
-
-    @property
     def synced(self) -> bool:
         """Whether a full list has been taken in. Once true it stays true."""
         return self._has_synced.is_set()

@@ -1,4 +1,4 @@
-"""A Lease renewed as a sign of life, and the pure `LeaseObserver` for those of others.
+"""A Lease renewed as a sign of life. Those of others are judged by kube.lease.observer.
 
 Renewing claims nothing: the Lease's name belongs to this node. For leadership, where that is not so, see
 kube.lease.io.election. Yet each renewal names the version that it follows, so none can arrive after a later one; and
@@ -19,11 +19,8 @@ import structlog
 from kube.errors import ApiError, NotFound, is_precondition_failure
 from kube.io.client import Client
 from kube.io.clock import micro_timestamp, monotonic
-from kube.lease.observer import LeaseObserver
 from kube.objects import decode_lease
 from kube.resource import LEASES
-
-__all__ = ["LeaseObserver", "LeaseRenewer", "Renewal"]
 
 RETRY_SECONDS = 0.5  # after a failure: much shorter than any renew period, since others wait for a sign of life
 

@@ -311,7 +311,7 @@ async def test_activity_is_when_the_server_last_said_anything(connected: Connect
         async with asyncio.timeout(2):
             while watched.informer.last_activity == listed:
                 await asyncio.sleep(0.01)
-        assert watched.informer.resource_version == "9"
+        assert watched.informer._store.resource_version == "9"
         assert watched.informer.last_activity - listed > 0.1
 
 
