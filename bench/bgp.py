@@ -61,7 +61,7 @@ class Node:
 
     @property
     def pid(self) -> int:
-        return self.driver.engine_pids()["tor"]
+        return self.driver.exabgp_pids()["tor"]
 
 
 async def until(is_so: Callable[[], object], seconds: float = 120) -> None:

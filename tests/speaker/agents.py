@@ -281,7 +281,7 @@ class TableDriver:
     def may_be_heard(self, prefix: Prefix) -> bool:
         return any(prefix in routes for routes in self.table.values())
 
-    def told_to(self, prefix: Prefix) -> tuple[str, ...]:
+    def sent_to(self, prefix: Prefix) -> tuple[str, ...]:
         return tuple(sorted(name for name, routes in self.table.items() if prefix in routes and name in self.peers))
 
     def take_changed(self) -> set[Prefix]:

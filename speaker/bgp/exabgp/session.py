@@ -2,8 +2,8 @@
 
     wanted   the routes that the router is to have
     told     what ExaBGP holds and sends (again whenever the session comes up)
-    flying   told or untold, and not seen in an UPDATE yet; one change of a prefix at a time, because ExaBGP may put two
-             of them in the wrong order
+    in flight  told or untold, and not seen in an UPDATE yet; one change of a prefix at a time, because ExaBGP may put
+             two of them in the wrong order
     exposed  the router may have it from the session that is up
     stale    it may still have it from an earlier one: until the session is up again, or so long as a router that heard
              nothing of the end would keep it (hold time, and restart time with graceful restart)
@@ -27,7 +27,7 @@ LINES_IN_FLIGHT = 16
 CONFIRM_SECONDS = 10.0
 """So long may ExaBGP be silent, an UPDATE unsent, or what was sent unacknowledged, before the session is ended."""
 HEARTBEAT_SECONDS = 2.0
-FENCE_SECONDS = 1.0
+PROBE_SECONDS = 1.0
 """A withdrawal that is not seen as sent by then is looked for by an End-of-RIB after it."""
 FIRST_QUERY_SECONDS, LAST_QUERY_SECONDS = 0.001, 0.1
 CLOCK_MARGIN_SECONDS = 1.0
@@ -47,7 +47,7 @@ class _Command:
     before: Mapping[Prefix, Route | None] = field(default_factory=dict)
 
 
-class Session:
+class RouterSession:
     """The session with one peer, through any number of processes and connections. `now`: monotonic seconds."""
 
     def __init__(self, peer: PeerConfig, now: float) -> None:
@@ -68,7 +68,7 @@ class Session:
         self._told: dict[Prefix, Route] = {}
         self._refused: dict[Prefix, Route] = {}
         self._due: dict[Prefix, None] = {}
-        self._flying: dict[Prefix, Step] = {}
+        self._in_flight: dict[Prefix, Step] = {}
         self._on_wire: set[Prefix] = set()
         self._exposed: set[Prefix] = set()
         self._unacknowledged: set[Prefix] = set()
@@ -77,7 +77,7 @@ class Session:
         self._unanswered_prefixes: Counter[Prefix] = Counter()
         self._marked: frozenset[Family] = frozenset()
         self._is_synced = False
-        self._fenced: dict[Family, set[Prefix]] = {}
+        self._probed_by_end_of_rib: dict[Family, set[Prefix]] = {}
         self._is_asking = False
         self._ask_at = 0.0
         self._ask_again_after = FIRST_QUERY_SECONDS
@@ -107,7 +107,7 @@ class Session:
 
     # What happens
 
-    def engine_started(self, now: float) -> None:
+    def exabgp_started(self, now: float) -> None:
         """A new ExaBGP runs, knows nothing, and takes lines from now on."""
         self._is_running, self._is_permitted, self._fault = True, False, None
         self._told.clear()
@@ -116,7 +116,7 @@ class Session:
         self._enter(BGPSessionState.Active if self.peer.is_passive else BGPSessionState.Connect, now)
         self._plan_all()
 
-    def engine_ended(self, why: str, now: float) -> None:
+    def exabgp_ended(self, why: str, now: float) -> None:
         """The process is dead, and with it its connections."""
         self._lost(is_dropped=False, now=now)
         self._is_running = self._is_asking = False
@@ -189,7 +189,7 @@ class Session:
         return line
 
     @property
-    def wake_at(self) -> float:
+    def deadline(self) -> float:
         """When to come for lines, and look at `overdue`, at the latest."""
         return self._answered_at + HEARTBEAT_SECONDS if self._is_asking else self._ask_at
 
@@ -202,7 +202,7 @@ class Session:
         if self._unanswered and now - self._answered_at > CONFIRM_SECONDS:
             return "ExaBGP did not answer"
         is_still_told = any(command.step for command in self._unanswered)
-        if self._flying and not is_still_told and now - self._sent_at > CONFIRM_SECONDS:
+        if self._in_flight and not is_still_told and now - self._sent_at > CONFIRM_SECONDS:
             return "ExaBGP did not send what it was told to"
         if self._unacknowledged and now - self._acknowledged_at > CONFIRM_SECONDS:
             return "the router did not acknowledge a withdrawal"
@@ -277,12 +277,12 @@ class Session:
         self._is_up, self._is_synced, self._marked = True, False, frozenset()
         self._enter(BGPSessionState.Established, now)
         # What ExaBGP holds it sends by itself now. A command that it has not answered may come before or after that.
-        self._flying = {prefix: Step.Announce for prefix in self._told if self._is_live(prefix)}
-        self._exposed.update(self._flying)
+        self._in_flight = {prefix: Step.Announce for prefix in self._told if self._is_live(prefix)}
+        self._exposed.update(self._in_flight)
         for command in self._unanswered:
             if command.step is Step.Withdraw:
                 for prefix in filter(self._is_live, command.before):
-                    self._flying[prefix] = Step.Withdraw
+                    self._in_flight[prefix] = Step.Withdraw
                     self._exposed.add(prefix)
         if self.peer.graceful_restart_seconds is None:
             self._drop_stale()
@@ -305,7 +305,7 @@ class Session:
         self._is_up = self._is_synced = False
         self._families, self._hold_seconds = frozenset(), None
         self._changed.update(self._exposed, self._on_wire)
-        for gone in (self._flying, self._on_wire, self._exposed, self._unacknowledged, self._fenced):
+        for gone in (self._in_flight, self._on_wire, self._exposed, self._unacknowledged, self._probed_by_end_of_rib):
             gone.clear()
 
     def _drop_stale(self) -> None:
@@ -335,7 +335,7 @@ class Session:
     def _needs_command(self, prefix: Prefix) -> bool:
         """Announcements wait for the session; until then ExaBGP is only made to forget."""
         told, wanted = self._told.get(prefix), self._wanted.get(prefix)
-        if told == wanted or prefix in self._flying or not self._is_running:
+        if told == wanted or prefix in self._in_flight or not self._is_running:
             return False
         if wanted is None:
             return True
@@ -349,7 +349,7 @@ class Session:
 
     def _say_changes(self, room: int, now: float) -> None:
         """Withdrawals first."""
-        if self._due and not self._flying:
+        if self._due and not self._in_flight:
             self._sent_at = now
         some = [prefix for prefix, _ in zip(self._due, range(room * commands.PREFIXES_PER_LINE), strict=False)]
         gone = [prefix for prefix in some if prefix not in self._wanted]
@@ -376,7 +376,7 @@ class Session:
                 self._told[prefix] = self._wanted[prefix]
                 self._exposed.add(prefix)
             if self._is_live(prefix):
-                self._flying[prefix] = step
+                self._in_flight[prefix] = step
 
     def _answered(self, is_done: bool, now: float) -> None:
         self._answered_at = now
@@ -404,7 +404,7 @@ class Session:
                 self._told[prefix] = before
             elif prefix not in self._on_wire:
                 self._exposed.discard(prefix)
-            self._flying.pop(prefix, None)
+            self._in_flight.pop(prefix, None)
         self._plan(command.before)
 
     def _sent(self, event: events.Sent, now: float) -> None:
@@ -413,14 +413,14 @@ class Session:
         self._exposed.update(event.announced)
         self._changed.update(event.announced, event.withdrawn)
         self._unacknowledged.difference_update(event.announced)
-        self._landed((prefix for prefix in event.announced if self._flying.get(prefix) is Step.Announce), now)
+        self._landed((prefix for prefix in event.announced if self._in_flight.get(prefix) is Step.Announce), now)
         self._on_wire.difference_update(event.withdrawn)
-        self._landed((prefix for prefix in event.withdrawn if self._flying.get(prefix) is Step.Withdraw), now)
+        self._landed((prefix for prefix in event.withdrawn if self._in_flight.get(prefix) is Step.Withdraw), now)
 
     def _landed(self, prefixes: Iterable[Prefix], now: float) -> None:
         landed = list(prefixes)
         for prefix in landed:
-            if self._flying.pop(prefix) is Step.Withdraw:
+            if self._in_flight.pop(prefix) is Step.Withdraw:
                 self._await_acknowledgement(now)
                 self._unacknowledged.add(prefix)
         self._plan(landed)
@@ -430,25 +430,25 @@ class Session:
     def _say_end_of_rib(self, now: float) -> None:
         """Once after all was sent; again to find out what became of withdrawals that nothing is seen of: they are not
         sent when nothing of the prefix was."""
-        if not self._is_up or self._fenced or any(command.step for command in self._unanswered):
+        if not self._is_up or self._probed_by_end_of_rib or any(command.step for command in self._unanswered):
             return
-        lost = {prefix for prefix, step in self._flying.items() if step is Step.Withdraw}
-        if lost and now - self._sent_at >= FENCE_SECONDS:
+        lost = {prefix for prefix, step in self._in_flight.items() if step is Step.Withdraw}
+        if lost and now - self._sent_at >= PROBE_SECONDS:
             families = frozenset(map(family_of, lost))
-        elif self._is_complete and not (self._due or self._flying):
+        elif self._is_complete and not (self._due or self._in_flight):
             families = self._families - self._marked
         else:
             return
         for family in sorted(families):
-            self._fenced[family] = {prefix for prefix in lost if family_of(prefix) == family}
+            self._probed_by_end_of_rib[family] = {prefix for prefix in lost if family_of(prefix) == family}
             self._unanswered.append(_Command(commands.end_of_rib(family)))
 
     def _end_of_rib_sent(self, family: Family, now: float) -> None:
-        fenced = self._fenced.pop(family, set())
+        probed = self._probed_by_end_of_rib.pop(family, set())
         # With one still on the wire this is a mark that was asked for in an earlier session: another one is asked for.
-        fenced -= self._on_wire
-        self._landed((prefix for prefix in fenced if self._flying.get(prefix) is Step.Withdraw), now)
-        if self._is_complete and not (self._due or self._flying):
+        probed -= self._on_wire
+        self._landed((prefix for prefix in probed if self._in_flight.get(prefix) is Step.Withdraw), now)
+        if self._is_complete and not (self._due or self._in_flight):
             self._marked |= {family}
             self._await_acknowledgement(now)
 
@@ -483,13 +483,13 @@ class Session:
         self._ask_at = now + (self._ask_again_after if is_waiting else HEARTBEAT_SECONDS)
         if is_waiting:
             self._ask_again_after = min(2 * self._ask_again_after, LAST_QUERY_SECONDS)
-        elif self._flying:
-            self._ask_at = now + FENCE_SECONDS / 2
+        elif self._in_flight:
+            self._ask_at = now + PROBE_SECONDS / 2
 
     def _acknowledged(self) -> None:
         self._changed.update(self._unacknowledged)
         for prefix in self._unacknowledged:
-            if prefix not in self._told and prefix not in self._flying:
+            if prefix not in self._told and prefix not in self._in_flight:
                 self._exposed.discard(prefix)
         self._unacknowledged.clear()
         if self._is_up and self._marked == self._families and not self._is_synced:

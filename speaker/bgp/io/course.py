@@ -32,7 +32,7 @@ from speaker.own.status import StatusDraft
 from speaker.wire.bfd.model import SessionView as BfdView
 from speaker.wire.io.link import OrderRefusedError, WireLink
 
-PERMIT_SECONDS = 15.0
+EXABGP_PERMIT_SECONDS = 15.0
 """How long sessions go on without a word from the agent. Part of `outlivesSeconds`, so fencing counts it."""
 SHOWN_FAULTS = 32
 BFD_ORDER_SECONDS = 1.0
@@ -124,7 +124,7 @@ class BgpCourse:
 
     def permit(self) -> None:
         """This speaker may announce now; to be repeated twice a second."""
-        self._driver.permit(time.clock_gettime(time.CLOCK_BOOTTIME) + PERMIT_SECONDS)
+        self._driver.permit(time.clock_gettime(time.CLOCK_BOOTTIME) + EXABGP_PERMIT_SECONDS)
         if not self._may_announce and not self._is_leaving:
             self._may_announce = True
             self._apply()
@@ -297,7 +297,7 @@ class BgpCourse:
 
     def _show_prefix(self, prefix: Prefix) -> None:
         """By which peers the addresses that it covers are announced now."""
-        peers = self._driver.told_to(prefix)
+        peers = self._driver.sent_to(prefix)
         addresses = frozenset(self.picture.addresses_of(prefix)) if peers else frozenset()
         gone = self._told.pop(prefix, frozenset()) - addresses
         if addresses:
@@ -319,4 +319,4 @@ class BgpCourse:
 
 def _with_permit(seconds: float) -> int:
     """Counted from when this process was heard of last: ExaBGP goes on for so long."""
-    return int(min(FOREVER_SECONDS, seconds + PERMIT_SECONDS))
+    return int(min(FOREVER_SECONDS, seconds + EXABGP_PERMIT_SECONDS))

@@ -3,8 +3,8 @@
 Decides nothing about addresses: the agent says which peers there are and which routes each is to have. Without
 set_peers and set_routes nothing is announced.
 
-    agent -- set_peers, change_routes, permit --> BgpDriver -- one Keeper a peer --> exabgp --> router
-                                                               Session (pure)  <-- events --
+    agent -- set_peers, change_routes, permit --> BgpDriver -- one SessionRunner a peer --> exabgp --> router
+                                                               RouterSession (pure)  <-- events --
 """
 
 import asyncio
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from crds.speaker import BGPSessionState
 from speaker.bgp.exabgp.config import ConfigError, check
-from speaker.bgp.exabgp.io.runner import ADMINISTRATIVE_SHUTDOWN, PEER_DECONFIGURED, Ending, Keeper
+from speaker.bgp.exabgp.io.runner import ADMINISTRATIVE_SHUTDOWN, PEER_DECONFIGURED, Ending, SessionRunner
 from speaker.bgp.exabgp.ribout import draining
 from speaker.bgp.model import IPAddress, PeerConfig, Prefix, Route, SessionView
 
 FOREVER_SECONDS = 2**31 - 1
 """With hold time 0 a router never drops what it has; a status field has room for no more than this."""
 POLL_SECONDS = 1.0
-PERMIT_SECONDS = 8.0
+EXABGP_PERMIT_REACH_SECONDS = 8.0
 """A permit should reach so far: it is told every 2 s, and a busy machine may leave out a turn or two."""
 
 
@@ -40,16 +40,16 @@ class BgpDriver:
         self._on_change = on_change
         self._prefix = prefix
         self._peers: dict[str, PeerConfig] = {}
-        self._keepers: dict[str, Keeper] = {}
-        self._closing: list[Keeper] = []
-        self._retired: list[Keeper] = []
+        self._runners: dict[str, SessionRunner] = {}
+        self._closing: list[SessionRunner] = []
+        self._retired: list[SessionRunner] = []
         self._refused: dict[str, SessionView] = {}
         self._routes: dict[str, dict[Prefix, Route]] = {}
         self._permit: float | None = None
         self._changed: set[Prefix] = set()
         self._is_silent = self._is_draining = self._spares_graceful = self._is_stopped = False
         self._group: asyncio.TaskGroup | None = None
-        self._tasks: dict[Keeper, asyncio.Task[None]] = {}
+        self._tasks: dict[SessionRunner, asyncio.Task[None]] = {}
         self._count = 0
 
     async def run(self) -> None:
@@ -68,7 +68,7 @@ class BgpDriver:
     @property
     def sessions(self) -> Mapping[str, SessionView]:
         """By peer name: each configured peer, also one that is refused (state Idle; last_error says why)."""
-        views = {name: keeper.session.view() for name, keeper in self._keepers.items()}
+        views = {name: runner.session.view() for name, runner in self._runners.items()}
         return {
             name: views.get(name) or self._refused[name]
             for name in self._peers
@@ -79,7 +79,7 @@ class BgpDriver:
     def outlives_seconds(self) -> int:
         """How long routers may keep our routes after this process has gone, in seconds: the longest hold time (as
         agreed, or as configured while it isn't) and graceful restart time of the peers. 0 = no peers."""
-        longest = max((keeper.session.outlives_seconds for keeper in self._all()), default=0)
+        longest = max((runner.session.outlives_seconds for runner in self._all()), default=0)
         return FOREVER_SECONDS if isinf(longest) else int(longest)
 
     @property
@@ -96,7 +96,7 @@ class BgpDriver:
     def synced_routers(self) -> frozenset[IPAddress]:
         """The addresses of routers whose session is up and has had all that there was to have when it came up, and
         End-of-RIB, acknowledged by their TCP: whatever an earlier speaker said here, they have dropped."""
-        return frozenset(one.session.peer.peer_address for one in self._keepers.values() if one.session.is_synced)
+        return frozenset(one.session.peer.peer_address for one in self._runners.values() if one.session.is_synced)
 
     def set_peers(self, peers: Mapping[str, PeerConfig]) -> None:
         """The routers to hold sessions with, by name: all of them. A changed peer resets that session only; one that is
@@ -112,8 +112,8 @@ class BgpDriver:
         """The routes that the peer is to have: all of them (adj-RIB-out). Only what differs is sent. A name that is no
         peer's (yet) is remembered. A peer's End-of-RIB waits for this, so say it also when there are none."""
         self._routes[peer] = dict(routes)
-        if peer in self._keepers:
-            self._want(self._keepers[peer])
+        if peer in self._runners:
+            self._want(self._runners[peer])
 
     def change_routes(self, peer: str, changes: Mapping[Prefix, Route | None]) -> None:
         """What is to be otherwise of the routes that the peer is to have; None = withdraw it. Costs only that much. For
@@ -124,22 +124,23 @@ class BgpDriver:
                 routes.pop(prefix, None)
             else:
                 routes[prefix] = route
-        if peer in self._keepers and not self._is_silent:
-            keeper = self._keepers[peer]
-            keeper.session.change({prefix: route and self._told(keeper, route) for prefix, route in changes.items()})
-            keeper.poke()
+        if peer in self._runners and not self._is_silent:
+            runner = self._runners[peer]
+            runner.session.change({prefix: route and self._told(runner, route) for prefix, route in changes.items()})
+            runner.poke()
 
     def permit(self, until: float) -> None:
         """Until when routers may have routes of us without hearing from this process (CLOCK_BOOTTIME, seconds; see
-        PERMIT_SECONDS). Each ExaBGP is told with the query that it gets every 2 s, and before its first route; when the
-        last one it was told has passed, the kernel kills it, and its connection is closed: however frozen this process
-        is, its routes go (under graceful restart: when the restart time has passed). Before the first call nothing is
-        limited. While silenced no call is needed: ExaBGP lives on, without a limit, once it holds no route and the
-        withdrawals are confirmed; otherwise it is killed in time, and the next one has no routes. `resume` wants a
-        permit first: with a passed one ExaBGP is killed, again and again, before it announces anything."""
+        EXABGP_PERMIT_REACH_SECONDS). Each ExaBGP is told with the query that it gets every 2 s, and before its first
+        route; when the last one it was told has passed, the kernel kills it, and its connection is closed: however
+        frozen this process is, its routes go (under graceful restart: when the restart time has passed). Before the
+        first call nothing is limited. While silenced no call is needed: ExaBGP lives on, without a limit, once it holds
+        no route and the withdrawals are confirmed; otherwise it is killed in time, and the next one has no routes.
+        `resume` wants a permit first: with a passed one ExaBGP is killed, again and again, before it announces
+        anything."""
         self._permit = until
-        for keeper in self._all():
-            keeper.session.permit = until
+        for runner in self._all():
+            runner.session.permit = until
 
     def drain(self, is_draining: bool = True, *, spare_graceful: bool = False) -> None:
         """While draining, every route carries GRACEFUL_SHUTDOWN, and LOCAL_PREF 0 on iBGP (RFC 8326): routers move
@@ -162,17 +163,17 @@ class BgpDriver:
         or was sent the withdrawal and its TCP has acknowledged that, or has surely dropped the session since. Deleted
         peers count too. True as long as it is wanted of a peer (set_routes) and not silenced."""
         now = time.monotonic()
-        return any(keeper.session.may_be_heard(prefix, now) for keeper in self._all())
+        return any(runner.session.may_be_heard(prefix, now) for runner in self._all())
 
-    def told_to(self, prefix: Prefix) -> tuple[str, ...]:
+    def sent_to(self, prefix: Prefix) -> tuple[str, ...]:
         """The peers to which an UPDATE with exactly this prefix was seen to be sent, and none that withdraws it, in the
         session that is up: their names, sorted. Deleted peers count until they are withdrawn from."""
         return tuple(sorted({one.session.peer.name for one in self._all() if one.session.has_sent(prefix)}))
 
     def take_changed(self) -> set[Prefix]:
-        """The prefixes of which an answer of `told_to` or `may_be_heard` may have changed since this was asked last."""
-        for keeper in self._all():
-            self._changed |= keeper.session.take_changed()
+        """The prefixes of which an answer of `sent_to` or `may_be_heard` may have changed since this was asked last."""
+        for runner in self._all():
+            self._changed |= runner.session.take_changed()
         changed, self._changed = self._changed, set()
         return changed
 
@@ -182,31 +183,33 @@ class BgpDriver:
         that routers keep the routes until we are back (RFC 4724); nothing was withdrawn from them then. Never raises
         for what a router does. `may_be_heard` tells afterwards what is certain; `run` goes on with nothing to do."""
         self._is_stopped = True
-        for keeper in list(self._keepers.values()):
-            is_kept = graceful and keeper.session.peer.graceful_restart_seconds is not None
-            self._retire(keeper, Ending.Dropped if is_kept else Ending.Closed, ADMINISTRATIVE_SHUTDOWN)
+        for runner in list(self._runners.values()):
+            is_kept = graceful and runner.session.peer.graceful_restart_seconds is not None
+            self._retire(runner, Ending.Dropped if is_kept else Ending.Closed, ADMINISTRATIVE_SHUTDOWN)
         if tasks := list(self._tasks.values()):
             await asyncio.wait(tasks)
 
-    def engine_pids(self) -> dict[str, int]:
+    def exabgp_pids(self) -> dict[str, int]:
         """The ExaBGP processes that run, by peer name."""
-        engines = {name: keeper.engine for name, keeper in self._keepers.items()}
-        return {name: engine.pid for name, engine in engines.items() if engine and engine.pid and not engine.is_lost}
+        processes = {name: runner.process for name, runner in self._runners.items()}
+        return {
+            name: process.pid for name, process in processes.items() if process and process.pid and not process.is_lost
+        }
 
-    def _all(self) -> list[Keeper]:
-        return [*self._keepers.values(), *self._closing, *self._retired]
+    def _all(self) -> list[SessionRunner]:
+        return [*self._runners.values(), *self._closing, *self._retired]
 
     def _reconcile(self) -> None:
-        """Keepers as the peers are. Called again when a session that is in the way has ended."""
+        """Runners as the peers are. Called again when a session that is in the way has ended."""
         if self._group is None or self._is_stopped:
             return
         usable = self._usable()
-        for name, keeper in list(self._keepers.items()):
-            if name not in usable or _router(usable[name]) != _router(keeper.peer):
-                self._retire(keeper, Ending.Closed, PEER_DECONFIGURED)
+        for name, runner in list(self._runners.items()):
+            if name not in usable or _router(usable[name]) != _router(runner.peer):
+                self._retire(runner, Ending.Closed, PEER_DECONFIGURED)
         for name, peer in usable.items():
-            if name in self._keepers:
-                self._change(self._keepers[name], peer)
+            if name in self._runners:
+                self._change(self._runners[name], peer)
             elif in_the_way := next((one for one in self._closing if _router(one.peer) == _router(peer)), None):
                 self._refuse(
                     peer, f"waits for the end of the session that {in_the_way.peer.name} had with this address"
@@ -215,10 +218,10 @@ class BgpDriver:
                 self._start(peer)
         self._on_change()
 
-    def _change(self, keeper: Keeper, peer: PeerConfig) -> None:
-        if peer != keeper.peer:
-            keeper.change(peer)
-            self._want(keeper)
+    def _change(self, runner: SessionRunner, peer: PeerConfig) -> None:
+        if peer != runner.peer:
+            runner.change(peer)
+            self._want(runner)
 
     def _usable(self) -> dict[str, PeerConfig]:
         usable: dict[str, PeerConfig] = {}
@@ -244,7 +247,7 @@ class BgpDriver:
         return usable
 
     def _has_same_router(self, name: str) -> bool:
-        return name in self._keepers and _router(self._keepers[name].peer) == _router(self._peers[name])
+        return name in self._runners and _router(self._runners[name].peer) == _router(self._peers[name])
 
     def _refuse(self, peer: PeerConfig, why: str) -> None:
         self._refused[peer.name] = SessionView(
@@ -254,64 +257,66 @@ class BgpDriver:
     def _start(self, peer: PeerConfig) -> None:
         assert self._group is not None
         self._count += 1
-        keeper = Keeper(self._directory / f"{self._count}", peer, on_change=self._keeper_changed, prefix=self._prefix)
-        keeper.session.permit = self._permit
-        self._keepers[peer.name] = keeper
-        self._want(keeper)
-        self._tasks[keeper] = self._group.create_task(self._run(keeper))
+        runner = SessionRunner(
+            self._directory / f"{self._count}", peer, on_change=self._runner_changed, prefix=self._prefix
+        )
+        runner.session.permit = self._permit
+        self._runners[peer.name] = runner
+        self._want(runner)
+        self._tasks[runner] = self._group.create_task(self._run(runner))
 
-    async def _run(self, keeper: Keeper) -> None:
+    async def _run(self, runner: SessionRunner) -> None:
         try:
-            await keeper.run()
+            await runner.run()
         finally:
-            del self._tasks[keeper]
-            if keeper in self._closing:
-                self._closing.remove(keeper)
-                self._retired.append(keeper)
+            del self._tasks[runner]
+            if runner in self._closing:
+                self._closing.remove(runner)
+                self._retired.append(runner)
             self._reconcile()
 
-    def _retire(self, keeper: Keeper, ending: Ending, subcode: int) -> None:
-        del self._keepers[keeper.session.peer.name]
-        self._closing.append(keeper)
-        keeper.end(ending, subcode=subcode)
+    def _retire(self, runner: SessionRunner, ending: Ending, subcode: int) -> None:
+        del self._runners[runner.session.peer.name]
+        self._closing.append(runner)
+        runner.end(ending, subcode=subcode)
 
     def _want_all(self) -> None:
-        for keeper in self._keepers.values():
-            self._want(keeper)
+        for runner in self._runners.values():
+            self._want(runner)
 
-    def _want(self, keeper: Keeper) -> None:
-        routes = self._routes.get(keeper.peer.name)
+    def _want(self, runner: SessionRunner) -> None:
+        routes = self._routes.get(runner.peer.name)
         if self._is_silent:
             routes = {}
         if routes is None:
             return
-        if self._drains(keeper):
-            routes = {prefix: self._told(keeper, route) for prefix, route in routes.items()}
-        keeper.session.want(routes)
-        keeper.poke()
+        if self._drains(runner):
+            routes = {prefix: self._told(runner, route) for prefix, route in routes.items()}
+        runner.session.want(routes)
+        runner.poke()
 
-    def _told(self, keeper: Keeper, route: Route) -> Route:
-        return draining(route, is_internal=keeper.peer.is_internal) if self._drains(keeper) else route
+    def _told(self, runner: SessionRunner, route: Route) -> Route:
+        return draining(route, is_internal=runner.peer.is_internal) if self._drains(runner) else route
 
-    def _drains(self, keeper: Keeper) -> bool:
-        is_spared = self._spares_graceful and keeper.peer.graceful_restart_seconds is not None
+    def _drains(self, runner: SessionRunner) -> bool:
+        is_spared = self._spares_graceful and runner.peer.graceful_restart_seconds is not None
         return self._is_draining and not is_spared
 
-    def _keeper_changed(self, keeper: Keeper) -> None:
-        self._changed |= keeper.session.take_changed()
-        if keeper.session.is_synced:
+    def _runner_changed(self, runner: SessionRunner) -> None:
+        self._changed |= runner.session.take_changed()
+        if runner.session.is_synced:
             for old in self._retired:
-                if _router(old.peer) == _router(keeper.peer):
+                if _router(old.peer) == _router(runner.peer):
                     old.session.router_started_anew()
         self._on_change()
 
     def _pass_time(self, now: float) -> None:
-        for keeper in self._all():
-            keeper.session.pass_time(now)
-        kept = [keeper for keeper in self._retired if keeper.session.keeps_until() > now]
-        if any(keeper.session.has_changed for keeper in self._all()) or len(kept) < len(self._retired):
-            for keeper in self._all():
-                self._changed |= keeper.session.take_changed()
+        for runner in self._all():
+            runner.session.pass_time(now)
+        kept = [runner for runner in self._retired if runner.session.keeps_until() > now]
+        if any(runner.session.has_changed for runner in self._all()) or len(kept) < len(self._retired):
+            for runner in self._all():
+                self._changed |= runner.session.take_changed()
             self._retired = kept
             self._on_change()
 

@@ -45,11 +45,11 @@ SETTINGS = {
 log = structlog.get_logger()
 
 
-class EngineError(Exception):
+class ExaBgpError(Exception):
     """ExaBGP could not be started; the message says why."""
 
 
-class Engine:
+class ExaBgpProcess:
     """`on_event` is called for each event in order; `on_lost` when the process or a pipe to it is gone (more than
     once). `prefix`: words before the command."""
 
@@ -83,7 +83,7 @@ class Engine:
         return self._is_lost
 
     async def start(self, peer: PeerConfig) -> None:
-        """Until it takes lines. Raises EngineError or ConfigError; then nothing is left running."""
+        """Until it takes lines. Raises ExaBgpError or ConfigError; then nothing is left running."""
         commands_path, events_path = self._directory / "commands", self._directory / "events"
         text = configuration(peer, commands_path=str(commands_path), events_path=str(events_path))
         self._prepare(text, commands_path, events_path)
@@ -94,7 +94,7 @@ class Engine:
                 await self._open_commands(commands_path)
         except (TimeoutError, OSError) as error:
             await self.kill()
-            raise EngineError(self._last_words or str(error) or "ExaBGP did not start in time") from error
+            raise ExaBgpError(self._last_words or str(error) or "ExaBGP did not start in time") from error
         except BaseException:
             await self.kill()
             raise

@@ -18,8 +18,8 @@ import structlog
 
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.config import ConfigError
-from speaker.bgp.exabgp.io.process import Engine, EngineError
-from speaker.bgp.exabgp.session import CONFIRM_SECONDS, Session
+from speaker.bgp.exabgp.io.process import ExaBgpError, ExaBgpProcess
+from speaker.bgp.exabgp.session import CONFIRM_SECONDS, RouterSession
 from speaker.bgp.model import PeerConfig
 
 FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.5, 30.0
@@ -39,14 +39,19 @@ class Ending(Enum):
     Dropped = "dropped"
 
 
-class Keeper:
-    """`on_change(keeper)`: the session's view or an answer of its `may_be_heard` may have changed."""
+class SessionRunner:
+    """`on_change(runner)`: the session's view or an answer of its `may_be_heard` may have changed."""
 
     def __init__(
-        self, directory: Path, peer: PeerConfig, *, on_change: Callable[["Keeper"], None], prefix: tuple[str, ...]
+        self,
+        directory: Path,
+        peer: PeerConfig,
+        *,
+        on_change: Callable[["SessionRunner"], None],
+        prefix: tuple[str, ...],
     ) -> None:
-        self.session = Session(peer, time.monotonic())
-        self.engine: Engine | None = None
+        self.session = RouterSession(peer, time.monotonic())
+        self.process: ExaBgpProcess | None = None
         self._directory = directory
         self._on_change = on_change
         self._prefix = prefix
@@ -108,54 +113,54 @@ class Keeper:
             self.session.peer, self._next = self._next, None
         peer = self.session.peer
         why = "the agent let go of it"
-        self.engine = engine = Engine(
+        self.process = process = ExaBgpProcess(
             self._directory, on_event=self._on_event, on_lost=self._wake.set, prefix=self._prefix
         )
         is_wanted_so, self._fault = False, ""
         try:
-            await engine.start(peer)
-            self.session.engine_started(time.monotonic())
-            is_wanted_so, why = await self._pump(engine)
-        except (EngineError, ConfigError) as error:
+            await process.start(peer)
+            self.session.exabgp_started(time.monotonic())
+            is_wanted_so, why = await self._pump(process)
+        except (ExaBgpError, ConfigError) as error:
             why = f"ExaBGP can't be started: {error}"
         finally:
-            words = await engine.kill()
+            words = await process.kill()
             if not is_wanted_so:
                 log.warning("a BGP session's process has ended", peer=peer.name, reason=why, words=words)
-            self.session.engine_ended("" if is_wanted_so else why, time.monotonic())
+            self.session.exabgp_ended("" if is_wanted_so else why, time.monotonic())
             self._notify()
         return is_wanted_so
 
-    async def _pump(self, engine: Engine) -> tuple[bool, str]:
+    async def _pump(self, process: ExaBgpProcess) -> tuple[bool, str]:
         """Whether the end was wanted, and why it came."""
         session = self.session
-        while not engine.is_lost:
+        while not process.is_lost:
             now = time.monotonic()
             if why := self._fault or session.overdue(now):
                 return False, why
             if self._ending is Ending.Dropped:
                 return True, "dropped"
             if self._next is not None:
-                await self._reset(engine)
+                await self._reset(process)
                 return True, "the peer was changed"
             if self._ending is Ending.Closed and (session.is_clean or now >= self._close_by):
-                await self._say_goodbye(engine, self._subcode)
+                await self._say_goodbye(process, self._subcode)
                 return True, "closed"
-            engine.write(session.next_lines(now))
+            process.write(session.next_lines(now))
             self._notify()
-            await self._wait(session.wake_at)
+            await self._wait(session.deadline)
         return False, "ExaBGP has died"
 
-    async def _reset(self, engine: Engine) -> None:
+    async def _reset(self, process: ExaBgpProcess) -> None:
         """With graceful restart the router keeps the routes, so it is told nothing."""
         if self.session.peer.graceful_restart_seconds is None:
-            await self._say_goodbye(engine, CONFIGURATION_CHANGE)
+            await self._say_goodbye(process, CONFIGURATION_CHANGE)
 
-    async def _say_goodbye(self, engine: Engine, subcode: int) -> None:
+    async def _say_goodbye(self, process: ExaBgpProcess, subcode: int) -> None:
         until = time.monotonic() + GOODBYE_SECONDS
         if self.session.is_up:
-            engine.write([self.session.goodbye_line(subcode)])
-        while self.session.is_up and not engine.is_lost and time.monotonic() < until:
+            process.write([self.session.goodbye_line(subcode)])
+        while self.session.is_up and not process.is_lost and time.monotonic() < until:
             await self._wait(until)
 
     async def _wait(self, until: float) -> None:

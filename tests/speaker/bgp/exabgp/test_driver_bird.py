@@ -95,14 +95,14 @@ async def test_an_exabgp_that_is_killed_or_frozen_is_replaced(
         driven.driver.set_peers({"tor": link.peer()})
         driven.driver.set_routes("tor", routes(str(V4), str(OTHER)))
         await driven.until("both are there", lambda: bird.prefixes() == {V4, OTHER})
-        pid = driven.driver.engine_pids()["tor"]
+        pid = driven.driver.exabgp_pids()["tor"]
         os.kill(pid, deed)
         driven.driver.set_routes("tor", routes(str(OTHER)))
         assert driven.driver.may_be_heard(V4)
         await driven.until_confirmed(V4)
         await driven.until("the router has worked it off", lambda: V4 not in bird.prefixes(), 5)
         await driven.until("the other is back", lambda: bird.prefixes() == {OTHER})
-        assert driven.driver.engine_pids()["tor"] != pid
+        assert driven.driver.exabgp_pids()["tor"] != pid
         assert driven.driver.sessions["tor"].last_error
 
 
@@ -113,10 +113,10 @@ async def test_a_lost_relay_is_the_end_of_its_exabgp(link: Link, opened: ExitSta
         driven.driver.set_peers({"tor": link.peer()})
         driven.driver.set_routes("tor", routes(str(V4)))
         await driven.until("it is there", lambda: bird.prefixes() == {V4})
-        pid = driven.driver.engine_pids()["tor"]
+        pid = driven.driver.exabgp_pids()["tor"]
         relay = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
         os.kill(relay, signal.SIGKILL)
-        await driven.until("another runs", lambda: driven.driver.engine_pids().get("tor", pid) != pid)
+        await driven.until("another runs", lambda: driven.driver.exabgp_pids().get("tor", pid) != pid)
         await driven.until_up()
         await driven.until("it is there again", lambda: bird.prefixes() == {V4})
 
@@ -135,14 +135,14 @@ async def test_an_edit_or_a_deletion_touches_one_session_only(
         for name in peers:
             driver.set_routes(name, routes(str(V4)))
         await driven.until("both have it", lambda: all(bird.prefixes() == {V4} for bird in birds))
-        since, pid = driver.sessions["right"].since, driver.engine_pids()["right"]
+        since, pid = driver.sessions["right"].since, driver.exabgp_pids()["right"]
         driver.set_peers({**peers, "left": replace(peers["left"], hold_time_seconds=30)})
         await driven.until("left is as it is to be", lambda: driver.sessions["left"].hold_time_seconds == 30)
         driver.set_peers({"right": peers["right"]})
         await driven.until("left has nothing", lambda: not birds[0].prefixes())
         await driven.until("left is closed", lambda: not birds[0].is_up())
         assert driver.may_be_heard(V4)
-        assert (driver.sessions["right"].since, driver.engine_pids()["right"]) == (since, pid)
+        assert (driver.sessions["right"].since, driver.exabgp_pids()["right"]) == (since, pid)
         driver.set_routes("right", {})
         await driven.until_confirmed(V4)
         assert set(driver.sessions) == {"right"}
@@ -216,7 +216,7 @@ async def test_a_router_that_sends_a_hundred_thousand_routes_does_no_harm(
         await driven.until("ours is there", lambda: V4 in bird.prefixes(), 60)
         driven.driver.set_routes("tor", {})
         await driven.until_confirmed(V4)
-        status = Path(f"/proc/{driven.driver.engine_pids()['tor']}/status").read_text()
+        status = Path(f"/proc/{driven.driver.exabgp_pids()['tor']}/status").read_text()
         assert int(status.split("VmRSS:")[1].split()[0]) < 45_000
 
 

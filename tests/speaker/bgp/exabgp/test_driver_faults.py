@@ -28,16 +28,16 @@ FLOOD = [f"20.{number >> 16}.{number >> 8 & 255}.{number & 255}/32" for number i
 
 
 def kill(driven: Driven, _: Link, __: Bird) -> None:
-    os.kill(driven.driver.engine_pids()["sick"], signal.SIGKILL)
+    os.kill(driven.driver.exabgp_pids()["sick"], signal.SIGKILL)
 
 
 def freeze(driven: Driven, _: Link, __: Bird) -> None:
-    os.kill(driven.driver.engine_pids()["sick"], signal.SIGSTOP)
+    os.kill(driven.driver.exabgp_pids()["sick"], signal.SIGSTOP)
 
 
 def starve(driven: Driven, _: Link, __: Bird) -> None:
     """What it gets to hold is more than it has room for."""
-    pid = driven.driver.engine_pids()["sick"]
+    pid = driven.driver.exabgp_pids()["sick"]
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
     limit = pages * os.sysconf("SC_PAGE_SIZE") + (1 << 20)
     subprocess.run(["prlimit", f"--pid={pid}", f"--as={limit}"], check=True)
@@ -45,7 +45,7 @@ def starve(driven: Driven, _: Link, __: Bird) -> None:
 
 
 def lose_relay(driven: Driven, _: Link, __: Bird) -> None:
-    pid = driven.driver.engine_pids()["sick"]
+    pid = driven.driver.exabgp_pids()["sick"]
     os.kill(int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]), signal.SIGKILL)
 
 
@@ -118,11 +118,11 @@ async def test_one_session_is_hit_and_the_other_is_not(
         driver.set_routes("sick", routes(str(GOES)))
         driver.set_routes("well", routes(str(KEPT)))
         await driven.until("both have theirs", lambda: [bird.prefixes() for bird in birds] == [{GOES}, {KEPT}])
-        before, well_pid = (birds[1].since(), birds[1].came(KEPT)), driver.engine_pids()["well"]
-        pid = driver.engine_pids()["sick"]
+        before, well_pid = (birds[1].since(), birds[1].came(KEPT)), driver.exabgp_pids()["well"]
+        pid = driver.exabgp_pids()["sick"]
         befall(driven, sick, birds[0])
         if befall is starve:
-            await driven.until("it has died of it", lambda: driver.engine_pids().get("sick", pid) != pid)
+            await driven.until("it has died of it", lambda: driver.exabgp_pids().get("sick", pid) != pid)
         await asyncio.sleep(0.2)
         if befall is freeze_router:
             await thaw(driven, birds[0])
@@ -136,7 +136,7 @@ async def test_one_session_is_hit_and_the_other_is_not(
             sent = f"{len(FLOOD)} exported"
             await driven.until("all have been sent", lambda: sent in birds[0].ask("show", "protocols", "all", "node"))
         assert (birds[1].since(), birds[1].came(KEPT)) == pytest.approx(before, abs=SAME_SECONDS)
-        assert driver.engine_pids()["well"] == well_pid
+        assert driver.exabgp_pids()["well"] == well_pid
         assert birds[1].prefixes() == {KEPT}
         assert driver.sessions["well"].downs == 0
         assert befall in (delete, flood) or driver.sessions["sick"].downs >= 1  # one is gone, one has not been down
@@ -217,12 +217,12 @@ async def test_a_session_that_never_comes_up_holds_nothing_back_and_disturbs_no_
         driver.set_peers({"well": well.peer("well")})
         driver.set_routes("well", routes(str(KEPT)))
         await driven.until("it is there", lambda: frr.prefixes() == {KEPT} and driver.synced_routers)
-        before = frr.counts(well.ours), driver.engine_pids()["well"], driver.sessions["well"].since
+        before = frr.counts(well.ours), driver.exabgp_pids()["well"], driver.sessions["well"].since
         bad = sick.peer("sick", hold_time_seconds=HOLD_SECONDS, **changes)
         driver.set_peers({"sick": bad, "well": well.peer("well")})
         driver.set_routes("sick", routes(str(GOES)))
         await driven.until("it has been tried", lambda: words in driver.sessions["sick"].last_error)
-        await driven.until("it runs", lambda: "sick" in driver.engine_pids())
+        await driven.until("it runs", lambda: "sick" in driver.exabgp_pids())
         await asyncio.sleep(HOLD_SECONDS + 1)  # nothing of the other one may end in that time, or be told anew
         assert driver.sessions["sick"].state != "Established"
         assert driver.may_be_heard(GOES)
@@ -230,5 +230,5 @@ async def test_a_session_that_never_comes_up_holds_nothing_back_and_disturbs_no_
         await driven.until_confirmed(GOES, 1)
         driver.set_peers({"well": well.peer("well")})
         await driven.until("it has ended", lambda: not driver._closing)
-        assert (frr.counts(well.ours), driver.engine_pids()["well"], driver.sessions["well"].since) == before
+        assert (frr.counts(well.ours), driver.exabgp_pids()["well"], driver.sessions["well"].since) == before
         assert frr.prefixes() == {KEPT}

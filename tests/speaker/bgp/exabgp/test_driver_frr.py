@@ -168,7 +168,7 @@ async def test_sessions_over_ipv6_carry_both_families(node: Namespace, opened: E
         wanted = routes(str(V6)) | routes(str(V4), next_hop=link.ours)
         driven.driver.set_routes("tor", wanted)
         await driven.until("both are there", lambda: frr.prefixes() == {V4, V6})
-        os.kill(driven.driver.engine_pids()["tor"], signal.SIGKILL)
+        os.kill(driven.driver.exabgp_pids()["tor"], signal.SIGKILL)
         driven.driver.set_routes("tor", {})
         await driven.until_confirmed(V6)
         await driven.until("the router has worked it off", lambda: not frr.prefixes(), 5)

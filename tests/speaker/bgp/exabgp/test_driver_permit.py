@@ -79,9 +79,9 @@ async def test_a_frozen_exabgp_is_killed_by_its_permit(link: Link, opened: ExitS
         driven.driver.set_peers({"tor": link.peer()})
         driven.driver.set_routes("tor", routes(str(V4)))
         await driven.until("it is there", lambda: bird.prefixes() == {V4})
-        pid = driven.driver.engine_pids()["tor"]
+        pid = driven.driver.exabgp_pids()["tor"]
         os.kill(pid, signal.SIGSTOP)
-        await driven.until("it is dead", lambda: "tor" not in driven.driver.engine_pids(), PERMIT_SECONDS + 3)
+        await driven.until("it is dead", lambda: "tor" not in driven.driver.exabgp_pids(), PERMIT_SECONDS + 3)
         await driven.until("it is gone", lambda: not bird.prefixes(), 2)
         driven.driver.permit(boottime() + 60)
         await driven.until("it is there again", lambda: bird.prefixes() == {V4})

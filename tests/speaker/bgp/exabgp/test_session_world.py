@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from speaker.bgp.exabgp import events
-from speaker.bgp.exabgp.session import Session
+from speaker.bgp.exabgp.session import RouterSession
 from speaker.bgp.model import PeerConfig, Prefix, Route
 
 PREFIXES = [IPv4Network(f"10.9.0.{number}/32") for number in range(4)]
@@ -49,7 +49,7 @@ class World(RuleBasedStateMachine):
             hold_time_seconds=HOLD_SECONDS,
             graceful_restart_seconds=RESTART_SECONDS if graceful else None,
         )
-        self.session = Session(peer, self.now)
+        self.session = RouterSession(peer, self.now)
         self.is_limited = is_limited
         self.session.permit = self.now if is_limited else None
         self.wanted: dict[Prefix, Route] = {}
@@ -81,16 +81,16 @@ class World(RuleBasedStateMachine):
 
     @precondition(lambda self: self.exabgp is None)
     @rule()
-    def engine_starts(self) -> None:
+    def exabgp_starts(self) -> None:
         self.exabgp = Exabgp()
-        self.session.engine_started(self.now)
+        self.session.exabgp_started(self.now)
 
     @precondition(lambda self: self.exabgp is not None)
     @rule()
-    def engine_dies(self) -> None:
+    def exabgp_dies(self) -> None:
         self._lose()
         self.exabgp = None
-        self.session.engine_ended("died", self.now)
+        self.session.exabgp_ended("died", self.now)
 
     @precondition(lambda self: self.exabgp is not None)
     @rule()
@@ -215,7 +215,7 @@ class World(RuleBasedStateMachine):
         kept = sorted(self.wanted)[:1] or [PREFIXES[0]]
         self.session.want({prefix: Route(prefix) for prefix in kept})
         if self.exabgp is None:
-            self.engine_starts()
+            self.exabgp_starts()
         if not self.is_up:
             self.comes_up()
         self._calm_down(kept)
@@ -225,7 +225,7 @@ class World(RuleBasedStateMachine):
         self._calm_down([])
         self.session.change({prefix: Route(prefix) for prefix in kept})
         self._calm_down(kept)
-        self.engine_dies()
+        self.exabgp_dies()
         self.every_answer_that_changes_is_told()
         self.session.change({prefix: None for prefix in kept})
         self.every_answer_that_changes_is_told()
