@@ -79,7 +79,7 @@ class Core:
         self.rbac = Rbac(self.store)
         self.reviews = Reviews(self.rbac, self.tokens)
         self.rest = Rest(self.store, self.registry, PolicyAdmission(self.store), rng)
-        self.documents = Documents(self.registry, self.store)
+        self.documents = Documents(self.registry)
         self.faults = Faults(rng)
         self.counters = RequestCounters()
         Establisher(self.rest, self.registry, self.store)

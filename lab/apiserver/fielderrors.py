@@ -24,7 +24,6 @@ class ErrorType(StrEnum):
     FORBIDDEN = "FieldValueForbidden"
     TOO_LONG = "FieldValueTooLong"
     TOO_MANY = "FieldValueTooMany"
-    INTERNAL = "InternalError"
 
 
 _WORDING: Final = {
@@ -37,9 +36,8 @@ _WORDING: Final = {
     ErrorType.FORBIDDEN: "Forbidden",
     ErrorType.TOO_LONG: "Too long",
     ErrorType.TOO_MANY: "Too many",
-    ErrorType.INTERNAL: "Internal error",
 }
-_WITHOUT_VALUE: Final = {ErrorType.REQUIRED, ErrorType.FORBIDDEN, ErrorType.TOO_LONG, ErrorType.INTERNAL}
+_WITHOUT_VALUE: Final = {ErrorType.REQUIRED, ErrorType.FORBIDDEN, ErrorType.TOO_LONG}
 
 
 class _Omitted:
@@ -129,11 +127,6 @@ def too_long(field: str, maximum: int) -> FieldError:
 def too_many(field: str, actual: int, maximum: int) -> FieldError:
     """`spec.x: Too many: 65: must have at most 64 items`."""
     return FieldError(ErrorType.TOO_MANY, field, actual, f"must have at most {maximum} items")
-
-
-def internal(field: str, detail: str) -> FieldError:
-    """`spec.x: Internal error: <detail>`."""
-    return FieldError(ErrorType.INTERNAL, field, OMIT, detail)
 
 
 def aggregate(errors: Iterable[FieldError]) -> str:

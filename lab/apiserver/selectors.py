@@ -144,8 +144,3 @@ def _expression(expression: Mapping[str, Any]) -> Requirement:
             return Requirement(expression["key"], False, None)
         case _:
             return Requirement(expression["key"], True, None)
-
-
-def matches_selector(selector: Mapping[str, Any] | None, labels: Mapping[str, str]) -> bool:
-    """Whether labels match a LabelSelector object."""
-    return labels_of_selector(selector).matches(labels)

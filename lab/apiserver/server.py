@@ -19,7 +19,7 @@ import yaml
 from aiohttp import web
 
 from lab.apiserver.core import Core, Settings
-from lab.apiserver.faults import Cut, Fault, Faults, RequestCounters
+from lab.apiserver.faults import Cut, Faults, RequestCounters
 from lab.apiserver.http.api import HttpApi, LabRequests, describe_fault, read_fault
 from lab.apiserver.store import encode
 
@@ -274,6 +274,3 @@ class _Lab(LabRequests):
 
 def _answer(body: Json) -> web.Response:
     return web.Response(body=encode(body), content_type="application/json")
-
-
-__all__ = ["Address", "ApiServer", "Fault", "Settings"]

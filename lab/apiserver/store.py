@@ -169,9 +169,6 @@ class Store:
             found = self._tables[storage] = Table(self.revision)
         return found
 
-    def tables(self) -> Mapping[str, Table]:
-        return self._tables
-
     def drop(self, storage: str) -> None:
         """Forget a whole table (its CustomResourceDefinition is gone)."""
         self._tables.pop(storage, None)

@@ -26,7 +26,6 @@ class Operation(StrEnum):
     CREATE = "CREATE"
     UPDATE = "UPDATE"
     DELETE = "DELETE"
-    CONNECT = "CONNECT"
 
 
 @dataclass(frozen=True, slots=True)

@@ -393,7 +393,7 @@ class _Compiler:
         else:
             slots = [self._bound(node.variables[0], key_type if is_map else value_type)]
         bodies = [self.compile(arg) for arg in node.args]
-        return comprehension(node, key_type, value_type, bodies, steps(target.eval, slots), target, slots)
+        return comprehension(node, key_type, bodies, steps(target.eval, slots), target, slots)
 
 
 def _joined(types: list[Type]) -> Type:

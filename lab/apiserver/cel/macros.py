@@ -66,7 +66,6 @@ def steps(target: Eval, slots: list[int]) -> _Steps:
 def comprehension(
     node: Macro,
     key_type: Type,
-    value_type: Type,
     bodies: list[Compiled],
     steps: _Steps,
     target: Compiled,

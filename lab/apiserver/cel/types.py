@@ -53,11 +53,8 @@ CIDR: Final = Type("net.CIDR")
 QUANTITY: Final = Type("kubernetes.Quantity")
 URL: Final = Type("kubernetes.URL")
 FORMAT: Final = Type("kubernetes.NamedFormat")
-SEMVER: Final = Type("kubernetes.Semver")
 A: Final = Type("A")
 B: Final = Type("B")
-
-_WRAPPED: Final = {"google.protobuf.Timestamp": TIMESTAMP, "google.protobuf.Duration": DURATION}
 
 
 def list_of(item: Type) -> Type:

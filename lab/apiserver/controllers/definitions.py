@@ -46,7 +46,7 @@ class Establisher:
         self._registry.remove(spec["group"], spec["names"]["plural"])
         for version in resources_of(definition):
             self._store.table(version.storage)
-            behaviour = CustomObjects(dict(version.definition or {}), namespaced=version.namespaced)
+            behaviour = CustomObjects(dict(version.definition or {}))
             self._registry.add(version, behaviour)
 
     def _clean_up(self, resource: Resource, definition: Json) -> None:

@@ -54,7 +54,7 @@ def _hash(resources: Iterable[Resource]) -> str:
     return hashlib.sha256(text.encode()).hexdigest().upper()[:32]
 
 
-def v3_document(group: str, version: str, resources: Sequence[Resource], crds: Sequence[Json]) -> Json | None:
+def v3_document(group: str, version: str, resources: Sequence[Resource]) -> Json | None:
     """GET /openapi/v3/api/v1 (group "") or /openapi/v3/apis/GROUP/VERSION; None when nothing is served there."""
     served = [each for each in resources if each.group == group and each.version == version]
     if not served:
@@ -67,7 +67,7 @@ def v3_document(group: str, version: str, resources: Sequence[Resource], crds: S
     }
 
 
-def v2_document(resources: Sequence[Resource], crds: Sequence[Json]) -> Json:
+def v2_document(resources: Sequence[Resource]) -> Json:
     """GET /openapi/v2 as JSON (Swagger 2.0)."""
     return {
         "swagger": "2.0",

@@ -12,10 +12,9 @@ from typing import Any
 from lab.apiserver.documents import discovery
 from lab.apiserver.kinds.registry import Registry
 from lab.apiserver.resource import Resource
-from lab.apiserver.store import Store, encode
+from lab.apiserver.store import encode
 
 Json = dict[str, Any]
-DEFINITIONS = "customresourcedefinitions.apiextensions.k8s.io"
 
 VERSION: Json = {
     "major": "1",
@@ -35,11 +34,10 @@ VERSION: Json = {
 
 
 class Documents:
-    def __init__(self, registry: Registry, store: Store) -> None:
+    def __init__(self, registry: Registry) -> None:
         self._registry = registry
-        self._store = store
         self._kept: dict[tuple[str, ...], bytes | None] = {}
-        self._kept_for: tuple[int, int] = (-1, -1)
+        self._kept_for = -1  # the version of the registry
 
     def discovery(self, path: str, accept: str, server_address: str) -> tuple[str, bytes] | None:
         """Content type and body of /api, /apis and what is below them; None if nothing is there."""
@@ -83,7 +81,7 @@ class Documents:
     def _v2(self) -> Json:
         from lab.apiserver.documents import openapi
 
-        return openapi.v2_document(self._resources(), self._definitions())
+        return openapi.v2_document(self._resources())
 
     def _index(self) -> Json:
         from lab.apiserver.documents import openapi
@@ -93,16 +91,15 @@ class Documents:
     def _v3(self, group: str, version: str) -> Json | None:
         from lab.apiserver.documents import openapi
 
-        return openapi.v3_document(group, version, self._resources(), self._definitions())
+        return openapi.v3_document(group, version, self._resources())
 
     def _json(self, path: str, make: Callable[[], Json | None]) -> tuple[str, bytes] | None:
         return _typed("application/json", self._keep((path,), make))
 
     def _keep(self, key: tuple[str, ...], make: Callable[[], Json | None]) -> bytes | None:
-        state = (self._registry.version, len(self._store.table(DEFINITIONS)))
-        if self._kept_for != state:
+        if self._kept_for != self._registry.version:
             self._kept.clear()
-            self._kept_for = state
+            self._kept_for = self._registry.version
         if key not in self._kept:
             document = make()
             self._kept[key] = None if document is None else encode(document)
@@ -110,9 +107,6 @@ class Documents:
 
     def _resources(self) -> list[Resource]:
         return self._registry.all()
-
-    def _definitions(self) -> list[Json]:
-        return [record.value() for record in self._store.table(DEFINITIONS).records()]
 
 
 def _typed(content_type: str, body: bytes | None) -> tuple[str, bytes] | None:

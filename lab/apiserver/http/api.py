@@ -27,7 +27,6 @@ from lab.apiserver.faults import Cut, Fault, Request
 from lab.apiserver.http import paths, views
 from lab.apiserver.http.watch import Watch
 from lab.apiserver.kinds.workloads import to_scale
-from lab.apiserver.resource import Resource
 from lab.apiserver.status import StatusError
 from lab.apiserver.store import encode
 from lab.apiserver.verbs.rest import Answer
@@ -410,6 +409,3 @@ def read_fault(body: bytes) -> Fault:
         return Fault(**json.loads(body))
     except (TypeError, ValueError) as error:
         raise status.bad_request(f"not a fault: {error}") from None
-
-
-__all__ = ["Hangup", "HttpApi", "LabRequests", "Resource", "describe_fault", "read_fault"]

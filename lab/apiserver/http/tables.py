@@ -15,8 +15,6 @@ from lab.apiserver.http.builtintables import BUILTIN_ROWS, NAME, Column, Row
 from lab.apiserver.http.durations import age, human_duration
 from lab.apiserver.schema.jsonpath import JsonPath, JsonPathError
 
-TABLE: Final = "application/json;as=Table;v=v1;g=meta.k8s.io"
-
 
 class Printer:
     """The columns of one kind, and how a row is made of an object."""

@@ -32,9 +32,9 @@ class CustomObjects(Behaviour):
     generation_fields = None
     name_rule = staticmethod(metadata.subdomain)
 
-    def __init__(self, version: Json, *, namespaced: bool) -> None:
+    def __init__(self, version: Json) -> None:
         self.has_status = "status" in (version.get("subresources") or {})
-        self._schema = CompiledSchema(version["schema"]["openAPIV3Schema"], namespaced=namespaced)
+        self._schema = CompiledSchema(version["schema"]["openAPIV3Schema"])
 
     def read(self, obj: Json) -> Reading:
         reading = Reading()

@@ -51,8 +51,7 @@ _EMPTY: Final[dict[str, Json]] = {}
 class CompiledSchema:
     """What one version of a CRD says about its objects. Compile once, use for each request."""
 
-    def __init__(self, schema: dict[str, Json], *, namespaced: bool = False) -> None:
-        self.source = schema
+    def __init__(self, schema: dict[str, Json]) -> None:
         self._root = _Node(schema, root=True)
 
     def prune(self, obj: dict[str, Json]) -> list[str]:

@@ -126,16 +126,16 @@ def _starting_point(call: Call, store: Store) -> tuple[Key | None, int | None]:
             raise bad_request("specifying resource version is not allowed when using continue")
         return _read_token(token)
     if match and not version:
-        raise _wrong_match(match, "resourceVersionMatch is forbidden unless resourceVersion is provided")
+        raise _wrong_match("resourceVersionMatch is forbidden unless resourceVersion is provided")
     if match == "Exact":
         if version == "0":
-            raise _wrong_match(match, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+            raise _wrong_match('resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
         wanted = int(version)
         return None, None if wanted == store.revision else wanted
     return None, None
 
 
-def _wrong_match(match: str, detail: str) -> StatusError:
+def _wrong_match(detail: str) -> StatusError:
     message = f"Forbidden: {detail}"
     cause = {"reason": "FieldValueForbidden", "message": message, "field": "resourceVersionMatch"}
     whole = f"ListOptions.meta.k8s.io is invalid: resourceVersionMatch: {message}"

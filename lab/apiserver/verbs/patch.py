@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 Json = Any
-MAXIMUM_OPERATIONS = 10_000  # as kube-apiserver
 
 
 class PatchError(ValueError):

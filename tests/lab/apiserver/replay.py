@@ -17,6 +17,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+Json = dict[str, Any]
 TRANSCRIPTS = Path(__file__).parent / "transcripts"
 ORDER = (
     "service-lifecycle",
@@ -137,6 +138,12 @@ class Comparison:
         self.differences.append(f"{path}: recorded {json.dumps(recorded)[:400]}, got {json.dumps(actual)[:400]}")
 
 
+def steps_of(scenario: str) -> list[Json]:
+    """The requests and answers of one recording, in order; read anew, so that the caller may change them."""
+    steps: list[Json] = json.loads((TRANSCRIPTS / f"{scenario}.json").read_text())["steps"]
+    return steps
+
+
 class Replay:
     """One run through all files, in order, as they build on each other."""
 
@@ -152,9 +159,8 @@ class Replay:
         found: dict[str, list[str]] = {}
         async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=self._tls)) as session:
             for scenario in ORDER:
-                steps = json.loads((TRANSCRIPTS / f"{scenario}.json").read_text())["steps"]
                 found[scenario] = []
-                for number, step in enumerate(steps):
+                for number, step in enumerate(steps_of(scenario)):
                     found[scenario] += await self._step(session, scenario, number, step)
         return found
 

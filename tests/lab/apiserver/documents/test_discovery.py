@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 from lab.apiserver.documents.discovery import (
@@ -19,9 +17,9 @@ from lab.apiserver.kinds.builtins import BUILTINS
 from lab.apiserver.kinds.customresources import resources_of
 from lab.apiserver.kinds.definitionrules import default_crd
 from lab.apiserver.resource import Resource
+from tests.lab.apiserver.replay import steps_of
 
-TRANSCRIPTS = Path(__file__).parent / "transcripts"
-STEPS = json.loads((TRANSCRIPTS / "discovery.json").read_text())["steps"]
+STEPS = steps_of("discovery")
 
 
 def recorded(path: str) -> Any:
@@ -29,7 +27,7 @@ def recorded(path: str) -> Any:
 
 
 def widgets() -> list[Resource]:
-    steps = json.loads((TRANSCRIPTS / "custom-resources.json").read_text())["steps"]
+    steps = steps_of("custom-resources")
     crd = steps[0]["request"]["body"]
     default_crd(crd)
     return resources_of(crd)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import copy
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +16,9 @@ from lab.apiserver.access.policy import (
     review,
     validate_policy,
 )
+from tests.lab.apiserver.replay import steps_of
 
-STEPS = json.loads((Path(__file__).parent / "transcripts" / "access-control.json").read_text())["steps"]
+STEPS = steps_of("access-control")
 CREATED = next(step for step in STEPS if step["request"]["path"].endswith("/validatingadmissionpolicies"))
 BINDING = next(step for step in STEPS if step["request"]["path"].endswith("policybindings"))["request"]["body"]
 NODE = "authentication.kubernetes.io/node-name"

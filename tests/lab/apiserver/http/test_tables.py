@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lab.apiserver.http.durations import human_duration
 from lab.apiserver.http.tables import builtin_printer, crd_printer, table, wants_table
+from tests.lab.apiserver.replay import steps_of
 
-STEPS = json.loads((Path(__file__).parent / "transcripts" / "custom-resources.json").read_text())["steps"]
+STEPS = steps_of("custom-resources")
 CREATED = "2026-11-23T07:00:00Z"
 NOW = datetime.fromisoformat("2026-11-23T07:00:30+00:00").timestamp()
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,9 +11,9 @@ from hypothesis import strategies as st
 
 from lab.apiserver.fielderrors import invalid_status
 from lab.apiserver.schema.compiled import CompiledSchema, unknown_field_warnings, unknown_fields_message
+from tests.lab.apiserver.replay import steps_of
 
-TRANSCRIPTS = Path(__file__).parent / "transcripts"
-STEPS = json.loads((TRANSCRIPTS / "custom-resources.json").read_text())["steps"]
+STEPS = steps_of("custom-resources")
 WIDGET_SCHEMA = STEPS[0]["request"]["body"]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
 WIDGETS = CompiledSchema(WIDGET_SCHEMA)
 

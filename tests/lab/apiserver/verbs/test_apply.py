@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,10 +12,10 @@ from hypothesis import strategies as st
 from lab.apiserver.schema.merging import builtin_merge_schema, crd_merge_schema
 from lab.apiserver.verbs.apply import Conflict, FieldManager, apply, track_update
 from lab.apiserver.verbs.fieldsets import compare, fields_of, format_fields, merge, parse_fields, path_text, remove
+from tests.lab.apiserver.replay import steps_of
 
-TRANSCRIPTS = Path(__file__).parent / "transcripts"
-STEPS = json.loads((TRANSCRIPTS / "server-side-apply.json").read_text())["steps"]
-CRD = json.loads((TRANSCRIPTS / "custom-resources.json").read_text())["steps"][0]["request"]["body"]
+STEPS = steps_of("server-side-apply")
+CRD = steps_of("custom-resources")[0]["request"]["body"]
 WIDGET = crd_merge_schema(CRD["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
 SERVICE = builtin_merge_schema("", "v1", "Service")
 TIME = "2026-11-23T07:01:06Z"

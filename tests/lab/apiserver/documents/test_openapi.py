@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +15,6 @@ from lab.apiserver.kinds.builtins import BUILTINS
 from lab.apiserver.kinds.customresources import resources_of
 from lab.apiserver.kinds.definitionrules import default_crd
 from lab.apiserver.resource import Resource
-
-ROOT = Path(__file__).parents[3]
 
 
 def ours() -> list[Resource]:
@@ -44,7 +41,7 @@ def references(value: Any) -> Iterator[str]:
 
 
 def v3(group: str, version: str) -> dict[str, Any]:
-    document = v3_document(group, version, RESOURCES, [])
+    document = v3_document(group, version, RESOURCES)
     assert document is not None
     return document
 
@@ -59,7 +56,7 @@ def test_every_reference_of_a_v3_document_is_in_it(key: tuple[str, str]) -> None
 
 
 def test_every_reference_of_the_v2_document_is_in_it() -> None:
-    document = v2_document(RESOURCES, [])
+    document = v2_document(RESOURCES)
     for reference in references(document):
         assert reference.removeprefix("#/definitions/") in document["definitions"]
 
@@ -87,4 +84,4 @@ def test_the_index_names_each_document_and_its_hash_follows_the_content() -> Non
     assert v3_index(RESOURCES)["paths"]["apis/berth.dev/v1beta1"]["serverRelativeURL"] == before
     fewer = [each for each in RESOURCES if each.kind != "IPPool"]
     assert v3_index(fewer)["paths"]["apis/berth.dev/v1beta1"]["serverRelativeURL"] != before
-    assert v3_document("nope.dev", "v1", RESOURCES, []) is None
+    assert v3_document("nope.dev", "v1", RESOURCES) is None

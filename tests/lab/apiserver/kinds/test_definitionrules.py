@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ import pytest
 import yaml
 
 from lab.apiserver.kinds.definitionrules import default_crd, name_conflicts, validate_crd
+from tests.lab.apiserver.replay import steps_of
 
-ROOT = Path(__file__).parents[3]
-STEPS = json.loads((Path(__file__).parent / "transcripts" / "custom-resources.json").read_text())["steps"]
+ROOT = Path(__file__).parents[4]
+STEPS = steps_of("custom-resources")
 Json = dict[str, Any]
 AT = "spec.validation.openAPIV3Schema"
 SPEC = f"{AT}.properties[spec]"
