@@ -1,21 +1,17 @@
 """All that decides which routes this node advertises to which BGP peers, and what a change of it changes. Pure.
 
-Stands beside the Picture, from which it reads allocations, endpoints, pools and the own node. A change of one
-allocation, or of the endpoints of one Service, costs only the prefixes that it touches; a change of what all routes
-rest on (peers, advertisements, communities, pools, the own node) costs all, in slices as small as the caller likes,
-and each route stays what it was until its turn comes. BGPView has the rules; this only spares repeating them.
+Follows the ClusterState. A change of one allocation, or of the endpoints of one Service, costs only the prefixes that
+it touches; a change of what all routes rest on (peers, advertisements, communities, pools, the own node) costs all, in
+slices as small as the caller likes, and each route stays what it was until its turn comes. BGPView has the rules; this
+only spares repeating them.
 
 Knows nothing of sessions, of what routers have, or of whether the speaker may announce.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from itertools import chain
-from typing import TypeVar
 
-from crds.bfdprofile import BFDProfileSpec
 from crds.bgpadvertisement import BGPAdvertisementSpec
-from crds.bgppeer import BGPPeerSpec
-from crds.community import CommunitySpec
 from speaker.bgp.bfdsessions import session_config
 from speaker.bgp.desired import Attributes, BGPView, Given, Giving, Traits, is_host, route_of, united
 from speaker.bgp.faults import Findings, faults_in
@@ -23,12 +19,14 @@ from speaker.bgp.model import PeerConfig, Prefix, Route
 from speaker.bgp.peers import resolve_peer
 from speaker.bgp.weights import Weights
 from speaker.cluster.faults import Fault
-from speaker.cluster.objects import Allocation, Labels, NodeFacts, ServiceKey
+from speaker.cluster.objects import Allocation, Labels, NodeFacts
 from speaker.cluster.selection import covers_pool, covers_services
-from speaker.layer2.decisions import Picture
+from speaker.cluster.state import Change, ClusterState, Kind
 from speaker.wire.bfd.model import SessionConfig
 
-_Spec = TypeVar("_Spec")
+_ALL_REST_ON = frozenset(
+    (Kind.POOL, Kind.BGP_PEER, Kind.BGP_ADVERTISEMENT, Kind.COMMUNITY, Kind.BFD_PROFILE, Kind.SECRET)
+)
 
 DRAIN_SECONDS = 5.0
 
@@ -62,21 +60,14 @@ class _Peer:
 
 
 class BGPPicture:
-    """Fed like the Picture, after it; None in the place of a new value means that the object is deleted.
-
-    Setting is cheap and decides nothing; `update` does. `drain_seconds`: how long routes stay, so that routers can
-    move traffic away (RFC 8326), when the own node is excluded while it advertises.
+    """To observe is cheap and decides nothing; `update` does. `drain_seconds`: how long routes stay, so that routers
+    can move traffic away (RFC 8326), when the own node is excluded while it advertises.
     """
 
-    def __init__(self, own_node: str, picture: Picture, *, drain_seconds: float = DRAIN_SECONDS) -> None:
+    def __init__(self, own_node: str, cluster: ClusterState, *, drain_seconds: float = DRAIN_SECONDS) -> None:
         self._own_node = own_node
-        self._picture = picture
+        self._cluster = cluster
         self._drain_seconds = drain_seconds
-        self._specs: dict[str, BGPPeerSpec] = {}
-        self._advertisements: dict[str, BGPAdvertisementSpec] = {}
-        self._communities: dict[str, CommunitySpec] = {}
-        self._profiles: dict[str, BFDProfileSpec] = {}
-        self._secrets: dict[str, Mapping[str, bytes]] = {}
         self._failed: frozenset[str] = frozenset()
         self._is_stale = True
         self._urgent: dict[str, None] = {}
@@ -96,27 +87,23 @@ class BGPPicture:
         self._alike: list[tuple[Traits, list[_Peer]]] = []
         self._attributes: dict[tuple[str, ...], dict[Traits, Attributes | None]] = {}
         self._seen: dict[str, Allocation] = {}
-        self._names: dict[ServiceKey, tuple[str, ...]] = {}
         self._giving: dict[str, Giving] = {}
         self._aggregates: dict[Prefix, dict[Given, set[str]]] = {}
         self._weights = Weights()
         self._lengths: dict[int, set[int]] = {4: set(), 6: set()}
+        cluster.subscribe(self.observe)
 
-    def set_peer(self, name: str, new: BGPPeerSpec | None) -> None:
-        self._replace(self._specs, name, new)
-
-    def set_advertisement(self, name: str, new: BGPAdvertisementSpec | None) -> None:
-        self._replace(self._advertisements, name, new)
-
-    def set_community(self, name: str, new: CommunitySpec | None) -> None:
-        self._replace(self._communities, name, new)
-
-    def set_bfd_profile(self, name: str, new: BFDProfileSpec | None) -> None:
-        self._replace(self._profiles, name, new)
-
-    def set_secret(self, name: str, new: Mapping[str, bytes] | None) -> None:
-        """The data of a Secret in Berth's namespace. Only those that peers name are looked at."""
-        self._replace(self._secrets, name, new)
+    def observe(self, change: Change) -> None:
+        """Something changed in the cluster."""
+        if change.kind is Kind.ALLOCATION:
+            self._allocation_changed(change.name, change.new)
+        elif change.kind is Kind.SLICE and self._peers:
+            for service in change.services:  # it may be the last endpoint that is gone
+                self._urgent.update(dict.fromkeys(self._cluster.held_by(service)))
+        elif change.kind is Kind.NODE:
+            self._is_stale |= self._cluster.nodes.get(self._own_node) != self._own
+        elif change.kind in _ALL_REST_ON:
+            self._is_stale = True
 
     def set_failed(self, peers: frozenset[str]) -> None:
         """The peers whose BFD session has failed: they are to have no route."""
@@ -129,34 +116,20 @@ class BGPPicture:
             self._blackhole_fault = fault
             self._faults = None
 
-    def allocation_changed(self, name: str) -> None:
+    def _allocation_changed(self, name: str, new: Allocation | None) -> None:
         """A withdrawal overtakes everything else that waits."""
-        if not self._peers:
-            return
-        allocation = self._picture.allocations.get(name)
-        (self._urgent if allocation is None or allocation.is_releasing else self._dirty)[name] = None
-
-    def service_changed(self, services: Iterable[ServiceKey]) -> None:
-        """Their endpoints did; it may be the last one that is gone."""
-        for service in services:
-            self._urgent.update(dict.fromkeys(self._names.get(service, ())))
-
-    def node_changed(self) -> None:
-        """Any node did. Only the own one counts."""
-        self._is_stale |= self._picture.nodes.get(self._own_node) != self._own
-
-    def pools_changed(self) -> None:
-        self._is_stale = True
+        if self._peers:
+            (self._urgent if new is None or new.is_releasing else self._dirty)[name] = None
 
     @property
     def secrets(self) -> frozenset[str]:
         """The names of the Secrets with passwords of this node's peers."""
-        own = self._picture.nodes.get(self._own_node)
+        own = self._cluster.nodes.get(self._own_node)
         if own is None:
             return frozenset()
         return frozenset(
             spec.password_secret_ref.name
-            for spec in self._specs.values()
+            for spec in self._cluster.bgp_peers.values()
             if spec.password_secret_ref is not None
             and (spec.node_selector is None or spec.node_selector.matches(own.labels))
         )
@@ -260,7 +233,7 @@ class BGPPicture:
         ads = self._covering.get(allocation.pool)
         if ads is None:
             labels = self._pool_labels()
-            ads = [ad for ad in self._advertisements.values() if covers_pool(ad, allocation.pool, labels)]
+            ads = [ad for ad in self._cluster.bgp_advertisements.values() if covers_pool(ad, allocation.pool, labels)]
             self._covering[allocation.pool] = ads
         return any(covers_services(ad, allocation) for ad in ads)
 
@@ -275,9 +248,9 @@ class BGPPicture:
         return Findings(
             node=self._own_node,
             view=self._view,
-            specs=self._specs,
+            specs=self._cluster.bgp_peers,
             pools=self._pool_labels(),
-            profiles=self._profiles.keys(),
+            profiles=self._cluster.bfd_profiles.keys(),
             peers={name: (peer.config, peer.traits) for name, peer in self._peers.items()},
             refused=self._refused,
             givens={(prefix.version, given) for prefix, given in every},
@@ -285,20 +258,11 @@ class BGPPicture:
             blackhole_fault=self._blackhole_fault,
         )
 
-    def _replace(self, known: dict[str, _Spec], name: str, new: _Spec | None) -> None:
-        if known.get(name) == new:
-            return
-        if new is None:
-            del known[name]
-        else:
-            known[name] = new
-        self._is_stale = True
-
     def _rebuild(self, now: float) -> None:
         """Find out which peers there are, and what all routes rest on. Decides no route."""
         self._covering.clear()
         self._faults = None
-        self._own = self._picture.nodes.get(self._own_node)
+        self._own = self._cluster.nodes.get(self._own_node)
         view = self._new_view(self._own)
         is_other = view.basis != self._view.basis
         self._view = view
@@ -312,31 +276,32 @@ class BGPPicture:
         if not self._peers:
             self._forget_all()
         elif is_other:
-            self._dirty.update(dict.fromkeys(self._picture.allocations))
+            self._dirty.update(dict.fromkeys(self._cluster.allocations))
 
     def _new_view(self, own: NodeFacts | None) -> BGPView:
         return BGPView(
             own,
             own_name=self._own_node,
             pools=self._pool_labels(),
-            advertisements=self._advertisements,
-            communities=self._communities,
+            advertisements=self._cluster.bgp_advertisements,
+            communities=self._cluster.communities,
         )
 
     def _pool_labels(self) -> dict[str, Labels]:
-        return {name: facts.labels for name, facts in self._picture.pools.items()}
+        return {name: facts.labels for name, facts in self._cluster.pools.items()}
 
     def _resolve(self) -> list[str]:
         """Sessions to have, of BGP and BFD; the names of all peers that are or were."""
         before = self._configs
         self._configs, self._bfd, self._refused = {}, {}, []
-        for name, spec in sorted(self._specs.items()) if self._own is not None else ():
+        profiles = self._cluster.bfd_profiles
+        for name, spec in sorted(self._cluster.bgp_peers.items()) if self._own is not None else ():
             assert self._own is not None
-            match resolve_peer(name, spec, self._own_node, self._own, self._secrets):
+            match resolve_peer(name, spec, self._own_node, self._own, self._cluster.secrets):
                 case PeerConfig() as config:
                     self._configs[name] = config
-                    if spec.bfd_profile in self._profiles:
-                        self._bfd[name] = session_config(config, self._profiles[spec.bfd_profile])
+                    if (profile := profiles.get(spec.bfd_profile or "")) is not None:
+                        self._bfd[name] = session_config(config, profile)
                 case Fault() as fault:
                     self._refused.append(fault)
         return sorted({*before, *self._configs})
@@ -361,7 +326,7 @@ class BGPPicture:
 
     def _forget_all(self) -> None:
         """Without a peer nothing costs anything."""
-        for known in (self._urgent, self._dirty, self._seen, self._names, self._giving, self._aggregates):
+        for known in (self._urgent, self._dirty, self._seen, self._giving, self._aggregates):
             known.clear()
         self._weights = Weights()
 
@@ -382,8 +347,10 @@ class BGPPicture:
 
     def _decide(self, name: str, now: float, aggregates: dict[Prefix, None]) -> None:
         """Decide on one allocation. The aggregates that it touches are noted, to be decided once."""
-        before, allocation = self._seen.get(name), self._picture.allocations.get(name)
-        self._index(name, allocation)
+        before, allocation = self._seen.get(name), self._cluster.allocations.get(name)
+        self._seen.pop(name, None)
+        if allocation is not None:
+            self._seen[name] = allocation
         old, new = self._giving.pop(name, ()), self._give(allocation)
         kept = [prefix for prefix, _ in new]
         for prefix, given in old:
@@ -406,7 +373,7 @@ class BGPPicture:
         if allocation is None:
             return ()
         services = [holder.service for holder in allocation.holders]
-        return self._view.giving(allocation, self._picture.endpoints.placement(services, allocation.is_ipv6))
+        return self._view.giving(allocation, self._cluster.endpoints.placement(services, allocation.is_ipv6))
 
     def _weight(self, name: str, allocation: Allocation | None, giving: Giving, now: float) -> int | None:
         """What to say of how many endpoints are here; None = nothing."""
@@ -418,22 +385,8 @@ class BGPPicture:
             self._weights.forget(name)
             return None
         services = [holder.service for holder in allocation.holders]
-        wanted = self._picture.endpoints.weight(services, allocation.is_ipv6, self._own_node)
+        wanted = self._cluster.endpoints.weight(services, allocation.is_ipv6, self._own_node)
         return self._weights.settle(name, wanted, now)
-
-    def _index(self, name: str, new: Allocation | None) -> None:
-        """Which allocations a Service's endpoints matter for."""
-        old = self._seen.pop(name, None)
-        if new is not None:
-            self._seen[name] = new
-        if old is not None and new is not None and old.holders == new.holders:
-            return
-        for holder in old.holders if old is not None else ():
-            names = tuple(each for each in self._names.pop(holder.service, ()) if each != name)
-            if names:
-                self._names[holder.service] = names
-        for holder in new.holders if new is not None else ():
-            self._names[holder.service] = (*self._names.get(holder.service, ()), name)
 
     def _leave(self, prefix: Prefix, given: Given, address: str) -> None:
         givens = self._aggregates[prefix]

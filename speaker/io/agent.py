@@ -85,7 +85,7 @@ class Agent:
             options.heartbeats,
             options.node,
             options.incarnation,
-            picture=lambda: self._announcer.picture,
+            cluster=lambda: self._announcer.cluster,
             is_complete=lambda: not self._right.must_register,
         )
         self._right = AnnouncementRight(options.node, options.limits())
@@ -150,11 +150,11 @@ class Agent:
 
     def snapshot(self) -> Snapshot:
         """How things stand. Ready = it announces what this node owns; an outage of the API server does not end that."""
-        picture = self._announcer.picture
+        cluster, decisions = self._announcer.cluster, self._announcer.decisions
         return Snapshot(
             addresses=dict(self._announcer.states()),
-            speakers_known=len(picture.speakers),
-            speakers_alive=len(picture.alive),
+            speakers_known=len(cluster.speakers),
+            speakers_alive=len(decisions.alive),
             speakers_heard=len(self._heartbeats.heard),
             interfaces=dict(states(self._interfaces)),
             bgp_sessions=self._bgp.sessions,
@@ -275,7 +275,8 @@ class Agent:
         self._peers.begin()
         self._session = Session(
             self._client,
-            self._announcer.picture,
+            self._announcer.cluster,
+            self._announcer.decisions,
             self._bgp.picture,
             self._peers.liveness,
             node=self._options.node,
@@ -299,7 +300,7 @@ class Agent:
         self._announcer.forget_old_releases()
         while True:
             self._changed.clear()
-            while self._announcer.picture.has_work or self._bgp.is_due(time.monotonic()):
+            while self._announcer.decisions.has_work or self._bgp.is_due(time.monotonic()):
                 self._announcer.decide(DECISIONS_AT_A_TIME, self._peers.answer_until)
                 self._bgp.decide(DECISIONS_AT_A_TIME)
                 self._wire.poke()
@@ -318,7 +319,7 @@ class Agent:
         if self._right.must_register:
             self._session_lost.set()
             return
-        log.info("announcing", addresses=dict(self._announcer.picture.silences()))
+        log.info("announcing", addresses=dict(self._announcer.decisions.silences()))
         self._tick()
         self._report_conditions()
         self._wire.poke()
@@ -385,7 +386,7 @@ class Agent:
     # ---- what the Speaker object says ----
 
     def _show_interfaces(self) -> None:
-        self._announcer.picture.set_own_interfaces(self._usable)
+        self._announcer.decisions.set_own_interfaces(self._usable)
         self._announcer.draft.set("interfaces", to_show(self._link.interfaces, self._usable))
         self._presence.poke()
 

@@ -76,7 +76,7 @@ class Report:
             self._conditions.set_peers_heard(self._heartbeats.fault, peers.known, self._heartbeats.heard, now)
 
     def _judge_addresses(self, now: str) -> None:
-        picture = self._announcer.picture
-        faults = picture.faults(SHOWN + 1, self._bgp.picture.covers)
+        decisions = self._announcer.decisions
+        faults = decisions.faults(SHOWN + 1, self._bgp.picture.covers)
         self._conditions.set_announceable(faults, now)
-        self._conditions.set_endpoints_placed(picture.unplaced(), now)
+        self._conditions.set_endpoints_placed(decisions.unplaced(), now)

@@ -1,4 +1,4 @@
-"""The watches of one registration: they feed one picture, and notice what may be somebody's word that we are dead.
+"""The watches of one registration: they feed one ClusterState, and notice what may be somebody's word that we are dead.
 
 Decides nothing about addresses, writes nothing. A session ends with its registration; the next one lists everything
 anew, so that nothing it holds is older than its registration.
@@ -9,11 +9,11 @@ import time
 from collections.abc import Callable, Set
 from typing import Any
 
-from crds.bfdprofile import BFDProfile, BFDProfileSpec
-from crds.bgpadvertisement import BGPAdvertisement, BGPAdvertisementSpec
-from crds.bgppeer import BGPPeer, BGPPeerSpec
-from crds.community import Community, CommunitySpec
-from crds.l2advertisement import L2Advertisement, L2AdvertisementSpec
+from crds.bfdprofile import BFDProfile
+from crds.bgpadvertisement import BGPAdvertisement
+from crds.bgppeer import BGPPeer
+from crds.community import Community
+from crds.l2advertisement import L2Advertisement
 from kube.informer.io.informer import Change, Informer
 from kube.io.client import Client
 from kube.resource import (
@@ -33,10 +33,6 @@ from kube.resource import (
 from speaker.bgp.decisions import BGPPicture
 from speaker.bgp.io.secretwatch import SecretWatch, Values
 from speaker.cluster.objects import (
-    Allocation,
-    NodeFacts,
-    PoolFacts,
-    SliceFacts,
     SpeakerFacts,
     allocation_from,
     node_from,
@@ -44,19 +40,36 @@ from speaker.cluster.objects import (
     slice_from,
     speaker_from,
 )
-from speaker.layer2.decisions import Picture
+from speaker.cluster.state import ClusterState, Kind
+from speaker.layer2.decisions import Decisions
 from speaker.members.io.leasewatch import LeaseWatch
 from speaker.members.liveness import Liveness
 from speaker.own.io.registration import SupersededError
 
+_WATCHED: tuple[tuple[Kind, Resource, Callable[[bytes], Any]], ...] = (
+    (Kind.ALLOCATION, IPALLOCATIONS, allocation_from),
+    (Kind.SLICE, ENDPOINTSLICES, slice_from),
+    (Kind.NODE, NODES, node_from),
+    (Kind.SPEAKER, SPEAKERS, speaker_from),
+    (Kind.POOL, IPPOOLS, pool_from),
+    (Kind.L2_ADVERTISEMENT, L2ADVERTISEMENTS, lambda raw: L2Advertisement.decode(raw).spec),
+    (Kind.BGP_PEER, BGPPEERS, lambda raw: BGPPeer.decode(raw).spec),
+    (Kind.BGP_ADVERTISEMENT, BGPADVERTISEMENTS, lambda raw: BGPAdvertisement.decode(raw).spec),
+    (Kind.COMMUNITY, COMMUNITIES, lambda raw: Community.decode(raw).spec),
+    (Kind.BFD_PROFILE, BFDPROFILES, lambda raw: BFDProfile.decode(raw).spec),
+)
+_NAME_SECRETS = (Kind.NODE, Kind.BGP_PEER)
+"""What decides which Secrets are read: the peers of this node."""
+
 
 class Session:
-    """`on_change()` after each change of the picture; `on_removed(why)` when this node or speaker was deleted."""
+    """`on_change()` after each change of `cluster`; `on_removed(why)` when this node or speaker was deleted."""
 
     def __init__(
         self,
         client: Client,
-        picture: Picture,
+        cluster: ClusterState,
+        decisions: Decisions,
         bgp: BGPPicture,
         liveness: Liveness,
         *,
@@ -69,7 +82,8 @@ class Session:
         on_removed: Callable[[str], None],
     ) -> None:
         self._client = client
-        self._picture = picture
+        self._cluster = cluster
+        self._decisions = decisions
         self._bgp = bgp
         self._liveness = liveness
         self._node = node
@@ -79,16 +93,8 @@ class Session:
         self._on_change = on_change
         self._on_removed = on_removed
         self._informers: dict[str, Informer[Any]] = {}
-        self._watch(IPALLOCATIONS, allocation_from, self._allocation_changed)
-        self._watch(ENDPOINTSLICES, slice_from, self._slice_changed)
-        self._watch(NODES, node_from, self._node_changed)
-        self._watch(SPEAKERS, speaker_from, self._speaker_changed)
-        self._watch(IPPOOLS, pool_from, self._pool_changed)
-        self._watch(L2ADVERTISEMENTS, _advertisement_from, self._advertisement_changed)
-        self._watch(BGPPEERS, lambda raw: BGPPeer.decode(raw).spec, self._peer_changed)
-        self._watch(BGPADVERTISEMENTS, lambda raw: BGPAdvertisement.decode(raw).spec, self._bgp_advertisement_changed)
-        self._watch(COMMUNITIES, lambda raw: Community.decode(raw).spec, self._community_changed)
-        self._watch(BFDPROFILES, lambda raw: BFDProfile.decode(raw).spec, self._profile_changed)
+        for kind, resource, decode in _WATCHED:
+            self._watch(kind, resource, decode)
         self._secrets = SecretWatch(client, namespace, self._secret_changed)
         self._leases = LeaseWatch(client, namespace, liveness, unheard=self._unheard, on_lease=self._lease_changed)
 
@@ -111,39 +117,21 @@ class Session:
         unsynced = [plural for plural, informer in self._informers.items() if not informer.synced]
         return unsynced if self._leases.has_read else [*unsynced, LEASES.plural]
 
-    def _watch(
-        self,
-        resource: Resource,
-        decode: Callable[[bytes], Any],
-        on_change: Callable[[Change[Any]], None],
-    ) -> None:
-        self._informers[resource.plural] = Informer(self._client, resource, decode, on_change=on_change)
-
-    def _allocation_changed(self, change: Change[Allocation]) -> None:
-        self._picture.set_allocation(change.key.name, change.new)
-        self._bgp.allocation_changed(change.key.name)
-        self._on_change()
-
-    def _slice_changed(self, change: Change[SliceFacts]) -> None:
-        self._picture.set_slice(str(change.key), change.old, change.new)
-        self._bgp.service_changed(
-            one.service for one in (change.old, change.new) if one is not None and one.service is not None
+    def _watch(self, kind: Kind, resource: Resource, decode: Callable[[bytes], Any]) -> None:
+        self._informers[resource.plural] = Informer(
+            self._client, resource, decode, on_change=lambda change: self._changed(kind, change)
         )
-        self._on_change()
 
-    def _node_changed(self, change: Change[NodeFacts]) -> None:
-        self._picture.set_node(change.key.name, change.new)
-        if change.key.name == self._node:
-            self._bgp.node_changed()
+    def _changed(self, kind: Kind, change: Change[Any]) -> None:
+        name = str(change.key) if kind is Kind.SLICE else change.key.name
+        self._cluster.take(kind, name, change.old, change.new)
+        if kind in _NAME_SECRETS:
             self._secrets.want(self._bgp.secrets)
-            if change.new is None or change.new.uid != self._node_uid:
-                self._on_removed("the Node was deleted")
-        self._on_change()
-
-    def _speaker_changed(self, change: Change[SpeakerFacts]) -> None:
-        self._picture.set_speaker(change.key.name, change.new)
         if change.key.name == self._node:
-            self._check_own(change.new)
+            if kind is Kind.NODE and (change.new is None or change.new.uid != self._node_uid):
+                self._on_removed("the Node was deleted")
+            elif kind is Kind.SPEAKER:
+                self._check_own(change.new)
         self._on_change()
 
     def _check_own(self, own: SpeakerFacts | None) -> None:
@@ -155,46 +143,16 @@ class Session:
         elif own.said_goodbye:
             self._on_removed("somebody else said goodbye in the Speaker object")
 
-    def _pool_changed(self, change: Change[PoolFacts]) -> None:
-        self._picture.set_pool(change.key.name, change.new)
-        self._bgp.pools_changed()
-        self._on_change()
-
-    def _advertisement_changed(self, change: Change[L2AdvertisementSpec]) -> None:
-        self._picture.set_advertisement(change.key.name, change.new)
-        self._on_change()
-
-    def _peer_changed(self, change: Change[BGPPeerSpec]) -> None:
-        self._bgp.set_peer(change.key.name, change.new)
-        self._secrets.want(self._bgp.secrets)
-        self._on_change()
-
     def _secret_changed(self, name: str, values: Values | None) -> None:
-        self._bgp.set_secret(name, values)
-        self._on_change()
-
-    def _bgp_advertisement_changed(self, change: Change[BGPAdvertisementSpec]) -> None:
-        self._bgp.set_advertisement(change.key.name, change.new)
-        self._on_change()
-
-    def _community_changed(self, change: Change[CommunitySpec]) -> None:
-        self._bgp.set_community(change.key.name, change.new)
-        self._on_change()
-
-    def _profile_changed(self, change: Change[BFDProfileSpec]) -> None:
-        self._bgp.set_bfd_profile(change.key.name, change.new)
+        self._cluster.set_secret(name, values)
         self._on_change()
 
     def _unheard(self) -> Set[str]:
-        speakers = {node for node, facts in self._picture.speakers.items() if not facts.said_goodbye}
+        speakers = {node for node, facts in self._cluster.speakers.items() if not facts.said_goodbye}
         return speakers - self._liveness.heard - {self._node}
 
     def _lease_changed(self, node: str, is_held: bool) -> None:
         """A Lease that runs out is noticed by the agent's tick; one taken up or given back, here."""
-        if is_held != (node in self._picture.alive):
-            self._picture.set_alive(self._liveness.alive(time.monotonic()))
+        if is_held != (node in self._decisions.alive):
+            self._decisions.set_alive(self._liveness.alive(time.monotonic()))
             self._on_change()
-
-
-def _advertisement_from(raw: bytes) -> L2AdvertisementSpec:
-    return L2Advertisement.decode(raw).spec

@@ -1,6 +1,6 @@
-"""The speaker's layer 2 course: from the picture, by way of the wire's confirmations, to what the Speaker object says.
+"""The speaker's layer 2 course: from decisions, by way of the wire's confirmations, to what the Speaker object says.
 
-Joins the pure parts and adds no I/O: the agent feeds `picture`, carries out `orders` and writes `draft`. The order that
+Joins the pure parts and adds no I/O: the agent feeds `cluster`, carries out `orders` and writes `draft`. The order that
 makes a release safe is here: its confirmation goes to the draft only after the wire has confirmed the withdrawal.
 """
 
@@ -9,8 +9,9 @@ from collections.abc import Callable
 
 from crds.names import allocation_name
 from speaker.cluster.objects import Allocation
+from speaker.cluster.state import ClusterState
 from speaker.layer2.conflicts import Claim, Conflicts
-from speaker.layer2.decisions import Decided, Gone, Picture
+from speaker.layer2.decisions import Decided, Decisions, Gone
 from speaker.layer2.desired import Announce, Refrain, Silence
 from speaker.layer2.orders import Interfaces, WireOrders
 from speaker.layer2.probing import Answer, Probing, Verdict
@@ -21,7 +22,7 @@ AnswerUntil = Callable[[str, str], float | None]
 
 
 class Announcer:
-    """All live as long as the process; `picture` as long as one registration."""
+    """All live as long as the process; `cluster` and `decisions` as long as one registration."""
 
     def __init__(self, own_node: str) -> None:
         self._own_node = own_node
@@ -30,7 +31,8 @@ class Announcer:
         self.conflicts = Conflicts()
         self.draft = StatusDraft()
         self.announcements = Announcements(self.draft.announcements)
-        self.picture = Picture(own_node)
+        self.cluster = ClusterState()
+        self.decisions = Decisions(own_node, self.cluster)
         self.is_held_back: Callable[[str], bool] = lambda _: False
         """Whether somebody may still send traffic for the address here in another way than layer 2 (by BGP)."""
         self._settled: dict[str, int] = {}
@@ -39,31 +41,33 @@ class Announcer:
     @property
     def is_complete(self) -> bool:
         """Whether all that was read has been decided on, and nothing is on the wire that should not be."""
-        return not self.picture.has_work and not self.orders.has_withdrawals
+        return not self.decisions.has_work and not self.orders.has_withdrawals
 
     @property
     def is_handing_over(self) -> bool:
         """Whether something that is to leave this node may still be on its wire."""
-        return self.picture.has_work or self.orders.has_withdrawals or self.orders.gives_up_at is not None
+        return self.decisions.has_work or self.orders.has_withdrawals or self.orders.gives_up_at is not None
 
-    def begin(self) -> Picture:
-        """A new picture, for a new registration: everything goes off the wire, and what is right comes back later.
+    def begin(self) -> ClusterState:
+        """A new state of the cluster, for a new registration: everything goes off the wire, and what is right comes
+        back later.
 
         The wire has no permit in this time, so that costs nothing; and what comes back is announced like a take-over,
         which it may well be.
         """
-        self.picture = Picture(self._own_node)
+        self.cluster = ClusterState()
+        self.decisions = Decisions(self._own_node, self.cluster)
         self.orders.withdraw_everything()
         self.probing.stop_all()
-        return self.picture
+        return self.cluster
 
     def decide(self, limit: int, answer_until: AnswerUntil = lambda _, __: None) -> None:
-        """Turn up to about `limit` pending decisions into orders, once the picture was read in full.
+        """Turn up to about `limit` pending decisions into orders, once the cluster was read in full.
 
         `answer_until(node, address)`: until when (monotonic seconds) to go on answering for an address that the node
         takes over from this one, unless it is seen to announce it before; None = not at all.
         """
-        for each in self.picture.next_decisions(limit):
+        for each in self.decisions.next_decisions(limit):
             self._learn(each)
             match each:
                 case Gone(allocation):
@@ -86,7 +90,7 @@ class Announcer:
         if isinstance(each, Gone) or allocation.is_releasing:
             self.probing.forget(allocation.uid)
             self.conflicts.drop(allocation.address)
-        elif allocation.was_announced and self.picture.is_probed(allocation):
+        elif allocation.was_announced and self.cluster.is_probed(allocation):
             self.probing.learn(allocation.uid)
         if not (isinstance(each, Decided) and isinstance(each.decision, Announce)):
             self._stop_probing(allocation.address)
@@ -98,7 +102,7 @@ class Announcer:
 
     def _may_announce(self, allocation: Allocation, interfaces: Interfaces) -> bool:
         """Whether nobody else has the address, as far as that is to be found out."""
-        if self.orders.is_announced(allocation.address) or not self.picture.is_probed(allocation):
+        if self.orders.is_announced(allocation.address) or not self.cluster.is_probed(allocation):
             self._stop_probing(allocation.address)
             return True
         return self.probing.admits(allocation.uid, allocation.address, interfaces)
@@ -111,7 +115,7 @@ class Announcer:
 
     def probe_answered(self, answer: Answer, now: float, timestamp: str) -> Verdict | None:
         """Somebody has the address that is being probed. What that makes of it; None when nothing."""
-        verdict = self.probing.answered(answer, self.picture.is_speakers(answer.mac), now)
+        verdict = self.probing.answered(answer, self.cluster.is_speakers(answer.mac), now)
         if verdict is Verdict.IN_USE:
             claim = Claim(answer.address, answer.interface, answer.mac)
             self.conflicts.seen(claim, now, timestamp, is_announced=False)
@@ -129,20 +133,20 @@ class Announcer:
 
     def _look_again(self, address: str) -> None:
         self.conflicts.drop(address)
-        self.picture.look_again(allocation_name(address))
+        self.decisions.look_again(allocation_name(address))
 
     def states(self) -> Counter[str]:
         """How many addresses this node announces ("Announced"), and how many it does not, by reason."""
         held_back = self.probing.held_back()
-        states = self.picture.silences() + held_back
+        states = self.decisions.silences() + held_back
         states["Announced"] -= held_back.total()
         return +states
 
     def forget_old_releases(self) -> None:
-        """Once a new picture was read in full: what vanished between two registrations was never seen to go."""
-        for uid in self.draft.released.keys() - self.picture.uids:
+        """Once the cluster was read in full: what vanished between two registrations was never seen to go."""
+        for uid in self.draft.released.keys() - self.cluster.uids:
             self.draft.released.drop(uid)
-        self.probing.retain(self.picture.uids)
+        self.probing.retain(self.cluster.uids)
 
     def announced(self, entries: list[tuple[str, Interfaces]], since: str) -> None:
         """The wire confirmed these announcements. `since`: RFC 3339."""
@@ -170,7 +174,7 @@ class Announcer:
     def _on_gone(self, allocation: Allocation) -> None:
         """Nobody asks for its confirmation any more. A successor of the same address is decided on by itself."""
         self.draft.released.drop(allocation.uid)
-        if allocation.name not in self.picture.allocations:
+        if allocation.name not in self.cluster.allocations:
             self.orders.want(allocation.address, None)
 
     def tell_settled(self) -> None:
@@ -180,7 +184,7 @@ class Announcer:
         """
         self._settled |= self.orders.take_settled()
         for uid, generation in list(self._settled.items()):
-            if uid not in self.picture.uids:
+            if uid not in self.cluster.uids:
                 del self._settled[uid]
                 self._addresses.pop(uid, None)
             elif not self.is_held_back(self._addresses.get(uid, "")):

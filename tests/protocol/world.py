@@ -1,6 +1,6 @@
 """Speakers and allocators on a virtual clock: the real decisions, with every request, watch and heartbeat in our hands.
 
-Driven for real: AnnouncementRight, Promise, promise_to_make, own_contact; Announcer with picture, orders and status
+Driven for real: AnnouncementRight, Promise, promise_to_make, own_contact; Announcer with decisions, orders and status
 draft; LeaseBook, Mark, awaited. Played here: the API server, the wire process's table, and the order in which agent and
 barrier do things, as docs/model/barrier.pml and fence.pml have it. One address that goes from Service to Service.
 """
@@ -154,12 +154,12 @@ class Speaker:
 
     def _begin(self, now: float) -> None:
         self.stage, self.began = "starting", now
-        picture = self.announcer.begin()
-        picture.set_own_interfaces(("eth0",))
-        picture.set_node(self.node, make.node())
-        picture.set_advertisement("all", make.advertisement())
-        picture.set_speaker(self.node, make.speaker())
-        picture.set_alive(frozenset({self.node}))
+        cluster = self.announcer.begin()
+        self.announcer.decisions.set_own_interfaces(("eth0",))
+        cluster.set_node(self.node, make.node())
+        cluster.set_l2_advertisement("all", make.advertisement())
+        cluster.set_speaker(self.node, make.speaker())
+        self.announcer.decisions.set_alive(frozenset({self.node}))
         self._use_wire()
 
     def peers(self) -> fencing.Peers:
@@ -238,15 +238,15 @@ class Speaker:
             self.announcer.draft.confirm(draft)
 
     def _see(self, new: Record | None, old: Record | None) -> None:
-        picture = self.announcer.picture
+        cluster = self.announcer.cluster
         if new is None:
-            picture.set_allocation(NAME, None)
+            cluster.set_allocation(NAME, None)
         else:
             facts = make.allocation(VIP, uid=new.uid, generation=new.generation, is_releasing=new.releasing)
-            picture.set_allocation(NAME, facts)
+            cluster.set_allocation(NAME, facts)
 
     def _decide(self) -> None:
-        while self.announcer.picture.has_work:
+        while self.announcer.decisions.has_work:
             self.announcer.decide(10)
         self._use_wire()
 
@@ -260,7 +260,7 @@ class Speaker:
             self.announcer.withdrawn(addresses)
         if self.right.hold is None and self.stage == "serving":
             entries = orders.next_announcements(10)
-            known = self.announcer.picture.allocations.get(NAME)
+            known = self.announcer.cluster.allocations.get(NAME)
             for one, _ in entries:
                 assert known is not None
                 self.table[one] = known.uid

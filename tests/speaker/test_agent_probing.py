@@ -70,9 +70,9 @@ async def test_a_status_that_is_lost_interrupts_nothing(tmp_path) -> None:
             await probed_pool(lab)
             lost = {"status": {"firstAnnounced": None, "announcedBy": None}}
             await lab.admin.merge_patch(IPALLOCATIONS, NAME, lost, subresource="status")
-            picture = speaker.agent._announcer.picture
-            await eventually(lambda: picture.is_probed(picture.allocations[NAME]) and not picture.has_work)
-            await eventually(lambda: not picture.allocations[NAME].was_announced and not picture.has_work)
+            layer2, state = speaker.agent._announcer.decisions, speaker.agent._announcer.cluster
+            await eventually(lambda: state.is_probed(state.allocations[NAME]) and not layer2.has_work)
+            await eventually(lambda: not state.allocations[NAME].was_announced and not layer2.has_work)
             assert f"probe {VIP}" not in speaker.journal
             assert f"withdrawn {VIP}" not in speaker.journal
 
@@ -112,7 +112,7 @@ async def test_another_speakers_probe_is_ignored_and_its_announcement_ends_the_w
     async with cluster(tmp_path, "node-a", "node-b") as lab:
         await probed_pool(lab)
         async with lab.speaker("node-a") as one, lab.speaker("node-b") as other:
-            await eventually(lambda: len(one.agent._announcer.picture.speakers) == 2)
+            await eventually(lambda: len(one.agent._announcer.cluster.speakers) == 2)
             await lab.allocate(VIP)
             await eventually(lambda: one.wire.probes or other.wire.probes)
             owner = one if one.wire.probes else other

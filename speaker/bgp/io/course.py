@@ -25,7 +25,7 @@ from speaker.bgp.exabgp.io.driver import FOREVER_SECONDS, BgpDriver
 from speaker.bgp.io.blackhole import Blackholes
 from speaker.bgp.model import PeerConfig, Prefix, SessionView
 from speaker.bgp.status import MOST_MESSAGE_CHARACTERS, SessionEntries
-from speaker.layer2.decisions import Picture
+from speaker.cluster.state import ClusterState
 from speaker.own.announcements import Announcements
 from speaker.own.predecessor import Inheritance, Past
 from speaker.own.status import StatusDraft
@@ -77,14 +77,15 @@ class BgpCourse:
         self._wake = asyncio.Event()
         self._is_whole = self._is_applied = self._may_announce = self._is_leaving = False
         self._is_silent = self._is_draining = False
-        self.picture = self.begin(Picture(own_node))
+        self.picture = self.begin(ClusterState())
         draft.set("outlivesSeconds", 0)
 
     # ---- what is observed ----
 
-    def begin(self, picture: Picture) -> BGPPicture:
-        """A new registration with a new picture. Until it was read in full, nothing is changed at the routers."""
-        self.picture = BGPPicture(self._own_node, picture, drain_seconds=self._drain_seconds)
+    def begin(self, cluster: ClusterState) -> BGPPicture:
+        """A new registration with a new state of the cluster. Until it was read in full, nothing is changed at the
+        routers."""
+        self.picture = BGPPicture(self._own_node, cluster, drain_seconds=self._drain_seconds)
         self.picture.set_failed(failed_peers(self._link.bfd_sessions))
         self._is_whole = self._is_applied = False
         return self.picture

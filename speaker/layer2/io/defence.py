@@ -31,7 +31,7 @@ class Strangers:
 
     def claimed(self, conflict: WireConflict) -> None:
         """Another host claims an address that is announced here. During a take-over that is the other speaker."""
-        is_speakers = self._announcer.picture.is_speakers(conflict.mac)
+        is_speakers = self._announcer.cluster.is_speakers(conflict.mac)
         self._metrics.conflict_seen(is_speakers)
         where = {"address": conflict.address, "interface": conflict.interface, "mac": conflict.mac}
         if is_speakers:
@@ -77,7 +77,7 @@ class Strangers:
         now = time.monotonic()
         for claim in self._conflicts.silent(now):
             self._link.ask(claim.address, claim.interface, claim.mac)
-        entries = self._conflicts.believed(now, self._announcer.picture.is_speakers)
+        entries = self._conflicts.believed(now, self._announcer.cluster.is_speakers)
         self._announcer.draft.set("conflicts", entries)
         self._metrics.conflicts_now(len(entries))
         return self._announcer.probing.again(now)

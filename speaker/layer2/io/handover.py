@@ -1,4 +1,5 @@
-"""The agent's end of the other speakers: what the wire hears of them goes to the picture, and our own standing to them.
+"""The agent's end of the other speakers: what the wire hears of them goes to the decisions, and our own standing to
+them.
 
 The clocks and the wire's end of speaker.members.view, which judges.
 """
@@ -63,12 +64,12 @@ class PeerWatch:
         return self._view.liveness
 
     def begin(self) -> None:
-        """A new registration, with a new picture."""
+        """A new registration, with a new state of the cluster."""
         self._view.begin(time.monotonic())
         self._knows_all = False
 
     def knows_all(self) -> None:
-        """The picture was read in full: now this node can tell whether it is one that returns."""
+        """The cluster was read in full: now this node can tell whether it is one that returns."""
         if not self._knows_all:
             self._knows_all = True
             self.judge()
@@ -109,7 +110,7 @@ class PeerWatch:
 
     def claimed(self, address: str, mac: str) -> None:
         """A frame claimed an address that is announced here. Nothing to do here when it is a stranger's."""
-        node = self._announcer.picture.node_of(mac)
+        node = self._announcer.cluster.node_of(mac)
         if node is None:
             return
         now = time.monotonic()
@@ -128,26 +129,26 @@ class PeerWatch:
         if not self._view.yields(address, node, now):
             return False
         log.info("left to a speaker that is not heard", address=address, node=node)
-        self._announcer.picture.set_claims(self._view.claims(now))
+        self._announcer.decisions.set_claims(self._view.claims(now))
         self._on_change()
         return True
 
     def judge(self) -> None:
         """Who is alive and where everybody stands, this node included; it says so itself. At least twice a second."""
-        picture, now, contact = self._announcer.picture, time.monotonic(), self._contact()
-        picture.set_peers(self._view.liveness.alive(now), self._view.heard)
+        decisions, now, contact = self._announcer.decisions, time.monotonic(), self._contact()
+        decisions.set_peers(self._view.liveness.alive(now), self._view.heard)
         own = self._view.judge(
             now,
             self._boottime(),
             contact,
-            members=picture.other_members() if self._knows_all else None,
-            nothing_to_move=not picture.has_allocations,
+            members=decisions.other_members() if self._knows_all else None,
+            nothing_to_move=not self._announcer.cluster.has_allocations,
         )
-        picture.set_own_tier(own.tier)
-        picture.set_claims(self._view.claims(now))
+        decisions.set_own_tier(own.tier)
+        decisions.set_claims(self._view.claims(now))
         self._announcer.draft.set("standing", own.standing.value)
         self._heartbeats.say(contact, own, serving=self._is_serving())
-        if picture.has_work:
+        if decisions.has_work:
             self._on_change()
 
     def answer_until(self, successor: str, address: str) -> float | None:
@@ -160,7 +161,7 @@ class PeerWatch:
 
         A process that has not told yet when it had contact is left out: it must not pass for one that lost it long ago.
         """
-        speakers = self._announcer.picture.speakers
+        speakers = self._announcer.cluster.speakers
         known = {node for node, facts in speakers.items() if not facts.said_goodbye}
         contacts = {
             node: Contact(peer.contact, peer.heard) for node, peer in self._view.heard.items() if peer.contact > NEVER

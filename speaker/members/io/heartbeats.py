@@ -17,7 +17,7 @@ from pathlib import Path
 
 import structlog
 
-from speaker.layer2.decisions import Picture
+from speaker.cluster.state import ClusterState
 from speaker.members.view import OwnStanding
 from speaker.wire.io.link import HeartbeatConfig, OrderRefusedError, WireLink, WirePeer
 
@@ -77,7 +77,7 @@ def _read_key(path: Path) -> bytes:
 
 
 class Heartbeats:
-    """`run` once. `picture` gives the present one; `is_complete` whether all that concerns peers has been read."""
+    """`run` once. `cluster` gives the present one; `is_complete` whether all that concerns peers has been read."""
 
     def __init__(
         self,
@@ -86,7 +86,7 @@ class Heartbeats:
         node: str,
         incarnation: str,
         *,
-        picture: Callable[[], Picture],
+        cluster: Callable[[], ClusterState],
         is_complete: Callable[[], bool],
     ) -> None:
         self.fault = ""
@@ -101,7 +101,7 @@ class Heartbeats:
         self._listen_seconds = LISTEN_INTERVALS * options.interval_milliseconds / 1000
         self._look = asyncio.Event()
         self._seen: Mapping[str, WirePeer] = {}
-        self._picture = picture
+        self._cluster = cluster
         self._is_complete = is_complete
 
     @property
@@ -191,10 +191,10 @@ class Heartbeats:
 
         While the objects are being read (again), nobody is dropped: those not read yet are no less there.
         """
-        picture, own = self._picture(), self._wanted.node
+        cluster, own = self._cluster(), self._wanted.node
         read = {
-            node: picture.nodes[node].addresses if node in picture.nodes else ()
-            for node in picture.speakers
+            node: cluster.nodes[node].addresses if node in cluster.nodes else ()
+            for node in cluster.speakers
             if node != own
         }
         return read if self._is_complete() else {**self._wanted.peers, **read}

@@ -16,8 +16,8 @@ from speaker.bgp.decisions import BGPPicture
 from speaker.bgp.desired import BGPView
 from speaker.bgp.weights import QUIET_SECONDS
 from speaker.cluster.objects import PoolFacts
-from speaker.layer2.decisions import Picture
-from tests.speaker.make import allocation, node, service, slice_of
+from speaker.cluster.state import ClusterState
+from tests.speaker.make import allocation, node, slice_of
 
 OWN = "node-a"
 ADDRESSES = ("192.0.2.1", "192.0.2.2", "2001:db8::1")
@@ -36,36 +36,31 @@ def community(**values):
 
 
 class Speaker:
-    """The two pictures fed in step, as the agent does, and what it was told to send."""
+    """What is observed, and what the peers were sent."""
 
     def __init__(self, drain_seconds=5.0):
-        self.picture = Picture(OWN)
-        self.bgp = BGPPicture(OWN, self.picture, drain_seconds=drain_seconds)
+        self.cluster = ClusterState()
+        self.bgp = BGPPicture(OWN, self.cluster, drain_seconds=drain_seconds)
         self.sent = defaultdict(dict)
         self.slices = {}
 
     def node(self, new, name=OWN):
-        self.picture.set_node(name, new)
-        self.bgp.node_changed()
+        self.cluster.set_node(name, new)
 
     def pool(self, name, new):
-        self.picture.set_pool(name, new)
-        self.bgp.pools_changed()
+        self.cluster.set_pool(name, new)
 
     def allocation(self, address, **fields):
         self.set_allocation(address, allocation(address, **fields))
 
     def set_allocation(self, address, new):
-        name = allocation(address).name
-        self.picture.set_allocation(name, new)
-        self.bgp.allocation_changed(name)
+        self.cluster.set_allocation(allocation(address).name, new)
 
     def slice(self, name, new):
         old = self.slices.pop(name, None)
         if new is not None:
             self.slices[name] = new
-        self.picture.set_slice(name, old, new)
-        self.bgp.service_changed({one.service for one in (old, new) if one is not None})
+        self.cluster.set_slice(name, old, new)
 
     def update(self, now=0.0, limit=1000):
         self.bgp.update(now, limit)
@@ -94,9 +89,9 @@ def serving(*, ads=None, peers=None, **parts):
     speaker.node(node({"rack": "1"}, addresses=("192.0.2.100", "2001:db8::100")))
     speaker.pool("edge", PoolFacts({"zone": "edge"}))
     for name, spec in (peers or {"tor": peer(families=["IPv4", "IPv6"])}).items():
-        speaker.bgp.set_peer(name, spec)
+        speaker.cluster.set_bgp_peer(name, spec)
     for name, spec in (ads or {"all": ad()}).items():
-        speaker.bgp.set_advertisement(name, spec)
+        speaker.cluster.set_bgp_advertisement(name, spec)
     speaker.slice("default/four", slice_of(ready=(OWN, "node-b")))
     speaker.slice("default/six", slice_of(ready=(OWN,), is_ipv6=True))
     for address in ADDRESSES:
@@ -152,7 +147,7 @@ def test_a_withdrawal_overtakes_everything_else_that_waits(withdraw) -> None:
     speaker.allocation("192.0.2.1", services=("mail",))
     speaker.allocation("192.0.2.2", services=("mail",))
     speaker.settle()
-    speaker.bgp.set_advertisement("all", ad(med=5, advertiseWithoutEndpoints=False))
+    speaker.cluster.set_bgp_advertisement("all", ad(med=5, advertiseWithoutEndpoints=False))
     speaker.update(limit=1)
     withdraw(speaker)
     speaker.update(limit=1)
@@ -175,7 +170,7 @@ def test_a_pool_that_changes_its_labels_is_chosen_anew() -> None:
 
 def test_routes_stay_what_they_were_until_their_turn_comes() -> None:
     speaker = serving()
-    speaker.bgp.set_advertisement("all", ad(med=5))
+    speaker.cluster.set_bgp_advertisement("all", ad(med=5))
     meds = []
     while speaker.bgp.has_work:
         speaker.update(limit=1)
@@ -185,7 +180,7 @@ def test_routes_stay_what_they_were_until_their_turn_comes() -> None:
 
 def test_a_new_peer_is_told_nothing_before_all_is_decided_and_then_everything() -> None:
     speaker = serving()
-    speaker.bgp.set_peer("other", peer(peerAddress="192.0.2.253"))
+    speaker.cluster.set_bgp_peer("other", peer(peerAddress="192.0.2.253"))
     speaker.bgp.update(0.0, 1)
     assert "other" in speaker.bgp.peers
     assert "other" not in speaker.bgp.take_changes()
@@ -195,7 +190,7 @@ def test_a_new_peer_is_told_nothing_before_all_is_decided_and_then_everything() 
 
 def test_a_peer_that_gets_nothing_is_told_so() -> None:
     speaker = serving(ads={"none": ad(ipPools=["core"])})
-    speaker.bgp.set_peer("other", peer(peerAddress="192.0.2.253"))
+    speaker.cluster.set_bgp_peer("other", peer(peerAddress="192.0.2.253"))
     while speaker.bgp.has_work:
         speaker.bgp.update(0.0, 1000)
     assert speaker.bgp.take_changes() == {"other": {}}
@@ -203,7 +198,7 @@ def test_a_peer_that_gets_nothing_is_told_so() -> None:
 
 def test_a_peer_configured_differently_is_given_whole() -> None:
     speaker = serving()
-    speaker.bgp.set_peer("tor", peer(families=["IPv4", "IPv6"], holdTimeSeconds=9))
+    speaker.cluster.set_bgp_peer("tor", peer(families=["IPv4", "IPv6"], holdTimeSeconds=9))
     speaker.bgp.update(0.0, 1)
     assert not speaker.bgp.has_work
     assert speaker.bgp.take_changes() == {"tor": speaker.bgp.routes("tor")}
@@ -212,7 +207,7 @@ def test_a_peer_configured_differently_is_given_whole() -> None:
 
 def test_a_peer_that_is_gone_is_withdrawn_from() -> None:
     speaker = serving()
-    speaker.bgp.set_peer("tor", None)
+    speaker.cluster.set_bgp_peer("tor", None)
     speaker.bgp.update(0.0, 1)
     assert set(speaker.bgp.take_changes()["tor"].values()) == {None}
     assert not speaker.bgp.peers
@@ -221,9 +216,9 @@ def test_a_peer_that_is_gone_is_withdrawn_from() -> None:
 
 def test_a_peer_that_went_and_came_has_no_more_than_is_wanted() -> None:
     speaker = serving()
-    speaker.bgp.set_peer("tor", None)
+    speaker.cluster.set_bgp_peer("tor", None)
     speaker.bgp.update(0.0, 1)
-    speaker.bgp.set_peer("tor", peer(families=["IPv4"]))
+    speaker.cluster.set_bgp_peer("tor", peer(families=["IPv4"]))
     assert speaker.settle().prefixes() == {"192.0.2.1/32", "192.0.2.2/32"}
 
 
@@ -261,8 +256,8 @@ def test_a_node_that_is_excluded_drains_and_then_advertises_nothing() -> None:
 
 def test_a_node_that_was_excluded_from_the_beginning_advertises_nothing_at_once() -> None:
     speaker = Speaker()
-    speaker.bgp.set_peer("tor", peer())
-    speaker.bgp.set_advertisement("all", ad(advertiseWithoutEndpoints=True))
+    speaker.cluster.set_bgp_peer("tor", peer())
+    speaker.cluster.set_bgp_advertisement("all", ad(advertiseWithoutEndpoints=True))
     speaker.node(node(is_excluded=True))
     speaker.allocation("192.0.2.1")
     speaker.settle()
@@ -308,14 +303,16 @@ def test_an_advertisement_for_no_peer_of_this_node_makes_no_aggregate() -> None:
 def test_secrets_are_wanted_when_a_peer_of_this_node_names_one() -> None:
     speaker = serving()
     assert speaker.bgp.secrets == frozenset()
-    speaker.bgp.set_peer("far", peer(passwordSecretRef={"name": "s"}, nodeSelector={"matchLabels": {"rack": "2"}}))
+    speaker.cluster.set_bgp_peer(
+        "far", peer(passwordSecretRef={"name": "s"}, nodeSelector={"matchLabels": {"rack": "2"}})
+    )
     assert speaker.bgp.secrets == frozenset()
-    speaker.bgp.set_peer("tor", peer(passwordSecretRef={"name": "s"}))
+    speaker.cluster.set_bgp_peer("tor", peer(passwordSecretRef={"name": "s"}))
     assert speaker.bgp.secrets == {"s"}
     speaker.settle()
     assert not speaker.bgp.peers
     assert [one.reason for one in speaker.bgp.faults(9)] == [Reason.PasswordUnavailable]
-    speaker.bgp.set_secret("s", {"password": b"hush"})
+    speaker.cluster.set_secret("s", {"password": b"hush"})
     speaker.settle()
     assert speaker.bgp.peers["tor"].password == "hush"
     assert not speaker.bgp.faults(9)
@@ -325,7 +322,7 @@ def test_a_peer_with_a_profile_has_a_bfd_session() -> None:
     speaker = serving(peers={"tor": peer(bfdProfile="fast")})
     assert not speaker.bgp.bfd
     assert [(one.reason, one.object) for one in speaker.bgp.faults(9)] == [(Reason.UnknownProfile, "BGPPeer/tor")]
-    speaker.bgp.set_bfd_profile("fast", BFDProfileSpec(detect_multiplier=7))
+    speaker.cluster.set_bfd_profile("fast", BFDProfileSpec(detect_multiplier=7))
     speaker.settle()
     assert speaker.bgp.bfd["tor"].detect_multiplier == 7
     assert not speaker.bgp.faults(9)
@@ -335,9 +332,9 @@ def test_what_says_the_same_again_is_no_work() -> None:
     speaker = serving()
     speaker.node(node({"rack": "1"}, addresses=("192.0.2.100", "2001:db8::100")))
     speaker.node(node(), name="node-b")
-    speaker.bgp.set_peer("tor", peer(families=["IPv4", "IPv6"]))
-    speaker.bgp.set_advertisement("all", ad())
-    speaker.bgp.set_secret("unknown", None)
+    speaker.cluster.set_bgp_peer("tor", peer(families=["IPv4", "IPv6"]))
+    speaker.cluster.set_bgp_advertisement("all", ad())
+    speaker.cluster.set_secret("unknown", None)
     assert not speaker.bgp.has_work
     speaker.pool("edge", PoolFacts({"zone": "other"}))
     speaker.bgp.update(0.0, 1)
@@ -467,8 +464,8 @@ ALLOCATIONS = st.one_of(
     ),
 )
 CHANGES = st.one_of(
-    *(st.tuples(st.just("peer"), st.just(name), specs) for name, specs in PEERS.items()),
-    st.tuples(st.just("advertisement"), st.sampled_from(["a", "b", "c"]), ADS),
+    *(st.tuples(st.just("bgp_peer"), st.just(name), specs) for name, specs in PEERS.items()),
+    st.tuples(st.just("bgp_advertisement"), st.sampled_from(["a", "b", "c"]), ADS),
     st.tuples(
         st.just("community"),
         st.sampled_from(["x", "y"]),
@@ -512,7 +509,7 @@ class Feeder(Speaker):
                 self.bgp.set_failed(names)
                 self.last["failed"][""] = names
             case kind, name, spec:
-                getattr(self.bgp, f"set_{kind}")(name, spec)
+                getattr(self.cluster, f"set_{kind}")(name, spec)
                 self.last[kind].pop(name, None)
                 if spec is not None:
                     self.last[kind][name] = spec
@@ -525,22 +522,22 @@ class Feeder(Speaker):
 
     def expected(self):
         view = BGPView(
-            self.picture.nodes.get(OWN),
+            self.cluster.nodes.get(OWN),
             own_name=OWN,
-            pools={name: facts.labels for name, facts in self.picture.pools.items()},
-            advertisements=self.last["advertisement"],
+            pools={name: facts.labels for name, facts in self.cluster.pools.items()},
+            advertisements=self.last["bgp_advertisement"],
             communities=self.last["community"],
         )
-        addresses = [(one, self._placement(one), self._weight(one)) for one in self.picture.allocations.values()]
+        addresses = [(one, self._placement(one), self._weight(one)) for one in self.cluster.allocations.values()]
         failed = self.last["failed"].get("", frozenset())
         made = {name: view.desired(config, addresses) for name, config in self.bgp.peers.items() if name not in failed}
         return {name: routes for name, routes in made.items() if routes}
 
     def _placement(self, one):
-        return self.picture.endpoints.placement([each.service for each in one.holders], one.is_ipv6)
+        return self.cluster.endpoints.placement([each.service for each in one.holders], one.is_ipv6)
 
     def _weight(self, one):
-        return self.picture.endpoints.weight([each.service for each in one.holders], one.is_ipv6, OWN)
+        return self.cluster.endpoints.weight([each.service for each in one.holders], one.is_ipv6, OWN)
 
 
 @settings(max_examples=300, deadline=None)
@@ -548,7 +545,7 @@ class Feeder(Speaker):
 def test_deciding_change_by_change_ends_like_deciding_all_at_once(changes) -> None:
     feeder = Feeder()
     feeder.apply(("node", OWN, node({"rack": "1"}, addresses=("192.0.2.100", "2001:db8::100"))))
-    feeder.apply(("peer", "tor", peer()))
+    feeder.apply(("bgp_peer", "tor", peer()))
     for change in changes:
         feeder.apply(change)
     sent = feeder.finish()
@@ -565,5 +562,5 @@ def test_deciding_change_by_change_ends_like_deciding_all_at_once(changes) -> No
 
 def test_services_of_other_names_do_not_matter() -> None:
     speaker = serving()
-    speaker.bgp.service_changed({service("other")})
+    speaker.slice("default/other", slice_of("other", ready=(OWN,)))
     assert not speaker.bgp.has_work

@@ -60,8 +60,8 @@ def test_it_is_forgotten_when_what_was_missing_comes() -> None:
     speaker = serving(ads={"one": ad(communities=["gold"], peers=["late"], ipPools=["core"])})
     assert len(speaker.bgp.faults(99)) == 3
     assert len(speaker.bgp.faults(2)) == 2
-    speaker.bgp.set_community("x", community(gold="1:2"))
-    speaker.bgp.set_peer("late", peer(peerAddress="192.0.2.253"))
+    speaker.cluster.set_community("x", community(gold="1:2"))
+    speaker.cluster.set_bgp_peer("late", peer(peerAddress="192.0.2.253"))
     speaker.pool("core", PoolFacts({}))
     assert not speaker.settle().bgp.faults(99)
 

@@ -37,15 +37,15 @@ class Core:
 def test_a_confirmation_of_what_is_gone_meanwhile_is_not_kept() -> None:
     announcer = settled("node-a")
     address = ADDRESSES[0]
-    picture = announcer.picture
-    picture.set_allocation(name_of(address), allocation(address, uid="u1"))
-    picture.set_alive(frozenset())
+    cluster = announcer.cluster
+    cluster.set_allocation(name_of(address), allocation(address, uid="u1"))
+    announcer.decisions.set_alive(frozenset())
     announcer.decide(99)
     entries = announcer.orders.next_announcements(99)
     announcer.announced(entries, NOW)
-    picture.set_allocation(name_of(address), allocation(address, uid="u1", generation=2, is_releasing=True))
+    cluster.set_allocation(name_of(address), allocation(address, uid="u1", generation=2, is_releasing=True))
     announcer.decide(99)
-    picture.set_allocation(name_of(address), None)
+    cluster.set_allocation(name_of(address), None)
     announcer.decide(99)
     announcer.withdrawn(announcer.orders.next_withdrawals(99))
     assert not announcer.draft.released.is_stale
@@ -72,18 +72,19 @@ def test_an_entry_names_every_key_since_a_merge_patch_leaves_what_it_does_not_na
 
 def settled(own):
     announcer = Announcer(own)
-    furnish(announcer.begin())
+    furnish(announcer)
     return announcer
 
 
-def furnish(picture) -> None:
-    """Everything but allocations."""
+def furnish(announcer) -> None:
+    """Everything but allocations, read anew."""
+    cluster = announcer.begin()
     for each in NODES:
-        picture.set_node(each, node())
-        picture.set_speaker(each, speaker())
-    picture.set_alive(frozenset(NODES))
-    picture.set_own_interfaces(("eth0",))
-    picture.set_advertisement("all", advertisement())
+        cluster.set_node(each, node())
+        cluster.set_speaker(each, speaker())
+    announcer.decisions.set_alive(frozenset(NODES))
+    announcer.decisions.set_own_interfaces(("eth0",))
+    cluster.set_l2_advertisement("all", advertisement())
 
 
 class World(RuleBasedStateMachine):
@@ -101,7 +102,7 @@ class World(RuleBasedStateMachine):
 
     def _list(self, core) -> None:
         for value in self.now_held.values():
-            core.announcer.picture.set_allocation(value.name, value)
+            core.announcer.cluster.set_allocation(value.name, value)
         core.position = len(self.log)
         core.is_permitted = False
 
@@ -137,7 +138,7 @@ class World(RuleBasedStateMachine):
     def watch(self, own, events) -> None:
         core = self.cores[own]
         for name, value in self.log[core.position : core.position + events]:
-            core.announcer.picture.set_allocation(name, value)
+            core.announcer.cluster.set_allocation(name, value)
         core.position = min(core.position + events, len(self.log))
 
     @rule(own=st.sampled_from(NODES), limit=st.integers(1, 3))
@@ -146,7 +147,7 @@ class World(RuleBasedStateMachine):
 
     @rule(own=st.sampled_from(NODES), alive=st.frozensets(st.sampled_from(NODES)))
     def see_others_come_and_go(self, own, alive) -> None:
-        self.cores[own].announcer.picture.set_alive(alive)
+        self.cores[own].announcer.decisions.set_alive(alive)
 
     @rule(own=st.sampled_from(NODES))
     def permit(self, own) -> None:
@@ -164,11 +165,11 @@ class World(RuleBasedStateMachine):
         elif core.is_permitted:
             entries = orders.next_announcements(limit)
             for address, _ in entries:
-                core.table[address] = core.announcer.picture.allocations[name_of(address)].uid
+                core.table[address] = core.announcer.cluster.allocations[name_of(address)].uid
             core.announcer.announced(entries, NOW)
         for address in core.table:
             # What it answers for is whoever it now believes to hold the address.
-            held = core.announcer.picture.allocations.get(name_of(address))
+            held = core.announcer.cluster.allocations.get(name_of(address))
             if held is not None:
                 core.table[address] = held.uid
 
@@ -211,7 +212,7 @@ class World(RuleBasedStateMachine):
     def register_anew(self, own) -> None:
         """After a pause: what it confirmed is cleared, and everything is read again."""
         core = self.cores[own]
-        furnish(core.announcer.begin())
+        furnish(core.announcer)
         patch = core.announcer.draft.registration("again")
         core.announcer.draft.registered(patch)
         core.written.clear()

@@ -34,7 +34,7 @@ async def test_a_speakers_claim_is_never_defended_against_nor_told(tmp_path) -> 
         await lab.allocate(VIP)
         async with lab.speaker("node-a") as one, lab.speaker("node-b") as two:
             other = WireConflict(VIP, "eth0", two.wire.interfaces[0].mac)
-            await eventually(lambda: one.agent._announcer.picture.is_speakers(other.mac))
+            await eventually(lambda: one.agent._announcer.cluster.is_speakers(other.mac))
             one.agent.conflict_seen(other)
             one.agent._strangers.tick()
             assert not any(entry.startswith("defend") for entry in one.journal)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from crds.conditions import ConditionType
-from speaker.layer2.decisions import Picture
+from speaker.cluster.state import ClusterState
 from speaker.members.io import heartbeats
 from speaker.members.io.heartbeats import HeartbeatOptions, Heartbeats, KeysError, read_keys
 from speaker.members.view import OwnStanding
@@ -100,24 +100,24 @@ class RecordingLink:
 
 
 class World:
-    """Heartbeats of node-a, with a picture to fill."""
+    """Heartbeats of node-a, with a cluster to fill."""
 
     def __init__(self, directory: str | Path) -> None:
         self.link = RecordingLink()
-        self.picture = Picture("node-a")
+        self.cluster = ClusterState()
         self.is_complete = True
         self.heartbeats = Heartbeats(
             self.link,  # type: ignore[arg-type]
             HeartbeatOptions(str(directory), 7000, 300),
             "node-a",
             "one",
-            picture=lambda: self.picture,
+            cluster=lambda: self.cluster,
             is_complete=lambda: self.is_complete,
         )
 
     def add(self, name: str, *addresses: str) -> None:
-        self.picture.set_speaker(name, speaker())
-        self.picture.set_node(name, node(addresses=addresses))
+        self.cluster.set_speaker(name, speaker())
+        self.cluster.set_node(name, node(addresses=addresses))
 
     @contextlib.asynccontextmanager
     async def running(self):
@@ -139,7 +139,7 @@ async def test_the_wire_learns_keys_peers_and_their_addresses(secret):
     world = World(secret.path)
     world.add("node-a", "192.0.2.1")
     world.add("node-b", "192.0.2.2", "2001:db8::2")
-    world.picture.set_speaker("node-c", speaker(said_goodbye=True))
+    world.cluster.set_speaker("node-c", speaker(said_goodbye=True))
     async with world.running():
         await world.until(lambda: world.link.configs)
     peers = {"node-b": ("192.0.2.2", "2001:db8::2"), "node-c": ()}
@@ -155,7 +155,7 @@ async def test_a_new_speaker_is_listened_to_and_one_that_is_gone_is_not(secret):
         await world.until(lambda: world.link.configs and set(world.link.configs[-1].peers) == {"node-b"})
         world.add("node-c")
         await world.until(lambda: set(world.link.configs[-1].peers) == {"node-b", "node-c"})
-        world.picture.set_speaker("node-b", None)
+        world.cluster.set_speaker("node-b", None)
         await world.until(lambda: set(world.link.configs[-1].peers) == {"node-c"})
 
 
@@ -166,7 +166,7 @@ async def test_nobody_is_forgotten_while_everything_is_read_anew(secret):
     world.add("node-b")
     async with world.running():
         await world.until(lambda: world.link.configs)
-        world.is_complete, world.picture = False, Picture("node-a")
+        world.is_complete, world.cluster = False, ClusterState()
         world.add("node-c")
         await world.until(lambda: len(world.link.configs) > 1)
         assert set(world.link.configs[-1].peers) == {"node-b", "node-c"}
