@@ -16,7 +16,7 @@ from crds.names import DEFAULT_NAMESPACE, FINALIZER
 from kube.config.io.credentials import CredentialsError
 from kube.io.client import Client
 from kube.process.io.listener import Listener
-from kube.process.logs import configure_logs
+from kube.process.io.logs import configure_logs
 
 
 def parse_arguments() -> argparse.Namespace:

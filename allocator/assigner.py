@@ -29,7 +29,7 @@ from allocator.space.pools import Labels, Pools
 from allocator.space.ranges import Address
 from allocator.status.service import Wanted, our_condition, service_patch
 from allocator.waiting import Waiting
-from allocator.wakeups import Offers
+from allocator.wakeups import Wakeups
 from allocator.workqueue import WorkQueue
 from allocator.writes import PatchService, Write, record_write
 from kube.objects import Service
@@ -56,7 +56,7 @@ class Assigner:
         """uids of Services that hold or held an address in our time: their finalizer is ours."""
         self._deleted: set[str] = set()
         """uids of IPAllocations that we deleted, until the watch says so too."""
-        self._offers = Offers(self.ledger, self.waiting)
+        self._wakeups = Wakeups(self.ledger, self.waiting)
 
     # Observations
 
@@ -221,8 +221,8 @@ class Assigner:
     def wake(self, now: float) -> None:
         """Hand on addresses that have rested long enough."""
         for address in self.ledger.wake(now):
-            self._offers.of_rested(address)
-        self._offers.settle(self._ask)
+            self._wakeups.of_rested(address)
+        self._wakeups.settle(self._ask)
 
     def _observe(self, address: Address, recorded: Recorded, now: float) -> None:
         known = self.ledger.get(address)
@@ -262,7 +262,7 @@ class Assigner:
     def step(self, key: Key, now: float, timestamp: str) -> Write | None:
         """The next write for this key, None when there is nothing to do or something else must come first."""
         write = self._service_step(key, timestamp) if isinstance(key, ServiceKey) else self._address_step(key, now)
-        self._offers.settle(self._ask)
+        self._wakeups.settle(self._ask)
         return write
 
     def _ask(self, key: ServiceKey) -> None:
@@ -341,7 +341,7 @@ class Assigner:
             elif not self.ledger.revise(entry, grant.claim):
                 continue
             self.queue.add(grant.address, first=True)
-            self._offers.of_changed(grant.address, grant.claim)
+            self._wakeups.of_changed(grant.address, grant.claim)
 
     def _disown(self, service: Service, timestamp: str) -> Write | None:
         """Not ours, or not any more. First the ingress goes, then the addresses, at last finalizer and condition."""
@@ -376,7 +376,7 @@ class Assigner:
         departed = next(holder.key for holder in entry.claim.holders if holder.uid == uid)
         self.ledger.revise(entry, left(entry.claim, uid))
         self.queue.add(entry.address)
-        self._offers.of_changed(entry.address, entry.claim, departed)
+        self._wakeups.of_changed(entry.address, entry.claim, departed)
 
     def _address_step(self, address: Address, now: float) -> Write | None:
         entry = self.ledger.get(address)
@@ -403,7 +403,7 @@ class Assigner:
     def _free(self, entry: Entry, now: float) -> None:
         self.ledger.free(entry, now)
         self._look_at_holders(entry)
-        self._offers.of_freed(entry.address, entry.claim)
+        self._wakeups.of_freed(entry.address, entry.claim)
 
     # Who must be looked at again
 

@@ -1,4 +1,4 @@
-"""What is told about a Service when something happens to it: Events, and the log.
+"""What is said about a Service when something happens to it: as an Event, and in the log.
 
 On transitions only; the steady state is what conditions are for. Builds values, sends nothing.
 """

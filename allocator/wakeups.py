@@ -1,6 +1,6 @@
-"""Something has become possible: whoever waits for it is asked, the oldest first, until it is taken.
+"""What becomes possible wakes the Services that wait for it: the oldest first, until it is taken.
 
-Finds out who; the decision itself is the caller's. Offers that arise while one is settled are queued behind it.
+Finds out which; the decision itself is the caller's. Wakeups that arise while one is settled are queued behind it.
 """
 
 from collections import deque
@@ -13,8 +13,8 @@ from allocator.space.ranges import Address, family_of
 from allocator.waiting import Waiter, Waiting
 
 
-class Offers:
-    """An offer is the waits that it may end, and for a free address the address: taken, it is offered no further."""
+class Wakeups:
+    """One is the waits that it may end, and of a free address the address: once that is taken, nobody else is woken."""
 
     def __init__(self, ledger: Ledger, waiting: Waiting) -> None:
         self._ledger = ledger
@@ -22,7 +22,7 @@ class Offers:
         self._open: deque[tuple[Address | None, tuple[Wait, ...]]] = deque()
 
     def of_freed(self, address: Address, claim: Claim) -> None:
-        """An address has no holder any more; while it rests, only the quota that it used is offered."""
+        """An address has no holder any more; while it rests, only its share of the quota is free."""
         quota = tuple(_quota(claim.pool, (holder.key for holder in claim.holders)))
         if self._ledger.resting_until(address) is None:
             self._open.append((address, (*self._waits_for(address), *quota)))

@@ -15,8 +15,8 @@ from prometheus_client import CollectorRegistry
 from crds.names import DEFAULT_NAMESPACE
 from kube.config.io.credentials import CredentialsError
 from kube.io.client import Client
-from kube.process.logs import configure_logs
-from kube.process.prometheus import PrometheusMetrics
+from kube.process.io.logs import configure_logs
+from kube.process.io.prometheus import PrometheusMetrics
 from speaker.io.metrics import SpeakerMetrics
 from speaker.io.supervisor import EXCLUDED_INTERFACES, Surroundings, run_speaker
 from speaker.members.io.heartbeats import HeartbeatOptions

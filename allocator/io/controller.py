@@ -1,7 +1,7 @@
 """The allocator process: informers, leader election, and while it leads an Assigner with those who serve it.
 
     API server ──watch──> Informer ──on_change──> Assigner ──step──> Writer ──patch──> API server
-                            └────────────────> Barrier, Reporter ─────────────────────┘
+                            └────────────────> BarrierLoop, Reporter ─────────────────────┘
 
 A standby keeps its informers warm, so it takes over at once; on gaining the lead it reads full lists before it acts.
 Decides nothing: what to do is in the pure modules, which this one feeds.
@@ -19,7 +19,9 @@ import structlog
 
 from allocator.assigner import Assigner
 from allocator.claims import ServiceKey
+from allocator.io.barrierloop import BarrierLoop
 from allocator.io.metrics import AllocatorMetrics
+from allocator.io.reporter import Reporter
 from allocator.io.writer import Writer
 from allocator.notices import Notice
 from allocator.objects import (
@@ -32,10 +34,8 @@ from allocator.objects import (
     decode_peer,
 )
 from allocator.release.departures import Departures
-from allocator.release.io.barrierloop import Barrier
 from allocator.release.speakers import SpeakerState, decode_speaker
 from allocator.space.pools import compile_pools
-from allocator.status.io.reporter import Reporter
 from crds.names import ALLOCATOR_LEASE
 from crds.types import IPPool
 from kube.events.io.recorder import EventRecorder, ObjectRef
@@ -85,7 +85,7 @@ class Leadership:
 
     assigner: Assigner
     writer: Writer
-    barrier: Barrier
+    barrier: BarrierLoop
     reporter: Reporter
 
 
@@ -109,7 +109,7 @@ class Controller:
         )
         self._leadership: Leadership | None = None
         self._departures = Departures()
-        self._untold: deque[tuple[float, Notice]] = deque(maxlen=EVENT_LIMIT)
+        self._unsent: deque[tuple[float, Notice]] = deque(maxlen=EVENT_LIMIT)
         self._services: Informer[Service] = self._informer(SERVICES, decode_service, self._on_service)
         self._namespaces: Informer[Namespace] = self._informer(NAMESPACES, decode_namespace, self._on_namespace)
         self._pools: Informer[IPPool] = self._informer(IPPOOLS, IPPool.decode, self._on_pool)
@@ -166,7 +166,7 @@ class Controller:
                 log.info("informers have synced", services=len(self._services.items), standby=self._settings.identity)
                 await self._election.run(self._lead)
         finally:
-            for _, notice in self._untold:
+            for _, notice in self._unsent:
                 self._record(notice)
             await self._events.drain(1.0)
 
@@ -204,9 +204,9 @@ class Controller:
             self._metrics,
             concurrency=settings.concurrency,
             may_write=lambda: self._election.is_leader(time.monotonic()),
-            tell=self._tell,
+            notify=self._notify,
         )
-        barrier = Barrier(
+        barrier = BarrierLoop(
             self._client,
             assigner,
             namespace=settings.namespace,
@@ -214,7 +214,7 @@ class Controller:
             nodes=self._nodes.items,
             departures=self._departures,
             fence_after_seconds=settings.fence_after_seconds,
-            tell=self._tell,
+            notify=self._notify,
             on_progress=writer.nudge,
         )
         reporter = Reporter(
@@ -229,15 +229,15 @@ class Controller:
             awaited=barrier.awaited,
             is_idle=lambda: writer.is_idle,
             on_change=writer.nudge,
-            tell=self._tell,
+            notify=self._notify,
         )
         reporter.everything_changed()
         return Leadership(assigner, writer, barrier, reporter)
 
-    def _tell(self, notice: Notice) -> None:
+    def _notify(self, notice: Notice) -> None:
         self._metrics.decided(notice.reason)
         log.info("service", service=str(notice.service), reason=str(notice.reason), detail=notice.message)
-        self._untold.append((time.monotonic(), notice))
+        self._unsent.append((time.monotonic(), notice))
 
     async def _send_events(self) -> None:
         """While Services wait for their addresses, Events wait for them: each is a write that delays another."""
@@ -245,14 +245,14 @@ class Controller:
             await asyncio.sleep(EVENT_SECONDS)
             now, leads = time.monotonic(), self._leadership
             may_send = leads is None or leads.writer.is_idle
-            while self._untold and (may_send or now - self._untold[0][0] > EVENT_PATIENCE_SECONDS):
-                self._record(self._untold.popleft()[1])
+            while self._unsent and (may_send or now - self._unsent[0][0] > EVENT_PATIENCE_SECONDS):
+                self._record(self._unsent.popleft()[1])
 
     def _record(self, notice: Notice) -> None:
         ref = ObjectRef("v1", "Service", notice.service.name, notice.service.namespace, notice.uid)
         self._events.record(ref, notice.type, notice.reason, notice.message)
 
-    # Changes from the informers; a standby has nobody to tell
+    # Changes from the informers; a standby ignores them
 
     def _on_service(self, change: Change[Service]) -> None:
         leads = self._leadership

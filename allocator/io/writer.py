@@ -1,4 +1,4 @@
-"""Performs the writes that allocator.assigner decides, and tells it how they ended. Decides nothing itself.
+"""Performs the writes that allocator.assigner decides, and reports to it how they ended. Decides nothing itself.
 
 Writes of one key follow each other, writes of different keys run at the same time, up to a limit. A write that fails is
 not repeated: its key is looked at again, later each time, and what is right then is written.
@@ -38,7 +38,7 @@ REFUSALS = frozenset({400, 401, 403, 404, 409, 413, 422, 429})
 
 
 class Writer:
-    """Works through `assigner.queue` while this process leads. `tell` receives the notices that are due."""
+    """Works through `assigner.queue` while this process leads. `notify` receives the notices that are due."""
 
     def __init__(
         self,
@@ -48,14 +48,14 @@ class Writer:
         *,
         concurrency: int,
         may_write: Callable[[], bool],
-        tell: Callable[[Notice], None],
+        notify: Callable[[Notice], None],
     ) -> None:
         self._client = client
         self._assigner = assigner
         self._metrics = metrics
         self._concurrency = concurrency
         self._may_write = may_write
-        self._tell = tell
+        self._notify = notify
         self._in_flight = 0
         self._wake = asyncio.Event()
 
@@ -104,14 +104,14 @@ class Writer:
                 tasks.create_task(self._perform(key, write))
             now = time.monotonic()
             if now - began > TURN_SECONDS:
-                self._tell_notices()
+                self._send_notices()
                 return False
-        self._tell_notices()
+        self._send_notices()
         return True
 
-    def _tell_notices(self) -> None:
+    def _send_notices(self) -> None:
         for notice in self._assigner.notices:
-            self._tell(notice)
+            self._notify(notice)
         self._assigner.notices.clear()
 
     async def _perform(self, key: Key, write: Write) -> None:
@@ -208,7 +208,7 @@ class Writer:
             return
         self._assigner.service_written(decode_service(raw))
         if write.notice is not None:
-            self._tell(write.notice)
+            self._notify(write.notice)
 
     async def _look_again_at(self, key: ServiceKey) -> None:
         try:

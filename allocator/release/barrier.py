@@ -232,8 +232,8 @@ def describe(address: Address, waiting_for: Iterable[Awaited]) -> str:
     people = list(waiting_for)
     named = "; ".join(f"{one.node}: {one.why}" for one in people[:20])
     more = f"; and {len(people) - 20} more" if len(people) > 20 else ""
-    told = f"{address} is not free until these nodes have withdrawn it: {named}{more}."
+    text = f"{address} is not free until these nodes have withdrawn it: {named}{more}."
     example = next((one.node for one in people if not one.is_given_up), None)
     if example is None:
-        return told
-    return f"{told} If such a node is dead for good, delete its Node or its Speaker: kubectl delete speaker {example}"
+        return text
+    return f"{text} If such a node is dead for good, delete its Node or its Speaker: kubectl delete speaker {example}"

@@ -1,6 +1,6 @@
 """What an IPAllocation's status says: who announces the address, and who has yet to withdraw it.
 
-Built from what the Speakers report, the advertisements and the barrier; writing it is allocator.status.io.reporter's
+Built from what the Speakers report, the advertisements and the barrier; writing it is allocator.io.reporter's
 business.
 """
 
@@ -30,7 +30,7 @@ NAMED_PLACES = 4
 T = TypeVar("T")
 
 
-class Told(Generic[T]):
+class NodeReports(Generic[T]):
     """What nodes say of addresses, or of other things by name, from the latest status of each Speaker."""
 
     def __init__(self) -> None:
@@ -41,24 +41,24 @@ class Told(Generic[T]):
         """By node."""
         return self._by_address.get(str(address), {})
 
-    def update(self, node: str, told: Mapping[str, T]) -> set[str]:
+    def update(self, node: str, reported: Mapping[str, T]) -> set[str]:
         """Replace what a node says; the addresses for which that is news."""
         before = self._by_node.pop(node, {})
-        changed = {one for one in before.keys() | told.keys() if before.get(one) != told.get(one)}
+        changed = {one for one in before.keys() | reported.keys() if before.get(one) != reported.get(one)}
         for address in changed:
             nodes = self._by_address.setdefault(address, {})
             nodes.pop(node, None)
-            if address in told:
-                nodes[node] = told[address]
+            if address in reported:
+                nodes[node] = reported[address]
             if not nodes:
                 del self._by_address[address]
-        if told:
-            self._by_node[node] = told
+        if reported:
+            self._by_node[node] = reported
         return changed
 
 
-Announcers = Told[Announcement]
-Sightings = Told[Sighting]
+Announcers = NodeReports[Announcement]
+Sightings = NodeReports[Sighting]
 
 
 def allocation_status(

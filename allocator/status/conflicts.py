@@ -1,4 +1,4 @@
-"""What an IPAllocation and its Services are told when another machine on the segment uses the address.
+"""What an IPAllocation and its Services show when another machine on the segment uses the address.
 
 Built from what the Speakers report; the speakers themselves decide who is a stranger, and defend.
 """

@@ -1,7 +1,7 @@
 """What a BGPPeer's status says: how many nodes have their session with it, and what keeps the others from it.
 
 Built from what the Speakers report; the same for the faults that they find in BGPAdvertisements. Messages leave out
-what changes at each attempt to connect, so that a router that is off is told of once.
+what changes at each attempt to connect, so that a router that is off is reported once.
 """
 
 from collections.abc import Container, Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from allocator.objects import StoredPeer
 from allocator.release.speakers import Fault, Session, SpeakerState
-from allocator.status.allocation import Told
+from allocator.status.allocation import NodeReports
 from allocator.status.pool import Observation, conditions_from
 from crds.conditions import ConditionType, Reason
 from crds.types import BGPPeerStatus, SessionCount
@@ -28,8 +28,8 @@ ERROR_LENGTH = 200
 class BGPReports:
     """What the Speakers said last about peers and advertisements."""
 
-    _sessions: Told[Session] = field(default_factory=Told)
-    _faults: Told[tuple[Fault, ...]] = field(default_factory=Told)
+    _sessions: NodeReports[Session] = field(default_factory=NodeReports)
+    _faults: NodeReports[tuple[Fault, ...]] = field(default_factory=NodeReports)
     _peers: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def update(self, node: str, speaker: SpeakerState | None) -> None:

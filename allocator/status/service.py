@@ -1,7 +1,7 @@
 """The one patch of a Service: finalizer, ingress and condition together, and what goes when it is no longer ours.
 
 A PATCH of the status subresource of a Service takes metadata too, so one write carries all three, under the
-preconditions uid and resourceVersion. Others' finalizers and conditions are kept. Decides nothing: it is told what
+preconditions uid and resourceVersion. Others' finalizers and conditions are kept. Decides nothing: the caller says what
 holds.
 """
 

@@ -1,10 +1,10 @@
 """Which Kubernetes Events to write, in which order, and which to leave out.
 
-Pure: told what was recorded and how writes ended, it says what to write next. kube.events.io.recorder writes.
+Pure: from what was recorded and how writes ended follows what to write next. kube.events.io.recorder writes.
 
 Three things keep Events from flooding anybody. Identical ones (same object, type, reason and message) are one Event
 whose count grows, also while it still waits here. Each object has a token bucket, as in client-go: 25 at once, then one
-in five minutes. And no more than `capacity` wait: the oldest goes, since the newest tells what is.
+in five minutes. And no more than `capacity` wait: the oldest goes, since the newest shows the present state.
 """
 
 from collections import OrderedDict
@@ -76,7 +76,7 @@ SeriesKey = tuple[str, ...]
 
 @dataclass(slots=True)
 class EventQueue:
-    """`record` what happens, `take` what to write, and tell `written` or `failed` of each that was taken."""
+    """`record` what happens, `take` what to write, and call `written` or `failed` for each that was taken."""
 
     capacity: int = 5000
     _waiting: "OrderedDict[SeriesKey, Series]" = field(default_factory=OrderedDict)

@@ -1,6 +1,6 @@
 """Whether an informer lists or watches next, and after what pause.
 
-Pure: told how a list or a watch ended, it says what comes next. kube.informer.io.informer does it.
+Pure: from how a list or a watch ended follows what comes next. kube.informer.io.informer does it.
 
 A watch that breaks is resumed where it was, which costs the server little. A list is read again when that can't work
 (the history is gone, the request is refused), or seems not to (several breaks without one event; two silences in a row:

@@ -1,7 +1,7 @@
 """Who may lead, by one Lease: the decisions of leader election, with client-go's semantics.
 
-Pure: told what was read and written, and when, on this machine's monotonic clock. kube.lease.io.election does the
-requests.
+Pure: the caller says what was read and written, and when, on this machine's monotonic clock. kube.lease.io.election
+sends the requests.
 
 No clock of another machine is ever looked at. A standby counts from the moment it *saw* the Lease change: when it has
 not seen it change for the Lease's duration, the holder has not renewed for at least as long. The holder counts from the

@@ -1,7 +1,7 @@
 """When each Lease was last *seen* to change, on our own clock, which stands still while we can see nothing.
 
-Pure: told what was read, and when. Nobody compares clocks of two machines: the times inside a Lease are only looked at
-to see that they changed.
+Pure: the caller says what was read, and when. Nobody compares clocks of two machines: the times inside a Lease are only
+looked at to see that they changed.
 """
 
 import math
@@ -24,7 +24,7 @@ class ObservedTime:
     _counts_from: float = -math.inf
 
     def contact(self, now: float) -> None:
-        """We were told something at `now`. Repeating it, or being late with an older one, does no harm."""
+        """The server sent something at `now`. Repeating it, or being late with an older one, does no harm."""
         if now <= self._last_contact:
             return
         if now - self._last_contact > self.gap_seconds:
@@ -66,7 +66,7 @@ class LeaseObserver:
         self._signs: dict[str, _Sign] = {}
 
     def contact(self, now: float) -> None:
-        """The API server told us something about these Leases at `now` (a bookmark counts)."""
+        """The API server sent something about these Leases at `now` (a bookmark counts)."""
         self._time.contact(now)
 
     def observed_seconds(self, now: float) -> float:

@@ -65,7 +65,7 @@ class Snapshot:
 
 
 class SpeakerMetrics:
-    """One process's metrics, besides those of kube.process.prometheus."""
+    """One process's metrics, besides those of kube.process.io.prometheus."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.registry = registry

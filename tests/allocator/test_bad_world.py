@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from allocator.status.io import reporter
+from allocator.io import reporter
 from crds.fencing import SETTLE_SECONDS
 from crds.names import FINALIZER
 from kube.errors import Invalid

@@ -51,7 +51,7 @@ class Informer(Generic[T]):
         metrics: Metrics = UNCOUNTED,
     ) -> None:
         self.last_activity = -math.inf
-        """Monotonic time at which the server last told us anything about this resource; -inf before the first time."""
+        """Monotonic time at which the server last sent anything about this resource; -inf before the first time."""
         self._client = client
         self._resource = resource
         self._selection = {
@@ -77,7 +77,7 @@ class Informer(Generic[T]):
 
     @property
     def items(self) -> Mapping[ObjectKey, T]:
-        """The objects as last told. Live: read it, don't keep it."""
+        """The objects as last received. Live: read it, don't keep it."""
         return self._store.items
 
     @property

@@ -1,6 +1,6 @@
 """The listener for kubelet and Prometheus: /healthz, /readyz and /metrics. HTTP, GET only, one request a connection.
 
-Says what it is told; judges nothing. An event loop that hangs answers nothing, and so is not healthy.
+Reports what its callbacks say; judges nothing. An event loop that hangs answers nothing, and so is not healthy.
 """
 
 import asyncio

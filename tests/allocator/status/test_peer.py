@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 
 from allocator.objects import StoredPeer
 from allocator.release.speakers import Fault, Session, SpeakerState, SpeakerStatus
-from allocator.status.pace import Pace
 from allocator.status.peer import BGPReports, duplicate_fault, peer_status
+from allocator.status.writerate import WriteRate
 from crds.types import BGPPeerStatus, Condition
 from kube.objects import Meta
 
@@ -139,19 +139,19 @@ def test_what_did_not_change_is_equal_and_so_not_written_again() -> None:
 
 @given(st.lists(st.floats(0.0, 3.0), max_size=200))
 def test_a_flapping_object_is_written_as_often_as_is_said(gaps: list[float]) -> None:
-    pace, now, written = Pace(burst=3, seconds=10.0), 0.0, []
+    rate, now, written = WriteRate(burst=3, seconds=10.0), 0.0, []
     for number, gap in enumerate(gaps):
         now += gap
-        if pace.admits("tor1", now):
+        if rate.admits("tor1", now):
             written.append(now)
         if number % 20 == 0:
-            pace.sweep(now)
+            rate.sweep(now)
     for index, at in enumerate(written):
         assert len([one for one in written[index:] if one < at + 60.0]) <= 3 + 6
-    assert pace.admits("tor2", now)
+    assert rate.admits("tor2", now)
 
 
 def test_an_object_that_rested_may_be_written_at_once_again() -> None:
-    pace = Pace(burst=2, seconds=10.0)
-    assert [pace.admits("a", at) for at in (0.0, 1.0, 2.0, 9.9)] == [True, True, False, False]
-    assert [pace.admits("a", at) for at in (10.0, 10.1, 40.0, 40.1)] == [True, False, True, True]
+    rate = WriteRate(burst=2, seconds=10.0)
+    assert [rate.admits("a", at) for at in (0.0, 1.0, 2.0, 9.9)] == [True, True, False, False]
+    assert [rate.admits("a", at) for at in (10.0, 10.1, 40.0, 40.1)] == [True, False, True, True]

@@ -1,7 +1,7 @@
 from prometheus_client import CollectorRegistry, generate_latest
 
 from kube.metrics import Metrics
-from kube.process.prometheus import PrometheusMetrics
+from kube.process.io.prometheus import PrometheusMetrics
 
 
 def test_what_is_counted_is_exported_under_one_prefix() -> None:

@@ -1,4 +1,4 @@
-"""The release barrier between its two views of the Speakers: what it lists, and what its watch has told so far."""
+"""The release barrier between its two views of the Speakers: what it lists, and what its watch has shown so far."""
 
 import asyncio
 from types import SimpleNamespace
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from allocator.io.barrierloop import BarrierLoop
 from allocator.release.barrier import Mark
 from allocator.release.departures import Departures
-from allocator.release.io.barrierloop import Barrier
 from allocator.release.speakers import SpeakerState, SpeakerStatus
 from kube.informer.io.informer import ObjectKey
 from kube.objects import Meta
@@ -27,14 +27,14 @@ class NothingThere:
 
 
 @pytest.mark.parametrize(("outlives_seconds", "passes"), [(90, False), (0, True)])
-async def test_a_speaker_that_the_list_lacks_before_the_watch_has_told(outlives_seconds: int, passes: bool) -> None:
+async def test_a_speaker_that_the_list_lacks_before_the_watch_shows_it(outlives_seconds: int, passes: bool) -> None:
     passed: list[Mark] = []
     assigner: Any = SimpleNamespace(marks={MARK.address: MARK}, ledger={}, barrier_passed=passed.append)
     still_known = SpeakerState(
         metadata=Meta(name="n1", uid="s1"), status=SpeakerStatus(outlives_seconds=outlives_seconds)
     )
     client: Any = NothingThere()
-    barrier = Barrier(
+    barrier = BarrierLoop(
         client,
         assigner,
         namespace="berth-system",
@@ -42,7 +42,7 @@ async def test_a_speaker_that_the_list_lacks_before_the_watch_has_told(outlives_
         nodes={},
         departures=Departures(),
         fence_after_seconds=60.0,
-        tell=lambda _: None,
+        notify=lambda _: None,
         on_progress=lambda: None,
     )
     running = asyncio.create_task(barrier.run())

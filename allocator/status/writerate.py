@@ -1,6 +1,6 @@
 """How often one object's status may be written: a few times at once, then rarely. Pure.
 
-What flaps is told by its latest state, and costs the API server a known number of writes.
+An object that flaps shows its latest state, and costs the API server a known number of writes.
 """
 
 from collections.abc import Hashable
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Pace:
+class WriteRate:
     """Up to `burst` writes of one object at once, and one more for every `seconds` that pass. `now`: monotonic."""
 
     burst: int

@@ -1,8 +1,8 @@
 """Writes what is worth knowing but urgent to nobody: the status of pools, IPAllocations, advertisements and BGPPeers.
 
 Coalesced and at low priority: it waits while Services are served, and a value that changes ten times is written once.
-What many nodes tell is paced as well: of a BGPPeer or an advertisement at most 3 writes at once and 6 a minute, of an
-address that more than FEW_ANNOUNCERS announce 3 at once and 12 a minute.
+What depends on many nodes is written at a limited rate: a BGPPeer or an advertisement at most 3 times at once and 6
+times a minute, an address that more than FEW_ANNOUNCERS announce 3 times at once and 12 times a minute.
 What the statuses say comes from allocator.status.pool, allocator.status.allocation and allocator.status.peer.
 """
 
@@ -28,9 +28,9 @@ from allocator.status.allocation import (
     is_advertised,
 )
 from allocator.status.conflicts import of_transition
-from allocator.status.pace import Pace
 from allocator.status.peer import BGPReports, duplicate_fault, peer_status
 from allocator.status.pool import pool_status
+from allocator.status.writerate import WriteRate
 from crds.meta import Condition
 from crds.names import allocation_name
 from crds.types import IPPool
@@ -55,7 +55,7 @@ PROBING_SECONDS = 8.0
 """How much longer in a pool whose addresses are probed before their first announcement (RFC 5227 §2.1: 7 s at most)."""
 
 FEW_ANNOUNCERS = 2
-"""An address that more nodes announce is not told of each of them at once: by BGP it is all nodes."""
+"""An address that more nodes announce is not written for each of them at once: by BGP it is all nodes."""
 
 CONCURRENCY = 8
 
@@ -81,7 +81,7 @@ class Reporter:
         awaited: Mapping[Address, tuple[Awaited, ...]],
         is_idle: Callable[[], bool],
         on_change: Callable[[], None],
-        tell: Callable[[Notice], None] = lambda _: None,
+        notify: Callable[[Notice], None] = lambda _: None,
     ) -> None:
         self._client = client
         self._assigner = assigner
@@ -94,17 +94,17 @@ class Reporter:
         self._awaited = awaited
         self._is_idle = is_idle
         self._on_change = on_change
-        self._tell = tell
+        self._notify = notify
         self._announcers = Announcers()
         self._sightings = Sightings()
         self._reports = BGPReports()
         self._silent: frozenset[str] = frozenset()
         self._is_bgp_dirty = True
-        self._object_pace = Pace(burst=3, seconds=10.0)
-        self._address_pace = Pace(burst=3, seconds=5.0)
+        self._object_rate = WriteRate(burst=3, seconds=10.0)
+        self._address_rate = WriteRate(burst=3, seconds=5.0)
         self._dirty_nodes: set[str] = set(one.node for one in speakers.values())
         self._dirty: dict[Address, float] = {}
-        self._told: dict[Address, tuple[Awaited, ...]] = {}
+        self._awaited_before: dict[Address, tuple[Awaited, ...]] = {}
 
     # What changed; called from the informers' callbacks
 
@@ -142,8 +142,8 @@ class Reporter:
             if now - audited >= AUDIT_SECONDS:
                 audited = now
                 await self._audit()
-                self._object_pace.sweep(now)
-                self._address_pace.sweep(now)
+                self._object_rate.sweep(now)
+                self._address_rate.sweep(now)
             if not self._is_idle() and now - busy_since < PATIENCE_SECONDS:
                 continue
             busy_since = now
@@ -168,7 +168,7 @@ class Reporter:
         for one in self._advertisements():
             fault = self._reports.fault(one.kind, one.name, JUDGED_HERE)
             conditions = advertisement_conditions(one, self._assigner.ledger.pools, peers, fault, timestamp())
-            if conditions != one.conditions and self._object_pace.admits((one.kind, one.name), now):
+            if conditions != one.conditions and self._object_rate.admits((one.kind, one.name), now):
                 resource = L2ADVERTISEMENTS if one.kind == "L2Advertisement" else BGPADVERTISEMENTS
                 await self._patch(resource, one.name, one.uid, {"conditions": _wire_conditions(conditions)})
 
@@ -183,7 +183,7 @@ class Reporter:
             status = peer_status(one, self._reports.sessions(one.name), fault, self._silent, timestamp())
             if status == one.status:
                 continue
-            if self._object_pace.admits(("BGPPeer", one.name), now):
+            if self._object_rate.admits(("BGPPeer", one.name), now):
                 await self._patch(BGPPEERS, one.name, one.uid, status.to_wire())
             self._is_bgp_dirty = True  # it is looked at again: whether that was taken, and what it is by then
 
@@ -213,10 +213,10 @@ class Reporter:
         self._is_bgp_dirty |= bool(self._dirty_nodes) or silent != self._silent
         self._silent = silent
         self._dirty_nodes.clear()
-        for address in self._told.keys() | self._awaited.keys():
-            if self._told.get(address) != self._awaited.get(address):
+        for address in self._awaited_before.keys() | self._awaited.keys():
+            if self._awaited_before.get(address) != self._awaited.get(address):
                 self._dirty[address] = now
-        self._told = dict(self._awaited)
+        self._awaited_before = dict(self._awaited)
 
     async def _report_allocation(self, address: Address, now: float) -> None:
         stored = self._allocations.get(ObjectKey(None, allocation_name(address)))
@@ -231,7 +231,7 @@ class Reporter:
         if (status.announced_by, status.conditions, status.first_announced) == shown:
             return
         is_one_of_many = min(len(status.announced_by), len(stored.announced_by)) > FEW_ANNOUNCERS
-        if is_one_of_many and not waiting and not self._address_pace.admits(address, now):
+        if is_one_of_many and not waiting and not self._address_rate.admits(address, now):
             self._dirty[address] = now
             return
         wire: dict[str, Any] = {
@@ -244,7 +244,7 @@ class Reporter:
         if raw is not None:
             if (conflict := of_transition(stored.conditions, status.conditions)) is not None:
                 for notice in of_conflict(stored, conflict):
-                    self._tell(notice)
+                    self._notify(notice)
             written = decode_allocation(raw)
             self._assigner.allocation_written(written.address, written.recorded, time.monotonic())
 

@@ -1,5 +1,4 @@
-"""Reads what the release barrier is judged on, and hands the verdicts on. The judgement itself is
-allocator.release.barrier.
+"""Reads what the release barrier is judged on, and hands the verdicts on. allocator.release.barrier judges.
 
 One round serves all releases that are pending: a quorum list of the Speakers, started after the marks were known. A
 round is worth its request when the watched Speakers already look as if a release had passed; and now and then
@@ -40,7 +39,7 @@ REPEAT_SECONDS = 1.0
 RESPITE = 10.0
 """Rounds take at most one part in so many of the time, however large the list of Speakers is."""
 
-TELL_SECONDS = 2.0
+SLOW_RELEASE_SECONDS = 2.0
 """A release that takes longer than this is worth a condition and an Event."""
 
 POLL_SECONDS = 2.0
@@ -53,9 +52,9 @@ SILENT_SECONDS = 30.0
 """A speaker whose Lease was not renewed for so long is called silent."""
 
 
-class Barrier:
-    """Runs while this process leads. `speakers` and `nodes` are live views of the informers; whoever feeds them tells
-    `departures` what comes and goes."""
+class BarrierLoop:
+    """Runs while this process leads. `speakers` and `nodes` are live views of the informers; what feeds them also keeps
+    `departures` up to date."""
 
     def __init__(
         self,
@@ -67,7 +66,7 @@ class Barrier:
         nodes: Mapping[ObjectKey, Node],
         departures: Departures,
         fence_after_seconds: float,
-        tell: Callable[[Notice], None],
+        notify: Callable[[Notice], None],
         on_progress: Callable[[], None],
     ) -> None:
         self._client = client
@@ -77,12 +76,12 @@ class Barrier:
         self._nodes = nodes
         self._departures = departures
         self._fence_after_seconds = fence_after_seconds
-        self._tell = tell
+        self._notify = notify
         self._on_progress = on_progress
         self._leases = LeaseBook()
         self._polled = float("-inf")
         self._gone_nodes: dict[str, float] = {}
-        self._told: set[tuple[Address, str]] = set()
+        self._noticed: set[tuple[Address, str]] = set()
         self._wake = asyncio.Event()
         self.awaited: dict[Address, tuple[Awaited, ...]] = {}
         """Who is waited for, for releases that take long."""
@@ -140,27 +139,27 @@ class Barrier:
             waiting_for = awaited(mark, round_)
             if not waiting_for:
                 self.awaited.pop(mark.address, None)
-                self._told.discard((mark.address, mark.uid))
+                self._noticed.discard((mark.address, mark.uid))
                 self._assigner.barrier_passed(mark)
-            elif sent - mark.known_at >= TELL_SECONDS:
-                self._tell_once(mark, waiting_for)
+            elif sent - mark.known_at >= SLOW_RELEASE_SECONDS:
+                self._report_slow(mark, waiting_for)
         for address in self.awaited.keys() - self._assigner.marks.keys():
             del self.awaited[address]
         self._on_progress()
 
-    def _tell_once(self, mark: Mark, waiting_for: tuple[Awaited, ...]) -> None:
+    def _report_slow(self, mark: Mark, waiting_for: tuple[Awaited, ...]) -> None:
         self.awaited[mark.address] = waiting_for
         entry = self._assigner.ledger.get(mark.address)
-        if entry is None or (mark.address, mark.uid) in self._told:
+        if entry is None or (mark.address, mark.uid) in self._noticed:
             return
-        self._told.add((mark.address, mark.uid))
+        self._noticed.add((mark.address, mark.uid))
         message = describe(mark.address, waiting_for)
         log.info("release waits", address=str(mark.address), nodes=[one.node for one in waiting_for])
         for notice in of_entry(entry, Reason.WaitingForSpeakers, message):
-            self._tell(notice)
+            self._notify(notice)
 
     def _look_for_departed(self, listed: tuple[SpeakerState, ...]) -> None:
-        """The watch may not have told yet that one is gone. Nor that one is new: that is put right when it does."""
+        """The watch may not have shown yet that one is gone. Nor that one is new: that is put right when it does."""
         uids = {one.metadata.uid for one in listed}
         for speaker in self._speakers.values():
             if speaker.metadata.uid not in uids:
