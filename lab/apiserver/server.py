@@ -6,7 +6,6 @@ For trying and testing only: everything is in memory, and gone with the process.
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,9 +18,9 @@ import yaml
 from aiohttp import web
 
 from lab.apiserver.core import Core, Settings
-from lab.apiserver.faults import Cut, Faults, RequestCounters
-from lab.apiserver.http.api import HttpApi, LabRequests, describe_fault, read_fault
-from lab.apiserver.store import encode
+from lab.apiserver.faults import Faults, RequestCounters
+from lab.apiserver.http.api import HttpApi
+from lab.apiserver.http.lab import LabCommands
 
 Json = dict[str, Any]
 NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
@@ -62,8 +61,7 @@ class ApiServer:
         self.core = Core(settings or Settings())
         self.addresses = [Address.parse(one) for one in listen]
         self._tls = self._make_tls() if tls else None
-        self._api = HttpApi(self.core)
-        self._api.lab = _Lab(self)
+        self._api = HttpApi(self.core, LabCommands(self))
         self._listeners: list[asyncio.Server] = []
         self._web: web.Server | None = None
         self._tasks = asyncio.TaskGroup()
@@ -116,8 +114,7 @@ class ApiServer:
         """Close the listeners and every connection."""
         for listener in self._listeners:
             listener.close()
-        for watch in list(self._api.watches):
-            watch.end(cut=True)
+        self._api.streams.end(cut=True)
         if self._web is not None:
             for connection in list(self._web.connections):
                 if connection.transport is not None:
@@ -138,13 +135,11 @@ class ApiServer:
 
     def drop_watches(self) -> None:
         """Break every watch off, as a dying connection would."""
-        for watch in list(self._api.watches):
-            watch.end(cut=True)
+        self._api.streams.end(cut=True)
 
     def end_watches(self) -> None:
         """End every watch properly, as the server does after some time."""
-        for watch in list(self._api.watches):
-            watch.end()
+        self._api.streams.end(cut=False)
 
     def forget_history(self) -> None:
         """Watches that resume from an older version get 410."""
@@ -152,14 +147,14 @@ class ApiServer:
 
     def freeze(self) -> None:
         """Answer nobody, not even with an error, until `thaw`."""
-        self._api.running.clear()
+        self._api.gate.freeze()
 
     def thaw(self) -> None:
-        self._api.running.set()
+        self._api.gate.thaw()
 
     @property
     def watch_count(self) -> int:
-        return len(self._api.watches)
+        return len(self._api.streams)
 
     async def _listen(self) -> None:
         loop = asyncio.get_running_loop()
@@ -211,66 +206,3 @@ class ApiServer:
         path.touch(mode=0o600)
         path.write_text(yaml.safe_dump(self.kubeconfig(token, server=server), sort_keys=False))
         return path
-
-
-class _Lab(LabRequests):
-    """/lab: breaking and counting over HTTP, for the lab's commands."""
-
-    def __init__(self, server: ApiServer) -> None:
-        self._server = server
-
-    async def answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
-        server = self._server
-        match request.method, path.strip("/").split("/")[1:]:
-            case "GET", ["faults"]:
-                return _answer(self._faults())
-            case "POST", ["faults"]:
-                return _answer(describe_fault(server.faults.add(read_fault(await request.content.read()))))
-            case "DELETE", ["faults"]:
-                server.faults.clear()
-                return _answer(self._faults())
-            case "DELETE", ["faults", number] if number.isdigit():
-                server.faults.remove(int(number))
-                return _answer(self._faults())
-            case "POST", ["cut"]:
-                order = json.loads(await request.content.read())
-                server.faults.cut(order["who"], Cut(order.get("how", "hang")))
-                return _answer(self._faults())
-            case "POST", ["mend"]:
-                server.faults.mend(json.loads(await request.content.read())["who"])
-                return _answer(self._faults())
-            case "GET", ["counters"]:
-                return _answer({"counters": server.counters.rows(), "watches": server.watch_count})
-            case "DELETE", ["counters"]:
-                server.counters.reset()
-                return _answer({})
-            case "POST", [command]:
-                return self._command(request, command)
-            case _:
-                return web.Response(status=404, text="404 page not found\n")
-
-    def _command(self, request: web.BaseRequest, command: str) -> web.StreamResponse:
-        server = self._server
-        seconds = float(request.rel_url.query.get("seconds", "0"))
-        loop = asyncio.get_running_loop()
-        match command:
-            case "drop-watches":
-                server.drop_watches()
-            case "forget-history":
-                server.forget_history()
-            case "restart":
-                server.restart_soon(seconds)
-            case "freeze":
-                server.freeze()
-                loop.call_later(seconds or 1.0, server.thaw)  # who is frozen can't be told to thaw
-            case _:
-                return web.Response(status=404, text="404 page not found\n")
-        return _answer({"done": command})
-
-    def _faults(self) -> Json:
-        faults = self._server.faults
-        return {"faults": [describe_fault(one) for one in faults.all()], "cut": faults.cuts()}
-
-
-def _answer(body: Json) -> web.Response:
-    return web.Response(body=encode(body), content_type="application/json")

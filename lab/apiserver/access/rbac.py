@@ -10,8 +10,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from lab.apiserver import status
 from lab.apiserver.call import User
 from lab.apiserver.selectors import labels_of_selector
+from lab.apiserver.status import StatusError
 from lab.apiserver.store import Key, Store
 
 Json = dict[str, Any]
@@ -52,6 +54,15 @@ class Rbac:
             return True
         return any(_rule_allows(rule, wanted) for rule in self.rules_for(user, wanted.namespace))
 
+    def require(self, user: User, wanted: Attributes) -> None:
+        """Raises the 403 of kube-apiserver unless the user may do this."""
+        if self.allows(user, wanted):
+            return
+        why = _refusal(user, wanted)
+        if wanted.path:
+            raise StatusError(403, "Forbidden", f"forbidden: {why}", {})
+        raise status.forbidden(wanted.group, wanted.full_resource, wanted.name, why)
+
     def rules_for(self, user: User, namespace: str) -> list[Json]:
         """All rules that bind this user, cluster-wide and in one namespace."""
         question = (user.name, user.groups, namespace)
@@ -89,7 +100,7 @@ class Rbac:
         return rules
 
 
-def refusal(user: User, wanted: Attributes) -> str:
+def _refusal(user: User, wanted: Attributes) -> str:
     """The reason of a 403, in kube-apiserver's words."""
     if wanted.path:
         return f'User "{user.name}" cannot {wanted.verb} path "{wanted.path}"'

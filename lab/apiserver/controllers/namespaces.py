@@ -9,7 +9,6 @@ from __future__ import annotations
 from lab.apiserver.call import SYSTEM, Call
 from lab.apiserver.kinds.registry import Registry
 from lab.apiserver.resource import Resource
-from lab.apiserver.status import StatusError
 from lab.apiserver.store import Key, Record, Store, encode
 from lab.apiserver.verbs.rest import Rest
 
@@ -71,20 +70,3 @@ class NamespaceKeeper:
                 self._rest.write(namespaces, key, lambda one: one | {"spec": {}})
         else:
             self._rest.remove(namespaces, key)
-
-
-def finalize(rest: Rest, call: Call) -> Record:
-    """PUT .../namespaces/NAME/finalize: sets spec.finalizers; the way to free a namespace that hangs."""
-    obj = call.object()
-    wanted = (obj.get("spec") or {}).get("finalizers") or []
-    key = Key("", call.name)
-    before = rest.get(Call("get", call.resource, "", call.name))
-    spec = {"finalizers": wanted} if wanted else {}
-    record = rest.write(call.resource, key, lambda one: one | {"spec": spec})
-    if record is None:
-        raise StatusError(404, "NotFound", f'namespaces "{call.name}" not found')
-    value = record.value()
-    if "deletionTimestamp" in value["metadata"] and not wanted and not value["metadata"].get("finalizers"):
-        rest.remove(call.resource, key)
-        return before
-    return record
