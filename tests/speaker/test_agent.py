@@ -7,6 +7,7 @@ import pytest
 from crds.names import allocation_name
 from kube.resource import IPALLOCATIONS, L2ADVERTISEMENTS
 from tests.speaker.agents import cluster, eventually
+from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = pytest.mark.asyncio
 

@@ -8,6 +8,7 @@ import pytest
 from kube.resource import BFDPROFILES, BGPPEERS, L2ADVERTISEMENTS, NODES, SECRETS, SPEAKERS
 from speaker.wire.bfd.model import SessionView
 from tests.speaker.agents import NAMESPACE, cluster, eventually
+from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = pytest.mark.asyncio
 

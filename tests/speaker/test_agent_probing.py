@@ -5,6 +5,7 @@ import pytest
 from kube.resource import IPALLOCATIONS, IPPOOLS
 from speaker.wire.io.link import WireAnswer, WireProbed
 from tests.speaker.agents import cluster, eventually
+from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 

@@ -10,6 +10,7 @@ from speaker.io import agent as agent_module
 from speaker.members.election import owner
 from speaker.own.io.registration import SupersededError
 from tests.speaker.agents import cluster, eventually
+from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 

@@ -9,6 +9,7 @@ from kube.resource import L2ADVERTISEMENTS, NODES
 from speaker.members.election import owner, ranking
 from speaker.wire.io.link import WireInterface
 from tests.speaker.agents import cluster, eventually
+from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = pytest.mark.asyncio
 

@@ -7,6 +7,7 @@ import pytest
 
 from tests.speaker.agents import cluster, eventually
 from tests.speaker.test_agents import ADDRESSES, NODE_NAMES, A, elected, spread, three_speakers
+from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 

@@ -9,7 +9,8 @@ import pytest
 
 from kube.io.client import Client
 from kube.lease.io.election import LeaderElection
-from tests.kube.virtual import LeaseClient, LeaseServer, now, run_virtual
+from tests.kube.leaseserver import LeaseClient, LeaseServer
+from tests.virtual import now, run_virtual
 
 
 class Candidate:

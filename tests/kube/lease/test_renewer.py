@@ -7,7 +7,8 @@ import pytest
 from kube.errors import ApiError
 from kube.io.client import Client
 from kube.lease.io.renewer import LeaseRenewer, Renewal
-from tests.kube.virtual import LeaseServer, now, run_virtual
+from tests.kube.leaseserver import LeaseServer
+from tests.virtual import now, run_virtual
 
 
 def renewer(

@@ -4,6 +4,7 @@ import pytest
 
 from speaker.wire.io.link import WireConflict
 from tests.speaker.agents import cluster, eventually
+from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = pytest.mark.asyncio
 

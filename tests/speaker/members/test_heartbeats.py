@@ -15,6 +15,7 @@ from speaker.members.view import OwnStanding
 from speaker.own.conditions import Conditions
 from speaker.wire.io.link import HeartbeatConfig, OrderRefusedError
 from tests.speaker.make import node, speaker
+from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 KEY, NEXT = b"the key that all speakers have", b"the key that comes after it"
 PATIENCE_SECONDS = 20.0

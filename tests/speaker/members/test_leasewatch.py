@@ -14,6 +14,7 @@ from speaker.members.io import leasewatch
 from speaker.members.io.leasewatch import LeaseWatch
 from speaker.members.liveness import Liveness
 from tests.speaker.agents import NAMESPACE, Cluster, cluster, eventually
+from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 

@@ -11,6 +11,7 @@ from speaker.fencing import Promise
 from speaker.own.io.registration import Presence, SupersededError
 from speaker.own.status import StatusDraft
 from tests.speaker.agents import cluster, eventually
+from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = pytest.mark.asyncio
 

@@ -1,42 +1,13 @@
-"""An event loop whose clock jumps to the next timer when nothing is left to do, and a Lease store to run against."""
+"""A store of Leases in virtual time, and a client of it: slow, down, cut off or lossy as a test likes."""
 
 import asyncio
-import heapq
 import json
-from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 from kube.errors import AlreadyExists, ApiError, Conflict, NotFound, Unreachable
 from kube.resource import Resource
-
-T = TypeVar("T")
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    def __init__(self) -> None:
-        super().__init__()
-        self._now = 1000.0
-
-    def time(self) -> float:
-        return self._now
-
-    def _run_once(self) -> None:
-        scheduled = self._scheduled  # type: ignore[attr-defined]
-        while scheduled and scheduled[0]._cancelled:  # or the loop would wait, in real time, for the one after it
-            heapq.heappop(scheduled)._scheduled = False
-            self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
-        if not self._ready and scheduled:  # type: ignore[attr-defined]
-            self._now = max(self._now, scheduled[0]._when)
-        super()._run_once()  # type: ignore[misc]
-
-
-def run_virtual(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        return runner.run(main())
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
+from tests.virtual import now
 
 
 class LeaseServer:
