@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lab.apiserver.cel.syntax import Call, ListNode, Literal, Macro, Name, Node, Select, parse
+from lab.apiserver.cel.nodes import Call, ListNode, Literal, Macro, Name, Node, Select
+from lab.apiserver.cel.parser import parse
 
 RULE_LIMIT = 10_000_000
 CRD_LIMIT = 100_000_000

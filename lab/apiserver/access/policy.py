@@ -12,8 +12,9 @@ from enum import StrEnum
 from typing import Any, Final
 
 from lab.apiserver.cel import types as t
-from lab.apiserver.cel.compiler import CelError, CompileError, Environment, Program
+from lab.apiserver.cel.program import CompileError, Environment, Program
 from lab.apiserver.cel.types import Type, list_of, map_of, object_of
+from lab.apiserver.cel.values import CelError
 from lab.apiserver.fielderrors import FieldError, invalid, required
 from lab.apiserver.selectors import labels_of_selector
 

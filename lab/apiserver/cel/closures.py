@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lab.apiserver.cel.library import Overload, no_overload
+from lab.apiserver.cel.overloads import Overload, no_overload
 from lab.apiserver.cel.types import DYN, Type, join
 from lab.apiserver.cel.values import (
     NO_OVERLOAD,
@@ -83,6 +83,20 @@ def short_circuit(left: Eval, right: Eval, *, stops_at: bool) -> Eval:
         raise CelError(NO_OVERLOAD)
 
     return logical
+
+
+def choice(condition: Eval, then: Eval, other: Eval) -> Eval:
+    """`condition ? then : other`; only one of the two is evaluated."""
+
+    def choose(frame: Frame) -> Any:
+        outcome = condition(frame)
+        if outcome is True:
+            return then(frame)
+        if outcome is False:
+            return other(frame)
+        raise CelError(NO_OVERLOAD)
+
+    return choose
 
 
 def equality_of(one: Type, other: Type) -> Callable[[Any, Any], bool]:
@@ -222,3 +236,40 @@ def or_value(optional: Compiled, default: Compiled) -> Compiled:
         return found.value if found.present else second(frame)
 
     return Compiled(join(optional.type.params[0] if optional.type.params else DYN, default.type), value)
+
+
+# Literals with parts
+
+
+def list_literal(items: list[Eval], optionals: frozenset[int]) -> Eval:
+    """`[a, ?b]`: an optional element without a value is left out."""
+    if not optionals:
+        return lambda frame: [each(frame) for each in items]
+
+    def build(frame: Frame) -> list[Any]:
+        values: list[Any] = []
+        for index, each in enumerate(items):
+            value = each(frame)
+            if index not in optionals:
+                values.append(value)
+            elif value.present:
+                values.append(value.value)
+        return values
+
+    return build
+
+
+def map_literal(entries: list[tuple[Eval, Eval, bool]]) -> Eval:
+    """`{k: v, ?k: v}`: an optional entry without a value is left out. Entries are (key, value, optional)."""
+
+    def build(frame: Frame) -> dict[Any, Any]:
+        made: dict[Any, Any] = {}
+        for key, value, optional in entries:
+            made_value = value(frame)
+            if not optional:
+                made[key(frame)] = made_value
+            elif made_value.present:
+                made[key(frame)] = made_value.value
+        return made
+
+    return build

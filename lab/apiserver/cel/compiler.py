@@ -1,27 +1,26 @@
-"""The Common Expression Language as Kubernetes speaks it: compile once (with types), evaluate often.
+"""From a tree to closures: every name and call is resolved and type-checked, in cel-go's words.
 
-An expression becomes a tree of Python closures over a frame of variables. Every name and call is resolved and
-type-checked when compiled, so that what a real API server refuses is refused, in cel-go's words. The cost of a rule is
-not estimated. Which rules a schema has, and what their failure means, is in schema/celrules.py
-and access/policy.py.
+What a real API server refuses is refused. The cost of an expression is not estimated. How closures do what they do is
+in closures.py and macros.py.
 """
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from lab.apiserver.cel import kubernetes, library  # noqa: F401  they fill the table of functions
 from lab.apiserver.cel import types as t
 from lab.apiserver.cel.closures import (
     Compiled,
-    Eval,
-    Frame,
     adapted,
     adapter,
+    choice,
     equality_of,
     invocation,
+    list_literal,
+    map_literal,
     optional_indexing,
     optional_selection,
     or_value,
@@ -29,76 +28,10 @@ from lab.apiserver.cel.closures import (
     selection,
     short_circuit,
 )
-from lab.apiserver.cel.kubernetes import FUNCTIONS
-from lab.apiserver.cel.library import Overload
-from lab.apiserver.cel.macros import comprehension, range_types, refuse, steps
-from lab.apiserver.cel.syntax import Call as CallNode
-from lab.apiserver.cel.syntax import (
-    CelSyntaxError,
-    ListNode,
-    Literal,
-    Macro,
-    MapNode,
-    Name,
-    Node,
-    Select,
-    UInt,
-    parse,
-)
-from lab.apiserver.cel.types import DYN, Type, is_assignable, join, list_of, map_of, optional_of, substitute
-from lab.apiserver.cel.values import NO_OVERLOAD, NONE, CelError, Optional
-
-
-class CompileError(ValueError):
-    """The expression does not compile; the text is cel-go's, with the line and a mark under the place."""
-
-
-@dataclass(frozen=True, slots=True)
-class Program:
-    """A compiled expression. `uses` are the variables it reads."""
-
-    type: Type
-    uses: frozenset[str]
-    _slots: tuple[tuple[str, int], ...]
-    _size: int
-    _eval: Eval
-
-    def evaluate(self, values: Mapping[str, Any]) -> Any:
-        """The value, given all variables in `uses`. Raises CelError."""
-        frame: Frame = [None] * self._size
-        for name, slot in self._slots:
-            frame[slot] = values[name]
-        try:
-            return self._eval(frame)
-        except RecursionError:
-            raise CelError("expression recursion limit exceeded") from None
-        except (AttributeError, TypeError):  # a value that is not of its declared type, let be when it was stored
-            raise CelError(NO_OVERLOAD) from None
-
-
-class Environment:
-    """The variables that expressions may use, and their types."""
-
-    def __init__(self, variables: Mapping[str, Type]) -> None:
-        self._variables = dict(variables)
-
-    def compile(self, text: str) -> Program:
-        """Parse, check and compile. Raises CompileError."""
-        try:
-            compiler = _Compiler(self._variables)
-            compiled = compiler.compile(parse(text))
-        except CelSyntaxError as error:
-            raise CompileError(_pointed(text, str(error), error.position)) from None
-        slots = tuple((name, slot) for name, slot in compiler.slots.items() if name in compiler.used)
-        return Program(compiled.type, frozenset(compiler.used), slots, compiler.size, compiled.eval)
-
-
-def _pointed(text: str, message: str, position: int) -> str:
-    before = text[:position]
-    line = before.count("\n") + 1
-    column = position - (before.rfind("\n") + 1)
-    return f"ERROR: <input>:{line}:{column + 1}: {message}\n | {text.split(chr(10))[line - 1]}\n | {'.' * column}^"
-
+from lab.apiserver.cel.macros import binding, comprehension, optional_mapping, range_types, refuse, steps
+from lab.apiserver.cel.nodes import Call, ListNode, Literal, Macro, MapNode, Name, Node, Select, UInt
+from lab.apiserver.cel.overloads import FUNCTIONS, matching, mismatch
+from lab.apiserver.cel.types import DYN, Type, is_assignable, join, list_of, map_of, optional_of
 
 _TYPE_NAMES: Final = {
     "bool": t.BOOL,
@@ -123,8 +56,12 @@ _LITERALS: Final[dict[type, Type]] = {
 }
 
 
-class _Compiler:
-    """Turns one tree into closures; keeps the scope while it goes down."""
+class Compiler:
+    """Turns one tree into closures; keeps the scope while it goes down.
+
+    Afterwards `slots` are the places of the given variables in a frame, `used` those of them that the expression reads,
+    and `size` is the length of a frame.
+    """
 
     def __init__(self, variables: Mapping[str, Type]) -> None:
         self._scope: dict[str, tuple[int, Type]] = {
@@ -135,6 +72,7 @@ class _Compiler:
         self.used: set[str] = set()
 
     def compile(self, node: Node) -> Compiled:
+        """The closure and the type of a tree. Raises CelSyntaxError, also for names and types that do not fit."""
         match node:
             case Literal():
                 value = node.value
@@ -143,7 +81,7 @@ class _Compiler:
                 return self._name(node)
             case Select():
                 return self._select(node)
-            case CallNode():
+            case Call():
                 return self._call(node)
             case ListNode():
                 return self._list(node)
@@ -195,7 +133,7 @@ class _Compiler:
 
     # calls
 
-    def _call(self, node: CallNode) -> Compiled:
+    def _call(self, node: Call) -> Compiled:
         match node.function:
             case "_&&_" | "_||_":
                 return self._logical(node)
@@ -215,83 +153,67 @@ class _Compiler:
             return or_value(args[0], args[1])
         return self._resolved(node, node.function, args, member=True)
 
-    def _qualified(self, node: CallNode) -> str | None:
+    def _qualified(self, node: Call) -> str | None:
         """`sets.contains` is one function when `sets` is no variable."""
         if isinstance(node.target, Name) and node.target.name not in self._scope:
             name = f"{node.target.name}.{node.function}"
             return name if name in FUNCTIONS else None
         return None
 
-    def _resolved(self, node: CallNode, name: str, args: list[Compiled], *, member: bool) -> Compiled:
+    def _resolved(self, node: Call, name: str, args: list[Compiled], *, member: bool) -> Compiled:
         overloads = [each for each in FUNCTIONS.get(name, ()) if each.member == member]
         if name == "_[_]" and args[0].type.name == "optional_type":
             return self._optional_index(node)
         if not overloads:
             raise refuse(f"undeclared reference to '{name}' (in container '')", node)
         types = [each.type for each in args]
-        matching = _matching(overloads, types)
-        if not matching:
-            raise refuse(f"found no matching overload for '{name}' applied to '{_applied(types, member)}'", node)
-        result = matching[0][1]
-        for _, other in matching[1:]:
+        found = matching(overloads, types)
+        if not found:
+            raise refuse(mismatch(name, types, member=member), node)
+        result = found[0][1]
+        for _, other in found[1:]:
             result = join(result, other)
-        return adapted(result, invocation([each for each, _ in matching], args, types))
+        return adapted(result, invocation([each for each, _ in found], args, types))
 
-    def _logical(self, node: CallNode) -> Compiled:
+    def _logical(self, node: Call) -> Compiled:
         sides = [self.compile(arg) for arg in node.args]
         for side in sides:
             if side.type.name not in ("bool", "dyn"):
                 types = [each.type for each in sides]
-                raise refuse(
-                    f"found no matching overload for '{node.function}' applied to '{_applied(types, False)}'", node
-                )
+                raise refuse(mismatch(node.function, types), node)
         return Compiled(t.BOOL, short_circuit(sides[0].eval, sides[1].eval, stops_at=node.function == "_||_"))
 
-    def _conditional(self, node: CallNode) -> Compiled:
+    def _conditional(self, node: Call) -> Compiled:
         condition, then, other = (self.compile(arg) for arg in node.args)
         types = [condition.type, then.type, other.type]
         agree = is_assignable(then.type, other.type) or is_assignable(other.type, then.type)
         if condition.type.name not in ("bool", "dyn") or not agree:
-            raise refuse(f"found no matching overload for '_?_:_' applied to '{_applied(types, False)}'", node)
-        test, yes, no = condition.eval, then.eval, other.eval
-
-        def choose(frame: Frame) -> Any:
-            outcome = test(frame)
-            if outcome is True:
-                return yes(frame)
-            if outcome is False:
-                return no(frame)
-            raise CelError(NO_OVERLOAD)
-
+            raise refuse(mismatch("_?_:_", types), node)
         result = other.type if then.type.name == "null_type" else then.type
-        return Compiled(
-            join(then.type, other.type) if "null_type" not in (then.type.name, other.type.name) else result, choose
-        )
+        if "null_type" not in (then.type.name, other.type.name):
+            result = join(then.type, other.type)
+        return Compiled(result, choice(condition.eval, then.eval, other.eval))
 
-    def _equality(self, node: CallNode) -> Compiled:
+    def _equality(self, node: Call) -> Compiled:
         one, other = (self.compile(arg) for arg in node.args)
         numeric = {one.type.name, other.type.name} <= {"int", "uint", "double"}
         if not (numeric and one.type == other.type) and not (
             is_assignable(one.type, other.type) or is_assignable(other.type, one.type)
         ):
             types = [one.type, other.type]
-            raise refuse(
-                f"found no matching overload for '{node.function}' applied to '{_applied(types, False)}'", node
-            )
+            raise refuse(mismatch(node.function, types), node)
         left, right = one.eval, other.eval
         same = equality_of(one.type, other.type)
         if node.function == "_==_":
             return Compiled(t.BOOL, lambda frame: same(left(frame), right(frame)))
         return Compiled(t.BOOL, lambda frame: not same(left(frame), right(frame)))
 
-    def _optional_index(self, node: CallNode) -> Compiled:
+    def _optional_index(self, node: Call) -> Compiled:
         operand, index = self.compile(node.args[0]), self.compile(node.args[1])
         container = operand.type.params[0] if operand.type.name == "optional_type" else operand.type
         if container.name not in ("list", "map", "dyn"):
             types = [operand.type, index.type]
-            raise refuse(
-                f"found no matching overload for '{node.function}' applied to '{_applied(types, False)}'", node
-            )
+            raise refuse(mismatch(node.function, types), node)
         inner = container.params[-1] if container.params else DYN
         return Compiled(optional_of(inner), optional_indexing(operand.eval, index.eval, adapter(inner)))
 
@@ -303,41 +225,14 @@ class _Compiler:
             each.type.params[0] if index in node.optionals and each.type.params else each.type
             for index, each in enumerate(items)
         ]
-        evals = [each.eval for each in items]
-        item_type = _joined(types)
-        if not node.optionals:
-            return Compiled(list_of(item_type), lambda frame: [each(frame) for each in evals])
-        optionals = node.optionals
-
-        def build(frame: Frame) -> list[Any]:
-            values: list[Any] = []
-            for index, each in enumerate(evals):
-                value = each(frame)
-                if index not in optionals:
-                    values.append(value)
-                elif value.present:
-                    values.append(value.value)
-            return values
-
-        return Compiled(list_of(item_type), build)
+        return Compiled(list_of(_joined(types)), list_literal([each.eval for each in items], node.optionals))
 
     def _map(self, node: MapNode) -> Compiled:
         entries = [(self.compile(key), self.compile(value), optional) for key, value, optional in node.entries]
         key_type = _joined([key.type for key, _, _ in entries])
         value_type = _joined([value.type if not o else value.type.params[0] for _, value, o in entries])
         parts = [(key.eval, value.eval, optional) for key, value, optional in entries]
-
-        def build(frame: Frame) -> dict[Any, Any]:
-            made: dict[Any, Any] = {}
-            for key, value, optional in parts:
-                made_value = value(frame)
-                if not optional:
-                    made[key(frame)] = made_value
-                elif made_value.present:
-                    made[key(frame)] = made_value.value
-            return made
-
-        return Compiled(map_of(key_type, value_type), build)
+        return Compiled(map_of(key_type, value_type), map_literal(parts))
 
     # macros
 
@@ -362,28 +257,15 @@ class _Compiler:
     def _bind(self, node: Macro, value: Compiled) -> Compiled:
         slot = self._bound(node.variables[0], value.type)
         body = self.compile(node.args[0])
-        compute, then = value.eval, body.eval
-
-        def bind(frame: Frame) -> Any:
-            frame[slot] = compute(frame)
-            return then(frame)
-
-        return Compiled(body.type, bind)
+        return Compiled(body.type, binding(slot, value.eval, body.eval))
 
     def _opt_map(self, node: Macro, target: Compiled) -> Compiled:
         inner = target.type.params[0] if target.type.params else DYN
         slot = self._bound(node.variables[0], inner)
         body = self.compile(node.args[0])
-        optional, then, flat = target.eval, body.eval, node.name == "optFlatMap"
-
-        def mapped(frame: Frame) -> Any:
-            value = optional(frame)
-            if not value.present:
-                return NONE
-            frame[slot] = value.value
-            return then(frame) if flat else Optional(True, then(frame))
-
-        return Compiled(body.type if flat else optional_of(body.type), mapped)
+        flat = node.name == "optFlatMap"
+        result = body.type if flat else optional_of(body.type)
+        return Compiled(result, optional_mapping(slot, target.eval, body.eval, flat=flat))
 
     def _comprehension(self, node: Macro, target: Compiled) -> Compiled:
         key_type, value_type = range_types(target.type, node)
@@ -403,22 +285,3 @@ def _joined(types: list[Type]) -> Type:
     for each in types[1:]:
         result = join(result, each)
     return result
-
-
-def _applied(types: list[Type], member: bool) -> str:
-    shown = [str(each) for each in types]
-    return f"{shown[0]}.({', '.join(shown[1:])})" if member else f"({', '.join(shown)})"
-
-
-def _matching(overloads: list[Overload], types: list[Type]) -> list[tuple[Overload, Type]]:
-    found = []
-    for each in overloads:
-        bound: dict[str, Type] = {}
-        if len(each.params) == len(types) and all(
-            is_assignable(actual, wanted, bound) for actual, wanted in zip(types, each.params, strict=True)
-        ):
-            found.append((each, substitute(each.result, bound)))
-    return found
-
-
-__all__ = ["CelError", "CompileError", "Environment", "Program"]

@@ -1,6 +1,6 @@
 """The functions that Kubernetes adds to CEL: addresses, quantities, URLs, named formats; and optionals.
 
-Importing this module adds them to the table of library.py; FUNCTIONS is the whole.
+Importing this module adds them to the table of overloads.py.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from decimal import Decimal
 from typing import Any, Final
 from urllib.parse import parse_qs
 
-from lab.apiserver.cel import formatting as celformat
+from lab.apiserver.cel import formatting
 from lab.apiserver.cel import types as t
-from lab.apiserver.cel.library import FUNCTIONS, add, member, parsed, to_int
+from lab.apiserver.cel.library import parsed, to_int
+from lab.apiserver.cel.overloads import add, member
 from lab.apiserver.cel.types import A
 from lab.apiserver.cel.values import (
     NONE,
@@ -134,17 +135,17 @@ member("getQuery", (t.URL,), t.map_of(_S, t.list_of(_S)), _query)
 
 
 def _validate_format(named: NamedFormat, text: str) -> Optional:
-    errors = celformat.format_errors(named.name, text)
+    errors = formatting.format_errors(named.name, text)
     return Optional(True, errors) if errors else NONE
 
 
-for _format in celformat.NAMED:
+for _format in formatting.NAMED:
     add(f"format.{_format}", (), t.FORMAT, lambda name=_format: NamedFormat(name))
 add(
     "format.named",
     (_S,),
     t.optional_of(t.FORMAT),
-    lambda name: Optional(True, NamedFormat(name)) if name in celformat.NAMED else NONE,
+    lambda name: Optional(True, NamedFormat(name)) if name in formatting.NAMED else NONE,
 )
 member("validate", (t.FORMAT, _S), t.optional_of(t.list_of(_S)), _validate_format)
 
@@ -169,5 +170,3 @@ member("hasValue", (_O,), t.BOOL, lambda optional: optional.present)
 member("value", (_O,), A, _value)
 member("or", (_O, _O), _O, lambda one, other: one if one.present else other)
 member("orValue", (_O, A), A, lambda optional, default: optional.value if optional.present else default)
-
-__all__ = ["FUNCTIONS"]

@@ -1,28 +1,27 @@
 """CEL's own functions: operators, containers, conversions, times, strings, lists, sets, regular expressions.
 
-A table of overloads: name, parameter types, result type, and the Python function. Operators are in it under cel-go's
-names. What Kubernetes adds is in kubernetes.py; macros, `&&`, `||`, `?:`, `==` and field selection are in
-compiler.py.
+This is a table of data, and so longer than most modules: name, parameter types, result type and the Python function of
+each overload. Operators are in it under cel-go's names. What Kubernetes adds is in kubernetes.py; macros, `&&`, `||`,
+`?:`, `==` and field selection are in compiler.py.
 """
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cmp_to_key
 from itertools import pairwise
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from lab.apiserver.cel import formatting as celformat
+from lab.apiserver.cel import formatting
 from lab.apiserver.cel import types as t
+from lab.apiserver.cel.nodes import UInt
+from lab.apiserver.cel.overloads import add, member
 from lab.apiserver.cel.regexes import GoRegexError, compile_go
-from lab.apiserver.cel.syntax import UInt
 from lab.apiserver.cel.types import A, B, Type
 from lab.apiserver.cel.values import (
-    NO_OVERLOAD,
     CelError,
     equal,
     format_double,
@@ -33,27 +32,6 @@ from lab.apiserver.cel.values import (
     parse_timestamp,
     type_name,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Overload:
-    """One way to call a function; of a member function the first parameter is the target."""
-
-    params: tuple[Type, ...]
-    result: Type
-    call: Callable[..., Any]
-    member: bool = False
-
-
-FUNCTIONS: Final[dict[str, list[Overload]]] = {}
-
-
-def add(name: str, params: Sequence[Type], result: Type, call: Callable[..., Any]) -> None:
-    FUNCTIONS.setdefault(name, []).append(Overload(tuple(params), result, call))
-
-
-def member(name: str, params: Sequence[Type], result: Type, call: Callable[..., Any]) -> None:
-    FUNCTIONS.setdefault(name, []).append(Overload(tuple(params), result, call, member=True))
 
 
 def parsed(parse: Callable[[str], Any], complaint: str) -> Callable[[str], Any]:
@@ -480,10 +458,5 @@ member("trim", (_S,), _S, str.strip)
 member("reverse", (_S,), _S, lambda text: text[::-1])
 member("join", (t.list_of(_S),), _S, "".join)
 member("join", (t.list_of(_S), _S), _S, lambda items, separator: separator.join(items))
-member("format", (_S, t.list_of(t.DYN)), _S, celformat.format_text)
-add("strings.quote", (_S,), _S, celformat.quote)
-
-
-def no_overload(*_: Any) -> Any:
-    """What a call comes to when the values fit no overload."""
-    raise CelError(NO_OVERLOAD)
+member("format", (_S, t.list_of(t.DYN)), _S, formatting.format_text)
+add("strings.quote", (_S,), _S, formatting.quote)

@@ -1,4 +1,4 @@
-"""CEL's macros over lists and maps: `all`, `exists`, `map`, `filter` and the rest, as closures.
+"""CEL's macros as closures: `all`, `exists`, `map`, `filter` and the rest, and those that bind one value.
 
 Variables are bound in compiler.py; here they are slots of the frame.
 """
@@ -11,9 +11,9 @@ from typing import Any
 from lab.apiserver.cel import types as t
 from lab.apiserver.cel.closures import Compiled, Eval, Frame
 from lab.apiserver.cel.library import sort_values
-from lab.apiserver.cel.syntax import CelSyntaxError, Macro, Node
+from lab.apiserver.cel.nodes import CelSyntaxError, Macro, Node
 from lab.apiserver.cel.types import DYN, Type, list_of, map_of
-from lab.apiserver.cel.values import NO_OVERLOAD, CelError
+from lab.apiserver.cel.values import NO_OVERLOAD, NONE, CelError, Optional
 
 
 def refuse(message: str, node: Node) -> CelSyntaxError:
@@ -61,6 +61,29 @@ def steps(target: Eval, slots: list[int]) -> _Steps:
             raise CelError(NO_OVERLOAD)
 
     return walk
+
+
+def binding(slot: int, value: Eval, body: Eval) -> Eval:
+    """`cel.bind(x, value, body)`."""
+
+    def bind(frame: Frame) -> Any:
+        frame[slot] = value(frame)
+        return body(frame)
+
+    return bind
+
+
+def optional_mapping(slot: int, optional: Eval, body: Eval, *, flat: bool) -> Eval:
+    """`optional.optMap(x, body)`; `flat`: optFlatMap, whose body gives an optional itself."""
+
+    def mapped(frame: Frame) -> Any:
+        value = optional(frame)
+        if not value.present:
+            return NONE
+        frame[slot] = value.value
+        return body(frame) if flat else Optional(True, body(frame))
+
+    return mapped
 
 
 def comprehension(

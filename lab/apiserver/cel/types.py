@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from lab.apiserver.cel.syntax import RESERVED
+from lab.apiserver.cel.tokens import RESERVED
 
 
 @dataclass(frozen=True, slots=True)

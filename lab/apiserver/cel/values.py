@@ -1,6 +1,6 @@
 """CEL's values in Python: equality, order, addresses, quantities, URLs, optionals, times.
 
-JSON values stand for themselves; UInt is in syntax.py. Which function takes what is in library.py.
+JSON values stand for themselves; UInt is in nodes.py. Which function takes what is in library.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from lab.apiserver.cel.syntax import UInt
+from lab.apiserver.cel.nodes import UInt
 from lab.apiserver.cel.types import Type
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -1,6 +1,7 @@
 """The columns and rows of `kubectl get` for the built-in kinds that have some of their own.
 
-Only kinds that the stand-in stores. What a Table is, is in tables.py.
+Only kinds that the stand-in stores. This is a table of data, and so longer than most modules. What a Table is, is in
+tables.py.
 """
 
 from __future__ import annotations

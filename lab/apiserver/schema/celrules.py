@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lab.apiserver.cel.compiler import CelError, CompileError, Environment, Program
+from lab.apiserver.cel.program import CompileError, Environment, Program
 from lab.apiserver.cel.types import Type, from_schema, optional_of
-from lab.apiserver.cel.values import NONE, Optional
+from lab.apiserver.cel.values import NONE, CelError, Optional
 from lab.apiserver.fielderrors import OMIT, ErrorType, FieldError
 
 _REASONS: Final = {

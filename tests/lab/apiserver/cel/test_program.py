@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.apiserver.cel import types as t
-from lab.apiserver.cel.compiler import CelError, CompileError, Environment
+from lab.apiserver.cel.program import CompileError, Environment
 from lab.apiserver.cel.types import from_schema
+from lab.apiserver.cel.values import CelError
 
 SELF = Environment({"self": t.DYN})
 

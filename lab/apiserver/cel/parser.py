@@ -5,90 +5,13 @@ Grammar: the CEL specification (cel-spec, langdef.md), with the optional syntax 
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-
-class CelSyntaxError(ValueError):
-    """The text is no expression; `position` is a 0-based offset."""
-
-    def __init__(self, message: str, position: int) -> None:
-        super().__init__(message)
-        self.position = position
-
-
-class UInt(int):
-    """A CEL uint, kept apart from int."""
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """A part of an expression; `position` is where cel-go would point in an error."""
-
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Literal(Node):
-    """A constant."""
-
-    value: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Name(Node):
-    """A variable, or the first part of a qualified name."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Select(Node):
-    """`operand.field`, `operand.?field`, and `has(operand.field)` (test)."""
-
-    operand: Node
-    field: str
-    optional: bool = False
-    test: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Call(Node):
-    """`function(args)`, `target.function(args)`, and operators under cel-go's names (`_+_`, `_[_]`, `!_`)."""
-
-    function: str
-    args: tuple[Node, ...]
-    target: Node | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ListNode(Node):
-    """`[a, ?b]`; `optionals` are the indexes of the optional elements."""
-
-    items: tuple[Node, ...]
-    optionals: frozenset[int]
-
-
-@dataclass(frozen=True, slots=True)
-class MapNode(Node):
-    """`{k: v, ?k: v}`; entries are (key, value, optional)."""
-
-    entries: tuple[tuple[Node, Node, bool], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Macro(Node):
-    """`target.all(x, p)` and the like; `variables` are the names it binds."""
-
-    name: str
-    target: Node
-    variables: tuple[str, ...]
-    args: tuple[Node, ...]
-
+from lab.apiserver.cel.nodes import Call, CelSyntaxError, ListNode, Literal, Macro, MapNode, Name, Node, Select
+from lab.apiserver.cel.tokens import RESERVED, Token, number_of, text_of, tokens
 
 # name -> (number of bound variables, number of further arguments) it is a macro with
-MACROS: Final = {
+_MACROS: Final = {
     "all": {(1, 1), (2, 1)},
     "exists": {(1, 1), (2, 1)},
     "exists_one": {(1, 1), (2, 1)},
@@ -103,27 +26,6 @@ MACROS: Final = {
     "optFlatMap": {(1, 1)},
 }
 
-_TOKEN: Final = re.compile(
-    r"""
-    (?P<space>[ \t\n\f\r]+|//[^\n]*)
-  | (?P<string>(?:[rR][bB]?|[bB][rR]?)?
-      (?:'''(?:[^\\]|\\.)*?'''|\"\"\"(?:[^\\]|\\.)*?\"\"\"|'(?:[^\\'\n\r]|\\.)*'|"(?:[^\\"\n\r]|\\.)*"))
-  | (?P<rawstring>[rR](?:'[^'\n\r]*'|"[^"\n\r]*"))
-  | (?P<float>[0-9]*\.[0-9]+(?:[eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)
-  | (?P<uint>(?:0x[0-9a-fA-F]+|[0-9]+)[uU])
-  | (?P<int>0x[0-9a-fA-F]+|[0-9]+)
-  | (?P<name>[_a-zA-Z][_a-zA-Z0-9]*)
-  | (?P<quoted>`[^`\n\r]+`)
-  | (?P<op>==|!=|<=|>=|&&|\|\||[<>+\-*/%!?:.,()\[\]{}])
-    """,
-    re.VERBOSE | re.DOTALL,
-)
-RESERVED: Final = frozenset(
-    (
-        *("as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "package"),
-        *("namespace", "return", "var", "void", "while"),
-    )
-)
 _PRECEDENCE: Final = {
     "||": 1,
     "&&": 2,
@@ -141,64 +43,26 @@ _PRECEDENCE: Final = {
     "%": 5,
 }
 _OPERATORS: Final = {symbol: f"_{symbol}_" for symbol in _PRECEDENCE} | {"in": "@in"}
-_ESCAPES: Final = {
-    "a": "\a",
-    "b": "\b",
-    "f": "\f",
-    "n": "\n",
-    "r": "\r",
-    "t": "\t",
-    "v": "\v",
-    "\\": "\\",
-    "'": "'",
-    '"': '"',
-    "`": "`",
-    "?": "?",
-}
-_ESCAPE: Final = re.compile(
-    r"\\(x[0-9a-fA-F]{2}|X[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|[0-3][0-7]{2}|.)", re.DOTALL
-)
-
-
-@dataclass(frozen=True, slots=True)
-class _Token:
-    kind: str
-    text: str
-    position: int
 
 
 def parse(text: str) -> Node:
     """The tree of an expression. Raises CelSyntaxError."""
-    parser = _Parser(_tokens(text), len(text))
+    parser = _Parser(tokens(text), len(text))
     node = parser.expression()
     parser.expect_end()
     return node
 
 
-def _tokens(text: str) -> list[_Token]:
-    tokens: list[_Token] = []
-    position = 0
-    while position < len(text):
-        match = _TOKEN.match(text, position)
-        if match is None:
-            raise CelSyntaxError(f"Syntax error: token recognition error at: '{text[position]}'", position)
-        kind = match.lastgroup or ""
-        if kind != "space":
-            tokens.append(_Token("string" if kind == "rawstring" else kind, match[0], position))
-        position = match.end()
-    return tokens
-
-
 class _Parser:
-    def __init__(self, tokens: list[_Token], length: int) -> None:
+    def __init__(self, tokens: list[Token], length: int) -> None:
         self._tokens = tokens
         self._next = 0
-        self._end = _Token("end", "<EOF>", length)
+        self._end = Token("end", "<EOF>", length)
 
-    def _peek(self) -> _Token:
+    def _peek(self) -> Token:
         return self._tokens[self._next] if self._next < len(self._tokens) else self._end
 
-    def _take(self) -> _Token:
+    def _take(self) -> Token:
         token = self._peek()
         self._next += 1
         return token
@@ -207,10 +71,10 @@ class _Parser:
         token = self._peek()
         return token.kind == "op" and token.text == symbol
 
-    def _accept(self, symbol: str) -> _Token | None:
+    def _accept(self, symbol: str) -> Token | None:
         return self._take() if self._at(symbol) else None
 
-    def _expect(self, symbol: str) -> _Token:
+    def _expect(self, symbol: str) -> Token:
         token = self._accept(symbol)
         if token is None:
             raise self._unexpected(f"'{symbol}'")
@@ -252,7 +116,7 @@ class _Parser:
             following = self._peek()
             if following.kind in ("int", "float") and following.position == token.position + 1:
                 self._take()
-                return self._postfix(_number(following, token.position, negative=True))
+                return self._postfix(number_of(following, token.position, negative=True))
             return Call(token.position, "-_", (self._unary(),))
         return self._postfix(self._primary())
 
@@ -308,9 +172,9 @@ class _Parser:
         token = self._take()
         match token.kind:
             case "int" | "uint" | "float":
-                return _number(token, token.position)
+                return number_of(token, token.position)
             case "string":
-                return Literal(token.position, _text(token))
+                return Literal(token.position, text_of(token))
             case "name":
                 return self._named(token)
             case "op" if token.text == "(":
@@ -329,7 +193,7 @@ class _Parser:
             "IDENTIFIER}"
         )
 
-    def _named(self, token: _Token) -> Node:
+    def _named(self, token: Token) -> Node:
         match token.text:
             case "true" | "false":
                 return Literal(token.position, token.text == "true")
@@ -344,7 +208,7 @@ class _Parser:
             return self._call(token.text, None)
         return Name(token.position, token.text)
 
-    def _list(self, bracket: _Token) -> Node:
+    def _list(self, bracket: Token) -> Node:
         items: list[Node] = []
         optionals: set[int] = set()
         while not self._accept("]"):
@@ -356,7 +220,7 @@ class _Parser:
                 break
         return ListNode(bracket.position, tuple(items), frozenset(optionals))
 
-    def _map(self, brace: _Token) -> Node:
+    def _map(self, brace: Token) -> Node:
         entries: list[tuple[Node, Node, bool]] = []
         while not self._accept("}"):
             optional = self._accept("?") is not None
@@ -376,7 +240,7 @@ def _has(args: list[Node], position: int) -> Node:
 
 
 def _macro(position: int, name: str, target: Node, args: list[Node]) -> Node | None:
-    for bound, further in MACROS.get(name, ()):
+    for bound, further in _MACROS.get(name, ()):
         if len(args) == bound + further and all(isinstance(arg, Name) for arg in args[:bound]):
             variables = tuple(_variable(arg) for arg in args[:bound])
             return Macro(position, name, target, variables, tuple(args[bound:]))
@@ -387,37 +251,3 @@ def _variable(node: Node) -> str:
     if isinstance(node, Name):
         return node.name
     raise CelSyntaxError("argument must be a simple name", node.position)
-
-
-def _number(token: _Token, position: int, *, negative: bool = False) -> Literal:
-    sign = -1 if negative else 1
-    match token.kind:
-        case "float":
-            return Literal(position, sign * float(token.text))
-        case "uint":
-            value = int(token.text[:-1], 0) if "x" in token.text else int(token.text[:-1])
-            return Literal(position, UInt(value))
-        case _:
-            number = sign * (int(token.text, 16) if token.text.startswith("0x") else int(token.text))
-            if not -(2**63) <= number < 2**63:
-                raise CelSyntaxError("invalid int literal", position)
-            return Literal(position, number)
-
-
-def _text(token: _Token) -> str | bytes:
-    prefix, text = re.match(r"([rRbB]*)(.*)", token.text, re.DOTALL).groups()  # type: ignore[union-attr]
-    quotes = 3 if text[:3] in ("'''", '"""') and len(text) >= 6 else 1
-    body = text[quotes:-quotes]
-    if "r" not in prefix.lower():
-        body = _ESCAPE.sub(lambda match: _unescaped(match[1], token.position), body)
-    return body.encode() if "b" in prefix.lower() else body
-
-
-def _unescaped(code: str, position: int) -> str:
-    if code[0] in "xXuU" and len(code) > 1:
-        return chr(int(code[1:], 16))
-    if code[0] in "0123" and len(code) == 3:
-        return chr(int(code, 8))
-    if code in _ESCAPES:
-        return _ESCAPES[code]
-    raise CelSyntaxError("Syntax error: unable to unescape string", position)
