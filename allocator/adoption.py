@@ -7,10 +7,9 @@ cases the address may be announced, and traffic may rely on it. Decides nothing 
 from allocator.ledger import Ledger
 from allocator.plan import new_claim
 from allocator.policy import serves
-from allocator.request import InvalidRequest, request_of
+from allocator.request import InvalidRequest, our_condition, request_of
 from allocator.space.pools import Labels
 from allocator.space.ranges import Address
-from allocator.status.service import our_condition
 from kube.objects import Service
 
 

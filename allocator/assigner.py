@@ -23,11 +23,11 @@ from allocator.notices import Notice
 from allocator.plan import Plan, plan, plan_invalid
 from allocator.policy import Draw
 from allocator.release.barrier import Mark
-from allocator.request import InvalidRequest, is_ours, key_of, present_addresses, request_of
+from allocator.request import InvalidRequest, is_ours, key_of, our_condition, present_addresses, request_of
 from allocator.sharing import left
 from allocator.space.pools import Labels, Pools
 from allocator.space.ranges import Address
-from allocator.status.service import Wanted, our_condition, service_patch
+from allocator.status.service import Wanted, service_patch
 from allocator.waiting import Waiting
 from allocator.wakeups import Wakeups
 from allocator.workqueue import WorkQueue

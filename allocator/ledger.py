@@ -186,8 +186,8 @@ class Ledger:
     def resting_until(self, address: Address) -> float | None:
         return self._resting.get(address)
 
-    def next_wake(self) -> float | None:
-        """When the next resting address is free again."""
+    def deadline(self) -> float | None:
+        """When `wake` must be called next: a resting address is free again; None = no address rests."""
         return self._wake[0][0] if self._wake else None
 
     def wake(self, now: float) -> list[Address]:

@@ -12,23 +12,12 @@ from dataclasses import dataclass
 
 from allocator.claims import Claim
 from allocator.ledger import Entry, Ledger
-from allocator.policy import (
-    ChangeOf,
-    Draw,
-    FreeIn,
-    QuotaIn,
-    Refusal,
-    SharedUnder,
-    Wait,
-    candidates,
-    next_address,
-    refuse_pool,
-    serves,
-)
+from allocator.policy import Draw, Refusal, candidates, next_address, refuse_pool, serves
 from allocator.request import Request
 from allocator.sharing import joined, why_not_together
 from allocator.space.pools import Labels, Pool
 from allocator.space.ranges import Address, Family, address_at, family_of
+from allocator.waiting import ChangeOf, FreeIn, QuotaIn, SharedUnder, Wait
 from crds.conditions import Reason
 
 

@@ -12,6 +12,7 @@ from allocator.request import Request
 from allocator.space.intervals import FreeSpace
 from allocator.space.pools import Labels, Pool, Pools
 from allocator.space.ranges import Family
+from allocator.waiting import Wait
 from crds.conditions import Reason
 from crds.ippool import Strategy
 
@@ -30,40 +31,7 @@ class Refusal:
 
     reason: Reason
     message: str
-    waits: frozenset["Wait"] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class FreeIn:
-    """Waits for a free address of this family in this pool."""
-
-    pool: str
-    family: Family
-
-
-@dataclass(frozen=True, slots=True)
-class QuotaIn:
-    """Waits until the namespace holds fewer addresses of the pool."""
-
-    pool: str
-    namespace: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeOf:
-    """Waits until the address (in its canonical text) is free or has other holders."""
-
-    address: str
-
-
-@dataclass(frozen=True, slots=True)
-class SharedUnder:
-    """Waits for an address that can be joined under this sharing key."""
-
-    sharing_key: str
-
-
-Wait = FreeIn | QuotaIn | ChangeOf | SharedUnder
+    waits: frozenset[Wait] = frozenset()
 
 
 def candidates(request: Request, namespace_labels: Labels, pools: Pools) -> tuple[Pool, ...] | Refusal:

@@ -1,4 +1,4 @@
-"""What a Service asks for: families, addresses, pool, sharing; and whether it is ours to serve at all.
+"""What a Service asks for: families, addresses, pool, sharing; whether it is ours to serve; and what it shows.
 
 Reads one Service object. Whether the wish can be granted is the business of allocator.plan.
 """
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from allocator.claims import Holder, Pairs, Port, ServiceKey, pairs
 from allocator.space.ranges import Address, Family, family_of, parse_address
+from crds.conditions import ConditionType
 from crds.names import (
     ANNOTATION_IPS,
     ANNOTATION_IPS_ALIASES,
@@ -17,7 +18,7 @@ from crds.names import (
     ANNOTATION_SHARING_KEY_ALIASES,
     GROUP,
 )
-from kube.objects import Service
+from kube.objects import Condition, Service
 
 DEFAULT_CLASS = f"{GROUP}/berth"
 """`spec.loadBalancerClass` that is ours beside Services without a class, as long as no other class is configured."""
@@ -75,6 +76,11 @@ def present_addresses(service: Service) -> tuple[Address, ...]:
     """The addresses in the Service's status; hostnames and what cannot be read are left out."""
     parsed = (parse_address(entry.ip) for entry in service.status.load_balancer.ingress if entry.ip)
     return tuple(address for address in parsed if address is not None)
+
+
+def our_condition(service: Service) -> Condition | None:
+    """The condition berth.dev/Allocated as the Service has it; None when an allocator never wrote it."""
+    return next((one for one in service.status.conditions if one.type == ConditionType.Allocated), None)
 
 
 def request_of(service: Service) -> Request | InvalidRequest:

@@ -8,7 +8,40 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from allocator.claims import ServiceKey
-from allocator.policy import Wait
+from allocator.space.ranges import Family
+
+
+@dataclass(frozen=True, slots=True)
+class FreeIn:
+    """Waits for a free address of this family in this pool."""
+
+    pool: str
+    family: Family
+
+
+@dataclass(frozen=True, slots=True)
+class QuotaIn:
+    """Waits until the namespace holds fewer addresses of the pool."""
+
+    pool: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeOf:
+    """Waits until the address (in its canonical text) is free or has other holders."""
+
+    address: str
+
+
+@dataclass(frozen=True, slots=True)
+class SharedUnder:
+    """Waits for an address that can be joined under this sharing key."""
+
+    sharing_key: str
+
+
+Wait = FreeIn | QuotaIn | ChangeOf | SharedUnder
 
 
 @dataclass(frozen=True, slots=True, order=True)

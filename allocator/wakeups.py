@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable
 
 from allocator.claims import Claim, ServiceKey
 from allocator.ledger import Ledger
-from allocator.policy import ChangeOf, FreeIn, QuotaIn, SharedUnder, Wait
 from allocator.space.ranges import Address, family_of
-from allocator.waiting import Waiter, Waiting
+from allocator.waiting import ChangeOf, FreeIn, QuotaIn, SharedUnder, Wait, Waiter, Waiting
 
 
 class Wakeups:

@@ -62,7 +62,8 @@ class WorkQueue(Generic[K]):
         self._in_work.add(key)
         return key
 
-    def next_due(self) -> float | None:
+    def deadline(self) -> float | None:
+        """When `take` may have another key to give, though none is added; None = never."""
         return self._timers[0][0] if self._timers else None
 
     def done(self, key: K) -> None:

@@ -19,17 +19,13 @@ from allocator.objects import Advertisement, StoredAllocation, StoredPeer, decod
 from allocator.release.barrier import Awaited
 from allocator.release.speakers import SpeakerState
 from allocator.space.ranges import Address, parse_address
-from allocator.status.allocation import (
-    JUDGED_HERE,
-    Announcers,
-    Sightings,
-    advertisement_conditions,
-    allocation_status,
-    is_advertised,
-)
+from allocator.status.advertisement import JUDGED_HERE, advertisement_conditions, is_advertised
+from allocator.status.allocation import allocation_status
 from allocator.status.conflicts import of_transition
-from allocator.status.peer import BGPReports, duplicate_fault, peer_status
+from allocator.status.faults import reported_fault
+from allocator.status.peer import duplicate_fault, peer_status
 from allocator.status.pool import pool_status
+from allocator.status.reports import Announcers, BGPReports, Sightings
 from allocator.status.writerate import WriteRate
 from crds.meta import Condition
 from crds.names import allocation_name
@@ -166,7 +162,7 @@ class Reporter:
     async def _report_advertisements(self, now: float) -> None:
         peers = {one.name for one in self._peers.values()}
         for one in self._advertisements():
-            fault = self._reports.fault(one.kind, one.name, JUDGED_HERE)
+            fault = reported_fault(self._reports, one.kind, one.name, JUDGED_HERE)
             conditions = advertisement_conditions(one, self._assigner.ledger.pools, peers, fault, timestamp())
             if conditions != one.conditions and self._object_rate.admits((one.kind, one.name), now):
                 resource = L2ADVERTISEMENTS if one.kind == "L2Advertisement" else BGPADVERTISEMENTS
@@ -179,7 +175,7 @@ class Reporter:
         self._is_bgp_dirty = False
         for one in list(self._peers.values()):
             duplicate = duplicate_fault(self._reports.duplicates(one, self._peers.values()))
-            fault = duplicate or self._reports.fault("BGPPeer", one.name)
+            fault = duplicate or reported_fault(self._reports, "BGPPeer", one.name)
             status = peer_status(one, self._reports.sessions(one.name), fault, self._silent, timestamp())
             if status == one.status:
                 continue

@@ -85,7 +85,7 @@ class Writer:
 
     def _idle_seconds(self) -> float:
         now = time.monotonic()
-        due = [at for at in (self._assigner.queue.next_due(), self._assigner.ledger.next_wake()) if at is not None]
+        due = [at for at in (self._assigner.queue.deadline(), self._assigner.ledger.deadline()) if at is not None]
         return max(0.0, min([IDLE_SECONDS, *(at - now for at in due)]))
 
     def _take_turn(self, tasks: asyncio.TaskGroup) -> bool:

@@ -24,9 +24,13 @@ from allocator.release.departures import Departed
 from allocator.release.speakers import SpeakerState
 from allocator.space.ranges import Address
 from crds.fencing import OUTLIVED_SLACK_SECONDS, PROOF_RENEWALS, SETTLE_SECONDS, outlived_after_seconds
+from crds.wording import listed
 
 KEPT_PROOFS = 8
 """Per node: enough to reach back SETTLE_SECONDS when a Lease is seen to change each other second."""
+
+NAMED_NODES = 20
+"""How many nodes a message names before it counts the rest."""
 
 ALIVE_SECONDS = 15.0
 """Only for words: a node whose Lease was seen to change this lately is called alive."""
@@ -229,11 +233,10 @@ def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
 
 def describe(address: Address, waiting_for: Iterable[Awaited]) -> str:
     """What the condition says: who is waited for, and what an operator can do."""
-    people = list(waiting_for)
-    named = "; ".join(f"{one.node}: {one.why}" for one in people[:20])
-    more = f"; and {len(people) - 20} more" if len(people) > 20 else ""
-    text = f"{address} is not free until these nodes have withdrawn it: {named}{more}."
-    example = next((one.node for one in people if not one.is_given_up), None)
+    nodes = list(waiting_for)
+    named = listed([f"{one.node}: {one.why}" for one in nodes], NAMED_NODES, "; ")
+    text = f"{address} is not free until these nodes have withdrawn it: {named}."
+    example = next((one.node for one in nodes if not one.is_given_up), None)
     if example is None:
         return text
     return f"{text} If such a node is dead for good, delete its Node or its Speaker: kubectl delete speaker {example}"

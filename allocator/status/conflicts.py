@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 
 from allocator.objects import StoredAllocation
 from allocator.release.speakers import Sighting
-from allocator.status.pool import Observation
 from crds.conditions import ConditionType, Reason
 from crds.meta import Condition
+from crds.observation import Observation
+from crds.wording import listed
 
 NAMED_MACHINES = 5
 """How many sightings a message names before it counts the rest."""
@@ -55,8 +56,7 @@ def _reason(sightings: Mapping[str, Sighting]) -> Reason:
 
 def _message(stored: StoredAllocation, sightings: Mapping[str, Sighting], reason: Reason) -> str:
     seen = [f"{one.mac} (seen by {node} on {one.interface})" for node, one in sorted(sightings.items())]
-    more = f" and {len(seen) - NAMED_MACHINES} more" if len(seen) > NAMED_MACHINES else ""
-    who = ", ".join(seen[:NAMED_MACHINES]) + more
+    who = listed(seen, NAMED_MACHINES)
     pool = stored.recorded.claim.pool
     what_to_do = (
         f"find that machine by its hardware address and give it another address, or exclude it from pool {pool}"

@@ -1,31 +1,20 @@
 """What an IPPool's status says: how full it is, and what is wrong with it.
 
-Built from the compiled pool and the ledger; when and how it is written is the controller's business.
+Built from the compiled pool and the ledger; when and how it is written is allocator.io.reporter's business.
 """
-
-from collections.abc import Sequence
-from dataclasses import dataclass
 
 from allocator.ledger import Ledger
 from allocator.space.pools import Pool
 from allocator.space.ranges import FAMILIES, Family
+from allocator.status.conditions import conditions_from
 from crds.conditions import ConditionType, Reason
 from crds.ippool import FamilyUsage
-from crds.meta import Condition
+from crds.observation import Observation
 from crds.types import IPPoolStatus
+from crds.wording import listed
 
 NAMED = 5
 """How many ranges or families a message names before it counts the rest."""
-
-
-@dataclass(frozen=True, slots=True)
-class Observation:
-    """A condition before it has times."""
-
-    type: ConditionType
-    holds: bool
-    reason: Reason
-    message: str
 
 
 def pool_status(pool: Pool, ledger: Ledger, previous: IPPoolStatus, timestamp: str) -> IPPoolStatus:
@@ -39,28 +28,6 @@ def pool_status(pool: Pool, ledger: Ledger, previous: IPPoolStatus, timestamp: s
     )
 
 
-def conditions_from(
-    observed: Sequence[Observation], previous: Sequence[Condition], generation: int, timestamp: str
-) -> tuple[Condition, ...]:
-    """Conditions with `lastTransitionTime` moved only where the status did; others' conditions are kept."""
-    old = {one.type: one for one in previous}
-    ours = {str(one.type) for one in observed}
-    kept = tuple(one for one in previous if one.type not in ours)
-    return (*kept, *(_condition(one, old.get(str(one.type)), generation, timestamp) for one in observed))
-
-
-def _condition(observed: Observation, old: Condition | None, generation: int, timestamp: str) -> Condition:
-    status = "True" if observed.holds else "False"
-    return Condition(
-        type=str(observed.type),
-        status="True" if observed.holds else "False",
-        reason=str(observed.reason),
-        message=observed.message,
-        last_transition_time=old.last_transition_time if old is not None and old.status == status else timestamp,
-        observed_generation=generation,
-    )
-
-
 def _usage(pool: Pool, family: Family, ledger: Ledger) -> FamilyUsage | None:
     capacity = pool.usable[family].capacity
     if not capacity:
@@ -71,7 +38,7 @@ def _usage(pool: Pool, family: Family, ledger: Ledger) -> FamilyUsage | None:
 
 def _ready(pool: Pool) -> Observation:
     if pool.bad_ranges:
-        message = _listed([bad.message for bad in pool.bad_ranges])
+        message = listed([bad.message for bad in pool.bad_ranges], NAMED, "; ")
         if not pool.gives_out:
             message += ". Until then the pool gives out no new address"
         return Observation(ConditionType.Ready, False, Reason.InvalidAddresses, message)
@@ -85,7 +52,7 @@ def _overlapping(pool: Pool) -> Observation:
     if not pool.overlaps:
         message = "No address is in another pool too"
         return Observation(ConditionType.Overlapping, False, Reason.NotOverlapping, message)
-    said = _listed([f"{one.addresses} with {one.other}" for one in pool.overlaps])
+    said = listed([f"{one.addresses} with {one.other}" for one in pool.overlaps], NAMED, "; ")
     lost = [one for one in pool.overlaps if one.lost]
     whose = "the older pool gives them out" if lost else "this pool is the older one and gives them out"
     message = f"Addresses are in two pools: {said}; {whose}. Take them out of one"
@@ -99,8 +66,3 @@ def _exhausted(pool: Pool, ledger: Ledger) -> Observation:
     sizes = " and ".join(f"0 of {pool.usable[family].capacity} {family} addresses" for family in full)
     message = f"{sizes} are free: extend the pool, or delete Services that are not needed"
     return Observation(ConditionType.Exhausted, True, Reason.NoAddressesLeft, message)
-
-
-def _listed(parts: Sequence[str]) -> str:
-    more = f" and {len(parts) - NAMED} more" if len(parts) > NAMED else ""
-    return "; ".join(parts[:NAMED]) + more

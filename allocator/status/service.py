@@ -14,11 +14,8 @@ import msgspec
 from allocator.plan import Verdict
 from allocator.space.ranges import Address, parse_address
 from crds.conditions import ConditionType
+from crds.observation import Observation
 from kube.objects import Condition, Ingress, Service
-
-CONDITION = str(ConditionType.Allocated)
-MESSAGE_LIMIT = 32768
-"""metav1.Condition: the longest message an API server takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +46,6 @@ def service_patch(service: Service, wanted: Wanted, finalizer: str, timestamp: s
     return {"metadata": metadata, "status": status} if status else {"metadata": metadata}
 
 
-def our_condition(service: Service) -> Condition | None:
-    return next((one for one in service.status.conditions if one.type == CONDITION), None)
-
-
 def shows_exactly(service: Service, addresses: Sequence[Address]) -> bool:
     """Whether the ingress is these addresses as virtual IPs, in this order, and nothing else."""
     shown = [_shown(entry) for entry in service.status.load_balancer.ingress]
@@ -75,23 +68,15 @@ def _finalizers(service: Service, has_finalizer: bool, finalizer: str) -> list[s
 
 
 def _conditions(present: Sequence[Condition], verdict: Verdict | None, timestamp: str) -> list[Any] | None:
-    old = next((one for one in present if one.type == CONDITION), None)
-    others = [_wire(one) for one in present if one.type != CONDITION]
+    old = next((one for one in present if one.type == ConditionType.Allocated), None)
+    others = [_wire(one) for one in present if one.type != ConditionType.Allocated]
     if verdict is None:
         return others if old is not None else None
-    status = "True" if verdict.satisfied else "False"
-    message = verdict.message[:MESSAGE_LIMIT]
-    if old is not None and (old.status, old.reason, old.message) == (status, verdict.reason, message):
+    observed = Observation(ConditionType.Allocated, verdict.satisfied, verdict.reason, verdict.message)
+    new = observed.condition(old, timestamp)
+    if old is not None and (old.status, old.reason, old.message) == (new.status, new.reason, new.message):
         return None
-    since = old.last_transition_time if old is not None and old.status == status else None
-    new = {
-        "type": CONDITION,
-        "status": status,
-        "reason": str(verdict.reason),
-        "message": message,
-        "lastTransitionTime": since or timestamp,
-    }
-    return [*others, new]
+    return [*others, new.to_wire()]
 
 
 def _wire(condition: Condition) -> dict[str, Any]:

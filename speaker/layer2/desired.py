@@ -9,7 +9,7 @@ connections at once, and a refused connection is better than one that times out.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -17,11 +17,15 @@ from functools import lru_cache
 from crds.conditions import Reason
 from crds.l2advertisement import L2AdvertisementSpec
 from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION
+from crds.wording import listed
 from speaker.cluster.endpoints import Placement
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation, Labels, NodeFacts
 from speaker.cluster.selection import covers_pool, covers_services, selects_node
 from speaker.members.election import best_tier, owner
+
+NAMED_NODES = 5
+"""How many nodes a message names before it counts the rest."""
 
 Reach = Mapping[str, tuple[str, ...]]
 """The nodes that may announce, and on which of their interfaces."""
@@ -173,8 +177,9 @@ class Layer2View:
                 return Fault(Reason.NoEligibleNode, message)
             case Refrain(Silence.NO_NODE):
                 covering = [self._advertisements[name] for name in self._covering(allocation)]
-                faults = (self._fault_for(node, covering, allocation, placement) for node in sorted(self._nodes))
-                return Fault(Reason.NoEligibleNode, f"{allocation.address}: {_some(faults, 'there is no node')}")
+                faults = [self._fault_for(node, covering, allocation, placement) for node in sorted(self._nodes)]
+                why = listed(faults, NAMED_NODES, "; ") or "there is no node"
+                return Fault(Reason.NoEligibleNode, f"{allocation.address}: {why}")
             case _:
                 return None
 
@@ -229,9 +234,3 @@ def _expression(pattern: str) -> re.Pattern[str] | None:
 def _other_owner(node: str) -> Refrain:
     """One value for the thousands of addresses that this node owns."""
     return Refrain(Silence.OTHER_OWNER, node)
-
-
-def _some(texts: Iterable[str], otherwise: str, limit: int = 5) -> str:
-    every = list(texts)
-    shown = "; ".join(every[:limit]) or otherwise
-    return shown if len(every) <= limit else f"{shown}; and {len(every) - limit} more"

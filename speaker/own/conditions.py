@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from crds.conditions import ConditionType, Reason
+from crds.meta import Condition
+from crds.observation import Observation
 from speaker.cluster.faults import Fault
 from speaker.fencing import Hold
 
@@ -26,24 +28,15 @@ class Conditions:
     """The list as it should be in `status.conditions`; lastTransitionTime moves only with the status."""
 
     def __init__(self) -> None:
-        self._by_type: dict[str, dict[str, Any]] = {}
+        self._by_type: dict[ConditionType, Condition] = {}
 
     def to_wire(self) -> list[dict[str, Any]]:
         """Sorted by type."""
-        return [dict(self._by_type[kind]) for kind in sorted(self._by_type)]
+        return [self._by_type[kind].to_wire() for kind in sorted(self._by_type)]
 
     def set(self, kind: ConditionType, holds: bool, reason: Reason, message: str, now: str) -> None:
         """`now`: RFC 3339."""
-        known = self._by_type.get(kind.value)
-        status = "True" if holds else "False"
-        since = known["lastTransitionTime"] if known and known["status"] == status else now
-        self._by_type[kind.value] = {
-            "type": kind.value,
-            "status": status,
-            "reason": reason.value,
-            "message": message,
-            "lastTransitionTime": since,
-        }
+        self._by_type[kind] = Observation(kind, holds, reason, message).condition(self._by_type.get(kind), now)
 
     def set_ready(self, hold: Hold | None, now: str) -> None:
         """Whether it announces what it is responsible for."""

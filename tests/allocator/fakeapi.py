@@ -287,7 +287,7 @@ class Allocator:
                 for address in list(self.assigner.marks):
                     self.pass_barrier(address)
                 continue
-            due = self.assigner.queue.next_due()
+            due = self.assigner.queue.deadline()
             if due is None:
                 return
             self.now = max(self.now, due)

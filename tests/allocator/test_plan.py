@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from allocator.plan import plan
-from allocator.policy import ChangeOf, FreeIn, QuotaIn
 from allocator.space.ranges import Family
+from allocator.waiting import ChangeOf, FreeIn, QuotaIn
 from crds.conditions import Reason
 from tests.allocator.build import address, claim, decide, granted, ledger, lowest, pool, request
 

@@ -3,9 +3,8 @@
 import pytest
 
 from allocator.claims import ServiceKey
-from allocator.policy import ChangeOf, FreeIn
 from allocator.space.ranges import Family
-from allocator.waiting import Waiter, Waiting
+from allocator.waiting import ChangeOf, FreeIn, Waiter, Waiting
 from allocator.workqueue import BACKOFF_LIMIT_SECONDS, WorkQueue
 
 
@@ -52,7 +51,7 @@ def test_a_failed_key_is_due_at_its_time_and_a_change_does_not_wait_for_it() -> 
     queue.take(0.0)
     delay = queue.failed("a", 0.0, 0.0, after_seconds=3.0)
     assert delay == 3.0
-    assert queue.next_due() == 3.0
+    assert queue.deadline() == 3.0
     assert queue.take(2.9) is None
     queue.add("a")
     assert queue.take(2.9) == "a"

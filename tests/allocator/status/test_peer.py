@@ -1,12 +1,10 @@
-"""What BGPPeers and BGPAdvertisements are told, from what Speakers report; and how often."""
-
-from hypothesis import given
-from hypothesis import strategies as st
+"""What a BGPPeer says, from what the Speakers report."""
 
 from allocator.objects import StoredPeer
 from allocator.release.speakers import Fault, Session, SpeakerState, SpeakerStatus
-from allocator.status.peer import BGPReports, duplicate_fault, peer_status
-from allocator.status.writerate import WriteRate
+from allocator.status.faults import reported_fault
+from allocator.status.peer import duplicate_fault, peer_status
+from allocator.status.reports import BGPReports
 from crds.types import BGPPeerStatus, Condition
 from kube.objects import Meta
 
@@ -37,17 +35,17 @@ def reported(*speakers: SpeakerState) -> BGPReports:
     return reports
 
 
-def told(reports: BGPReports, one: StoredPeer | None = None, silent: tuple[str, ...] = ()) -> tuple[str, Condition]:
+def shown(reports: BGPReports, one: StoredPeer | None = None, silent: tuple[str, ...] = ()) -> tuple[str, Condition]:
     """The column Sessions and the condition Ready."""
     one = one or peer()
-    status = peer_status(one, reports.sessions(one.name), reports.fault("BGPPeer", one.name), silent, NOW)
+    status = peer_status(one, reports.sessions(one.name), reported_fault(reports, "BGPPeer", one.name), silent, NOW)
     assert status.sessions is not None
     (ready,) = status.conditions
     return status.sessions.summary, ready
 
 
 def test_a_peer_is_ready_when_all_its_sessions_are_up() -> None:
-    summary, ready = told(reported(speaker("a", up()), speaker("b", up(), up("tor2"))))
+    summary, ready = shown(reported(speaker("a", up()), speaker("b", up(), up("tor2"))))
     assert (summary, ready.status, ready.reason, ready.message) == (
         "2/2",
         "True",
@@ -58,48 +56,48 @@ def test_a_peer_is_ready_when_all_its_sessions_are_up() -> None:
 
 
 def test_some_sessions_are_enough_and_the_others_are_named_with_their_errors() -> None:
-    summary, ready = told(reported(speaker("a", up()), speaker("b", down("hold timer expired")), speaker("c", down())))
+    summary, ready = shown(reported(speaker("a", up()), speaker("b", down("hold timer expired")), speaker("c", down())))
     assert (summary, ready.status, ready.reason) == ("1/3", "True", "SomeSessionsDown")
     assert ready.message == "1 of 3 sessions are up. b: hold timer expired; c: not connected yet"
 
 
 def test_without_any_session_a_peer_is_not_ready() -> None:
-    _, ready = told(reported(speaker("a", down("connection refused"))))
+    _, ready = shown(reported(speaker("a", down("connection refused"))))
     assert (ready.status, ready.reason) == ("False", "SessionsDown")
-    summary, ready = told(reported(speaker("a", up("tor2"))))
+    summary, ready = shown(reported(speaker("a", up("tor2"))))
     assert (summary, ready.status, ready.reason) == ("0/0", "False", "NoSessions")
 
 
 def test_a_speaker_that_is_silent_or_has_gone_has_no_sessions() -> None:
     reports = reported(speaker("a", up()), speaker("b", up()))
-    summary, ready = told(reports, silent=("b",))
+    summary, ready = shown(reports, silent=("b",))
     assert (summary, ready.message) == ("1/2", "1 of 2 sessions are up. b: its speaker is silent")
     reports.update("b", None)
-    assert told(reports)[0] == "1/1"
+    assert shown(reports)[0] == "1/1"
     reports.update("a", speaker("a", up(), goodbye=True))
-    assert told(reports)[0] == "0/0"
+    assert shown(reports)[0] == "0/0"
     assert not list(reports.nodes)
 
 
-def test_a_fault_is_told_with_who_says_so_and_makes_the_peer_not_ready() -> None:
+def test_a_fault_is_shown_with_who_says_so_and_makes_the_peer_not_ready() -> None:
     fault = Fault("BGPPeer/tor1", "PasswordUnavailable", "BGPPeer tor1: the password can't be read")
     reports = reported(
         speaker("a", down(), faults=(fault, Fault("BGPPeer/tor2", "InvalidSpec", "another"))),
         speaker("b", down(), faults=(fault,)),
     )
-    summary, ready = told(reports)
+    summary, ready = shown(reports)
     assert (summary, ready.status, ready.reason) == ("0/2", "False", "PasswordUnavailable")
     assert ready.message == "the password can't be read (says a, b). 0 of 2 sessions are up"
 
 
 def test_a_reason_of_a_newer_speaker_is_no_error() -> None:
     reports = reported(speaker("a", faults=(Fault("BGPAdvertisement/ad", "FromTheFuture", "it is odd"),)))
-    found = reports.fault("BGPAdvertisement", "ad")
+    found = reported_fault(reports, "BGPAdvertisement", "ad")
     assert found is not None
     assert (found.reason, found.message, found.holds) == ("InvalidSpec", "it is odd (says a)", False)
 
 
-def test_two_peers_for_one_router_are_told_only_where_a_node_has_both() -> None:
+def test_two_peers_for_one_router_are_reported_only_where_a_node_has_both() -> None:
     duplicates = [peer("tor1"), peer("tor2"), peer("tor3", "192.0.2.9")]
     apart = reported(speaker("a", up("tor1"), up("tor3")), speaker("b", up("tor2")))
     assert apart.duplicates(duplicates[0], duplicates) == []
@@ -121,10 +119,10 @@ def test_a_message_stays_short_whatever_speakers_say() -> None:
         for number in range(100)
     ]
     reports = reported(*many)
-    assert len(told(reports)[1].message) < 1024
+    assert len(shown(reports)[1].message) < 1024
     for one in many:
         reports.update(one.node, speaker(one.node, *(one.status.bgp_sessions or ())))
-    message = told(reports)[1].message
+    message = shown(reports)[1].message
     assert len(message) < 2048
     assert message.endswith("and 95 more")
 
@@ -135,23 +133,3 @@ def test_what_did_not_change_is_equal_and_so_not_written_again() -> None:
     reports.update("b", speaker("b", down("connection refused", "Active")))
     later = "2026-01-01T00:01:00Z"
     assert peer_status(peer(status=first), reports.sessions("tor1"), None, (), later) == first
-
-
-@given(st.lists(st.floats(0.0, 3.0), max_size=200))
-def test_a_flapping_object_is_written_as_often_as_is_said(gaps: list[float]) -> None:
-    rate, now, written = WriteRate(burst=3, seconds=10.0), 0.0, []
-    for number, gap in enumerate(gaps):
-        now += gap
-        if rate.admits("tor1", now):
-            written.append(now)
-        if number % 20 == 0:
-            rate.sweep(now)
-    for index, at in enumerate(written):
-        assert len([one for one in written[index:] if one < at + 60.0]) <= 3 + 6
-    assert rate.admits("tor2", now)
-
-
-def test_an_object_that_rested_may_be_written_at_once_again() -> None:
-    rate = WriteRate(burst=2, seconds=10.0)
-    assert [rate.admits("a", at) for at in (0.0, 1.0, 2.0, 9.9)] == [True, True, False, False]
-    assert [rate.admits("a", at) for at in (10.0, 10.1, 40.0, 40.1)] == [True, False, True, True]

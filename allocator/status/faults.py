@@ -1,0 +1,52 @@
+"""What Speakers find wrong with a BGPPeer or an advertisement, as that object's condition Ready.
+
+Speakers that find the same are named together; a long list is cut.
+"""
+
+from collections.abc import Container
+
+from allocator.status.reports import BGPReports
+from crds.conditions import ConditionType, Reason
+from crds.observation import Observation
+from crds.wording import listed
+
+NAMED_NODES = 5
+"""How many nodes a message names before it counts the rest."""
+
+NAMED_FAULTS = 3
+"""The same for different faults."""
+
+MOST_CHARACTERS = 200
+"""More of a speaker's words is cut off."""
+
+
+def reported_fault(reports: BGPReports, kind: str, name: str, known: Container[Reason] = ()) -> Observation | None:
+    """What is wrong with that object, apart from what is known already; None when no Speaker finds anything."""
+    found: dict[tuple[Reason, str], list[str]] = {}
+    for node, faults in sorted(reports.faults(kind, name).items()):
+        for fault in faults:
+            reason = _reason(fault.reason)
+            if reason not in known:
+                text = fault.message.removeprefix(f"{kind} {name}: ")
+                found.setdefault((reason, cut(text)), []).append(node)
+    if not found:
+        return None
+    texts = [f"{text} (says {listed(nodes, NAMED_NODES)})" for (_, text), nodes in found.items()]
+    return not_ready(next(iter(found))[0], listed(texts, NAMED_FAULTS, "; "))
+
+
+def not_ready(reason: Reason, message: str) -> Observation:
+    return Observation(ConditionType.Ready, False, reason, message)
+
+
+def cut(text: str) -> str:
+    """At most MOST_CHARACTERS of it."""
+    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
+
+
+def _reason(text: str) -> Reason:
+    """A newer speaker may know reasons that we do not."""
+    try:
+        return Reason(text)
+    except ValueError:
+        return Reason.InvalidSpec

@@ -1,0 +1,50 @@
+"""What an advertisement says, and which addresses any of them covers."""
+
+from allocator.claims import Claim, Holder, ServiceKey
+from allocator.objects import Advertisement
+from allocator.status.advertisement import advertisement_conditions, is_advertised
+from crds.conditions import ConditionType, Reason
+from crds.meta import LabelSelector
+from crds.observation import Observation
+from tests.allocator.build import pool, pools
+
+NOW = "2026-03-01T00:00:00Z"
+
+
+def advertisement(**fields: object) -> Advertisement:
+    values: dict[str, object] = {"pools": (), "pool_selector": None, "service_selector": None, "conditions": ()}
+    return Advertisement("L2Advertisement", "ad", "u1", 1, **{**values, **fields})  # type: ignore[arg-type]
+
+
+def test_an_advertisement_covers_pools_by_name_label_or_all_and_services_by_label() -> None:
+    compiled = pools(pool("edge", "192.0.2.0/24", labels={"zone": "a"}))
+    holder = Holder(ServiceKey("default", "web"), "u1", (), (("tier", "front"),))
+    held = Claim("edge", (holder,))
+    zone = LabelSelector.model_validate({"matchLabels": {"zone": "a"}})
+    back = LabelSelector.model_validate({"matchLabels": {"tier": "back"}})
+    assert is_advertised(held, compiled, [advertisement()])
+    assert is_advertised(held, compiled, [advertisement(pools=("edge",))])
+    assert is_advertised(held, compiled, [advertisement(pools=("other",), pool_selector=zone)])
+    assert not is_advertised(held, compiled, [])
+    assert not is_advertised(held, compiled, [advertisement(pools=("other",))])
+    assert not is_advertised(held, compiled, [advertisement(service_selector=back)])
+
+
+def test_an_advertisement_names_the_pool_that_is_not_there() -> None:
+    compiled = pools(pool("edge", "192.0.2.0/24"))
+    (bad,) = advertisement_conditions(advertisement(pools=("edge", "nope")), compiled, (), None, NOW)
+    assert (bad.status, bad.reason) == ("False", "UnknownPool")
+    assert "nope" in bad.message
+    (good,) = advertisement_conditions(advertisement(pools=("edge",)), compiled, (), None, NOW)
+    assert good.reason == "Valid"
+
+
+def test_an_advertisement_says_which_peer_is_not_there_and_what_speakers_find() -> None:
+    compiled = pools(pool("edge", "192.0.2.0/24"))
+    fault = Observation(ConditionType.Ready, False, Reason.UnknownCommunity, "no Community defines blue (says n1)")
+    to_two = advertisement(peers=("tor1", "tor2"))
+    (bad,) = advertisement_conditions(to_two, compiled, {"tor1"}, fault, NOW)
+    assert (bad.status, bad.reason) == ("False", "UnknownPeer")
+    assert bad.message.startswith("There is no BGPPeer named tor2:")
+    (worse,) = advertisement_conditions(to_two, compiled, {"tor1", "tor2"}, fault, NOW)
+    assert (worse.reason, worse.message) == ("UnknownCommunity", "no Community defines blue (says n1)")
