@@ -26,7 +26,8 @@ from typing import Any
 
 from crds.names import allocation_name
 from lab.net.segment import ETH_P_ARP, ETH_P_IPV6, Host, Segment
-from speaker.wire.io.link import WireCallbacks, WireLink
+from speaker.wire.io.link import WireLink
+from speaker.wire.messages import Announce, Permit, UseInterfaces, Withdraw
 from speaker.wire.neighbours import arp as packets
 from speaker.wire.neighbours import ndp
 
@@ -267,11 +268,11 @@ async def run(options: argparse.Namespace, protocol: Protocol) -> None:
 async def measure_all(node: Host, client: Client, options: argparse.Namespace) -> None:
     protocol = client.protocol
     measure("kernel", client, [protocol.kernels_own], options)
-    link = WireLink(WireCallbacks())
+    link = WireLink(lambda _: None)
     await link.start(command_prefix=node.prefix)
     permitting = asyncio.create_task(permit_forever(link))
     try:
-        await link.use_interfaces(["eth0"])
+        await link.carry_out(UseInterfaces(("eth0",)))
         tell(protocol, "memory", addresses=0, rss_bytes=rss_bytes(link.pid))
         for count in (1, 1000, 5000):
             targets = [protocol.address(number) for number in range(count)]
@@ -295,18 +296,18 @@ async def in_thread(work: Callable[..., Any], *arguments: Any, **more: Any) -> A
 
 async def permit_forever(link: WireLink) -> None:
     while True:
-        link.permit(time.clock_gettime(time.CLOCK_BOOTTIME) + 30)
+        link.send(Permit(time.clock_gettime(time.CLOCK_BOOTTIME) + 30))
         await asyncio.sleep(10)
 
 
 async def take_over(link: WireLink, client: Client, targets: list[bytes]) -> None:
     """Announce all, and ask for the first one meanwhile, all through the burst."""
     protocol = client.protocol
-    await link.announce([(protocol.text(targets[0]), ["eth0"])])
+    await link.carry_out(Announce(((protocol.text(targets[0]), ("eth0",)),)))
     asking = asyncio.create_task(in_thread(client.reply_times, targets[:1], 3000))
     await asyncio.sleep(0.01)
     started = time.perf_counter()
-    await link.announce([(protocol.text(target), ["eth0"]) for target in targets])
+    await link.carry_out(Announce(tuple((protocol.text(target), ("eth0",)) for target in targets)))
     confirmed = time.perf_counter() - started
     times = await asking
     tell(
@@ -331,10 +332,10 @@ async def settled(link: WireLink, client: Client) -> None:
 
 async def withdraw(link: WireLink, protocol: Protocol, targets: list[bytes]) -> None:
     started = time.perf_counter()
-    await link.withdraw([protocol.text(targets[0])])
+    await link.carry_out(Withdraw((protocol.text(targets[0]),)))
     one = time.perf_counter() - started
     started = time.perf_counter()
-    await link.withdraw([protocol.text(target) for target in targets])
+    await link.carry_out(Withdraw(tuple(protocol.text(target) for target in targets)))
     tell(
         protocol,
         "withdrawal",

@@ -30,8 +30,8 @@ from typing import Any
 from bench.arp import ARP, Client, relisting
 from lab.net.segment import Host, Segment
 from lab.routers.bfd import Bird, Router
-from speaker.wire.bfd.model import SessionConfig, SessionView
-from speaker.wire.io.link import WireCallbacks, WireLink
+from speaker.wire.io.link import WireLink
+from speaker.wire.messages import Announce, Bfd, BfdSession, BfdState, BfdStates, Permit, Report, UseInterfaces
 
 INTERVALS = (10, 20, 30, 50, 100, 300)
 CUTS = 20
@@ -46,16 +46,18 @@ NODE, ROUTER = "192.0.2.1", "192.0.2.2"
 class Wire:
     """A wire process with a permit, and all that it said of its sessions."""
 
-    def __init__(self, link: WireLink) -> None:
-        self.link = link
-        self.losses: list[tuple[float, str, SessionView]] = []
-        self._before: Mapping[str, SessionView] = {}
+    def __init__(self) -> None:
+        self.link = WireLink(self.hear)
+        self.losses: list[tuple[float, str, BfdState]] = []
+        self._before: Mapping[str, BfdState] = {}
 
-    def hear(self, views: Mapping[str, SessionView]) -> None:
-        for name, view in views.items():
+    def hear(self, report: Report) -> None:
+        if not isinstance(report, BfdStates):
+            return
+        for name, view in report.sessions.items():
             if name in self._before and self._before[name].state == "Up" and view.state != "Up":
                 self.losses.append((time.time(), name, view))
-        self._before = views
+        self._before = report.sessions
 
     async def until_up(self, count: int) -> None:
         async with asyncio.timeout(UP_SECONDS):
@@ -72,13 +74,11 @@ class Wire:
 
 @contextlib.asynccontextmanager
 async def wire_on(host: Host) -> AsyncIterator[Wire]:
-    callbacks = WireCallbacks()
-    wire = Wire(WireLink(callbacks))
-    callbacks.on_bfd = wire.hear
+    wire = Wire()
     await wire.link.start(command_prefix=host.prefix)
     permits = asyncio.create_task(_extend_the_permit(wire.link))
     try:
-        await wire.link.use_interfaces(["eth0"])
+        await wire.link.carry_out(UseInterfaces(("eth0",)))
         yield wire
     finally:
         permits.cancel()
@@ -87,7 +87,7 @@ async def wire_on(host: Host) -> AsyncIterator[Wire]:
 
 async def _extend_the_permit(link: WireLink) -> None:
     while True:
-        link.permit(time.clock_gettime(time.CLOCK_BOOTTIME) + PERMIT_SECONDS)
+        link.send(Permit(time.clock_gettime(time.CLOCK_BOOTTIME) + PERMIT_SECONDS))
         await asyncio.sleep(PERMIT_SECONDS / 6)
 
 
@@ -97,8 +97,8 @@ def protocol(interval: int, *nodes: str, local: str = "") -> str:
     return f'interface "eth0" {{ {timers} }}; {" ".join(neighbours)}'
 
 
-def config(interval: int, peer: str = ROUTER, source: str = "") -> SessionConfig:
-    return SessionConfig(
+def config(interval: int, peer: str = ROUTER, source: str = "") -> BfdSession:
+    return BfdSession(
         peer,
         interface="eth0",
         source_address=source,
@@ -139,7 +139,7 @@ async def hold(folder: Path, seconds: float) -> dict[str, Any]:
             peers = {
                 str(each): config(each, f"192.0.2.{host.number}") for each, host in zip(INTERVALS, hosts, strict=True)
             }
-            await wire.link.bfd(peers)
+            await wire.link.carry_out(Bfd(peers))
             load = routers.enter_context(contextlib.ExitStack())
             await asyncio.to_thread(load.enter_context, relisting(folder))  # takes longer to start than a permit lasts
             load.enter_context(busy_cores())
@@ -167,7 +167,7 @@ async def detection(folder: Path, _: float) -> dict[str, Any]:
     ours, theirs = [], []
     with Segment([1, 2]) as segment, Bird(segment.hosts[1], folder / "r", protocol(300, NODE)) as bird:
         async with wire_on(segment.hosts[0]) as wire:
-            await wire.link.bfd({"r": config(300)})
+            await wire.link.carry_out(Bfd({"r": config(300)}))
             for _ in range(CUTS):
                 await wire.until_up(1)
                 await _until(lambda: _since(bird).startswith("Up"))
@@ -207,15 +207,15 @@ async def cost(folder: Path, _: float) -> dict[str, Any]:
         for source in sources:
             node.run("ip", "address", "add", f"{source}/16", "dev", "eth0")
         async with wire_on(node) as wire:
-            await wire.link.announce([("192.0.100.1", ["eth0"])])
+            await wire.link.carry_out(Announce((("192.0.100.1", ("eth0",)),)))
             results["without"] = await _cost(wire, client)
             for interval in (300, 50):
                 with Bird(router, folder / str(interval), protocol(interval, *sources, local=ROUTER)):
-                    await wire.link.bfd({source: config(interval, ROUTER, source) for source in sources})
+                    await wire.link.carry_out(Bfd({source: config(interval, ROUTER, source) for source in sources}))
                     await wire.until_up(SESSIONS)
                     await asyncio.sleep(3)
                     results[f"{interval}_ms"] = await _cost(wire, client)
-                    await wire.link.bfd({})
+                    await wire.link.carry_out(Bfd({}))
     return results
 
 

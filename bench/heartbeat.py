@@ -28,7 +28,7 @@ from speaker.wire.heartbeat.io.sockets import GROUP_IPV4
 from speaker.wire.heartbeat.packets import (
     MEMBER,
     SERVING,
-    Heartbeat,
+    Packet,
     decode,
     echoes_of,
     encode,
@@ -36,7 +36,8 @@ from speaker.wire.heartbeat.packets import (
     tag_of,
 )
 from speaker.wire.heartbeat.sender import JITTER, MOST_PACKETS_PER_SECOND
-from speaker.wire.io.link import HeartbeatConfig, WireCallbacks, WireCounters, WireLink, WirePeer
+from speaker.wire.io.link import WireLink
+from speaker.wire.messages import Announce, Counters, Heartbeat, Members, OwnState, Permit, Report, UseInterfaces
 
 KEY = b"the key of the benchmark's cluster"
 PORT = 7473
@@ -96,7 +97,7 @@ class Peers:
 
     def _hear(self) -> None:
         beat = decode(self._socket.recv(1500), [self._key])
-        if isinstance(beat, Heartbeat):
+        if isinstance(beat, Packet):
             self._wire = tag_of(beat.node, beat.incarnation), beat.sequence
 
     def _speak(self) -> None:
@@ -110,7 +111,7 @@ class Peers:
     def _packet(self, number: int) -> bytes:
         self._sequences[number] += 1
         echoes = self._others + (echoes_of([self._wire]) if self._wire else b"")
-        beat = Heartbeat(
+        beat = Packet(
             name_of(number),
             incarnation_of(number),
             self._sequences[number],
@@ -134,14 +135,14 @@ class Watch:
         self.heard: set[str] = set()
         self.counters: list[tuple[float, Mapping[str, int]]] = []
 
-    def on_peers(self, peers: Mapping[str, WirePeer]) -> None:
+    def on_report(self, report: Report) -> None:
         now = time.monotonic()
-        for node in self.heard - peers.keys():
-            self.lost_at[node] = now
-        self.heard = set(peers)
-
-    def on_counters(self, counters: WireCounters) -> None:
-        self.counters.append((time.monotonic(), dict(counters.heartbeats)))
+        if isinstance(report, Members):
+            for node in self.heard - report.members.keys():
+                self.lost_at[node] = now
+            self.heard = set(report.members)
+        elif isinstance(report, Counters):
+            self.counters.append((now, dict(report.heartbeats)))
 
     async def until(self, condition: Any) -> None:
         async with asyncio.timeout(PATIENCE_SECONDS):
@@ -153,15 +154,15 @@ class Watch:
 async def wire_on(host: Host, peers: int) -> AsyncIterator[tuple[WireLink, Watch]]:
     """A wire process that has something to announce and knows so many peers; its agent says that all is well."""
     watch = Watch()
-    link = WireLink(WireCallbacks(on_peers=watch.on_peers, on_counters=watch.on_counters))
+    link = WireLink(watch.on_report)
     await link.start(command_prefix=host.prefix)
-    await link.use_interfaces(["eth0"])
+    await link.carry_out(UseInterfaces(("eth0",)))
     talking = asyncio.create_task(_talk(link))
     try:
         known = {name_of(number): ("192.0.2.2",) for number in range(peers)}
         keys = (KEY,) if peers else ()
-        await link.heartbeat(HeartbeatConfig("node1.example.internal", "i" * 36, keys, INTERVAL_SECONDS, PORT, known))
-        await link.announce([(ARP.text(ARP.address(0)), ["eth0"])])
+        await link.carry_out(Heartbeat("node1.example.internal", "i" * 36, keys, INTERVAL_SECONDS, PORT, known))
+        await link.carry_out(Announce(((ARP.text(ARP.address(0)), ("eth0",)),)))
         yield link, watch
     finally:
         talking.cancel()
@@ -171,8 +172,8 @@ async def wire_on(host: Host, peers: int) -> AsyncIterator[tuple[WireLink, Watch
 async def _talk(link: WireLink) -> None:
     while not link.dead.is_set():
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
-        link.permit(now + 3)
-        link.say(contact=now, serving=True)
+        link.send(Permit(now + 3))
+        link.send(OwnState(contact=now, is_serving=True))
         await asyncio.sleep(0.5)
 
 

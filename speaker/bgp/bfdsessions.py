@@ -9,18 +9,18 @@ from crds.bfdprofile import BFDProfileSpec
 from crds.speaker import BFDSession, BFDSessionState
 from kube.times import rfc3339_at
 from speaker.bgp.model import PeerConfig
-from speaker.wire.bfd.model import SessionConfig, SessionView
+from speaker.wire.messages import BfdSession, BfdState
 
 MOST_MESSAGE_CHARACTERS = 1024
 
 
-def session_config(peer: PeerConfig, profile: BFDProfileSpec, *, vrf: str = "") -> SessionConfig:
+def session_config(peer: PeerConfig, profile: BFDProfileSpec, *, vrf: str = "") -> BfdSession:
     """The session that watches the path to that peer.
 
     It is of several hops (RFC 5883) where the BGP session is: by ebgpMultiHop, or ttlSecurity of more than one hop.
     """
     is_multihop = peer.multihop_ttl is not None or (peer.ttl_security or 1) > 1
-    return SessionConfig(
+    return BfdSession(
         peer_address=str(peer.peer_address).partition("%")[0],
         interface=peer.source_interface or "",
         source_address=str(peer.source_address).partition("%")[0] if peer.source_address else "",
@@ -34,12 +34,12 @@ def session_config(peer: PeerConfig, profile: BFDProfileSpec, *, vrf: str = "") 
     )
 
 
-def failed_peers(views: Mapping[str, SessionView]) -> frozenset[str]:
+def failed_peers(views: Mapping[str, BfdState]) -> frozenset[str]:
     """The BGPPeers to which the path was up and is lost: their routes are to go at once."""
     return frozenset(name for name, view in views.items() if view.has_failed)
 
 
-def sessions_by_state(views: Mapping[str, SessionView]) -> dict[str, int]:
+def sessions_by_state(views: Mapping[str, BfdState]) -> dict[str, int]:
     """How many there are, for the metrics; states without any count too."""
     states = [view.state for view in views.values()]
     return {state.value: states.count(state.value) for state in BFDSessionState}
@@ -49,9 +49,9 @@ class BfdStatus:
     """The Speaker's status of its sessions. A session that did not change keeps its entry, to the second."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, tuple[SessionView, BFDSession]] = {}
+        self._entries: dict[str, tuple[BfdState, BFDSession]] = {}
 
-    def show(self, views: Mapping[str, SessionView], *, boot_time: float) -> tuple[BFDSession, ...]:
+    def show(self, views: Mapping[str, BfdState], *, boot_time: float) -> tuple[BFDSession, ...]:
         """In order of names. `boot_time`: wall-clock seconds (Unix) at which CLOCK_BOOTTIME was zero."""
         before, self._entries = self._entries, {}
         for name, view in sorted(views.items()):
@@ -64,7 +64,7 @@ class BfdStatus:
         return tuple(entry for _, entry in self._entries.values())
 
 
-def _entry(name: str, view: SessionView, since: str) -> BFDSession:
+def _entry(name: str, view: BfdState, since: str) -> BFDSession:
     return BFDSession(
         peer=name,
         state=BFDSessionState(view.state),

@@ -22,7 +22,7 @@ from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation, Labels, NodeFacts
 from speaker.cluster.selection import covers_pool, covers_services
 from speaker.cluster.state import Change, ClusterState, Kind
-from speaker.wire.bfd.model import SessionConfig
+from speaker.wire.messages import BfdSession
 
 _ALL_REST_ON = frozenset(
     (Kind.POOL, Kind.BGP_PEER, Kind.BGP_ADVERTISEMENT, Kind.COMMUNITY, Kind.BFD_PROFILE, Kind.SECRET)
@@ -83,7 +83,7 @@ class BGPPicture:
         self._faults: list[Fault] | None = None
         self._blackhole_fault = ""
         self._configs: dict[str, PeerConfig] = {}
-        self._bfd: dict[str, SessionConfig] = {}
+        self._bfd: dict[str, BfdSession] = {}
         self._alike: list[tuple[Traits, list[_Peer]]] = []
         self._attributes: dict[tuple[str, ...], dict[Traits, Attributes | None]] = {}
         self._seen: dict[str, Allocation] = {}
@@ -172,7 +172,7 @@ class BGPPicture:
         return self._configs
 
     @property
-    def bfd(self) -> Mapping[str, SessionConfig]:
+    def bfd(self) -> Mapping[str, BfdSession]:
         """The BFD sessions to have, by peer."""
         return self._bfd
 

@@ -1,29 +1,11 @@
-"""What a speaker hears of another one by heartbeats, as a value; what follows from it is decided elsewhere."""
+"""How another speaker ranks by what it says of itself in heartbeats."""
 
-import msgspec
+from speaker.wire.messages import Member
 
 
-class HeardPeer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """The latest heartbeat of a peer that is heard now.
-
-    `contact`: when it last had contact with the API server, by the age it told, so too late by the time the packet
-    took. `heard`: when that packet came. Both are CLOCK_BOOTTIME seconds of this machine. `interfaces`: on which it can
-    announce, sorted.
-    """
-
-    incarnation: str
-    interfaces: tuple[str, ...] = ()
-    contact: float = 0.0
-    heard: float = 0.0
-    is_serving: bool = True
-    is_member: bool = True
-    is_behind: bool = False
-    is_leaving: bool = False
-
-    @property
-    def tier(self) -> int:
-        """Lower is better: see speaker.members.election.tier."""
-        return tier(is_leaving=self.is_leaving, is_behind=self.is_behind, is_member=self.is_member)
+def tier_of(member: Member) -> int:
+    """Lower is better: see `tier`."""
+    return tier(is_leaving=member.is_leaving, is_behind=member.is_behind, is_member=member.is_member)
 
 
 def tier(*, is_leaving: bool, is_behind: bool, is_member: bool) -> int:

@@ -12,7 +12,7 @@ Speaker object or Node deleted) makes it do all that again. It answers no ARP an
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 
@@ -42,8 +42,22 @@ from speaker.members.io.heartbeats import Heartbeats
 from speaker.members.view import PeerTimes
 from speaker.options import Options
 from speaker.own.io.registration import Presence
-from speaker.wire.bfd.model import SessionView as BfdView
-from speaker.wire.io.link import WireAnswer, WireConflict, WireInterface, WireLink, WirePeer, WireProbed
+from speaker.wire.io.link import WireLink
+from speaker.wire.messages import (
+    Ages,
+    Answer,
+    BfdStates,
+    Conflict,
+    Counters,
+    Interface,
+    Interfaces,
+    Members,
+    Probed,
+)
+from speaker.wire.messages import Permit as PermitOrder
+from speaker.wire.messages import (
+    Report as WireReport,
+)
 
 TICK_SECONDS = 0.5
 """Each tick extends the wire's permit: six chances before it expires."""
@@ -145,7 +159,7 @@ class Agent:
         self._report = Report(self._announcer, self._peers, self._heartbeats, self._bgp, options)
         self._session: Session | None = None
         self._session_lost = asyncio.Event()
-        self._interfaces: tuple[WireInterface, ...] = ()
+        self._interfaces: tuple[Interface, ...] = ()
         self._usable: tuple[str, ...] = ()
 
     def snapshot(self) -> Snapshot:
@@ -179,7 +193,29 @@ class Agent:
             work.cancel()
         await self._leave(withdrew_routes)
 
-    def interfaces_changed(self, interfaces: tuple[WireInterface, ...]) -> None:
+    def on_report(self, report: WireReport) -> None:
+        """What the wire process tells."""
+        match report:
+            case Interfaces(interfaces):
+                self._interfaces_changed(interfaces)
+            case Conflict():
+                self._conflict_seen(report)
+            case Answer():
+                self._strangers.answered(report)
+                self._peers_changed()
+            case Probed():
+                self._strangers.probed(report)
+                self._peers_changed()
+            case Members(members):
+                self._peers.heard(members)
+            case Ages(members):
+                self._peers.aged(members)
+            case BfdStates(sessions):
+                self._bgp.bfd_changed(sessions)
+            case Counters():
+                self._metrics.wire_counters(report)
+
+    def _interfaces_changed(self, interfaces: tuple[Interface, ...]) -> None:
         """The wire process reported its interfaces. Containers come and go: only what can carry addresses matters."""
         for change in changes(self._interfaces, interfaces):
             log.info("an interface changed", what=change.kind.value, interface=change.name, detail=change.detail)
@@ -193,22 +229,10 @@ class Agent:
         self._show_interfaces()
         self._changed.set()
 
-    def conflict_seen(self, conflict: WireConflict) -> None:
+    def _conflict_seen(self, conflict: Conflict) -> None:
         """Another host claims an address that is announced here. During a take-over that is the other speaker."""
         self._strangers.claimed(conflict)
         self._peers.claimed(conflict.address, conflict.mac)
-
-    def peers_heard(self, peers: Mapping[str, WirePeer]) -> None:
-        """Everybody whom the wire process hears now."""
-        self._peers.heard(peers)
-
-    def peers_aged(self, peers: Mapping[str, WirePeer]) -> None:
-        """The same peers, heard anew."""
-        self._peers.aged(peers)
-
-    def bfd_changed(self, sessions: Mapping[str, BfdView]) -> None:
-        """The BFD sessions of the wire process, all of them."""
-        self._bgp.bfd_changed(sessions)
 
     def routes_changed(self) -> None:
         """The driver's sessions, or what routers may have of us."""
@@ -227,18 +251,6 @@ class Agent:
 
     def _wire_changed(self) -> None:
         self._presence.poke()
-        self._changed.set()
-
-    def probe_answered(self, answer: WireAnswer) -> None:
-        """A host has an address that is being probed before its first announcement."""
-        self._strangers.answered(answer)
-        self._wire.poke()
-        self._changed.set()
-
-    def probe_finished(self, over: WireProbed) -> None:
-        """A run of probes is over."""
-        self._strangers.probed(over)
-        self._wire.poke()
         self._changed.set()
 
     async def _work(self) -> None:
@@ -334,7 +346,7 @@ class Agent:
         log.warning("registering anew", why=why)
         self._metrics.registered_anew("Removed")
         self._right.lose(Hold.REMOVED, self._boottime())
-        self._link.permit(0.0)
+        self._link.send(PermitOrder(0.0))
         self._bgp.hold()
         self._session_lost.set()
 
@@ -357,13 +369,13 @@ class Agent:
             peers=self._peers.for_fencing(),
         ):
             case Permit(until):
-                self._link.permit(until)
+                self._link.send(PermitOrder(until))
                 self._bgp.permit()
                 if not could_announce:
                     self._wire.poke()
             case Hold() as hold if could_announce:
                 log.warning("silent", why=hold.value)
-                self._link.permit(0.0)
+                self._link.send(PermitOrder(0.0))
                 self._bgp.hold()
         if was_registered and self._right.must_register and self._right.hold is not None:
             log.warning("registering anew", why=self._right.hold.value)

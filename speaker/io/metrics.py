@@ -11,7 +11,7 @@ from prometheus_client.exposition import generate_latest
 
 from speaker.bgp.model import SessionView
 from speaker.bgp.status import by_state
-from speaker.wire.io.link import WireCounters
+from speaker.wire import messages
 
 WIRE_COUNTERS = {
     "received": "berth_arp_received",
@@ -172,7 +172,7 @@ class SpeakerMetrics:
         """The wire confirmed a withdrawal."""
         self._withdrawals.observe(seconds)
 
-    def wire_counters(self, counters: WireCounters) -> None:
+    def wire_counters(self, counters: messages.Counters) -> None:
         """Totals of the wire process; Prometheus' counters take the difference."""
         for interface, totals in counters.interfaces.items():
             for name, total in totals.items():

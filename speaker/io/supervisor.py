@@ -21,7 +21,7 @@ from speaker.io.agent import Agent
 from speaker.io.metrics import Snapshot, SpeakerMetrics
 from speaker.io.rundir import run_directory
 from speaker.options import Options
-from speaker.wire.io.link import WireCallbacks, WireLink
+from speaker.wire.io.link import WireLink
 
 EXCLUDED_INTERFACES = (
     "lo|(docker|br-[0-9a-f]{12}|cbr|virbr|lxc|lxdbr|dummy|veth|tun|vxlan|wg|"
@@ -91,15 +91,10 @@ async def run_speaker(
         if not await sole.acquire(stop):
             return
         directory = holding.enter_context(run_directory())
-        callbacks = WireCallbacks(on_counters=metrics.wire_counters)
-        link = WireLink(callbacks)
+        link = WireLink(lambda report: agent.on_report(report))
         driver = BgpDriver(directory / "bgp", on_change=lambda: agent.routes_changed())
         blackholes = Blackholes(is_wanted=options.has_blackhole_routes)
         agent = Agent(client, link, options, metrics, driver=driver, blackholes=blackholes)
-        callbacks.on_interfaces, callbacks.on_conflict = agent.interfaces_changed, agent.conflict_seen
-        callbacks.on_answer, callbacks.on_probed = agent.probe_answered, agent.probe_finished
-        callbacks.on_peers, callbacks.on_ages = agent.peers_heard, agent.peers_aged
-        callbacks.on_bfd = agent.bfd_changed
         try:
             await link.start(exclude_interfaces=surroundings.excluded_interfaces, pass_fds=(sole.fd,))
             async with asyncio.TaskGroup() as group:

@@ -14,10 +14,11 @@ from msgspec.structs import replace
 
 from crds.names import allocation_name
 from speaker.cluster.faults import Fault
-from speaker.cluster.heard import HeardPeer
+from speaker.cluster.heard import tier_of
 from speaker.cluster.objects import Allocation
 from speaker.cluster.state import Change, ClusterState, Kind
 from speaker.layer2.desired import Announce, Decision, Layer2View, Refrain, Silence
+from speaker.wire.messages import Member
 
 _NOBODY_CAN = (Silence.NO_ADVERTISEMENT, Silence.NO_ENDPOINT, Silence.NO_NODE)
 _ALL_REST_ON = frozenset((Kind.NODE, Kind.POOL, Kind.L2_ADVERTISEMENT))
@@ -54,7 +55,7 @@ class Decisions:
         self._own_node = own_node
         self._own_interfaces: tuple[str, ...] = ()
         self._alive: frozenset[str] = frozenset()
-        self._heard: Mapping[str, HeardPeer] = {}
+        self._heard: Mapping[str, Member] = {}
         self._own_tier = 0
         self._claims: Mapping[str, str] = {}
         self._candidates: dict[str, Candidate] = {}
@@ -121,7 +122,7 @@ class Decisions:
             self._alive = nodes
             self._refresh_candidates()
 
-    def set_peers(self, alive: frozenset[str], heard: Mapping[str, HeardPeer]) -> None:
+    def set_peers(self, alive: frozenset[str], heard: Mapping[str, Member]) -> None:
         """Who shows signs of life (the own node counts in any case), and what peers say of themselves by heartbeats,
         which is newer than what their Speaker objects say."""
         if alive != self._alive or heard is not self._heard:
@@ -203,7 +204,7 @@ class Decisions:
         """None = it announces nothing."""
         facts, heard = self.cluster.speakers[node], self._heard.get(node)
         if heard is not None:
-            return Candidate(heard.interfaces, heard.tier) if heard.is_serving else None
+            return Candidate(heard.interfaces, tier_of(heard)) if heard.is_serving else None
         return Candidate(facts.interfaces, facts.tier) if facts.is_serving and not facts.said_goodbye else None
 
     def silences(self) -> Counter[str]:

@@ -6,28 +6,12 @@ For people: metrics and logs. What follows for announcements is decided elsewher
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from enum import Enum
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
+
+from speaker.wire.messages import Interface
 
 NEVER_USABLE = ("Excluded", "Loopback", "NotEthernet")
 """Interfaces of containers and the like: they come and go with pods, and nobody would look for them."""
-
-
-class Interface(Protocol):
-    """As the wire process reports it (speaker.wire.io.link)."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def index(self) -> int: ...
-    @property
-    def mac(self) -> str: ...
-    @property
-    def up(self) -> bool: ...
-    @property
-    def usable(self) -> bool: ...
-    @property
-    def reason(self) -> str: ...
-
 
 SHOWN = 64
 
@@ -56,10 +40,10 @@ def changes(before: Iterable[Interface], after: Iterable[Interface]) -> list[Cha
 
     Of interfaces that were and are of no use to us by their kind, nothing is told.
     """
-    old = {one.index: one for one in before}
-    new = {one.index: one for one in after}
-    found = [change for one in new.values() for change in _of_one(old.get(one.index), one)]
-    gone = [one for one in old.values() if one.index not in new and one.reason not in NEVER_USABLE]
+    old = {one.ifindex: one for one in before}
+    new = {one.ifindex: one for one in after}
+    found = [change for one in new.values() for change in _of_one(old.get(one.ifindex), one)]
+    gone = [one for one in old.values() if one.ifindex not in new and one.reason not in NEVER_USABLE]
     return found + [Change(Kind.VANISHED, one.name, one.mac) for one in gone]
 
 

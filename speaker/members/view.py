@@ -9,10 +9,11 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from crds.speaker import Standing
-from speaker.cluster.heard import HeardPeer, tier
+from speaker.cluster.heard import tier
 from speaker.members.election import outranks
 from speaker.members.liveness import Liveness
 from speaker.members.membership import Behind, Membership
+from speaker.wire.messages import Member
 
 CAME_BACK_SECONDS = 5.0
 """For so long after it is heard again a peer counts as one that has announced all along."""
@@ -67,7 +68,7 @@ class PeerView:
         self._came_back: dict[str, float] = {}
         self._claims: dict[str, tuple[str, float]] = {}
         self._seen_claims: dict[str, tuple[str, float]] = {}
-        self.heard: Mapping[str, HeardPeer] = {}
+        self.heard: Mapping[str, Member] = {}
         self._incarnations: dict[str, str] = {}
         self.own = OwnStanding()
         self.liveness = self._new_liveness()
@@ -84,7 +85,7 @@ class PeerView:
         """This speaker is asked to stop: others shall take over."""
         self.own = OwnStanding(self.own.is_member, self.own.is_behind, is_leaving=True)
 
-    def hear(self, heard: Mapping[str, HeardPeer], now: float) -> Set[str]:
+    def hear(self, heard: Mapping[str, Member], now: float) -> Set[str]:
         """Everybody who is heard now. Returns those who are heard again, and were running all the time."""
         back = {node for node in self.liveness.lost & heard.keys() if self._is_same(node, heard[node])}
         left = {node for node, peer in self.heard.items() if node not in heard and peer.is_leaving}
@@ -94,7 +95,7 @@ class PeerView:
         self.liveness.hear(heard.keys(), left, now)
         return back
 
-    def age(self, heard: Mapping[str, HeardPeer]) -> None:
+    def age(self, heard: Mapping[str, Member]) -> None:
         """The peers of the last `hear`, of whom nothing is new but when they were heard and had contact."""
         self.heard = heard
 
@@ -175,7 +176,7 @@ class PeerView:
         }
         return {address: node for address, (node, _) in self._claims.items()}
 
-    def _is_same(self, node: str, peer: HeardPeer) -> bool:
+    def _is_same(self, node: str, peer: Member) -> bool:
         return self._incarnations.get(node) == peer.incarnation and peer.is_serving
 
     def _new_liveness(self) -> Liveness:

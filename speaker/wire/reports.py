@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from speaker.wire.io.channel import Channel, encoded
+from speaker.wire.io.channel import Channel
 from speaker.wire.io.ports import Ports
+from speaker.wire.messages import Counters, Interfaces
 from speaker.wire.neighbours.io.addresses import text_of
 from speaker.wire.neighbours.table import Table
 
@@ -30,7 +31,7 @@ class Reports:
         self._table = table
         self._heartbeats = heartbeats
         self._bfd = bfd
-        self._told_interfaces = b""
+        self._told: Interfaces | None = None
         self.counters_due = now + COUNTERS_SECONDS
 
     def interfaces(self) -> None:
@@ -38,10 +39,10 @@ class Reports:
         if not self._ports.has_news:
             return
         self._ports.has_news = False
-        message = encoded({"op": "interfaces", "interfaces": self._ports.described()})
-        if message != self._told_interfaces:
-            self._told_interfaces = message
-            self._channel.post(message)
+        report = Interfaces(self._ports.described())
+        if report != self._told:
+            self._told = report
+            self._channel.tell(report)
 
     def counters(self, now: float) -> None:
         """When they are due, unless the agent has more to read than it can."""
@@ -56,5 +57,4 @@ class Reports:
             entry = active.pop()
             entry.is_counted = False
             addresses[text_of(entry.address)] = entry.replies
-        counters = {"interfaces": self._ports.totals(), "addresses": addresses}
-        self._channel.tell({"op": "counters", **counters, "heartbeats": self._heartbeats(), "bfd": self._bfd()})
+        self._channel.tell(Counters(self._ports.totals(), addresses, self._heartbeats(), self._bfd()))

@@ -15,6 +15,7 @@ from cli.__main__ import main
 from cli.arping import NOBODY, NOT_ASKED, ONE, SEVERAL, Answers
 from lab.net.segment import Host, Segment
 from tests.speaker.wire.conftest import wire_on
+from tests.speaker.wire.orders import announce
 
 VIP, VIP6 = "192.0.10.10", "2001:db8::10"
 BERTH = str(Path(sys.executable).parent / "berth")
@@ -103,7 +104,7 @@ class TestSegment:
             silent = await asyncio.to_thread(arping, client, VIP)
             assert silent.returncode == NOBODY
             assert silent.stdout.splitlines()[-1] == f"nobody answers for {VIP} (1 asked)"
-            await link.announce([(VIP, ["eth0"])])
+            await link.carry_out(announce([(VIP, ["eth0"])]))
             await asyncio.sleep(0.5)  # a gratuitous ARP would be an answer too
             found = await asyncio.to_thread(arping, client, VIP, "--count=2")
         assert found.returncode == ONE, found.stdout + found.stderr

@@ -40,8 +40,27 @@ from speaker.io.agent import Agent
 from speaker.io.metrics import SpeakerMetrics
 from speaker.members.io.heartbeats import HeartbeatOptions
 from speaker.options import Options
-from speaker.wire.bfd.model import SessionView as BfdView
-from speaker.wire.io.link import HeartbeatConfig, OrderRefusedError, WireConflict, WireInterface, WirePeer
+from speaker.wire.io.link import OrderRefusedError
+from speaker.wire.messages import (
+    Announce,
+    Ask,
+    Bfd,
+    BfdSession,
+    BfdState,
+    Conflict,
+    Defend,
+    Heartbeat,
+    Interface,
+    Interfaces,
+    Member,
+    Members,
+    OwnState,
+    Permit,
+    Probe,
+    Reannounce,
+    UseInterfaces,
+    Withdraw,
+)
 
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
 NAMESPACE = "berth-system"
@@ -110,68 +129,72 @@ class TableWire:
         self.confirming = asyncio.Event()
         self.confirming.set()
         self.refused: set[str] = set()
-        self.interfaces = (WireInterface("eth0", 2, mac, True, True, ""),)
+        self.interfaces = (Interface("eth0", 2, mac, True, True, ""),)
         self.dead = asyncio.Event()
-        self.heartbeats: HeartbeatConfig | None = None
-        self.peers: dict[str, WirePeer] = {}
-        self.said: dict[str, Any] = {}
-        self.bfd_sessions: dict[str, BfdView] = {}
-        self.bfd_wanted: dict[str, Any] = {}
+        self.heartbeats: Heartbeat | None = None
+        self.members: dict[str, Member] = {}
+        self.said: OwnState | None = None
+        self.bfd_sessions: dict[str, BfdState] = {}
+        self.bfd_wanted: dict[str, BfdSession] = {}
         self.on_say: Callable[[], None] = lambda: None
         self.on_announce: Callable[[str], None] = lambda _: None
 
-    async def use_interfaces(self, names: Any) -> None:
-        self.journal.append(f"interfaces {','.join(names)}")
+    async def carry_out(self, order: Any) -> None:
+        match order:
+            case UseInterfaces(names):
+                self.journal.append(f"interfaces {','.join(names)}")
+            case Announce(entries):
+                self._announce(entries)
+            case Withdraw(addresses):
+                await self.confirming.wait()
+                self._withdraw(addresses)
+            case Probe(entries):
+                for address, interfaces, run in entries:
+                    self.journal.append(f"probe {address}")
+                    self.probes[address] = (interfaces, run)
+            case Bfd(sessions):
+                self.bfd_wanted = dict(sessions)
+            case Heartbeat():
+                self.heartbeats = order
 
-    async def announce(self, entries: Any) -> None:
+    def send(self, order: Any) -> None:
+        match order:
+            case Permit(until):
+                self._permit(until)
+            case OwnState():
+                self.said = order
+                self.on_say()
+            case Defend(address, interface):
+                self.journal.append(f"defend {address} on {interface}")
+            case Ask(address, interface, mac):
+                self.journal.append(f"ask {mac} for {address} on {interface}")
+            case Reannounce(addresses):
+                for address in addresses:
+                    self.journal.append(f"reannounce {address}")
+                    self.on_announce(address)
+
+    def _announce(self, entries: Any) -> None:
         refused = []
         for address, interfaces in entries:
             if address in self.refused:
                 refused.append(address)
             else:
                 self.journal.append(f"announce {address}")
-                self.table[address] = tuple(interfaces)
+                self.table[address] = interfaces
                 self.on_announce(address)
         if refused:
             raise OrderRefusedError(", ".join(refused))
 
-    async def withdraw(self, addresses: Any) -> None:
-        await self.confirming.wait()
+    def _withdraw(self, addresses: Any) -> None:
         for address in addresses:
             self.table.pop(address, None)
             self.probes.pop(address, None)
             self.journal.append(f"withdrawn {address}")
 
-    async def probe(self, probes: Any) -> None:
-        for address, interfaces, run in probes:
-            self.journal.append(f"probe {address}")
-            self.probes[address] = (tuple(interfaces), run)
-
-    def defend(self, address: str, interface: str) -> None:
-        self.journal.append(f"defend {address} on {interface}")
-
-    def ask(self, address: str, interface: str, mac: str) -> None:
-        self.journal.append(f"ask {mac} for {address} on {interface}")
-
-    def permit(self, until: float) -> None:
+    def _permit(self, until: float) -> None:
         if (until > time.clock_gettime(time.CLOCK_BOOTTIME)) != self.is_permitted:
             self.journal.append("permit" if until else "silence")
         self.permit_until = until
-
-    async def bfd(self, sessions: Any) -> None:
-        self.bfd_wanted = dict(sessions)
-
-    async def heartbeat(self, config: HeartbeatConfig) -> None:
-        self.heartbeats = config
-
-    def say(self, **standing: Any) -> None:
-        self.said = standing
-        self.on_say()
-
-    def reannounce(self, addresses: Any) -> None:
-        for address in addresses:
-            self.journal.append(f"reannounce {address}")
-            self.on_announce(address)
 
     async def stop(self) -> None:
         self.journal.append("wire stopped")
@@ -354,23 +377,23 @@ class Air:
             said = {other: (peer.incarnation, self.speakers[other].wire.said) for other, peer in others.items()}
             if said != speaker.last_heard:
                 speaker.last_heard = said
-                speaker.wire.peers = others
-                speaker.agent.peers_heard(others)
+                speaker.wire.members = others
+                speaker.agent.on_report(Members(others))
 
-    def _heard(self, node: str) -> WirePeer | None:
+    def _heard(self, node: str) -> Member | None:
         speaker = self.speakers[node]
         said = speaker.wire.said
-        if not said:
+        if said is None:
             return None
         now = time.clock_gettime(time.CLOCK_BOOTTIME)
         usable = tuple(one.name for one in speaker.wire.interfaces if one.usable)
-        return WirePeer(incarnation=speaker.incarnation, interfaces=usable, via=usable, since=0.0, heard=now, **said)
+        return Member(speaker.incarnation, usable, said.contact, now, *said[1:], via=usable)
 
     def _claim(self, claimant: "Speaker", address: str) -> None:
         for speaker in self.speakers.values():
             if speaker is not claimant and address in speaker.wire.table:
                 mac = claimant.wire.interfaces[0].mac
-                speaker.agent.conflict_seen(WireConflict(address, "eth0", mac))
+                speaker.agent.on_report(Conflict(address, "eth0", mac))
 
 
 class Speaker:
@@ -503,7 +526,7 @@ class Cluster:
             if self.air is not None:
                 self.air.join(speaker)
             running = speaker.running = asyncio.create_task(speaker.agent.run(speaker.stopping))
-            speaker.agent.interfaces_changed(speaker.wire.interfaces)
+            speaker.agent.on_report(Interfaces(speaker.wire.interfaces))
             try:
                 if wait:
                     await eventually(lambda: speaker.is_ready or running.done())

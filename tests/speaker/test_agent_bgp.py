@@ -6,7 +6,7 @@ import base64
 import pytest
 
 from kube.resource import BFDPROFILES, BGPPEERS, L2ADVERTISEMENTS, NODES, SECRETS, SPEAKERS
-from speaker.wire.bfd.model import SessionView
+from speaker.wire.messages import BfdState, BfdStates
 from tests.speaker.agents import NAMESPACE, cluster, eventually
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
@@ -194,13 +194,13 @@ async def test_bfd_is_ordered_from_the_wire_and_its_failure_takes_the_routes_awa
         await eventually(lambda: speaker.wire.bfd_wanted)
         assert speaker.wire.bfd_wanted["tor"].detect_multiplier == 5
         await eventually(lambda: speaker.driver.prefixes)
-        down = SessionView("Down", "Down", 1.0, True, "control detection time expired", 900, 300, "")
+        down = BfdState("Down", "Down", 1.0, True, "control detection time expired", 900, 300, "")
         speaker.wire.bfd_sessions = {"tor": down}
-        speaker.agent.bfd_changed(speaker.wire.bfd_sessions)
+        speaker.agent.on_report(BfdStates(speaker.wire.bfd_sessions))
         await eventually(lambda: not speaker.driver.prefixes)
         up = down._replace(state="Up", has_failed=False)
         speaker.wire.bfd_sessions = {"tor": up}
-        speaker.agent.bfd_changed(speaker.wire.bfd_sessions)
+        speaker.agent.on_report(BfdStates(speaker.wire.bfd_sessions))
         await eventually(lambda: speaker.driver.prefixes == {"tor": {ROUTE_A}})
 
         async def told():

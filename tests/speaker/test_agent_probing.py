@@ -3,7 +3,7 @@
 import pytest
 
 from kube.resource import IPALLOCATIONS, IPPOOLS
-from speaker.wire.io.link import WireAnswer, WireProbed
+from speaker.wire.messages import Answer, Probed
 from tests.speaker.agents import cluster, eventually
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
@@ -23,8 +23,8 @@ async def run_of(speaker) -> int:
     return run
 
 
-def answer(run: int, mac: str = STRANGER, *, is_probe: bool = False) -> WireAnswer:
-    return WireAnswer(VIP, run, "eth0", mac, is_probe)
+def answer(run: int, mac: str = STRANGER, *, is_probe: bool = False) -> Answer:
+    return Answer(VIP, run, "eth0", mac, is_probe)
 
 
 async def test_a_new_address_is_announced_only_after_nobody_answered(tmp_path) -> None:
@@ -35,7 +35,7 @@ async def test_a_new_address_is_announced_only_after_nobody_answered(tmp_path) -
             run = await run_of(speaker)
             assert speaker.agent.snapshot().addresses == {"Probing": 1}
             assert f"announce {VIP}" not in speaker.journal
-            speaker.agent.probe_finished(WireProbed(VIP, run, sent=3))
+            speaker.agent.on_report(Probed(VIP, run, sent=3))
             await eventually(lambda: speaker.wire.answers == {VIP})
             assert speaker.agent.snapshot().addresses == {"Announced": 1}
             assert speaker.journal.count(f"probe {VIP}") == 1
@@ -87,7 +87,7 @@ async def test_an_address_in_use_is_not_announced_is_told_and_heals_when_the_str
         await lab.allocate(VIP)
         async with lab.speaker() as speaker:
             first = await run_of(speaker)
-            speaker.agent.probe_answered(answer(first))
+            speaker.agent.on_report(answer(first))
             await eventually(lambda: f"withdrawn {VIP}" in speaker.journal)
             assert VIP not in speaker.wire.answers
 
@@ -100,7 +100,7 @@ async def test_an_address_in_use_is_not_announced_is_told_and_heals_when_the_str
 
             second = await run_of(speaker)
             assert second != first
-            speaker.agent.probe_finished(WireProbed(VIP, second, sent=3))
+            speaker.agent.on_report(Probed(VIP, second, sent=3))
             await eventually(lambda: speaker.wire.answers == {VIP})
 
             async def untold():
@@ -119,9 +119,9 @@ async def test_another_speakers_probe_is_ignored_and_its_announcement_ends_the_w
             owner = one if one.wire.probes else other
             run = await run_of(owner)
             speakers_mac = (other if owner is one else one).wire.interfaces[0].mac
-            owner.agent.probe_answered(answer(run, speakers_mac, is_probe=True))
+            owner.agent.on_report(answer(run, speakers_mac, is_probe=True))
             assert VIP not in owner.wire.answers
-            owner.agent.probe_answered(answer(run, speakers_mac))
+            owner.agent.on_report(answer(run, speakers_mac))
             await eventually(lambda: owner.wire.answers == {VIP})
 
 
@@ -141,7 +141,7 @@ async def test_a_release_in_the_midst_of_probing_is_confirmed_at_once(tmp_path) 
             assert speaker.position(f"withdrawn {VIP}") < speaker.position(
                 f"done patch speakers status released={[uid]}"
             )
-            speaker.agent.probe_finished(WireProbed(VIP, run, sent=3))
+            speaker.agent.on_report(Probed(VIP, run, sent=3))
             assert VIP not in speaker.wire.answers
             assert not speaker.agent._announcer.orders.has_announcements
 
@@ -154,5 +154,5 @@ async def test_a_new_registration_in_the_midst_of_probing_begins_it_anew(tmp_pat
             first = await run_of(speaker)
             speaker.clock_offset_seconds += 90
             await eventually(lambda: speaker.wire.probes.get(VIP, ((), first))[1] != first)
-            speaker.agent.probe_finished(WireProbed(VIP, await run_of(speaker), sent=3))
+            speaker.agent.on_report(Probed(VIP, await run_of(speaker), sent=3))
             await eventually(lambda: VIP in speaker.wire.table)

@@ -7,7 +7,7 @@ import pytest
 
 from kube.resource import L2ADVERTISEMENTS, NODES
 from speaker.members.election import owner, ranking
-from speaker.wire.io.link import WireInterface
+from speaker.wire.messages import Interface, Interfaces
 from tests.speaker.agents import cluster, eventually
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
@@ -82,9 +82,9 @@ async def test_the_next_in_rank_takes_over_when_a_link_goes_down(tmp_path) -> No
         async with three_speakers(lab) as speakers:
             first, second, _ = ranking(A, NODE_NAMES)
             await eventually(lambda: spread(speakers, [A]) == {A: [first]})
-            down = (WireInterface("eth0", 2, "02:00:00:00:00:01", False, False, "NoCarrier"),)
+            down = (Interface("eth0", 2, "02:00:00:00:00:01", False, False, "NoCarrier"),)
             speakers[first].wire.interfaces = down
-            speakers[first].agent.interfaces_changed(down)
+            speakers[first].agent.on_report(Interfaces(down))
             await eventually(lambda: spread(speakers, [A]) == {A: [second]}, 2.0)
 
 

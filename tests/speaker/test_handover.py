@@ -147,9 +147,9 @@ async def test_one_that_loses_the_api_server_alone_yields_before_anybody_must_fe
         fault = lab.server.faults.add(resource="leases.coordination.k8s.io", name="berth-speaker-node-b", code=503)
         without = elected(["node-a", "node-c"])
         await watch_until(lambda: spread(speakers) == without, lambda: answered(speakers) == set(ADDRESSES))
-        assert speakers["node-b"].wire.said["behind"]
+        assert speakers["node-b"].wire.said.is_behind
         lab.server.faults.remove(fault)
-        await eventually(lambda: not speakers["node-b"].wire.said["behind"])
+        await eventually(lambda: not speakers["node-b"].wire.said.is_behind)
         assert spread(speakers) == without
 
 

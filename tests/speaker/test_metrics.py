@@ -13,7 +13,7 @@ from crds.speaker import BGPSessionState
 from speaker.bgp.model import SessionView
 from speaker.io.metrics import Snapshot, SpeakerMetrics
 from speaker.io.supervisor import listener_for
-from speaker.wire.io.link import WireCounters
+from speaker.wire.messages import Counters
 
 
 def value(metrics, name, **labels):
@@ -33,14 +33,14 @@ def test_gauges_show_the_latest_snapshot_only() -> None:
 def test_totals_of_the_wire_become_counters() -> None:
     metrics = SpeakerMetrics(CollectorRegistry())
     for total in (5, 5, 12):
-        metrics.wire_counters(WireCounters({"eth0": {"replies": total, "of the future": 1}}, {}))
+        metrics.wire_counters(Counters({"eth0": {"replies": total, "of the future": 1}}, {}))
     assert value(metrics, "berth_arp_replies_sent_total", interface="eth0") == 12
 
 
 def test_heartbeats_are_counted_and_those_dropped_by_their_reason() -> None:
     metrics = SpeakerMetrics(CollectorRegistry())
     for total in (3, 7):
-        metrics.wire_counters(WireCounters({}, {}, {"sent": total, "received": 2, "failed": 1, "unsigned": total}))
+        metrics.wire_counters(Counters({}, {}, {"sent": total, "received": 2, "failed": 1, "unsigned": total}))
     assert value(metrics, "berth_heartbeats_sent_total") == 7
     assert value(metrics, "berth_heartbeats_received_total") == 2
     assert value(metrics, "berth_heartbeat_send_failures_total") == 1
@@ -51,7 +51,7 @@ def test_bfd_sessions_are_shown_by_state_and_their_packets_counted_by_kind() -> 
     metrics = SpeakerMetrics(CollectorRegistry())
     metrics.show(Snapshot(bfd_sessions={"Up": 2, "Down": 0}))
     for total in (3, 7):
-        metrics.wire_counters(WireCounters({}, {}, {"sent": 50}, {"sent": total, "received": 2, "ttl": total}))
+        metrics.wire_counters(Counters({}, {}, {"sent": 50}, {"sent": total, "received": 2, "ttl": total}))
     assert value(metrics, "berth_bfd_sessions", state="Up") == 2
     assert value(metrics, "berth_bfd_sessions", state="Down") == 0
     assert value(metrics, "berth_bfd_packets_sent_total") == 7

@@ -29,8 +29,8 @@ from speaker.cluster.state import ClusterState
 from speaker.own.announcements import Announcements
 from speaker.own.predecessor import Inheritance, Past
 from speaker.own.status import StatusDraft
-from speaker.wire.bfd.model import SessionView as BfdView
 from speaker.wire.io.link import OrderRefusedError, WireLink
+from speaker.wire.messages import Bfd, BfdState
 
 EXABGP_PERMIT_SECONDS = 15.0
 """How long sessions go on without a word from the agent. Part of `outlivesSeconds`, so fencing counts it."""
@@ -99,7 +99,7 @@ class BgpCourse:
         """A session, or what may be heard, changed."""
         self._wake.set()
 
-    def bfd_changed(self, views: Mapping[str, BfdView]) -> None:
+    def bfd_changed(self, views: Mapping[str, BfdState]) -> None:
         """The wire's BFD sessions, all of them."""
         self.picture.set_failed(failed_peers(views))
         self._apply()
@@ -222,7 +222,7 @@ class BgpCourse:
         if wanted == self._bfd_applied or not self._is_applied:
             return
         try:
-            await self._link.bfd(wanted)
+            await self._link.carry_out(Bfd(wanted))
             self._bfd_applied = wanted
         except OrderRefusedError as error:
             log.warning("the wire refused BFD sessions", error=str(error))

@@ -12,7 +12,9 @@ from speaker.io.metrics import SpeakerMetrics
 from speaker.layer2.conflicts import Claim
 from speaker.layer2.course import Announcer
 from speaker.layer2.probing import Answer, Verdict
-from speaker.wire.io.link import OrderRefusedError, WireAnswer, WireConflict, WireLink, WireProbed
+from speaker.wire.io.link import OrderRefusedError, WireLink
+from speaker.wire.messages import Answer as WireAnswer
+from speaker.wire.messages import Ask, Conflict, Defend, Probe, Probed
 
 PROBES_AT_A_TIME = 64
 
@@ -29,7 +31,7 @@ class Strangers:
         self._conflicts = announcer.conflicts
         announcer.draft.set("conflicts", [])
 
-    def claimed(self, conflict: WireConflict) -> None:
+    def claimed(self, conflict: Conflict) -> None:
         """Another host claims an address that is announced here. During a take-over that is the other speaker."""
         is_speakers = self._announcer.cluster.is_speakers(conflict.mac)
         self._metrics.conflict_seen(is_speakers)
@@ -40,7 +42,7 @@ class Strangers:
         claim = Claim(conflict.address, conflict.interface, conflict.mac)
         if self._conflicts.seen(claim, time.monotonic(), timestamp()):
             log.warning("another host uses an address of ours: defended once", **where)
-            self._link.defend(conflict.address, conflict.interface)
+            self._link.send(Defend(conflict.address, conflict.interface))
             self._metrics.defended()
 
     async def probe_some(self) -> bool:
@@ -49,7 +51,7 @@ class Strangers:
         if probes:
             log.debug("probing", addresses=[address for address, _, _ in probes])
             try:
-                await self._link.probe(probes)
+                await self._link.carry_out(Probe(tuple(probes)))
             except OrderRefusedError as error:  # it will refuse to announce them too, and that is told
                 log.warning("the wire refused to probe", error=str(error))
                 for address, _, run in probes:
@@ -67,7 +69,7 @@ class Strangers:
             "an address to be announced is in use", address=answer.address, interface=answer.interface, mac=answer.mac
         )
 
-    def probed(self, over: WireProbed) -> None:
+    def probed(self, over: Probed) -> None:
         """A run of probes is over."""
         if self._announcer.probe_finished(over.address, over.run, over.sent):
             self._metrics.probed(Verdict.CLEAR.value)
@@ -76,7 +78,7 @@ class Strangers:
         """Ask those that fell silent, and tell who there is. Whether there is something to probe."""
         now = time.monotonic()
         for claim in self._conflicts.silent(now):
-            self._link.ask(claim.address, claim.interface, claim.mac)
+            self._link.send(Ask(claim.address, claim.interface, claim.mac))
         entries = self._conflicts.believed(now, self._announcer.cluster.is_speakers)
         self._announcer.draft.set("conflicts", entries)
         self._metrics.conflicts_now(len(entries))

@@ -10,19 +10,18 @@ from collections.abc import Callable, Mapping
 import structlog
 
 from kube.io.clock import timestamp
-from speaker.cluster.heard import HeardPeer
 from speaker.fencing import Contact, Peers
 from speaker.layer2.course import Announcer
 from speaker.members.io.heartbeats import Heartbeats
 from speaker.members.liveness import Liveness
 from speaker.members.view import PeerTimes, PeerView
-from speaker.wire.io.link import WireLink, WirePeer
+from speaker.wire.io.link import WireLink
+from speaker.wire.messages import NEVER, Member, Reannounce
 
 HANDOVER_SECONDS = 2.0
 """How long to answer for an address whose successor is not seen to announce it. By heartbeats it takes milliseconds;
 by the Speaker object, where none are heard, a write and a watch."""
 
-NEVER = float("-inf")
 SHOWN_PEERS = 64
 
 log = structlog.get_logger()
@@ -79,14 +78,14 @@ class PeerWatch:
         self._view.leave()
         self.judge()
 
-    def aged(self, peers: Mapping[str, WirePeer]) -> None:
+    def aged(self, peers: Mapping[str, Member]) -> None:
         """The same peers, heard anew. What follows is judged twice a second."""
-        self._view.age(_heard_peers(peers))
+        self._view.age(peers)
 
-    def heard(self, peers: Mapping[str, WirePeer]) -> None:
+    def heard(self, peers: Mapping[str, Member]) -> None:
         """Everybody whom the wire process hears now. Who is heard again may have moved addresses of ours to itself."""
         self._heartbeats.peers_changed(peers)
-        came_back = self._view.hear(_heard_peers(peers), time.monotonic())
+        came_back = self._view.hear(peers, time.monotonic())
         self._show()
         self.judge()
         now = time.monotonic()
@@ -95,7 +94,7 @@ class PeerWatch:
                 self._yield(address, node, now)
         if came_back and self._is_serving():
             log.info("heard again", nodes=sorted(came_back))
-            self._link.reannounce(self._announcer.orders.wanted())
+            self._link.send(Reannounce(tuple(self._announcer.orders.wanted())))
 
     def _show(self) -> None:
         """In the Speaker object. The ages in heartbeats are left out: a changed object goes to all who watch it."""
@@ -123,7 +122,7 @@ class PeerWatch:
     def _settle(self, address: str, node: str, now: float) -> None:
         """Of two that do not hear each other one gives way."""
         if not self._yield(address, node, now):
-            self._link.reannounce([address])
+            self._link.send(Reannounce((address,)))
 
     def _yield(self, address: str, node: str, now: float) -> bool:
         if not self._view.yields(address, node, now):
@@ -167,19 +166,3 @@ class PeerWatch:
             node: Contact(peer.contact, peer.heard) for node, peer in self._view.heard.items() if peer.contact > NEVER
         }
         return Peers(known=frozenset(known) - {self._own_node}, contacts=contacts)
-
-
-def _heard_peers(peers: Mapping[str, WirePeer]) -> dict[str, HeardPeer]:
-    return {
-        node: HeardPeer(
-            incarnation=peer.incarnation,
-            interfaces=peer.interfaces,
-            contact=NEVER if peer.contact is None else peer.contact,
-            heard=peer.heard,
-            is_serving=peer.serving,
-            is_member=peer.member,
-            is_behind=peer.behind,
-            is_leaving=peer.leaving,
-        )
-        for node, peer in peers.items()
-    }

@@ -15,6 +15,7 @@ from speaker.io.metrics import SpeakerMetrics
 from speaker.layer2.course import Announcer
 from speaker.layer2.orders import Interfaces
 from speaker.wire.io.link import OrderRefusedError, WireLink
+from speaker.wire.messages import Announce, UseInterfaces, Withdraw
 
 WITHDRAWALS_AT_A_TIME = 256
 ANNOUNCEMENTS_AT_A_TIME = 64
@@ -66,7 +67,7 @@ class WireDriver:
             self._announcer.orders.give_up_waiting(time.monotonic())
             if used != self._interfaces:
                 used = self._interfaces
-                await self._link.use_interfaces(used)
+                await self._link.carry_out(UseInterfaces(used))
             while await self._carry_out_some():
                 pass
             (self.has_left.clear if self._announcer.is_handing_over else self.has_left.set)()
@@ -82,7 +83,7 @@ class WireDriver:
         orders = self._announcer.orders
         if addresses := orders.next_withdrawals(WITHDRAWALS_AT_A_TIME):
             began = time.monotonic()
-            await self._link.withdraw(addresses)
+            await self._link.carry_out(Withdraw(tuple(addresses)))
             self._announcer.withdrawn(addresses)
             self._metrics.withdrawn(time.monotonic() - began)
             log.debug("withdrawn", addresses=addresses)
@@ -98,7 +99,7 @@ class WireDriver:
     async def _announce(self, entries: list[tuple[str, Interfaces]]) -> None:
         """Together; if the wire refuses, one by one, to know which."""
         try:
-            await self._link.announce(entries)
+            await self._link.carry_out(Announce(tuple(entries)))
         except OrderRefusedError as error:
             if len(entries) > 1:
                 for entry in entries:

@@ -1,6 +1,6 @@
 """The agent's side of the heartbeats: the keys in their folder, who the peers are, and whether all that works.
 
-It keeps the wire process configured and judges nobody: who is heard is in `WireLink.peers`. Without keys the speaker
+It keeps the wire process configured and judges nobody: who is heard is in `WireLink.members`. Without keys the speaker
 goes on by Leases alone, and its condition PeersHeard says why.
 
 The folder is a mounted Secret: `key` signs; `key`, `next` and `previous` verify. The last two need not be there. So a
@@ -12,14 +12,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from speaker.cluster.state import ClusterState
 from speaker.members.view import OwnStanding
-from speaker.wire.io.link import HeartbeatConfig, OrderRefusedError, WireLink, WirePeer
+from speaker.wire.io.link import OrderRefusedError, WireLink
+from speaker.wire.messages import Heartbeat, Member, OwnState
 
 SIGNING_KEY, OTHER_KEYS = "key", ("next", "previous")
 LEAST_KEY_BYTES = 16
@@ -93,14 +94,12 @@ class Heartbeats:
         """Why there are none, or not with the keys that the folder has now; "" when all is well."""
         self._link = link
         self._directory = Path(options.key_directory) if options.key_directory else None
-        self._wanted = HeartbeatConfig(
-            node, incarnation, (), options.interval_milliseconds / 1000, port=options.port, peers={}
-        )
-        self._applied: HeartbeatConfig | None = None
+        self._wanted = Heartbeat(node, incarnation, (), options.interval_milliseconds / 1000, port=options.port)
+        self._applied: Heartbeat | None = None
         self._applied_at = 0.0
         self._listen_seconds = LISTEN_INTERVALS * options.interval_milliseconds / 1000
         self._look = asyncio.Event()
-        self._seen: Mapping[str, WirePeer] = {}
+        self._seen: Mapping[str, Member] = {}
         self._cluster = cluster
         self._is_complete = is_complete
 
@@ -115,9 +114,9 @@ class Heartbeats:
         return self._applied is not None and bool(self._applied.keys)
 
     @property
-    def heard(self) -> Mapping[str, WirePeer]:
+    def heard(self) -> Mapping[str, Member]:
         """The peers heard now, by node."""
-        return self._link.peers if self.are_on else {}
+        return self._link.members if self.are_on else {}
 
     async def run(self) -> None:
         """Keep the wire's configuration as it should be, until cancelled. Raises WireError when it is dead or stuck."""
@@ -128,7 +127,7 @@ class Heartbeats:
             if looks % LOOKS_PER_READING == 0:
                 await self._read_keys(self._directory)
             looks += 1
-            self._wanted = replace(self._wanted, peers=self._peers())
+            self._wanted = self._wanted._replace(members=self._peers())
             if self._wanted.keys and self._wanted != self._applied:
                 await self._apply(self._wanted)
             self._look.clear()
@@ -136,26 +135,24 @@ class Heartbeats:
                 async with asyncio.timeout(LOOK_SECONDS):
                     await self._look.wait()
 
-    def say(self, contact: float | None, own: OwnStanding, *, serving: bool) -> None:
+    def say(self, contact: float, own: OwnStanding, *, serving: bool) -> None:
         """What our heartbeats say of us; to be repeated twice a second."""
         if self.are_on:
-            self._link.say(
-                contact=contact, serving=serving, member=own.is_member, behind=own.is_behind, leaving=own.is_leaving
-            )
+            self._link.send(OwnState(contact, serving, own.is_member, own.is_behind, own.is_leaving))
 
     @property
     def have_listened(self) -> bool:
         """Whether all present peers that send heartbeats must have been heard by now; True without any, or any key."""
         if not self.are_wanted or self.fault or not (peers := self._peers()):
             return True
-        is_listening = self.are_on and self._applied is not None and peers.keys() <= self._applied.peers.keys()
+        is_listening = self.are_on and self._applied is not None and peers.keys() <= self._applied.members.keys()
         return is_listening and time.monotonic() - self._applied_at >= self._listen_seconds
 
     def look(self) -> None:
         """The peers may have changed."""
         self._look.set()
 
-    def peers_changed(self, peers: Mapping[str, WirePeer]) -> None:
+    def peers_changed(self, peers: Mapping[str, Member]) -> None:
         """Tell people who came and went."""
         for node in peers.keys() - self._seen.keys():
             log.info("hearing a peer", node=node, incarnation=peers[node].incarnation, via=peers[node].via)
@@ -174,12 +171,12 @@ class Heartbeats:
             return
         if keys != self._wanted.keys:
             log.info("heartbeat keys read", keys=len(keys))
-        self._wanted = replace(self._wanted, keys=keys)
+        self._wanted = self._wanted._replace(keys=keys)
         self.fault = ""
 
-    async def _apply(self, config: HeartbeatConfig) -> None:
+    async def _apply(self, config: Heartbeat) -> None:
         try:
-            await self._link.heartbeat(config)
+            await self._link.carry_out(config)
         except OrderRefusedError as error:
             log.error("the wire refused to send heartbeats", error=str(error))
             self.fault = str(error)
@@ -197,4 +194,4 @@ class Heartbeats:
             for node in cluster.speakers
             if node != own
         }
-        return read if self._is_complete() else {**self._wanted.peers, **read}
+        return read if self._is_complete() else {**self._wanted.members, **read}

@@ -92,7 +92,7 @@ class Dropped(Enum):
     """It echoes nothing recent of ours: the first packets of a peer, a replay, or one who does not hear us."""
 
 
-class Heartbeat(NamedTuple):
+class Packet(NamedTuple):
     """What a packet says. `interval_milliseconds`: the next one comes no later, unless it is lost."""
 
     node: str
@@ -134,7 +134,7 @@ def room_for_echoes(node: str, incarnation: str, interfaces: Sequence[str]) -> i
     return min((MAX_PACKET_BYTES - used) // _ECHO.size, 0xFF)
 
 
-def encode(heartbeat: Heartbeat, key: bytes) -> bytes:
+def encode(heartbeat: Packet, key: bytes) -> bytes:
     """The signed packet. Too many interfaces, an interval or age too long are cut. ValueError if it is too long."""
     node, incarnation = heartbeat.node.encode(), heartbeat.incarnation.encode()
     if len(node) > MAX_NODE_BYTES or len(incarnation) > MAX_INCARNATION_BYTES:
@@ -160,7 +160,7 @@ def encode(heartbeat: Heartbeat, key: bytes) -> bytes:
     return body + _signer(key).digest(body)
 
 
-def decode(packet: bytes, keys: Sequence[bytes]) -> Heartbeat | Dropped:
+def decode(packet: bytes, keys: Sequence[bytes]) -> Packet | Dropped:
     """What the packet says, if one of the keys signed it. Nothing of it is believed before that."""
     length = len(packet) - _DIGEST_BYTES
     if length < _HEAD.size or len(packet) > MAX_PACKET_BYTES or packet[:4] != _MAGIC:
@@ -179,7 +179,7 @@ def decode(packet: bytes, keys: Sequence[bytes]) -> Heartbeat | Dropped:
         return Dropped.MALFORMED
 
 
-def _parse(body: bytes) -> Heartbeat:
+def _parse(body: bytes) -> Packet:
     """Raises ValueError when the lengths do not add up, or a text is no UTF-8."""
     _, _, flags, interval, sequence, age, *lengths, echo_count = _HEAD.unpack_from(body)
     names_end = _HEAD.size + sum(lengths)
@@ -187,7 +187,7 @@ def _parse(body: bytes) -> Heartbeat:
     if end > len(body):
         raise ValueError("cut off")
     node, incarnation, interfaces = _names(body[_HEAD.size : names_end], lengths[0], lengths[1])
-    return Heartbeat(
+    return Packet(
         node,
         incarnation,
         sequence,

@@ -20,9 +20,9 @@ Memory is bounded by the number of known peers: unknown ones leave nothing behin
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
 
-from speaker.wire.heartbeat.packets import BEHIND, GOODBYE, LEAVING, MEMBER, SERVING, Dropped, Heartbeat, tag_of
+from speaker.wire.heartbeat.packets import BEHIND, GOODBYE, LEAVING, MEMBER, SERVING, Dropped, Packet, tag_of
+from speaker.wire.messages import NEVER, Member
 
 MISSED_INTERVALS = 3
 # The third missed packet may be a little late, by the sender's timer and both machines' schedulers.
@@ -38,21 +38,6 @@ CANDIDATES_PER_PEER = 4
 
 UNICAST = ""
 """In place of an interface: not heard by multicast, but by packets sent to our address."""
-
-
-class View(NamedTuple):
-    """What is known of a peer that is heard. Times are our own CLOCK_BOOTTIME."""
-
-    incarnation: str
-    serving: bool
-    member: bool
-    behind: bool
-    leaving: bool
-    contact: float | None
-    heard: float
-    interfaces: tuple[str, ...]
-    via: tuple[str, ...]
-    since: float
 
 
 class _Path:
@@ -92,7 +77,7 @@ class Peer:
         self.sequence = -1
         self.flags = 0
         self.interfaces: tuple[str, ...] = ()
-        self.contact: float | None = None
+        self.contact = NEVER
         self.heard_since: float | None = None
         self.heard_at = float("-inf")
         self.silence_seconds = 0.0  # after which it is lost
@@ -102,20 +87,20 @@ class Peer:
         self.candidates: dict[str, _Candidate] = {}
         self.proof = -1  # the latest number of ours that this incarnation has echoed
 
-    def view(self) -> View | None:
+    def view(self) -> Member | None:
         """None while it is not heard."""
         if self.heard_since is None or self.incarnation is None:
             return None
         flags = self.flags
-        return View(
+        return Member(
             incarnation=self.incarnation,
-            serving=bool(flags & SERVING),
-            member=bool(flags & MEMBER),
-            behind=bool(flags & BEHIND),
-            leaving=bool(flags & LEAVING),
+            interfaces=self.interfaces,
             contact=self.contact,
             heard=self.heard_at,
-            interfaces=self.interfaces,
+            is_serving=bool(flags & SERVING),
+            is_member=bool(flags & MEMBER),
+            is_behind=bool(flags & BEHIND),
+            is_leaving=bool(flags & LEAVING),
             via=tuple(sorted(self.paths)),
             since=self.heard_since,
         )
@@ -147,7 +132,7 @@ class Roster:
             else:
                 peer.addresses = tuple(addresses)
 
-    def hear(self, beat: Heartbeat, via: str, now: float, *, proof: int | None) -> Dropped | bool:
+    def hear(self, beat: Packet, via: str, now: float, *, proof: int | None) -> Dropped | bool:
         """Take in one packet. `proof`: the number of ours that it echoes, if that is a recent one.
 
         Returns why it does not count, or else whether its sender is heard newly and wants an answer at once.
@@ -221,7 +206,7 @@ class Roster:
             and (long_lost or peer.heard_since is not None or _is_sought(peer, now))
         ]
 
-    def _meet(self, peer: Peer, beat: Heartbeat, now: float, proof: int | None) -> Dropped | None:
+    def _meet(self, peer: Peer, beat: Packet, now: float, proof: int | None) -> Dropped | None:
         """An incarnation that is not the one we know: adopted when it proves to be of today, and later than that one.
 
         A process starts after the end of its predecessor, so it hears, and echoes, only what we sent after that.
@@ -239,7 +224,7 @@ class Roster:
             self.news[peer.node] = None
         return None
 
-    def _consider(self, peer: Peer, beat: Heartbeat, now: float) -> Dropped:
+    def _consider(self, peer: Peer, beat: Packet, now: float) -> Dropped:
         """It will be echoed, so that it can echo us and so prove itself."""
         candidate = peer.candidates.get(beat.incarnation)
         if candidate is None:
@@ -251,7 +236,7 @@ class Roster:
         candidate.sequence, candidate.at = beat.sequence, now
         return Dropped.UNPROVEN
 
-    def _hear_again(self, peer: Peer, beat: Heartbeat, via: str, now: float, *, is_proof: bool) -> Dropped | bool:
+    def _hear_again(self, peer: Peer, beat: Packet, via: str, now: float, *, is_proof: bool) -> Dropped | bool:
         """A peer that is not heard: only what is newer than all we had of it, and proven, makes it heard."""
         if beat.sequence <= peer.sequence:
             return _old(beat.sequence, peer.sequence)
@@ -267,7 +252,7 @@ class Roster:
         self._heard_on_path(peer, beat, via, now)
         return True
 
-    def _hear_on(self, peer: Peer, beat: Heartbeat, via: str, now: float) -> Dropped | bool:
+    def _hear_on(self, peer: Peer, beat: Packet, via: str, now: float) -> Dropped | bool:
         path = peer.paths.get(via)
         is_seen = path is not None and beat.sequence <= path.sequence
         if is_seen or beat.sequence + OVERTAKEN_PACKETS < peer.sequence:
@@ -282,17 +267,17 @@ class Roster:
         self._heard_on_path(peer, beat, via, now)
         return False
 
-    def _take_in(self, peer: Peer, beat: Heartbeat, now: float) -> None:
+    def _take_in(self, peer: Peer, beat: Packet, now: float) -> None:
         age = beat.contact_age_milliseconds
         peer.heard_at = now
-        peer.contact = None if age is None else now - age / 1000
+        peer.contact = NEVER if age is None else now - age / 1000
         peer.silence_seconds = (MISSED_INTERVALS + GRACE_INTERVALS) * beat.interval_milliseconds / 1000
         peer.expires = now + peer.silence_seconds
         if beat.flags != peer.flags or beat.interfaces != peer.interfaces:
             peer.flags, peer.interfaces = beat.flags, beat.interfaces
             self.news[peer.node] = None
 
-    def _heard_on_path(self, peer: Peer, beat: Heartbeat, via: str, now: float) -> None:
+    def _heard_on_path(self, peer: Peer, beat: Packet, via: str, now: float) -> None:
         path = peer.paths.get(via)
         if path is None:
             path = peer.paths[via] = _Path()

@@ -28,7 +28,7 @@ from speaker.wire.heartbeat.packets import (
     MEMBER,
     SERVING,
     Dropped,
-    Heartbeat,
+    Packet,
     decode,
     echoed,
     echoes_of,
@@ -37,6 +37,7 @@ from speaker.wire.heartbeat.packets import (
     tag_of,
 )
 from speaker.wire.heartbeat.receiver import Peer, Roster
+from speaker.wire.messages import NEVER, OwnState
 
 MOST_PACKETS_PER_SECOND = 500
 SEARCH_INTERVAL_SECONDS = 0.04
@@ -63,16 +64,6 @@ class Settings(NamedTuple):
     interval_seconds: float
 
 
-class Word(NamedTuple):
-    """What the agent has us say. `contact`: CLOCK_BOOTTIME of its last contact with the API server; None = never."""
-
-    contact: float | None
-    serving: bool
-    member: bool
-    behind: bool
-    leaving: bool
-
-
 class Pulse:
     """One speaker's part in the conversation."""
 
@@ -82,7 +73,7 @@ class Pulse:
         """On which we can announce; change it with `use`."""
         self._settings: Settings | None = None
         self._tag = b""
-        self._word: Word | None = None
+        self._word: OwnState | None = None
         self._word_until = float("-inf")
         self._permit_until = float("-inf")
         self._sequence = 0
@@ -99,7 +90,7 @@ class Pulse:
         """Idempotent. `peers`: unicast addresses by node. Raises ValueError for names that no packet can carry."""
         if settings.keys:
             room_for_echoes(settings.node, settings.incarnation, ())
-            encode(Heartbeat(settings.node, settings.incarnation, 0, 0, None, 0, (), b""), settings.keys[0])
+            encode(Packet(settings.node, settings.incarnation, 0, 0, None, 0, (), b""), settings.keys[0])
         is_new = settings != self._settings
         self._settings = settings
         self._tag = tag_of(settings.node, settings.incarnation)
@@ -107,7 +98,7 @@ class Pulse:
         if is_new:
             self._next = now
 
-    def say(self, word: Word, now: float) -> None:
+    def say(self, word: OwnState, now: float) -> None:
         """From now on, until something else is said or the word has run out. A change is due at once."""
         self._word, self._word_until = word, now + WORD_SECONDS
         self._check_flags(now)
@@ -214,7 +205,7 @@ class Pulse:
 
     # --- what
 
-    def _packet(self, word: Word, flags: int, now: float) -> bytes:
+    def _packet(self, word: OwnState, flags: int, now: float) -> bytes:
         settings = self._settings
         assert settings is not None
         self._sequence += 1
@@ -226,29 +217,29 @@ class Pulse:
         jitter = (self._tag[0] * 31 + self._sequence * 97) % 256 / 256
         self._next = now + pace * (1 - JITTER * jitter)
         room = room_for_echoes(settings.node, settings.incarnation, self.interfaces)
-        beat = Heartbeat(
+        beat = Packet(
             settings.node,
             settings.incarnation,
             self._sequence,
             round(self.interval_seconds * 1000),
-            None if word.contact is None else max(0, int((now - word.contact) * 1000)),
+            None if word.contact == NEVER else max(0, int((now - word.contact) * 1000)),
             flags,
             self.interfaces,
             echoes_of(self.roster.echoes(room, now)),
         )
         return encode(beat, settings.keys[0])
 
-    def _flags(self, word: Word, now: float) -> int:
-        serving = SERVING if word.serving and now < self._permit_until else 0
-        return (
-            serving | (MEMBER if word.member else 0) | (BEHIND if word.behind else 0) | (LEAVING if word.leaving else 0)
-        )
+    def _flags(self, word: OwnState, now: float) -> int:
+        flags = SERVING if word.is_serving and now < self._permit_until else 0
+        flags |= MEMBER if word.is_member else 0
+        flags |= BEHIND if word.is_behind else 0
+        return flags | (LEAVING if word.is_leaving else 0)
 
     def _check_flags(self, now: float) -> None:
         if self._word is not None and self._flags(self._word, now) != self._sent_flags:
             self._next = now
 
-    def _proof(self, beat: Heartbeat, now: float) -> int | None:
+    def _proof(self, beat: Packet, now: float) -> int | None:
         """The recent number of ours that it echoes."""
         lower = echoed(beat.echoes, self._tag)
         self._forget_old(now)

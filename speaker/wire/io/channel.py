@@ -1,4 +1,4 @@
-"""The wire process's end of the socket to the agent: one JSON message a packet, never blocking.
+"""The wire process's end of the socket to the agent: takes orders, gives reports, and never blocks.
 
 It does not know what the messages mean; link.py is the other end.
 """
@@ -6,13 +6,13 @@ It does not know what the messages mean; link.py is the other end.
 from __future__ import annotations
 
 import contextlib
-import json
+import itertools
 import select
 import socket
 from collections import deque
-from typing import Any
 
-MAX_MESSAGE_BYTES = 32 * 1024
+from speaker.wire.messages import MAX_MESSAGE_BYTES, Done, Order, Refused, WireReport, decode_order, encode, packets
+
 # While this many messages wait for the agent to read, those that only inform are not sent.
 CROWDED_MESSAGES = 256
 LAST_WORDS_TIMEOUT_SECONDS = 1.0
@@ -38,8 +38,8 @@ class Channel:
     def is_crowded(self) -> bool:
         return len(self._outbox) > CROWDED_MESSAGES
 
-    def receive(self) -> dict[str, Any] | None:
-        """The next message, or None if there is none yet. Raises Closed."""
+    def receive(self) -> tuple[int, Order] | None:
+        """The next order and its sequence number, or None if there is none yet. Raises Closed."""
         try:
             packet = self._socket.recv(MAX_MESSAGE_BYTES)
         except BlockingIOError:
@@ -48,15 +48,21 @@ class Channel:
             packet = b""
         if not packet:
             raise Closed
-        message: dict[str, Any] = json.loads(packet)
-        return message
+        return decode_order(packet)
 
-    def tell(self, message: dict[str, Any]) -> None:
-        self.post(encoded(message))
+    def tell(self, report: WireReport) -> None:
+        """Send it, after what waits. Raises Closed."""
+        self._outbox.extend(packet for _, packet in packets(report, itertools.repeat(0)))
+        self.flush()
 
-    def post(self, packet: bytes) -> None:
-        """Send an encoded message, after those that wait. Raises Closed."""
-        self._outbox.append(packet)
+    def confirm(self, sequence: int) -> None:
+        """This order was carried out. Raises Closed."""
+        self._outbox.append(encode(Done(), sequence))
+        self.flush()
+
+    def refuse(self, sequence: int, message: str) -> None:
+        """This order, or part of it, was not; `message` says why. Raises Closed."""
+        self._outbox.append(encode(Refused(message), sequence))
         self.flush()
 
     def flush(self) -> None:
@@ -80,7 +86,3 @@ class Channel:
             while self._outbox:
                 self._socket.send(self._outbox.popleft())
         self._socket.close()
-
-
-def encoded(message: dict[str, Any]) -> bytes:
-    return json.dumps(message, separators=(",", ":")).encode()

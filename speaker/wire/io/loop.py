@@ -34,6 +34,24 @@ from speaker.wire.io.permit import Permit
 from speaker.wire.io.port import Port
 from speaker.wire.io.ports import Ports
 from speaker.wire.io.process import become_the_wire
+from speaker.wire.messages import (
+    Announce,
+    Ask,
+    Bfd,
+    Defend,
+    Entry,
+    Heartbeat,
+    Order,
+    OwnState,
+    Probe,
+    Reannounce,
+    Stop,
+    UseInterfaces,
+    Withdraw,
+)
+from speaker.wire.messages import (
+    Permit as PermitOrder,
+)
 from speaker.wire.neighbours.arp import mac_bytes
 from speaker.wire.neighbours.frames import announcement, protocol_of, question
 from speaker.wire.neighbours.holdings import Holdings
@@ -167,40 +185,38 @@ class Wire:
 
     def _on_channel(self) -> None:
         self._channel.flush()
-        order = self._channel.receive()
-        if order is not None:
-            self._on_order(order["seq"], order)
+        received = self._channel.receive()
+        if received is not None:
+            self._on_order(*received)
 
-    def _on_order(self, sequence: int, order: dict[str, Any]) -> None:
-        """What is said, and a permit, are in force at once; all other orders are carried out one after the other."""
-        match order["op"]:
-            case "permit":
-                self._permit.until = order["until"]
+    def _on_order(self, sequence: int, order: Order) -> None:
+        """Our own state, and a permit, are in force at once; most other orders are carried out one after the other."""
+        match order:
+            case PermitOrder(until):
+                self._permit.until = until
                 self._confirm(sequence)
-            case "say":
+            case OwnState():
                 self._heart.say(order)
-            case "heartbeat" | "bfd":
+            case Heartbeat() | Bfd():
                 self._configure(sequence, order)
-            case "announce":
-                self._jobs.append(self._announce(sequence, order["entries"]))
-            case "withdraw":
-                self._jobs.append(self._withdraw(sequence, order["addresses"]))
-            case "interfaces":
-                self._jobs.append(self._use_interfaces(sequence, order["names"]))
-            case "probe":
-                self._jobs.append(self._probe(sequence, order["entries"]))
-            case "reannounce":
-                self._jobs.append(self._reannounce(sequence, order["addresses"]))
-            case "defend":
-                self._defend(sequence, order["address"], order["interface"])
-            case "ask":
-                self._ask(sequence, order["address"], order["interface"], mac_bytes(order["mac"]))
-            case "stop":
+            case Announce(entries):
+                self._jobs.append(self._announce(sequence, entries))
+            case Withdraw(addresses):
+                self._jobs.append(self._withdraw(sequence, addresses))
+            case UseInterfaces(names):
+                self._jobs.append(self._use_interfaces(sequence, names))
+            case Probe(entries):
+                self._jobs.append(self._probe(sequence, entries))
+            case Reannounce(addresses):
+                self._jobs.append(self._reannounce(sequence, addresses))
+            case Defend(address, interface):
+                self._defend(sequence, address, interface)
+            case Ask(address, interface, mac):
+                self._ask(sequence, address, interface, mac_bytes(mac))
+            case Stop():
                 self._jobs.append(self._stop(sequence))
-            case unknown:
-                self._refuse(sequence, f"unknown order {unknown!r}")
 
-    def _announce(self, sequence: int, entries: Sequence[tuple[str, list[str]]]) -> Iterator[None]:
+    def _announce(self, sequence: int, entries: Sequence[Entry]) -> Iterator[None]:
         refused: list[str] = []
         for part in _slices(entries):
             now = time.monotonic()
@@ -210,7 +226,7 @@ class Wire:
                     refused.append(text)
                 else:
                     self._prober.stop(address)
-                    self._holdings.hold(address, tuple(names), self._ports.by_name, now)
+                    self._holdings.hold(address, names, self._ports.by_name, now)
             yield
         self._follow_holdings()
         if refused:
@@ -229,7 +245,7 @@ class Wire:
         self._follow_holdings()
         self._settling.begin(sequence, time.monotonic())
 
-    def _probe(self, sequence: int, entries: Sequence[tuple[str, list[str], int]]) -> Iterator[None]:
+    def _probe(self, sequence: int, entries: Sequence[tuple[str, tuple[str, ...], int]]) -> Iterator[None]:
         """The filters let answers in before the first probe can leave, which is at the end of this turn."""
         refused: list[str] = []
         for part in _slices(entries):
@@ -239,7 +255,7 @@ class Wire:
                 if address is None or address in self._holdings.table.held:
                     refused.append(text)
                 else:
-                    self._prober.start(address, text, tuple(names), run, now)
+                    self._prober.start(address, text, names, run, now)
             self._follow_holdings()
             yield
         if refused:
@@ -308,14 +324,14 @@ class Wire:
         self._reports.interfaces()
         self._confirm(sequence)
 
-    def _configure(self, sequence: int, order: dict[str, Any]) -> None:
-        fault = self._heart.configure(order) if order["op"] == "heartbeat" else self._configure_bfd(order)
+    def _configure(self, sequence: int, order: Heartbeat | Bfd) -> None:
+        fault = self._heart.configure(order) if isinstance(order, Heartbeat) else self._configure_bfd(order)
         if fault:
             self._refuse(sequence, fault)
         else:
             self._confirm(sequence)
 
-    def _configure_bfd(self, order: dict[str, Any]) -> str:
+    def _configure_bfd(self, order: Bfd) -> str:
         if self._bfd is None:
             from speaker.wire.bfd.io.sessions import (
                 Sessions as BfdSessions,
@@ -352,10 +368,10 @@ class Wire:
             yield
 
     def _confirm(self, sequence: int) -> None:
-        self._channel.post(b'{"op":"done","seq":%d}' % sequence)
+        self._channel.confirm(sequence)
 
     def _refuse(self, sequence: int, message: str) -> None:
-        self._channel.tell({"op": "error", "seq": sequence, "message": message})
+        self._channel.refuse(sequence, message)
 
 
 def _slices(items: Sequence[Any]) -> Iterator[Sequence[Any]]:

@@ -9,10 +9,11 @@ import os
 import select
 import socket
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from speaker.wire import netlink
 from speaker.wire.io.port import Counters, Port
+from speaker.wire.messages import Interface
 from speaker.wire.neighbours.arp import mac_text
 from speaker.wire.neighbours.filter import ETH_P_ARP, ETH_P_IPV6, PROGRAMS
 from speaker.wire.neighbours.table import interface
@@ -110,11 +111,11 @@ class Ports:
             for name, of in self.counters.items()
         }
 
-    def described(self) -> list[dict[str, Any]]:
+    def described(self) -> tuple[Interface, ...]:
         """Every interface and why it is not usable, the usable ones first; cut off where it gets long."""
         links = [self._describe(link) for link in self._links.values()]
-        links.sort(key=lambda link: (not link["usable"], link["index"]))
-        return links[:REPORTED_INTERFACES]
+        links.sort(key=lambda link: (not link.usable, link.ifindex))
+        return tuple(links[:REPORTED_INTERFACES])
 
     def on_readable(self) -> None:
         """Take in one datagram of the kernel's."""
@@ -231,13 +232,6 @@ class Ports:
             del self.by_name[name]
             self._on_close(name)
 
-    def _describe(self, link: netlink.Link) -> dict[str, Any]:
+    def _describe(self, link: netlink.Link) -> Interface:
         reason = netlink.why_not_usable(link, self._is_excluded) or self._open_failures.get(link.ifindex, "")
-        return {
-            "name": link.name,
-            "index": link.ifindex,
-            "mac": mac_text(link.mac),
-            "up": netlink.is_up(link),
-            "usable": not reason,
-            "reason": reason,
-        }
+        return Interface(link.name, link.ifindex, mac_text(link.mac), netlink.is_up(link), not reason, reason)

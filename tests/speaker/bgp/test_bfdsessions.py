@@ -7,7 +7,7 @@ import pytest
 from crds.bfdprofile import BFDProfileSpec
 from speaker.bgp.bfdsessions import BfdStatus, failed_peers, session_config, sessions_by_state
 from speaker.bgp.model import PeerConfig
-from speaker.wire.bfd.model import SessionView
+from speaker.wire.messages import BfdState
 
 
 def peer(**fields) -> PeerConfig:
@@ -22,7 +22,7 @@ def peer(**fields) -> PeerConfig:
     return PeerConfig(**(rest | fields))
 
 
-def view(state="Up", **fields) -> SessionView:
+def view(state="Up", **fields) -> BfdState:
     rest = {
         "remote_state": "Up",
         "since": 100.25,
@@ -32,7 +32,7 @@ def view(state="Up", **fields) -> SessionView:
         "transmit_milliseconds": 300,
         "fault": "",
     }
-    return SessionView(state=state, **(rest | fields))
+    return BfdState(state=state, **(rest | fields))
 
 
 class TestConfig:

@@ -2,14 +2,14 @@
 
 import pytest
 
-from speaker.wire.io.link import WireConflict
+from speaker.wire.messages import Conflict
 from tests.speaker.agents import cluster, eventually
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = pytest.mark.asyncio
 
 VIP = "192.0.2.1"
-STRANGER = WireConflict(VIP, "eth0", "02:00:00:00:00:66")
+STRANGER = Conflict(VIP, "eth0", "02:00:00:00:00:66")
 
 
 async def test_a_stranger_is_defended_against_once_and_told_in_the_speaker(tmp_path) -> None:
@@ -18,7 +18,7 @@ async def test_a_stranger_is_defended_against_once_and_told_in_the_speaker(tmp_p
         async with lab.speaker() as speaker:
             await eventually(lambda: speaker.wire.answers == {VIP})
             for _ in range(3):
-                speaker.agent.conflict_seen(STRANGER)
+                speaker.agent.on_report(STRANGER)
             assert speaker.journal.count(f"defend {VIP} on eth0") == 1
 
             async def told():
@@ -34,9 +34,9 @@ async def test_a_speakers_claim_is_never_defended_against_nor_told(tmp_path) -> 
     async with cluster(tmp_path, "node-a", "node-b") as lab:
         await lab.allocate(VIP)
         async with lab.speaker("node-a") as one, lab.speaker("node-b") as two:
-            other = WireConflict(VIP, "eth0", two.wire.interfaces[0].mac)
+            other = Conflict(VIP, "eth0", two.wire.interfaces[0].mac)
             await eventually(lambda: one.agent._announcer.cluster.is_speakers(other.mac))
-            one.agent.conflict_seen(other)
+            one.agent.on_report(other)
             one.agent._strangers.tick()
             assert not any(entry.startswith("defend") for entry in one.journal)
             assert one.agent._announcer.draft._fields["conflicts"] == []

@@ -1,13 +1,11 @@
 """What is told of interfaces that change."""
 
-from dataclasses import replace
-
 from speaker.layer2.interfaces import Change, Kind, changes, states
-from speaker.wire.io.link import WireInterface
+from speaker.wire.messages import Interface
 
-ETH0 = WireInterface("eth0", 2, "02:00:00:00:00:01", True, True, "")
-ETH1 = WireInterface("eth1", 3, "02:00:00:00:00:02", False, False, "NoCarrier")
-VETH = WireInterface("veth1", 9, "02:00:00:00:00:09", True, False, "Excluded")
+ETH0 = Interface("eth0", 2, "02:00:00:00:00:01", True, True, "")
+ETH1 = Interface("eth1", 3, "02:00:00:00:00:02", False, False, "NoCarrier")
+VETH = Interface("veth1", 9, "02:00:00:00:00:09", True, False, "Excluded")
 
 
 def test_nothing_is_told_of_interfaces_that_stay_as_they_are() -> None:
@@ -20,16 +18,16 @@ def test_interfaces_that_come_and_go() -> None:
 
 
 def test_another_interface_of_the_same_name_is_another() -> None:
-    kinds = [one.kind for one in changes((ETH0,), (replace(ETH0, index=7),))]
+    kinds = [one.kind for one in changes((ETH0,), (ETH0._replace(ifindex=7),))]
     assert kinds == [Kind.APPEARED, Kind.VANISHED]
 
 
 def test_a_rename_a_new_mac_and_a_lost_link_are_told_apart() -> None:
-    renamed = replace(ETH0, name="lan0")
+    renamed = ETH0._replace(name="lan0")
     assert changes((ETH0,), (renamed,)) == [Change(Kind.RENAMED, "lan0", "eth0")]
-    moved = replace(ETH0, mac="02:00:00:00:00:cc")
+    moved = ETH0._replace(mac="02:00:00:00:00:cc")
     assert changes((ETH0,), (moved,)) == [Change(Kind.MAC_CHANGED, "eth0", moved.mac)]
-    down = replace(ETH0, up=False, usable=False, reason="Down")
+    down = ETH0._replace(up=False, usable=False, reason="Down")
     assert changes((ETH0,), (down,)) == [Change(Kind.BECAME_UNUSABLE, "eth0", "Down")]
     assert changes((down,), (ETH0,)) == [Change(Kind.BECAME_USABLE, "eth0", "")]
 
@@ -37,14 +35,14 @@ def test_a_rename_a_new_mac_and_a_lost_link_are_told_apart() -> None:
 def test_pods_veths_make_no_noise() -> None:
     assert changes((), (VETH,)) == []
     assert changes((VETH,), ()) == []
-    assert changes((VETH,), (replace(VETH, mac="02:00:00:00:00:aa"),)) == []
+    assert changes((VETH,), (VETH._replace(mac="02:00:00:00:00:aa"),)) == []
 
 
 def test_an_interface_renamed_into_use_is_told() -> None:
-    lan = replace(VETH, name="lan0", usable=True, reason="")
+    lan = VETH._replace(name="lan0", usable=True, reason="")
     assert [one.kind for one in changes((VETH,), (lan,))] == [Kind.RENAMED, Kind.BECAME_USABLE]
 
 
 def test_states_are_counted_by_reason_without_its_detail() -> None:
-    closed = replace(ETH1, reason="CannotOpen: Operation not permitted")
+    closed = ETH1._replace(reason="CannotOpen: Operation not permitted")
     assert states((ETH0, ETH1, VETH, closed)) == {"Usable": 1, "NoCarrier": 1, "Excluded": 1, "CannotOpen": 1}

@@ -13,7 +13,8 @@ from speaker.members.io import heartbeats
 from speaker.members.io.heartbeats import HeartbeatOptions, Heartbeats, KeysError, read_keys
 from speaker.members.view import OwnStanding
 from speaker.own.conditions import Conditions
-from speaker.wire.io.link import HeartbeatConfig, OrderRefusedError
+from speaker.wire.io.link import OrderRefusedError
+from speaker.wire.messages import Heartbeat, OwnState
 from tests.speaker.make import node, speaker
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
@@ -86,18 +87,18 @@ class RecordingLink:
     """Keeps what it was told; refuses while `refusal` is set."""
 
     def __init__(self) -> None:
-        self.configs: list[HeartbeatConfig] = []
-        self.words: list[dict] = []
-        self.peers: dict = {}
+        self.configs: list[Heartbeat] = []
+        self.words: list[OwnState] = []
+        self.members: dict = {}
         self.refusal = ""
 
-    async def heartbeat(self, config: HeartbeatConfig) -> None:
+    async def carry_out(self, config: Heartbeat) -> None:
         if self.refusal:
             raise OrderRefusedError(self.refusal)
         self.configs.append(config)
 
-    def say(self, **word) -> None:
-        self.words.append(word)
+    def send(self, state: OwnState) -> None:
+        self.words.append(state)
 
 
 class World:
@@ -144,7 +145,7 @@ async def test_the_wire_learns_keys_peers_and_their_addresses(secret):
     async with world.running():
         await world.until(lambda: world.link.configs)
     peers = {"node-b": ("192.0.2.2", "2001:db8::2"), "node-c": ()}
-    assert world.link.configs == [HeartbeatConfig("node-a", "one", (KEY,), 0.3, 7000, peers)]
+    assert world.link.configs == [Heartbeat("node-a", "one", (KEY,), 0.3, 7000, peers)]
 
 
 @pytest.mark.asyncio
@@ -153,11 +154,11 @@ async def test_a_new_speaker_is_listened_to_and_one_that_is_gone_is_not(secret):
     world = World(secret.path)
     world.add("node-b")
     async with world.running():
-        await world.until(lambda: world.link.configs and set(world.link.configs[-1].peers) == {"node-b"})
+        await world.until(lambda: world.link.configs and set(world.link.configs[-1].members) == {"node-b"})
         world.add("node-c")
-        await world.until(lambda: set(world.link.configs[-1].peers) == {"node-b", "node-c"})
+        await world.until(lambda: set(world.link.configs[-1].members) == {"node-b", "node-c"})
         world.cluster.set_speaker("node-b", None)
-        await world.until(lambda: set(world.link.configs[-1].peers) == {"node-c"})
+        await world.until(lambda: set(world.link.configs[-1].members) == {"node-c"})
 
 
 @pytest.mark.asyncio
@@ -170,9 +171,9 @@ async def test_nobody_is_forgotten_while_everything_is_read_anew(secret):
         world.is_complete, world.cluster = False, ClusterState()
         world.add("node-c")
         await world.until(lambda: len(world.link.configs) > 1)
-        assert set(world.link.configs[-1].peers) == {"node-b", "node-c"}
+        assert set(world.link.configs[-1].members) == {"node-b", "node-c"}
         world.is_complete = True
-        await world.until(lambda: set(world.link.configs[-1].peers) == {"node-c"})
+        await world.until(lambda: set(world.link.configs[-1].members) == {"node-c"})
 
 
 @pytest.mark.asyncio
@@ -202,7 +203,7 @@ async def test_nothing_is_said_before_there_are_keys(tmp_path):
         (tmp_path / "key").write_bytes(KEY)
         await world.until(lambda: world.heartbeats.are_on)
         world.heartbeats.say(1.0, OwnStanding(is_leaving=True), serving=True)
-        assert world.link.words == [{"contact": 1.0, "serving": True, "member": True, "behind": False, "leaving": True}]
+        assert world.link.words == [OwnState(1.0, is_serving=True, is_member=True, is_behind=False, is_leaving=True)]
 
 
 @pytest.mark.asyncio

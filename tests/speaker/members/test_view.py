@@ -3,16 +3,17 @@
 import pytest
 
 from crds.speaker import Standing
-from speaker.cluster.heard import HeardPeer
+from speaker.cluster.heard import tier_of
 from speaker.members.election import owner
 from speaker.members.view import PeerTimes, PeerView
+from speaker.wire.messages import Member
 
 TIMES = PeerTimes(lease_duration=6.0, renew=2.0, failback=120.0)
 A = "192.0.2.10"
 
 
-def peer(incarnation="one", **facts) -> HeardPeer:
-    return HeardPeer(incarnation=incarnation, interfaces=("eth0",), **facts)
+def peer(incarnation="one", **facts) -> Member:
+    return Member(incarnation=incarnation, interfaces=("eth0",), **facts)
 
 
 def view(*heard, own="own") -> PeerView:
@@ -141,4 +142,4 @@ def test_leaving_outlasts_a_registration_anew() -> None:
     ],
 )
 def test_tiers_are_ordered(better, worse) -> None:
-    assert better.tier < worse.tier
+    assert tier_of(better) < tier_of(worse)

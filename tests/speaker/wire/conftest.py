@@ -10,15 +10,19 @@ import pytest
 from hypothesis import settings
 
 from lab.net.segment import Host, Segment
-from speaker.wire.bfd.model import SessionView
-from speaker.wire.io.link import (
-    WireAnswer,
-    WireCallbacks,
-    WireConflict,
-    WireCounters,
-    WireInterface,
-    WireLink,
-    WireProbed,
+from speaker.wire.io.link import WireLink
+from speaker.wire.messages import (
+    Answer,
+    BfdState,
+    BfdStates,
+    Conflict,
+    Counters,
+    Interface,
+    Interfaces,
+    Permit,
+    Probed,
+    Report,
+    UseInterfaces,
 )
 from speaker.wire.neighbours import arp as packets
 from speaker.wire.neighbours.arp import Arp
@@ -43,14 +47,29 @@ def segment() -> Iterator[Segment]:
 class Heard:
     """What a wire process reported."""
 
-    interfaces: list[tuple[WireInterface, ...]] = field(default_factory=list)
-    conflicts: list[WireConflict] = field(default_factory=list)
-    counters: list[WireCounters] = field(default_factory=list)
-    answers: list[WireAnswer] = field(default_factory=list)
-    probed: list[WireProbed] = field(default_factory=list)
-    bfd: list[Mapping[str, SessionView]] = field(default_factory=list)
+    interfaces: list[tuple[Interface, ...]] = field(default_factory=list)
+    conflicts: list[Conflict] = field(default_factory=list)
+    counters: list[Counters] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    probed: list[Probed] = field(default_factory=list)
+    bfd: list[Mapping[str, BfdState]] = field(default_factory=list)
 
-    def interface(self, name: str) -> WireInterface | None:
+    def on_report(self, report: Report) -> None:
+        match report:
+            case Interfaces(interfaces):
+                self.interfaces.append(interfaces)
+            case Conflict():
+                self.conflicts.append(report)
+            case Counters():
+                self.counters.append(report)
+            case Answer():
+                self.answers.append(report)
+            case Probed():
+                self.probed.append(report)
+            case BfdStates(sessions):
+                self.bfd.append(sessions)
+
+    def interface(self, name: str) -> Interface | None:
         return next((one for one in self.interfaces[-1] if one.name == name), None)
 
     async def until(self, condition: Callable[[], object], seconds: float = 5) -> None:
@@ -69,14 +88,11 @@ async def wire_on(
 ) -> AsyncIterator[tuple[WireLink, Heard]]:
     """A wire process on a host, with a permit for the length of a test."""
     heard = Heard()
-    callbacks = WireCallbacks(heard.interfaces.append, heard.conflicts.append, heard.counters.append)
-    callbacks.on_answer, callbacks.on_probed = heard.answers.append, heard.probed.append
-    callbacks.on_bfd = heard.bfd.append
-    link = WireLink(callbacks)
+    link = WireLink(heard.on_report)
     await link.start(command_prefix=[*host.prefix, *prefix], exclude_interfaces=exclude)
     try:
-        await link.use_interfaces(interfaces)
-        link.permit(boottime() + permit_seconds)
+        await link.carry_out(UseInterfaces(interfaces))
+        link.send(Permit(boottime() + permit_seconds))
         yield link, heard
     finally:
         await link.stop()

@@ -5,13 +5,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from speaker.wire.heartbeat.packets import Dropped
-from speaker.wire.heartbeat.sender import Pulse, Settings, Word
+from speaker.wire.heartbeat.sender import Pulse, Settings
+from speaker.wire.messages import OwnState
 
 KEY = b"the key of all these speakers..."
 LATENCY_SECONDS = 0.0005
 SAY_SECONDS = 0.5
 PERMIT_SECONDS = 3.0
-WELL = Word(contact=0.0, serving=True, member=True, behind=False, leaving=False)
+WELL = OwnState(contact=0.0, is_serving=True, is_member=True, is_behind=False, is_leaving=False)
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Node:
 
     name: str
     keys: tuple[bytes, ...] = (KEY,)
-    word: Word | None = WELL
+    word: OwnState | None = WELL
     permit_seconds: float = PERMIT_SECONDS
     is_alive: bool = False
     starts: int = 0

@@ -16,8 +16,10 @@ import pytest
 
 from lab.net.segment import Host, Namespace
 from speaker.wire.io.link import PACKAGE_ROOT, OrderRefusedError
+from speaker.wire.messages import Ask, Defend, Permit, Reannounce, UseInterfaces
 from speaker.wire.neighbours import arp as packets
 from tests.speaker.wire.conftest import Asker, boottime, wire_on
+from tests.speaker.wire.orders import announce, withdraw
 
 pytestmark = pytest.mark.root
 
@@ -39,7 +41,7 @@ class TestReplies:
     async def test_a_kernel_learns_the_address_from_our_reply(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             await asyncio.to_thread(client.run, "arping", "-c1", "-w2", "-I", "eth0", VIP_TEXT)
             subprocess.run([*client.prefix, "ping", "-c1", "-W1", VIP_TEXT], capture_output=True, check=False)
             assert neighbour_mac(client, VIP_TEXT) == node.mac.hex(":")
@@ -51,7 +53,7 @@ class TestReplies:
         probe = [*client.prefix, "arping", "-D", "-c2", "-w2", "-I", "eth0", VIP_TEXT]
         async with wire_on(node) as (link, _):
             assert subprocess.run(probe, capture_output=True, check=False).returncode == 0
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             assert subprocess.run(probe, capture_output=True, check=False).returncode == 1
 
     @pytest.mark.asyncio
@@ -60,12 +62,12 @@ class TestReplies:
         segment.plug(node, "eth1", "02:00:00:00:00:a1", "port1b")
         async with wire_on(node, interfaces=("eth0", "eth1")) as (link, heard):
             with Asker(client) as asker:
-                await link.announce([(VIP_TEXT, ["eth1"])])
+                await link.carry_out(announce([(VIP_TEXT, ["eth1"])]))
                 assert asker.ask(VIP).sender_mac == bytes.fromhex("0200000000a1")
                 assert asker.next(lambda arp: not arp.is_request and not arp.is_gratuitous, 0.2) is None
-                await link.announce([(VIP_TEXT, ["eth0"])])
+                await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
                 assert asker.ask(VIP).sender_mac == node.mac
-                await link.announce([(VIP_TEXT, ["eth0", "eth1"])])
+                await link.carry_out(announce([(VIP_TEXT, ["eth0", "eth1"])]))
                 await asyncio.sleep(0.2)
         assert heard.conflicts == []  # both heard the other's announcements
 
@@ -73,7 +75,7 @@ class TestReplies:
     async def test_tagged_frames_are_for_vlan_interfaces_and_priority_tags_are_not(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             with Asker(client) as asker:
                 frame = asker.request(VIP)
                 for tag, is_answered in ((b"\x81\x00\x00\x05", False), (b"\x81\x00\xe0\x00", True)):
@@ -86,7 +88,7 @@ class TestReplies:
         node, client, _ = segment.hosts
         dice = random.Random(5227)
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             with Asker(client) as asker:
                 request = asker.request(VIP)
                 for _ in range(2000):
@@ -102,7 +104,7 @@ class TestReplies:
     async def test_twenty_thousand_requests_in_a_row_are_all_answered(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             with Asker(client) as asker:
                 request, replies = asker.request(VIP), 0
                 for _ in range(20_000):
@@ -115,7 +117,7 @@ class TestReplies:
     async def test_requests_for_other_hosts_do_not_wake_the_process(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             with Asker(client) as asker:
                 for number in range(1000):
                     asker.send(asker.request(bytes([192, 0, 50, number % 256])))
@@ -132,11 +134,11 @@ class TestReannouncing:
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
             with Asker(client) as asker:
-                await link.announce([(VIP_TEXT, ["eth0"])])
+                await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
                 assert await asyncio.to_thread(asker.next, lambda arp: arp.sender == VIP)
                 await asyncio.sleep(0.7)  # the burst has a pause here
                 asker.forget()
-                link.reannounce([VIP_TEXT, OTHER_VIP_TEXT])
+                link.send(Reannounce((VIP_TEXT, OTHER_VIP_TEXT)))
                 assert await asyncio.to_thread(asker.next, lambda arp: arp.sender == VIP, 0.2)
                 assert not await asyncio.to_thread(asker.next, lambda arp: arp.sender == OTHER_VIP, 0.2)
 
@@ -147,7 +149,7 @@ class TestGratuitous:
         node, client, rogue = segment.hosts
         client.run("ip", "neighbour", "replace", VIP_TEXT, "lladdr", rogue.mac.hex(":"), "dev", "eth0", "nud", "stale")
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             await heard.until(lambda: neighbour_mac(client, VIP_TEXT) == node.mac.hex(":"), seconds=1)
 
     @pytest.mark.asyncio
@@ -156,7 +158,7 @@ class TestGratuitous:
         async with wire_on(node) as (link, _):
             with Asker(client) as asker:
                 for _ in range(5):
-                    await link.announce([(VIP_TEXT, ["eth0"])])
+                    await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
                 seen = []
                 while (arp := asker.next(lambda arp: arp.sender == VIP, 0.6)) is not None:
                     assert arp.is_gratuitous
@@ -168,10 +170,10 @@ class TestGratuitous:
         node, client, _ = segment.hosts
         worst = 0.0
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             with Asker(client) as asker:
                 asker.ask(VIP)
-                await asyncio.gather(link.announce(many(5000)), asyncio.to_thread(time.sleep, 0))
+                await asyncio.gather(link.carry_out(announce(many(5000))), asyncio.to_thread(time.sleep, 0))
                 for _ in range(200):
                     started = time.perf_counter()
                     assert asker.ask(VIP) is not None
@@ -182,7 +184,7 @@ class TestGratuitous:
     async def test_a_conflict_is_reported_once_a_second(self, segment):
         node, _, rogue = segment.hosts
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"]), (OTHER_VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"]), (OTHER_VIP_TEXT, ["eth0"])]))
             with Asker(rogue) as asker:
                 for _ in range(50):
                     asker.send(packets.gratuitous_request(rogue.mac, VIP))
@@ -199,13 +201,13 @@ class TestDefence:
     async def test_one_announcement_moves_the_neighbours_back_from_a_rogue(self, segment):
         node, client, rogue = segment.hosts
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             await asyncio.sleep(0.4)  # the next frame of the burst is 0.6 s away
             with Asker(client) as asker, Asker(rogue) as thief:
                 asker.forget()
                 thief.send(packets.gratuitous_request(rogue.mac, VIP))
                 await heard.until(lambda: heard.conflicts)
-                link.defend(VIP_TEXT, "eth0")
+                link.send(Defend(VIP_TEXT, "eth0"))
                 assert asker.next(lambda arp: arp.sender_mac == rogue.mac, 1).sender == VIP
                 defended = asker.next(lambda arp: arp.sender_mac == node.mac, 1)
         assert defended.sender == VIP
@@ -216,9 +218,9 @@ class TestDefence:
     async def test_what_is_not_held_there_is_not_defended(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
-            link.defend(OTHER_VIP_TEXT, "eth0")
-            link.defend("no address", "eth0")
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
+            link.send(Defend(OTHER_VIP_TEXT, "eth0"))
+            link.send(Defend("no address", "eth0"))
             with Asker(client) as asker:
                 assert asker.next(lambda arp: arp.sender == OTHER_VIP, 0.3) is None
                 assert asker.ask(VIP) is not None
@@ -227,16 +229,16 @@ class TestDefence:
     async def test_a_silent_rogue_is_asked_alone_and_its_kernel_owns_up(self, segment):
         node, client, rogue = segment.hosts
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             rogue.run("ip", "address", "add", f"{VIP_TEXT}/32", "dev", "eth0")
             with Asker(client) as asker:
-                link.ask(VIP_TEXT, "eth0", rogue.mac.hex(":"))
+                link.send(Ask(VIP_TEXT, "eth0", rogue.mac.hex(":")))
                 await heard.until(lambda: heard.conflicts)
                 assert heard.conflicts[0].mac == rogue.mac.hex(":")
                 assert asker.next(lambda arp: arp.is_probe and arp.destination == packets.BROADCAST, 0.3) is None
             rogue.run("ip", "address", "delete", f"{VIP_TEXT}/32", "dev", "eth0")
             await asyncio.sleep(1.1)  # a second report within a second would be held back
-            link.ask(VIP_TEXT, "eth0", rogue.mac.hex(":"))
+            link.send(Ask(VIP_TEXT, "eth0", rogue.mac.hex(":")))
             await asyncio.sleep(0.3)
             assert len(heard.conflicts) == 1
 
@@ -254,11 +256,11 @@ class TestWithdrawal:
             with Asker(client) as asker, Asker(client) as flooder:
                 await stamp_frames(asker)
                 for _ in range(5):
-                    await link.announce([(VIP_TEXT, ["eth0"]), *many(255)])
+                    await link.carry_out(announce([(VIP_TEXT, ["eth0"]), *many(255)]))
                     flood = threading.Thread(target=lambda: [flooder.send(flooder.request(VIP)) for _ in range(4000)])
                     flood.start()
                     await asyncio.sleep(0.02)
-                    await link.withdraw([*crowd, VIP_TEXT])
+                    await link.carry_out(withdraw([*crowd, VIP_TEXT]))
                     confirmed = time.clock_gettime_ns(time.CLOCK_REALTIME)
                     await asyncio.to_thread(flood.join)
                     stamps = reply_times(asker, VIP)
@@ -271,7 +273,7 @@ class TestWithdrawal:
         """Also while another address keeps that queue from ever being empty."""
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"]), (OTHER_VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"]), (OTHER_VIP_TEXT, ["eth0"])]))
             with Asker(client) as asker:
                 await stamp_frames(asker)
                 await asyncio.sleep(0.4)
@@ -282,7 +284,7 @@ class TestWithdrawal:
                 flood = asyncio.create_task(steadily(asker, OTHER_VIP))
                 await asyncio.sleep(0.02)
                 started = time.clock_gettime_ns(time.CLOCK_REALTIME)
-                await link.withdraw([VIP_TEXT])
+                await link.carry_out(withdraw([VIP_TEXT]))
                 confirmed = time.clock_gettime_ns(time.CLOCK_REALTIME)
                 await asyncio.sleep(0.5)
                 flood.cancel()
@@ -294,8 +296,8 @@ class TestWithdrawal:
     async def test_the_others_go_on(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"]), (OTHER_VIP_TEXT, ["eth0"])])
-            await link.withdraw([VIP_TEXT, "192.0.77.77"])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"]), (OTHER_VIP_TEXT, ["eth0"])]))
+            await link.carry_out(withdraw([VIP_TEXT, "192.0.77.77"]))
             with Asker(client) as asker:
                 assert asker.ask(VIP) is None
                 assert asker.ask(OTHER_VIP) is not None
@@ -305,7 +307,7 @@ class TestWithdrawal:
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
             with pytest.raises(OrderRefusedError, match=r"ff02::1, 0\.0\.0\.0"):
-                await link.announce([("ff02::1", ["eth0"]), (VIP_TEXT, ["eth0"]), ("0.0.0.0", ["eth0"])])
+                await link.carry_out(announce([("ff02::1", ["eth0"]), (VIP_TEXT, ["eth0"]), ("0.0.0.0", ["eth0"])]))
             with Asker(client) as asker:
                 assert asker.ask(VIP) is not None
 
@@ -313,11 +315,11 @@ class TestWithdrawal:
     async def test_five_thousand_addresses_come_and_go(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
-            await link.announce(many(5000))
+            await link.carry_out(announce(many(5000)))
             with Asker(client) as asker:
                 for text, _ in many(5000)[::500]:
                     assert asker.ask(socket.inet_aton(text)) is not None
-                await link.withdraw(text for text, _ in many(5000))
+                await link.carry_out(withdraw(text for text, _ in many(5000)))
                 await asyncio.sleep(0.02)
                 asker.forget()
                 for text, _ in many(5000)[::1000]:
@@ -331,17 +333,17 @@ class TestPermit:
         node, client, _ = segment.hosts
         async with wire_on(node, permit_seconds=-1) as (link, _):
             with Asker(client) as asker:
-                await link.announce([(VIP_TEXT, ["eth0"])])
+                await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
                 asker.send(asker.request(VIP))
                 assert asker.next(lambda arp: arp.sender == VIP, 0.3) is None
-                link.permit(boottime() + 0.5)
+                link.send(Permit(boottime() + 0.5))
                 assert asker.next(lambda arp: arp.sender == VIP, 0.3).is_gratuitous  # the burst had waited
                 assert asker.ask(VIP) is not None
                 await asyncio.sleep(0.6)
                 asker.forget()
                 asker.send(asker.request(VIP))
                 assert asker.next(lambda arp: arp.sender == VIP, 0.7) is None  # no reply, nor the frames at 1 s
-                link.permit(boottime() + 5)
+                link.send(Permit(boottime() + 5))
                 assert asker.ask(VIP) is not None  # the table was kept
 
     @pytest.mark.asyncio
@@ -349,7 +351,7 @@ class TestPermit:
         """Requests that queued up meanwhile, and announcements that fell due, must not be sent from the past."""
         node, client, _ = segment.hosts
         async with wire_on(node, permit_seconds=0.5) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             with Asker(client) as asker:
                 assert asker.ask(VIP) is not None
                 os.kill(link.pid, signal.SIGSTOP)
@@ -359,7 +361,7 @@ class TestPermit:
                 asker.forget()
                 os.kill(link.pid, signal.SIGCONT)
                 assert asker.next(lambda arp: arp.sender == VIP, 0.5) is None
-                link.permit(boottime() + 5)
+                link.send(Permit(boottime() + 5))
                 assert asker.ask(VIP) is not None
 
 
@@ -368,7 +370,7 @@ class TestInterfaces:
     async def test_a_link_flap_is_reported_and_announced_anew(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             for go_down, come_up, reason in (
                 (
                     lambda: node.run("ip", "link", "set", "eth0", "down"),
@@ -396,7 +398,7 @@ class TestInterfaces:
         node, client, _ = segment.hosts
         mac = bytes.fromhex("0200000000cc")
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             with Asker(client) as asker:
                 assert asker.ask(VIP).sender_mac == node.mac
                 node.run("ip", "link", "set", "eth0", "address", mac.hex(":"))
@@ -410,7 +412,7 @@ class TestInterfaces:
     async def test_a_renamed_interface_is_another_interface(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node, interfaces=("eth0", "lan0")) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"]), (OTHER_VIP_TEXT, ["lan0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"]), (OTHER_VIP_TEXT, ["lan0"])]))
             with Asker(client) as asker:
                 assert asker.ask(VIP).sender_mac == node.mac
                 assert asker.ask(OTHER_VIP) is None
@@ -424,7 +426,7 @@ class TestInterfaces:
     async def test_an_interface_that_vanishes_and_one_that_appears(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node, interfaces=("eth0", "eth1")) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0", "eth1"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0", "eth1"])]))
             node.run("ip", "link", "delete", "eth0")
             await heard.until(lambda: heard.interface("eth0") is None)
             with Asker(client) as asker:
@@ -438,8 +440,8 @@ class TestInterfaces:
     async def test_an_interface_no_longer_allowed_falls_silent(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
-            await link.use_interfaces([])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
+            await link.carry_out(UseInterfaces(()))
             with Asker(client) as asker:
                 assert asker.ask(VIP) is None
 
@@ -447,7 +449,7 @@ class TestInterfaces:
     async def test_a_bridge_port_is_enslaved_and_its_bridge_takes_over(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node, interfaces=("eth0", "br7")) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0", "br7"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0", "br7"])]))
             node.run("ip", "link", "add", "br7", "type", "bridge")
             node.run("ip", "link", "set", "br7", "address", "02:00:00:00:00:b7", "up")
             node.run("ip", "link", "set", "eth0", "master", "br7")
@@ -462,7 +464,7 @@ class TestInterfaces:
         async with wire_on(node, exclude="eth|lo|br.*") as (_, heard):
             assert heard.interface("eth0").usable
         async with wire_on(node, exclude="eth.*") as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             assert heard.interface("eth0").reason == "Excluded"
 
     @pytest.mark.asyncio
@@ -470,7 +472,7 @@ class TestInterfaces:
         node, client, _ = segment.hosts
         only_net_raw = ["setpriv", "--bounding-set", "-all,+net_raw"]
         async with wire_on(node, prefix=only_net_raw) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             with Asker(client) as asker:
                 assert asker.ask(VIP) is not None
 
@@ -485,7 +487,7 @@ class TestInterfaces:
         """Or an agent that leaves out what is unusable would be told at once that it is usable again."""
         node, _, _ = segment.hosts
         async with wire_on(node, prefix=["setpriv", "--bounding-set", "-net_raw"]) as (link, heard):
-            await link.use_interfaces([])
+            await link.carry_out(UseInterfaces(()))
             assert not heard.interface("eth0").usable
 
 
@@ -521,7 +523,7 @@ class TestLife:
     async def test_signals_for_the_whole_group_leave_the_goodbye_to_the_agent(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             os.kill(link.pid, signal.SIGTERM)
             os.kill(link.pid, signal.SIGINT)
             with Asker(client) as asker:
@@ -533,19 +535,20 @@ class TestLife:
         node, _, _ = segment.hosts
         async with wire_on(node) as (link, _):
             assert rss_bytes(link.pid) < 20e6
-            await link.announce(many(5000))
+            await link.carry_out(announce(many(5000)))
             assert rss_bytes(link.pid) < 22e6
 
 
 AGENT = f"""
 import asyncio, sys, time
-from speaker.wire.io.link import WireCallbacks, WireLink
+from speaker.wire.io.link import WireLink
+from speaker.wire.messages import Announce, Permit, UseInterfaces
 async def main():
-    link = WireLink(WireCallbacks())
+    link = WireLink(lambda _: None)
     await link.start(command_prefix=sys.argv[1:])
-    await link.use_interfaces(["eth0"])
-    link.permit(time.clock_gettime(time.CLOCK_BOOTTIME) + 60)
-    await link.announce([("{VIP_TEXT}", ["eth0"])])
+    await link.carry_out(UseInterfaces(("eth0",)))
+    link.send(Permit(time.clock_gettime(time.CLOCK_BOOTTIME) + 60))
+    await link.carry_out(Announce((("{VIP_TEXT}", ("eth0",)),)))
     print(link.pid, flush=True)
     await asyncio.sleep(60)
 asyncio.run(main())

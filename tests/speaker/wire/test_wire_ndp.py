@@ -11,11 +11,13 @@ from collections.abc import Callable
 import pytest
 
 from lab.net.segment import ETH_P_IPV6, Host
+from speaker.wire.messages import Ask, Defend, Permit
 from speaker.wire.neighbours import ndp
 from speaker.wire.neighbours.groups import MAX_GROUPS_BY_MAC
 from speaker.wire.neighbours.ndp import Advertisement, Message
 from speaker.wire.neighbours.schedule import BURST_OFFSETS_SECONDS
 from tests.speaker.wire.conftest import boottime, wire_on
+from tests.speaker.wire.orders import announce, withdraw
 
 pytestmark = pytest.mark.root
 
@@ -116,7 +118,7 @@ class TestReplies:
             node.use_ipv6()
             node.run("sysctl", "-qw", "net.ipv6.conf.all.forwarding=1")
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             await end_of_burst()
             client.run("ip", "neighbour", "flush", "dev", "eth0")
             await resolves(client, VIP_TEXT, node.mac)
@@ -127,7 +129,7 @@ class TestReplies:
         node, client, _ = segment.hosts
         client.use_ipv6()
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"]), (IPV4_VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"]), (IPV4_VIP_TEXT, ["eth0"])]))
             for address in (VIP_TEXT, IPV4_VIP_TEXT):
                 await resolves(client, address, node.mac)
 
@@ -138,7 +140,7 @@ class TestReplies:
         client.use_ipv6()
         client.run("sysctl", "-qw", "net.ipv6.conf.eth0.accept_dad=1", "net.ipv6.conf.all.accept_dad=1")
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             client.run("ip", "address", "add", f"{VIP_TEXT}/64", "dev", "eth0")
             client.run("ip", "address", "add", f"{OTHER_VIP_TEXT}/64", "dev", "eth0")
             await heard.until(lambda: "dadfailed" in client.run("ip", "address", "show", "to", VIP_TEXT), seconds=10)
@@ -149,7 +151,7 @@ class TestReplies:
         node, client, _ = segment.hosts
         dice = random.Random(4861)
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             with NdpAsker(client) as asker:
                 request = asker.request(VIP)
                 for _ in range(2000):
@@ -165,7 +167,7 @@ class TestReplies:
     async def test_twenty_thousand_requests_in_a_row_are_all_answered(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             with NdpAsker(client) as asker:
                 request, replies = asker.request(VIP), 0
                 for _ in range(20_000):
@@ -178,7 +180,7 @@ class TestReplies:
     async def test_frames_of_no_concern_do_not_wake_the_process_and_the_counters_tell_the_families_apart(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"]), (IPV4_VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"]), (IPV4_VIP_TEXT, ["eth0"])]))
             with NdpAsker(client) as asker:
                 for number in range(1000):
                     asker.send(asker.request(ip(f"2001:db8::3:{number:x}")))
@@ -197,7 +199,7 @@ class TestAnnouncements:
         client.use_ipv6()
         client.run("ip", "neighbour", "replace", VIP_TEXT, "lladdr", rogue.mac.hex(":"), "dev", "eth0", "nud", "stale")
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             await heard.until(lambda: node.mac.hex(":") in neighbour(client, VIP_TEXT), seconds=2)
 
     @pytest.mark.asyncio
@@ -206,7 +208,7 @@ class TestAnnouncements:
         async with wire_on(node) as (link, _):
             with NdpAsker(client) as asker:
                 for _ in range(5):
-                    await link.announce([(VIP_TEXT, ["eth0"])])
+                    await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
                 seen = []
                 while (one := asker.next(lambda one: one.target == VIP, 0.6)) is not None:
                     seen.append((one.is_override, one.is_solicited))
@@ -217,7 +219,7 @@ class TestAnnouncements:
         node, client, _ = segment.hosts
         mac = bytes.fromhex("0200000000cc")
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             with NdpAsker(client) as asker:
                 assert asker.ask(VIP).target_mac == node.mac
                 node.run("ip", "link", "set", "eth0", "address", mac.hex(":"))
@@ -228,14 +230,14 @@ class TestAnnouncements:
     async def test_a_conflict_is_reported_once_a_second_and_defended_on_request(self, segment):
         node, client, rogue = segment.hosts
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             with NdpAsker(rogue) as asker, NdpAsker(client) as watcher:
                 await asyncio.sleep(0.4)
                 for _ in range(50):
                     asker.send(ndp.unsolicited(ndp.head(rogue.mac), VIP))
                 await heard.until(lambda: heard.conflicts)
                 watcher.forget()
-                link.defend(VIP_TEXT, "eth0")
+                link.send(Defend(VIP_TEXT, "eth0"))
                 assert watcher.next(lambda seen: seen.target_mac == node.mac, 0.3) is not None
         told = {(one.address, one.interface, one.mac) for one in heard.conflicts}
         assert told == {(VIP_TEXT, "eth0", rogue.mac.hex(":"))}
@@ -248,10 +250,10 @@ class TestAnnouncements:
         rogue.use_ipv6()
         rogue.run("ip", "address", "add", f"{VIP_TEXT}/64", "dev", "eth0", "nodad")
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             with NdpAsker(client) as watcher:
                 await asyncio.sleep(0.4)
-                link.ask(VIP_TEXT, "eth0", rogue.mac.hex(":"))
+                link.send(Ask(VIP_TEXT, "eth0", rogue.mac.hex(":")))
                 await heard.until(lambda: heard.conflicts)
                 assert watcher.next(lambda seen: seen.target_mac == rogue.mac, 0.3) is None
         assert heard.conflicts[0].mac == rogue.mac.hex(":")
@@ -262,11 +264,11 @@ class TestWithdrawal:
     async def test_both_families_are_silent_after_the_confirmation(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"]), (OTHER_VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"]), (OTHER_VIP_TEXT, ["eth0"])]))
             with NdpAsker(client) as asker:
                 for _ in range(200):
                     asker.send(asker.request(VIP))
-                await link.withdraw([VIP_TEXT])
+                await link.carry_out(withdraw([VIP_TEXT]))
                 await asyncio.sleep(0.02)
                 asker.forget()
                 assert asker.ask(VIP) is None
@@ -277,7 +279,7 @@ class TestWithdrawal:
     async def test_advertisements_still_queued_for_a_slow_device_are_waited_for(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             with NdpAsker(client) as asker:
                 await asyncio.sleep(0.4)
                 slow = ("rate", "64kbit", "burst", "1600", "latency", "10s")
@@ -285,7 +287,7 @@ class TestWithdrawal:
                 for _ in range(60):
                     asker.send(asker.request(VIP))
                 await asyncio.sleep(0.02)
-                await link.withdraw([VIP_TEXT])
+                await link.carry_out(withdraw([VIP_TEXT]))
                 await asyncio.sleep(0.02)
                 asker.forget()
                 assert asker.next(lambda seen: seen.target == VIP, 0.5) is None
@@ -294,11 +296,11 @@ class TestWithdrawal:
     async def test_five_thousand_addresses_come_and_go(self, segment):
         node, client, _ = segment.hosts
         async with wire_on(node) as (link, _):
-            await link.announce(many(5000))
+            await link.carry_out(announce(many(5000)))
             with NdpAsker(client) as asker:
                 for text, _ in many(5000)[::500]:
                     assert asker.ask(ip(text)) is not None
-                await link.withdraw(text for text, _ in many(5000))
+                await link.carry_out(withdraw(text for text, _ in many(5000)))
                 await asyncio.sleep(0.02)
                 asker.forget()
                 for text, _ in many(5000)[::1000]:
@@ -313,11 +315,11 @@ class TestPermit:
         node, client, _ = segment.hosts
         async with wire_on(node, permit_seconds=-1) as (link, _):
             with NdpAsker(client) as asker:
-                await link.announce([(VIP_TEXT, ["eth0"])])
+                await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
                 asker.send(asker.request(VIP))
                 asker.send(ndp.probe(asker.mac, VIP))
                 assert asker.next(lambda seen: seen.target == VIP, 0.3) is None
-                link.permit(boottime() + 0.5)
+                link.send(Permit(boottime() + 0.5))
                 assert asker.next(lambda seen: seen.target == VIP, 0.3).is_override  # the burst had waited
                 assert asker.ask(VIP) is not None
                 await asyncio.sleep(0.6)
@@ -340,12 +342,12 @@ class TestGroups:
         before = multicast_macs(node)
         group = "33:33:ff:01:00:10"
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"]), ("2001:db8:1::1:10", ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"]), ("2001:db8:1::1:10", ["eth0"])]))
             await heard.until(lambda: group in multicast_macs(node))
-            await link.withdraw([VIP_TEXT])
+            await link.carry_out(withdraw([VIP_TEXT]))
             await asyncio.sleep(0.1)
             assert group in multicast_macs(node)
-            await link.withdraw(["2001:db8:1::1:10"])
+            await link.carry_out(withdraw(["2001:db8:1::1:10"]))
             await heard.until(lambda: group not in multicast_macs(node))
             assert multicast_macs(node) == before
 
@@ -358,7 +360,7 @@ class TestGroups:
         node.run("ip", "link", "set", "mac0", "address", "02:00:00:00:00:b7", "up")
         async with wire_on(node, interfaces=("mac0",)) as (link, heard):
             await heard.until(lambda: (mac0 := heard.interface("mac0")) and mac0.usable)
-            await link.announce([(VIP_TEXT, ["mac0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["mac0"])]))
             await end_of_burst()
             client.run("ip", "neighbour", "flush", "dev", "eth0")
             await resolves(client, VIP_TEXT, bytes.fromhex("0200000000b7"))
@@ -371,19 +373,19 @@ class TestGroups:
             host.use_ipv6()
         segment.snoop()
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             await heard.until(lambda: "ff02::1:ff01:10" in segment.hub.run("bridge", "mdb", "show"), seconds=10)
             await end_of_burst()  # the querier, too, waits before it believes that it knows all groups
             client.run("ip", "neighbour", "flush", "dev", "eth0")
             await resolves(client, VIP_TEXT, node.mac)
-            await link.withdraw([VIP_TEXT])
+            await link.carry_out(withdraw([VIP_TEXT]))
             await heard.until(lambda: "ff02::1:ff01:10" not in segment.hub.run("bridge", "mdb", "show"), seconds=20)
 
     @pytest.mark.asyncio
     async def test_a_link_flap_joins_anew(self, segment):
         node, _, _ = segment.hosts
         async with wire_on(node) as (link, heard):
-            await link.announce([(VIP_TEXT, ["eth0"])])
+            await link.carry_out(announce([(VIP_TEXT, ["eth0"])]))
             await heard.until(lambda: "33:33:ff:01:00:10" in multicast_macs(node))
             segment.hub.run("ip", "link", "set", "port1", "down")
             await heard.until(lambda: "33:33:ff:01:00:10" not in multicast_macs(node))
@@ -394,9 +396,9 @@ class TestGroups:
     async def test_past_the_limit_the_card_lets_all_groups_in(self, segment):
         node, _, _ = segment.hosts
         async with wire_on(node) as (link, heard):
-            await link.announce(many(MAX_GROUPS_BY_MAC + 10))
+            await link.carry_out(announce(many(MAX_GROUPS_BY_MAC + 10)))
             await heard.until(lambda: allmulti(node))
-            await link.withdraw(text for text, _ in many(MAX_GROUPS_BY_MAC + 10))
+            await link.carry_out(withdraw(text for text, _ in many(MAX_GROUPS_BY_MAC + 10)))
             await heard.until(lambda: not allmulti(node))
 
     @pytest.mark.asyncio
@@ -404,7 +406,7 @@ class TestGroups:
         node, _, _ = segment.hosts
         before = multicast_macs(node)
         async with wire_on(node) as (link, heard):
-            await link.announce(many(20))
+            await link.carry_out(announce(many(20)))
             await heard.until(lambda: len(multicast_macs(node)) >= len(before) + 20)
             os.kill(link.pid, 9)
             await link.wait_dead()

@@ -20,14 +20,14 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from speaker.wire.bfd.io.sockets import Kind, Sender, kind_of, packed, receive, receiver
-from speaker.wire.bfd.model import SessionConfig, SessionView
 from speaker.wire.bfd.packets import Discard, State, parse
 from speaker.wire.bfd.registry import Path, Registry
 from speaker.wire.bfd.session import Parameters, Session
+from speaker.wire.messages import Bfd, BfdChanges, BfdSession, BfdState, WireReport, joined
 
 # A packet costs about 20 µs to take in, and as much to send.
 PACKETS_PER_TURN = 4
@@ -46,15 +46,13 @@ _NEVER = float("inf")
 class Sessions:
     """Registers its sockets with the epoll. `tell` takes a message for the agent; `is_crowded` whether it is behind."""
 
-    def __init__(
-        self, epoll: select.epoll, tell: Callable[[dict[str, Any]], None], is_crowded: Callable[[], bool]
-    ) -> None:
+    def __init__(self, epoll: select.epoll, tell: Callable[[WireReport], None], is_crowded: Callable[[], bool]) -> None:
         self.fds: dict[int, tuple[socket.socket, Kind]] = {}
         """The receivers, by descriptor."""
         self._epoll = epoll
         self._tell = tell
         self._is_crowded = is_crowded
-        self._parts: dict[str, list[Any]] = {}
+        self._order: Bfd | None = None  # as far as its parts have come
         self._named: dict[str, _Peer] = {}
         self._leaving: list[_Peer] = []
         self._registry: Registry[_Peer] = Registry(self._note_low_ttl)
@@ -68,15 +66,13 @@ class Sessions:
 
     # --- orders
 
-    def configure(self, order: Mapping[str, Any]) -> None:
+    def configure(self, part: Bfd) -> None:
         """Take in one part of the sessions; the last one puts all in force: there are these and no others."""
-        if order["part"] == 0:
-            self._parts = {}
-        self._parts.update(order["sessions"])
-        if order["part"] + 1 < order["parts"]:
+        order = self._order = joined(self._order, part)
+        if not order.is_last:
             return
-        wanted = {name: SessionConfig(*fields) for name, fields in self._parts.items()}
-        self._parts = {}
+        self._order = None
+        wanted = order.sessions
         for name, peer in list(self._named.items()):
             config = wanted.get(name)
             if config is None or not peer.can_become(config):
@@ -85,7 +81,7 @@ class Sessions:
             self._want(name, config)
         self._open_sockets()
 
-    def _want(self, name: str, config: SessionConfig) -> None:
+    def _want(self, name: str, config: BfdSession) -> None:
         now = _boottime()
         peer = self._named.get(name)
         if peer is None:
@@ -266,12 +262,12 @@ class Sessions:
 
     def _report(self) -> None:
         """A part of what changed: the rest has its turn."""
-        views: dict[str, SessionView | None] = {}
+        views: dict[str, BfdState | None] = {}
         for name in list(self._news)[:REPORTED_SESSIONS]:
             del self._news[name]
             peer = self._named.get(name)
             views[name] = None if peer is None else peer.tell()
-        self._tell({"op": "bfd-state", "sessions": views})
+        self._tell(BfdChanges(views))
 
     # --- sockets
 
@@ -333,23 +329,23 @@ class Sessions:
 class _Peer:
     """One session, and what it needs here. `path` is None, and `fault` says why, when its addresses make no sense."""
 
-    def __init__(self, name: str, config: SessionConfig, discriminator: int, now: float) -> None:
+    def __init__(self, name: str, config: BfdSession, discriminator: int, now: float) -> None:
         self.name = name
         self.config = config
         self.session = Session(discriminator, _parameters(config), now)
         self.sender: Sender | None = None
         self.wake_at = _NEVER
-        self.told: SessionView | None = None
+        self.told: BfdState | None = None
         self.low_ttl: int | None = None  # of a packet that did not count, since one that did
         self.path, self.fault = _path(config)
 
-    def can_become(self, config: SessionConfig) -> bool:
+    def can_become(self, config: BfdSession) -> bool:
         """Whether it stays the same session: only its timers and role may change."""
         return config == self.config or (self.path is not None and _path(config)[0] == self.path)
 
-    def view(self) -> SessionView:
+    def view(self) -> BfdState:
         session = self.session
-        return SessionView(
+        return BfdState(
             NAMES[session.state],
             NAMES[session.remote_state],
             session.since,
@@ -365,12 +361,12 @@ class _Peer:
             return ""
         return f"the peer's packets come with TTL {self.low_ttl}, and count only from {self.path.minimum_ttl} up"
 
-    def tell(self) -> SessionView:
+    def tell(self) -> BfdState:
         self.told = self.view()
         return self.told
 
 
-def _parameters(config: SessionConfig) -> Parameters:
+def _parameters(config: BfdSession) -> Parameters:
     return Parameters(
         config.transmit_interval_milliseconds * 1000,
         config.receive_interval_milliseconds * 1000,
@@ -379,7 +375,7 @@ def _parameters(config: SessionConfig) -> Parameters:
     )
 
 
-def _path(config: SessionConfig) -> tuple[Path | None, str]:
+def _path(config: BfdSession) -> tuple[Path | None, str]:
     try:
         peer, local = packed(config.peer_address), packed(config.source_address) if config.source_address else b""
     except (OSError, ValueError):

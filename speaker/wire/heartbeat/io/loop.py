@@ -13,12 +13,12 @@ import select
 import socket
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from speaker.wire.heartbeat.io.sockets import SegmentSockets, unicast_socket
 from speaker.wire.heartbeat.packets import MAX_PACKET_BYTES, Dropped
 from speaker.wire.heartbeat.receiver import UNICAST
-from speaker.wire.heartbeat.sender import Pulse, Settings, Word
+from speaker.wire.heartbeat.sender import Pulse, Settings
+from speaker.wire.messages import AgeChanges, Heartbeat, MemberChanges, OwnState, WireReport, joined
 
 # A packet costs about 25 µs, most of it HMAC and parsing: eight of them delay an ARP reply by 0.2 ms.
 PACKETS_PER_TURN = 8
@@ -44,9 +44,7 @@ _SENT, _FAILED, _RECEIVED, _DISCARDED = "sent", "failed", "received", "discarded
 class Heart:
     """Registers itself with the epoll. `tell` takes a message for the agent; `is_crowded` whether it is behind."""
 
-    def __init__(
-        self, epoll: select.epoll, tell: Callable[[dict[str, Any]], None], is_crowded: Callable[[], bool]
-    ) -> None:
+    def __init__(self, epoll: select.epoll, tell: Callable[[WireReport], None], is_crowded: Callable[[], bool]) -> None:
         self._sockets: dict[int, tuple[socket.socket, str]] = {}  # and the interface whose segment it hears
         # One for all sockets, inside that of the process: it tells which of them have something, with one system call.
         self._epoll = select.epoll()
@@ -58,7 +56,7 @@ class Heart:
         self._pulse = Pulse()
         self._port = 0
         self._is_on = False
-        self._parts: dict[str, list[str]] = {}
+        self._order: Heartbeat | None = None  # as far as its parts have come
         self._segments: dict[str, SegmentSockets] = {}
         self._wanted: dict[str, int] = {}
         self._unicast: dict[int, socket.socket] = {}  # by family
@@ -76,32 +74,27 @@ class Heart:
 
     # --- orders
 
-    def configure(self, order: Mapping[str, Any]) -> str:
+    def configure(self, part: Heartbeat) -> str:
         """Take in one part of the configuration; the last one puts it in force. Returns what is wrong, or ""."""
-        if order["part"] == 0:
-            self._parts = {}
-        self._parts.update(order["peers"])
-        if order["part"] + 1 < order["parts"]:
+        order = self._order = joined(self._order, part)
+        if not order.is_last:
             return ""
-        peers, self._parts = self._parts, {}
-        keys = tuple(bytes.fromhex(key) for key in order["keys"])
+        self._order = None
+        settings = Settings(order.node, order.incarnation, order.keys, order.interval_seconds)
         try:
-            self._pulse.configure(
-                Settings(order["node"], order["incarnation"], keys, order["interval"]), peers, _boottime()
-            )
+            self._pulse.configure(settings, order.members, _boottime())
         except ValueError as error:
             return str(error)
-        self._is_on = bool(keys)
-        self._listen(order["port"] if keys else 0)
+        self._is_on = bool(order.keys)
+        self._listen(order.port if order.keys else 0)
         if self._is_on:
-            self._tell({"op": "peers", "peers": {}})  # that nobody is heard is news too, the first time
+            self._tell(MemberChanges({}))  # that nobody is heard is news too, the first time
         else:
             self._report_news()
         return ""
 
-    def say(self, order: Mapping[str, Any]) -> None:
-        word = Word(order["contact"], order["serving"], order["member"], order["behind"], order["leaving"])
-        self._pulse.say(word, _boottime())
+    def say(self, state: OwnState) -> None:
+        self._pulse.say(state, _boottime())
 
     def use(self, interfaces: Mapping[str, int]) -> None:
         """Be heard on these interfaces, by name and index, and no others."""
@@ -257,8 +250,7 @@ class Heart:
             del news[node]
         if nodes:
             peers = self._pulse.roster.peers
-            views = {node: peers[node].view() if node in peers else None for node in nodes}
-            self._tell({"op": "peers", "peers": {node: view and view._asdict() for node, view in views.items()}})
+            self._tell(MemberChanges({node: peers[node].view() if node in peers else None for node in nodes}))
 
     def _refresh(self, now: float) -> None:
         """The ages of everybody every two seconds, in parts."""
@@ -270,7 +262,7 @@ class Heart:
         known = [peers[node] for node in nodes if node in peers]
         ages = {peer.node: (peer.contact, peer.heard_at) for peer in known if peer.heard_since is not None}
         if ages:
-            self._tell({"op": "ages", "ages": ages})
+            self._tell(AgeChanges(ages))
 
     # --- sockets
 

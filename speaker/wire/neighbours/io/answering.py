@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 
+from speaker.wire import messages
 from speaker.wire.io.channel import Channel
 from speaker.wire.io.permit import Permit
 from speaker.wire.io.port import Port
@@ -80,7 +81,7 @@ class Answering:
         if now - entry.conflict_reported_at >= CONFLICT_REPORT_SECONDS and not self._channel.is_crowded:
             entry.conflict_reported_at = now
             address, mac = text_of(conflict.address), mac_text(conflict.mac)
-            self._channel.tell({"op": "conflict", "address": address, "interface": port.interface.name, "mac": mac})
+            self._channel.tell(messages.Conflict(address, port.interface.name, mac))
 
     def _on_in_use(self, port: Port, seen: InUse) -> None:
         self._reply(port, seen.reply)

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from speaker.wire.io.channel import Channel
 from speaker.wire.io.port import Port
 from speaker.wire.io.ports import Ports
+from speaker.wire.messages import Answer, Probed
 from speaker.wire.neighbours.arp import mac_text
 from speaker.wire.neighbours.frames import probe, protocol_of
 from speaker.wire.neighbours.holdings import Holdings
@@ -71,7 +72,7 @@ class Prober:
                 has_ended = True
                 del self._runs[address]
                 self._holdings.stop_hearing(address)
-                self._channel.tell({"op": "probed", "address": run.text, "run": run.number, "sent": run.sent})
+                self._channel.tell(Probed(run.text, run.number, run.sent))
             else:
                 self._send(address, run)
         return has_ended
@@ -84,8 +85,7 @@ class Prober:
         if told in run.told or len(run.told) == MACS_TOLD:
             return
         run.told.add(told)
-        where = {"address": run.text, "run": run.number, "interface": port.interface.name}
-        self._channel.tell({"op": "answer", **where, "mac": mac_text(seen.mac), "probe": seen.is_probe})
+        self._channel.tell(Answer(run.text, run.number, port.interface.name, mac_text(seen.mac), seen.is_probe))
 
     def _send(self, address: bytes, run: _Run) -> None:
         """A frame that can't be sent is no reason to stop: only if none could, nothing was found out."""

@@ -12,11 +12,12 @@ import pytest
 
 from lab.net.segment import Host, Namespace
 from lab.routers.bfd import Bird, Frr, Router, are_installed
-from speaker.wire.bfd.model import SessionConfig, SessionView
 from speaker.wire.bfd.packets import State, build
+from speaker.wire.messages import Bfd, BfdSession, BfdState, Permit
 from tests.speaker.wire.bfd.make import packet
 from tests.speaker.wire.conftest import Heard, boottime, wire_on
 from tests.speaker.wire.conftest import segment as segment  # a fixture
+from tests.speaker.wire.orders import announce
 
 pytestmark = [
     pytest.mark.root,
@@ -28,7 +29,7 @@ NODE, ROUTER = "192.0.2.1", "192.0.2.2"
 BIRD_TIMERS = "min rx interval 300 ms; min tx interval 300 ms; multiplier 3;"
 BIRD_PEER = f'interface "eth0" {{ {BIRD_TIMERS} }}; neighbor {NODE} dev "eth0";'
 FRR_PEER = (f"peer {NODE} interface eth0", "receive-interval 300", "transmit-interval 300", "no shutdown")
-CONFIG = SessionConfig(ROUTER, interface="eth0")
+CONFIG = BfdSession(ROUTER, interface="eth0")
 DETECTION = 0.9
 # After a loss: the detection time and room for a busy machine. Before it: no earlier than the last packet allows.
 LATEST, EARLIEST = DETECTION + 3, DETECTION - 0.35
@@ -60,7 +61,7 @@ def state_of(link) -> str:
     return link.bfd_sessions["r"].state if "r" in link.bfd_sessions else ""
 
 
-async def both_up(link, router: Router) -> SessionView:
+async def both_up(link, router: Router) -> BfdState:
     await until(lambda: state_of(link) == "Up" and router.is_up(NODE))
     await until(lambda: link.bfd_sessions["r"].remote_state == "Up")
     return link.bfd_sessions["r"]
@@ -86,7 +87,7 @@ class TestSessions:
     @pytest.mark.asyncio
     async def test_both_come_up_with_the_timers_that_were_agreed(self, segment, router):
         async with wire_on(segment.hosts[0]) as (link, heard):
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(Bfd({"r": CONFIG}))
             await both_up(link, router)
             await until(lambda: link.bfd_sessions["r"].detect_milliseconds == 900)
             view = link.bfd_sessions["r"]
@@ -100,7 +101,7 @@ class TestSessions:
     @pytest.mark.asyncio
     async def test_our_death_is_noticed_within_the_detection_time(self, segment, router):
         async with wire_on(segment.hosts[0]) as (link, _):
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(Bfd({"r": CONFIG}))
             await both_up(link, router)
             await asyncio.sleep(1)
             began = time.monotonic()
@@ -111,7 +112,7 @@ class TestSessions:
     @pytest.mark.asyncio
     async def test_the_routers_death_is_noticed_within_the_detection_time(self, segment, router):
         async with wire_on(segment.hosts[0]) as (link, heard):
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(Bfd({"r": CONFIG}))
             await both_up(link, router)
             reports = len(heard.counters)
             await heard.until(lambda: len(heard.counters) > reports, 12)  # nothing else wakes the wire for 5 s
@@ -125,7 +126,7 @@ class TestSessions:
     @pytest.mark.asyncio
     async def test_a_cut_link_and_its_repair_are_noticed_by_both(self, segment, router):
         async with wire_on(segment.hosts[0]) as (link, _):
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(Bfd({"r": CONFIG}))
             await both_up(link, router)
             segment.hub.run("ip", "link", "set", "port2", "nomaster")
             await until(lambda: link.bfd_sessions["r"].has_failed and not router.is_up(NODE))
@@ -136,7 +137,7 @@ class TestSessions:
     @pytest.mark.asyncio
     async def test_a_frozen_wire_is_dead_to_the_router_and_comes_back(self, segment, router):
         async with wire_on(segment.hosts[0]) as (link, _):
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(Bfd({"r": CONFIG}))
             await both_up(link, router)
             os.kill(link.pid, signal.SIGSTOP)
             await until(lambda: not router.is_up(NODE))
@@ -146,32 +147,32 @@ class TestSessions:
     @pytest.mark.asyncio
     async def test_a_session_that_is_not_wanted_any_more_ends_in_admin_down(self, segment, router):
         async with wire_on(segment.hosts[0]) as (link, _):
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(Bfd({"r": CONFIG}))
             await both_up(link, router)
             began = time.monotonic()
-            await link.bfd({})
+            await link.carry_out(Bfd({}))
             await until(lambda: not router.is_up(NODE))
             assert time.monotonic() - began < DETECTION or os.getloadavg()[0] > 4
             await until(lambda: link.bfd_sessions == {})
             if isinstance(router, Frr):
                 assert router.session(NODE)["remote-diagnostic"] == "administratively down"
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(Bfd({"r": CONFIG}))
             await both_up(link, router)
 
     @pytest.mark.asyncio
     async def test_our_new_intervals_are_negotiated_while_it_is_up(self, segment, router):
         async with wire_on(segment.hosts[0]) as (link, heard):
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(Bfd({"r": CONFIG}))
             await both_up(link, router)
             slower = CONFIG._replace(transmit_interval_milliseconds=500, receive_interval_milliseconds=600)
-            await link.bfd({"r": slower._replace(detect_multiplier=4)})
+            await link.carry_out(Bfd({"r": slower._replace(detect_multiplier=4)}))
             await until(lambda: link.bfd_sessions["r"][5:7] == (1800, 500))
             if isinstance(router, Bird):
                 await until(lambda: router.session(NODE) == ("Up", 0.6, 2.0))
             else:
                 await until(lambda: router.session(NODE)["remote-transmit-interval"] == 500)
                 assert router.session(NODE)["remote-detect-multiplier"] == 4
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(Bfd({"r": CONFIG}))
             await until(lambda: link.bfd_sessions["r"][5:7] == (900, 300))
             await asyncio.sleep(2)
             assert states(heard).count("Down") <= 1  # as it began
@@ -180,7 +181,7 @@ class TestSessions:
     @pytest.mark.asyncio
     async def test_a_passive_session_waits_for_the_router(self, segment, router):
         async with wire_on(segment.hosts[0]) as (link, _):
-            await link.bfd({"r": CONFIG._replace(is_passive=True)})
+            await link.carry_out(Bfd({"r": CONFIG._replace(is_passive=True)}))
             await both_up(link, router)
 
 
@@ -190,35 +191,35 @@ class TestRights:
     @pytest.mark.asyncio
     async def test_nothing_comes_up_before_there_is_a_permit(self, segment, router):
         async with wire_on(segment.hosts[0], permit_seconds=0) as (link, _):
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(Bfd({"r": CONFIG}))
             await asyncio.sleep(4)
             assert link.bfd_sessions["r"].state == "Down"
             assert not router.is_up(NODE)
-            link.permit(boottime() + 60)
+            link.send(Permit(boottime() + 60))
             await both_up(link, router)
 
     @pytest.mark.asyncio
     async def test_a_permit_that_runs_out_takes_sessions_down_at_once(self, segment, router):
         """And not with the next packet, which would be 10 s away."""
         async with wire_on(segment.hosts[0], permit_seconds=60) as (link, heard):
-            await link.bfd({"r": CONFIG._replace(transmit_interval_milliseconds=10_000)})
+            await link.carry_out(Bfd({"r": CONFIG._replace(transmit_interval_milliseconds=10_000)}))
             await both_up(link, router)
             await until(lambda: link.bfd_sessions["r"].transmit_milliseconds == 10_000)
             ends_at = boottime() + 0.5
-            link.permit(ends_at)
+            link.send(Permit(ends_at))
             await heard.until(lambda: heard.bfd[-1]["r"].state == "Down")
             assert 0 <= heard.bfd[-1]["r"].since - ends_at < 3
             assert not heard.bfd[-1]["r"].has_failed
             await until(lambda: not router.is_up(NODE), 4)
             if isinstance(router, Frr):
                 assert router.session(NODE)["remote-diagnostic"] == "path down"
-            link.permit(boottime() + 60)
+            link.send(Permit(boottime() + 60))
             await both_up(link, router)
 
     @pytest.mark.asyncio
     async def test_a_clean_stop_says_admin_down(self, segment, router):
         async with wire_on(segment.hosts[0]) as (link, _):
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(Bfd({"r": CONFIG}))
             await both_up(link, router)
             await link.stop()
             await until(lambda: not router.is_up(NODE))
@@ -236,7 +237,7 @@ class TestFrr:
     @pytest.mark.asyncio
     async def test_a_router_that_disables_its_session_has_not_failed(self, segment, frr):
         async with wire_on(segment.hosts[0]) as (link, heard):
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(Bfd({"r": CONFIG}))
             await both_up(link, frr)
             frr.configure(FRR_PEER[0], "shutdown")
             await heard.until(lambda: heard.bfd[-1]["r"].remote_state == "AdminDown")
@@ -249,7 +250,7 @@ class TestFrr:
     @pytest.mark.asyncio
     async def test_the_routers_new_intervals_are_negotiated_while_it_is_up(self, segment, frr):
         async with wire_on(segment.hosts[0]) as (link, heard):
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(Bfd({"r": CONFIG}))
             await both_up(link, frr)
             frr.configure(FRR_PEER[0], "transmit-interval 700", "receive-interval 800", "detect-multiplier 5")
             await until(lambda: link.bfd_sessions["r"][5:7] == (3500, 800))
@@ -267,7 +268,7 @@ class TestPackets:
     async def test_a_packet_that_a_router_forwarded_does_not_count(self, segment, bird):
         """RFC 5881 §5. With TTL 255 the same packet ends the session, so it is the TTL that saves it."""
         async with wire_on(segment.hosts[0]) as (link, heard):
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(Bfd({"r": CONFIG}))
             await both_up(link, bird)
             with impostor(segment.hosts[1], 254) as send:
                 for _ in range(20):
@@ -289,7 +290,7 @@ class TestPackets:
         with listener:
             listener.settimeout(5)
             async with wire_on(node) as (link, _):
-                await link.bfd({"r": CONFIG})
+                await link.carry_out(Bfd({"r": CONFIG}))
                 got = [await asyncio.to_thread(listener.recvmsg, 100, 100) for _ in range(2)]
         ports = {address[1] for _, _, _, address in got}
         assert len(ports) == 1
@@ -300,8 +301,8 @@ class TestPackets:
     async def test_junk_and_floods_disturb_neither_sessions_nor_arp(self, segment, bird):
         node, router, client = segment.hosts
         async with wire_on(node) as (link, heard):
-            await link.announce([("192.0.10.10", ["eth0"])])
-            await link.bfd({"r": CONFIG})
+            await link.carry_out(announce([("192.0.10.10", ["eth0"])]))
+            await link.carry_out(Bfd({"r": CONFIG}))
             await both_up(link, bird)
             with impostor(router, 254) as send:
                 for _ in range(20_000):
@@ -322,8 +323,8 @@ class TestPaths:
         protocol = f'interface "eth0" {{ {BIRD_TIMERS} }}; neighbor fe80::1 dev "eth0" local fe80::2;'
         with Bird(router, tmp_path / "r", protocol) as bird:
             async with wire_on(node) as (link, _):
-                config = SessionConfig("fe80::2", interface="eth0", source_address="fe80::1")
-                await link.bfd({"r": config})
+                config = BfdSession("fe80::2", interface="eth0", source_address="fe80::1")
+                await link.carry_out(Bfd({"r": config}))
                 await until(lambda: state_of(link) == "Up" and bird.is_up("fe80::1"))
 
     @pytest.mark.asyncio
@@ -332,12 +333,12 @@ class TestPaths:
         with behind(segment.hosts[1]) as far:
             segment.hosts[0].run("ip", "route", "add", "198.51.100.0/24", "via", ROUTER)
             protocol = f"multihop {{ {BIRD_TIMERS} }}; neighbor {NODE} local 198.51.100.2 multihop;"
-            config = SessionConfig("198.51.100.2", is_multihop=True, minimum_ttl=63)
+            config = BfdSession("198.51.100.2", is_multihop=True, minimum_ttl=63)
             with Bird(far, tmp_path / "r", protocol) as bird:
                 async with wire_on(segment.hosts[0]) as (link, heard):
-                    await link.bfd({"r": config})
+                    await link.carry_out(Bfd({"r": config}))
                     await both_up(link, bird)
-                    await link.bfd({"r": config._replace(minimum_ttl=64)})
+                    await link.carry_out(Bfd({"r": config._replace(minimum_ttl=64)}))
                     await heard.until(lambda: "TTL 63" in heard.bfd[-1]["r"].fault)
                     await asyncio.sleep(3)
                     assert state_of(link) == "Down"
@@ -350,7 +351,7 @@ class TestPaths:
             peer = f"peer {NODE} multihop local-address 198.51.100.2"
             with Frr(far, tmp_path / "r", peer, "minimum-ttl 254", "no shutdown") as frr:
                 async with wire_on(segment.hosts[0]) as (link, _):
-                    await link.bfd({"r": SessionConfig("198.51.100.2", is_multihop=True, minimum_ttl=254)})
+                    await link.carry_out(Bfd({"r": BfdSession("198.51.100.2", is_multihop=True, minimum_ttl=254)}))
                     await both_up(link, frr)
 
     @pytest.mark.asyncio
@@ -361,8 +362,8 @@ class TestPaths:
             taken.bind(("", 3784))
         with Bird(segment.hosts[1], tmp_path / "r", BIRD_PEER) as bird:
             async with wire_on(node) as (link, heard):
-                wrong = SessionConfig("no address")
-                await link.bfd({"r": CONFIG, "twin": CONFIG, "wrong": wrong})
+                wrong = BfdSession("no address")
+                await link.carry_out(Bfd({"r": CONFIG, "twin": CONFIG, "wrong": wrong}))
                 await heard.until(lambda: heard.bfd and "3784" in heard.bfd[-1]["r"].fault)
                 assert "not an address" in link.bfd_sessions["wrong"].fault
                 taken.close()
@@ -374,7 +375,7 @@ class TestPaths:
         node = segment.hosts[0]
         with Bird(segment.hosts[1], tmp_path / "r", BIRD_PEER) as bird:
             async with wire_on(node) as (link, _):
-                await link.bfd({"r": CONFIG})
+                await link.carry_out(Bfd({"r": CONFIG}))
                 await both_up(link, bird)
                 segment.hub.run("ip", "link", "delete", "port1")
                 await until(lambda: "interface" in link.bfd_sessions["r"].fault and not bird.is_up(NODE))

@@ -9,14 +9,15 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from bench.heartbeat import name_of, wire_on
 from lab.net.segment import Host, Namespace, Segment
-from speaker.wire.io.link import HeartbeatConfig, OrderRefusedError, WireCallbacks, WireCounters, WireLink, WirePeer
+from speaker.wire.io.link import OrderRefusedError, WireLink
+from speaker.wire.messages import Ages, Counters, Heartbeat, Member, Members, OwnState, Permit, Report, UseInterfaces
 from tests.speaker.wire.conftest import boottime
 
 pytestmark = pytest.mark.root
@@ -32,29 +33,29 @@ class Speaker:
 
     node: str
     link: WireLink
-    counters: list[WireCounters] = field(default_factory=list)
+    counters: list[Counters] = field(default_factory=list)
     reports: list[str] = field(default_factory=list)
     """Of each report about peers, whether it brought news or ages."""
     permit_seconds: float = 3.0
     is_talking: bool = True
-    word: dict = field(default_factory=lambda: {"serving": True})
+    word: dict = field(default_factory=lambda: {"is_serving": True})
 
     @property
     def heard(self) -> set[str]:
-        return set(self.link.peers)
+        return set(self.link.members)
 
-    def peer(self, node: str) -> WirePeer:
-        return self.link.peers[node]
+    def peer(self, node: str) -> Member:
+        return self.link.members[node]
 
     async def configure(self, keys=(KEY,), peers=NAMES, **settings) -> None:
         known = {node: settings.get("addresses", {}).get(node, ()) for node in peers if node != self.node}
-        await self.link.heartbeat(HeartbeatConfig(self.node, f"{self.node}-{self.link.pid}", tuple(keys), peers=known))
+        await self.link.carry_out(Heartbeat(self.node, f"{self.node}-{self.link.pid}", tuple(keys), members=known))
 
     async def talk(self) -> None:
         while not self.link.dead.is_set():
             if self.is_talking:
-                self.link.permit(boottime() + self.permit_seconds)
-                self.link.say(contact=boottime() - 1, **self.word)
+                self.link.send(Permit(boottime() + self.permit_seconds))
+                self.link.send(OwnState(contact=boottime() - 1, **self.word))
             await asyncio.sleep(0.2)
 
     def count(self, kind: str) -> int:
@@ -63,17 +64,22 @@ class Speaker:
 
 @asynccontextmanager
 async def speaking(host: Namespace, node: str, interfaces=("eth0",), **settings) -> AsyncIterator[Speaker]:
-    counters: list[WireCounters] = []
+    counters: list[Counters] = []
     reports: list[str] = []
-    callbacks = WireCallbacks(
-        on_counters=counters.append,
-        on_peers=lambda _: reports.append("news"),
-        on_ages=lambda _: reports.append("ages"),
-    )
-    link = WireLink(callbacks)
+
+    def on_report(report: Report) -> None:
+        match report:
+            case Counters():
+                counters.append(report)
+            case Members():
+                reports.append("news")
+            case Ages():
+                reports.append("ages")
+
+    link = WireLink(on_report)
     await link.start(command_prefix=host.prefix)
     speaker = Speaker(node, link, counters, reports)
-    await link.use_interfaces(interfaces)
+    await link.carry_out(UseInterfaces(interfaces))
     await speaker.configure(**settings)
     talking = asyncio.create_task(speaker.talk())
     try:
@@ -125,14 +131,14 @@ class TestOnOneSegment:
         async with all_speaking(segment) as speakers:
             await until(lambda: all_heard(speakers))
             one, two, _ = speakers
-            await until(lambda: one.peer("node2").serving)
+            await until(lambda: one.peer("node2").is_serving)
             seen = one.peer("node2")
             assert seen.incarnation == f"node2-{two.link.pid}"
             assert seen.interfaces == seen.via == ("eth0",)
             assert 0.5 < boottime() - seen.contact < 10
-            two.word = {"serving": True, "member": False, "behind": True, "leaving": True}
-            await until(lambda: one.peer("node2").behind)
-            assert (one.peer("node2").leaving, one.peer("node2").member) == (True, False)
+            two.word = {"is_serving": True, "is_member": False, "is_behind": True, "is_leaving": True}
+            await until(lambda: one.peer("node2").is_behind)
+            assert (one.peer("node2").is_leaving, one.peer("node2").is_member) == (True, False)
 
     @pytest.mark.asyncio
     async def test_while_nothing_is_new_their_ages_alone_are_told_now_and_then(self, segment):
@@ -141,14 +147,14 @@ class TestOnOneSegment:
             await asyncio.sleep(1)
             one = speakers[0]
             one.reports.clear()
-            before, began = dict(one.link.peers), boottime()
+            before, began = dict(one.link.members), boottime()
             await until(lambda: len(one.reports) == 3)
             assert one.reports == ["ages"] * 3
             assert 2 < boottime() - began < 10
-            for node, peer in one.link.peers.items():
+            for node, peer in one.link.members.items():
                 assert peer.heard > before[node].heard
                 assert peer.contact > before[node].contact
-                assert peer == replace(before[node], heard=peer.heard, contact=peer.contact)
+                assert peer == before[node]._replace(heard=peer.heard, contact=peer.contact)
 
     @pytest.mark.asyncio
     async def test_one_that_is_killed_is_lost_within_about_a_second(self, segment):
@@ -216,9 +222,9 @@ class TestOnOneSegment:
     @pytest.mark.asyncio
     async def test_without_a_permit_nobody_claims_to_serve(self, segment):
         async with all_speaking(segment) as speakers:
-            await until(lambda: all_heard(speakers) and speakers[0].peer("node3").serving)
+            await until(lambda: all_heard(speakers) and speakers[0].peer("node3").is_serving)
             speakers[2].permit_seconds = -1
-            await until(lambda: not speakers[0].peer("node3").serving)
+            await until(lambda: not speakers[0].peer("node3").is_serving)
             assert speakers[0].heard == {"node2", "node3"}
 
     @pytest.mark.asyncio
@@ -248,7 +254,7 @@ class TestOnOneSegment:
     async def test_a_name_that_fits_no_packet_is_refused(self, segment):
         async with speaking(segment.hosts[0], "node1") as speaker:
             with pytest.raises(OrderRefusedError, match="too long"):
-                await speaker.link.heartbeat(HeartbeatConfig("n" * 300, "i", (KEY,)))
+                await speaker.link.carry_out(Heartbeat("n" * 300, "i", (KEY,)))
 
     @pytest.mark.asyncio
     async def test_hundreds_of_known_peers_are_given_in_parts(self, segment):

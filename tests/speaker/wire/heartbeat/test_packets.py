@@ -18,7 +18,7 @@ from speaker.wire.heartbeat.packets import (
     MEMBER,
     SERVING,
     Dropped,
-    Heartbeat,
+    Packet,
     decode,
     echoed,
     echoes_of,
@@ -28,12 +28,12 @@ from speaker.wire.heartbeat.packets import (
 )
 
 KEY, OTHER = b"k" * 32, b"o" * 32
-PLAIN = Heartbeat("node1", "abc", 7, 200, 1500, SERVING | MEMBER, ("eth0", "bond0"), b"")
+PLAIN = Packet("node1", "abc", 7, 200, 1500, SERVING | MEMBER, ("eth0", "bond0"), b"")
 
 names = st.text(string.ascii_lowercase + "0123456789-.", min_size=1)
 tags = st.binary(min_size=8, max_size=8)
 heartbeats = st.builds(
-    Heartbeat,
+    Packet,
     node=names.filter(lambda name: len(name) <= MAX_NODE_BYTES),
     incarnation=st.text(min_size=1, max_size=16),
     sequence=st.integers(0, 2**64 - 1),
@@ -63,7 +63,7 @@ def test_the_bytes_of_a_packet() -> None:
 
 
 @given(heartbeats, st.binary(min_size=16, max_size=150))
-def test_what_was_encoded_is_decoded(beat: Heartbeat, key: bytes) -> None:
+def test_what_was_encoded_is_decoded(beat: Packet, key: bytes) -> None:
     packet = encode(beat, key)
     assert len(packet) <= MAX_PACKET_BYTES
     assert packet[-32:] == hmac.digest(key, packet[:-32], "sha256")
@@ -79,11 +79,11 @@ def test_junk_is_dropped(junk: bytes) -> None:
 @given(st.binary(max_size=200))
 def test_junk_that_is_signed_is_dropped_or_read(junk: bytes) -> None:
     """A speaker of another version, or a broken one: never an exception."""
-    assert isinstance(decode(signed(b"BRTH\x01" + junk), [KEY]), Dropped | Heartbeat)
+    assert isinstance(decode(signed(b"BRTH\x01" + junk), [KEY]), Dropped | Packet)
 
 
 @given(heartbeats, st.data())
-def test_no_bit_can_be_changed(beat: Heartbeat, data: st.DataObject) -> None:
+def test_no_bit_can_be_changed(beat: Packet, data: st.DataObject) -> None:
     packet = bytearray(encode(beat, KEY))
     bit = data.draw(st.integers(0, 8 * len(packet) - 1))
     packet[bit // 8] ^= 1 << bit % 8
@@ -91,7 +91,7 @@ def test_no_bit_can_be_changed(beat: Heartbeat, data: st.DataObject) -> None:
 
 
 @given(heartbeats, st.data())
-def test_no_packet_can_be_cut_or_grown(beat: Heartbeat, data: st.DataObject) -> None:
+def test_no_packet_can_be_cut_or_grown(beat: Packet, data: st.DataObject) -> None:
     packet = encode(beat, KEY)
     shorter = packet[: data.draw(st.integers(0, len(packet) - 1))]
     assert isinstance(decode(shorter, [KEY]), Dropped)
@@ -133,7 +133,7 @@ def test_what_does_not_fit_is_cut_or_refused() -> None:
     many = tuple(f"interface{number:06}" for number in range(30))
     beat = PLAIN._replace(interfaces=many, interval_milliseconds=10**6, contact_age_milliseconds=10**12)
     seen = decode(encode(beat, KEY), [KEY])
-    assert isinstance(seen, Heartbeat)
+    assert isinstance(seen, Packet)
     assert seen.interfaces == many[:MAX_INTERFACES]
     assert (seen.interval_milliseconds, seen.contact_age_milliseconds) == (0xFFFF, 2**32 - 2)
     for field, longest in (("node", MAX_NODE_BYTES), ("incarnation", MAX_INCARNATION_BYTES)):

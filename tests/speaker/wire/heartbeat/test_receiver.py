@@ -2,7 +2,7 @@
 
 import pytest
 
-from speaker.wire.heartbeat.packets import BEHIND, GOODBYE, MEMBER, SERVING, Dropped, Heartbeat, tag_of
+from speaker.wire.heartbeat.packets import BEHIND, GOODBYE, MEMBER, SERVING, Dropped, Packet, tag_of
 from speaker.wire.heartbeat.receiver import (
     CANDIDATES_PER_PEER,
     GRACE_INTERVALS,
@@ -12,14 +12,15 @@ from speaker.wire.heartbeat.receiver import (
     UNICAST,
     Roster,
 )
+from speaker.wire.messages import NEVER
 
 NOW = 1000.0
 SILENCE = (MISSED_INTERVALS + GRACE_INTERVALS) * 0.2
 
 
-def beat(sequence: int, incarnation: str = "one", node: str = "b", **fields) -> Heartbeat:
+def beat(sequence: int, incarnation: str = "one", node: str = "b", **fields) -> Packet:
     given = {"interval_milliseconds": 200, "contact_age_milliseconds": 500, "flags": SERVING, "interfaces": ("eth0",)}
-    return Heartbeat(node, incarnation, sequence, echoes=b"", **given | fields)
+    return Packet(node, incarnation, sequence, echoes=b"", **given | fields)
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ class TestBeingHeard:
     def test_what_it_says_is_known_and_only_changes_are_news(self, roster):
         hear(roster, 1, flags=SERVING | MEMBER, interfaces=("eth0", "eth1"))
         view = roster.peers["b"].view()
-        assert (view.incarnation, view.serving, view.member, view.behind, view.leaving) == (
+        assert (view.incarnation, view.is_serving, view.is_member, view.is_behind, view.is_leaving) == (
             "one", True, True, False, False,
         )  # fmt: skip
         assert (view.interfaces, view.via, view.since, view.heard) == (("eth0", "eth1"), ("eth0",), NOW, NOW)
@@ -65,7 +66,7 @@ class TestBeingHeard:
         hear(roster, 3, NOW + 0.4, flags=MEMBER | BEHIND, interfaces=("eth0",), contact_age_milliseconds=None)
         assert news(roster) == ["b"]
         view = roster.peers["b"].view()
-        assert (view.serving, view.behind, view.contact, view.since) == (False, True, None, NOW)
+        assert (view.is_serving, view.is_behind, view.contact, view.since) == (False, True, NEVER, NOW)
 
     def test_a_node_nobody_knows_leaves_nothing_behind(self, roster):
         for number in range(1000):
@@ -159,7 +160,7 @@ class TestOldPackets:
     def test_an_overtaken_copy_does_not_bring_back_what_it_says(self, roster):
         hear(roster, 9, flags=0)
         hear(roster, 8, flags=SERVING, via="eth1")
-        assert roster.peers["b"].view().serving is False
+        assert roster.peers["b"].view().is_serving is False
 
     def test_a_path_on_which_nothing_comes_any_more_is_gone(self, roster):
         hear(roster, 1)

@@ -7,19 +7,20 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from speaker.wire.heartbeat.packets import GOODBYE, LEAVING, SERVING, Dropped, Heartbeat, decode, encode
+from speaker.wire.heartbeat.packets import GOODBYE, LEAVING, SERVING, Dropped, Packet, decode, encode
 from speaker.wire.heartbeat.receiver import GRACE_INTERVALS, MISSED_INTERVALS
-from speaker.wire.heartbeat.sender import FRESH_SECONDS, Pulse, Settings, Word
+from speaker.wire.heartbeat.sender import FRESH_SECONDS, Pulse, Settings
+from speaker.wire.messages import NEVER, OwnState
 from tests.speaker.wire.talk import KEY, SAY_SECONDS, WELL, Talk
 
 OTHER_KEY = b"another key that is as long......"
 SILENCE = (MISSED_INTERVALS + GRACE_INTERVALS) * 0.2
 
 
-def read(packet: bytes | None) -> Heartbeat:
+def read(packet: bytes | None) -> Packet:
     assert packet is not None
     beat = decode(packet, [KEY])
-    assert isinstance(beat, Heartbeat)
+    assert isinstance(beat, Packet)
     return beat
 
 
@@ -166,15 +167,15 @@ class TestWhatIsSaid:
         talk.run(1)
         talk.nodes["a"].pulse.permit(0.0, talk.now)
         talk.run(0.001)
-        assert talk.nodes["b"].pulse.roster.peers["a"].view().serving is False
+        assert talk.nodes["b"].pulse.roster.peers["a"].view().is_serving is False
 
     def test_a_change_of_the_word_is_told_at_once(self):
         talk = Talk("a", "b")
         talk.run(1)
-        talk.nodes["a"].pulse.say(WELL._replace(leaving=True), talk.now)
+        talk.nodes["a"].pulse.say(WELL._replace(is_leaving=True), talk.now)
         talk.run(0.001)
         view = talk.nodes["b"].pulse.roster.peers["a"].view()
-        assert (view.leaving, view.serving) == (True, True)
+        assert (view.is_leaving, view.is_serving) == (True, True)
         assert flags_sent(talk, "a")[-1] & LEAVING
 
     def test_interfaces_are_told_at_once(self):
@@ -189,7 +190,7 @@ class TestWhatIsSaid:
         pulse.configure(Settings("a", "1", (KEY,), 0.2), {}, 100.0)
         pulse.say(WELL._replace(contact=98.2504), 100.0)
         assert read(pulse.due(100.0)).contact_age_milliseconds == 1749
-        pulse.say(WELL._replace(contact=None), 100.1)
+        pulse.say(WELL._replace(contact=NEVER), 100.1)
         assert read(pulse.due(101.0)).contact_age_milliseconds is None
 
     def test_without_keys_nothing_is_said_and_nothing_is_heard(self):
@@ -236,7 +237,7 @@ class TestHowOften:
         count = 0
         for number in range(400):
             at = 0.001 * number
-            beat = Heartbeat(f"n{number}", "1", 1, 200, None, 0, (), b"")
+            beat = Packet(f"n{number}", "1", 1, 200, None, 0, (), b"")
             assert pulse.receive(encode(beat, KEY), "eth0", at) is Dropped.UNPROVEN
             count += pulse.due(at) is not None
         assert count <= 6
@@ -244,7 +245,7 @@ class TestHowOften:
     def test_our_own_packets_are_known_whatever_process_sent_them(self):
         pulse = self.paced(2)
         for incarnation in ("1", "another"):
-            beat = Heartbeat("a", incarnation, 1, 200, None, 0, (), b"")
+            beat = Packet("a", incarnation, 1, 200, None, 0, (), b"")
             assert pulse.receive(encode(beat, KEY), "eth0", 0.0) is Dropped.OWN
 
 
@@ -369,4 +370,4 @@ TestAdversary.settings = settings(max_examples=60, stateful_step_count=40, deadl
 
 
 def test_the_word_is_a_plain_value() -> None:
-    assert Word(None, False, True, False, False) == WELL._replace(contact=None, serving=False)
+    assert OwnState(NEVER, False, True, False, False) == WELL._replace(contact=NEVER, is_serving=False)

@@ -1,0 +1,622 @@
+"""What the agent and the wire process tell each other: each order and each report as a value, and their one codec.
+
+No I/O, and the standard library only. NamedTuples, since dataclasses would cost the wire process a megabyte.
+
+    agent (asyncio)                      SOCK_SEQPACKET                                      wire process (epoll)
+
+    UseInterfaces Announce Withdraw      --> carried out one after the other, a slice each turn --> Done | Refused
+    Probe Stop
+    Heartbeat Bfd                        --> in force when the last part came --------------------> Done | Refused
+    Reannounce Defend Ask                --> nobody waits for them
+    Permit OwnState                      --> overtake what is not written yet, and are in force at once
+
+    Interfaces Conflict Answer Probed    <-- as they are
+    Counters
+    Members    <-- put together from     <-- MemberChanges
+    Ages                                 <-- AgeChanges
+    BfdStates                            <-- BfdChanges
+
+A packet is one message in JSON, `[sequence, kind, field, ...]`, with the fields in their order and bytes as hex. Done
+and Refused carry the sequence number of the order they answer; other reports carry 0. Both ends are of one build, so
+no other version has to understand this.
+
+Addresses are text. Times are CLOCK_BOOTTIME seconds of this machine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+from typing import Any, NamedTuple, TypeVar
+
+MAX_MESSAGE_BYTES = 32 * 1024
+# Of one packet, so that it delays no reply for long: the wire process takes in 64 announcements in 0.15 ms.
+ENTRIES_PER_PACKET = 64
+ADDRESSES_PER_PACKET = 256
+
+NEVER = float("-inf")
+"""In place of a time."""
+
+
+class MessageError(Exception):
+    """Not a message, or one that no packet can carry: one of the two ends is wrong."""
+
+
+# ---- the codec's parts: what a field may be; each returns the value or raises TypeError or ValueError
+
+Shape = Callable[[Any], Any]
+_TEXT, _LIST = {str}, {list}
+M = TypeVar("M")
+V = TypeVar("V")
+
+
+def _text(value: Any) -> str:
+    if type(value) is str:
+        return value
+    raise TypeError("not a text")
+
+
+def _flag(value: Any) -> bool:
+    if type(value) is bool:
+        return value
+    raise TypeError("not a boolean")
+
+
+def _whole(value: Any) -> int:
+    if type(value) is int:
+        return value
+    raise TypeError("not a whole number")
+
+
+def _number(value: Any) -> float:
+    if type(value) is float or type(value) is int:
+        return value
+    raise TypeError("not a number")
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if type(value) is list and _TEXT.issuperset(map(type, value)):
+        return tuple(value)
+    raise TypeError("not a list of texts")
+
+
+def _list(value: Any) -> list[Any]:
+    if type(value) is list:
+        return value
+    raise TypeError("not a list")
+
+
+def _key(value: Any) -> bytes:
+    return bytes.fromhex(_text(value))
+
+
+def _many(shape: Shape) -> Shape:
+    return lambda value: tuple([shape(one) for one in _list(value)])
+
+
+def _by_name(shape: Shape) -> Shape:
+    return lambda value: {name: shape(one) for name, one in value.items()}
+
+
+def _or_none(shape: Shape) -> Shape:
+    return lambda value: None if value is None else shape(value)
+
+
+def _row(*shapes: Shape) -> Shape:
+    return lambda value: tuple([shape(one) for shape, one in zip(shapes, _list(value), strict=True)])
+
+
+def _record(made: Callable[..., Any], *shapes: Shape) -> Shape:
+    return lambda value: made(*[shape(one) for shape, one in zip(shapes, _list(value), strict=True)])
+
+
+class _Kind(NamedTuple):
+    """How messages of one kind are read, and cut: along the field `cut`, `most` items at a time; "" = never."""
+
+    read: Shape
+    cut: str
+    most: int
+
+
+_KINDS: dict[str, _Kind] = {}
+
+
+def _differs(one: Any, other: Any) -> bool:
+    return not one == other  # noqa: SIM201
+
+
+def _distinct(kind: type[M]) -> type[M]:
+    """Equal are messages of one kind with equal fields; to plain tuples, all would be that have equal fields."""
+    kind.__eq__ = lambda self, other: type(self) is type(other) and tuple.__eq__(self, other)  # type: ignore
+    kind.__ne__ = _differs  # type: ignore
+    kind.__hash__ = tuple.__hash__  # type: ignore
+    return kind
+
+
+def _message(*shapes: Shape, cut: str = "", most: int = 0) -> Callable[[type[M]], type[M]]:
+    """A kind of message, with the shapes of its fields."""
+
+    def known(kind: type[M]) -> type[M]:
+        _KINDS[kind.__name__] = _Kind(_record(kind, *shapes), cut, most)
+        return _distinct(kind)
+
+    return known
+
+
+# ---- orders that are confirmed: by Done, or by Refused
+
+Entry = tuple[str, tuple[str, ...]]
+"""An address, and the names of the interfaces to announce it on."""
+
+
+def _entries(value: Any) -> tuple[Entry, ...]:
+    """Column by column: replies wait while the wire process takes in an order."""
+    if not _list(value):
+        return ()
+    addresses, names = zip(*value, strict=True)
+    _texts([*addresses, *chain.from_iterable(names)])
+    if not _LIST.issuperset(map(type, names)):
+        raise TypeError("not lists of names")
+    return tuple(zip(addresses, map(tuple, names), strict=True))
+
+
+@_message(_texts)
+class UseInterfaces(NamedTuple):
+    """Use these interfaces and no others. Names that do not exist yet may come later. Idempotent."""
+
+    names: tuple[str, ...]
+
+
+@_message(_entries, cut="entries", most=ENTRIES_PER_PACKET)
+class Announce(NamedTuple):
+    """Announce each address on its interfaces, instead of those given before. Idempotent.
+
+    Refused when an entry was not accepted; the others are in force.
+    """
+
+    entries: tuple[Entry, ...]
+
+
+@_message(_texts, cut="addresses", most=ADDRESSES_PER_PACKET)
+class Withdraw(NamedTuple):
+    """Withdraw the addresses. Once confirmed, no frame for any of them can leave. Unknown addresses are fine."""
+
+    addresses: tuple[str, ...]
+
+
+@_message(_many(_row(_text, _texts, _whole)), cut="entries", most=ENTRIES_PER_PACKET)
+class Probe(NamedTuple):
+    """Probe each address on its interfaces before it is announced for the first time; the number names the run.
+
+    Confirmed when the probing has begun. What comes of it is told by Answer and, at the end, Probed. Withdraw ends it
+    without a word. Refused when an entry was not accepted; the others are being probed.
+    """
+
+    entries: tuple[tuple[str, tuple[str, ...], int], ...]
+
+
+@_message(
+    _text, _text, _many(_key), _number, _whole, _by_name(_texts), _flag, _flag, cut="members", most=ENTRIES_PER_PACKET
+)
+class Heartbeat(NamedTuple):
+    """Speak with the other speakers in this way, and with these, from now on. Idempotent.
+
+    `incarnation`: another text at each start of the process, at most 64 bytes. `keys`: the first one signs, all of them
+    verify; none = heartbeats are off. `members`: unicast addresses by node, of every other speaker that is known; only
+    those are listened to. An address is used where multicast does not reach; there may be none. `is_first` and
+    `is_last` tell the parts of one that was cut. Nothing is sent before the first OwnState. Refused when a name is too
+    long for a packet.
+    """
+
+    node: str
+    incarnation: str
+    keys: tuple[bytes, ...] = ()
+    interval_seconds: float = 0.2
+    port: int = 7473
+    members: Mapping[str, tuple[str, ...]] = {}
+    is_first: bool = True
+    is_last: bool = True
+
+    def __repr__(self) -> str:
+        """Without the keys."""
+        return f"Heartbeat(node={self.node!r}, incarnation={self.incarnation!r}, members={self.members!r})"
+
+
+class BfdSession(NamedTuple):
+    """One session as it is ordered: with whom, over which path, and how fast.
+
+    `peer_address` is unicast; a link-local one needs `interface`. `interface`, for a peer on a connected network: the
+    session runs over that interface and no other; "" = the one that the routing table gives. `source_address`: "" = the
+    one that the routing table gives. `is_multihop`: RFC 5883, by UDP port 4784, packets count from `minimum_ttl` up;
+    else RFC 5881, by port 3784, and packets count only with TTL 255. `vrf`: the VRF device, "" = none. `is_passive`:
+    wait for the peer's first packet.
+    """
+
+    peer_address: str
+    interface: str = ""
+    source_address: str = ""
+    vrf: str = ""
+    is_multihop: bool = False
+    minimum_ttl: int = 254
+    receive_interval_milliseconds: int = 300
+    transmit_interval_milliseconds: int = 300
+    detect_multiplier: int = 3
+    is_passive: bool = False
+
+
+_bfd_session = _record(BfdSession, _text, _text, _text, _text, _flag, _whole, _whole, _whole, _whole, _flag)
+
+
+@_message(_by_name(_bfd_session), _flag, _flag, cut="sessions", most=ENTRIES_PER_PACKET)
+class Bfd(NamedTuple):
+    """Have exactly these BFD sessions, by name. Idempotent.
+
+    One that changed its addresses is another session; new timers are negotiated within the one there is. What is wrong
+    with one of them is told by its `fault`, and disturbs no other. They are up only while there is a permit.
+    `is_first` and `is_last` tell the parts of one that was cut.
+    """
+
+    sessions: Mapping[str, BfdSession]
+    is_first: bool = True
+    is_last: bool = True
+
+
+@_message()
+class Stop(NamedTuple):
+    """Withdraw everything, say so to members and routers, and end; confirmed right before the end."""
+
+
+# ---- orders that nobody waits for
+
+
+@_message(_number)
+class Permit(NamedTuple):
+    """Frames may leave while CLOCK_BOOTTIME is before this. 0 = not any more."""
+
+    until: float
+
+
+@_message(_number, _flag, _flag, _flag, _flag)
+class OwnState(NamedTuple):
+    """What our heartbeats say of us, for the next three seconds; to be repeated about twice a second, as a permit.
+
+    `contact`: when we last had contact with the API server, or NEVER. `is_serving` is only said while there is a
+    permit. A change goes out at once. When this is repeated no more, the wire process says goodbye for us and falls
+    silent.
+    """
+
+    contact: float
+    is_serving: bool
+    is_member: bool = True
+    is_behind: bool = False
+    is_leaving: bool = False
+
+
+@_message(_texts, cut="addresses", most=ADDRESSES_PER_PACKET)
+class Reannounce(NamedTuple):
+    """Announce these again by a burst, those that are announced."""
+
+    addresses: tuple[str, ...]
+
+
+@_message(_text, _text)
+class Defend(NamedTuple):
+    """Send one announcement (RFC 5227 §2.4), if the address is announced there."""
+
+    address: str
+    interface: str
+
+
+@_message(_text, _text, _text)
+class Ask(NamedTuple):
+    """Ask that machine alone whether it uses an address of ours; an answer comes as a Conflict."""
+
+    address: str
+    interface: str
+    mac: str
+
+
+ConfirmedOrder = UseInterfaces | Announce | Withdraw | Probe | Heartbeat | Bfd | Stop
+SentOrder = Permit | OwnState | Reannounce | Defend | Ask
+Order = ConfirmedOrder | SentOrder
+
+
+# ---- reports
+
+
+@_message()
+class Done(NamedTuple):
+    """The order was carried out."""
+
+
+@_message(_text)
+class Refused(NamedTuple):
+    """The order, or part of it, could not be carried out; the message says which part and why."""
+
+    message: str
+
+
+class Interface(NamedTuple):
+    """One network interface as the wire process sees it. `reason` says why it is not usable, and is empty if it is."""
+
+    name: str
+    ifindex: int
+    mac: str
+    up: bool
+    usable: bool
+    reason: str
+
+
+@_message(_many(_record(Interface, _text, _whole, _text, _flag, _flag, _text)))
+class Interfaces(NamedTuple):
+    """Every interface, the usable ones first; cut off where it gets long. Told when something of it changed."""
+
+    interfaces: tuple[Interface, ...]
+
+
+@_message(_text, _text, _text)
+class Conflict(NamedTuple):
+    """Another host claims an address that we announce (RFC 5227 §2.4). Reported at most once a second per address."""
+
+    address: str
+    interface: str
+    mac: str
+
+
+@_message(_text, _whole, _text, _text, _flag)
+class Answer(NamedTuple):
+    """A host used an address that was being probed, or (`is_probe`) probed for it too. Each MAC once in a run."""
+
+    address: str
+    run: int
+    interface: str
+    mac: str
+    is_probe: bool
+
+
+@_message(_text, _whole, _whole)
+class Probed(NamedTuple):
+    """A run of probes is over; all answers were reported before. `sent`: how many frames could be sent."""
+
+    address: str
+    run: int
+    sent: int
+
+
+_totals = _by_name(_whole)
+
+
+@_message(_by_name(_totals), _totals, _totals, _totals, cut="interfaces", most=ENTRIES_PER_PACKET)
+class Counters(NamedTuple):
+    """Totals since the wire process started; of all of them, or of some.
+
+    `interfaces`: name -> counter -> total; the counters are received, replies, gratuitous, probes, conflicts, ignored,
+    silenced (kept back for want of a permit), failed (the kernel refused to send), dropped (receive buffer full): of
+    ARP, and with `ndp_` before the name of NDP.
+    `addresses`: address -> replies, only for addresses that replied since the last report, and not always all of them.
+    `heartbeats`: packets by what became of them: sent, failed (the kernel refused to send), received (and believed),
+    discarded (unread, after a pause of the process), and the kinds of speaker.wire.heartbeat.packets.Dropped.
+    `bfd`: packets too: sent, failed, received, and the kinds of speaker.wire.bfd.packets.Discard; empty without BFD.
+    """
+
+    interfaces: Mapping[str, Mapping[str, int]]
+    addresses: Mapping[str, int]
+    heartbeats: Mapping[str, int] = {}
+    bfd: Mapping[str, int] = {}
+
+
+class Member(NamedTuple):
+    """Another speaker that is heard now.
+
+    It says of itself: `is_serving` (it announces what it owns), `is_member`, `is_behind` and `is_leaving` (what the
+    tiers of ownership ask), `interfaces` on which it can announce, sorted. `contact`: when it last had contact with the
+    API server, by the age that its latest packet carried, rather later than earlier; or NEVER. `heard`: when that
+    packet came (reports are up to two seconds old). `via`: our interfaces on whose segment it is heard, "" for packets
+    sent to our address; sorted. `since`: when it was first heard, without a break since.
+    """
+
+    incarnation: str
+    interfaces: tuple[str, ...] = ()
+    contact: float = 0.0
+    heard: float = 0.0
+    is_serving: bool = True
+    is_member: bool = True
+    is_behind: bool = False
+    is_leaving: bool = False
+    via: tuple[str, ...] = ()
+    since: float = 0.0
+
+
+_member = _record(Member, _text, _texts, _number, _number, _flag, _flag, _flag, _flag, _texts, _number)
+
+
+@_message(_by_name(_or_none(_member)), cut="changes", most=ENTRIES_PER_PACKET)
+class MemberChanges(NamedTuple):
+    """Some of those heard as they are now, by node; None = not heard any more."""
+
+    changes: Mapping[str, Member | None]
+
+
+@_message(_by_name(_row(_number, _number)), cut="ages", most=ENTRIES_PER_PACKET)
+class AgeChanges(NamedTuple):
+    """`contact` and `heard` of some of those heard, by node."""
+
+    ages: Mapping[str, tuple[float, float]]
+
+
+class BfdState(NamedTuple):
+    """How one BFD session stands.
+
+    `state` and `remote_state` are AdminDown, Down, Init or Up. `since`: of the last change of `state`. `has_failed`:
+    the path was up and is lost; this is what withdraws routes. It ends when the session is up again, and is never true
+    because the peer disabled its session (AdminDown says nothing of the path, RFC 5882 §3.2) or because this node may
+    not announce. `reason`: why it went down last, in words. `detect_milliseconds`: after how much silence the peer is
+    lost, and `transmit_milliseconds`, how often we send (before jitter), as negotiated; 0 = the peer has not been
+    heard. `fault`: why the session cannot run, such as a port in use.
+    """
+
+    state: str
+    remote_state: str
+    since: float
+    has_failed: bool
+    reason: str
+    detect_milliseconds: int
+    transmit_milliseconds: int
+    fault: str
+
+
+_bfd_state = _record(BfdState, _text, _text, _number, _flag, _text, _whole, _whole, _text)
+
+
+@_message(_by_name(_or_none(_bfd_state)), cut="changes", most=ENTRIES_PER_PACKET)
+class BfdChanges(NamedTuple):
+    """Some of the sessions as they are now, by name; None = there is none of that name any more."""
+
+    changes: Mapping[str, BfdState | None]
+
+
+WireReport = (
+    Done | Refused | Interfaces | Conflict | Answer | Probed | Counters | MemberChanges | AgeChanges | BfdChanges
+)
+Message = Order | WireReport
+
+
+# ---- reports as the agent's end puts them together
+
+
+@_distinct
+class Members(NamedTuple):
+    """All other speakers that are heard now, by node.
+
+    Told at once when one is heard, is lost, says goodbye or says something else of itself; also once, mostly empty,
+    when heartbeats are configured.
+    """
+
+    members: Mapping[str, Member]
+
+
+@_distinct
+class Ages(NamedTuple):
+    """The same members about every two seconds: nothing is new but `contact` and `heard`."""
+
+    members: Mapping[str, Member]
+
+
+@_distinct
+class BfdStates(NamedTuple):
+    """All BFD sessions by name, as soon as one of them changed."""
+
+    sessions: Mapping[str, BfdState]
+
+
+Report = Interfaces | Conflict | Answer | Probed | Counters | Members | Ages | BfdStates
+
+
+def updated(known: Mapping[str, V], changes: Mapping[str, V | None]) -> Mapping[str, V]:
+    """A new mapping with the changes; None takes out."""
+    merged = dict(known)
+    for name, value in changes.items():
+        if value is None:
+            merged.pop(name, None)
+        else:
+            merged[name] = value
+    return merged
+
+
+def aged(members: Mapping[str, Member], ages: Mapping[str, tuple[float, float]]) -> Mapping[str, Member]:
+    """A new mapping with the ages of those that are in it."""
+    merged = dict(members)
+    for node, (contact, heard) in ages.items():
+        if node in merged:
+            merged[node] = merged[node]._replace(contact=contact, heard=heard)
+    return merged
+
+
+# ---- the codec
+
+
+def encode(message: Message, sequence: int = 0) -> bytes:
+    """As a packet, however long; see `packets`."""
+    return json.dumps((sequence, type(message).__name__, *message), separators=(",", ":"), default=bytes.hex).encode()
+
+
+def decode_order(packet: bytes) -> tuple[int, Order]:
+    """The sequence number and the order. Raises MessageError."""
+    sequence, message = _decode(packet)
+    if isinstance(message, Order):
+        return sequence, message
+    raise MessageError(f"not an order: {type(message).__name__}")
+
+
+def decode_report(packet: bytes) -> tuple[int, WireReport]:
+    """The sequence number and the report. Raises MessageError."""
+    sequence, message = _decode(packet)
+    if isinstance(message, WireReport):
+        return sequence, message
+    raise MessageError(f"not a report: {type(message).__name__}")
+
+
+def _decode(packet: bytes) -> tuple[int, Message]:
+    try:
+        sequence, kind, *fields = json.loads(packet)
+        return _whole(sequence), _KINDS[kind].read(fields)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise MessageError(f"not a message: {packet[:80]!r}: {error}") from None
+
+
+def packets(message: Message, sequences: Iterator[int]) -> Iterator[tuple[int, bytes]]:
+    """The message in as many packets as it needs, at least one, each with the next of the sequence numbers.
+
+    Raises MessageError when a single item is too long.
+    """
+    most = _KINDS[type(message).__name__].most
+    for piece in _cut(message, most) if most else [message]:
+        yield from _fitting(piece, sequences)
+
+
+def joined(before: M | None, part: M) -> M:
+    """What was cut, put together again part by part: all of it when `is_last` is set.
+
+    `before`: what this returned last; parts of an order that never came to its end are forgotten.
+    """
+    whole: Any = part
+    if not whole.is_first:
+        if before is None:
+            raise MessageError(f"the first part is missing: {type(part).__name__}")
+        field = _KINDS[type(part).__name__].cut
+        whole = whole._replace(**{field: {**getattr(before, field), **getattr(part, field)}, "is_first": True})
+    return whole  # type: ignore[no-any-return]
+
+
+def _fitting(piece: Message, sequences: Iterator[int]) -> Iterator[tuple[int, bytes]]:
+    sequence = next(sequences)
+    packet = encode(piece, sequence)
+    if len(packet) <= MAX_MESSAGE_BYTES:
+        yield sequence, packet
+        return
+    field = _KINDS[type(piece).__name__].cut
+    items = len(getattr(piece, field)) if field else 0
+    if items < 2:
+        raise MessageError(f"longer than {MAX_MESSAGE_BYTES} bytes: {packet[:80]!r}")
+    for half in _cut(piece, (items + 1) // 2):
+        yield from _fitting(half, sequences)
+
+
+def _cut(message: Any, most: int) -> Iterator[Message]:
+    """Pieces of at most so many items, and at least one piece."""
+    field = _KINDS[type(message).__name__].cut
+    items = getattr(message, field)
+    if len(items) <= most:
+        yield message
+        return
+    is_mapping = isinstance(items, dict)
+    rest = tuple(items.items()) if is_mapping else items
+    has_parts = "is_first" in message._fields
+    for at in range(0, len(rest), most):
+        some = rest[at : at + most]
+        piece = message._replace(**{field: dict(some) if is_mapping else some})
+        if has_parts:
+            is_end = at + most >= len(rest)
+            piece = piece._replace(is_first=message.is_first and at == 0, is_last=message.is_last and is_end)
+        yield piece
