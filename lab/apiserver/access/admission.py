@@ -6,7 +6,8 @@ What a policy says is worked out in policy.py. Webhooks are not served.
 from __future__ import annotations
 
 from lab.apiserver import status
-from lab.apiserver.access.policy import AdmissionRequest, CompiledPolicy, Operation, review
+from lab.apiserver.access.admissionrequest import AdmissionRequest, Operation
+from lab.apiserver.access.policy import CompiledPolicy, review
 from lab.apiserver.call import Call
 from lab.apiserver.store import Event, Json, Key, Store
 

@@ -11,7 +11,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from lab.apiserver import fielderrors
-from lab.apiserver.access.policy import default_policy, validate_policy
+from lab.apiserver.access.policyrules import default_policy, validate_policy
 from lab.apiserver.fielderrors import FieldError
 from lab.apiserver.kinds import metadata
 from lab.apiserver.kinds.behaviour import Behaviour, Moment, restore

@@ -11,32 +11,22 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from lab.apiserver import fielderrors, status
-from lab.apiserver.access.policy import Operation
+from lab.apiserver.access.admissionrequest import Operation
 from lab.apiserver.call import SYSTEM, Call
 from lab.apiserver.fielderrors import FieldError
 from lab.apiserver.kinds import metadata
 from lab.apiserver.kinds.behaviour import Behaviour, Moment, spec_changed
 from lab.apiserver.kinds.registry import Registry
 from lab.apiserver.resource import Resource
-from lab.apiserver.schema.compiled import unknown_field_warnings, unknown_fields_message
-from lab.apiserver.schema.merging import MergeNode, builtin_merge_schema, crd_merge_schema
 from lab.apiserver.status import StatusError
 from lab.apiserver.store import Json, Key, Record, Store, encode
-from lab.apiserver.verbs import lists
+from lab.apiserver.verbs import checks, lists
 from lab.apiserver.verbs.apply import Conflict, FieldManager, apply, track_update
 from lab.apiserver.verbs.conversion import from_storage, to_storage
-from lab.apiserver.verbs.patch import MalformedPatch, PatchError, json_patch, merge_patch
-from lab.apiserver.verbs.strategic import StrategicPatchError, strategic_merge
-
-APPLY = "application/apply-patch+yaml"
-JSON_PATCH = "application/json-patch+json"
-MERGE_PATCH = "application/merge-patch+json"
-STRATEGIC = "application/strategic-merge-patch+json"
-
-Transform = Callable[[Json], Json]
+from lab.apiserver.verbs.patching import APPLY, Transform, media_of, merge_schema, transform_of
 
 
 class Admission(Protocol):
@@ -67,7 +57,6 @@ class Rest:
         self.after_commit: list[Callable[[Resource, Record], None]] = []
         self.after_remove: list[Callable[[Resource, Key], None]] = []
         self._rng = rng
-        self._merge_schemas: dict[Resource, MergeNode] = {}
 
     # --- reading
 
@@ -88,16 +77,16 @@ class Rest:
 
     def _create(self, call: Call, obj: Json, *, track: bool) -> Answer:
         resource, behaviour = call.resource, self.registry.behaviour(call.resource)
-        self._read(call, behaviour, obj)
+        checks.read(call, behaviour, obj)
         meta: Json = obj["metadata"]
-        self._check_namespace_field(call, meta)
+        checks.same_namespace(call, meta)
         if meta.get("resourceVersion") and not track:
             raise StatusError(500, "", "resourceVersion should not be set on objects to be created", None)
         if not track:
             meta.pop("managedFields", None)
         name = call.name = self._name_of_new(call, meta)
         if call.namespace:
-            self._check_namespace(call, name)
+            checks.open_namespace(self.store, call, name)
         moment = Moment(timestamp(), call.dry_run)
         metadata.tidy(meta)
         metadata.stamp(
@@ -112,11 +101,11 @@ class Rest:
         behaviour.prepare_create(stored, moment)
         if behaviour.has_generation:
             meta["generation"] = 1
-        self._refuse(call, metadata.validate(meta, behaviour.name_rule) + behaviour.validate(stored))
+        checks.refuse(call, metadata.validate(meta, behaviour.name_rule) + behaviour.validate(stored))
         key = Key(call.namespace if resource.namespaced else "", name)
         if self.store.table(resource.storage).get(key) is not None:
             raise status.already_exists(resource.group, resource.plural, name)
-        self._refuse(call, behaviour.allocate(stored, None, moment))
+        checks.refuse(call, behaviour.allocate(stored, None, moment))
         self._admit(call, Operation.CREATE, stored, None)
         if call.dry_run:
             return Answer(201, Record(key, 0, encode(stored), {}, meta["uid"]))
@@ -124,10 +113,8 @@ class Rest:
 
     def _name_of_new(self, call: Call, meta: Json) -> str:
         name: str = meta.get("name") or ""
-        if call.name and name and call.name != name:
-            raise status.bad_request(
-                f"the name of the object ({name}) does not match the name on the URL ({call.name})"
-            )
+        if name:
+            checks.same_name(call, name)
         if not (name or call.name) and meta.get("generateName"):
             base: str = meta["generateName"]
             letters = self._rng.choices(metadata.GENERATED_LETTERS, k=metadata.GENERATED_LENGTH)
@@ -137,40 +124,14 @@ class Rest:
             raise status.invalid(call.resource.group, call.resource.kind, "", [error])
         return name or call.name
 
-    def _check_namespace_field(self, call: Call, meta: Json) -> None:
-        given = meta.get("namespace")
-        if call.resource.namespaced and given and given != call.namespace:
-            raise status.bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
-
-    def _check_namespace(self, call: Call, name: str) -> None:
-        """The namespace must exist and not be on its way out."""
-        record = self.store.table("namespaces").get(Key("", call.namespace))
-        if record is None:
-            raise status.not_found("", "namespaces", call.namespace)
-        if b'"deletionTimestamp"' in record.raw and "deletionTimestamp" in record.value()["metadata"]:
-            why = f"unable to create new content in namespace {call.namespace} because it is being terminated"
-            refusal = status.forbidden(call.resource.group, call.resource.plural, name, why)
-            cause = {
-                "reason": "NamespaceTerminating",
-                "message": f"namespace {call.namespace} is being terminated",
-                "field": "metadata.namespace",
-            }
-            refusal.details = (refusal.details or {}) | {"causes": [cause]}
-            raise refusal
-
     # --- update and patch
 
     def update(self, call: Call) -> Answer:
         """PUT: the body replaces the object."""
         obj = call.object()
         name = obj["metadata"].setdefault("name", call.name)
-        if name != call.name:
-            raise status.bad_request(
-                f"the name of the object ({name}) does not match the name on the URL ({call.name})"
-            )
-        self._check_namespace_field(call, obj["metadata"])
+        checks.same_name(call, name)
+        checks.same_namespace(call, obj["metadata"])
         behaviour = self.registry.behaviour(call.resource)
         key = Key(call.namespace, call.name)
         record = self.store.table(call.resource.storage).get(key)
@@ -178,43 +139,22 @@ class Rest:
             if behaviour.creates_on_update and not call.subresource and not obj["metadata"].get("resourceVersion"):
                 return self._create(call, obj, track=False)
             raise status.not_found(call.resource.group, call.resource.plural, call.name)
-        uid = obj["metadata"].get("uid")
-        if uid and uid != record.uid:
-            why = (
-                f"StorageError: invalid object, Code: 4, Key: /registry/{call.resource.plural}/{_path(key)}, "
-                "ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: "
-                f"{uid}, UID in object meta: {record.uid}"
-            )
-            raise status.conflict(call.resource.group, call.resource.plural, call.name, why)
+        checks.same_uid(call, obj, record)
         if not obj["metadata"].get("resourceVersion") and not behaviour.updates_unconditionally:
             error = fielderrors.invalid("metadata.resourceVersion", 0, "must be specified for an update")
             raise status.invalid(call.resource.group, call.resource.kind, call.name, [error])
         return self._replace(call, record, lambda _: obj)
 
     def patch(self, call: Call) -> Answer:
-        media = call.content_type.partition(";")[0].strip()
-        if media == APPLY:
+        """PATCH, by the media type of the body; server-side apply is one of them."""
+        if media_of(call) == APPLY:
             return self._apply(call)
-        document = call.document()
-        record = self.get(call)
-        match media:
-            case "application/merge-patch+json":
-                return self._replace(call, record, lambda obj: merge_patch(obj, document), patched=True)
-            case "application/json-patch+json":
-                return self._replace(call, record, lambda obj: _json_patch(obj, document), patched=True)
-            case "application/strategic-merge-patch+json" if not call.resource.is_custom:
-                schema = self._merge_schema(call.resource)
-                return self._replace(call, record, lambda obj: _strategic(obj, document, schema), patched=True)
-            case _:
-                accepted = (JSON_PATCH, MERGE_PATCH) + (() if call.resource.is_custom else (STRATEGIC,)) + (APPLY,)
-                raise status.unsupported_media_type(accepted)
+        transform = transform_of(call)
+        return self._replace(call, self.get(call), transform, patched=True)
 
     def _apply(self, call: Call) -> Answer:
         """Server-side apply (KEP-555): creates what is not there."""
-        if not call.query.get("fieldManager"):
-            error = {"reason": "FieldValueRequired", "message": "Required value: is required for apply patch"}
-            message = "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch"
-            raise StatusError(422, "Invalid", message, {"causes": [error | {"field": "fieldManager"}]})
+        checks.field_manager(call)
         config = call.object()
         config["metadata"].setdefault("name", call.name)
         if call.resource.namespaced:
@@ -222,7 +162,7 @@ class Rest:
         if config["metadata"]["name"] != call.name:
             raise status.bad_request("the name of the object does not match the name on the URL")
         behaviour = self.registry.behaviour(call.resource)
-        self._read(call, behaviour, config)
+        checks.read(call, behaviour, config)
         record = self.store.table(call.resource.storage).get(Key(call.namespace, call.name))
         if record is None:
             if call.subresource:
@@ -231,7 +171,7 @@ class Rest:
         return self._replace(call, record, lambda live: self._applied(call, live, config), applied=True)
 
     def _applied(self, call: Call, live: Json | None, config: Json) -> Json:
-        schema = self._merge_schema(call.resource)
+        schema = merge_schema(call.resource)
         match apply(live, config, self._manager(call), schema, force=call.flag("force")):
             case Conflict() as clash:
                 raise status.from_body(clash.status())
@@ -240,16 +180,6 @@ class Rest:
 
     def _manager(self, call: Call) -> FieldManager:
         return FieldManager(call.field_manager, call.resource.api_version, timestamp(), call.subresource)
-
-    def _merge_schema(self, resource: Resource) -> MergeNode:
-        found = self._merge_schemas.get(resource)
-        if found is None:
-            if resource.definition is not None:
-                found = crd_merge_schema(resource.definition["schema"]["openAPIV3Schema"])
-            else:
-                found = builtin_merge_schema(resource.group, resource.version, resource.kind)
-            self._merge_schemas[resource] = found
-        return found
 
     def _replace(
         self, call: Call, record: Record, transform: Transform, *, patched: bool = False, applied: bool = False
@@ -261,7 +191,7 @@ class Rest:
         if not isinstance(new, dict) or not isinstance(new.get("metadata"), dict):
             raise status.bad_request("the patch leaves no object")
         if not applied:
-            self._read(call, behaviour, new, patched=patched)
+            checks.read(call, behaviour, new, patched=patched)
         meta, old_meta = new["metadata"], old["metadata"]
         expected = meta.get("resourceVersion")
         if expected and expected != old_meta["resourceVersion"]:
@@ -276,11 +206,11 @@ class Rest:
         old, new = to_storage(resource, old), to_storage(resource, new)
         behaviour.default(new)
         errors = self._prepare(call, behaviour, new, old, moment)
-        self._refuse(call, errors)
+        checks.refuse(call, errors)
         if not call.subresource:
-            self._refuse(call, behaviour.allocate(new, old, moment))
+            checks.refuse(call, behaviour.allocate(new, old, moment))
         if not applied and old_meta.get("managedFields"):
-            track_update(old, new, self._manager(call), self._merge_schema(resource))
+            track_update(old, new, self._manager(call), merge_schema(resource))
         self._admit(call, Operation.UPDATE, new, old)
         return self._store_replacement(call, record, new, old)
 
@@ -312,7 +242,7 @@ class Rest:
 
     def delete(self, call: Call, options: Json) -> Answer:
         record = self.get(call)
-        self._check_preconditions(call, record, options.get("preconditions") or {})
+        checks.preconditions(call, record, options.get("preconditions") or {})
         old = record.value()
         self._admit(call, Operation.DELETE, None, old)
         trial = call.dry_run or options.get("dryRun") == ["All"]
@@ -336,22 +266,6 @@ class Rest:
         if trial:
             return Record(record.key, record.revision, encode(obj), {}, record.uid)
         return self._commit(call.resource, record.key, obj)
-
-    def _check_preconditions(self, call: Call, record: Record, wanted: Json) -> None:
-        resource = call.resource
-        uid, version = wanted.get("uid"), wanted.get("resourceVersion")
-        if uid is not None and uid != record.uid:
-            why = (
-                f"the UID in the precondition ({uid}) does not match the UID in record ({record.uid}). "
-                "The object might have been deleted and then recreated"
-            )
-            raise status.conflict(resource.group, resource.kind, call.name, why)
-        if version is not None and version != str(record.revision):
-            why = (
-                f"the ResourceVersion in the precondition ({version}) does not match the ResourceVersion in record "
-                f"({record.revision}). The object might have been modified"
-            )
-            raise status.conflict(resource.group, resource.kind, call.name, why)
 
     def delete_collection(self, call: Call, options: Json) -> lists.Page:
         page = self.list_page(call)
@@ -391,66 +305,11 @@ class Rest:
 
     # --- common
 
-    def _read(self, call: Call, behaviour: Behaviour, obj: Json, *, patched: bool = False) -> None:
-        """Drop unknown fields and say so as the client wants it; refuse what can't be read."""
-        resource = call.resource
-        reading = behaviour.read(obj)
-        if reading.error:
-            raise _undecodable_patch(obj, reading.error) if patched else _undecodable(resource, reading.error)
-        if not reading.unknown:
-            return
-        match call.query.get("fieldValidation") or "Warn":
-            case "Strict" if patched:
-                paths = ", ".join(f'unknown field "{path}"' for path in reading.unknown)
-                raise _undecodable_patch(obj, f"strict decoding error: {paths}")
-            case "Strict":
-                raise status.bad_request(unknown_fields_message(resource.kind, resource.version, reading.unknown))
-            case "Warn":
-                call.warnings += unknown_field_warnings(reading.unknown)
-
     def _admit(self, call: Call, operation: Operation, new: Json | None, old: Json | None) -> None:
         """Show a write to admission, in the version of the call; the objects given are as they are stored."""
         served = [None if one is None else from_storage(call.resource, dict(one)) for one in (new, old)]
         self.admission.review(call, operation, *served)
 
-    def _refuse(self, call: Call, errors: list[FieldError]) -> None:
-        if errors:
-            raise status.invalid(call.resource.group, call.resource.kind, call.name, errors)
-
 
 def _any_name(_: str) -> None:
     """An object that exists has a name that was fine."""
-
-
-def _path(key: Key) -> str:
-    return "/".join(part for part in key if part)
-
-
-def _undecodable(resource: Resource, why: str) -> StatusError:
-    return status.bad_request(
-        f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}'
-    )
-
-
-def _undecodable_patch(obj: Json, why: str) -> StatusError:
-    """What kube-apiserver says of a patch whose outcome is no object of the kind, odd name and all."""
-    shown = {"apiVersion": obj["apiVersion"], "kind": obj["kind"]} | obj
-    error = fielderrors.invalid("patch", encode(shown).decode(), why)
-    return status.invalid("", "", "", [error])
-
-
-def _json_patch(obj: Json, operations: Any) -> Json:
-    try:
-        patched: Json = json_patch(obj, operations)
-    except PatchError:
-        raise status.rejected_patch() from None
-    except MalformedPatch as error:
-        raise status.bad_request(str(error)) from None
-    return patched
-
-
-def _strategic(obj: Json, patch: Any, schema: MergeNode) -> Json:
-    try:
-        return strategic_merge(obj, patch, schema)
-    except StrategicPatchError as error:
-        raise status.bad_request(str(error)) from None

@@ -9,7 +9,8 @@ from lab.apiserver.call import Call
 from lab.apiserver.kinds.workloads import to_scale
 from lab.apiserver.status import StatusError
 from lab.apiserver.store import Json, Key, Record, encode
-from lab.apiserver.verbs.rest import MERGE_PATCH, Rest
+from lab.apiserver.verbs.patching import MERGE_PATCH
+from lab.apiserver.verbs.rest import Rest
 
 
 def scale(rest: Rest, call: Call) -> Json:

@@ -8,14 +8,9 @@ from typing import Any
 
 import pytest
 
-from lab.apiserver.access.policy import (
-    AdmissionRequest,
-    CompiledPolicy,
-    Operation,
-    default_policy,
-    review,
-    validate_policy,
-)
+from lab.apiserver.access.admissionrequest import AdmissionRequest, Operation
+from lab.apiserver.access.policy import CompiledPolicy, review
+from lab.apiserver.access.policyrules import default_policy, validate_policy
 from tests.lab.apiserver.replay import steps_of
 
 STEPS = steps_of("access-control")
