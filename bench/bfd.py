@@ -159,7 +159,7 @@ async def hold(folder: Path, seconds: float) -> dict[str, Any]:
 
 def _since(bird: Bird) -> str:
     """BIRD's line of its one session without the intervals: another text when the state changed meanwhile."""
-    (line,) = [line for line in bird.ask("show", "bfd", "sessions").splitlines() if line.startswith("192.0.2.")]
+    (line,) = [line for line in bird.ask("show bfd sessions").splitlines() if line.startswith("192.0.2.")]
     return " ".join(line.split()[2:4])
 
 

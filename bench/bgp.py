@@ -41,7 +41,7 @@ class Node:
         self.driver = BgpDriver(
             directory / f"bgp{number}", on_change=self.changed.set, prefix=tuple(self.namespace.prefix)
         )
-        self._path = directory / f"bird{number}" / "log"
+        self._path = self.bird.log_path
         self._at = 0
         self.traced: dict[str, float] = {}
 
@@ -130,7 +130,7 @@ async def many_routes(node: Node, count: int) -> None:
     node.driver.set_routes("tor", many)
     called = time.perf_counter() - began
     await until(lambda: node.driver.sessions["tor"].routes_sent == count)
-    await until(lambda: f"{count} imported" in node.bird.ask("show", "protocols", "all", "node"))
+    await until(lambda: f"{count} imported" in node.bird.ask("show protocols all node"))
     figures = usage(node.pid)
     tell(
         f"{count} routes in one router",
@@ -157,9 +157,7 @@ async def many_routes(node: Node, count: int) -> None:
 
 def _updates(node: Node) -> int:
     """How many UPDATEs' routes BIRD has taken in, by its own count."""
-    row = next(
-        line for line in node.bird.ask("show", "protocols", "all", "node").splitlines() if "Import updates" in line
-    )
+    row = next(line for line in node.bird.ask("show protocols all node").splitlines() if "Import updates" in line)
     return int(row.split()[2])
 
 
@@ -170,7 +168,7 @@ async def main(rounds: int, count: int) -> None:
         nodes = [Node(number + 1, directory) for number in range(NODES)]
         running = [group.create_task(node.driver.run()) for node in nodes]
         for node in nodes:
-            stack.callback(node.bird.close)
+            stack.enter_context(node.bird)
         await asyncio.sleep(0)
         began = time.perf_counter()
         for node in nodes:

@@ -30,6 +30,7 @@ from lab.process import Process, State, wait_for
 from lab.record import MARKER_VARIABLE, HostEntry, ProcessEntry, Record, started_at
 from lab.routers.base import Place, Router, RouterSettings, require_commands
 from lab.routers.bird import Bird
+from lab.routers.daemons import Site
 from lab.routers.frr import Frr
 
 API_PORT = 6443
@@ -223,7 +224,10 @@ class Cluster:
         require_commands(made.commands)
         where = self.topology.router if host == hosts.ROUTER else self._more_hosts.get(host) or self._add_host(host)
         directory = self.settings.directory / f"{host}-{kind}"
-        place = Place(self.namespaces, where, self.topology.nodes, directory, self.start)
+        site = Site(
+            host, directory, tuple(self.namespaces.enter(host)), lambda name, command: self.start(name, host, command)
+        )
+        place = Place(site, where, self.topology.nodes, self.namespaces.rootless)
         self.routers[host] = made(place, settings or RouterSettings())
         return self.routers[host]
 

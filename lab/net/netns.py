@@ -68,20 +68,8 @@ class NamespaceHandle:
         timeout_seconds: float = 30.0,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command on a host to its end. With `check`, a failure raises CommandFailed with what it printed."""
-        done = subprocess.run(
-            [*self.enter(host), *argv],
-            input=stdin,
-            stdin=subprocess.DEVNULL if stdin is None else None,
-            capture_output=True,
-            text=True,
-            timeout=timeout_seconds,
-            env=lab_environment(),
-            check=False,
-        )
-        if check and done.returncode != 0:
-            where = "the hub" if host is HUB else host
-            raise CommandFailed(f"on {where}: {' '.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")
-        return done
+        where = "the hub" if host is HUB else host
+        return run_in(self.enter(host), argv, where, stdin=stdin, check=check, timeout_seconds=timeout_seconds)
 
 
 class Sandbox:
@@ -137,6 +125,31 @@ class Sandbox:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def run_in(
+    enter: Sequence[str],
+    argv: Sequence[str],
+    where: str,
+    *,
+    stdin: str | None = None,
+    check: bool = True,
+    timeout_seconds: float = 30.0,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command to its end where the words `enter` lead. `where` names that place in CommandFailed."""
+    done = subprocess.run(
+        [*enter, *argv],
+        input=stdin,
+        stdin=subprocess.DEVNULL if stdin is None else None,
+        capture_output=True,
+        text=True,
+        timeout=timeout_seconds,
+        env=lab_environment(),
+        check=False,
+    )
+    if check and done.returncode != 0:
+        raise CommandFailed(f"on {where}: {' '.join(argv)}: exit {done.returncode}: {done.stderr.strip()}")
+    return done
 
 
 def lab_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:

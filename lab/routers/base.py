@@ -1,21 +1,21 @@
-"""Real routers in the lab: what they are told, what they have learned of the nodes, and how they are disturbed.
+"""A real router in a lab: its settings, what it has learned of the nodes, and how it is disturbed.
 
-BIRD (bird.py) or FRR (frr.py) on a host of the segment, each with a session for every node, over IPv4 and over IPv6; it
+BIRD (bird.py) or FRR (frr.py) on a host of the segment, with a session for every node, over IPv4 and over IPv6. It
 waits for the nodes to connect. What is asked here is the router's own table and log: the judge of what speakers say.
 """
 
 import json
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from lab.net.hosts import Host, Node
-from lab.net.netns import NamespaceHandle, Unsupported, lab_environment
+from lab.net.netns import Unsupported, lab_environment
 from lab.process import Process
+from lab.routers.daemons import Daemons, Site
 
 ROUTER_ASN, NODE_ASN = 64513, 64512
 ECMP_WAYS = 16
@@ -80,21 +80,14 @@ class KernelHop:
     weight: int
 
 
-class Starter(Protocol):
-    """lab.cluster.Cluster.start."""
-
-    def __call__(self, name: str, host: str | None, command: Sequence[str]) -> Process: ...
-
-
 @dataclass(frozen=True)
 class Place:
-    """Where a router runs. `directory`: its own, for configuration and control sockets."""
+    """Where a router runs in a lab, and the nodes that it has sessions with."""
 
-    namespaces: NamespaceHandle
+    site: Site
     host: Host
     nodes: tuple[Node, ...]
-    directory: Path
-    start: Starter
+    rootless: bool
 
 
 class Router(ABC):
@@ -103,12 +96,14 @@ class Router(ABC):
     commands: tuple[str, ...] = ()
     """The ones that must be there."""
 
+    daemons: Daemons
+
     def __init__(self, place: Place, settings: RouterSettings) -> None:
+        """Start it. Raises Unsupported when its commands, or the rights that it needs, are not there."""
         require_commands(self.commands)
         self.place = place
         self.settings = settings
-        self.processes: list[Process] = []
-        place.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place.site.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if settings.installs:
             self._spread_flows()
         self.start()
@@ -119,19 +114,20 @@ class Router(ABC):
     def start(self) -> None:
         """Run its daemons, again after `kill`; returns when they can be asked."""
 
+    @property
+    def processes(self) -> list[Process]:
+        return self.daemons.processes
+
     def kill(self) -> None:
         """SIGKILL: its connections end without a word of BGP."""
-        for process in self.processes:
-            process.kill()
+        self.daemons.kill()
 
     def freeze(self) -> None:
         """It holds its connections, and does nothing."""
-        for process in self.processes:
-            process.freeze()
+        self.daemons.freeze()
 
     def resume(self) -> None:
-        for process in self.processes:
-            process.resume()
+        self.daemons.resume()
 
     # --- what it has
 
@@ -154,8 +150,8 @@ class Router(ABC):
     def kernel_hops(self, address: str) -> list[KernelHop]:
         """The next hops in the host's own table, by node. Empty: no host route."""
         version = "-6" if ":" in address else "-4"
-        words = ["ip", version, "-json", "route", "show", str(ip_network(address))]
-        rows: list[dict[str, Any]] = json.loads(self.place.namespaces.run(self.place.host.name, words).stdout or "[]")
+        told = self.place.site.run("ip", version, "-json", "route", "show", str(ip_network(address)))
+        rows: list[dict[str, Any]] = json.loads(told or "[]")
         hops = [hop for row in rows for hop in row.get("nexthops", [row])]
         named = [(self.node_at(hop["gateway"]), hop.get("weight", 1)) for hop in hops if "gateway" in hop]
         return sorted((KernelHop(node, weight) for node, weight in named if node), key=lambda hop: hop.node)
@@ -179,7 +175,7 @@ class Router(ABC):
         """Next hops by a hash of addresses and ports, so that one client's flows take several ways."""
         for family in ("ipv4", "ipv6"):
             path = f"/proc/sys/net/{family}/fib_multipath_hash_policy"
-            self.place.namespaces.run(self.place.host.name, ["sh", "-c", f"echo 1 >{path}"])
+            self.place.site.run("sh", "-c", f"echo 1 >{path}")
 
 
 def require_commands(commands: Iterable[str]) -> None:

@@ -1,6 +1,6 @@
-"""BIRD as a router of the lab: its configuration, and its answers read. Asked over its control socket.
+"""BIRD 2: how it is run and asked over its control socket, and BIRD as a router of a lab.
 
-Protocols are named after the nodes: `node1` is the session over IPv4, `node1_ipv6` the one over IPv6.
+In a lab its protocols are named after the nodes: `node1` is the session over IPv4, `node1_ipv6` the one over IPv6.
 """
 
 import re
@@ -11,7 +11,8 @@ from datetime import datetime
 from pathlib import Path
 
 from lab.process import wait_for
-from lab.routers.base import ECMP_WAYS, Received, RouteEvent, Router, by_node
+from lab.routers.base import ECMP_WAYS, Place, Received, RouteEvent, Router, RouterSettings, by_node
+from lab.routers.daemons import Daemons
 
 ASK_SECONDS = 20.0
 START_SECONDS = 20.0
@@ -28,24 +29,56 @@ _PAIR, _TRIPLE = re.compile(r"\((\d+),(\d+)\)"), re.compile(r"\((\d+), (\d+), (\
 _UNKNOWN = re.compile(r"\(unknown (0x[0-9a-f]+), \d+, (\d+)\)")
 
 
+class BirdDaemon(Daemons):
+    """BIRD with any configuration."""
+
+    def start(self, configuration: str) -> None:
+        """Run it, again after `kill`; returns when it can be asked."""
+        at = self.site.path
+        self._config.write_text(configuration)
+        self.launch(self.site.name, ["bird", "-f", "-c", at("bird.conf"), "-s", at("ctl"), "-P", at("pid")])
+        wait_for("BIRD answers", self._answers, timeout_seconds=START_SECONDS, meanwhile=self.require_running)
+
+    def configure(self, configuration: str) -> None:
+        """Another configuration, while it runs."""
+        self._config.write_text(configuration)
+        self.ask("configure")
+
+    def ask(self, command: str) -> str:
+        """One command of birdc. Its answer, without the codes in front of lines. Raises OSError when it is not up."""
+        return _asked(self.site.directory / "ctl", command)
+
+    @property
+    def log_path(self) -> Path:
+        """Where its standard error goes."""
+        return self.processes[0].log_path
+
+    @property
+    def _config(self) -> Path:
+        return self.site.directory / "bird.conf"
+
+    def _answers(self) -> bool:
+        try:
+            return "BIRD" in self.ask("show status")
+        except OSError:
+            return False
+
+
 class Bird(Router):
-    """BIRD 2."""
+    """BIRD 2 in a lab."""
 
     commands = ("bird",)
 
+    def __init__(self, place: Place, settings: RouterSettings) -> None:
+        self.daemons = self._bird = BirdDaemon(place.site)
+        super().__init__(place, settings)
+
     def start(self) -> None:
-        (self.place.directory / "bird.conf").write_text(self._configuration())
-        command = ["bird", "-f", "-c", self._path("bird.conf"), "-s", self._path("ctl"), "-P", self._path("pid")]
-        if self.processes:
-            self.processes[0].start()
-        else:
-            self.processes = [self.place.start(self.place.host.name, self.place.host.name, command)]
-        running = self.processes[0].require_running
-        wait_for("BIRD answers", self._answers, timeout_seconds=START_SECONDS, meanwhile=running)
+        self._bird.start(self._configuration())
 
     def ask(self, command: str) -> str:
         """One command of birdc. Its answer, without the codes in front of lines."""
-        return _asked(Path(self._path("ctl")), command)
+        return self._bird.ask(command)
 
     def established(self) -> set[str]:
         rows = (line.split() for line in self.ask("show protocols").splitlines())
@@ -64,7 +97,7 @@ class Bird(Router):
 
     @property
     def log_path(self) -> Path:
-        return self.processes[0].log_path
+        return self._bird.log_path
 
     def shut(self, node: str) -> None:
         for name in (node, node + OVER_IPV6):
@@ -78,15 +111,6 @@ class Bird(Router):
         """A NOTIFICATION, and it may come back at once."""
         for name in (node, node + OVER_IPV6):
             self.ask(f"restart {name}")
-
-    def _answers(self) -> bool:
-        try:
-            return "BIRD" in self.ask("show status")
-        except OSError:
-            return False
-
-    def _path(self, name: str) -> str:
-        return str(self.place.directory / name)
 
     def _configuration(self) -> str:
         kernel = "".join(_kernel(version) for version in (4, 6)) if self.settings.installs else ""

@@ -1,52 +1,86 @@
-"""FRR as a router of the lab: zebra, bgpd and, for BFD, bfdd; asked through vtysh.
+"""FRR 8 and later: how its daemons are run and asked through vtysh, and FRR as a router of a lab.
 
-Beside BIRD it spreads flows by link bandwidth: weights in the kernel's table in proportion to what the nodes announce.
-Its daemons become user `frr`, who may not read the lab's directory: all they need is in the sandbox's own /run.
+Unlike BIRD it spreads flows by link bandwidth: weights in the kernel's table in proportion to what the nodes announce.
+Its daemons become user `frr`, who may not read the lab's directory: all that they need is in the sandbox's own /run.
 """
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab.net.netns import HUB, Unsupported
-from lab.process import Process, wait_for
-from lab.routers.base import ECMP_WAYS, Received, Router, by_node
+from lab.net.netns import Unsupported
+from lab.process import wait_for
+from lab.routers.base import ECMP_WAYS, Place, Received, Router, RouterSettings, by_node
+from lab.routers.daemons import Daemons, Site
 
-DAEMONS = Path("/usr/lib/frr")
-ASK_SECONDS = 20.0
+PROGRAMS = Path("/usr/lib/frr")
 START_SECONDS = 30.0
 _BANDWIDTH = re.compile(r"LB:\d+:(\d+)")
 
 
-class Frr(Router):
-    """FRR 8 and later."""
+class FrrDaemons(Daemons):
+    """Daemons of FRR with any configuration. `directory`: for their files; it exists, and they may write there."""
 
-    commands = ("vtysh",)
+    def __init__(self, site: Site, directory: str) -> None:
+        super().__init__(site)
+        self._directory = directory
 
-    def start(self) -> None:
-        if self.place.namespaces.rootless:
-            raise Unsupported("FRR's daemons change their user, which takes root: use BIRD, or a lab as root")
-        names = ["zebra", "bgpd", *(["bfdd"] if self.settings.bfd else [])]
-        if not self.processes:
-            self._prepare(names)
-        self._run(["sh", "-c", 'rm -f "$0"/*.vty "$0"/*.pid "$0"/*sock* "$0"/zserv', self._run_directory])
-        self.processes = [self._daemon(number, name) for number, name in enumerate(names)]
-        wait_for("bgpd answers", self._answers, timeout_seconds=START_SECONDS, meanwhile=self._all_run)
+    def start(self, configurations: Mapping[str, str], *, options: Sequence[str] = ()) -> None:
+        """Run the daemons that have a configuration here, in that order, again after `kill`; returns when the last one
+        can be asked. `options`: further ones, for all of them."""
+        self.site.run("sh", "-c", 'rm -f "$0"/*.vty "$0"/*.pid "$0"/*sock* "$0"/zserv', self._directory)
+        for name, configuration in configurations.items():
+            self.site.run("sh", "-c", 'cat >"$0"', f"{self._directory}/{name}.conf", stdin=configuration)
+            self.launch(f"{self.site.name}-{name}", [*self._command(name), *options])
+            self._wait_for(name)
 
-    def ask(self, command: str) -> Any:
-        """A show command of bgpd, as JSON."""
+    def tell(self, daemon: str, *commands: str) -> str:
+        """Commands of vtysh, one after the other; what it printed."""
+        words = [word for command in commands for word in ("-c", command)]
+        return self.site.run("vtysh", "--vty_socket", self._directory, "-d", daemon, *words, check=False)
+
+    def ask(self, daemon: str, command: str) -> Any:
+        """A show command, as JSON; {} when there is no answer."""
         try:
-            return json.loads(self.tell(f"{command} json"))
+            return json.loads(self.tell(daemon, f"{command} json"))
         except ValueError:
             return {}
 
-    def tell(self, *commands: str, daemon: str = "bgpd") -> str:
-        """Commands of vtysh, one after the other."""
-        words = [word for command in commands for word in ("-c", command)]
-        vtysh = ["vtysh", "--vty_socket", self._run_directory, "-d", daemon, *words]
-        return self.place.namespaces.run(HUB, vtysh, check=False, timeout_seconds=ASK_SECONDS).stdout
+    def _command(self, name: str) -> list[str]:
+        at = self._directory
+        control = ["--bfdctl", f"{at}/bfdd.sock"] if name == "bfdd" else []
+        places = ["-f", f"{at}/{name}.conf", "-i", f"{at}/{name}.pid", "--vty_socket", at, "-z", f"{at}/zserv"]
+        return [str(PROGRAMS / name), "-A", "127.0.0.1", "--log", "stdout", *places, *control]
+
+    def _wait_for(self, name: str) -> None:
+        def answers() -> bool:
+            return "FRRouting" in self.tell(name, "show version")
+
+        wait_for(f"{name} answers", answers, timeout_seconds=START_SECONDS, meanwhile=self.require_running)
+
+
+class Frr(Router):
+    """FRR in a lab."""
+
+    commands = ("vtysh",)
+
+    def __init__(self, place: Place, settings: RouterSettings) -> None:
+        self._directory = f"/run/frr-{place.host.name}"
+        self.daemons = self._frr = FrrDaemons(place.site, self._directory)
+        super().__init__(place, settings)
+
+    def start(self) -> None:
+        if self.place.rootless:
+            raise Unsupported("FRR's daemons change their user, which takes root: use BIRD, or a lab as root")
+        self.place.site.run("install", "--directory", "--owner=frr", "--group=frr", "/run/frr", self._directory)
+        configurations = {"zebra": "", "bgpd": self._bgp()}
+        self._frr.start(configurations | ({"bfdd": self._bfd()} if self.settings.bfd else {}))
+
+    def ask(self, command: str) -> Any:
+        """A show command of bgpd, as JSON; {} when there is no answer."""
+        return self._frr.ask("bgpd", command)
 
     def established(self) -> set[str]:
         families = (self.ask("show bgp summary") or {}).values()
@@ -74,54 +108,11 @@ class Frr(Router):
         self._configure(f"no neighbor {address} shutdown" for address in self._addresses(node))
 
     def _configure(self, lines: Iterator[str]) -> None:
-        self.tell("configure terminal", f"router bgp {self.settings.asn}", *lines)
+        self._frr.tell("bgpd", "configure terminal", f"router bgp {self.settings.asn}", *lines)
 
     def _addresses(self, name: str) -> tuple[str, str]:
         node = next(node for node in self.place.nodes if node.name == name)
         return str(node.ipv4), str(node.ipv6)
-
-    def _answers(self) -> bool:
-        return "FRRouting" in self.tell("show version")
-
-    def _all_run(self) -> None:
-        for process in self.processes:
-            process.require_running()
-
-    @property
-    def _run_directory(self) -> str:
-        return f"/run/frr-{self.place.host.name}"
-
-    def _run(self, command: list[str], *, stdin: str | None = None) -> None:
-        self.place.namespaces.run(HUB, command, stdin=stdin)
-
-    def _prepare(self, names: list[str]) -> None:
-        """Configuration where the daemons may read it."""
-        self._run(["install", "--directory", "--owner=frr", "--group=frr", "/run/frr", self._run_directory])
-        for name in names:
-            text = "log stdout\n" + {"bgpd": self._bgp, "bfdd": self._bfd}.get(name, lambda: "")()
-            self._run(["sh", "-c", 'cat >"$0"', f"{self._run_directory}/{name}.conf"], stdin=text)
-
-    def _daemon(self, number: int, name: str) -> Process:
-        if number < len(self.processes):
-            process = self.processes[number]
-            process.start()
-        else:
-            process = self.place.start(f"{self.place.host.name}-{name}", self.place.host.name, self._command(name))
-        if name == "zebra":
-            serves = ["test", "-S", f"{self._run_directory}/zserv"]
-            wait_for(
-                "zebra serves",
-                lambda: self.place.namespaces.run(HUB, serves, check=False).returncode == 0,
-                timeout_seconds=START_SECONDS,
-                meanwhile=process.require_running,
-            )
-        return process
-
-    def _command(self, name: str) -> list[str]:
-        at = self._run_directory
-        control = ["--bfdctl", f"{at}/bfdd.sock"] if name == "bfdd" else []
-        places = ["-f", f"{at}/{name}.conf", "-i", f"{at}/{name}.pid", "--vty_socket", at, "-z", f"{at}/zserv"]
-        return [str(DAEMONS / name), "-A", "127.0.0.1", *places, *control]
 
     def _bgp(self) -> str:
         settings = self.settings

@@ -1,25 +1,23 @@
-"""Real routers in network namespaces of their own, and a node beside them: BIRD and FRR, each run by hand.
+"""A node and a router on a link of their own, outside any lab: BIRD, FRR or GoBGP with one BGP session.
 
-A router is 10.0.<number>.2 on its link with the node, which is 10.0.<number>.1 there (fd00:0:<number>::2 and ::1).
+The router is 10.0.<number>.2 on its link, and the node 10.0.<number>.1 (fd00:0:<number>::2 and ::1).
 """
 
-import ctypes
-import json
-import signal
-import subprocess
-import time
-from collections.abc import Callable
+from datetime import datetime
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self
 
 from lab.net.segment import Namespace
+from lab.routers.bird import BirdDaemon
+from lab.routers.daemons import site_in
+from lab.routers.frr import FrrDaemons
+from lab.routers.gobgp import GoBgpDaemon
 from speaker.bgp.model import PeerConfig, Prefix, Route
 
-T = TypeVar("T")
-FRR = Path("/usr/lib/frr")
 NODE_ASN, ROUTER_ASN = 64512, 64513
 SAME_SECONDS = 0.05
+"""BIRD computes anew each time when a session came up, and is off by a millisecond now and then."""
 
 
 class Link:
@@ -59,6 +57,12 @@ class Link:
     def close(self) -> None:
         self.router.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
 
 def peer_on(number: int, name: str = "tor", **changes: Any) -> PeerConfig:
     """The router on the link of this number."""
@@ -74,33 +78,7 @@ def peer_on(number: int, name: str = "tor", **changes: Any) -> PeerConfig:
     return PeerConfig(**fields | changes)
 
 
-def _seconds(clock: str) -> float:
-    hours, minutes, seconds = clock.split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-
-
-def _die_with_us() -> None:
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
-class Daemon:
-    """A process of a router."""
-
-    def __init__(self, host: Namespace, *command: str) -> None:
-        self.process = subprocess.Popen(
-            [*host.prefix, *command],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            preexec_fn=_die_with_us,
-        )
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-class Bird:
+class Bird(BirdDaemon):
     """BIRD with one BGP protocol, `node`, that imports all there is. `bgp`: further words about it."""
 
     def __init__(
@@ -113,65 +91,49 @@ class Bird:
         node_asn: int = NODE_ASN,
         extra: str = "",
     ) -> None:
-        self._directory = directory / f"bird{link.number}"
-        self._directory.mkdir()
-        self._socket = self._directory / "ctl"
-        self._config = self._directory / "bird.conf"
-        self._config.write_text(
-            f'log "{self._directory / "log"}" all;\nrouter id {link.theirs};\nprotocol device {{}}\n{extra}\n'
+        super().__init__(site_in(link.router, directory / f"bird{link.number}"))
+        self._configuration = (
+            f"log stderr all;\nrouter id {link.theirs};\nprotocol device {{}}\n{extra}\n"
             f"protocol bgp node {{ local {link.theirs} as {asn}; neighbor {link.ours} as {node_asn};"
             f" connect retry time 1; connect delay time 1; error wait time 1,2; {bgp}\n"
             "ipv4 { import all; export all; }; ipv6 { import all; export all; }; }\n"
         )
-        command = ["bird", "-f", "-c", str(self._config), "-s", str(self._socket), "-P", str(self._directory / "pid")]
-        self.daemon = Daemon(link.router, *command)
-
-    def ask(self, *words: str) -> str:
-        done = subprocess.run(
-            ["birdc", "-s", str(self._socket), *words], capture_output=True, text=True, timeout=20, check=False
-        )
-        return done.stdout
+        self.start(self._configuration)
 
     def add(self, protocol: str) -> None:
-        """While it runs."""
-        with self._config.open("a") as config:
-            config.write(protocol)
-        self.ask("configure")
+        """One more protocol, while it runs."""
+        self._configuration += protocol
+        self.configure(self._configuration)
 
     def prefixes(self) -> set[Prefix]:
-        lines = self.ask("show", "route", "protocol", "node").splitlines()
-        words = [line.split()[0] for line in lines if "[node" in line]
-        return {ip_network(word) for word in words}
+        lines = self.ask("show route protocol node").splitlines()
+        return {ip_network(line.split()[0]) for line in lines if "[node" in line}
 
     def route(self, prefix: Prefix) -> dict[str, str]:
         """Its attributes, by BIRD's names."""
-        lines = self.ask("show", "route", str(prefix), "protocol", "node", "all").splitlines()
+        lines = self.ask(f"show route {prefix} protocol node all").splitlines()
         parts = (line.strip().partition(":") for line in lines)
         return {name: value.strip() for name, _, value in parts}
 
     def is_up(self) -> bool:
-        return "Established" in self.ask("show", "protocols", "node")
+        return "Established" in self.ask("show protocols node")
 
     def since(self) -> float:
-        """When the session came up: seconds of the router's day. BIRD reckons it anew each time, and is off by a
-        millisecond now and then: see SAME_SECONDS."""
-        row = next(line for line in self.ask("show", "protocols", "node").splitlines() if line.startswith("node"))
+        """When the session came up, in seconds of the router's day; see SAME_SECONDS."""
+        row = next(line for line in self.ask("show protocols node").splitlines() if line.startswith("node"))
         return _seconds(row.split()[4])
 
     def came(self, prefix: Prefix) -> float:
         """When it got the route, as `since`; an UPDATE that changes nothing does not count."""
-        lines = self.ask("show", "route", str(prefix), "protocol", "node").splitlines()
+        lines = self.ask(f"show route {prefix} protocol node").splitlines()
         return next(_seconds(line.split("[node ")[1].split("]")[0].split()[0]) for line in lines if "[node " in line)
 
     def log(self) -> str:
-        return (self._directory / "log").read_text()
-
-    def close(self) -> None:
-        self.daemon.kill()
+        return self.log_path.read_text()
 
 
-class Frr:
-    """FRR's zebra and bgpd with one neighbor; `neighbor` are lines about it, after "neighbor ADDRESS"."""
+class Frr(FrrDaemons):
+    """FRR's bgpd with one neighbor; `neighbor` are lines about it, after "neighbor ADDRESS". It installs no routes."""
 
     def __init__(
         self,
@@ -183,104 +145,59 @@ class Frr:
         node_asn: str = str(NODE_ASN),
         over_ipv6: bool = False,
     ) -> None:
-        self._directory = directory / f"frr{link.number}"
-        self._directory.mkdir(mode=0o777)
-        self._directory.chmod(0o777)
-        config = self._directory / "bgpd.conf"
+        site = site_in(link.router, directory / f"frr{link.number}")
+        super().__init__(site, str(site.directory))
         ours = link.ours_v6 if over_ipv6 else link.ours
         lines = [f" neighbor {ours} {line}" for line in (f"remote-as {node_asn}", "timers connect 1", *neighbor)]
-        config.write_text(
-            "\n".join(
-                [
-                    f"router bgp {asn}",
-                    f" bgp router-id {link.theirs}",
-                    " no bgp ebgp-requires-policy",
-                    *lines,
-                    " address-family ipv4 unicast",
-                    f"  neighbor {ours} activate",
-                    " exit-address-family",
-                    " address-family ipv6 unicast",
-                    f"  neighbor {ours} activate",
-                    " exit-address-family",
-                    "",
-                ]
-            )
+        configuration = "\n".join(
+            [
+                f"router bgp {asn}",
+                f" bgp router-id {link.theirs}",
+                " no bgp ebgp-requires-policy",
+                *lines,
+                " address-family ipv4 unicast",
+                f"  neighbor {ours} activate",
+                " exit-address-family",
+                " address-family ipv6 unicast",
+                f"  neighbor {ours} activate",
+                " exit-address-family",
+                "",
+            ]
         )
-        places = ["-A", "127.0.0.1", "--vty_socket", str(self._directory), "-i", f"{self._directory}/pid"]
-        self.daemon = Daemon(
-            link.router,
-            str(FRR / "bgpd"),
-            "-f",
-            str(config),
-            *places,
-            "-S",
-            "-n",
-            "-Z",
-            "-z",
-            f"{self._directory}/zserv",
-        )
-
-    def ask(self, command: str) -> Any:
-        done = subprocess.run(
-            ["vtysh", "--vty_socket", str(self._directory), "-d", "bgpd", "-c", f"{command} json"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=False,
-        )
-        try:
-            return json.loads(done.stdout)
-        except ValueError:
-            return {}
+        self.start({"bgpd": configuration}, options=["--skip_runas", "--no_kernel", "--no_zebra"])
 
     def prefixes(self) -> set[Prefix]:
-        tables = [self.ask(f"show bgp {family} unicast").get("routes", {}) for family in ("ipv4", "ipv6")]
+        tables = [self.ask("bgpd", f"show bgp {family} unicast").get("routes", {}) for family in ("ipv4", "ipv6")]
         return {ip_network(prefix) for table in tables for prefix in table}
 
     def route(self, prefix: Prefix) -> dict[str, Any]:
-        found = self.ask(f"show bgp ipv{prefix.version} unicast {prefix}").get("paths", [])
+        found = self.ask("bgpd", f"show bgp ipv{prefix.version} unicast {prefix}").get("paths", [])
         return dict(found[0]) if found else {}
 
     def counts(self, neighbor: object) -> tuple[int, int]:
         """How often the session came up, and how many UPDATEs it brought, End-of-RIB among them."""
-        told = self.ask(f"show bgp neighbors {neighbor}")[str(neighbor)]
+        told = self.ask("bgpd", f"show bgp neighbors {neighbor}")[str(neighbor)]
         return told["connectionsEstablished"], told["messageStats"]["updatesRecv"]
 
-    def close(self) -> None:
-        self.daemon.kill()
 
-
-class GoBgp:
+class GoBgp(GoBgpDaemon):
     """gobgpd with one neighbor, which it waits for. `password`: for TCP MD5."""
 
     def __init__(
         self, link: Link, directory: Path, *, asn: int = ROUTER_ASN, node_asn: int = NODE_ASN, password: str = ""
     ) -> None:
-        self._prefix = link.router.prefix
-        link.router.run("ip", "link", "set", "lo", "up")  # its own command line asks it there
-        config = directory / f"gobgp{link.number}.toml"
+        super().__init__(site_in(link.router, directory / f"gobgp{link.number}"))
         families = "".join(
             f'[[neighbors.afi-safis]]\n[neighbors.afi-safis.config]\nafi-safi-name = "{family}-unicast"\n'
             "[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true\n"
             for family in ("ipv4", "ipv6")
         )
-        config.write_text(
+        self.start(
             f'[global.config]\nas = {asn}\nrouter-id = "{link.theirs}"\nport = 179\n'
             f'[[neighbors]]\n[neighbors.config]\nneighbor-address = "{link.ours}"\npeer-as = {node_asn}\n'
             f'auth-password = "{password}"\n[neighbors.transport.config]\npassive-mode = true\n'
             "[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 60\n" + families
         )
-        self.daemon = Daemon(link.router, "gobgpd", "-f", str(config), "--api-hosts=127.0.0.1:50051")
-
-    def ask(self, *words: str) -> Any:
-        done = subprocess.run(
-            [*self._prefix, "gobgp", "-j", *words], capture_output=True, text=True, timeout=20, check=False
-        )
-        try:
-            told = json.loads(done.stdout) or {}
-        except ValueError:
-            return {}
-        return {} if "error" in told else told  # it is not up yet, or busy
 
     def prefixes(self) -> set[Prefix]:
         tables = [self.ask("global", "rib", "-a", family) for family in ("ipv4", "ipv6")]
@@ -296,20 +213,14 @@ class GoBgp:
         paths = self.ask("global", "rib", "-a", f"ipv{prefix.version}").get(str(prefix), [])
         return bool(paths) and bool(paths[0].get("stale"))
 
-    def close(self) -> None:
-        self.daemon.kill()
-
-
-def until(what: str, ask: Callable[[], T], seconds: float = 30.0) -> T:
-    """Ask until it is so. For use outside an event loop, or in a thread."""
-    deadline = time.monotonic() + seconds
-    while not (answer := ask()):
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s: {what}")
-        time.sleep(0.02)
-    return answer
-
 
 def routes(*prefixes: str, **attributes: Any) -> dict[Prefix, Route]:
+    """The same attributes for all."""
     made = [Route(ip_network(prefix), **attributes) for prefix in prefixes]
     return {route.prefix: route for route in made}
+
+
+def _seconds(clock: str) -> float:
+    """Of a day, at a time of day as BIRD prints it."""
+    at = datetime.strptime(clock, "%H:%M:%S.%f")  # noqa: DTZ007
+    return (at - datetime(1900, 1, 1)).total_seconds()  # noqa: DTZ001

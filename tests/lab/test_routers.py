@@ -16,6 +16,7 @@ from lab.process import Process, wait_for
 from lab.routers import base as routers
 from lab.routers.base import KernelHop, Place, Router, RouterSettings
 from lab.routers.bird import Bird
+from lab.routers.daemons import Site
 from lab.routers.frr import Frr
 from speaker.bgp.exabgp.io.driver import BgpDriver
 from speaker.bgp.model import PeerConfig, Route
@@ -24,7 +25,7 @@ from tests.loops import in_a_loop
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow]
 
 ADDRESS, PREFIX, PREFIX_V6 = "192.0.2.1", "192.0.2.1/32", "2001:db8::1/128"
-SEGMENT = hosts.plan_topology(2)
+TOPOLOGY = hosts.plan_topology(2)
 WAIT_SECONDS = 40
 
 
@@ -32,7 +33,7 @@ class Running:
     """A lab's network with one router; what was started is killed at the end."""
 
     def __init__(self, sandbox: Sandbox, directory: Path) -> None:
-        hosts.build(sandbox, SEGMENT)
+        hosts.build(sandbox, TOPOLOGY)
         self.sandbox, self.directory = sandbox, directory
         self.started: list[Process] = []
 
@@ -44,7 +45,15 @@ class Running:
         return process
 
     def router(self, kind: type[Router], **settings: object) -> Router:
-        place = Place(self.sandbox.namespaces, SEGMENT.router, SEGMENT.nodes, self.directory / "router", self.start)
+        namespaces, host = self.sandbox.namespaces, TOPOLOGY.router
+        enter = tuple(namespaces.enter(host.name))
+        site = Site(
+            host.name,
+            self.directory / "router",
+            enter,
+            lambda name, command: self.start(name, host.name, command),
+        )
+        place = Place(site, host, TOPOLOGY.nodes, namespaces.rootless)
         try:
             return kind(place, RouterSettings(**settings))
         except Unsupported as refused:
@@ -64,7 +73,7 @@ def peer(node: hosts.Node, **changes) -> PeerConfig:
         name="tor",
         my_asn=routers.NODE_ASN,
         peer_asn=routers.ROUTER_ASN,
-        peer_address=SEGMENT.router.ipv4,
+        peer_address=TOPOLOGY.router.ipv4,
         router_id=node.ipv4,
         families=frozenset({"ipv4", "ipv6"}),
         connect_retry_seconds=1,
@@ -78,7 +87,7 @@ async def speaking(running: Running, routes: Callable[[hosts.Node], list[Route]]
     drivers = {}
     async with asyncio.TaskGroup() as group:
         tasks = []
-        for node in SEGMENT.nodes:
+        for node in TOPOLOGY.nodes:
             prefix = tuple(running.sandbox.namespaces.enter(node.name))
             driver = BgpDriver(running.directory / f"bgp-{node.name}", on_change=lambda: None, prefix=prefix)
             drivers[node.name] = driver
@@ -111,7 +120,7 @@ def test_a_router_tells_what_each_node_has_told_it(running: Running, kind: type[
             await until("both nodes' routes are there", lambda: len(router.routes(PREFIX)) == 2)
             await until("IPv6 too", lambda: router.nodes_with("2001:db8::1") == {"node1", "node2"})
             assert router.established() == {"node1", "node2"}
-            for node in SEGMENT.nodes:
+            for node in TOPOLOGY.nodes:
                 told = router.routes(PREFIX)[node.name]
                 assert told.next_hop == str(node.ipv4)
                 assert told.as_path == (64512,)

@@ -21,7 +21,7 @@ OTHER = ip_network("10.9.0.2/32")
 
 async def test_routes_of_both_families_appear_and_go(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     bird = Bird(link, tmp_path)
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
         driver = driven.driver
         driver.set_peers({"tor": link.peer()})
@@ -39,7 +39,7 @@ async def test_routes_of_both_families_appear_and_go(link: Link, opened: ExitSta
 
 async def test_attributes_arrive_and_change(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     bird = Bird(link, tmp_path)
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer()})
         first = routes(
@@ -72,7 +72,7 @@ async def test_local_preference_goes_to_internal_peers_only(node: Namespace, ope
     outer, inner = Link(node, 1), Link(node, 2)
     birds = Bird(outer, tmp_path), Bird(inner, tmp_path, asn=64512, extra="protocol direct { ipv4; ipv6; }")
     for each in (*birds, outer, inner):
-        opened.callback(each.close)
+        opened.enter_context(each)
     async with driving(node, tmp_path) as driven:
         driven.driver.set_peers({"outer": outer.peer("outer"), "inner": inner.peer("inner", peer_asn=64512)})
         for peer in ("outer", "inner"):
@@ -90,7 +90,7 @@ async def test_an_exabgp_that_is_killed_or_frozen_is_replaced(
 ) -> None:
     monkeypatch.setattr("speaker.bgp.exabgp.session.CONFIRM_SECONDS", 3.0)
     bird = Bird(link, tmp_path)
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer()})
         driven.driver.set_routes("tor", routes(str(V4), str(OTHER)))
@@ -108,7 +108,7 @@ async def test_an_exabgp_that_is_killed_or_frozen_is_replaced(
 
 async def test_a_lost_relay_is_the_end_of_its_exabgp(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     bird = Bird(link, tmp_path)
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer()})
         driven.driver.set_routes("tor", routes(str(V4)))
@@ -127,7 +127,7 @@ async def test_an_edit_or_a_deletion_touches_one_session_only(
     left, right = Link(node, 1), Link(node, 2)
     birds = Bird(left, tmp_path), Bird(right, tmp_path)
     for each in (*birds, left, right):
-        opened.callback(each.close)
+        opened.enter_context(each)
     async with driving(node, tmp_path) as driven:
         driver = driven.driver
         peers = {"left": left.peer("left"), "right": right.peer("right")}
@@ -153,7 +153,7 @@ async def test_routes_outlive_the_driver_under_graceful_restart(
     link: Link, opened: ExitStack, tmp_path: Path, left: tuple[str, ...]
 ) -> None:
     bird = Bird(link, tmp_path, bgp="graceful restart aware;")
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     peer = link.peer(graceful_restart_seconds=60)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": peer})
@@ -176,7 +176,7 @@ async def test_a_clean_stop_withdraws_also_under_graceful_restart(
     link: Link, opened: ExitStack, tmp_path: Path
 ) -> None:
     bird = Bird(link, tmp_path, bgp="graceful restart aware;")
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer(graceful_restart_seconds=60)})
         driven.driver.set_routes("tor", routes(str(V4)))
@@ -190,7 +190,7 @@ async def test_silence_withdraws_everything_and_nothing_comes_until_it_ends(
     link: Link, opened: ExitStack, tmp_path: Path
 ) -> None:
     bird = Bird(link, tmp_path)
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer()})
         driven.driver.set_routes("tor", routes(str(V4)))
@@ -209,7 +209,7 @@ async def test_a_router_that_sends_a_hundred_thousand_routes_does_no_harm(
 ) -> None:
     rows = "\n".join(f"route 20.{n >> 16}.{n >> 8 & 255}.{n & 255}/32 blackhole;" for n in range(100_000))
     bird = Bird(link, tmp_path, extra=f"protocol static {{ ipv4; {rows} }}")
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer()})
         driven.driver.set_routes("tor", routes(str(V4)))
@@ -222,11 +222,11 @@ async def test_a_router_that_sends_a_hundred_thousand_routes_does_no_harm(
 
 async def test_what_the_router_says_at_the_end_is_told(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     bird = Bird(link, tmp_path)
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer()})
         await driven.until_up()
-        bird.ask("disable", "node", '"rack 12 is moved"')
+        bird.ask('disable node "rack 12 is moved"')
         await driven.until("it is told", lambda: "rack 12 is moved" in driven.driver.sessions["tor"].last_error)
         assert "administrative shutdown (6/2)" in driven.driver.sessions["tor"].last_error
 
@@ -235,7 +235,7 @@ async def test_two_peers_with_one_address_are_refused_and_a_rename_waits(
     link: Link, opened: ExitStack, tmp_path: Path
 ) -> None:
     bird = Bird(link, tmp_path)
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
         driver = driven.driver
         driver.set_peers({"b": link.peer("b")})
@@ -266,7 +266,7 @@ async def test_of_two_peers_that_are_waited_for_at_one_address_the_second_is_ref
 
 async def test_nothing_is_confirmed_while_the_path_is_cut(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     bird = Bird(link, tmp_path)
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer()})
         driven.driver.set_routes("tor", routes(str(V4)))

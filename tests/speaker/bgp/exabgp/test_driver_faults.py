@@ -50,7 +50,7 @@ def lose_relay(driven: Driven, _: Link, __: Bird) -> None:
 
 
 def notify(_: Driven, __: Link, bird: Bird) -> None:
-    bird.ask("disable", "node")
+    bird.ask("disable node")
 
 
 def flood(_: Driven, __: Link, bird: Bird) -> None:
@@ -59,7 +59,7 @@ def flood(_: Driven, __: Link, bird: Bird) -> None:
 
 def freeze_router(_: Driven, __: Link, bird: Bird) -> None:
     """Until `thaw`."""
-    bird.daemon.process.send_signal(signal.SIGSTOP)
+    bird.freeze()
 
 
 async def thaw(driven: Driven, bird: Bird) -> None:
@@ -70,12 +70,12 @@ async def thaw(driven: Driven, bird: Bird) -> None:
     driven.driver.set_routes("sick", {})
     await asyncio.sleep(0.5)  # ExaBGP has forgotten it by then; the router has not
     assert driven.driver.may_be_heard(GOES)
-    bird.daemon.process.send_signal(signal.SIGCONT)
+    bird.resume()
 
 
 def flap(_: Driven, __: Link, bird: Bird) -> None:
     for _ in range(3):
-        bird.ask("restart", "node")
+        bird.ask("restart node")
 
 
 def cut(_: Driven, link: Link, __: Bird) -> None:
@@ -110,7 +110,7 @@ async def test_one_session_is_hit_and_the_other_is_not(
     sick, well = Link(node, 1), Link(node, 2)
     birds = Bird(sick, tmp_path), Bird(well, tmp_path)
     for each in (*birds, sick, well):
-        opened.callback(each.close)
+        opened.enter_context(each)
     async with driving(node, tmp_path) as driven:
         driver = driven.driver
         peers = {"sick": sick.peer("sick", hold_time_seconds=HOLD_SECONDS), "well": well.peer("well")}
@@ -134,7 +134,7 @@ async def test_one_session_is_hit_and_the_other_is_not(
             await driven.until("the router has worked it off", lambda: GOES not in birds[0].prefixes(), 5)
         if befall is flood:
             sent = f"{len(FLOOD)} exported"
-            await driven.until("all have been sent", lambda: sent in birds[0].ask("show", "protocols", "all", "node"))
+            await driven.until("all have been sent", lambda: sent in birds[0].ask("show protocols all node"))
         assert (birds[1].since(), birds[1].came(KEPT)) == pytest.approx(before, abs=SAME_SECONDS)
         assert driver.exabgp_pids()["well"] == well_pid
         assert birds[1].prefixes() == {KEPT}
@@ -175,7 +175,7 @@ def listening(link: Link, greeting: bytes | None, times: list[float] | None = No
 async def test_attempts_are_as_far_apart_as_the_peer_says(node: Namespace, opened: ExitStack, tmp_path: Path) -> None:
     """The first ones come sooner. This router hangs up at once."""
     link = Link(node, 1)
-    opened.callback(link.close)
+    opened.enter_context(link)
     taken: list[float] = []
     opened.enter_context(listening(link, None, taken))
     async with driving(node, tmp_path) as driven:
@@ -204,14 +204,14 @@ async def test_a_session_that_never_comes_up_holds_nothing_back_and_disturbs_no_
     words: str,
 ) -> None:
     sick, well = Link(node, 1), Link(node, 2)
-    opened.callback(sick.close)
-    opened.callback(well.close)
+    opened.enter_context(sick)
+    opened.enter_context(well)
     if neighbor is None:
         opened.enter_context(listening(sick, b"HTTP/1.1 400 Bad Request\r\n\r\n" * 50 if words else b""))
     else:
-        opened.callback(Frr(sick, tmp_path, neighbor=neighbor).close)
+        opened.enter_context(Frr(sick, tmp_path, neighbor=neighbor))
     frr = Frr(well, tmp_path)
-    opened.callback(frr.close)
+    opened.enter_context(frr)
     async with driving(node, tmp_path) as driven:
         driver = driven.driver
         driver.set_peers({"well": well.peer("well")})

@@ -22,7 +22,7 @@ PASSWORD = """it's "secret"; }\\ neighbor 1.2.3.4 { # %s $x"""
 
 async def test_routes_of_both_families_with_attributes(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     frr = Frr(link, tmp_path)
-    opened.callback(frr.close)
+    opened.enter_context(frr)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer()})
         attributes = {"med": 5, "communities": ((65000, 1), (65535, 0)), "large_communities": ((1, 2, 3),)}
@@ -59,7 +59,7 @@ async def test_a_session_with(
     link: Link, opened: ExitStack, tmp_path: Path, neighbor: tuple[str, ...], changes: dict[str, object]
 ) -> None:
     frr = Frr(link, tmp_path, neighbor=neighbor)
-    opened.callback(frr.close)
+    opened.enter_context(frr)
     if changes.get("source_address"):
         changes = {"source_address": link.ours}
     async with driving(link.node, tmp_path) as driven:
@@ -72,7 +72,7 @@ async def test_a_session_with(
 
 async def test_four_octet_as_numbers(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     frr = Frr(link, tmp_path, asn=4200000001, node_asn="4200000002")
-    opened.callback(frr.close)
+    opened.enter_context(frr)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer(my_asn=4200000002, peer_asn=4200000001)})
         driven.driver.set_routes("tor", routes(str(V4), prepend=1, link_bandwidth=1e6))
@@ -84,7 +84,7 @@ async def test_a_wrong_password_is_no_session_and_a_corrected_one_is(
     link: Link, opened: ExitStack, tmp_path: Path
 ) -> None:
     frr = Frr(link, tmp_path, neighbor=("password right",))
-    opened.callback(frr.close)
+    opened.enter_context(frr)
     async with driving(link.node, tmp_path) as driven:
         wrong = link.peer(password=PASSWORD)
         driven.driver.set_peers({"tor": wrong})
@@ -108,7 +108,7 @@ async def test_a_wrong_as_number_is_told_in_words(
     link: Link, opened: ExitStack, tmp_path: Path, changes: dict[str, int], words: tuple[str, ...]
 ) -> None:
     frr = Frr(link, tmp_path)
-    opened.callback(frr.close)
+    opened.enter_context(frr)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer(**changes)})
         driven.driver.set_routes("tor", routes(str(V4)))
@@ -120,7 +120,7 @@ async def test_ttl_security_keeps_out_who_sends_with_an_ordinary_ttl(
     link: Link, opened: ExitStack, tmp_path: Path
 ) -> None:
     frr = Frr(link, tmp_path, neighbor=("passive",))
-    opened.callback(frr.close)
+    opened.enter_context(frr)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer(ttl_security=1)})
         await driven.until("TCP is open", lambda: driven.driver.sessions["tor"].state == "OpenSent")
@@ -130,24 +130,24 @@ async def test_ttl_security_keeps_out_who_sends_with_an_ordinary_ttl(
 
 async def test_a_router_that_freezes_is_noticed_by_the_hold_time(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     frr = Frr(link, tmp_path)
-    opened.callback(frr.close)
+    opened.enter_context(frr)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer(hold_time_seconds=3)})
         driven.driver.set_routes("tor", routes(str(V4)))
         await driven.until("it is there", lambda: frr.prefixes() == {V4})
-        frr.daemon.process.send_signal(signal.SIGSTOP)
+        frr.freeze()
         await driven.until("it is told", lambda: "hold timer expired" in driven.driver.sessions["tor"].last_error)
         driven.driver.set_routes("tor", {})
         await asyncio.sleep(0.5)  # ExaBGP has forgotten it by then
         assert driven.driver.may_be_heard(V4)  # it may go on forwarding
-        frr.daemon.process.send_signal(signal.SIGCONT)
+        frr.resume()
         await driven.until_confirmed(V4)
         await driven.until("the router has worked it off", lambda: not frr.prefixes(), 5)
 
 
 async def test_a_router_that_opens_the_session_itself(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     frr = Frr(link, tmp_path)
-    opened.callback(frr.close)
+    opened.enter_context(frr)
     async with driving(link.node, tmp_path) as driven:
         passive: PeerConfig = link.peer(is_passive=True, source_address=link.ours)
         driven.driver.set_peers({"tor": passive})
@@ -160,9 +160,9 @@ async def test_a_router_that_opens_the_session_itself(link: Link, opened: ExitSt
 
 async def test_sessions_over_ipv6_carry_both_families(node: Namespace, opened: ExitStack, tmp_path: Path) -> None:
     link = Link(node, 1)
-    opened.callback(link.close)
+    opened.enter_context(link)
     frr = Frr(link, tmp_path, over_ipv6=True)
-    opened.callback(frr.close)
+    opened.enter_context(frr)
     async with driving(node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer(peer_address=link.theirs_v6)})
         wanted = routes(str(V6)) | routes(str(V4), next_hop=link.ours)

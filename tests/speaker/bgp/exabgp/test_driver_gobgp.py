@@ -16,7 +16,7 @@ AS_PATH, MED, LOCAL_PREF, COMMUNITIES, EXTENDED_COMMUNITIES, LARGE_COMMUNITIES =
 
 async def test_routes_of_both_families_with_attributes(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     router = GoBgp(link, tmp_path)
-    opened.callback(router.close)
+    opened.enter_context(router)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer()})
         attributes = {
@@ -46,7 +46,7 @@ async def test_routes_of_both_families_with_attributes(link: Link, opened: ExitS
 
 async def test_an_internal_session_with_a_password(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     router = GoBgp(link, tmp_path, asn=64512, password="sesame")
-    opened.callback(router.close)
+    opened.enter_context(router)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": link.peer(peer_asn=64512, password="sesame")})
         driven.driver.set_routes("tor", routes(str(V4), local_pref=300))
@@ -58,7 +58,7 @@ async def test_graceful_restart_keeps_what_comes_back_and_drops_the_rest(
     link: Link, opened: ExitStack, tmp_path: Path
 ) -> None:
     router = GoBgp(link, tmp_path)
-    opened.callback(router.close)
+    opened.enter_context(router)
     peer = link.peer(graceful_restart_seconds=60)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": peer})

@@ -14,13 +14,15 @@ from pathlib import Path
 import pytest
 
 from lab.net.segment import Namespace
-from lab.routers.links import SAME_SECONDS, Bird, Link, peer_on, routes, until
+from lab.process import wait_for
+from lab.routers.links import SAME_SECONDS, Bird, Link, peer_on, routes
 from speaker.bgp.exabgp.io.driver import BgpDriver
 from tests.speaker.bgp.exabgp.conftest import driving
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
 V4, OTHER = ip_network("10.9.0.1/32"), ip_network("10.9.0.2/32")
 PERMIT_SECONDS = 4.0
+UP_SECONDS = 30.0
 
 
 def boottime() -> float:
@@ -54,26 +56,26 @@ async def test_a_frozen_agent_leaves_no_route_behind(
 ) -> None:
     """The hold time is far longer than this, so BIRD has nothing else to go by."""
     bird = Bird(link, tmp_path)
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     process = opened.enter_context(an_agent(node, link, tmp_path))
-    until("it is there", lambda: bird.prefixes() == {V4})
+    wait_for("it is there", lambda: bird.prefixes() == {V4}, timeout_seconds=UP_SECONDS)
     await asyncio.sleep(2 * PERMIT_SECONDS)
     since = bird.since()
     assert bird.prefixes() == {V4}
     process.send_signal(signal.SIGSTOP)
     frozen = boottime()
-    until("it is gone", lambda: not bird.prefixes(), PERMIT_SECONDS + 5)
+    wait_for("it is gone", lambda: not bird.prefixes(), timeout_seconds=PERMIT_SECONDS + 5)
     assert boottime() - frozen < PERMIT_SECONDS + 3
-    assert "Received" not in bird.ask("show", "protocols", "all", "node")  # no NOTIFICATION: the connection is gone
+    assert "Received" not in bird.ask("show protocols all node")  # no NOTIFICATION: the connection is gone
     process.send_signal(signal.SIGCONT)
-    until("it is there again", lambda: bird.prefixes() == {V4})
+    wait_for("it is there again", lambda: bird.prefixes() == {V4}, timeout_seconds=UP_SECONDS)
     assert bird.since() != pytest.approx(since, abs=SAME_SECONDS)
 
 
 async def test_a_frozen_exabgp_is_killed_by_its_permit(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     """By the kernel: nothing in a process that is stopped could do it. The driver would wait longer."""
     bird = Bird(link, tmp_path)
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.permit(boottime() + PERMIT_SECONDS)
         driven.driver.set_peers({"tor": link.peer()})
@@ -91,7 +93,7 @@ async def test_nothing_is_announced_with_a_permit_that_has_passed(
     link: Link, opened: ExitStack, tmp_path: Path
 ) -> None:
     bird = Bird(link, tmp_path, bgp="debug { routes };")
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.permit(boottime() - 1)
         driven.driver.set_peers({"tor": link.peer()})
@@ -107,7 +109,7 @@ async def test_nothing_is_announced_with_a_permit_that_has_passed(
 
 async def test_a_silent_session_stays_up_without_permits(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     bird = Bird(link, tmp_path)
-    opened.callback(bird.close)
+    opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.permit(boottime() + PERMIT_SECONDS)
         driven.driver.set_peers({"tor": link.peer()})
@@ -130,7 +132,7 @@ async def test_a_graceful_stop_keeps_the_routes_only_where_a_restart_was_agreed(
     left, right = Link(node, 1), Link(node, 2)
     birds = [Bird(one, tmp_path, bgp="graceful restart aware; debug { routes };") for one in (left, right)]
     for each in (*birds, left, right):
-        opened.callback(each.close)
+        opened.enter_context(each)
     async with driving(node, tmp_path) as driven:
         driver = driven.driver
         driver.set_peers({"left": left.peer("left", graceful_restart_seconds=60), "right": right.peer("right")})
