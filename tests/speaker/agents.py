@@ -5,11 +5,14 @@ What happens is noted in one journal, so that tests can ask what came before wha
 
 import asyncio
 import contextlib
+import functools
+import os
 import time
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import msgspec
 from prometheus_client import CollectorRegistry
@@ -542,19 +545,30 @@ class Cluster:
                     running.result()
 
 
+@functools.cache
+def definitions() -> list[dict[str, Any]]:
+    return [custom_resource_definition(kind) for kind in KINDS]
+
+
+def without_certificates() -> contextlib.AbstractContextManager[Any]:
+    """Each client would read all the authorities that the machine trusts, and talk without TLS then."""
+    return mock.patch.dict(os.environ, SSL_CERT_FILE=os.devnull, SSL_CERT_DIR=os.devnull)
+
+
 @contextlib.asynccontextmanager
 async def cluster(directory: Path, *nodes: str) -> AsyncIterator[Cluster]:
     """With our CRDs, a pool, an advertisement of everything, and these nodes."""
-    async with (
-        ApiServer(directory, tls=False) as server,
-        await Client.connect(str(server.kubeconfig_path), user_agent="admin") as admin,
-    ):
-        for kind in KINDS:
-            await admin.create(CRDS, custom_resource_definition(kind))
-        await admin.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
-        await admin.create(IPPOOLS, {"metadata": {"name": "edge"}, "spec": {"addresses": ["192.0.2.0/24"]}})
-        await admin.create(L2ADVERTISEMENTS, {"metadata": {"name": "all"}, "spec": {}})
-        made = Cluster(server, admin, directory)
-        for name in nodes or ("node-a",):
-            await made.add_node(name)
-        yield made
+    with without_certificates():
+        async with (
+            ApiServer(directory, tls=False) as server,
+            await Client.connect(str(server.kubeconfig_path), user_agent="admin") as admin,
+        ):
+            for definition in definitions():
+                await admin.create(CRDS, definition)
+            await admin.create(NAMESPACES, {"metadata": {"name": NAMESPACE}})
+            await admin.create(IPPOOLS, {"metadata": {"name": "edge"}, "spec": {"addresses": ["192.0.2.0/24"]}})
+            await admin.create(L2ADVERTISEMENTS, {"metadata": {"name": "all"}, "spec": {}})
+            made = Cluster(server, admin, directory)
+            for name in nodes or ("node-a",):
+                await made.add_node(name)
+            yield made

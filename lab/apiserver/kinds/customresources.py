@@ -13,7 +13,7 @@ from lab.apiserver.kinds import metadata
 from lab.apiserver.kinds.behaviour import Behaviour, Moment, keep_metadata, restore
 from lab.apiserver.kinds.definitionrules import default_crd, validate_crd
 from lab.apiserver.resource import CUSTOM_VERBS, STATUS_VERBS, Resource, Subresource
-from lab.apiserver.schema.compiled import CompiledSchema
+from lab.apiserver.schema.compiled import compiled
 from lab.apiserver.schema.shapes import Reading, object_metadata
 from lab.apiserver.store import Store
 
@@ -34,7 +34,7 @@ class CustomObjects(Behaviour):
 
     def __init__(self, version: Json) -> None:
         self.has_status = "status" in (version.get("subresources") or {})
-        self._schema = CompiledSchema(version["schema"]["openAPIV3Schema"])
+        self._schema = compiled(version["schema"]["openAPIV3Schema"])
 
     def read(self, obj: Json) -> Reading:
         reading = Reading()

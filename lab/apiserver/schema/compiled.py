@@ -6,6 +6,8 @@ for `metadata` are not known here.
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -78,6 +80,17 @@ class CompiledSchema:
             else:
                 self._root.validate_rules(obj, old, "", errors)
         return errors
+
+
+def compiled(schema: dict[str, Json]) -> CompiledSchema:
+    """The same one for the same text. A definition is written again with each change of its status, and compiling takes
+    long."""
+    return _compiled(json.dumps(schema))
+
+
+@functools.lru_cache(maxsize=64)
+def _compiled(schema: str) -> CompiledSchema:
+    return CompiledSchema(json.loads(schema))
 
 
 def _prune_metadata(metadata: dict[str, Json], path: str, unknown: list[str]) -> None:

@@ -6,6 +6,8 @@ CEL rules is not estimated: a real API server also refuses rules over lists and 
 
 from __future__ import annotations
 
+import functools
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -46,11 +48,17 @@ _EMPTY_TYPE: Final = {
 
 def schema_errors(schema: Json, path: str) -> list[FieldError]:
     """Everything wrong with the schema of one version; `path` is where it stands in the CRD."""
-    errors = list(_walk(schema, path, "root"))
+    return list(_schema_errors(json.dumps(schema), path))
+
+
+@functools.lru_cache(maxsize=64)
+def _schema_errors(text: str, path: str) -> tuple[FieldError, ...]:
+    schema = json.loads(text)
+    errors = tuple(_walk(schema, path, "root"))
     if not errors:
-        errors = list(_default_errors(schema, path, root=True))
+        errors = tuple(_default_errors(schema, path, root=True))
     if not errors:
-        errors = list(_rule_errors(schema, path, root=True))
+        errors = tuple(_rule_errors(schema, path, root=True))
     return errors
 
 
