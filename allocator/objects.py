@@ -3,11 +3,13 @@
 Values for the informers; the full types are in crds. Thousands of these live at the same time, so they are small.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from allocator.claims import Pairs, Recorded, recorded_from
+from allocator.claims import Recorded, recorded_from
 from allocator.space.ranges import Address, parse_address
-from crds.meta import Condition, LabelSelector
+from crds.advertisement import AdvertisementSpec
+from crds.meta import Condition
 from crds.names import allocation_name
 from crds.types import BGPAdvertisement, BGPPeer, BGPPeerStatus, IPAllocation, L2Advertisement
 
@@ -42,23 +44,14 @@ class Advertisement:
     name: str
     uid: str
     generation: int
-    pools: tuple[str, ...]
-    pool_selector: LabelSelector | None
-    service_selector: LabelSelector | None
+    spec: AdvertisementSpec
     conditions: tuple[Condition, ...]
     peers: tuple[str, ...] = ()
     """Of a BGPAdvertisement: the BGPPeers it is for by name; empty: all."""
 
-    def covers(self, pool: str, pool_labels: Pairs, services: tuple[Pairs, ...]) -> bool:
-        """Whether it announces addresses of this pool for one of the Services with these labels."""
-        return self._covers_pool(pool, pool_labels) and (
-            self.service_selector is None or any(self.service_selector.matches(dict(labels)) for labels in services)
-        )
-
-    def _covers_pool(self, pool: str, pool_labels: Pairs) -> bool:
-        if not self.pools and self.pool_selector is None:
-            return True
-        return pool in self.pools or (self.pool_selector is not None and self.pool_selector.matches(dict(pool_labels)))
+    def covers(self, pool: str, pool_labels: Mapping[str, str] | None, services: Iterable[Mapping[str, str]]) -> bool:
+        """Whether it chooses addresses of this pool for one of the Services with these labels."""
+        return self.spec.covers_pool(pool, pool_labels) and self.spec.covers_services(services)
 
 
 def decode_l2_advertisement(raw: bytes) -> Advertisement:
@@ -75,9 +68,7 @@ def _advertisement(one: L2Advertisement | BGPAdvertisement) -> Advertisement:
         name=one.metadata.name,
         uid=one.metadata.uid,
         generation=one.metadata.generation,
-        pools=one.spec.ip_pools,
-        pool_selector=one.spec.ip_pool_selector,
-        service_selector=one.spec.service_selector,
+        spec=one.spec,
         conditions=one.status.conditions,
         peers=one.spec.peers if isinstance(one, BGPAdvertisement) else (),
     )

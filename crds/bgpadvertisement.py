@@ -4,25 +4,18 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from crds.advertisement import AdvertisementSpec
 from crds.kind import AGE, Column, CustomKind, ready_column
 from crds.markers import Format, Items, ListSet
-from crds.meta import BerthObject, ConditionedStatus, LabelSelector, Model
-from crds.rules import CommunityValue, ObjectName, PoolNames
+from crds.meta import BerthObject, ConditionedStatus
+from crds.rules import CommunityValue, ObjectName
 
 Unsigned32 = Annotated[int, Field(ge=0, le=4294967295), Format("int64")]
 
 
-class BGPAdvertisementSpec(Model):
+class BGPAdvertisementSpec(AdvertisementSpec):
     """Which addresses, to which peers, with which route attributes."""
 
-    ip_pools: PoolNames = Field((), alias="ipPools")
-    """Advertise addresses of these IPPools, and of those that ipPoolSelector chooses. With neither: of all pools."""
-    ip_pool_selector: LabelSelector | None = None
-    """Advertise addresses of the IPPools with these labels, and of those in ipPools."""
-    service_selector: LabelSelector | None = None
-    """Advertise only addresses of Services with these labels. Not set: of all Services."""
-    node_selector: LabelSelector | None = None
-    """Advertise only from nodes with these labels. Not set: from all nodes."""
     peers: Annotated[tuple[ObjectName, ...], Items(maximum=256), ListSet()] = ()
     """Advertise only to these BGPPeers. Empty: to all."""
     aggregation_length: Annotated[int, Field(ge=0, le=32), Format("int32")] = 32

@@ -2,25 +2,16 @@
 
 from typing import Annotated, ClassVar
 
-from pydantic import Field
-
+from crds.advertisement import AdvertisementSpec
 from crds.kind import AGE, Column, CustomKind, ready_column
 from crds.markers import Items, ListSet
-from crds.meta import BerthObject, ConditionedStatus, LabelSelector, Model
-from crds.rules import InterfacePattern, PoolNames
+from crds.meta import BerthObject, ConditionedStatus
+from crds.rules import InterfacePattern
 
 
-class L2AdvertisementSpec(Model):
+class L2AdvertisementSpec(AdvertisementSpec):
     """Which addresses, from which nodes, on which interfaces."""
 
-    ip_pools: PoolNames = Field((), alias="ipPools")
-    """Announce addresses of these IPPools, and of those that ipPoolSelector chooses. With neither: of all pools."""
-    ip_pool_selector: LabelSelector | None = None
-    """Announce addresses of the IPPools with these labels, and of those in ipPools."""
-    service_selector: LabelSelector | None = None
-    """Announce only addresses of Services with these labels. Not set: of all Services."""
-    node_selector: LabelSelector | None = None
-    """Announce only from nodes with these labels. Not set: from all nodes."""
     interfaces: Annotated[tuple[InterfacePattern, ...], Items(maximum=64), ListSet()] = ()
     """The interfaces to announce on: names (eth0), or a regular expression between slashes that must fit the whole
     name (/ens[0-9]+/). Empty: all interfaces that can carry it."""

@@ -5,7 +5,7 @@ Built from the advertisement itself and what the Speakers report; writing it is 
 
 from collections.abc import Container, Iterable
 
-from allocator.claims import Claim, Pairs, pairs
+from allocator.claims import Claim
 from allocator.objects import Advertisement
 from allocator.space.pools import Pools
 from allocator.status.conditions import conditions_from
@@ -30,7 +30,7 @@ def advertisement_conditions(
 
 def _usable(one: Advertisement, pools: Pools, peers: Container[str], fault: Observation | None) -> Observation:
     for kind, reason, unknown in (
-        ("pool", Reason.UnknownPool, [name for name in one.pools if name not in pools.by_name]),
+        ("pool", Reason.UnknownPool, [name for name in one.spec.ip_pools if name not in pools.by_name]),
         ("BGPPeer", Reason.UnknownPeer, [name for name in one.peers if name not in peers]),
     ):
         if unknown:
@@ -43,6 +43,6 @@ def _usable(one: Advertisement, pools: Pools, peers: Container[str], fault: Obse
 def is_advertised(claim: Claim, pools: Pools, advertisements: Iterable[Advertisement]) -> bool:
     """Whether any advertisement covers the address."""
     pool = pools.by_name.get(claim.pool)
-    pool_labels: Pairs = pairs(pool.labels) if pool is not None else ()
-    services = tuple(holder.labels for holder in claim.holders)
-    return any(one.covers(claim.pool, pool_labels, services) for one in advertisements)
+    labels = pool.labels if pool is not None else None
+    services = [dict(holder.labels) for holder in claim.holders]
+    return any(one.covers(claim.pool, labels, services) for one in advertisements)

@@ -20,7 +20,6 @@ from speaker.bgp.peers import resolve_peer
 from speaker.bgp.weights import Weights
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation, Labels, NodeFacts
-from speaker.cluster.selection import covers_pool, covers_services
 from speaker.cluster.state import Change, ClusterState, Kind
 from speaker.wire.messages import BfdSession
 
@@ -232,10 +231,11 @@ class BGPPicture:
         """Whether some BGPAdvertisement chooses the address, for this node or others."""
         ads = self._covering.get(allocation.pool)
         if ads is None:
-            labels = self._pool_labels()
-            ads = [ad for ad in self._cluster.bgp_advertisements.values() if covers_pool(ad, allocation.pool, labels)]
+            labels = self._pool_labels().get(allocation.pool)
+            ads = [ad for ad in self._cluster.bgp_advertisements.values() if ad.covers_pool(allocation.pool, labels)]
             self._covering[allocation.pool] = ads
-        return any(covers_services(ad, allocation) for ad in ads)
+        services = allocation.service_labels()
+        return any(ad.covers_services(services) for ad in ads)
 
     def faults(self, limit: int) -> list[Fault]:
         """What an operator should change, as far as this node sees; sorted by object, at most `limit`."""

@@ -34,7 +34,6 @@ from speaker.bgp.model import (
 )
 from speaker.cluster.endpoints import Placement
 from speaker.cluster.objects import Allocation, Labels, NodeFacts
-from speaker.cluster.selection import covers_pool, covers_services, selects_node
 
 BYTES_PER_SECOND_PER_ENDPOINT = 1e6
 """The link bandwidth of one ready endpoint. Only its ratio between nodes counts. One megabyte per second is an exact
@@ -95,7 +94,7 @@ class BGPView:
         self._own_name = own_name
         self._pools = pools
         self._ads = {
-            name: ad for name, ad in sorted(advertisements.items()) if own is not None and selects_node(ad, own.labels)
+            name: ad for name, ad in sorted(advertisements.items()) if own is not None and ad.selects_node(own.labels)
         }
         self._aliases = _aliases(communities)
         self._covering: dict[str, tuple[str, ...]] = {}
@@ -113,7 +112,8 @@ class BGPView:
             return ()
         if allocation.is_local and not placement.admits(self._own_name):
             return ()
-        names = [name for name in self._names(allocation.pool) if covers_services(self._ads[name], allocation)]
+        services = allocation.service_labels()
+        names = [name for name in self._names(allocation.pool) if self._ads[name].covers_services(services)]
         if not allocation.is_local and placement.is_empty:
             names = [name for name in names if self._ads[name].advertise_without_endpoints]
         lengths = {self._length(allocation, name) for name in names}
@@ -198,7 +198,8 @@ class BGPView:
     def _names(self, pool: str) -> tuple[str, ...]:
         names = self._covering.get(pool)
         if names is None:
-            names = tuple(name for name, ad in self._ads.items() if covers_pool(ad, pool, self._pools))
+            labels = self._pools.get(pool)
+            names = tuple(name for name, ad in self._ads.items() if ad.covers_pool(pool, labels))
             self._covering[pool] = names
         return names
 

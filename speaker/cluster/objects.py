@@ -61,6 +61,10 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def is_ipv6(self) -> bool:
         return ":" in self.address
 
+    def service_labels(self) -> tuple[Labels, ...]:
+        """Of each holder."""
+        return tuple(holder.labels for holder in self.holders)
+
 
 class PoolFacts(msgspec.Struct, frozen=True, gc=False):
     """An IPPool. `is_probed`: its addresses are probed before their first announcement."""

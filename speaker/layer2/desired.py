@@ -21,7 +21,6 @@ from crds.wording import listed
 from speaker.cluster.endpoints import Placement
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation, Labels, NodeFacts
-from speaker.cluster.selection import covers_pool, covers_services, selects_node
 from speaker.members.election import best_tier, owner
 
 NAMED_NODES = 5
@@ -129,10 +128,12 @@ class Layer2View:
         """The advertisements that cover it; several unite. For a serviceSelector one fitting holder is enough."""
         names = self._covering_pool.get(allocation.pool)
         if names is None:
+            labels = self._pools.get(allocation.pool)
             ads = self._advertisements.items()
-            names = tuple(name for name, ad in ads if covers_pool(ad, allocation.pool, self._pools))
+            names = tuple(name for name, ad in ads if ad.covers_pool(allocation.pool, labels))
             self._covering_pool[allocation.pool] = names
-        return tuple(name for name in names if covers_services(self._advertisements[name], allocation))
+        services = allocation.service_labels()
+        return tuple(name for name in names if self._advertisements[name].covers_services(services))
 
     def _reach(self, covering: tuple[str, ...]) -> Reach:
         reach = self._reach_of.get(covering)
@@ -147,7 +148,7 @@ class Layer2View:
 
     def _reach_of_one(self, ad: L2AdvertisementSpec) -> Iterator[tuple[str, list[str]]]:
         for node in self._eligible:
-            if selects_node(ad, self._nodes[node].labels):
+            if ad.selects_node(self._nodes[node].labels):
                 interfaces = [name for name in self._speakers[node] if _names_interface(ad, name)]
                 if interfaces:
                     yield node, interfaces
@@ -187,7 +188,7 @@ class Layer2View:
         self, node: str, covering: list[L2AdvertisementSpec], allocation: Allocation, placement: Placement
     ) -> str:
         fault = self._fault_of(node)
-        if fault is None and not any(selects_node(ad, self._nodes[node].labels) for ad in covering):
+        if fault is None and not any(ad.selects_node(self._nodes[node].labels) for ad in covering):
             fault = "is not chosen by the nodeSelector"
         elif fault is None and node not in self._reach(self._covering(allocation)):
             fault = "has none of the interfaces named"
@@ -200,7 +201,7 @@ class Layer2View:
         return [fault for name, ad in self._advertisements.items() for fault in self._faults_in(name, ad)]
 
     def _faults_in(self, name: str, ad: L2AdvertisementSpec) -> Iterator[Fault]:
-        selected = [node for node in self._eligible if selects_node(ad, self._nodes[node].labels)]
+        selected = [node for node in self._eligible if ad.selects_node(self._nodes[node].labels)]
         for pattern in ad.interfaces:
             if _expression(pattern) is None:
                 message = f"L2Advertisement {name}: {pattern} is not a regular expression"

@@ -3,6 +3,7 @@
 from allocator.claims import Claim, Holder, ServiceKey
 from allocator.objects import Advertisement
 from allocator.status.advertisement import advertisement_conditions, is_advertised
+from crds.advertisement import AdvertisementSpec
 from crds.conditions import ConditionType, Reason
 from crds.meta import LabelSelector
 from crds.observation import Observation
@@ -11,9 +12,8 @@ from tests.allocator.build import pool, pools
 NOW = "2026-03-01T00:00:00Z"
 
 
-def advertisement(**fields: object) -> Advertisement:
-    values: dict[str, object] = {"pools": (), "pool_selector": None, "service_selector": None, "conditions": ()}
-    return Advertisement("L2Advertisement", "ad", "u1", 1, **{**values, **fields})  # type: ignore[arg-type]
+def advertisement(peers: tuple[str, ...] = (), **spec: object) -> Advertisement:
+    return Advertisement("L2Advertisement", "ad", "u1", 1, AdvertisementSpec.model_validate(spec), (), peers)
 
 
 def test_an_advertisement_covers_pools_by_name_label_or_all_and_services_by_label() -> None:
@@ -23,19 +23,27 @@ def test_an_advertisement_covers_pools_by_name_label_or_all_and_services_by_labe
     zone = LabelSelector.model_validate({"matchLabels": {"zone": "a"}})
     back = LabelSelector.model_validate({"matchLabels": {"tier": "back"}})
     assert is_advertised(held, compiled, [advertisement()])
-    assert is_advertised(held, compiled, [advertisement(pools=("edge",))])
-    assert is_advertised(held, compiled, [advertisement(pools=("other",), pool_selector=zone)])
+    assert is_advertised(held, compiled, [advertisement(ipPools=("edge",))])
+    assert is_advertised(held, compiled, [advertisement(ipPools=("other",), ipPoolSelector=zone)])
     assert not is_advertised(held, compiled, [])
-    assert not is_advertised(held, compiled, [advertisement(pools=("other",))])
-    assert not is_advertised(held, compiled, [advertisement(service_selector=back)])
+    assert not is_advertised(held, compiled, [advertisement(ipPools=("other",))])
+    assert not is_advertised(held, compiled, [advertisement(serviceSelector=back)])
+
+
+def test_no_selector_chooses_a_pool_that_is_gone_as_no_speaker_announces_it_then() -> None:
+    held = Claim("gone", (Holder(ServiceKey("default", "web"), "u1", ()),))
+    everything = LabelSelector()
+    assert not is_advertised(held, pools(), [advertisement(ipPoolSelector=everything)])
+    assert is_advertised(held, pools(), [advertisement(ipPools=("gone",)), advertisement(ipPoolSelector=everything)])
+    assert is_advertised(held, pools(), [advertisement()])
 
 
 def test_an_advertisement_names_the_pool_that_is_not_there() -> None:
     compiled = pools(pool("edge", "192.0.2.0/24"))
-    (bad,) = advertisement_conditions(advertisement(pools=("edge", "nope")), compiled, (), None, NOW)
+    (bad,) = advertisement_conditions(advertisement(ipPools=("edge", "nope")), compiled, (), None, NOW)
     assert (bad.status, bad.reason) == ("False", "UnknownPool")
     assert "nope" in bad.message
-    (good,) = advertisement_conditions(advertisement(pools=("edge",)), compiled, (), None, NOW)
+    (good,) = advertisement_conditions(advertisement(ipPools=("edge",)), compiled, (), None, NOW)
     assert good.reason == "Valid"
 
 
