@@ -28,12 +28,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from speaker.wire.heartbeat.io.loop import Heart
+from speaker.wire.heartbeat.io.part import Heart
 from speaker.wire.io.channel import Channel, Closed
 from speaker.wire.io.permit import Permit
-from speaker.wire.io.port import Port
-from speaker.wire.io.ports import Ports
 from speaker.wire.io.process import become_the_wire
+from speaker.wire.io.reports import Reports
 from speaker.wire.messages import (
     Announce,
     Ask,
@@ -58,13 +57,14 @@ from speaker.wire.neighbours.holdings import Holdings
 from speaker.wire.neighbours.io.addresses import address_of
 from speaker.wire.neighbours.io.answering import Answering
 from speaker.wire.neighbours.io.memberships import Memberships
+from speaker.wire.neighbours.io.port import Port
+from speaker.wire.neighbours.io.ports import Ports
 from speaker.wire.neighbours.io.prober import Prober
+from speaker.wire.neighbours.io.settling import POLL_SECONDS, Settling
 from speaker.wire.neighbours.schedule import Form
-from speaker.wire.reports import Reports
-from speaker.wire.settling import POLL_SECONDS, Settling
 
 if TYPE_CHECKING:
-    from speaker.wire.bfd.io.sessions import Sessions as BfdSessions
+    from speaker.wire.bfd.io.part import Sessions as BfdSessions
 
 # An order of 64 costs 0.15 ms in all; a slice (33 µs with its change of filters) stays below what a reply takes.
 ENTRIES_PER_SLICE = 16
@@ -333,9 +333,7 @@ class Wire:
 
     def _configure_bfd(self, order: Bfd) -> str:
         if self._bfd is None:
-            from speaker.wire.bfd.io.sessions import (
-                Sessions as BfdSessions,
-            )  # most nodes have no BFD, nor need its memory
+            from speaker.wire.bfd.io.part import Sessions as BfdSessions  # most nodes have no BFD, nor need its memory
 
             self._bfd = BfdSessions(self._epoll, self._channel.tell, lambda: self._channel.is_crowded)
         self._bfd.configure(order)

@@ -7,12 +7,12 @@ import pytest
 
 from speaker.wire.io import loop as wire
 from speaker.wire.io import permit
-from speaker.wire.io.port import Counters
-from speaker.wire.io.ports import Attachment
 from speaker.wire.neighbours import arp as packets
 from speaker.wire.neighbours import table
 from speaker.wire.neighbours.filter import ETH_P_ARP, PROGRAMS
 from speaker.wire.neighbours.io import answering
+from speaker.wire.neighbours.io.port import Counters
+from speaker.wire.neighbours.io.ports import Attachment
 
 VIP, CLIENT = bytes([192, 0, 2, 10]), bytes([192, 0, 2, 2])
 ETH0 = table.interface("eth0", bytes.fromhex("02000000000a"))

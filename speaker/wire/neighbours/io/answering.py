@@ -11,12 +11,12 @@ import time
 from speaker.wire import messages
 from speaker.wire.io.channel import Channel
 from speaker.wire.io.permit import Permit
-from speaker.wire.io.port import Port
 from speaker.wire.neighbours import ndp
 from speaker.wire.neighbours.arp import mac_text
 from speaker.wire.neighbours.arpresponder import ArpResponder
 from speaker.wire.neighbours.filter import ETH_P_ARP, ETH_P_IPV6
 from speaker.wire.neighbours.io.addresses import text_of
+from speaker.wire.neighbours.io.port import Port
 from speaker.wire.neighbours.io.prober import Prober
 from speaker.wire.neighbours.ndpresponder import NdpResponder
 from speaker.wire.neighbours.table import Conflict, InUse, Table

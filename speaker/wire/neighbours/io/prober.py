@@ -10,12 +10,12 @@ import os
 from collections.abc import Callable
 
 from speaker.wire.io.channel import Channel
-from speaker.wire.io.port import Port
-from speaker.wire.io.ports import Ports
 from speaker.wire.messages import Answer, Probed
 from speaker.wire.neighbours.arp import mac_text
 from speaker.wire.neighbours.frames import probe, protocol_of
 from speaker.wire.neighbours.holdings import Holdings
+from speaker.wire.neighbours.io.port import Port
+from speaker.wire.neighbours.io.ports import Ports
 from speaker.wire.neighbours.probe import ProbeSchedule
 from speaker.wire.neighbours.table import InUse
 

@@ -11,7 +11,7 @@ from speaker.wire.heartbeat.packets import GOODBYE, LEAVING, SERVING, Dropped, P
 from speaker.wire.heartbeat.receiver import GRACE_INTERVALS, MISSED_INTERVALS
 from speaker.wire.heartbeat.sender import FRESH_SECONDS, Pulse, Settings
 from speaker.wire.messages import NEVER, OwnState
-from tests.speaker.wire.talk import KEY, SAY_SECONDS, WELL, Talk
+from tests.speaker.wire.heartbeat.talk import KEY, SAY_SECONDS, WELL, Talk
 
 OTHER_KEY = b"another key that is as long......"
 SILENCE = (MISSED_INTERVALS + GRACE_INTERVALS) * 0.2

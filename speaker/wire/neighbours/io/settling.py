@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 
-from speaker.wire.io.port import Port
-from speaker.wire.io.ports import Ports
+from speaker.wire.neighbours.io.port import Port
+from speaker.wire.neighbours.io.ports import Ports
 
 # A withdrawal is confirmed when the driver has let go of all frames sent before it: at once, mostly. A device that
 # sends nothing for so long has been reset, with all it held, by the kernel's watchdog (5 s, dev_watchdog).

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from lab.net.segment import Host, Segment
-from speaker.wire.io.ports import Ports
+from speaker.wire.neighbours.io.ports import Ports
 from speaker.wire.netlink import Link, LinkChanged
 
 pytestmark = pytest.mark.root

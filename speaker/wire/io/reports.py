@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from speaker.wire.io.channel import Channel
-from speaker.wire.io.ports import Ports
 from speaker.wire.messages import Counters, Interfaces
 from speaker.wire.neighbours.io.addresses import text_of
+from speaker.wire.neighbours.io.ports import Ports
 from speaker.wire.neighbours.table import Table
 
 COUNTERS_SECONDS = 5.0

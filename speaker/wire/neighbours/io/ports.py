@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from speaker.wire import netlink
-from speaker.wire.io.port import Counters, Port
 from speaker.wire.messages import Interface
 from speaker.wire.neighbours.arp import mac_text
 from speaker.wire.neighbours.filter import ETH_P_ARP, ETH_P_IPV6, PROGRAMS
+from speaker.wire.neighbours.io.port import Counters, Port
 from speaker.wire.neighbours.table import interface
 
 DATAGRAM_BYTES = 64 * 1024
