@@ -10,13 +10,13 @@ Why that holds whatever stops, lags or parts: docs/model/README.md.
 WITNESSES = 31
 """At most so many, the speaker itself included: a promise costs a few hundred bytes also in a cluster of thousands."""
 
-PERMIT_SECONDS = 3.0
+WIRE_PERMIT_SECONDS = 3.0
 """How long the wire process speaks without a new permit: three of the agent's seconds."""
 
 HEARD_SECONDS = 5.0
 """What a peer said longer ago than this may not be what it says now."""
 
-SETTLE_SECONDS = HEARD_SECONDS + PERMIT_SECONDS + 2.0
+SETTLE_SECONDS = HEARD_SECONDS + WIRE_PERMIT_SECONDS + 2.0
 """From the proof that witnesses outlived a speaker until an allocator acts on it: by then the speaker has heard of it,
 or hears nothing, and its last permit has run out. Two seconds for clocks of different speed."""
 
@@ -30,7 +30,7 @@ each names the version before it, so it was sent after that one was known to hav
 
 def margin_seconds(fence_after_seconds: float) -> float:
     """A speaker is silent this much earlier than it promised: more than clocks drift and a permit takes to expire."""
-    return max(PERMIT_SECONDS, fence_after_seconds / 10)
+    return max(WIRE_PERMIT_SECONDS, fence_after_seconds / 10)
 
 
 def outlived_after_seconds(fence_after_seconds: float) -> float:

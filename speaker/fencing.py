@@ -19,10 +19,10 @@ from hashlib import blake2b
 from types import MappingProxyType
 from typing import NamedTuple
 
-from crds.fencing import HEARD_SECONDS, PERMIT_SECONDS, WITNESSES, outlived_after_seconds
+from crds.fencing import HEARD_SECONDS, WIRE_PERMIT_SECONDS, WITNESSES, outlived_after_seconds
 
 __all__ = [
-    "PERMIT_SECONDS",
+    "WIRE_PERMIT_SECONDS",
     "AnnouncementRight",
     "Contact",
     "Hold",
@@ -46,8 +46,8 @@ class Limits:
     margin_seconds: float
 
     def __post_init__(self) -> None:
-        if self.pause_seconds < PERMIT_SECONDS:
-            raise ValueError(f"a pause shorter than {PERMIT_SECONDS} s is no pause: the wire still has its permit")
+        if self.pause_seconds < WIRE_PERMIT_SECONDS:
+            raise ValueError(f"a pause shorter than {WIRE_PERMIT_SECONDS} s is no pause: the wire still has its permit")
         if self.pause_seconds > self.silent_after_seconds:
             raise ValueError("a speaker must take itself for silent no later than the allocator does")
 
@@ -249,7 +249,7 @@ class AnnouncementRight:
             self._renewal, self._promises = renewal_sent, promises
         deadline = self._deadline(now, peers)
         self._is_cut_off = now >= deadline
-        return self.hold or Permit(min(now + PERMIT_SECONDS, deadline))
+        return self.hold or Permit(min(now + WIRE_PERMIT_SECONDS, deadline))
 
     def _look_back(self, now: float, peers: Peers) -> None:
         """Contact is back, or another promise made: were we silent by the old ones, we may have been fenced by them."""

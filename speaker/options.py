@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from crds.fencing import PERMIT_SECONDS, margin_seconds
+from crds.fencing import WIRE_PERMIT_SECONDS, margin_seconds
 from speaker.fencing import Limits
 from speaker.members.io.heartbeats import HeartbeatOptions
 
@@ -39,5 +39,5 @@ class Options:
     def limits(self) -> Limits:
         """Peers take over when the Lease runs out, so whoever did not run for so long knows nothing for sure."""
         margin = margin_seconds(self.fence_after_seconds)
-        pause = max(PERMIT_SECONDS, min(self.lease_duration_seconds, self.fence_after_seconds - margin))
+        pause = max(WIRE_PERMIT_SECONDS, min(self.lease_duration_seconds, self.fence_after_seconds - margin))
         return Limits(self.fence_after_seconds, pause, margin)

@@ -27,7 +27,7 @@
 #define K 2                         /* outlived_after_seconds */
 #endif
 #define MARGIN 1                    /* margin_seconds, no less than PERMIT */
-#define PERMIT 1                    /* PERMIT_SECONDS */
+#define PERMIT 1                    /* WIRE_PERMIT_SECONDS */
 #define HEARD 1                     /* HEARD_SECONDS */
 #if defined(DRIFT) && !defined(NO_SLACK)
 #define SLACK 1                     /* what SETTLE_SECONDS and OUTLIVED_SLACK_SECONDS have for clocks that run fast */

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from crds.fencing import HEARD_SECONDS, WITNESSES, margin_seconds, outlived_after_seconds
 from speaker.fencing import (
-    PERMIT_SECONDS,
+    WIRE_PERMIT_SECONDS,
     AnnouncementRight,
     Contact,
     Hold,
@@ -47,7 +47,7 @@ def test_nothing_is_permitted_before_the_first_registration() -> None:
     right = AnnouncementRight("a", LIMITS)
     assert tick(right, 100) is Hold.STARTING
     right.registered(renewal_sent=99)
-    assert tick(right, 100.5) == Permit(100.5 + PERMIT_SECONDS)
+    assert tick(right, 100.5) == Permit(100.5 + WIRE_PERMIT_SECONDS)
 
 
 def test_a_permit_is_extended_at_each_tick_whether_or_not_the_api_server_answers() -> None:
@@ -56,7 +56,7 @@ def test_a_permit_is_extended_at_each_tick_whether_or_not_the_api_server_answers
     now = 100.0
     while now < 100_000:
         now += 5
-        assert tick(right, now, renewal_sent=100) == Permit(now + PERMIT_SECONDS)
+        assert tick(right, now, renewal_sent=100) == Permit(now + WIRE_PERMIT_SECONDS)
 
 
 def test_a_pause_longer_than_the_limit_ends_the_permit_until_registered_anew() -> None:
@@ -150,9 +150,9 @@ def test_when_the_api_server_is_down_for_all_everybody_keeps_announcing() -> Non
     right = serving(100)
     for now in range(100, 300):
         permit = tick(right, now, promises=FIVE, peers=heard(now, b=101.0, c=99.0))
-        assert permit == Permit(now + PERMIT_SECONDS)
+        assert permit == Permit(now + WIRE_PERMIT_SECONDS)
     assert tick(right, 301, promises=FIVE, peers=heard(301, b=101.0)) is Hold.CUT_OFF
-    assert tick(right, 302, promises=FIVE, peers=heard(302, b=101.0, c=99.0)) == Permit(302 + PERMIT_SECONDS)
+    assert tick(right, 302, promises=FIVE, peers=heard(302, b=101.0, c=99.0)) == Permit(302 + WIRE_PERMIT_SECONDS)
 
 
 def test_after_an_outage_for_all_nobody_needs_to_register_anew() -> None:
@@ -268,7 +268,7 @@ def test_limits_that_contradict_each_other_are_refused(limits) -> None:
 @pytest.mark.parametrize("fence", [10, 60, 3600])
 def test_the_figures_of_both_sides_fit_together(fence) -> None:
     """A permit given at the deadline has run out before the fence; and an outage for all is found out before it."""
-    assert margin_seconds(fence) >= PERMIT_SECONDS
+    assert margin_seconds(fence) >= WIRE_PERMIT_SECONDS
     assert 0 < outlived_after_seconds(fence) < fence - margin_seconds(fence)
 
 
@@ -308,6 +308,6 @@ def test_no_permit_outlasts_a_promise_and_none_is_given_on_old_knowledge(events)
         if isinstance(answer, Permit):
             assert registered_at is not None
             assert registered_at > lost_at
-            assert now < answer.until <= now + PERMIT_SECONDS
+            assert now < answer.until <= now + WIRE_PERMIT_SECONDS
             if is_bound and 2 * (1 + len(cut_off)) <= 4:
                 assert answer.until <= renewal + SILENT_AFTER

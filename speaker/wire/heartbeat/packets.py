@@ -1,6 +1,7 @@
 """The heartbeat packet as bytes: what a speaker says of itself, signed. One UDP datagram of at most 1200 bytes.
 
-It knows no sockets, no clock and no peers; roster.py judges what a packet means, pulse.py decides when to send one.
+It knows no sockets, no clock and no members. receiver.py judges what a packet means, sender.py decides when one is
+sent.
 
      0                   1                   2                   3
      0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1 2 3 4 5 6 7 8 9 0 1
@@ -21,7 +22,7 @@ It knows no sockets, no clock and no peers; roster.py judges what a packet means
     |                            ...                                |
     +---------------------------------------------------------------+
     |                            Tag                                |
-    +                 of one peer's incarnation                     +   one echo: 12 bytes
+    +                 of one member's incarnation                     +   one echo: 12 bytes
     |                                                               |
     +---------------------------------------------------------------+
     |     Lower half of the sequence number last got from it        |
@@ -89,7 +90,7 @@ class Dropped(Enum):
     RETIRED = "retired"
     """It proves to be recent, but its sender has been replaced by a later process."""
     UNPROVEN = "unproven"
-    """It echoes nothing recent of ours: the first packets of a peer, a replay, or one who does not hear us."""
+    """It echoes nothing recent of ours: the first packets of a member, a replay, or one who does not hear us."""
 
 
 class Packet(NamedTuple):
@@ -201,7 +202,7 @@ def _parse(body: bytes) -> Packet:
 
 @lru_cache(maxsize=1024)
 def _names(names: bytes, node_length: int, incarnation_length: int) -> tuple[str, str, tuple[str, ...]]:
-    """Node, incarnation and interfaces: the same in nearly every packet of a peer."""
+    """Node, incarnation and interfaces: the same in nearly every packet of a member."""
     at = node_length + incarnation_length
     node, incarnation = names[:node_length].decode(), names[node_length:at].decode()
     if not node or not incarnation:

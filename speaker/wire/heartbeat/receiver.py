@@ -1,20 +1,20 @@
-"""Which peers are heard now, on which of our interfaces, and what they say of themselves.
+"""Which members (the other speakers) are heard now, on which of our interfaces, and what they say of themselves.
 
 No I/O and no clock: `now` is CLOCK_BOOTTIME in seconds, which goes on while a machine is suspended. It gets packets
-that are parsed and signed, sends none (pulse.py does), and decides nothing about addresses.
+that are parsed and signed. It sends none (sender.py does), and decides nothing about addresses.
 
-A peer is **heard** from the first packet that echoes a recent sequence number of ours, until three of its own intervals
-have passed without a packet, or it says goodbye. What makes old packets worthless:
+A member is **heard** from the first packet that echoes a recent sequence number of ours. That ends when three of its
+own intervals have passed without a packet, or when it says goodbye. What makes old packets worthless:
 
 * Within one incarnation sequence numbers only rise. What was seen on an interface does not count there again, and no
   packet counts that is a few numbers behind the newest.
 * A new incarnation, and one that was lost or had said goodbye, must echo something that we sent within the last
   seconds. No recording can: not for a receiver that restarted and knows no numbers, not of a process long gone, and no
   clock of any machine has to be right for it.
-* Of two incarnations of a peer the later one is that which echoes the later number of ours. So what its predecessor
-  sent in these last seconds, and what came late, does not bring that one back.
+* Of two incarnations of a member, the later one echoes the later number of ours. So packets that its predecessor sent
+  in these last seconds, and packets that came late, do not bring the predecessor back.
 
-Memory is bounded by the number of known peers: unknown ones leave nothing behind.
+Memory is bounded by the number of known members: unknown ones leave nothing behind.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from speaker.wire.messages import NEVER, Member
 MISSED_INTERVALS = 3
 # The third missed packet may be a little late, by the sender's timer and both machines' schedulers.
 GRACE_INTERVALS = 0.25
-# A peer's copies of one packet on several interfaces may overtake each other.
+# A member's copies of one packet on several interfaces may overtake each other.
 OVERTAKEN_PACKETS = 3
-# A peer that was lost lately may be back any moment.
+# A member that was lost lately may be back any moment.
 SEARCH_SECONDS = 120.0
 # An echo is of use only while its number is recent for its sender.
 ECHO_SECONDS = 5.0
 # A node restarts its speaker seldom; whoever replays old ones must not push the real one out.
-CANDIDATES_PER_PEER = 4
+CANDIDATES_PER_MEMBER = 4
 
 UNICAST = ""
 """In place of an interface: not heard by multicast, but by packets sent to our address."""
 
 
 class _Path:
-    """Where a peer is heard."""
+    """Where a member is heard."""
 
     __slots__ = ("expires", "sequence")
 
@@ -61,8 +61,8 @@ class _Candidate:
         self.at = 0.0
 
 
-class Peer:
-    """One known peer. Its fields are the roster's to change."""
+class KnownMember:
+    """One member that we listen to, heard or not. Only the Receiver changes its fields."""
 
     __slots__ = (
         "addresses", "candidates", "contact", "expires", "flags", "heard_at", "heard_since", "incarnation",
@@ -110,59 +110,59 @@ class Peer:
         return any(name != UNICAST for name in self.paths)
 
 
-class Roster:
-    """The known peers. Time must not run backwards between calls."""
+class Receiver:
+    """The known members. Time must not run backwards between calls."""
 
     def __init__(self) -> None:
-        self.peers: dict[str, Peer] = {}
+        self.members: dict[str, KnownMember] = {}
         self.news: dict[str, None] = {}
         """Nodes that were heard, lost or changed since the caller last emptied this; in order."""
         self._deadline = float("inf")
         self._echo_turn = 0
 
-    def know(self, peers: Mapping[str, Sequence[str]], now: float) -> None:
-        """These are the peers, by node, with their unicast addresses. Repeating it changes nothing."""
-        for node in [node for node in self.peers if node not in peers]:
-            if self.peers.pop(node).heard_since is not None:
+    def know(self, members: Mapping[str, Sequence[str]], now: float) -> None:
+        """These are the members, by node, with their unicast addresses. Repeating it changes nothing."""
+        for node in [node for node in self.members if node not in members]:
+            if self.members.pop(node).heard_since is not None:
                 self.news[node] = None
-        for node, addresses in peers.items():
-            peer = self.peers.get(node)
-            if peer is None:
-                self.peers[node] = Peer(node, addresses, now)
+        for node, addresses in members.items():
+            member = self.members.get(node)
+            if member is None:
+                self.members[node] = KnownMember(node, addresses, now)
             else:
-                peer.addresses = tuple(addresses)
+                member.addresses = tuple(addresses)
 
     def hear(self, beat: Packet, via: str, now: float, *, proof: int | None) -> Dropped | bool:
         """Take in one packet. `proof`: the number of ours that it echoes, if that is a recent one.
 
         Returns why it does not count, or else whether its sender is heard newly and wants an answer at once.
         """
-        peer = self.peers.get(beat.node)
-        if peer is None:
+        member = self.members.get(beat.node)
+        if member is None:
             return Dropped.UNKNOWN
-        if beat.incarnation != peer.incarnation and (why := self._meet(peer, beat, now, proof)):
+        if beat.incarnation != member.incarnation and (why := self._meet(member, beat, now, proof)):
             return why
         if proof is not None:
-            peer.proof = max(peer.proof, proof)
-        if peer.heard_since is None:
-            return self._hear_again(peer, beat, via, now, is_proof=proof is not None)
-        return self._hear_on(peer, beat, via, now)
+            member.proof = max(member.proof, proof)
+        if member.heard_since is None:
+            return self._hear_again(member, beat, via, now, is_proof=proof is not None)
+        return self._hear_on(member, beat, via, now)
 
     def expire(self, now: float) -> None:
         """Notice who has been silent for too long."""
         if now < self._deadline:
             return
         deadline = float("inf")
-        for peer in self.peers.values():
-            if peer.heard_since is None:
+        for member in self.members.values():
+            if member.heard_since is None:
                 continue
-            if peer.expires <= now:
-                self._lose(peer, now)
+            if member.expires <= now:
+                self._lose(member, now)
                 continue
-            for name in [name for name, path in peer.paths.items() if path.expires <= now]:
-                del peer.paths[name]
-                self.news[peer.node] = None
-            deadline = min(deadline, peer.expires, *(path.expires for path in peer.paths.values()))
+            for name in [name for name, path in member.paths.items() if path.expires <= now]:
+                del member.paths[name]
+                self.news[member.node] = None
+            deadline = min(deadline, member.expires, *(path.expires for path in member.paths.values()))
         self._deadline = deadline
 
     def deadline(self) -> float:
@@ -171,129 +171,129 @@ class Roster:
 
     def resume(self, now: float) -> None:
         """We did not listen for a while. Nobody is dead who had no chance to be heard: the time starts anew for all."""
-        for peer in self.peers.values():
-            peer.candidates.clear()
-            if peer.heard_since is not None:
-                peer.expires = max(peer.expires, now + peer.silence_seconds)
-                for path in peer.paths.values():
-                    path.expires = max(path.expires, now + peer.silence_seconds)
+        for member in self.members.values():
+            member.candidates.clear()
+            if member.heard_since is not None:
+                member.expires = max(member.expires, now + member.silence_seconds)
+                for path in member.paths.values():
+                    path.expires = max(path.expires, now + member.silence_seconds)
 
     def echoes(self, room: int, now: float) -> list[tuple[bytes, int]]:
         """Whom to echo in the next packet, and with which number. Those not proven yet first, the others in turn."""
         urgent = [
             (one.tag, one.sequence)
-            for peer in self.peers.values()
-            for one in peer.candidates.values()
+            for member in self.members.values()
+            for one in member.candidates.values()
             if now - one.at < ECHO_SECONDS
         ]
-        recent = [peer for peer in self.peers.values() if now - peer.heard_at < ECHO_SECONDS]
-        urgent += [(peer.tag, peer.sequence) for peer in recent if peer.heard_since is None]
-        heard = [(peer.tag, peer.sequence) for peer in recent if peer.heard_since is not None]
+        recent = [member for member in self.members.values() if now - member.heard_at < ECHO_SECONDS]
+        urgent += [(member.tag, member.sequence) for member in recent if member.heard_since is None]
+        heard = [(member.tag, member.sequence) for member in recent if member.heard_since is not None]
         self._echo_turn += room
         return (_turned(urgent, self._echo_turn) + _turned(heard, self._echo_turn))[:room]
 
     def is_searching(self, now: float) -> bool:
         """Whether somebody is missing who may be back any moment."""
-        return any(_is_sought(peer, now) for peer in self.peers.values())
+        return any(_is_sought(member, now) for member in self.members.values())
 
-    def unicast(self, now: float, *, long_lost: bool) -> list[Peer]:
+    def unicast(self, now: float, *, long_lost: bool) -> list[KnownMember]:
         """Who has to be written to: not heard by multicast. `long_lost`: those too for whom the search is over."""
         return [
-            peer
-            for peer in self.peers.values()
-            if peer.addresses
-            and not peer.is_heard_by_multicast
-            and (long_lost or peer.heard_since is not None or _is_sought(peer, now))
+            member
+            for member in self.members.values()
+            if member.addresses
+            and not member.is_heard_by_multicast
+            and (long_lost or member.heard_since is not None or _is_sought(member, now))
         ]
 
-    def _meet(self, peer: Peer, beat: Packet, now: float, proof: int | None) -> Dropped | None:
+    def _meet(self, member: KnownMember, beat: Packet, now: float, proof: int | None) -> Dropped | None:
         """An incarnation that is not the one we know: adopted when it proves to be of today, and later than that one.
 
         A process starts after the end of its predecessor, so it hears, and echoes, only what we sent after that.
         """
         if proof is None:
-            return self._consider(peer, beat, now)
-        if proof <= peer.proof:
+            return self._consider(member, beat, now)
+        if proof <= member.proof:
             return Dropped.RETIRED
-        peer.candidates.clear()
-        peer.incarnation, peer.tag = beat.incarnation, tag_of(beat.node, beat.incarnation)
-        peer.sequence = peer.proof = -1
-        peer.paths.clear()
-        if peer.heard_since is not None:
-            peer.heard_since = None
-            self.news[peer.node] = None
+        member.candidates.clear()
+        member.incarnation, member.tag = beat.incarnation, tag_of(beat.node, beat.incarnation)
+        member.sequence = member.proof = -1
+        member.paths.clear()
+        if member.heard_since is not None:
+            member.heard_since = None
+            self.news[member.node] = None
         return None
 
-    def _consider(self, peer: Peer, beat: Packet, now: float) -> Dropped:
+    def _consider(self, member: KnownMember, beat: Packet, now: float) -> Dropped:
         """It will be echoed, so that it can echo us and so prove itself."""
-        candidate = peer.candidates.get(beat.incarnation)
+        candidate = member.candidates.get(beat.incarnation)
         if candidate is None:
-            if len(peer.candidates) == CANDIDATES_PER_PEER:
-                del peer.candidates[next(iter(peer.candidates))]
-            candidate = peer.candidates[beat.incarnation] = _Candidate(tag_of(beat.node, beat.incarnation))
+            if len(member.candidates) == CANDIDATES_PER_MEMBER:
+                del member.candidates[next(iter(member.candidates))]
+            candidate = member.candidates[beat.incarnation] = _Candidate(tag_of(beat.node, beat.incarnation))
         if beat.sequence <= candidate.sequence:
             return _old(beat.sequence, candidate.sequence)
         candidate.sequence, candidate.at = beat.sequence, now
         return Dropped.UNPROVEN
 
-    def _hear_again(self, peer: Peer, beat: Packet, via: str, now: float, *, is_proof: bool) -> Dropped | bool:
-        """A peer that is not heard: only what is newer than all we had of it, and proven, makes it heard."""
-        if beat.sequence <= peer.sequence:
-            return _old(beat.sequence, peer.sequence)
-        peer.sequence, peer.heard_at = beat.sequence, now
+    def _hear_again(self, member: KnownMember, beat: Packet, via: str, now: float, *, is_proof: bool) -> Dropped | bool:
+        """A member that is not heard: only what is newer than all we had of it, and proven, makes it heard."""
+        if beat.sequence <= member.sequence:
+            return _old(beat.sequence, member.sequence)
+        member.sequence, member.heard_at = beat.sequence, now
         if beat.flags & GOODBYE:
-            peer.missing_since = None
+            member.missing_since = None
             return False
         if not is_proof:
             return Dropped.UNPROVEN
-        peer.heard_since, peer.missing_since = now, None
-        peer.paths.clear()
-        self._take_in(peer, beat, now)
-        self._heard_on_path(peer, beat, via, now)
+        member.heard_since, member.missing_since = now, None
+        member.paths.clear()
+        self._take_in(member, beat, now)
+        self._heard_on_path(member, beat, via, now)
         return True
 
-    def _hear_on(self, peer: Peer, beat: Packet, via: str, now: float) -> Dropped | bool:
-        path = peer.paths.get(via)
+    def _hear_on(self, member: KnownMember, beat: Packet, via: str, now: float) -> Dropped | bool:
+        path = member.paths.get(via)
         is_seen = path is not None and beat.sequence <= path.sequence
-        if is_seen or beat.sequence + OVERTAKEN_PACKETS < peer.sequence:
+        if is_seen or beat.sequence + OVERTAKEN_PACKETS < member.sequence:
             return Dropped.REPLAYED
         if beat.flags & GOODBYE:
-            peer.sequence = max(beat.sequence, peer.sequence)
-            self._depart(peer)
+            member.sequence = max(beat.sequence, member.sequence)
+            self._depart(member)
             return False
-        if beat.sequence > peer.sequence:
-            peer.sequence = beat.sequence
-            self._take_in(peer, beat, now)
-        self._heard_on_path(peer, beat, via, now)
+        if beat.sequence > member.sequence:
+            member.sequence = beat.sequence
+            self._take_in(member, beat, now)
+        self._heard_on_path(member, beat, via, now)
         return False
 
-    def _take_in(self, peer: Peer, beat: Packet, now: float) -> None:
+    def _take_in(self, member: KnownMember, beat: Packet, now: float) -> None:
         age = beat.contact_age_milliseconds
-        peer.heard_at = now
-        peer.contact = NEVER if age is None else now - age / 1000
-        peer.silence_seconds = (MISSED_INTERVALS + GRACE_INTERVALS) * beat.interval_milliseconds / 1000
-        peer.expires = now + peer.silence_seconds
-        if beat.flags != peer.flags or beat.interfaces != peer.interfaces:
-            peer.flags, peer.interfaces = beat.flags, beat.interfaces
-            self.news[peer.node] = None
+        member.heard_at = now
+        member.contact = NEVER if age is None else now - age / 1000
+        member.silence_seconds = (MISSED_INTERVALS + GRACE_INTERVALS) * beat.interval_milliseconds / 1000
+        member.expires = now + member.silence_seconds
+        if beat.flags != member.flags or beat.interfaces != member.interfaces:
+            member.flags, member.interfaces = beat.flags, beat.interfaces
+            self.news[member.node] = None
 
-    def _heard_on_path(self, peer: Peer, beat: Packet, via: str, now: float) -> None:
-        path = peer.paths.get(via)
+    def _heard_on_path(self, member: KnownMember, beat: Packet, via: str, now: float) -> None:
+        path = member.paths.get(via)
         if path is None:
-            path = peer.paths[via] = _Path()
-            self.news[peer.node] = None
+            path = member.paths[via] = _Path()
+            self.news[member.node] = None
         path.sequence = beat.sequence
-        path.expires = now + peer.silence_seconds
-        self._deadline = min(self._deadline, peer.expires, path.expires)
+        path.expires = now + member.silence_seconds
+        self._deadline = min(self._deadline, member.expires, path.expires)
 
-    def _depart(self, peer: Peer) -> None:
-        peer.heard_since = peer.missing_since = None
-        peer.paths.clear()
-        self.news[peer.node] = None
+    def _depart(self, member: KnownMember) -> None:
+        member.heard_since = member.missing_since = None
+        member.paths.clear()
+        self.news[member.node] = None
 
-    def _lose(self, peer: Peer, now: float) -> None:
-        self._depart(peer)
-        peer.missing_since = now
+    def _lose(self, member: KnownMember, now: float) -> None:
+        self._depart(member)
+        member.missing_since = now
 
 
 def _turned(items: list[tuple[bytes, int]], by: int) -> list[tuple[bytes, int]]:
@@ -305,5 +305,5 @@ def _old(sequence: int, newest: int) -> Dropped:
     return Dropped.DUPLICATE if sequence == newest else Dropped.REPLAYED
 
 
-def _is_sought(peer: Peer, now: float) -> bool:
-    return peer.missing_since is not None and now - peer.missing_since < SEARCH_SECONDS
+def _is_sought(member: KnownMember, now: float) -> bool:
+    return member.missing_since is not None and now - member.missing_since < SEARCH_SECONDS

@@ -1,15 +1,15 @@
-"""When this speaker sends a heartbeat, and what it says: the sending half; what is received goes on to the roster.
+"""When this speaker sends a heartbeat, and what it says. Packets that come go on to the receiver.
 
 No I/O and no clock: the shell passes `now` (CLOCK_BOOTTIME, seconds), gives it each packet, wakes it at `deadline()`
-and sends what `due` returns: by multicast on every interface, and by unicast to whom `unicast` names.
+and sends what `due` returns: by multicast on every interface, and by unicast to those whom `unicast` names.
 
-Who speaks: nothing is sent before the agent has said what to say, and its word holds for three seconds, as long as a
-permit. When it runs out, the agent is gone or frozen and this node's frames have stopped; so the last packet is a
-goodbye, and the peers take over at once. `serving` is never said without a valid permit.
+When it speaks: nothing is sent before the agent has set our state, and a state holds for three seconds, as long as a
+permit. When it runs out, the agent is gone or frozen and this node's frames have stopped. So the last packet is a
+goodbye, and the other members take over at once. "Serving" is never said without a valid permit.
 
-How often: every `base interval`, and slower as the cluster grows, so that nobody gets more than 500 packets a second.
-While somebody is missing faster, within that same bound: a healed partition is noticed within that time. What changed
-in our word is said at once; a peer that is heard newly, or cannot prove itself for want of an echo, is answered at
+How often: once every interval, and slower as the cluster grows, so that nobody gets more than 500 packets a second.
+While somebody is missing it sends faster, within that same bound, so a healed partition is noticed soon. A change of
+our state is sent at once. A member that is newly heard, or cannot prove itself for want of an echo, is answered at
 once, a few times in a row and then at the faster pace.
 """
 
@@ -36,15 +36,15 @@ from speaker.wire.heartbeat.packets import (
     room_for_echoes,
     tag_of,
 )
-from speaker.wire.heartbeat.receiver import Peer, Roster
+from speaker.wire.heartbeat.receiver import KnownMember, Receiver
 from speaker.wire.messages import NEVER, OwnState
 
 MOST_PACKETS_PER_SECOND = 500
 SEARCH_INTERVAL_SECONDS = 0.04
-# As long as a permit (speaker.fencing): what the agent said last is not true for longer.
-WORD_SECONDS = 3.0
+# As long as a permit (crds.fencing.WIRE_PERMIT_SECONDS): what the agent said last is not true for longer.
+STATE_SECONDS = 3.0
 # An echo of something we sent earlier than this proves nothing: a recording could have been made since. Long enough
-# for 500 peers to have their turn in each other's packets.
+# for 500 members to have their turn in each other's packets.
 FRESH_SECONDS = 5.0
 ANSWERS_AT_ONCE = 4
 # Senders that started together drift apart: each interval is shortened by up to a tenth.
@@ -64,17 +64,17 @@ class Settings(NamedTuple):
     interval_seconds: float
 
 
-class Pulse:
-    """One speaker's part in the conversation."""
+class Sender:
+    """This speaker's half of the protocol; `receiver` is the other one."""
 
     def __init__(self) -> None:
-        self.roster = Roster()
+        self.receiver = Receiver()
         self.interfaces: tuple[str, ...] = ()
         """On which we can announce; change it with `use`."""
         self._settings: Settings | None = None
         self._tag = b""
-        self._word: OwnState | None = None
-        self._word_until = float("-inf")
+        self._state: OwnState | None = None
+        self._state_until = float("-inf")
         self._permit_until = float("-inf")
         self._sequence = 0
         self._sent: deque[tuple[int, float]] = deque()  # numbers that prove something, and when they were sent
@@ -86,21 +86,23 @@ class Pulse:
 
     # --- orders
 
-    def configure(self, settings: Settings, peers: Mapping[str, Sequence[str]], now: float) -> None:
-        """Idempotent. `peers`: unicast addresses by node. Raises ValueError for names that no packet can carry."""
+    def configure(self, settings: Settings, members: Mapping[str, Sequence[str]], now: float) -> None:
+        """Idempotent. `members`: unicast addresses by node. Raises ValueError for names that no packet can carry."""
         if settings.keys:
             room_for_echoes(settings.node, settings.incarnation, ())
             encode(Packet(settings.node, settings.incarnation, 0, 0, None, 0, (), b""), settings.keys[0])
         is_new = settings != self._settings
         self._settings = settings
         self._tag = tag_of(settings.node, settings.incarnation)
-        self.roster.know({node: peers[node] for node in peers if node != settings.node} if settings.keys else {}, now)
+        self.receiver.know(
+            {node: members[node] for node in members if node != settings.node} if settings.keys else {}, now
+        )
         if is_new:
             self._next = now
 
-    def say(self, word: OwnState, now: float) -> None:
-        """From now on, until something else is said or the word has run out. A change is due at once."""
-        self._word, self._word_until = word, now + WORD_SECONDS
+    def set_state(self, state: OwnState, now: float) -> None:
+        """What to say from now on, until the next state or for STATE_SECONDS. A change is due at once."""
+        self._state, self._state_until = state, now + STATE_SECONDS
         self._check_flags(now)
 
     def permit(self, until: float, now: float) -> None:
@@ -127,7 +129,7 @@ class Pulse:
             return beat
         if beat.node == settings.node:
             return Dropped.OWN
-        outcome = self.roster.hear(beat, via, now, proof=self._proof(beat, now))
+        outcome = self.receiver.hear(beat, via, now, proof=self._proof(beat, now))
         if outcome is True or outcome is Dropped.UNPROVEN:
             self._answer(now)
         return outcome if isinstance(outcome, Dropped) else None
@@ -138,43 +140,43 @@ class Pulse:
         `is_caught_up`: all packets that came have been taken in; else nobody is taken for lost yet.
         """
         if is_caught_up:
-            self.roster.expire(now)
-        if self._settings is None or not self._settings.keys or self._word is None:
+            self.receiver.expire(now)
+        if self._settings is None or not self._settings.keys or self._state is None:
             return None
-        if now >= self._word_until:
+        if now >= self._state_until:
             packet = self.goodbye(now)
-            self.hush()
+            self.stop()
             return packet
-        flags = self._flags(self._word, now)
+        flags = self._flags(self._state, now)
         if now >= self._next or flags != self._sent_flags:
-            return self._packet(self._word, flags, now)
+            return self._packet(self._state, flags, now)
         return None
 
     def goodbye(self, now: float) -> bytes | None:
         """A packet that says: we do not announce any more. None = nobody has heard of us."""
-        if self._settings is None or not self._settings.keys or self._word is None:
+        if self._settings is None or not self._settings.keys or self._state is None:
             return None
-        return self._packet(self._word, GOODBYE, now)
+        return self._packet(self._state, GOODBYE, now)
 
-    def hush(self) -> None:
-        """Say nothing more, until the agent says something again."""
-        self._word = None
+    def stop(self) -> None:
+        """Say nothing more, until the next state is set."""
+        self._state = None
 
-    def unicast(self, now: float) -> list[Peer]:
+    def unicast(self, now: float) -> list[KnownMember]:
         """To whom the latest packet has to be sent by itself."""
-        return self.roster.unicast(now, long_lost=self._sequence % LONG_LOST_EVERY == 0)
+        return self.receiver.unicast(now, long_lost=self._sequence % LONG_LOST_EVERY == 0)
 
     def deadline(self, *, is_caught_up: bool = True) -> float:
         """When to call `due` next. May be early, never late."""
-        deadline = self.roster.deadline() if is_caught_up else float("inf")
-        if self._word is None or self._settings is None or not self._settings.keys:
+        deadline = self.receiver.deadline() if is_caught_up else float("inf")
+        if self._state is None or self._settings is None or not self._settings.keys:
             return deadline
-        deadline = min(self._next, self._word_until, deadline)
+        deadline = min(self._next, self._state_until, deadline)
         return min(deadline, self._permit_until) if self._sent_flags & SERVING else deadline
 
     def resume(self, now: float) -> None:
         """This process did not run for a while."""
-        self.roster.resume(now)
+        self.receiver.resume(now)
 
     # --- how often
 
@@ -186,7 +188,7 @@ class Pulse:
 
     @property
     def _fair_seconds(self) -> float:
-        return len(self.roster.peers) / MOST_PACKETS_PER_SECOND
+        return len(self.receiver.members) / MOST_PACKETS_PER_SECOND
 
     @property
     def _search_seconds(self) -> float:
@@ -205,14 +207,14 @@ class Pulse:
 
     # --- what
 
-    def _packet(self, word: OwnState, flags: int, now: float) -> bytes:
+    def _packet(self, state: OwnState, flags: int, now: float) -> bytes:
         settings = self._settings
         assert settings is not None
         self._sequence += 1
         self._sent.append((self._sequence, now))
         self._forget_old(now)
         self._sent_flags, self._last_sent = flags, now
-        pace = self._search_seconds if self.roster.is_searching(now) else self.interval_seconds
+        pace = self._search_seconds if self.receiver.is_searching(now) else self.interval_seconds
         # Not random, but no two senders do the same.
         jitter = (self._tag[0] * 31 + self._sequence * 97) % 256 / 256
         self._next = now + pace * (1 - JITTER * jitter)
@@ -222,21 +224,21 @@ class Pulse:
             settings.incarnation,
             self._sequence,
             round(self.interval_seconds * 1000),
-            None if word.contact == NEVER else max(0, int((now - word.contact) * 1000)),
+            None if state.contact == NEVER else max(0, int((now - state.contact) * 1000)),
             flags,
             self.interfaces,
-            echoes_of(self.roster.echoes(room, now)),
+            echoes_of(self.receiver.echoes(room, now)),
         )
         return encode(beat, settings.keys[0])
 
-    def _flags(self, word: OwnState, now: float) -> int:
-        flags = SERVING if word.is_serving and now < self._permit_until else 0
-        flags |= MEMBER if word.is_member else 0
-        flags |= BEHIND if word.is_behind else 0
-        return flags | (LEAVING if word.is_leaving else 0)
+    def _flags(self, state: OwnState, now: float) -> int:
+        flags = SERVING if state.is_serving and now < self._permit_until else 0
+        flags |= MEMBER if state.is_member else 0
+        flags |= BEHIND if state.is_behind else 0
+        return flags | (LEAVING if state.is_leaving else 0)
 
     def _check_flags(self, now: float) -> None:
-        if self._word is not None and self._flags(self._word, now) != self._sent_flags:
+        if self._state is not None and self._flags(self._state, now) != self._sent_flags:
             self._next = now
 
     def _proof(self, beat: Packet, now: float) -> int | None:

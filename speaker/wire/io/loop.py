@@ -28,7 +28,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from speaker.wire.heartbeat.io.part import Heart
+from speaker.wire.heartbeat.io.part import HeartbeatPart
 from speaker.wire.io.channel import Channel, Closed
 from speaker.wire.io.permit import Permit
 from speaker.wire.io.process import become_the_wire
@@ -77,7 +77,7 @@ class Wire:
         self._epoll = select.epoll()
         self._channel = Channel(agent, self._epoll)
         self._ports = Ports(self._epoll, is_excluded, self._on_port_open, self._on_port_close)
-        self._heart = Heart(self._epoll, self._channel.tell, lambda: self._channel.is_crowded)
+        self._heartbeats = HeartbeatPart(self._epoll, self._channel.tell, lambda: self._channel.is_crowded)
         self._holdings = Holdings()
         self._permit = Permit()
         self._prober = Prober(self._holdings, self._ports, self._channel, self._permit.is_valid)
@@ -86,7 +86,12 @@ class Wire:
         self._settling = Settling(self._ports)
         self._bfd: BfdSessions | None = None
         self._reports = Reports(
-            self._channel, self._ports, self._holdings.table, self._heart.totals, self._bfd_totals, time.monotonic()
+            self._channel,
+            self._ports,
+            self._holdings.table,
+            self._heartbeats.totals,
+            self._bfd_totals,
+            time.monotonic(),
         )
         self._jobs: deque[Iterator[None]] = deque()
         self._stop_order: int | None = None
@@ -100,8 +105,8 @@ class Wire:
                     port = self._ports.by_fd.get(fd)
                     if port is not None:
                         self._answering.drain(port)
-                    elif fd == self._heart.fd:
-                        self._heart.on_readable()
+                    elif fd == self._heartbeats.fd:
+                        self._heartbeats.on_readable()
                     elif self._bfd is not None and fd in self._bfd.fds:
                         self._bfd.on_readable(fd)
                     elif fd == self._channel.fd:
@@ -115,12 +120,12 @@ class Wire:
 
     def close(self) -> None:
         """Give the agent the last confirmations, tell the peers, and let go of all sockets."""
-        self._heart.leave()
+        self._heartbeats.leave()
         if self._bfd is not None:
             self._bfd.leave(is_clean=False)  # after an order to stop, all has been said
             self._bfd.close()
         self._channel.close()
-        self._heart.close()
+        self._heartbeats.close()
         self._memberships.close()
         self._ports.close()
         self._epoll.close()
@@ -140,7 +145,7 @@ class Wire:
         deadline = self._prober.deadline()
         if deadline is not None and deadline <= now and self._prober.turn(now):
             self._follow_holdings()
-        self._heart.turn(self._permit.until)
+        self._heartbeats.turn(self._permit.until)
         if self._bfd is not None:
             self._bfd.turn(self._permit.until)
         self._reports.counters(now)
@@ -149,7 +154,7 @@ class Wire:
         if self._jobs:
             return 0.0
         now = time.monotonic()
-        timeout = min(self._reports.counters_due - now, self._heart.seconds_left())
+        timeout = min(self._reports.counters_due - now, self._heartbeats.seconds_left())
         deadline = self._holdings.schedule.deadline()
         if deadline is not None and deadline - now < timeout and self._permit.is_valid():
             timeout = deadline - now
@@ -196,7 +201,7 @@ class Wire:
                 self._permit.until = until
                 self._confirm(sequence)
             case OwnState():
-                self._heart.say(order)
+                self._heartbeats.set_state(order)
             case Heartbeat() | Bfd():
                 self._configure(sequence, order)
             case Announce(entries):
@@ -296,7 +301,7 @@ class Wire:
 
     def _stop(self, sequence: int) -> Iterator[None]:
         self._permit.until = 0.0
-        self._heart.leave()  # no frame of ours leaves any more: who is next need not wait for our silence
+        self._heartbeats.leave()  # no frame of ours leaves any more: who is next need not wait for our silence
         if self._bfd is not None:
             self._bfd.leave(is_clean=True)
         for part in _slices(list(self._holdings.table.held)):
@@ -319,13 +324,13 @@ class Wire:
 
     def _use_interfaces(self, sequence: int, names: Sequence[str]) -> Iterator[None]:
         self._ports.allow(names)
-        self._heart.use(self._ports.indexes())
+        self._heartbeats.use(self._ports.indexes())
         yield
         self._reports.interfaces()
         self._confirm(sequence)
 
     def _configure(self, sequence: int, order: Heartbeat | Bfd) -> None:
-        fault = self._heart.configure(order) if isinstance(order, Heartbeat) else self._configure_bfd(order)
+        fault = self._heartbeats.configure(order) if isinstance(order, Heartbeat) else self._configure_bfd(order)
         if fault:
             self._refuse(sequence, fault)
         else:
@@ -347,7 +352,7 @@ class Wire:
     def _on_links(self) -> None:
         self._ports.on_readable()
         self._holdings.table.own_macs = self._ports.own_macs
-        self._heart.use(self._ports.indexes())
+        self._heartbeats.use(self._ports.indexes())
         self._reports.interfaces()
 
     def _on_port_open(self, name: str, ifindex: int) -> None:

@@ -1,9 +1,10 @@
-"""The sockets of the heartbeats, and their share of the wire process's loop: gives pulse.py packets and sends its own.
+"""The heartbeats' sockets, and their share of the wire process's loop.
 
-It decides nothing: who is heard is the roster's business, what that means the agent's.
+It decides nothing: what is sent and when is the sender's business, who is heard the receiver's, and what that means the
+agent's.
 
-    agent --heartbeat, say--> pulse --> multicast on each interface, unicast to those not heard so
-    agent <--peers, counters-- roster <-- a few packets a turn, so that ARP replies go between
+    agent --Heartbeat, OwnState-------> sender ---> multicast on each interface, unicast to those not heard that way
+    agent <--MemberChanges, AgeChanges-- receiver <-- a few packets a turn, so that ARP replies go between
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from speaker.wire.heartbeat.io.sockets import SegmentSockets, unicast_socket
 from speaker.wire.heartbeat.packets import MAX_PACKET_BYTES, Dropped
 from speaker.wire.heartbeat.receiver import UNICAST
-from speaker.wire.heartbeat.sender import Pulse, Settings
+from speaker.wire.heartbeat.sender import Sender, Settings
 from speaker.wire.messages import AgeChanges, Heartbeat, MemberChanges, OwnState, WireReport, joined
 
 # A packet costs about 25 µs, most of it HMAC and parsing: eight of them delay an ARP reply by 0.2 ms.
@@ -34,14 +35,14 @@ PACKETS_HELD = 1024
 STALL_SECONDS = 0.25
 REPORT_SECONDS = 2.0  # ages are of use for five seconds: crds.fencing.HEARD_SECONDS
 # Of one message, with all that is known of them or with the ages alone: below 32 KB however long the names are.
-REPORTED_PEERS, REPORTED_AGES = 16, 64
+REPORTED_MEMBERS, REPORTED_AGES = 16, 64
 CROWDED_SECONDS = 0.1  # until we look again whether the agent reads
-GOODBYES = 2  # a lost one would cost the peers the dead time
+GOODBYES = 2  # a lost one would cost the members the dead time
 
 _SENT, _FAILED, _RECEIVED, _DISCARDED = "sent", "failed", "received", "discarded"
 
 
-class Heart:
+class HeartbeatPart:
     """Registers itself with the epoll. `tell` takes a message for the agent; `is_crowded` whether it is behind."""
 
     def __init__(self, epoll: select.epoll, tell: Callable[[WireReport], None], is_crowded: Callable[[], bool]) -> None:
@@ -53,15 +54,15 @@ class Heart:
         self._outer.register(self.fd, select.EPOLLIN)
         self._tell = tell
         self._is_crowded = is_crowded
-        self._pulse = Pulse()
+        self._sender = Sender()
         self._port = 0
         self._is_on = False
         self._order: Heartbeat | None = None  # as far as its parts have come
         self._segments: dict[str, SegmentSockets] = {}
         self._wanted: dict[str, int] = {}
-        self._unicast: dict[int, socket.socket] = {}  # by family
-        self._letters: dict[str, str] = {}  # node -> address: who is yet to get the latest packet
-        self._letter = b""
+        self._unicast_sockets: dict[int, socket.socket] = {}  # by family
+        self._pending_unicasts: dict[str, str] = {}  # node -> address: who is yet to get the latest packet
+        self._unicast_packet = b""
         self._permit_until = 0.0
         self._due_by = float("inf")
         self._is_batching = False
@@ -82,7 +83,7 @@ class Heart:
         self._order = None
         settings = Settings(order.node, order.incarnation, order.keys, order.interval_seconds)
         try:
-            self._pulse.configure(settings, order.members, _boottime())
+            self._sender.configure(settings, order.members, _boottime())
         except ValueError as error:
             return str(error)
         self._is_on = bool(order.keys)
@@ -93,26 +94,26 @@ class Heart:
             self._report_news()
         return ""
 
-    def say(self, state: OwnState) -> None:
-        self._pulse.say(state, _boottime())
+    def set_state(self, state: OwnState) -> None:
+        self._sender.set_state(state, _boottime())
 
     def use(self, interfaces: Mapping[str, int]) -> None:
         """Be heard on these interfaces, by name and index, and no others."""
         if interfaces != self._wanted:
             self._wanted = dict(interfaces)
-            self._pulse.use(tuple(interfaces), _boottime())
+            self._sender.use(tuple(interfaces), _boottime())
             self._fit()
 
     def leave(self) -> None:
         """Say that this node announces nothing any more. Safe to repeat."""
         for _ in range(GOODBYES):
             now = _boottime()
-            packet = self._pulse.goodbye(now)
+            packet = self._sender.goodbye(now)
             if packet is not None:
                 self._send(packet, now)
-                while self._letters:
-                    self._send_letters()
-        self._pulse.hush()
+                while self._pending_unicasts:
+                    self._send_unicasts()
+        self._sender.stop()
 
     # --- the loop
 
@@ -130,14 +131,14 @@ class Heart:
         self._notice_stall(now)
         if permit_until != self._permit_until:
             self._permit_until = permit_until
-            self._pulse.permit(permit_until, now)
+            self._sender.permit(permit_until, now)
         self._catch_up(now)
-        if now >= self._pulse.deadline(is_caught_up=not self._is_behind):
-            packet = self._pulse.due(now, is_caught_up=not self._is_behind)
+        if now >= self._sender.deadline(is_caught_up=not self._is_behind):
+            packet = self._sender.due(now, is_caught_up=not self._is_behind)
             if packet is not None:
                 self._send(packet, now)
-        elif self._letters:
-            self._send_letters()
+        elif self._pending_unicasts:
+            self._send_unicasts()
         self._report(now)
         self._due_by = self._deadline()
 
@@ -145,17 +146,19 @@ class Heart:
         """How long `turn` may wait; infinite when heartbeats are off."""
         if not self._is_on:
             return float("inf")
-        if self._letters or self._is_behind or (self._pulse.roster.news and not self._is_crowded()):
+        if self._pending_unicasts or self._is_behind or (self._sender.receiver.news and not self._is_crowded()):
             return 0.0
         return max(0.0, self._deadline() - _boottime())
 
     def _deadline(self) -> float:
-        deadline = min(self._pulse.deadline(), self._refresh_due)
+        deadline = min(self._sender.deadline(), self._refresh_due)
         return min(deadline, self._batch_due) if self._is_batching else deadline
 
     def _catch_up(self, now: float) -> None:
         """Take in what waits, a few each turn: when a batch is due, and before anybody is taken for lost."""
-        batch_due = min(self._batch_due, self._pulse.deadline()) if self._is_batching else self._pulse.roster.deadline()
+        batch_due = (
+            min(self._batch_due, self._sender.deadline()) if self._is_batching else self._sender.receiver.deadline()
+        )
         if self._is_behind or now >= batch_due:
             self._take_in_some(now)
             self._batch_due = now + BATCH_SECONDS
@@ -175,14 +178,14 @@ class Heart:
                 packet = source.recv(MAX_PACKET_BYTES + 1)
             except OSError:  # BlockingIOError mostly; also what ICMP says of a packet we sent
                 return number
-            dropped = self._pulse.receive(packet, via, now)
+            dropped = self._sender.receive(packet, via, now)
             self._totals[dropped.value if dropped else _RECEIVED] += 1
         return most
 
     def _choose_batching(self, now: float) -> None:
-        roster = self._pulse.roster
-        rate = len(roster.peers) / self._pulse.interval_seconds
-        is_batching = rate >= BATCH_FROM_PACKETS_PER_SECOND and not roster.is_searching(now)
+        receiver = self._sender.receiver
+        rate = len(receiver.members) / self._sender.interval_seconds
+        is_batching = rate >= BATCH_FROM_PACKETS_PER_SECOND and not receiver.is_searching(now)
         if is_batching != self._is_batching:
             self._is_batching = is_batching
             self._outer.modify(self.fd, 0 if is_batching else select.EPOLLIN)
@@ -206,7 +209,7 @@ class Heart:
                 for _ in range(PACKETS_HELD):
                     source.recv(1)
                     self._totals[_DISCARDED] += 1
-        self._pulse.resume(now)
+        self._sender.resume(now)
 
     # --- sending
 
@@ -214,16 +217,16 @@ class Heart:
         for segment in self._segments.values():
             self._count(segment.send(packet))
         self._choose_batching(now)
-        self._letter = packet
-        self._letters |= {peer.node: peer.addresses[0] for peer in self._pulse.unicast(now)}
-        self._send_letters()
+        self._unicast_packet = packet
+        self._pending_unicasts |= {member.node: member.addresses[0] for member in self._sender.unicast(now)}
+        self._send_unicasts()
 
-    def _send_letters(self) -> None:
-        for node in list(self._letters)[:UNICASTS_PER_TURN]:
-            address = self._letters.pop(node)
+    def _send_unicasts(self) -> None:
+        for node in list(self._pending_unicasts)[:UNICASTS_PER_TURN]:
+            address = self._pending_unicasts.pop(node)
             family = socket.AF_INET6 if ":" in address else socket.AF_INET
             try:
-                self._unicast[family].sendto(self._letter, (address, self._port))
+                self._unicast_sockets[family].sendto(self._unicast_packet, (address, self._port))
             except (OSError, KeyError):
                 self._count(False)
             else:
@@ -237,30 +240,30 @@ class Heart:
     def _report(self, now: float) -> None:
         if self._is_crowded():
             self._refresh_due = max(self._refresh_due, now + CROWDED_SECONDS)
-        elif self._pulse.roster.news:
+        elif self._sender.receiver.news:
             self._report_news()
         elif now >= self._refresh_due:
             self._refresh(now)
 
     def _report_news(self) -> None:
         """A part of what changed: the rest has its turn."""
-        news = self._pulse.roster.news
-        nodes = list(news)[:REPORTED_PEERS]
+        news = self._sender.receiver.news
+        nodes = list(news)[:REPORTED_MEMBERS]
         for node in nodes:
             del news[node]
         if nodes:
-            peers = self._pulse.roster.peers
-            self._tell(MemberChanges({node: peers[node].view() if node in peers else None for node in nodes}))
+            members = self._sender.receiver.members
+            self._tell(MemberChanges({node: members[node].view() if node in members else None for node in nodes}))
 
     def _refresh(self, now: float) -> None:
         """The ages of everybody every two seconds, in parts."""
-        peers = self._pulse.roster.peers
+        members = self._sender.receiver.members
         if not self._to_refresh:
-            self._to_refresh = list(peers)
+            self._to_refresh = list(members)
         nodes, self._to_refresh = self._to_refresh[:REPORTED_AGES], self._to_refresh[REPORTED_AGES:]
-        self._refresh_due = now + REPORT_SECONDS * REPORTED_AGES / max(len(peers), REPORTED_AGES)
-        known = [peers[node] for node in nodes if node in peers]
-        ages = {peer.node: (peer.contact, peer.heard_at) for peer in known if peer.heard_since is not None}
+        self._refresh_due = now + REPORT_SECONDS * REPORTED_AGES / max(len(members), REPORTED_AGES)
+        known = [members[node] for node in nodes if node in members]
+        ages = {member.node: (member.contact, member.heard_at) for member in known if member.heard_since is not None}
         if ages:
             self._tell(AgeChanges(ages))
 
@@ -271,13 +274,13 @@ class Heart:
             return
         for segment in self._segments.values():
             self._forget(segment.sockets)
-        self._forget(self._unicast.values())
-        self._segments, self._unicast, self._letters = {}, {}, {}
+        self._forget(self._unicast_sockets.values())
+        self._segments, self._unicast_sockets, self._pending_unicasts = {}, {}, {}
         self._port = port
         if port:
             for family in (socket.AF_INET, socket.AF_INET6):
                 with contextlib.suppress(OSError):  # a node without IPv6
-                    self._unicast[family] = self._watched(unicast_socket(family, port), UNICAST)
+                    self._unicast_sockets[family] = self._watched(unicast_socket(family, port), UNICAST)
             self._fit()
 
     def _fit(self) -> None:

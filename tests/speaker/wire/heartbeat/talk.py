@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from speaker.wire.heartbeat.packets import Dropped
-from speaker.wire.heartbeat.sender import Pulse, Settings
+from speaker.wire.heartbeat.sender import Sender, Settings
 from speaker.wire.messages import OwnState
 
 KEY = b"the key of all these speakers..."
@@ -21,18 +21,18 @@ class Node:
 
     name: str
     keys: tuple[bytes, ...] = (KEY,)
-    word: OwnState | None = WELL
+    state: OwnState | None = WELL
     permit_seconds: float = PERMIT_SECONDS
     is_alive: bool = False
     starts: int = 0
-    pulse: Pulse = field(default_factory=Pulse)
+    sender: Sender = field(default_factory=Sender)
     last_sent: float = float("-inf")
     outcomes: list[Dropped | None] = field(default_factory=list)
     next_say: float = 0.0
 
     @property
     def heard(self) -> set[str]:
-        return {node for node, peer in self.pulse.roster.peers.items() if peer.heard_since is not None}
+        return {node for node, member in self.sender.receiver.members.items() if member.heard_since is not None}
 
     @property
     def incarnation(self) -> str:
@@ -70,21 +70,21 @@ class Talk:
         """A new process, with a new incarnation, which knows nothing."""
         node = self.nodes[name]
         node.starts += 1
-        node.pulse, node.is_alive, node.next_say = Pulse(), True, self.now
-        node.pulse.use(("eth0",), self.now)
+        node.sender, node.is_alive, node.next_say = Sender(), True, self.now
+        node.sender.use(("eth0",), self.now)
         self.configure(name)
 
     def configure(self, name: str) -> None:
         node = self.nodes[name]
         settings = Settings(name, node.incarnation, node.keys, self.interval_seconds)
-        node.pulse.configure(settings, dict.fromkeys(self.nodes, ()), self.now)
+        node.sender.configure(settings, dict.fromkeys(self.nodes, ()), self.now)
 
     def kill(self, name: str) -> None:
         self.nodes[name].is_alive = False
 
     def deliver(self, receiver: str, packet: bytes, via: str = "eth0") -> Dropped | None:
         node = self.nodes[receiver]
-        outcome = node.pulse.receive(packet, via, self.now)
+        outcome = node.sender.receive(packet, via, self.now)
         node.outcomes.append(outcome)
         self.received[receiver].append(packet)
         return outcome
@@ -123,15 +123,15 @@ class Talk:
     def _let_speak(self, node: Node) -> None:
         if node.next_say <= self.now:
             node.next_say = self.now + SAY_SECONDS
-            if node.word is not None:
-                node.pulse.permit(self.now + node.permit_seconds, self.now)
-                node.pulse.say(node.word._replace(contact=self.now), self.now)
-        if node.pulse.deadline() <= self.now and (packet := node.pulse.due(self.now)) is not None:
+            if node.state is not None:
+                node.sender.permit(self.now + node.permit_seconds, self.now)
+                node.sender.set_state(node.state._replace(contact=self.now), self.now)
+        if node.sender.deadline() <= self.now and (packet := node.sender.due(self.now)) is not None:
             self.send(node.name, packet)
 
     def _next(self) -> float:
         times = [self._under_way[0].at] if self._under_way else []
         for node in self.nodes.values():
             if node.is_alive:
-                times += [node.next_say, node.pulse.deadline()]
+                times += [node.next_say, node.sender.deadline()]
         return min(times, default=float("inf"))

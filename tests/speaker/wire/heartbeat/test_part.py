@@ -35,27 +35,27 @@ class Speaker:
     link: WireLink
     counters: list[Counters] = field(default_factory=list)
     reports: list[str] = field(default_factory=list)
-    """Of each report about peers, whether it brought news or ages."""
+    """Of each report about members, whether it brought news or ages."""
     permit_seconds: float = 3.0
     is_talking: bool = True
-    word: dict = field(default_factory=lambda: {"is_serving": True})
+    state: dict = field(default_factory=lambda: {"is_serving": True})
 
     @property
     def heard(self) -> set[str]:
         return set(self.link.members)
 
-    def peer(self, node: str) -> Member:
+    def member(self, node: str) -> Member:
         return self.link.members[node]
 
-    async def configure(self, keys=(KEY,), peers=NAMES, **settings) -> None:
-        known = {node: settings.get("addresses", {}).get(node, ()) for node in peers if node != self.node}
+    async def configure(self, keys=(KEY,), members=NAMES, **settings) -> None:
+        known = {node: settings.get("addresses", {}).get(node, ()) for node in members if node != self.node}
         await self.link.carry_out(Heartbeat(self.node, f"{self.node}-{self.link.pid}", tuple(keys), members=known))
 
     async def talk(self) -> None:
         while not self.link.dead.is_set():
             if self.is_talking:
                 self.link.send(Permit(boottime() + self.permit_seconds))
-                self.link.send(OwnState(contact=boottime() - 1, **self.word))
+                self.link.send(OwnState(contact=boottime() - 1, **self.state))
             await asyncio.sleep(0.2)
 
     def count(self, kind: str) -> int:
@@ -131,14 +131,14 @@ class TestOnOneSegment:
         async with all_speaking(segment) as speakers:
             await until(lambda: all_heard(speakers))
             one, two, _ = speakers
-            await until(lambda: one.peer("node2").is_serving)
-            seen = one.peer("node2")
+            await until(lambda: one.member("node2").is_serving)
+            seen = one.member("node2")
             assert seen.incarnation == f"node2-{two.link.pid}"
             assert seen.interfaces == seen.via == ("eth0",)
             assert 0.5 < boottime() - seen.contact < 10
-            two.word = {"is_serving": True, "is_member": False, "is_behind": True, "is_leaving": True}
-            await until(lambda: one.peer("node2").is_behind)
-            assert (one.peer("node2").is_leaving, one.peer("node2").is_member) == (True, False)
+            two.state = {"is_serving": True, "is_member": False, "is_behind": True, "is_leaving": True}
+            await until(lambda: one.member("node2").is_behind)
+            assert (one.member("node2").is_leaving, one.member("node2").is_member) == (True, False)
 
     @pytest.mark.asyncio
     async def test_while_nothing_is_new_their_ages_alone_are_told_now_and_then(self, segment):
@@ -151,10 +151,10 @@ class TestOnOneSegment:
             await until(lambda: len(one.reports) == 3)
             assert one.reports == ["ages"] * 3
             assert 2 < boottime() - began < 10
-            for node, peer in one.link.members.items():
-                assert peer.heard > before[node].heard
-                assert peer.contact > before[node].contact
-                assert peer == before[node]._replace(heard=peer.heard, contact=peer.contact)
+            for node, member in one.link.members.items():
+                assert member.heard > before[node].heard
+                assert member.contact > before[node].contact
+                assert member == before[node]._replace(heard=member.heard, contact=member.contact)
 
     @pytest.mark.asyncio
     async def test_one_that_is_killed_is_lost_within_about_a_second(self, segment):
@@ -189,13 +189,13 @@ class TestOnOneSegment:
     async def test_a_key_is_rotated_without_losing_anybody(self, segment):
         async with all_speaking(segment) as speakers:
             await until(lambda: all_heard(speakers))
-            since = {(one.node, node): one.peer(node).since for one in speakers for node in one.heard}
+            since = {(one.node, node): one.member(node).since for one in speakers for node in one.heard}
             for keys in ([KEY, OTHER_KEY], [OTHER_KEY, KEY], [OTHER_KEY]):
                 for speaker in speakers:
                     await speaker.configure(keys=keys)
                     await asyncio.sleep(0.3)
             await asyncio.sleep(0.8)
-            assert since == {(one.node, node): one.peer(node).since for one in speakers for node in one.heard}
+            assert since == {(one.node, node): one.member(node).since for one in speakers for node in one.heard}
 
     @pytest.mark.asyncio
     async def test_one_that_was_cut_off_is_heard_again_fast(self, segment):
@@ -222,16 +222,16 @@ class TestOnOneSegment:
     @pytest.mark.asyncio
     async def test_without_a_permit_nobody_claims_to_serve(self, segment):
         async with all_speaking(segment) as speakers:
-            await until(lambda: all_heard(speakers) and speakers[0].peer("node3").is_serving)
+            await until(lambda: all_heard(speakers) and speakers[0].member("node3").is_serving)
             speakers[2].permit_seconds = -1
-            await until(lambda: not speakers[0].peer("node3").is_serving)
+            await until(lambda: not speakers[0].member("node3").is_serving)
             assert speakers[0].heard == {"node2", "node3"}
 
     @pytest.mark.asyncio
     async def test_a_frozen_process_believes_nothing_from_before_it_woke(self, segment):
         async with all_speaking(segment) as speakers:
             await until(lambda: all_heard(speakers))
-            since = speakers[0].peer("node2").since
+            since = speakers[0].member("node2").since
             os.kill(speakers[0].link.pid, signal.SIGSTOP)
             await asyncio.sleep(1)  # node3's packets wait in its socket
             os.kill(speakers[2].link.pid, signal.SIGKILL)
@@ -240,11 +240,11 @@ class TestOnOneSegment:
             seconds = await until(lambda: "node3" not in speakers[0].heard)
             assert seconds < 3
             await until(lambda: speakers[0].heard == {"node2"} and speakers[0].count("discarded") > 3)
-            assert speakers[0].peer("node2").since == since  # nobody is dead who had no chance to be heard
+            assert speakers[0].member("node2").since == since  # nobody is dead who had no chance to be heard
 
     @pytest.mark.asyncio
     async def test_unknown_nodes_are_not_heard_until_they_are_known(self, segment):
-        async with all_speaking(segment, peers=("node1", "node2")) as speakers:
+        async with all_speaking(segment, members=("node1", "node2")) as speakers:
             await until(lambda: speakers[0].count("unknown") > 0 and speakers[0].heard == {"node2"})
             for speaker in speakers:
                 await speaker.configure()
@@ -258,8 +258,8 @@ class TestOnOneSegment:
 
     @pytest.mark.asyncio
     async def test_hundreds_of_known_peers_are_given_in_parts(self, segment):
-        peers = (*NAMES, *(f"absent-node-with-a-long-name-{number}.example" for number in range(700)))
-        async with all_speaking(segment, peers=peers) as speakers:
+        members = (*NAMES, *(f"absent-node-with-a-long-name-{number}.example" for number in range(700)))
+        async with all_speaking(segment, members=members) as speakers:
             await until(lambda: all_heard(speakers))
             memory = Path(f"/proc/{speakers[0].link.pid}/statm").read_text().split()[1]
             assert int(memory) * resource.getpagesize() < 25 * 1024 * 1024
@@ -275,7 +275,7 @@ class TestOtherWays:
             host.run("ip", "link", "set", "eth0", "up")
         async with all_speaking(segment) as speakers:
             await until(lambda: all_heard(speakers))
-            assert speakers[0].peer("node2").via == ("eth0",)
+            assert speakers[0].member("node2").via == ("eth0",)
 
     @pytest.mark.asyncio
     async def test_an_interface_that_comes_and_goes_is_used_while_it_is_there(self, segment):
@@ -283,13 +283,13 @@ class TestOtherWays:
             await until(lambda: all_heard(speakers))
             for number, host in enumerate(segment.hosts, start=1):
                 segment.plug(host, "eth1", f"02:00:00:00:01:{number:02x}", f"second{number}")
-            await until(lambda: speakers[0].peer("node2").via == ("eth0", "eth1"))
+            await until(lambda: speakers[0].member("node2").via == ("eth0", "eth1"))
             segment.hub.run("ip", "link", "del", "second2")
-            await until(lambda: speakers[0].peer("node2").interfaces == ("eth0",))
+            await until(lambda: speakers[0].member("node2").interfaces == ("eth0",))
             # Both interfaces of node1 are on one bridge, so that node2 is still heard on the other one by eth0.
             assert speakers[0].heard == {"node2", "node3"}
             segment.plug(segment.hosts[1], "eth1", "02:00:00:00:01:02", "again2")
-            await until(lambda: speakers[1].peer("node1").via == ("eth0", "eth1"))
+            await until(lambda: speakers[1].member("node1").via == ("eth0", "eth1"))
 
     @pytest.mark.asyncio
     async def test_peers_behind_a_router_are_written_to(self):
@@ -299,17 +299,17 @@ class TestOtherWays:
             one.run("ip", "route", "add", "10.9.2.0/24", "via", "10.9.1.254")
             two.run("ip", "route", "add", "10.9.1.0/24", "via", "10.9.2.254")
             addresses = {"node1": ("10.9.1.1",), "node2": ("10.9.2.1",)}
-            settings = {"peers": ("node1", "node2"), "addresses": addresses}
+            settings = {"members": ("node1", "node2"), "addresses": addresses}
             async with speaking(one, "node1", **settings) as first, speaking(two, "node2", **settings) as second:
                 await until(lambda: all_heard([first, second]))
-                assert first.peer("node2").via == ("",)
+                assert first.member("node2").via == ("",)
                 os.kill(second.link.pid, signal.SIGKILL)
                 assert await until(lambda: not first.heard) < 3
 
 
 def _route_between(here: Segment, there: Segment) -> None:
     """The first hub routes to the second one over a cable."""
-    here.hub.run("ip", "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", there.hub.path)
+    here.hub.run("ip", "link", "add", "cable", "type", "veth", "member", "name", "cable", "netns", there.hub.path)
     for number, segment in ((1, here), (2, there)):
         segment.hub.run("ip", "address", "add", f"10.9.{number}.254/24", "dev", "br0")
         segment.hub.run("ip", "address", "add", f"10.9.9.{number}/24", "dev", "cable")

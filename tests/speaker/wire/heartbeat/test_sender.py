@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from speaker.wire.heartbeat.packets import GOODBYE, LEAVING, SERVING, Dropped, Packet, decode, encode
 from speaker.wire.heartbeat.receiver import GRACE_INTERVALS, MISSED_INTERVALS
-from speaker.wire.heartbeat.sender import FRESH_SECONDS, Pulse, Settings
+from speaker.wire.heartbeat.sender import FRESH_SECONDS, Sender, Settings
 from speaker.wire.messages import NEVER, OwnState
 from tests.speaker.wire.heartbeat.talk import KEY, SAY_SECONDS, WELL, Talk
 
@@ -54,7 +54,7 @@ class TestMeeting:
         talk.start("c")
         talk.run(0.01)
         assert talk.nodes["c"].heard == {"a", "b"}
-        assert talk.nodes["a"].pulse.roster.peers["c"].view().incarnation == "c/2"
+        assert talk.nodes["a"].sender.receiver.members["c"].view().incarnation == "c/2"
 
     @pytest.mark.slow
     def test_a_cluster_too_large_for_one_packets_echoes_meets_all_the_same(self):
@@ -83,7 +83,7 @@ class TestMeeting:
 
     def test_a_name_that_no_packet_can_carry_is_refused(self):
         with pytest.raises(ValueError, match="too long"):
-            Pulse().configure(Settings("n" * 254, "i", (KEY,), 0.2), {}, 0.0)
+            Sender().configure(Settings("n" * 254, "i", (KEY,), 0.2), {}, 0.0)
 
 
 class TestLosing:
@@ -93,7 +93,7 @@ class TestLosing:
         talk.kill("c")
         talk.run(SILENCE + 0.01)
         assert talk.nodes["a"].heard == {"b"}
-        packet = talk.nodes["b"].pulse.goodbye(talk.now)
+        packet = talk.nodes["b"].sender.goodbye(talk.now)
         talk.send("b", packet)
         talk.kill("b")
         talk.run(0.001)
@@ -122,7 +122,7 @@ class TestLosing:
 class TestWhatIsSaid:
     def test_nothing_before_the_agent_has_said_something(self):
         talk = Talk("a", "b", start=False)
-        talk.nodes["a"].word = None
+        talk.nodes["a"].state = None
         talk.start("a")
         talk.start("b")
         talk.run(3)
@@ -132,7 +132,7 @@ class TestWhatIsSaid:
     def test_a_goodbye_three_seconds_after_the_agents_last_word(self):
         talk = Talk("a", "b")
         talk.run(1)
-        talk.nodes["a"].word = None
+        talk.nodes["a"].state = None
         since = talk.now
         talk.run(3.1)
         assert flags_sent(talk, "a", since)[-1] == GOODBYE
@@ -143,55 +143,55 @@ class TestWhatIsSaid:
 
     def test_the_agents_word_after_that_brings_it_back(self):
         talk = Talk("a", "b")
-        talk.nodes["a"].word = None
+        talk.nodes["a"].state = None
         talk.run(5)
-        talk.nodes["a"].word = WELL
+        talk.nodes["a"].state = WELL
         talk.run(SAY_SECONDS + 0.01)
         assert talk.nodes["b"].heard == {"a"}
 
     def test_serving_is_said_only_while_there_is_a_permit(self):
-        pulse = Pulse()
-        pulse.configure(Settings("a", "1", (KEY,), 0.2), {}, 0.0)
-        pulse.say(WELL, 0.0)
-        assert not read(pulse.due(0.0)).flags & SERVING
-        pulse.permit(1.0, 0.1)
-        assert read(pulse.due(0.1)).flags & SERVING  # at once
-        while pulse.deadline() < 1.0:
-            at = pulse.deadline()
-            assert read(pulse.due(at)).flags & SERVING
-        assert pulse.deadline() == 1.0
-        assert not read(pulse.due(1.0)).flags & SERVING
+        sender = Sender()
+        sender.configure(Settings("a", "1", (KEY,), 0.2), {}, 0.0)
+        sender.set_state(WELL, 0.0)
+        assert not read(sender.due(0.0)).flags & SERVING
+        sender.permit(1.0, 0.1)
+        assert read(sender.due(0.1)).flags & SERVING  # at once
+        while sender.deadline() < 1.0:
+            at = sender.deadline()
+            assert read(sender.due(at)).flags & SERVING
+        assert sender.deadline() == 1.0
+        assert not read(sender.due(1.0)).flags & SERVING
 
     def test_a_permit_that_is_taken_away_is_told_at_once(self):
         talk = Talk("a", "b")
         talk.run(1)
-        talk.nodes["a"].pulse.permit(0.0, talk.now)
+        talk.nodes["a"].sender.permit(0.0, talk.now)
         talk.run(0.001)
-        assert talk.nodes["b"].pulse.roster.peers["a"].view().is_serving is False
+        assert talk.nodes["b"].sender.receiver.members["a"].view().is_serving is False
 
     def test_a_change_of_the_word_is_told_at_once(self):
         talk = Talk("a", "b")
         talk.run(1)
-        talk.nodes["a"].pulse.say(WELL._replace(is_leaving=True), talk.now)
+        talk.nodes["a"].sender.set_state(WELL._replace(is_leaving=True), talk.now)
         talk.run(0.001)
-        view = talk.nodes["b"].pulse.roster.peers["a"].view()
+        view = talk.nodes["b"].sender.receiver.members["a"].view()
         assert (view.is_leaving, view.is_serving) == (True, True)
         assert flags_sent(talk, "a")[-1] & LEAVING
 
     def test_interfaces_are_told_at_once(self):
         talk = Talk("a", "b")
         talk.run(1)
-        talk.nodes["a"].pulse.use(("eth1", "eth0"), talk.now)
+        talk.nodes["a"].sender.use(("eth1", "eth0"), talk.now)
         talk.run(0.001)
-        assert talk.nodes["b"].pulse.roster.peers["a"].view().interfaces == ("eth0", "eth1")
+        assert talk.nodes["b"].sender.receiver.members["a"].view().interfaces == ("eth0", "eth1")
 
     def test_contact_comes_over_as_an_age_and_is_rather_later_than_earlier(self):
-        pulse = Pulse()
-        pulse.configure(Settings("a", "1", (KEY,), 0.2), {}, 100.0)
-        pulse.say(WELL._replace(contact=98.2504), 100.0)
-        assert read(pulse.due(100.0)).contact_age_milliseconds == 1749
-        pulse.say(WELL._replace(contact=NEVER), 100.1)
-        assert read(pulse.due(101.0)).contact_age_milliseconds is None
+        sender = Sender()
+        sender.configure(Settings("a", "1", (KEY,), 0.2), {}, 100.0)
+        sender.set_state(WELL._replace(contact=98.2504), 100.0)
+        assert read(sender.due(100.0)).contact_age_milliseconds == 1749
+        sender.set_state(WELL._replace(contact=NEVER), 100.1)
+        assert read(sender.due(101.0)).contact_age_milliseconds is None
 
     def test_without_keys_nothing_is_said_and_nothing_is_heard(self):
         talk = Talk("a", "b")
@@ -205,48 +205,48 @@ class TestWhatIsSaid:
 
 
 class TestHowOften:
-    def paced(self, peers: int, base: float = 0.2) -> Pulse:
-        pulse = Pulse()
-        pulse.configure(Settings("a", "1", (KEY,), base), {f"n{number}": () for number in range(peers)}, 0.0)
-        return pulse
+    def paced(self, members: int, base: float = 0.2) -> Sender:
+        sender = Sender()
+        sender.configure(Settings("a", "1", (KEY,), base), {f"n{number}": () for number in range(members)}, 0.0)
+        return sender
 
-    @pytest.mark.parametrize(("peers", "interval"), [(1, 0.2), (99, 0.2), (249, 0.498), (499, 0.998), (4999, 9.998)])
-    def test_nobody_gets_more_than_500_packets_a_second(self, peers, interval):
-        assert self.paced(peers).interval_seconds == pytest.approx(interval)
+    @pytest.mark.parametrize(("members", "interval"), [(1, 0.2), (99, 0.2), (249, 0.498), (499, 0.998), (4999, 9.998)])
+    def test_nobody_gets_more_than_500_packets_a_second(self, members, interval):
+        assert self.paced(members).interval_seconds == pytest.approx(interval)
 
     def test_a_search_is_faster_within_the_same_bound(self):
-        for peers, most in ((3, 25.1 * 1.12), (99, 5.1 * 1.12), (499, 1.1 * 1.12)):
-            pulse, at, count = self.paced(peers), 0.0, 0
+        for members, most in ((3, 25.1 * 1.12), (99, 5.1 * 1.12), (499, 1.1 * 1.12)):
+            sender, at, count = self.paced(members), 0.0, 0
             while at < 10:
-                pulse.say(WELL, at)
-                count += pulse.due(at) is not None
+                sender.set_state(WELL, at)
+                count += sender.due(at) is not None
                 at += 0.004
             assert count / 10 <= most
-            assert count / 10 >= min(25, 500 / peers) * 0.9
+            assert count / 10 >= min(25, 500 / members) * 0.9
 
     def test_the_packet_promises_the_slow_pace_also_during_a_search(self):
-        pulse = self.paced(3)
-        pulse.say(WELL, 0.0)
-        assert read(pulse.due(0.0)).interval_milliseconds == 200
-        assert pulse.deadline() < 0.05
+        sender = self.paced(3)
+        sender.set_state(WELL, 0.0)
+        assert read(sender.due(0.0)).interval_milliseconds == 200
+        assert sender.deadline() < 0.05
 
     def test_many_newcomers_at_once_do_not_make_it_talk_without_end(self):
-        pulse = self.paced(400)
-        pulse.say(WELL, 0.0)
-        pulse.due(0.0)
+        sender = self.paced(400)
+        sender.set_state(WELL, 0.0)
+        sender.due(0.0)
         count = 0
         for number in range(400):
             at = 0.001 * number
             beat = Packet(f"n{number}", "1", 1, 200, None, 0, (), b"")
-            assert pulse.receive(encode(beat, KEY), "eth0", at) is Dropped.UNPROVEN
-            count += pulse.due(at) is not None
+            assert sender.receive(encode(beat, KEY), "eth0", at) is Dropped.UNPROVEN
+            count += sender.due(at) is not None
         assert count <= 6
 
     def test_our_own_packets_are_known_whatever_process_sent_them(self):
-        pulse = self.paced(2)
+        sender = self.paced(2)
         for incarnation in ("1", "another"):
             beat = Packet("a", incarnation, 1, 200, None, 0, (), b"")
-            assert pulse.receive(encode(beat, KEY), "eth0", 0.0) is Dropped.OWN
+            assert sender.receive(encode(beat, KEY), "eth0", 0.0) is Dropped.OWN
 
 
 class TestReplays:
@@ -285,7 +285,7 @@ class TestReplays:
         talk.start("b")
         talk.run(0.05)
         assert talk.deliver("a", last) is Dropped.RETIRED
-        assert talk.nodes["a"].pulse.roster.peers["b"].view().incarnation == "b/2"
+        assert talk.nodes["a"].sender.receiver.members["b"].view().incarnation == "b/2"
 
 
 @settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
@@ -306,7 +306,7 @@ def test_over_a_bad_line_a_heard_peer_is_alive_and_a_good_line_brings_all_togeth
         talk.run(data.draw(st.sampled_from([0.01, 0.1, 0.7, 3.0])))
         for node in talk.nodes.values():
             if node.is_alive:
-                assert all(talk.now - talk.nodes[peer].last_sent <= SILENCE + 0.5 + 1e-6 for peer in node.heard)
+                assert all(talk.now - talk.nodes[member].last_sent <= SILENCE + 0.5 + 1e-6 for member in node.heard)
     talk.loses, talk.delay = lambda _sender, _receiver: False, lambda: 0.0005
     for name in talk.nodes:
         if not talk.nodes[name].is_alive:
@@ -337,7 +337,7 @@ class Adversary(RuleBasedStateMachine):
     @rule(name=st.sampled_from("ab"))
     def silence_the_agent_or_not(self, name: str) -> None:
         node = self.talk.nodes[name]
-        node.word = WELL if node.word is None else None
+        node.state = WELL if node.state is None else None
 
     @rule(receiver=st.sampled_from("ab"), via=st.sampled_from(["eth0", "eth1", ""]), data=st.data())
     @precondition(lambda self: any(self.talk.received.values()))
@@ -361,8 +361,8 @@ class Adversary(RuleBasedStateMachine):
     def nobody_is_heard_who_is_not_there(self) -> None:
         for node in self.talk.nodes.values():
             if node.is_alive:
-                for peer in node.heard:
-                    assert self.talk.now - self.talk.nodes[peer].last_sent <= SILENCE + 0.001
+                for member in node.heard:
+                    assert self.talk.now - self.talk.nodes[member].last_sent <= SILENCE + 0.001
 
 
 TestAdversary = Adversary.TestCase
