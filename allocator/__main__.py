@@ -10,9 +10,10 @@ import uuid
 
 import structlog
 
-from allocator.io.controller import Controller, Settings
+from allocator.io.controller import Controller
 from allocator.io.metrics import AllocatorMetrics
-from crds.names import DEFAULT_NAMESPACE, FINALIZER
+from allocator.options import Options
+from crds.names import DEFAULT_NAMESPACE
 from kube.config.io.credentials import CredentialsError
 from kube.io.client import Client
 from kube.process.io.listener import Listener
@@ -25,9 +26,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--namespace", default=os.environ.get("POD_NAMESPACE", DEFAULT_NAMESPACE))
     parser.add_argument("--identity", default=os.environ.get("POD_NAME", "allocator"), help="shown as the leader")
     parser.add_argument("--load-balancer-class", help="serve this class only; default: Services without one")
-    parser.add_argument("--finalizer", default=FINALIZER)
-    parser.add_argument("--fence-after-seconds", type=float, default=60.0)
-    parser.add_argument("--lease-duration-seconds", "--lease-duration", type=float, default=15.0)
+    parser.add_argument("--finalizer", default=Options.finalizer)
+    parser.add_argument("--fence-after-seconds", type=float, default=Options.fence_after_seconds)
+    parser.add_argument(
+        "--lease-duration-seconds", "--lease-duration", type=float, default=Options.lease_duration_seconds
+    )
     parser.add_argument("--metrics-listen", default="127.0.0.1:7472", metavar="HOST:PORT", help="empty: none")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
@@ -37,13 +40,13 @@ def parse_arguments() -> argparse.Namespace:
 async def run(given: argparse.Namespace) -> None:
     """Until SIGTERM or SIGINT; then the lease is given up, so that the standby takes over at once."""
     metrics = AllocatorMetrics()
-    settings = Settings(
-        given.namespace,
-        f"{given.identity}_{uuid.uuid4()}",
-        given.load_balancer_class,
-        given.finalizer,
-        given.fence_after_seconds,
-        given.lease_duration_seconds,
+    options = Options(
+        namespace=given.namespace,
+        identity=f"{given.identity}_{uuid.uuid4()}",
+        load_balancer_class=given.load_balancer_class,
+        finalizer=given.finalizer,
+        fence_after_seconds=given.fence_after_seconds,
+        lease_duration_seconds=given.lease_duration_seconds,
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -51,7 +54,7 @@ async def run(given: argparse.Namespace) -> None:
     async with await Client.connect(
         given.kubeconfig, user_agent="berth-allocator", max_connections=72, metrics=metrics
     ) as client:
-        controller = Controller(client, settings, metrics)
+        controller = Controller(client, options, metrics)
         # A standby is ready as well: it could lead at once.
         listener = Listener(
             why_not_ready=lambda: "" if controller.is_ready else "the first full lists are not in yet",

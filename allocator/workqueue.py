@@ -9,8 +9,9 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
-BACKOFF_FIRST_SECONDS = 0.05
-BACKOFF_LIMIT_SECONDS = 60.0
+from kube.backoff import Backoff
+
+BACKOFF = Backoff(base_seconds=0.05, cap_seconds=60.0)
 
 K = TypeVar("K", bound=Hashable)
 
@@ -71,14 +72,14 @@ class WorkQueue(Generic[K]):
         self._release(key)
 
     def failed(self, key: K, now: float, jitter: float, after_seconds: float | None = None) -> float:
-        """Try again later: twice as late with each failure in a row. `jitter` is from 0 to 1. Gives the seconds.
+        """Try again later: twice as late with each failure in a row. `jitter` is uniform in [0, 1). Gives the
+        seconds.
 
         `after_seconds` is what the API server asked for (Retry-After). A key that changed meanwhile does not wait.
         """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        delay = min(BACKOFF_LIMIT_SECONDS, BACKOFF_FIRST_SECONDS * 2.0 ** min(failures, 20))
-        delay = max(delay * (0.5 + jitter / 2), after_seconds or 0.0)
+        delay = max(BACKOFF.delay_seconds(failures, jitter), after_seconds or 0.0)
         self._release(key)
         self.add_at(key, now + delay)
         return delay

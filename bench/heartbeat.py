@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.arp import ARP, Client
+from crds.names import HEARTBEAT_PORT
 from lab.net.segment import Host, Segment
 from speaker.wire.heartbeat.io.sockets import GROUP_IPV4
 from speaker.wire.heartbeat.packets import (
@@ -40,7 +41,6 @@ from speaker.wire.io.link import WireLink
 from speaker.wire.messages import Announce, Counters, Heartbeat, Members, OwnState, Permit, Report, UseInterfaces
 
 KEY = b"the key of the benchmark's cluster"
-PORT = 7473
 INTERVAL_SECONDS = 0.2
 PATIENCE_SECONDS = 30.0
 ARP_REQUESTS = 3000
@@ -65,7 +65,7 @@ class Peers:
         self._key = key
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
-        self._socket.bind((GROUP_IPV4, PORT))
+        self._socket.bind((GROUP_IPV4, HEARTBEAT_PORT))
         member = socket.inet_aton(GROUP_IPV4) + socket.inet_aton(own)
         self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
         self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(own))
@@ -106,7 +106,7 @@ class Peers:
             at, number = heapq.heappop(self._due)
             heapq.heappush(self._due, (at + self._interval * (1 - JITTER * random.random()), number))
             if number not in self._dead:
-                self._socket.sendto(self._packet(number), (GROUP_IPV4, PORT))
+                self._socket.sendto(self._packet(number), (GROUP_IPV4, HEARTBEAT_PORT))
 
     def _packet(self, number: int) -> bytes:
         self._sequences[number] += 1
@@ -161,7 +161,9 @@ async def wire_on(host: Host, peers: int) -> AsyncIterator[tuple[WireLink, Watch
     try:
         known = {name_of(number): ("192.0.2.2",) for number in range(peers)}
         keys = (KEY,) if peers else ()
-        await link.carry_out(Heartbeat("node1.example.internal", "i" * 36, keys, INTERVAL_SECONDS, PORT, known))
+        await link.carry_out(
+            Heartbeat("node1.example.internal", "i" * 36, keys, INTERVAL_SECONDS, HEARTBEAT_PORT, known)
+        )
         await link.carry_out(Announce(((ARP.text(ARP.address(0)), ("eth0",)),)))
         yield link, watch
     finally:

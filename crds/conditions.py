@@ -6,6 +6,8 @@ Events carry the same reasons. Nothing here decides when a condition holds.
 from enum import StrEnum
 from typing import Self
 
+from crds.names import HEARTBEAT_PORT
+
 
 class _Documented(StrEnum):
     """A string with the sentence that explains it to an operator."""
@@ -254,7 +256,8 @@ class Reason(_Documented):
     PeersUnheard = (
         "PeersUnheard",
         "The speaker hears too few of the other speakers, so it can't tell its own isolation from an outage of the API "
-        "server and makes no promise. Let the heartbeats between the nodes through: UDP, port 7473 by default.",
+        "server and makes no promise. Let the heartbeats between the nodes through: UDP, "
+        f"port {HEARTBEAT_PORT} by default.",
     )
     PoolExhausted = (
         "PoolExhausted",

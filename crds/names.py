@@ -1,6 +1,6 @@
 """Every name that Berth shares with its users and among its parts: group, finalizer, annotations, labels, leases.
 
-No behaviour, except the one function that derives an IPAllocation's name from its address.
+No behaviour, except that names of IPAllocations follow from addresses, and names of Leases from nodes.
 """
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -41,9 +41,20 @@ TAINT_DELETION = "ToBeDeletedByClusterAutoscaler"
 ALLOCATOR_LEASE = "berth-allocator"
 
 
+HEARTBEAT_PORT = 7473
+"""UDP, between the speakers, unless another one is configured."""
+
+_SPEAKER_LEASE = "berth-speaker-"
+
+
 def speaker_lease(node: str) -> str:
-    """The Lease that the speaker on this node renews."""
-    return f"berth-speaker-{node}"
+    """The name of the Lease that the speaker on this node renews."""
+    return f"{_SPEAKER_LEASE}{node}"
+
+
+def node_of_speaker_lease(lease: str) -> str:
+    """The node whose speaker renews the Lease of this name: by the name, since a node's may be too long for a label."""
+    return lease.removeprefix(_SPEAKER_LEASE)
 
 
 def allocation_name(address: str | IPv4Address | IPv6Address) -> str:

@@ -21,7 +21,7 @@ from allocator.release.departures import Departures
 from allocator.release.speakers import SpeakerState, decode_speaker
 from allocator.space.ranges import Address
 from crds.conditions import Reason
-from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, speaker_lease
+from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, node_of_speaker_lease
 from kube.errors import ApiError, NotFound
 from kube.informer.io.informer import ObjectKey
 from kube.io.client import Client
@@ -193,18 +193,15 @@ class BarrierLoop:
             log.debug("cannot read the speakers' Leases", error=str(error))
             return
         leases = [decode_lease(raw) for raw in raws]
-        self._leases.observe({_node_of(lease): _renewed(lease) for lease in leases}, sent, time.monotonic())
+        self._leases.observe(
+            {node_of_speaker_lease(one.metadata.name): _renewed(one) for one in leases}, sent, time.monotonic()
+        )
         self._polled = sent
 
     def _poll_seconds(self) -> float:
         if not self._assigner.marks:
             return min(IDLE_POLL_SECONDS, self._fence_after_seconds / 4)
         return min(POLL_SECONDS, self._fence_after_seconds / 10)
-
-
-def _node_of(lease: Lease) -> str:
-    """By the Lease's name: a node's name may be too long for a label."""
-    return lease.metadata.name.removeprefix(speaker_lease(""))
 
 
 def _renewed(lease: Lease) -> Renewed:

@@ -33,6 +33,7 @@ from allocator.objects import (
     decode_l2_advertisement,
     decode_peer,
 )
+from allocator.options import Options
 from allocator.release.departures import Departures
 from allocator.release.speakers import SpeakerState, decode_speaker
 from allocator.space.pools import compile_pools
@@ -66,20 +67,6 @@ EVENT_LIMIT = 5000
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What the command line says. Times in seconds."""
-
-    namespace: str
-    identity: str
-    load_balancer_class: str | None
-    finalizer: str
-    fence_after_seconds: float = 60.0
-    lease_duration_seconds: float = 15.0
-    concurrency: int = 64
-    """API writes in flight. More gains nothing: an API server takes about 950 a second, whoever sends them."""
-
-
-@dataclass(frozen=True)
 class Leadership:
     """What exists only while this process leads."""
 
@@ -92,19 +79,19 @@ class Leadership:
 class Controller:
     """One allocator process. `run` returns only by being cancelled or by an error."""
 
-    def __init__(self, client: Client, settings: Settings, metrics: AllocatorMetrics) -> None:
+    def __init__(self, client: Client, options: Options, metrics: AllocatorMetrics) -> None:
         self._client = client
-        self._settings = settings
+        self._options = options
         self._metrics = metrics
-        self._events = EventRecorder(client, "berth-allocator", settings.identity, metrics=metrics)
+        self._events = EventRecorder(client, "berth-allocator", options.identity, metrics=metrics)
         self._election = LeaderElection(
             client,
-            settings.namespace,
+            options.namespace,
             ALLOCATOR_LEASE,
-            settings.identity,
-            lease_duration=settings.lease_duration_seconds,
-            renew_deadline=settings.lease_duration_seconds * 2 / 3,
-            retry_period=settings.lease_duration_seconds / 7.5,
+            options.identity,
+            lease_duration=options.lease_duration_seconds,
+            renew_deadline=options.lease_duration_seconds * 2 / 3,
+            retry_period=options.lease_duration_seconds / 7.5,
             metrics=metrics,
         )
         self._leadership: Leadership | None = None
@@ -163,7 +150,7 @@ class Controller:
                 tasks.create_task(self._send_events())
                 for informer in self._informers:
                     await informer.wait_synced()
-                log.info("informers have synced", services=len(self._services.items), standby=self._settings.identity)
+                log.info("informers have synced", services=len(self._services.items), standby=self._options.identity)
                 await self._election.run(self._lead)
         finally:
             for _, notice in self._unsent:
@@ -171,7 +158,7 @@ class Controller:
             await self._events.drain(1.0)
 
     async def _lead(self) -> None:
-        log.info("leading: reading full lists", identity=self._settings.identity)
+        log.info("leading: reading full lists", identity=self._options.identity)
         async with asyncio.TaskGroup() as tasks:
             for informer in self._informers:
                 tasks.create_task(informer.relisted())
@@ -187,9 +174,9 @@ class Controller:
 
     def _take_over(self) -> Leadership:
         """From the informers' full lists to a running state, without a gap: no event is handled in between."""
-        settings = self._settings
+        options = self._options
         assigner = Assigner(
-            load_balancer_class=settings.load_balancer_class, finalizer=settings.finalizer, draw=random.randrange
+            load_balancer_class=options.load_balancer_class, finalizer=options.finalizer, draw=random.randrange
         )
         assigner.start(
             pools=compile_pools(self._pools.items.values()),
@@ -202,18 +189,18 @@ class Controller:
             self._client,
             assigner,
             self._metrics,
-            concurrency=settings.concurrency,
+            concurrency=options.concurrency,
             may_write=lambda: self._election.is_leader(time.monotonic()),
             notify=self._notify,
         )
         barrier = BarrierLoop(
             self._client,
             assigner,
-            namespace=settings.namespace,
+            namespace=options.namespace,
             speakers=self._speakers.items,
             nodes=self._nodes.items,
             departures=self._departures,
-            fence_after_seconds=settings.fence_after_seconds,
+            fence_after_seconds=options.fence_after_seconds,
             notify=self._notify,
             on_progress=writer.nudge,
         )

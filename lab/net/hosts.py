@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network, ip_address
 
+from crds.names import HEARTBEAT_PORT
 from lab.net.netns import HUB, NamespaceHandle, Sandbox
 
 SEGMENT_IPV4 = IPv4Network("172.30.0.0/24")
@@ -167,7 +168,7 @@ def restore(namespaces: NamespaceHandle, host: str) -> None:
     namespaces.run(host, ["nft", "delete", "table", "inet", "lab_cut"], check=False)
 
 
-def cut_heartbeats(namespaces: NamespaceHandle, host: str, port: int = 7473) -> None:
+def cut_heartbeats(namespaces: NamespaceHandle, host: str, port: int = HEARTBEAT_PORT) -> None:
     """Drop the speakers' heartbeats in both directions. Repeating is fine."""
     chains = "\n".join(
         f" chain {way} {{\n type filter hook {way} priority 0;\n udp dport {port} drop\n }}"

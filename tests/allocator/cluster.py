@@ -8,9 +8,10 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from allocator.io.controller import Controller, Settings
+from allocator.io.controller import Controller
 from allocator.io.metrics import AllocatorMetrics
-from crds.names import FINALIZER, LABEL_COMPONENT, LABEL_NODE, speaker_lease
+from allocator.options import Options
+from crds.names import LABEL_COMPONENT, LABEL_NODE, speaker_lease
 from crds.schema import custom_resource_definition
 from crds.types import KINDS
 from kube.errors import AlreadyExists, ApiError, NotFound
@@ -123,10 +124,9 @@ class Desk:
 @contextlib.asynccontextmanager
 async def allocating(server: ApiServer, *, identity: str = "one", **options: Any) -> AsyncIterator[Controller]:
     """One allocator with its own client, stopped cleanly at the end."""
-    settings = Settings(NAMESPACE, identity, options.pop("load_balancer_class", None), FINALIZER, **options)
     metrics = AllocatorMetrics()
     async with await Client.connect(str(server.kubeconfig_path), user_agent=f"allocator-{identity}") as client:
-        controller = Controller(client, settings, metrics)
+        controller = Controller(client, Options(NAMESPACE, identity, **options), metrics)
         async with asyncio.TaskGroup() as tasks:
             running = tasks.create_task(controller.run())
             try:

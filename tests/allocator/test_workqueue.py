@@ -5,7 +5,7 @@ import pytest
 from allocator.claims import ServiceKey
 from allocator.space.ranges import Family
 from allocator.waiting import ChangeOf, FreeIn, Waiter, Waiting
-from allocator.workqueue import BACKOFF_LIMIT_SECONDS, WorkQueue
+from allocator.workqueue import BACKOFF, WorkQueue
 
 
 def test_keys_come_once_and_in_order() -> None:
@@ -37,7 +37,7 @@ def test_failures_wait_longer_each_time_up_to_a_limit_and_success_forgets_them()
         delays.append(queue.failed("a", now, 1.0))
         now += delays[-1]
     assert delays[:3] == [0.05, 0.1, 0.2]
-    assert delays[-1] == BACKOFF_LIMIT_SECONDS
+    assert delays[-1] == BACKOFF.cap_seconds
     assert queue.take(now) == "a"
     queue.done("a")
     queue.add("a")

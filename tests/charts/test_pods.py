@@ -8,8 +8,13 @@ from typing import Any
 import pytest
 
 import allocator.__main__
+import allocator.options
 import speaker.__main__
+import speaker.options
+from crds.names import HEARTBEAT_PORT
 from lab.chart import render
+from speaker.members.io.heartbeats import HeartbeatOptions
+from speaker.wire.messages import Heartbeat
 from tests.charts.rendered import container_of, one, pod_of, rendered
 
 both = pytest.mark.parametrize("kind", ["Deployment", "DaemonSet"])
@@ -211,6 +216,21 @@ def test_the_allocator_understands_its_arguments(monkeypatch: pytest.MonkeyPatch
     assert given.fence_after_seconds == 90
     assert given.metrics_listen == "0.0.0.0:7472"
     assert given.identity == "POD_NAME"
+
+
+def test_the_charts_defaults_are_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
+    objects = rendered()
+    _as_started(container_of(one(objects, "Deployment")), monkeypatch)
+    given = allocator.__main__.parse_arguments()
+    options = allocator.options.Options(given.namespace, given.identity)
+    assert (given.load_balancer_class, given.finalizer) == (options.load_balancer_class, options.finalizer)
+    assert given.fence_after_seconds == options.fence_after_seconds
+    assert given.lease_duration_seconds == options.lease_duration_seconds
+    _as_started(container_of(one(objects, "DaemonSet")), monkeypatch)
+    chosen = speaker.__main__.parse_arguments().options
+    heartbeats = HeartbeatOptions(key_directory=chosen.heartbeats.key_directory)
+    assert chosen == speaker.options.Options(chosen.node, chosen.incarnation, chosen.namespace, heartbeats=heartbeats)
+    assert {heartbeats.port, Heartbeat("n", "i").port} == {HEARTBEAT_PORT}
 
 
 def test_the_speaker_understands_its_arguments(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Set
 
 import structlog
 
-from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, speaker_lease
+from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, node_of_speaker_lease
 from kube.errors import ApiError
 from kube.informer.io.informer import Informer
 from kube.io.client import Client
@@ -71,7 +71,7 @@ class LeaseWatch:
                 informer = self._informer()
                 watching = group.create_task(informer.run())
                 await informer.wait_synced()
-                self._liveness.forget_others(_node_of(key.name) for key in informer.items)
+                self._liveness.forget_others(node_of_speaker_lease(key.name) for key in informer.items)
                 self._has_read.set()
                 await self._until_not_needed()
                 watching.cancel()
@@ -101,7 +101,7 @@ class LeaseWatch:
         try:
             leases, _ = await self._client.list(LEASES, namespace=self._namespace, label_selector=SELECTOR)
             for lease in map(decode_lease, leases):
-                self._take_in(_node_of(lease.metadata.name), lease)
+                self._take_in(node_of_speaker_lease(lease.metadata.name), lease)
         except (ApiError, ValueError) as error:
             log.debug("the Leases can't be read", error=str(error))
 
@@ -110,7 +110,7 @@ class LeaseWatch:
             self._client,
             LEASES,
             decode_lease,
-            on_change=lambda change: self._take_in(_node_of(change.key.name), change.new),
+            on_change=lambda change: self._take_in(node_of_speaker_lease(change.key.name), change.new),
             namespace=self._namespace,
             label_selector=SELECTOR,
             pace_seconds=PACE_SECONDS,
@@ -122,7 +122,3 @@ class LeaseWatch:
         else:
             self._liveness.observe(node, lease.spec.holder_identity, lease.spec.renew_time, time.monotonic())
         self._on_lease(node, lease is not None and bool(lease.spec.holder_identity))
-
-
-def _node_of(name: str) -> str:
-    return name.removeprefix(speaker_lease(""))

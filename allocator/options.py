@@ -1,0 +1,23 @@
+"""How an allocator is run. Values only; the command line takes its defaults from here."""
+
+from dataclasses import dataclass
+
+from crds.names import FINALIZER
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to run one allocator. `identity` is unique to the process: it is what the Lease of the leader shows.
+
+    `load_balancer_class` None: Services without a class are served. `fence_after_seconds`: how long at least a speaker
+    must be silent before it counts as fenced. `concurrency`: API writes in flight. More gains nothing, since an API
+    server takes about 950 a second, whoever sends them.
+    """
+
+    namespace: str
+    identity: str
+    load_balancer_class: str | None = None
+    finalizer: str = FINALIZER
+    fence_after_seconds: float = 60.0
+    lease_duration_seconds: float = 15.0
+    concurrency: int = 64
