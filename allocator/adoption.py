@@ -9,11 +9,11 @@ from allocator.plan import new_claim
 from allocator.policy import serves
 from allocator.request import InvalidRequest, our_condition, request_of
 from allocator.space.pools import Labels
-from allocator.space.ranges import Address
+from crds.addresses import IPAddress
 from kube.objects import Service
 
 
-def adopt(service: Service, namespace_labels: Labels, ledger: Ledger) -> list[Address]:
+def adopt(service: Service, namespace_labels: Labels, ledger: Ledger) -> list[IPAddress]:
     """Reserve what a Service of ours shows and nobody holds, where a pool for it has it or we once gave it."""
     request = request_of(service)
     if isinstance(request, InvalidRequest):

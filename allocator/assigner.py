@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 
 from allocator import notices
 from allocator.adoption import adopt
-from allocator.claims import Recorded, ServiceKey
+from allocator.claims import Recorded
 from allocator.ledger import Entry, Ledger
 from allocator.notices import Notice
 from allocator.plan import Plan, plan, plan_invalid
@@ -26,15 +26,15 @@ from allocator.release.barrier import Mark
 from allocator.request import InvalidRequest, is_ours, key_of, our_condition, present_addresses, request_of
 from allocator.sharing import left
 from allocator.space.pools import Labels, Pools
-from allocator.space.ranges import Address
 from allocator.status.service import Wanted, service_patch
 from allocator.waiting import Waiting
 from allocator.wakeups import Wakeups
 from allocator.workqueue import WorkQueue
 from allocator.writes import PatchService, Write, record_write
-from kube.objects import Service
+from crds.addresses import IPAddress
+from kube.objects import Service, ServiceKey
 
-Key = ServiceKey | Address
+Key = ServiceKey | IPAddress
 
 
 class Assigner:
@@ -49,7 +49,7 @@ class Assigner:
         self.queue: WorkQueue[Key] = WorkQueue()
         self.services: dict[ServiceKey, Service] = {}
         self.notices: list[Notice] = []
-        self.marks: dict[Address, Mark] = {}
+        self.marks: dict[IPAddress, Mark] = {}
         """Releases that are written and wait for the barrier."""
         self._namespaces: dict[str, Labels] = {}
         self._finalized: set[str] = set()
@@ -65,7 +65,7 @@ class Assigner:
         *,
         pools: Pools,
         namespaces: Mapping[str, Labels],
-        allocations: Iterable[tuple[Address, Recorded]],
+        allocations: Iterable[tuple[IPAddress, Recorded]],
         services: Iterable[Service],
         now: float,
     ) -> None:
@@ -147,7 +147,7 @@ class Assigner:
             self.queue.add(key_of(service), first=True)
             self._look_at_lingering(service.metadata.uid)
 
-    def allocation_seen(self, address: Address, recorded: Recorded, now: float) -> None:
+    def allocation_seen(self, address: IPAddress, recorded: Recorded, now: float) -> None:
         """An IPAllocation from a watch, or read after a conflict."""
         entry = self.ledger.get(address)
         if recorded.uid in self._deleted:
@@ -161,14 +161,14 @@ class Assigner:
                 self.notices.extend(notices.of_tampering(entry, "was edited by hand"))
         self._observe(address, recorded, now)
 
-    def allocation_written(self, address: Address, recorded: Recorded, now: float) -> None:
+    def allocation_written(self, address: IPAddress, recorded: Recorded, now: float) -> None:
         """The answer to our own create or patch."""
         entry = self.ledger.get(address)
         known = entry.recorded if entry is not None else None
         if known is None or recorded.resource_version > known.resource_version:
             self._observe(address, recorded, now)
 
-    def allocation_gone(self, address: Address, uid: str) -> None:
+    def allocation_gone(self, address: IPAddress, uid: str) -> None:
         """A record is not there any more: by us, or by hand, and then it is written again."""
         if uid in self._deleted:
             self._deleted.discard(uid)
@@ -185,7 +185,7 @@ class Assigner:
         self._look_at_holders(entry)
         self.queue.add(address)
 
-    def allocation_deleted(self, address: Address, uid: str) -> None:
+    def allocation_deleted(self, address: IPAddress, uid: str) -> None:
         """Our own delete, after the barrier, is through."""
         entry = self.ledger.get(address)
         if entry is None or entry.recorded is None or entry.recorded.uid != uid:
@@ -196,13 +196,13 @@ class Assigner:
         self._look_at_holders(entry)
         self.queue.add(address)
 
-    def create_sent(self, address: Address) -> None:
+    def create_sent(self, address: IPAddress) -> None:
         """From now on the record may exist, whatever becomes of the answer."""
         entry = self.ledger.get(address)
         if entry is not None:
             entry.exposed = True
 
-    def create_refused(self, address: Address) -> None:
+    def create_refused(self, address: IPAddress) -> None:
         """The API server said for sure that it did not create it."""
         entry = self.ledger.get(address)
         if entry is not None and entry.recorded is None and not entry.claim.releasing:
@@ -224,7 +224,7 @@ class Assigner:
             self._wakeups.of_rested(address)
         self._wakeups.settle(self._ask)
 
-    def _observe(self, address: Address, recorded: Recorded, now: float) -> None:
+    def _observe(self, address: IPAddress, recorded: Recorded, now: float) -> None:
         known = self.ledger.get(address)
         before = () if known is None else known.claim.holders
         if known is not None and known.recorded is not None:
@@ -241,7 +241,7 @@ class Assigner:
         for holder in (*before, *entry.claim.holders):
             self.queue.add(holder.key, first=True)
 
-    def _note_mark(self, address: Address, entry: Entry, recorded: Recorded, now: float) -> None:
+    def _note_mark(self, address: IPAddress, entry: Entry, recorded: Recorded, now: float) -> None:
         """Another mark (of a record that was made anew, say) is known only since now, whatever was known before."""
         known = self.marks.get(address)
         if not recorded.claim.releasing or entry.is_barrier_passed:
@@ -378,7 +378,7 @@ class Assigner:
         self.queue.add(entry.address)
         self._wakeups.of_changed(entry.address, entry.claim, departed)
 
-    def _address_step(self, address: Address, now: float) -> Write | None:
+    def _address_step(self, address: IPAddress, now: float) -> Write | None:
         entry = self.ledger.get(address)
         if entry is None:
             return None

@@ -7,19 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from allocator.space.ranges import Address
+from crds.addresses import IPAddress
 from crds.names import API_VERSION, allocation_name
 from crds.types import IPAllocation
-
-
-class ServiceKey(NamedTuple):
-    """A Service's place. Another Service may come to the same place later: holders are told apart by uid."""
-
-    namespace: str
-    name: str
-
-    def __str__(self) -> str:
-        return f"{self.namespace}/{self.name}"
+from kube.objects import ServiceKey
 
 
 class Port(NamedTuple):
@@ -104,13 +95,13 @@ def recorded_from(allocation: IPAllocation) -> Recorded:
     return Recorded(claim, metadata.uid, int(metadata.resource_version or 0), metadata.generation)
 
 
-def wire_spec(address: Address, claim: Claim) -> dict[str, Any]:
+def wire_spec(address: IPAddress, claim: Claim) -> dict[str, Any]:
     """`IPAllocation.spec` for a create."""
     spec: dict[str, Any] = {"address": str(address), **_wire_claim(claim)}
     return {name: value for name, value in spec.items() if value is not None}
 
 
-def wire_allocation(address: Address, claim: Claim) -> dict[str, Any]:
+def wire_allocation(address: IPAddress, claim: Claim) -> dict[str, Any]:
     """The whole object for a create."""
     return {
         "apiVersion": API_VERSION,

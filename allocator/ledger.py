@@ -11,10 +11,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from allocator.claims import Claim, Recorded, ServiceKey
+from allocator.claims import Claim, Recorded
 from allocator.space.intervals import FreeSpace
 from allocator.space.pools import NO_POOLS, Pool, Pools
-from allocator.space.ranges import FAMILIES, Address, Family, address_at, family_of
+from allocator.space.ranges import address_at
+from crds.addresses import FAMILIES, Family, IPAddress, family_of
+from kube.objects import ServiceKey
 
 K = TypeVar("K")
 
@@ -27,7 +29,7 @@ class Entry:
     is, the address must pass the barrier before it is anybody else's.
     """
 
-    address: Address
+    address: IPAddress
     claim: Claim
     recorded: Recorded | None = None
     exposed: bool = False
@@ -57,18 +59,18 @@ class Ledger:
     def __init__(self) -> None:
         self.pools: Pools = NO_POOLS
         self.space: dict[str, dict[Family, FreeSpace]] = {}
-        self._entries: dict[Address, Entry] = {}
-        self._by_uid: dict[str, set[Address]] = {}
-        self._by_key: dict[ServiceKey, set[Address]] = {}
-        self._by_sharing_key: dict[str, set[Address]] = {}
+        self._entries: dict[IPAddress, Entry] = {}
+        self._by_uid: dict[str, set[IPAddress]] = {}
+        self._by_key: dict[ServiceKey, set[IPAddress]] = {}
+        self._by_sharing_key: dict[str, set[IPAddress]] = {}
         self._in_namespace: Counter[tuple[str, str]] = Counter()
         self._in_pool: Counter[tuple[str, Family]] = Counter()
-        self._resting: dict[Address, float] = {}
+        self._resting: dict[IPAddress, float] = {}
         self._wake: list[tuple[float, int, int]] = []
 
     # What is held
 
-    def get(self, address: Address) -> Entry | None:
+    def get(self, address: IPAddress) -> Entry | None:
         return self._entries.get(address)
 
     def __iter__(self) -> Iterator[Entry]:
@@ -96,12 +98,12 @@ class Ledger:
         """How many of the pool's usable addresses have an entry."""
         return self._in_pool[pool, family]
 
-    def _sorted(self, addresses: Iterable[Address]) -> list[Entry]:
+    def _sorted(self, addresses: Iterable[IPAddress]) -> list[Entry]:
         return [self._entries[one] for one in sorted(addresses, key=lambda one: (one.version, int(one)))]
 
     # Changes
 
-    def reserve(self, address: Address, claim: Claim) -> Entry:
+    def reserve(self, address: IPAddress, claim: Claim) -> Entry:
         """Take a free address. Raises ValueError when it has an entry: two holders would be a broken invariant."""
         if address in self._entries:
             raise ValueError(f"{address} is held already")
@@ -120,7 +122,7 @@ class Ledger:
         self._index(entry)
         return True
 
-    def observe(self, address: Address, recorded: Recorded) -> Entry:
+    def observe(self, address: IPAddress, recorded: Recorded) -> Entry:
         """Take in an IPAllocation as it is stored.
 
         What is not known yet is believed (so a ledger is rebuilt), and so is a release, and a record of other holders
@@ -183,19 +185,19 @@ class Ledger:
     def free_in(self, pool: Pool, family: Family) -> FreeSpace:
         return self.space[pool.name][family]
 
-    def resting_until(self, address: Address) -> float | None:
+    def resting_until(self, address: IPAddress) -> float | None:
         return self._resting.get(address)
 
     def deadline(self) -> float | None:
         """When `wake` must be called next: a resting address is free again; None = no address rests."""
         return self._wake[0][0] if self._wake else None
 
-    def wake(self, now: float) -> list[Address]:
+    def wake(self, now: float) -> list[IPAddress]:
         """Free the addresses that have rested long enough, and name them."""
         rested = []
         while self._wake and self._wake[0][0] <= now:
             until, version, number = heapq.heappop(self._wake)
-            address = address_at(Family.IPV4 if version == 4 else Family.IPV6, number)
+            address = address_at(Family.IPv4 if version == 4 else Family.IPv6, number)
             if self._resting.get(address) != until:
                 continue
             del self._resting[address]
@@ -247,7 +249,7 @@ def _namespaces(claim: Claim) -> set[str]:
     return {holder.key.namespace for holder in claim.holders}
 
 
-def _discard(index: dict[K, set[Address]], key: K, address: Address) -> None:
+def _discard(index: dict[K, set[IPAddress]], key: K, address: IPAddress) -> None:
     addresses = index.get(key)
     if addresses is not None:
         addresses.discard(address)

@@ -7,14 +7,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from allocator.claims import ServiceKey
 from allocator.ledger import Entry
 from allocator.objects import StoredAllocation
 from allocator.request import key_of, our_condition, present_addresses
 from allocator.status.service import Wanted
 from crds.conditions import Reason
 from crds.meta import Condition
-from kube.objects import Service
+from kube.objects import Service, ServiceKey
 
 
 @dataclass(frozen=True, slots=True)

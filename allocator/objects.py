@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from allocator.claims import Recorded, recorded_from
-from allocator.space.ranges import Address, parse_address
+from allocator.space.ranges import parse_address
+from crds.addresses import IPAddress
 from crds.advertisement import AdvertisementSpec
 from crds.meta import Condition
 from crds.names import allocation_name
@@ -18,7 +19,7 @@ from crds.types import BGPAdvertisement, BGPPeer, BGPPeerStatus, IPAllocation, L
 class StoredAllocation:
     """An IPAllocation as the API server has it, status included."""
 
-    address: Address
+    address: IPAddress
     recorded: Recorded
     announced_by: tuple[str, ...] = ()
     conditions: tuple[Condition, ...] = ()

@@ -16,8 +16,9 @@ from allocator.policy import Draw, Refusal, candidates, next_address, refuse_poo
 from allocator.request import Request
 from allocator.sharing import joined, why_not_together
 from allocator.space.pools import Labels, Pool
-from allocator.space.ranges import Address, Family, address_at, family_of
+from allocator.space.ranges import address_at
 from allocator.waiting import ChangeOf, FreeIn, QuotaIn, SharedUnder, Wait
+from crds.addresses import Family, IPAddress, family_of
 from crds.conditions import Reason
 
 
@@ -25,7 +26,7 @@ from crds.conditions import Reason
 class Grant:
     """An address that the Service has or gets, and the claim that the ledger is to hold for it."""
 
-    address: Address
+    address: IPAddress
     claim: Claim
 
 
@@ -44,7 +45,7 @@ class Plan:
     them no more. `waits`: what could let the Service have what it is refused now."""
 
     grants: tuple[Grant, ...]
-    leaving: tuple[Address, ...]
+    leaving: tuple[IPAddress, ...]
     verdict: Verdict
     waits: frozenset[Wait] = frozenset()
 
@@ -122,7 +123,7 @@ class _Planner:
             return outcome
         return _Outcome(None, outcome.refusal)
 
-    def _holds(self, address: Address) -> bool:
+    def _holds(self, address: IPAddress) -> bool:
         return any(entry.address == address for entry in self._held)
 
     # What it has
@@ -143,7 +144,7 @@ class _Planner:
             self._pool_name(entry.address),
         )
 
-    def _pool_name(self, address: Address) -> str | None:
+    def _pool_name(self, address: IPAddress) -> str | None:
         pool = self._ledger.pools.holding(address)
         return None if pool is None else pool.name
 
@@ -189,7 +190,7 @@ class _Planner:
                 return Grant(entry.address, joined(entry.claim, self._request))
         return None
 
-    def _specific(self, address: Address) -> Grant | Refusal:
+    def _specific(self, address: IPAddress) -> Grant | Refusal:
         entry = self._ledger.get(address)
         if entry is not None:
             return self._held_by_others(entry)
@@ -226,7 +227,7 @@ class _Planner:
                 return self._quota_refusal(pool)
         return Grant(entry.address, joined(entry.claim, self._request))
 
-    def _wrong_pool(self, address: Address, pool: Pool) -> Refusal | None:
+    def _wrong_pool(self, address: IPAddress, pool: Pool) -> Refusal | None:
         if self._request.pool in (None, pool.name):
             return None
         return Refusal(
@@ -234,7 +235,7 @@ class _Planner:
             f"{address} is in pool {pool.name}, not in {self._request.pool}: ask for one or the other",
         )
 
-    def _in_no_pool(self, address: Address) -> Refusal:
+    def _in_no_pool(self, address: IPAddress) -> Refusal:
         if not self._ledger.pools.in_order:
             return Refusal(Reason.NoPools, "There is no IPPool in the cluster: create one")
         pool = self._ledger.pools.excluding(address)
@@ -280,7 +281,7 @@ class _Planner:
         )
         return Refusal(Reason.PoolExhausted, message, frozenset(waits))
 
-    def _new(self, address: Address, pool: Pool) -> Grant:
+    def _new(self, address: IPAddress, pool: Pool) -> Grant:
         return Grant(address, new_claim(self._request, pool))
 
     # Quota

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from allocator.claims import ServiceKey
 from allocator.request import Request
 from allocator.space.intervals import FreeSpace
 from allocator.space.pools import Labels, Pool, Pools
-from allocator.space.ranges import Family
 from allocator.waiting import Wait
+from crds.addresses import Family
 from crds.conditions import Reason
 from crds.ippool import Strategy
+from kube.objects import ServiceKey
 
 RANDOM_DRAWS = 8
 """Draws for a free address before the next free one after the last draw is taken: uniform unless the pool is nearly

@@ -6,8 +6,9 @@ Reads one Service object. Whether the wish can be granted is the business of all
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from allocator.claims import Holder, Pairs, Port, ServiceKey, pairs
-from allocator.space.ranges import Address, Family, family_of, parse_address
+from allocator.claims import Holder, Pairs, Port, pairs
+from allocator.space.ranges import parse_address
+from crds.addresses import Family, IPAddress, family_of
 from crds.conditions import ConditionType
 from crds.names import (
     ANNOTATION_IPS,
@@ -18,7 +19,7 @@ from crds.names import (
     ANNOTATION_SHARING_KEY_ALIASES,
     GROUP,
 )
-from kube.objects import Condition, Service
+from kube.objects import Condition, Service, ServiceKey
 
 DEFAULT_CLASS = f"{GROUP}/berth"
 """`spec.loadBalancerClass` that is ours beside Services without a class, as long as no other class is configured."""
@@ -41,12 +42,12 @@ class Request:
     holder: Holder
     families: tuple[Family, ...]
     requires_all: bool
-    addresses: Mapping[Family, Address]
+    addresses: Mapping[Family, IPAddress]
     pool: str | None
     sharing_key: str | None
     traffic_policy: str
     selector: Pairs
-    present: tuple[Address, ...] = ()
+    present: tuple[IPAddress, ...] = ()
     """The addresses that the Service's status shows."""
 
 
@@ -72,7 +73,7 @@ def key_of(service: Service) -> ServiceKey:
     return ServiceKey(service.metadata.namespace or "", service.metadata.name)
 
 
-def present_addresses(service: Service) -> tuple[Address, ...]:
+def present_addresses(service: Service) -> tuple[IPAddress, ...]:
     """The addresses in the Service's status; hostnames and what cannot be read are left out."""
     parsed = (parse_address(entry.ip) for entry in service.status.load_balancer.ingress if entry.ip)
     return tuple(address for address in parsed if address is not None)
@@ -139,7 +140,7 @@ def _families(service: Service) -> tuple[Family, ...]:
 
 def _requested_addresses(
     annotation: str | None, field: str, families: tuple[Family, ...]
-) -> dict[Family, Address] | InvalidRequest:
+) -> dict[Family, IPAddress] | InvalidRequest:
     wanted = _parse_addresses(annotation, f"annotation {ANNOTATION_IPS}") if annotation else {}
     if isinstance(wanted, InvalidRequest):
         return wanted
@@ -163,8 +164,8 @@ def _requested_addresses(
     return wanted
 
 
-def _parse_addresses(text: str, where: str) -> dict[Family, Address] | InvalidRequest:
-    found: dict[Family, Address] = {}
+def _parse_addresses(text: str, where: str) -> dict[Family, IPAddress] | InvalidRequest:
+    found: dict[Family, IPAddress] = {}
     for part in text.split(","):
         address = parse_address(part)
         if address is None:

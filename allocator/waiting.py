@@ -7,8 +7,8 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from allocator.claims import ServiceKey
-from allocator.space.ranges import Family
+from crds.addresses import Family
+from kube.objects import ServiceKey
 
 
 @dataclass(frozen=True, slots=True)

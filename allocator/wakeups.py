@@ -6,10 +6,11 @@ Finds out which; the decision itself is the caller's. Wakeups that arise while o
 from collections import deque
 from collections.abc import Callable, Iterable
 
-from allocator.claims import Claim, ServiceKey
+from allocator.claims import Claim
 from allocator.ledger import Ledger
-from allocator.space.ranges import Address, family_of
 from allocator.waiting import ChangeOf, FreeIn, QuotaIn, SharedUnder, Wait, Waiter, Waiting
+from crds.addresses import IPAddress, family_of
+from kube.objects import ServiceKey
 
 
 class Wakeups:
@@ -18,9 +19,9 @@ class Wakeups:
     def __init__(self, ledger: Ledger, waiting: Waiting) -> None:
         self._ledger = ledger
         self._waiting = waiting
-        self._open: deque[tuple[Address | None, tuple[Wait, ...]]] = deque()
+        self._open: deque[tuple[IPAddress | None, tuple[Wait, ...]]] = deque()
 
-    def of_freed(self, address: Address, claim: Claim) -> None:
+    def of_freed(self, address: IPAddress, claim: Claim) -> None:
         """An address has no holder any more; while it rests, only its share of the quota is free."""
         quota = tuple(_quota(claim.pool, (holder.key for holder in claim.holders)))
         if self._ledger.resting_until(address) is None:
@@ -28,10 +29,10 @@ class Wakeups:
         else:
             self._open.append((None, quota))
 
-    def of_rested(self, address: Address) -> None:
+    def of_rested(self, address: IPAddress) -> None:
         self._open.append((address, self._waits_for(address)))
 
-    def of_changed(self, address: Address, claim: Claim, departed: ServiceKey | None = None) -> None:
+    def of_changed(self, address: IPAddress, claim: Claim, departed: ServiceKey | None = None) -> None:
         """The holders of an address, or what they occupy on it, changed: it may be shared now."""
         waits: list[Wait] = [ChangeOf(str(address))]
         if claim.sharing_key is not None:
@@ -51,7 +52,7 @@ class Wakeups:
                     break
                 ask(waiter.key)
 
-    def _waits_for(self, address: Address) -> tuple[Wait, ...]:
+    def _waits_for(self, address: IPAddress) -> tuple[Wait, ...]:
         pool = self._ledger.pools.holding(address)
         named: tuple[Wait, ...] = (ChangeOf(str(address)),)
         return named if pool is None else (*named, FreeIn(pool.name, family_of(address)))

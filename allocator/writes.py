@@ -6,15 +6,16 @@ Says which write brings a record to what the ledger has decided. allocator.io.wr
 from dataclasses import dataclass
 from typing import Any
 
-from allocator.claims import ServiceKey, wire_allocation, wire_change
+from allocator.claims import wire_allocation, wire_change
 from allocator.ledger import Entry
 from allocator.notices import Notice
-from allocator.space.ranges import Address
+from crds.addresses import IPAddress
+from kube.objects import ServiceKey
 
 
 @dataclass(frozen=True, slots=True)
 class CreateAllocation:
-    address: Address
+    address: IPAddress
     body: dict[str, Any]
 
 
@@ -22,7 +23,7 @@ class CreateAllocation:
 class PatchAllocation:
     """A merge patch of the main resource; uid and resourceVersion are in it."""
 
-    address: Address
+    address: IPAddress
     body: dict[str, Any]
 
 
@@ -30,7 +31,7 @@ class PatchAllocation:
 class DeleteAllocation:
     """After the barrier; uid and resourceVersion are preconditions."""
 
-    address: Address
+    address: IPAddress
     uid: str
     resource_version: int
 

@@ -11,13 +11,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 
-from allocator.claims import Claim, Holder, Port, ServiceKey
+from allocator.claims import Claim, Holder, Port
 from allocator.ledger import Entry, Ledger
 from allocator.space.intervals import FreeSpace
 from allocator.space.pools import compile_pools
-from allocator.space.ranges import Family, address_at
+from allocator.space.ranges import address_at
 from allocator.space.spans import Span, Spans
+from crds.addresses import Family
 from crds.types import IPPool
+from kube.objects import ServiceKey
 
 OPERATIONS = 100_000
 REPEATS = 5
@@ -82,7 +84,7 @@ def in_ledger(pool: IPPool) -> Iterator[None]:
     book = Ledger()
     book.set_pools(compile_pools([pool]))
     (compiled,) = book.pools.in_order
-    family = Family.IPV6 if compiled.has(Family.IPV6) else Family.IPV4
+    family = Family.IPv6 if compiled.has(Family.IPv6) else Family.IPv4
     rng, number = random.Random(1), 0
     entries: list[Entry] = []
     while True:

@@ -1,23 +1,16 @@
 """BGPPeer: a router that speakers hold BGP sessions with."""
 
-from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from crds.addresses import Family
 from crds.kind import AGE, Column, CustomKind, ready_column
 from crds.markers import Format, Items, ListSet, Rule, Text
 from crds.meta import BerthObject, ConditionedStatus, LabelSelector, Model
 from crds.rules import Address, InterfaceName, IPv4Text, ObjectName, PeerASN
 
 ASN = Annotated[int, Field(ge=1, le=4294967295), Format("int64")]
-
-
-class Family(StrEnum):
-    """An address family."""
-
-    IPv4 = "IPv4"
-    IPv6 = "IPv6"
 
 
 class PasswordSecretRef(Model):

@@ -1,8 +1,9 @@
 """All types of the API under one import. Nothing is defined here."""
 
+from crds.addresses import Family
 from crds.bfdprofile import BFDProfile, BFDProfileSpec
 from crds.bgpadvertisement import BGPAdvertisement, BGPAdvertisementSpec
-from crds.bgppeer import BGPPeer, BGPPeerSpec, BGPPeerStatus, Family, GracefulRestart, PasswordSecretRef, SessionCount
+from crds.bgppeer import BGPPeer, BGPPeerSpec, BGPPeerStatus, GracefulRestart, PasswordSecretRef, SessionCount
 from crds.community import Community, CommunityAlias, CommunitySpec
 from crds.conditions import ConditionType, Reason
 from crds.ipallocation import (

@@ -92,6 +92,16 @@ class Service(KubeObject, frozen=True, kw_only=True, gc=False):
     status: ServiceStatus = ServiceStatus()
 
 
+class ServiceKey(msgspec.Struct, frozen=True, order=True, gc=False):
+    """A Service's place. Another Service may come to the same place later: their uids differ."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+
 class EndpointConditions(msgspec.Struct, frozen=True, gc=False):
     """KEP-1672. None = not said."""
 

@@ -19,7 +19,7 @@ from allocator.notices import Notice, of_entry
 from allocator.release.barrier import Awaited, LeaseBook, Mark, Renewed, Round, awaited, describe
 from allocator.release.departures import Departures
 from allocator.release.speakers import SpeakerState, decode_speaker
-from allocator.space.ranges import Address
+from crds.addresses import IPAddress
 from crds.conditions import Reason
 from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, node_of_speaker_lease
 from kube.errors import ApiError, NotFound
@@ -81,9 +81,9 @@ class BarrierLoop:
         self._leases = LeaseBook()
         self._polled = float("-inf")
         self._gone_nodes: dict[str, float] = {}
-        self._noticed: set[tuple[Address, str]] = set()
+        self._noticed: set[tuple[IPAddress, str]] = set()
         self._wake = asyncio.Event()
-        self.awaited: dict[Address, tuple[Awaited, ...]] = {}
+        self.awaited: dict[IPAddress, tuple[Awaited, ...]] = {}
         """Who is waited for, for releases that take long."""
 
     def is_silent(self, node: str) -> bool:

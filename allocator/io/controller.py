@@ -18,7 +18,6 @@ from typing import Any
 import structlog
 
 from allocator.assigner import Assigner
-from allocator.claims import ServiceKey
 from allocator.io.barrierloop import BarrierLoop
 from allocator.io.metrics import AllocatorMetrics
 from allocator.io.reporter import Reporter
@@ -43,7 +42,7 @@ from kube.events.io.recorder import EventRecorder, ObjectRef
 from kube.informer.io.informer import Change, Informer
 from kube.io.client import Client
 from kube.lease.io.election import LeaderElection
-from kube.objects import Namespace, Node, Service, decode_namespace, decode_node, decode_service
+from kube.objects import Namespace, Node, Service, ServiceKey, decode_namespace, decode_node, decode_service
 from kube.resource import (
     BGPADVERTISEMENTS,
     BGPPEERS,

@@ -18,7 +18,7 @@ from allocator.notices import Notice, of_conflict
 from allocator.objects import Advertisement, StoredAllocation, StoredPeer, decode_allocation
 from allocator.release.barrier import Awaited
 from allocator.release.speakers import SpeakerState
-from allocator.space.ranges import Address, parse_address
+from allocator.space.ranges import parse_address
 from allocator.status.advertisement import JUDGED_HERE, advertisement_conditions, is_advertised
 from allocator.status.allocation import allocation_status
 from allocator.status.conflicts import of_transition
@@ -27,6 +27,7 @@ from allocator.status.peer import duplicate_fault, peer_status
 from allocator.status.pool import pool_status
 from allocator.status.reports import Announcers, BGPReports, Sightings
 from allocator.status.writerate import WriteRate
+from crds.addresses import IPAddress
 from crds.meta import Condition
 from crds.names import allocation_name
 from crds.types import IPPool
@@ -74,7 +75,7 @@ class Reporter:
         advertisements: Callable[[], list[Advertisement]],
         peers: Mapping[ObjectKey, StoredPeer],
         is_silent: Callable[[str], bool],
-        awaited: Mapping[Address, tuple[Awaited, ...]],
+        awaited: Mapping[IPAddress, tuple[Awaited, ...]],
         is_idle: Callable[[], bool],
         on_change: Callable[[], None],
         notify: Callable[[Notice], None] = lambda _: None,
@@ -99,8 +100,8 @@ class Reporter:
         self._object_rate = WriteRate(burst=3, seconds=10.0)
         self._address_rate = WriteRate(burst=3, seconds=5.0)
         self._dirty_nodes: set[str] = set(one.node for one in speakers.values())
-        self._dirty: dict[Address, float] = {}
-        self._awaited_before: dict[Address, tuple[Awaited, ...]] = {}
+        self._dirty: dict[IPAddress, float] = {}
+        self._awaited_before: dict[IPAddress, tuple[Awaited, ...]] = {}
 
     # What changed; called from the informers' callbacks
 
@@ -214,7 +215,7 @@ class Reporter:
                 self._dirty[address] = now
         self._awaited_before = dict(self._awaited)
 
-    async def _report_allocation(self, address: Address, now: float) -> None:
+    async def _report_allocation(self, address: IPAddress, now: float) -> None:
         stored = self._allocations.get(ObjectKey(None, allocation_name(address)))
         if stored is None:
             return

@@ -12,17 +12,16 @@ from collections.abc import Callable
 import structlog
 
 from allocator.assigner import Assigner, Key
-from allocator.claims import ServiceKey
 from allocator.io.metrics import AllocatorMetrics
 from allocator.notices import Notice
 from allocator.objects import decode_allocation
-from allocator.space.ranges import Address
 from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
+from crds.addresses import IPAddress
 from crds.names import allocation_name
 from kube.errors import AlreadyExists, ApiError, NotFound, is_precondition_failure
 from kube.io.client import Client
 from kube.io.clock import timestamp
-from kube.objects import decode_service
+from kube.objects import ServiceKey, decode_service
 from kube.resource import IPALLOCATIONS, SERVICES
 
 log = structlog.get_logger()
@@ -176,7 +175,7 @@ class Writer:
         self._assigner.allocation_deleted(write.address, write.uid)
         self._metrics.released()
 
-    async def _look_again(self, address: Address) -> None:
+    async def _look_again(self, address: IPAddress) -> None:
         """Somebody else wrote it: learn what it is now."""
         try:
             raw = await self._client.get(IPALLOCATIONS, allocation_name(address))

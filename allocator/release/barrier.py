@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from allocator.release.departures import Departed
 from allocator.release.speakers import SpeakerState
-from allocator.space.ranges import Address
+from crds.addresses import IPAddress
 from crds.fencing import OUTLIVED_SLACK_SECONDS, PROOF_RENEWALS, SETTLE_SECONDS, outlived_after_seconds
 from crds.wording import listed
 
@@ -43,7 +43,7 @@ class Mark:
     `known_at`: when this allocator learnt of it, on its own clock. It was written before that.
     """
 
-    address: Address
+    address: IPAddress
     uid: str
     generation: int
     known_at: float
@@ -231,7 +231,7 @@ def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
     return ""
 
 
-def describe(address: Address, waiting_for: Iterable[Awaited]) -> str:
+def describe(address: IPAddress, waiting_for: Iterable[Awaited]) -> str:
     """What the condition says: who is waited for, and what an operator can do."""
     nodes = list(waiting_for)
     named = listed([f"{one.node}: {one.why}" for one in nodes], NAMED_NODES, "; ")

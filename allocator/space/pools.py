@@ -8,8 +8,9 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from allocator.space.ranges import FAMILIES, Address, AddressRange, BadRange, Family, family_of, parse_range
+from allocator.space.ranges import AddressRange, BadRange, parse_range
 from allocator.space.spans import Span, Spans
+from crds.addresses import FAMILIES, Family, IPAddress, family_of
 from crds.ippool import Strategy
 from crds.meta import LabelSelector
 from crds.types import IPPool
@@ -55,7 +56,7 @@ class Pool:
     def has(self, family: Family) -> bool:
         return bool(self.usable[family])
 
-    def holds(self, address: Address) -> bool:
+    def holds(self, address: IPAddress) -> bool:
         return int(address) in self.usable[family_of(address)]
 
     def serves(self, namespace: str, namespace_labels: Labels, service_labels: Labels) -> bool:
@@ -78,7 +79,7 @@ class Pools:
     """As they are tried: higher priority first, then by name."""
     _spans: Mapping[Family, "list[tuple[int, int, Pool]]"] = field(default_factory=dict)
 
-    def holding(self, address: Address) -> Pool | None:
+    def holding(self, address: IPAddress) -> Pool | None:
         """The pool in which this address is usable."""
         spans = self._spans.get(family_of(address), [])
         index = bisect_right(spans, int(address), key=lambda span: span[0]) - 1
@@ -86,7 +87,7 @@ class Pools:
             return None
         return spans[index][2]
 
-    def excluding(self, address: Address) -> Pool | None:
+    def excluding(self, address: IPAddress) -> Pool | None:
         """A pool that lists this address but may not give it out."""
         family = family_of(address)
         return next((pool for pool in self.in_order if int(address) in pool.declared[family]), None)
@@ -174,14 +175,14 @@ def _touching(owners: list[tuple[int, int, _Draft]], spans: Spans) -> list[tuple
 def _avoid_buggy(draft: _Draft) -> None:
     if not draft.source.spec.avoid_buggy_ips:
         return
-    spans = draft.usable[Family.IPV4]
+    spans = draft.usable[Family.IPv4]
     if spans.capacity > BUGGY_LIMIT:
         draft.bad_ranges.append(
             BadRange("", "avoidBuggyIPs works with up to 16777216 IPv4 addresses: use smaller pools")
         )
         draft.gives_out = False
         return
-    draft.usable[Family.IPV4] = spans.minus(Spans(_buggy_spans(spans)))
+    draft.usable[Family.IPv4] = spans.minus(Spans(_buggy_spans(spans)))
 
 
 def _buggy_spans(spans: Spans) -> Iterable[Span]:

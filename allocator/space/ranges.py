@@ -5,28 +5,13 @@ says what to write instead, because it ends in a condition on the IPPool.
 """
 
 from dataclasses import dataclass
-from enum import StrEnum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
-Address = IPv4Address | IPv6Address
+from crds.addresses import Family, IPAddress, family_of
 
 
-class Family(StrEnum):
-    """IP family, spelled as in `spec.ipFamilies` of a Service."""
-
-    IPV4 = "IPv4"
-    IPV6 = "IPv6"
-
-
-FAMILIES = (Family.IPV4, Family.IPV6)
-
-
-def family_of(address: Address) -> Family:
-    return Family.IPV4 if address.version == 4 else Family.IPV6
-
-
-def address_at(family: Family, number: int) -> Address:
-    return IPv4Address(number) if family is Family.IPV4 else IPv6Address(number)
+def address_at(family: Family, number: int) -> IPAddress:
+    return IPv4Address(number) if family is Family.IPv4 else IPv6Address(number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +51,7 @@ def parse_range(text: str) -> AddressRange | BadRange:
     return AddressRange(family_of(address), int(address), int(address))
 
 
-def parse_address(text: str) -> Address | None:
+def parse_address(text: str) -> IPAddress | None:
     """None for what is not one plain address; IPv4-mapped IPv6 and zones are not."""
     try:
         address = ip_address(text.strip())

@@ -5,8 +5,8 @@ Built from the compiled pool and the ledger; when and how it is written is alloc
 
 from allocator.ledger import Ledger
 from allocator.space.pools import Pool
-from allocator.space.ranges import FAMILIES, Family
 from allocator.status.conditions import conditions_from
+from crds.addresses import FAMILIES, Family
 from crds.conditions import ConditionType, Reason
 from crds.ippool import FamilyUsage
 from crds.observation import Observation
@@ -22,8 +22,8 @@ def pool_status(pool: Pool, ledger: Ledger, previous: IPPoolStatus, timestamp: s
     usage = {family: _usage(pool, family, ledger) for family in FAMILIES}
     observed = (_ready(pool), _overlapping(pool), _exhausted(pool, ledger))
     return IPPoolStatus(
-        ipv4=usage[Family.IPV4],
-        ipv6=usage[Family.IPV6],
+        ipv4=usage[Family.IPv4],
+        ipv6=usage[Family.IPv6],
         conditions=conditions_from(observed, previous.conditions, pool.generation, timestamp),
     )
 

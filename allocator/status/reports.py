@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 
 from allocator.objects import StoredPeer
 from allocator.release.speakers import Announcement, Fault, Session, Sighting, SpeakerState
-from allocator.space.ranges import Address
+from crds.addresses import IPAddress
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ class NodeReports(Generic[T]):
         self._by_address: dict[str, dict[str, T]] = {}
         self._by_node: dict[str, Mapping[str, T]] = {}
 
-    def of(self, address: Address | str) -> Mapping[str, T]:
+    def of(self, address: IPAddress | str) -> Mapping[str, T]:
         """By node."""
         return self._by_address.get(str(address), {})
 

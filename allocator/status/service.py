@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from allocator.plan import Verdict
-from allocator.space.ranges import Address, parse_address
+from allocator.space.ranges import parse_address
+from crds.addresses import IPAddress
 from crds.conditions import ConditionType
 from crds.observation import Observation
 from kube.objects import Condition, Ingress, Service
@@ -22,7 +23,7 @@ from kube.objects import Condition, Ingress, Service
 class Wanted:
     """What the Service should show. `ingress` None: leave what it shows. `verdict` None: our condition goes."""
 
-    ingress: tuple[Address, ...] | None
+    ingress: tuple[IPAddress, ...] | None
     has_finalizer: bool
     verdict: Verdict | None
 
@@ -46,13 +47,13 @@ def service_patch(service: Service, wanted: Wanted, finalizer: str, timestamp: s
     return {"metadata": metadata, "status": status} if status else {"metadata": metadata}
 
 
-def shows_exactly(service: Service, addresses: Sequence[Address]) -> bool:
+def shows_exactly(service: Service, addresses: Sequence[IPAddress]) -> bool:
     """Whether the ingress is these addresses as virtual IPs, in this order, and nothing else."""
     shown = [_shown(entry) for entry in service.status.load_balancer.ingress]
     return shown == list(addresses)
 
 
-def _shown(entry: Ingress) -> Address | None:
+def _shown(entry: Ingress) -> IPAddress | None:
     is_ours = entry.ip_mode in (None, "VIP") and not entry.hostname
     return parse_address(entry.ip) if is_ours and entry.ip else None
 

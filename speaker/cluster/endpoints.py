@@ -6,7 +6,8 @@ Keeps the slices' facts by Service and answers per address; knows nothing of nod
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from speaker.cluster.objects import ServiceKey, SliceFacts
+from kube.objects import ServiceKey
+from speaker.cluster.objects import SliceFacts
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ import msgspec
 
 from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION, allocation_name
 from crds.speaker import Standing
-from kube.objects import Condition, decode_endpoint_slice, decode_node
+from kube.objects import Condition, ServiceKey, decode_endpoint_slice, decode_node
 from speaker.cluster.heard import tier
 
 Labels = dict[str, str]
@@ -23,13 +23,6 @@ _TIERS = {
     Standing.Behind.value: tier(is_leaving=False, is_behind=True, is_member=False),
     Standing.Leaving.value: tier(is_leaving=True, is_behind=False, is_member=True),
 }
-
-
-class ServiceKey(msgspec.Struct, frozen=True, order=True, gc=False):
-    """A Service by name: EndpointSlices know no uid."""
-
-    namespace: str
-    name: str
 
 
 class Holder(msgspec.Struct, frozen=True, gc=False):

@@ -15,8 +15,9 @@ from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.bgppeer import BGPPeerSpec
 from crds.community import CommunitySpec
 from crds.l2advertisement import L2AdvertisementSpec
+from kube.objects import ServiceKey
 from speaker.cluster.endpoints import NOWHERE, EndpointIndex, Placement
-from speaker.cluster.objects import Allocation, NodeFacts, PoolFacts, ServiceKey, SliceFacts, SpeakerFacts
+from speaker.cluster.objects import Allocation, NodeFacts, PoolFacts, SliceFacts, SpeakerFacts
 
 Value = TypeVar("Value")
 

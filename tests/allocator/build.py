@@ -4,17 +4,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from allocator.claims import Claim, Holder, Port, ServiceKey
+from allocator.claims import Claim, Holder, Port
 from allocator.ledger import Ledger
 from allocator.plan import Plan, plan
 from allocator.request import Request, request_of
 from allocator.space.pools import Pools, compile_pools
-from allocator.space.ranges import Address, parse_address
+from allocator.space.ranges import parse_address
+from crds.addresses import IPAddress
 from crds.types import IPPool
-from kube.objects import Service, decode_service
+from kube.objects import Service, ServiceKey, decode_service
 
 
-def address(text: str) -> Address:
+def address(text: str) -> IPAddress:
     parsed = parse_address(text)
     assert parsed is not None, text
     return parsed

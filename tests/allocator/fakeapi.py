@@ -12,13 +12,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from allocator.assigner import Assigner, Key
-from allocator.claims import ServiceKey
 from allocator.objects import decode_allocation
 from allocator.space.pools import Pools
-from allocator.space.ranges import Address
 from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
+from crds.addresses import IPAddress
 from crds.names import FINALIZER, allocation_name
-from kube.objects import Service, decode_service
+from kube.objects import Service, ServiceKey, decode_service
 
 Body = dict[str, Any]
 
@@ -187,7 +186,7 @@ class Allocator:
             load_balancer_class=options.pop("load_balancer_class", None), finalizer=FINALIZER, draw=lambda _: 0
         )
         self.known_services: dict[ServiceKey, Service] = {}
-        self.known_allocations: dict[str, tuple[Address, str]] = {}
+        self.known_allocations: dict[str, tuple[IPAddress, str]] = {}
         self._start(pools, **options)
 
     def _start(self, pools: Pools, namespaces: Mapping[str, Mapping[str, str]] | None = None) -> None:
@@ -293,5 +292,5 @@ class Allocator:
             self.now = max(self.now, due)
         raise AssertionError("the allocator never comes to rest")
 
-    def pass_barrier(self, address: Address) -> None:
+    def pass_barrier(self, address: IPAddress) -> None:
         self.assigner.barrier_passed(self.assigner.marks[address])

@@ -13,7 +13,7 @@ import msgspec
 from allocator.objects import StoredAllocation
 from allocator.release.barrier import Renewed
 from allocator.release.speakers import Fencing, SpeakerState, SpeakerStatus
-from allocator.space.ranges import Address
+from crds.addresses import IPAddress
 from crds.fencing import outlived_after_seconds
 from kube.objects import Meta
 
@@ -32,7 +32,7 @@ class FakeSpeaker:
     renewed: float = 0.0
     renewals: int = 0
     witnesses: tuple[str, ...] = ("n1", "n2", "n3")
-    on_wire: dict[Address, frozenset[str]] = field(default_factory=dict)
+    on_wire: dict[IPAddress, frozenset[str]] = field(default_factory=dict)
     unwritten: dict[str, int] = field(default_factory=dict)
     """Acknowledgements of what is withdrawn on the wire, but not written yet."""
     written: SpeakerStatus | None = None

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from allocator.claims import ServiceKey
 from allocator.objects import decode_allocation
 from allocator.release.barrier import Mark
 from allocator.writes import CreateAllocation
 from crds.conditions import Reason
 from crds.names import FINALIZER, allocation_name
+from kube.objects import ServiceKey
 from tests.allocator.build import address, pool, pools, service_body
 from tests.allocator.fakeapi import Allocator, Body, FakeApi
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from allocator.claims import ServiceKey
+from kube.objects import ServiceKey
 from tests.allocator.build import pool, pools, service_body
 from tests.allocator.fakeapi import Allocator, Body, Died, FakeApi
 

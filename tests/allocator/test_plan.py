@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from allocator.plan import plan
-from allocator.space.ranges import Family
 from allocator.waiting import ChangeOf, FreeIn, QuotaIn
+from crds.addresses import Family
 from crds.conditions import Reason
 from tests.allocator.build import address, claim, decide, granted, ledger, lowest, pool, request
 
@@ -87,7 +87,7 @@ def test_an_exhausted_pool_is_waited_for() -> None:
     decide(book, request("a"))
     decision = decide(book, request("b"))
     assert decision.verdict.reason is Reason.PoolExhausted
-    assert decision.waits == {FreeIn("edge", Family.IPV4)}
+    assert decision.waits == {FreeIn("edge", Family.IPv4)}
 
 
 def test_a_requested_address_in_use_is_waited_for_and_the_old_one_kept_meanwhile() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from allocator.claims import Port
 from allocator.request import DEFAULT_CLASS, InvalidRequest, Request, is_ours, request_of
-from allocator.space.ranges import Family
+from crds.addresses import Family
 from tests.allocator.build import address, request, service
 
 DUAL = {"families": ["IPv4", "IPv6"], "policy": "RequireDualStack"}
@@ -14,7 +14,7 @@ DUAL = {"families": ["IPv4", "IPv6"], "policy": "RequireDualStack"}
 
 def test_a_plain_service_asks_for_one_address_of_its_family() -> None:
     wish = request("web", ports=[("TCP", 443), ("TCP", 80), ("UDP", 443)])
-    assert wish.families == (Family.IPV4,)
+    assert wish.families == (Family.IPv4,)
     assert wish.requires_all
     assert not wish.addresses
     assert (wish.pool, wish.sharing_key, wish.traffic_policy, wish.selector) == (None, None, "Cluster", ())
@@ -73,7 +73,7 @@ def test_a_wish_that_cannot_be_read_says_what_to_write(
 
 def test_families_follow_the_cluster_ips_where_the_field_is_empty() -> None:
     wish = request("web", families=[], clusterIPs=["10.0.0.1", "fd00::1"], policy="PreferDualStack")
-    assert wish.families == (Family.IPV4, Family.IPV6)
+    assert wish.families == (Family.IPv4, Family.IPv6)
     assert not wish.requires_all
 
 

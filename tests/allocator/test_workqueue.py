@@ -2,10 +2,10 @@
 
 import pytest
 
-from allocator.claims import ServiceKey
-from allocator.space.ranges import Family
 from allocator.waiting import ChangeOf, FreeIn, Waiter, Waiting
 from allocator.workqueue import BACKOFF, WorkQueue
+from crds.addresses import Family
+from kube.objects import ServiceKey
 
 
 def test_keys_come_once_and_in_order() -> None:
@@ -65,7 +65,7 @@ def key(name: str) -> ServiceKey:
 
 def test_the_oldest_waiter_comes_first_whatever_it_waits_for() -> None:
     waiting = Waiting()
-    pool, vip = FreeIn("edge", Family.IPV4), ChangeOf("192.0.2.10")
+    pool, vip = FreeIn("edge", Family.IPv4), ChangeOf("192.0.2.10")
     waiting.put(key("young"), "2026-03", frozenset({pool}))
     waiting.put(key("old"), "2026-01", frozenset({vip}))
     waiting.put(key("middle"), "2026-02", frozenset({pool, vip}))
@@ -100,7 +100,7 @@ def test_a_change_of_wish_replaces_the_old_one() -> None:
 @pytest.mark.parametrize("count", [1, 2, 50])
 def test_waiters_leave_in_any_order(count: int) -> None:
     waiting = Waiting()
-    pool = FreeIn("edge", Family.IPV4)
+    pool = FreeIn("edge", Family.IPv4)
     for number in range(count):
         waiting.put(key(f"s{number:02}"), "2026-01", frozenset({pool}))
     for number in range(0, count, 2):

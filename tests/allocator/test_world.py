@@ -13,11 +13,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from allocator.claims import ServiceKey
 from allocator.ledger import Ledger
 from allocator.objects import StoredAllocation, decode_allocation
 from allocator.release.barrier import LeaseBook, Round, awaited
-from allocator.space.ranges import FAMILIES
+from crds.addresses import FAMILIES
+from kube.objects import ServiceKey
 from tests.allocator.build import address, pools, service_body
 from tests.allocator.build import pool as a_pool
 from tests.allocator.fakeapi import Allocator, Body, Died, FakeApi

@@ -5,7 +5,8 @@ from typing import Any
 
 from crds.l2advertisement import L2AdvertisementSpec
 from crds.names import allocation_name
-from speaker.cluster.objects import Allocation, Holder, NodeFacts, ServiceKey, SliceFacts, SpeakerFacts
+from kube.objects import ServiceKey
+from speaker.cluster.objects import Allocation, Holder, NodeFacts, SliceFacts, SpeakerFacts
 
 NOW = "2026-01-02T03:04:05Z"
 

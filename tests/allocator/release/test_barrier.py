@@ -8,12 +8,12 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from allocator.claims import Claim, Holder, Recorded, ServiceKey
+from allocator.claims import Claim, Holder, Recorded
 from allocator.objects import StoredAllocation
 from allocator.release.barrier import LeaseBook, Mark, Renewed, Round, awaited, describe
 from allocator.release.departures import Departures
 from allocator.release.speakers import Fencing, SpeakerState, SpeakerStatus, decode_speaker
-from kube.objects import Meta
+from kube.objects import Meta, ServiceKey
 from tests.allocator.build import address
 from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker, keep_promises, renewals
 

@@ -1,11 +1,11 @@
 """What IPPool objects amount to."""
 
 from allocator.space.pools import Pool
-from allocator.space.ranges import Family
+from crds.addresses import Family
 from tests.allocator.build import address, pool, pools
 
 
-def usable(one: Pool, family: Family = Family.IPV4) -> int:
+def usable(one: Pool, family: Family = Family.IPv4) -> int:
     return one.usable[family].capacity
 
 
@@ -20,7 +20,7 @@ def test_exclusions_are_taken_out_and_still_known_as_declared() -> None:
 def test_buggy_addresses_are_avoided_in_ipv4_only() -> None:
     compiled = pools(pool("edge", "192.0.2.0/23", "2001:db8::/120", avoid_buggy_ips=True))
     assert usable(compiled.by_name["edge"]) == 508
-    assert usable(compiled.by_name["edge"], Family.IPV6) == 256
+    assert usable(compiled.by_name["edge"], Family.IPv6) == 256
     for text in ("192.0.2.0", "192.0.2.255", "192.0.3.0", "192.0.3.255"):
         assert compiled.holding(address(text)) is None
 

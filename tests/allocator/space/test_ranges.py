@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allocator.space.ranges import AddressRange, BadRange, Family, parse_address, parse_range
+from allocator.space.ranges import AddressRange, BadRange, parse_address, parse_range
+from crds.addresses import Family
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,13 @@
 """What an advertisement says, and which addresses any of them covers."""
 
-from allocator.claims import Claim, Holder, ServiceKey
+from allocator.claims import Claim, Holder
 from allocator.objects import Advertisement
 from allocator.status.advertisement import advertisement_conditions, is_advertised
 from crds.advertisement import AdvertisementSpec
 from crds.conditions import ConditionType, Reason
 from crds.meta import LabelSelector
 from crds.observation import Observation
+from kube.objects import ServiceKey
 from tests.allocator.build import pool, pools
 
 NOW = "2026-03-01T00:00:00Z"

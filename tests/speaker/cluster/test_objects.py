@@ -4,15 +4,8 @@ import pytest
 
 from crds.ipallocation import IPAllocation
 from crds.speaker import Speaker
-from speaker.cluster.objects import (
-    PoolFacts,
-    ServiceKey,
-    allocation_from,
-    node_from,
-    pool_from,
-    slice_from,
-    speaker_from,
-)
+from kube.objects import ServiceKey
+from speaker.cluster.objects import PoolFacts, allocation_from, node_from, pool_from, slice_from, speaker_from
 from tests.speaker.make import raw
 
 HOLDER = {"namespace": "default", "name": "web", "uid": "u", "ports": [{"port": 80}], "labels": {"app": "web"}}
