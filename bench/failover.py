@@ -85,7 +85,7 @@ class Bench:
             self.cluster.run(node.name, "ip", "address", "add", f"{self.address}/32", "dev", "lo")
 
     def back(self, node: str) -> None:
-        self.cluster.set_link(node, "up")
+        self.cluster.faults.set_link(node, "up")
         self.cluster.speaker(node).start()
         self.until("it serves again", self.all_serve)
         time.sleep(SETTLE_SECONDS)
@@ -107,7 +107,7 @@ def _deaths(bench: Bench, runs: int, before: Callable[[], None], after: Callable
         before()
         time.sleep(SETTLE_SECONDS)
         began = time.monotonic()
-        bench.cluster.set_link(owner, "down")
+        bench.cluster.faults.set_link(owner, "down")
         bench.cluster.speaker(owner).kill()
         connections.append(_until_connected(bench, began))
         frames.append(bench.until("it moves", partial(bench.moved, owner, began)) - began)
@@ -166,10 +166,10 @@ def local(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
             time.sleep(SETTLE_SECONDS)
             owner = bench.until("somebody has it", bench.owner)
             began = time.monotonic()
-            bench.cluster.set_pod_ready(owner, False)
+            bench.cluster.kubelet.set_pod_ready(owner, False)
             moved = bench.until("it moves", partial(bench.moved, owner, began))
             times.append(moved - slices.first_since(began))
-            bench.cluster.set_pod_ready(owner, True)
+            bench.cluster.kubelet.set_pod_ready(owner, True)
     bench.lab.patch("service", "web", {"spec": {"externalTrafficPolicy": "Cluster"}})
     yield {"scenario": "local", "runs": runs, "event_to_frame": _percentiles(times)}
 
@@ -205,13 +205,13 @@ class _Slices:
 
 
 def partitions(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
-    cluster = bench.cluster
-    api, peers = (cluster.cut_from_api, cluster.restore_to_api), (cluster.cut_from_peers, cluster.restore_to_peers)
+    made = bench.cluster.faults
+    api, members = (made.cut_from_api, made.restore_to_api), (made.cut_from_members, made.restore_to_members)
     all_faults: dict[str, list[tuple[Callable[[str], None], Callable[[str], None]]]] = {
         "api": [api],
-        "peers": [peers],
-        "api and peers": [api, peers],
-        "segment": [(cluster.cut_off, cluster.plug_in)],
+        "peers": [members],
+        "api and peers": [api, members],
+        "segment": [(made.cut_off, made.plug_in)],
     }
     for name, faults in all_faults.items():
         owner = bench.until("somebody has it", bench.owner)

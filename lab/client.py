@@ -196,7 +196,7 @@ class LabClient:
             elif process.state is State.ENDED:
                 process.start()
         for node in self.cluster.topology.nodes:
-            self.cluster.restore_to_api(node.name)
+            self.cluster.faults.heal(node.name)
         self.kubectl("delete", "services", "--selector=component!=apiserver", "--wait=true", "--timeout=60s")
         self.until("no address is in use", lambda: not self.kubectl.json("get", "ipallocations")["items"])
         self.kubectl("delete", kinds, "--all")

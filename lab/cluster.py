@@ -1,44 +1,40 @@
 """A whole cluster on this machine: hosts, API server, Berth's allocators and speakers as real processes.
 
 `with Cluster(Settings(directory)) as cluster:` brings it up and takes it down. What runs where, and in which order, is
-here; how namespaces, processes and rules are made is in netns, process, hosts and workload. Decides nothing that a
-cluster's own controllers decide, and restarts nothing by itself.
+here; how each part is made is in net/, controlplane, kubelet/, routers/ and process. Decides nothing that a cluster's
+own controllers decide, and restarts nothing by itself.
 """
 
 import json
 import os
 import secrets
-import socket
-import ssl
-import sys
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
-from lab import chart, manifests
-from lab.apiserver import real
-from lab.kubectl import Access, Kubectl, read_token
-from lab.kubelet import mounts, podspec
+from lab import chart
+from lab.controlplane import ControlPlane
+from lab.faults import Faults
+from lab.kubectl import Kubectl
+from lab.kubelet import manifests, podspec
+from lab.kubelet.kubelet import Kubelet
 from lab.net import hosts
 from lab.net.claims import Claim, claims_of
-from lab.net.hosts import Node, Topology
+from lab.net.hosts import Topology
 from lab.net.netns import HUB, NamespaceHandle, Sandbox, lab_environment
-from lab.process import Process, State, wait_for
+from lab.process import Process, State, python, wait_for
 from lab.record import MARKER_VARIABLE, HostEntry, ProcessEntry, Record, started_at
 from lab.routers.base import Place, Router, RouterSettings, require_commands
 from lab.routers.bird import Bird
 from lab.routers.daemons import Site
 from lab.routers.frr import Frr
+from lab.scripts import script
 
-API_PORT = 6443
 NAMESPACE = "berth-system"
 READY_SECONDS = 60.0
 STOP_SECONDS = 20.0
 """For Berth's programs: a speaker gives routers some seconds to move traffic away, and peers some to confirm."""
-SCRIPTS = Path(__file__).parent / "scripts"
 
 
 @dataclass(frozen=True)
@@ -63,6 +59,7 @@ class Cluster:
         """`tell` gets a line about each step as it is done."""
         self.settings = settings
         self.topology: Topology = hosts.plan_topology(settings.node_count)
+        self.control_plane = ControlPlane(settings.directory, self.topology, self.start)
         self.processes: dict[str, Process] = {}
         self.routers: dict[str, Router] = {}
         self._more_hosts: dict[str, hosts.Host] = {}
@@ -75,7 +72,6 @@ class Cluster:
         )
         self._tell = tell
         self._sandbox: Sandbox | None = None
-        self._access: Access | None = None
         self._where: dict[str, str | None] = {}
         self._rendered: list[chart.Manifest] = []
 
@@ -96,7 +92,7 @@ class Cluster:
         """All of it, in order; each step is usable when this returns."""
         self.settings.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._make_hosts()
-        self._start_api_server()
+        self._tell(self.control_plane.start())
         self._start_workload()
         if self.settings.with_berth:
             self.install_berth()
@@ -121,7 +117,7 @@ class Cluster:
         self.record = replace(
             self.record,
             ready=ready,
-            hub_server=self._hub_server,
+            hub_server=self.control_plane.server,
             hosts=[
                 HostEntry("hub", [str(topology.hub_ipv4), str(topology.hub_ipv6)]),
                 *(HostEntry(h.name, [str(h.ipv4), str(h.ipv6)]) for h in (*topology.hosts, *self._more_hosts.values())),
@@ -144,13 +140,23 @@ class Cluster:
         return self._sandbox.namespaces
 
     @property
+    def faults(self) -> Faults:
+        return Faults(self.namespaces, self.topology)
+
+    @property
     def kubeconfig(self) -> Path:
         """The administrator's, from outside the lab."""
-        return self.settings.directory / "admin.kubeconfig"
+        return self.control_plane.kubeconfig
 
     @property
     def kubectl(self) -> Kubectl:
+        """As the administrator."""
         return Kubectl(self.kubeconfig)
+
+    @property
+    def kubelet(self) -> Kubelet:
+        access, directory = self.control_plane.inside, self.settings.directory
+        return Kubelet(self.topology, self.kubectl, access, NAMESPACE, directory, self.start)
 
     def speaker(self, node_name: str) -> Process:
         return self.processes[f"speaker-{node_name}"]
@@ -204,13 +210,6 @@ class Cluster:
         lines = self.processes["sniffer"].log_path.read_text().splitlines()
         return claims_of(lines, address, since=since)
 
-    def cut_from_peers(self, node_name: str) -> None:
-        """Drop the heartbeats that this node sends and gets, as a firewall would."""
-        hosts.cut_heartbeats(self.namespaces, node_name)
-
-    def restore_to_peers(self, node_name: str) -> None:
-        hosts.restore_heartbeats(self.namespaces, node_name)
-
     def start_router(
         self, kind: str = "bird", *, host: str = hosts.ROUTER, settings: RouterSettings | None = None
     ) -> Router:
@@ -250,35 +249,6 @@ class Cluster:
         process.stop()
         return process.log_path.read_text().splitlines()
 
-    def cut_off(self, host: str) -> None:
-        """Take a host off the segment, as a broken switch would: its link stays up, and nothing arrives."""
-        self.run(HUB, "ip", "link", "set", host, "nomaster")
-
-    def plug_in(self, host: str) -> None:
-        """Undo `cut_off`."""
-        self.run(HUB, "ip", "link", "set", host, "master", hosts.BRIDGE)
-
-    def set_link(self, host: str, state: str) -> None:
-        """`up` or `down`: the cable at the bridge's end; the host sees its carrier go."""
-        self.run(HUB, "ip", "link", "set", host, state)
-
-    def set_pod_ready(self, node_name: str, ready: bool) -> None:
-        """As if its readiness probe had changed its mind."""
-        node = self.topology.node(node_name)
-        self._patch_status("pod", manifests.pod_name(node), manifests.pod_status(node, ready=ready))
-
-    def cut_from_api(self, node_name: str) -> None:
-        """Drop all that this node sends to the API server, as a broken switch would: no answer, no refusal."""
-        hosts.cut_from(self.namespaces, node_name, self.topology.hub_ipv4, API_PORT)
-
-    def restore_to_api(self, node_name: str) -> None:
-        hosts.restore(self.namespaces, node_name)
-
-    def sync_secrets(self) -> None:
-        """Show the mounted Secrets as they are now: what a kubelet does within a minute or so."""
-        for folder in (self.settings.directory / "secrets").glob("*"):
-            self._show_secret(folder)
-
     # --- the steps of up
 
     def _make_hosts(self) -> None:
@@ -302,72 +272,13 @@ class Cluster:
         self._more_hosts[name] = host
         return host
 
-    @property
-    def _hub_server(self) -> str:
-        return f"https://{self.topology.hub_ipv4}:{API_PORT}"
-
-    def _start_api_server(self) -> None:
-        binaries = real.assets()
-        access = self._start_stand_in() if binaries is None else self._start_real(binaries)
-        listener = socket.create_server(("127.0.0.1", 0))  # in the machine's own namespace: see lab/scripts/forward.py
-        with listener:
-            listener.set_inheritable(True)
-            forward = [*script("forward.py"), f"--listen-fd={listener.fileno()}"]
-            self.start(
-                "forwarder",
-                HUB,
-                [*forward, f"--to-address={self.topology.hub_ipv4}", f"--to-port={API_PORT}"],
-                pass_fds=[listener.fileno()],
-            )
-            outside = access.at(f"https://127.0.0.1:{listener.getsockname()[1]}")
-        self._access = access
-        outside.write(self.kubeconfig)
-        access.write(self.settings.directory / "inside.kubeconfig")
-        server = "apiserver"
-        wait_for(
-            "the API server says that it is ready",
-            lambda: is_ready(outside),
-            timeout_seconds=READY_SECONDS,
-            meanwhile=self.processes[server].require_running,
-        )
-        which = "stand-in" if binaries is None else f"kube-apiserver from {binaries}"
-        self._tell(f"API server ({which}) at {self._hub_server}, for this machine at {outside.server}")
-
-    def _start_stand_in(self) -> Access:
-        directory = self.settings.directory / "apiserver"
-        directory.mkdir(mode=0o700, exist_ok=True)
-        listen = [f"--listen={address}:{API_PORT}" for address in (self.topology.hub_ipv4, "127.0.0.1")]
-        process = self.start("apiserver", HUB, [*python("lab.apiserver"), *listen, f"--dir={directory}"])
-        wait_for(
-            "the stand-in prints its address",
-            lambda: "https://" in process.log_path.read_text(),
-            timeout_seconds=READY_SECONDS,
-            meanwhile=process.require_running,
-        )
-        return Access(self._hub_server, directory / "ca.crt", read_token(directory / "admin.kubeconfig"))
-
-    def _start_real(self, binaries: Path) -> Access:
-        plan = real.prepare(binaries, self.settings.directory / "apiserver", str(self.topology.hub_ipv4), API_PORT)
-        self.start("etcd", HUB, plan.etcd)
-        self.start("apiserver", HUB, plan.apiserver)
-        return Access(self._hub_server, plan.certificate_authority, plan.admin_token)
-
     def _start_workload(self) -> None:
-        nodes = self.topology.nodes
-        self.kubectl.apply(*(manifests.node_object(n) for n in nodes), *(manifests.pod_object(n) for n in nodes))
-        for node in nodes:
-            self._patch_status("node", node.name, manifests.node_status(node))
-            self.set_pod_ready(node.name, True)
-            self._start_pod(node)
-        names = [f"--node-name={node.name}" for node in nodes]
-        inside = self.settings.directory / "inside.kubeconfig"
-        self.start("workload", HUB, [*python("lab.workload"), f"--kubeconfig={inside}", *names])
-        self._tell(f"a pod with a backend on each node: {', '.join(manifests.pod_name(n) for n in nodes)}")
-
-    def _start_pod(self, node: Node) -> None:
-        ports = [f"--port={port}" for port in manifests.BACKEND_PORTS]
-        backend = [*script("backend.py"), f"--pod-name={manifests.pod_name(node)}"]
-        self.start(node.pod, node.pod, [*backend, f"--node-name={node.name}", *ports])
+        self.kubelet.register()
+        names = [f"--node-name={node.name}" for node in self.topology.nodes]
+        kubeconfig = self.control_plane.inside_kubeconfig
+        self.start("workload", HUB, [*python("lab.workload"), f"--kubeconfig={kubeconfig}", *names])
+        pods = ", ".join(manifests.pod_name(node) for node in self.topology.nodes)
+        self._tell(f"a pod with a backend on each node: {pods}")
 
     def install_berth(self) -> None:
         """The chart's CRDs, namespace, ServiceAccounts, rights and policies."""
@@ -380,52 +291,16 @@ class Cluster:
         allocator = podspec.workload(self._rendered, "Deployment", "allocator")
         for index in range(1, allocator["spec"]["replicas"] + 1):
             node = self.topology.nodes[(index - 1) % len(self.topology.nodes)]
-            self._start_pod_of(allocator, f"allocator-{index}", node.name)
+            self.kubelet.run(allocator, f"allocator-{index}", node.name)
         speaker = podspec.workload(self._rendered, "DaemonSet", "speaker")
         for node in self.topology.nodes:
-            self._start_pod_of(speaker, f"speaker-{node.name}", node.name)
+            self.kubelet.run(speaker, f"speaker-{node.name}", node.name)
         self._tell("allocators and speakers run: the chart's command lines, capabilities and service accounts")
 
     def _values(self) -> dict[str, Any]:
         return {"log": {"format": "text"}, **self.settings.values}
 
-    def _start_pod_of(self, manifest: podspec.Manifest, name: str, node_name: str) -> None:
-        place = podspec.Place(f"berth-{name}", NAMESPACE, node_name)
-        kubeconfig = self.settings.directory / f"{name}.kubeconfig"
-        folders = {path: str(self._mounted(secret)) for path, secret in podspec.secret_mounts(manifest).items()}
-        program = podspec.program_of(manifest, place, extra_arguments=[f"--kubeconfig={kubeconfig}"], mounts=folders)
-        self.kubectl.apply(podspec.pod_of(manifest, place))
-        token = self._token(program.service_account, place)
-        self._inside_access.as_user(token).write(kubeconfig)
-        self.start(name, node_name, program.command, privileges=program.privileges, environment=program.environment)
-
-    def _mounted(self, secret: str) -> Path:
-        """The folder that shows the Secret, as far as there is one: all of Berth's mounts are optional."""
-        folder = self.settings.directory / "secrets" / secret
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._show_secret(folder)
-        return folder
-
-    def _show_secret(self, folder: Path) -> None:
-        told = self.kubectl(
-            "get", "secret", folder.name, f"--namespace={NAMESPACE}", "--ignore-not-found", "--output=json"
-        )
-        if told.strip():
-            mounts.write_folder(folder, json.loads(told).get("data") or {})
-
-    def _token(self, service_account: str, place: podspec.Place) -> str:
-        """As a kubelet gets it for a pod: it names the pod and its node, and ends with the pod."""
-        path = f"/api/v1/namespaces/{place.namespace}/serviceaccounts/{service_account}/token"
-        told = self.kubectl("create", f"--raw={path}", "--filename=-", stdin=json.dumps(podspec.token_request(place)))
-        return str(json.loads(told)["status"]["token"])
-
     # --- small parts
-
-    @property
-    def _inside_access(self) -> Access:
-        if self._access is None:
-            raise RuntimeError("the API server was not started")
-        return self._access
 
     def start(
         self,
@@ -455,32 +330,6 @@ class Cluster:
     def _environment(self) -> Mapping[str, str]:
         return lab_environment({MARKER_VARIABLE: self.record.marker, "PYTHONUNBUFFERED": "1"})
 
-    def _patch_status(self, kind: str, name: str, status: Mapping[str, Any]) -> None:
-        patch = json.dumps({"status": status})
-        self.kubectl("patch", kind, name, "--subresource=status", "--type=merge", f"--patch={patch}")
-
     def ended(self) -> list[Process]:
         """Processes that should run and do not."""
         return [process for process in self.processes.values() if process.state is State.ENDED]
-
-
-def python(module: str) -> list[str]:
-    """A module of ours as a command."""
-    return [sys.executable, "-m", module]
-
-
-def script(path: str) -> list[str]:
-    """A file of the lab that needs nothing but the standard library: starts several times faster than a module."""
-    return [sys.executable, "-I", "-S", str(SCRIPTS / path)]
-
-
-def is_ready(access: Access) -> bool:
-    """Whether the API server's /readyz is 200."""
-    context = ssl.create_default_context(cafile=str(access.certificate_authority))
-    request = urllib.request.Request(f"{access.server}/readyz", headers={"Authorization": f"Bearer {access.token}"})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
-    try:
-        with opener.open(request, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False

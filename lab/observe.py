@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from lab.cluster import Cluster, script
+from lab.cluster import Cluster
 from lab.net.hosts import CLIENT
 from lab.process import Process, wait_for
+from lab.scripts import script
 
 PROBE_EVERY_SECONDS = 0.05
 

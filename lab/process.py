@@ -7,11 +7,12 @@ Restarting is the caller's decision; nothing here watches.
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -158,6 +159,26 @@ class Process:
         if self._child is None:
             raise RuntimeError(f"{self.name} was never started")
         return self._child
+
+
+class Starter(Protocol):
+    """Starts a command under a name on a host of the lab (None = its hub), and keeps it."""
+
+    def __call__(
+        self,
+        name: str,
+        host: str | None,
+        command: Sequence[str],
+        *,
+        pass_fds: Sequence[int] = (),
+        privileges: Sequence[str] = (),
+        environment: Mapping[str, str] | None = None,
+    ) -> Process: ...
+
+
+def python(module: str) -> list[str]:
+    """A module of ours as a command."""
+    return [sys.executable, "-m", module]
 
 
 def wait_for(

@@ -6,10 +6,11 @@ How to look is in observe.py, how to tell in narrator.py.
 import json
 import time
 
-from lab import manifests, observe
+from lab import observe
 from lab.cluster import NAMESPACE, Cluster
 from lab.demo import dual_stack, routers
 from lab.demo.narrator import Narrator, expect, milliseconds
+from lab.kubelet import manifests
 from lab.net.claims import ownership_spans
 from lab.net.hosts import CLIENT, POOL_IPV4, POOL_IPV6, ROUTER
 from lab.process import State, WaitExpired, wait_for
@@ -153,7 +154,7 @@ class Story:
         here = next(name for name in self.node_names if name != self.owner)
         self.narrator.step(f"externalTrafficPolicy: Local, and only the pod on {here} is ready")
         for name in self.node_names:
-            self.cluster.set_pod_ready(name, name == here)
+            self.cluster.kubelet.set_pod_ready(name, name == here)
         self._show("get", "pods", "-o", "wide")
         self._patch(SERVICE, {"spec": {"externalTrafficPolicy": "Local"}})
         self._wait_for_owner({here})
@@ -167,7 +168,7 @@ class Story:
         self.narrator.step(
             "The owner's speaker is killed (SIGKILL); another node with a ready pod takes the address over"
         )
-        self.cluster.set_pod_ready(heir, True)
+        self.cluster.kubelet.set_pod_ready(heir, True)
         self._wait_for_owner({self.owner, heir}, settle=True)
         self._kill_and_watch(self.owner)
 
@@ -235,7 +236,7 @@ class Story:
         self.narrator.step("The next Service gets the address")
         wait_for("next-service is gone", lambda: self._is_gone("next-service"), timeout_seconds=SETTLE_SECONDS)
         for name in self.node_names:
-            self.cluster.set_pod_ready(name, True)
+            self.cluster.kubelet.set_pod_ready(name, True)
         self._apply(NEXT_SERVICE)
         address = observe.wait_for_address(self.cluster, "next-service")
         expect(address == self.address, f"next-service gets {self.address}", address)

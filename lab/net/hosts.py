@@ -12,7 +12,6 @@ import json
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Interface, IPv6Network, ip_address
 
-from crds.names import HEARTBEAT_PORT
 from lab.net.netns import HUB, NamespaceHandle, Sandbox
 
 SEGMENT_IPV4 = IPv4Network("172.30.0.0/24")
@@ -29,6 +28,8 @@ ROUTER_NUMBER = 254
 POD_GATEWAY_NUMBER = 1
 POD_NUMBER = 10
 MOST_NODES = CLIENT_NUMBER - FIRST_NODE_NUMBER
+API_PORT = 6443
+"""On the hub."""
 
 # RFC 4862 duplicate detection keeps an IPv6 address unusable for seconds. In these networks nobody has duplicates.
 NO_DUPLICATE_DETECTION = {f"net/ipv6/conf/{scope}/accept_dad": "0" for scope in ("all", "default", "eth0")}
@@ -152,35 +153,6 @@ def neighbour(namespaces: NamespaceHandle, host: str, address: str) -> Neighbour
 def interface_mac(namespaces: NamespaceHandle, host: str, interface: str = "eth0") -> str:
     told = namespaces.run(host, ["ip", "-json", "link", "show", interface]).stdout
     return str(json.loads(told)[0]["address"])
-
-
-def cut_from(namespaces: NamespaceHandle, host: str, address: IPv4Address, port: int) -> None:
-    """Drop what `host` sends to that TCP port from now on: a partition between it and one server. Repeating is fine."""
-    hook = "type filter hook output priority 0;"
-    rule = f"ip daddr {address} tcp dport {port} drop"
-    script = f"table inet lab_cut {{\n chain output {{\n {hook}\n {rule}\n }}\n}}\n"
-    restore(namespaces, host)
-    namespaces.run(host, ["nft", "-f", "-"], stdin=script)
-
-
-def restore(namespaces: NamespaceHandle, host: str) -> None:
-    """Undo cut_from."""
-    namespaces.run(host, ["nft", "delete", "table", "inet", "lab_cut"], check=False)
-
-
-def cut_heartbeats(namespaces: NamespaceHandle, host: str, port: int = HEARTBEAT_PORT) -> None:
-    """Drop the speakers' heartbeats in both directions. Repeating is fine."""
-    chains = "\n".join(
-        f" chain {way} {{\n type filter hook {way} priority 0;\n udp dport {port} drop\n }}"
-        for way in ("input", "output")
-    )
-    restore_heartbeats(namespaces, host)
-    namespaces.run(host, ["nft", "-f", "-"], stdin=f"table inet lab_deaf {{\n{chains}\n}}\n")
-
-
-def restore_heartbeats(namespaces: NamespaceHandle, host: str) -> None:
-    """Undo cut_heartbeats."""
-    namespaces.run(host, ["nft", "delete", "table", "inet", "lab_deaf"], check=False)
 
 
 def _addresses(number: int) -> tuple[IPv4Address, IPv6Address]:

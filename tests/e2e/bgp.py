@@ -79,9 +79,8 @@ def service(lab: LabClient, name: str = "web", **spec: object) -> str:
 def heal(cluster: Cluster) -> None:
     """Undo what a test did to processes and nodes. Faults of the API server are `LabClient.clear`'s."""
     for node in NODES:
-        cluster.set_link(node, "up")
-        cluster.restore_to_api(node)
-        cluster.set_pod_ready(node, True)
+        cluster.faults.heal(node)
+        cluster.kubelet.set_pod_ready(node, True)
         cluster.kubectl("label", "node", node, "node.kubernetes.io/exclude-from-external-load-balancers-")
         cluster.speaker(node).resume()
         if cluster.speaker(node).returncode is not None:

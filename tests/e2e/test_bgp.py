@@ -18,7 +18,7 @@ SEGMENT_POOL = "172.30.0.200-172.30.0.209"
 def ready(lab: LabClient, *nodes: str) -> None:
     """These nodes' pods are, and no others."""
     for node in NODES:
-        lab.cluster.set_pod_ready(node, node in nodes)
+        lab.cluster.kubelet.set_pod_ready(node, node in nodes)
 
 
 def endpoint(node: str | None, **conditions: bool) -> dict[str, object]:

@@ -214,11 +214,11 @@ def test_with_bfd_a_node_that_is_cut_off_loses_its_routes_within_a_second_or_so(
     bfd_settled(routed)
     address = service(routed)
     began = time.time()
-    routed.cluster.set_link("node1", "down")
+    routed.cluster.faults.set_link("node1", "down")
     routed.learned(address, "node2", "node3")
     gone = max(event.at for event in bird(routed).route_events(since=began) if event.node == "node1" and event.removed)
     assert gone - began < 2.5, "900 ms, and what a busy machine adds"
-    routed.cluster.set_link("node1", "up")
+    routed.cluster.faults.set_link("node1", "up")
     routed.learned(address, *NODES, timeout_seconds=40)
     peering(routed)
 

@@ -94,10 +94,10 @@ def test_bfd_takes_the_routes_of_a_node_that_is_cut_off_long_before_the_hold_tim
         given = service(routed)
         routed.learned(given, *NODES, host=HOST)
         began = time.monotonic()
-        routed.cluster.set_link("node1", "down")
+        routed.cluster.faults.set_link("node1", "down")
         wait_for("its routes go", lambda: router.nodes_with(given) == {"node2", "node3"}, timeout_seconds=20)
         assert time.monotonic() - began < 5, "900 ms, and what a busy machine adds"
-        routed.cluster.set_link("node1", "up")
+        routed.cluster.faults.set_link("node1", "up")
         routed.learned(given, *NODES, host=HOST, timeout_seconds=LONGEST_SECONDS)
         routed.delete("service", "web")
         assert router.prefixes() == {}

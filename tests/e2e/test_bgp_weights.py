@@ -6,9 +6,10 @@ from collections.abc import Iterator
 import pytest
 
 from lab.client import LabClient
-from lab.cluster import Cluster, script
+from lab.cluster import Cluster
 from lab.net.hosts import CLIENT
 from lab.routers.base import RouterSettings
+from lab.scripts import script
 from tests.e2e.bgp import NODES
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]

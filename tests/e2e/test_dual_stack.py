@@ -142,14 +142,14 @@ def test_with_the_policy_local_both_addresses_follow_the_ready_pod(web: LabClien
     try:
         for ready in nodes:
             for node in nodes:
-                web.cluster.set_pod_ready(node, node == ready)
+                web.cluster.kubelet.set_pod_ready(node, node == ready)
             for address, client in zip(addresses, clients, strict=True):
                 web.until(f"{ready} has it", lambda address=address, ready=ready: asked(web, address) == ready)
                 body = web.until("the client is served", lambda address=address: fetched(web, address))
                 assert body.endswith(f" on {ready} sees {client}")
     finally:
         for node in nodes:
-            web.cluster.set_pod_ready(node, True)
+            web.cluster.kubelet.set_pod_ready(node, True)
 
 
 def test_a_pod_with_one_family_only_serves_that_family_alone(web: LabClient) -> None:

@@ -29,10 +29,7 @@ def owned(web: LabClient):
     address = served(web, "web")
     yield address, announcer(web, address)
     for node in web.cluster.topology.nodes:
-        web.cluster.set_link(node.name, "up")
-        web.cluster.restore_to_api(node.name)
-        web.cluster.restore_to_peers(node.name)
-        web.cluster.plug_in(node.name)
+        web.cluster.faults.heal(node.name)
         if web.cluster.speaker(node.name).returncode is not None:
             web.cluster.speaker(node.name).start()
     web.until("all speakers serve", lambda: all_serve(web))
@@ -51,7 +48,7 @@ def moved_after(web: LabClient, address: str, owner: str, since: float) -> float
 
 def kill_node(web: LabClient, node: str) -> float:
     began = time.monotonic()
-    web.cluster.set_link(node, "down")
+    web.cluster.faults.set_link(node, "down")
     web.cluster.speaker(node).kill()
     return began
 
@@ -102,11 +99,11 @@ def test_a_node_that_is_to_take_no_more_traffic_hands_over_without_a_gap(web: La
 @pytest.mark.parametrize("lost", ["api", "peers", "api and peers", "segment"])
 def test_whatever_the_owner_is_cut_off_from_one_node_answers_when_it_is_back(web: LabClient, owned, lost) -> None:
     address, owner = owned
-    cluster = web.cluster
+    cluster, made = web.cluster, web.cluster.faults
     faults = {
-        "api": [(cluster.cut_from_api, cluster.restore_to_api)],
-        "peers": [(cluster.cut_from_peers, cluster.restore_to_peers)],
-        "segment": [(cluster.cut_off, cluster.plug_in)],
+        "api": [(made.cut_from_api, made.restore_to_api)],
+        "peers": [(made.cut_from_members, made.restore_to_members)],
+        "segment": [(made.cut_off, made.plug_in)],
     }
     faults["api and peers"] = faults["api"] + faults["peers"]
     with AddressPoller(cluster, address, interval_seconds=0.02) as poller:

@@ -65,7 +65,7 @@ def test_the_key_is_replaced_without_losing_anybody(talking: LabClient) -> None:
     new = "bmV3ZXIgdGhhbiB0aGUgb25lIGJlZm9yZQ=="
     for data in ({"next": new}, {"key": new, "next": None, "previous": old}, {"previous": None}):
         talking.kubectl("patch", *SECRET, "--type=merge", f"--patch={json.dumps({'data': data})}")
-        talking.cluster.sync_secrets()
+        talking.cluster.kubelet.sync_secrets()
         time.sleep(4)  # speakers read their keys every three seconds
     assert all_hear_all(talking)
     assert losses(talking) == before
@@ -77,11 +77,11 @@ def test_a_broken_secret_changes_nothing_but_is_complained_about(talking: LabCli
     present = json.loads(talking.kubectl("get", *SECRET, "--output=json"))["data"]["key"]
     try:
         talking.kubectl("patch", *SECRET, "--type=merge", '--patch={"data": {"key": "c2hvcnQ="}}')
-        talking.cluster.sync_secrets()
+        talking.cluster.kubelet.sync_secrets()
         told = talking.condition("speaker", "node1", "PeersHeard", "KeysUnusable")
         assert "16 to 4096 bytes, this one 5" in told["message"]
     finally:
         talking.kubectl("patch", *SECRET, "--type=merge", f'--patch={{"data": {{"key": "{present}"}}}}')
-        talking.cluster.sync_secrets()
+        talking.cluster.kubelet.sync_secrets()
     talking.condition("speaker", "node1", "PeersHeard", "HearingPeers")
     assert losses(talking) == before

@@ -91,12 +91,12 @@ def test_with_the_policy_local_the_address_is_where_a_ready_pod_is(web: LabClien
     try:
         for ready in nodes:
             for node in nodes:
-                web.cluster.set_pod_ready(node, node == ready)
+                web.cluster.kubelet.set_pod_ready(node, node == ready)
             web.until(f"{ready} has it", lambda ready=ready: asked(web, address) == ready)
             assert web.cluster.fetch(f"http://{address}/")["body"]
     finally:
         for node in nodes:
-            web.cluster.set_pod_ready(node, True)
+            web.cluster.kubelet.set_pod_ready(node, True)
 
 
 def test_a_speaker_frozen_until_others_took_over_is_silent_until_it_knows_better(web: LabClient) -> None:

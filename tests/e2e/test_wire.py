@@ -95,14 +95,14 @@ def test_a_restarted_owner_hands_over_and_takes_over_without_going_back_and_fort
 
 def test_an_owner_cut_off_from_the_api_server_alone_keeps_answering_and_a_release_waits_for_it(web: LabClient) -> None:
     cut_off = announced(web)
-    web.cluster.cut_from_api(cut_off)
+    web.cluster.faults.cut_from_api(cut_off)
     for _ in range(8):
         assert "body" in web.cluster.fetch(URL)
         time.sleep(1)
     web.delete("service", "web", wait=False)
     condition = web.condition("ipallocation", ALLOCATION, "Withdrawn", "WaitingForSpeakers")
     assert cut_off in condition["message"]
-    web.cluster.restore_to_api(cut_off)
+    web.cluster.faults.restore_to_api(cut_off)
     web.gone("service", "web")
     free_since = time.monotonic()
     ask(web)

@@ -1,4 +1,4 @@
-"""Enclosures for the lab's own tests: as root and rootless, each where this machine allows it."""
+"""Sandboxes for the lab's own tests: as root and rootless, each where this machine allows it."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -9,8 +9,8 @@ from lab.net.netns import Sandbox, Unsupported
 
 
 @pytest.fixture(params=["as-root", "rootless"])
-def open_enclosure(request: pytest.FixtureRequest) -> Iterator[Callable[[], Sandbox]]:
-    """Makes enclosures that are closed after the test."""
+def open_sandbox(request: pytest.FixtureRequest) -> Iterator[Callable[[], Sandbox]]:
+    """Makes sandboxes that are closed after the test."""
     rootless = request.param == "rootless"
     if not rootless and os.geteuid() != 0:
         pytest.skip("only root makes namespaces without a user namespace")
@@ -29,5 +29,5 @@ def open_enclosure(request: pytest.FixtureRequest) -> Iterator[Callable[[], Sand
 
 
 @pytest.fixture
-def sandbox(open_enclosure: Callable[[], Sandbox]) -> Sandbox:
-    return open_enclosure()
+def sandbox(open_sandbox: Callable[[], Sandbox]) -> Sandbox:
+    return open_sandbox()

@@ -8,10 +8,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from lab.cluster import script
 from lab.net import hosts
 from lab.net.netns import Sandbox
 from lab.process import Process, wait_for
+from lab.scripts import script
 from lab.workload.endpoints import slices_of
 from lab.workload.kubeproxy import ruleset
 from lab.workload.objects import Pod, TrafficService, TrafficSlice

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.cluster import script
 from lab.net import hosts
 from lab.net.claims import Claim, OwnershipSpan, claims_of, ownership_spans
 from lab.net.netns import HUB, Sandbox
 from lab.process import Process, wait_for
+from lab.scripts import script
 
 
 def line(at: float, mac: str, ip: str = "172.30.0.200", op: int = 2) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.cluster import script
 from lab.net import hosts
 from lab.net.netns import CommandFailed, Sandbox
 from lab.process import Process, wait_for
+from lab.scripts import script
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.cluster import script
 from lab.process import Process
+from lab.scripts import script
 
 pytestmark = pytest.mark.lab
 

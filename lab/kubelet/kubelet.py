@@ -1,0 +1,90 @@
+"""Runs pods on the lab's nodes as a kubelet does: objects and what they say of themselves, tokens, mounted Secrets.
+
+There are no containers: a pod is a process on its node. Restarts nothing.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.kubectl import Access, Kubectl
+from lab.kubelet import manifests, mounts, podspec
+from lab.net.hosts import Node, Topology
+from lab.process import Starter
+from lab.scripts import script
+
+
+@dataclass(frozen=True)
+class Kubelet:
+    """One for all nodes."""
+
+    topology: Topology
+    kubectl: Kubectl
+    access: Access
+    """How pods reach the API server."""
+    namespace: str
+    """Of the chart's pods and their Secrets."""
+    directory: Path
+    """Keeps the pods' kubeconfigs and Secrets."""
+    start: Starter
+
+    def register(self) -> None:
+        """The Node objects, and a pod with a backend on each node, ready."""
+        nodes = self.topology.nodes
+        self.kubectl.apply(*(manifests.node_object(n) for n in nodes), *(manifests.pod_object(n) for n in nodes))
+        for node in nodes:
+            self._patch_status("node", node.name, manifests.node_status(node))
+            self.set_pod_ready(node.name, True)
+            self._start_backend(node)
+
+    def set_pod_ready(self, node_name: str, ready: bool) -> None:
+        """As if the readiness probe of the node's backend had changed its mind."""
+        node = self.topology.node(node_name)
+        self._patch_status("pod", manifests.pod_name(node), manifests.pod_status(node, ready=ready))
+
+    def run(self, manifest: podspec.Manifest, name: str, node_name: str) -> None:
+        """A pod of a chart's workload, as the process `name`, with the rights of its own token alone."""
+        place = podspec.Place(f"berth-{name}", self.namespace, node_name)
+        kubeconfig = self.directory / f"{name}.kubeconfig"
+        folders = {path: str(self._mounted(secret)) for path, secret in podspec.secret_mounts(manifest).items()}
+        program = podspec.program_of(manifest, place, extra_arguments=[f"--kubeconfig={kubeconfig}"], mounts=folders)
+        self.kubectl.apply(podspec.pod_of(manifest, place))
+        token = self._token(program.service_account, place)
+        self.access.as_user(token).write(kubeconfig)
+        self.start(name, node_name, program.command, privileges=program.privileges, environment=program.environment)
+
+    def sync_secrets(self) -> None:
+        """Show the mounted Secrets as they are now: what a kubelet does within a minute or so."""
+        for folder in (self.directory / "secrets").glob("*"):
+            self._show_secret(folder)
+
+    def _start_backend(self, node: Node) -> None:
+        ports = [f"--port={port}" for port in manifests.BACKEND_PORTS]
+        backend = [*script("backend.py"), f"--pod-name={manifests.pod_name(node)}"]
+        self.start(node.pod, node.pod, [*backend, f"--node-name={node.name}", *ports])
+
+    def _mounted(self, secret: str) -> Path:
+        """The folder that shows the Secret, as far as there is one: all of Berth's mounts are optional."""
+        folder = self.directory / "secrets" / secret
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._show_secret(folder)
+        return folder
+
+    def _show_secret(self, folder: Path) -> None:
+        where = (f"--namespace={self.namespace}", "--ignore-not-found", "--output=json")
+        found = self.kubectl("get", "secret", folder.name, *where)
+        if found.strip():
+            mounts.write_folder(folder, json.loads(found).get("data") or {})
+
+    def _token(self, service_account: str, place: podspec.Place) -> str:
+        """As a kubelet gets it for a pod: it names the pod and its node, and ends with the pod."""
+        path = f"/api/v1/namespaces/{place.namespace}/serviceaccounts/{service_account}/token"
+        request = json.dumps(podspec.token_request(place))
+        answer = self.kubectl("create", f"--raw={path}", "--filename=-", stdin=request)
+        return str(json.loads(answer)["status"]["token"])
+
+    def _patch_status(self, kind: str, name: str, status: Mapping[str, Any]) -> None:
+        patch = json.dumps({"status": status})
+        self.kubectl("patch", kind, name, "--subresource=status", "--type=merge", f"--patch={patch}")
