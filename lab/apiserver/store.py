@@ -86,7 +86,7 @@ class Table:
         self._order: list[Key] = []
         self._history: list[Event] = []
         self.oldest = born  # watches may start here or later
-        self.listeners: dict[int, Callable[[Event], None]] = {}
+        self.listeners: dict[int, tuple[Callable[[Event], None], Callable[[], None] | None]] = {}
         self._next_listener = 0
 
     def __len__(self) -> int:
@@ -125,11 +125,13 @@ class Table:
         start = bisect_right(self._history, revision, key=lambda event: event.revision)
         return self._history[start:]
 
-    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call `listener` at each change, synchronously. Returns what ends it."""
+    def listen(
+        self, listener: Callable[[Event], None], dropped: Callable[[], None] | None = None
+    ) -> Callable[[], None]:
+        """Call `listener` at each change, and `dropped` when the table goes, synchronously. Returns what ends it."""
         number = self._next_listener
         self._next_listener += 1
-        self.listeners[number] = listener
+        self.listeners[number] = (listener, dropped)
         return lambda: self.listeners.pop(number, None) and None
 
     def forget(self, revision: int) -> None:
@@ -151,8 +153,14 @@ class Table:
         self._history.append(event)
         if len(self._history) > history_limit + history_limit // 4 + 16:
             self.forget(self._history[-history_limit - 1].revision)
-        for listener in list(self.listeners.values()):
+        for listener, _ in list(self.listeners.values()):
             listener(event)
+
+    def say_dropped(self) -> None:
+        """Tell the listeners that nothing will happen here any more. Only the store calls this."""
+        for _, dropped in list(self.listeners.values()):
+            if dropped is not None:
+                dropped()
 
 
 class Store:
@@ -170,8 +178,10 @@ class Store:
         return found
 
     def drop(self, storage: str) -> None:
-        """Forget a whole table (its CustomResourceDefinition is gone)."""
-        self._tables.pop(storage, None)
+        """Forget a whole table (its CustomResourceDefinition is gone), and end what follows it."""
+        table = self._tables.pop(storage, None)
+        if table is not None:
+            table.say_dropped()
 
     def put(self, storage: str, key: Key, value: Json) -> Record:
         """Create or replace. Writes the new version into `value`."""

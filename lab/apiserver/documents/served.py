@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Any
 
-from lab.apiserver.documents import discovery
+from lab.apiserver.documents import discovery, openapi, openapiproto
 from lab.apiserver.kinds.registry import Registry
 from lab.apiserver.resource import Resource
 from lab.apiserver.store import encode
@@ -61,48 +61,39 @@ class Documents:
             case _:
                 return None
 
-    def openapi(self, path: str) -> tuple[str, bytes] | None:
-        if not path.startswith("/openapi"):
-            return None
+    def openapi(self, path: str, accept: str) -> tuple[str, bytes] | None:
+        """Content type and body of what is below /openapi; None if nothing is there."""
         match path.strip("/").split("/"):
+            case ["openapi", "v2"] if openapiproto.is_wanted(accept):
+                make = lambda: openapiproto.encode(openapi.v2_document(self._resources()))  # noqa: E731
+                return _typed(openapiproto.MEDIA, self._keep_bytes((path, openapiproto.MEDIA), make))
             case ["openapi", "v2"]:
-                return self._json(path, self._v2)
+                return self._json(path, lambda: openapi.v2_document(self._resources()))
             case ["openapi", "v3"]:
-                return self._json(path, self._index)
+                return self._json(path, lambda: openapi.v3_index(self._resources()))
             case ["openapi", "v3", "api", version]:
-                return self._json(path, lambda: self._v3("", version))
+                return self._json(path, lambda: openapi.v3_document("", version, self._resources()))
             case ["openapi", "v3", "apis", group, version]:
-                return self._json(path, lambda: self._v3(group, version))
+                return self._json(path, lambda: openapi.v3_document(group, version, self._resources()))
             case _:
                 return None
-
-    # The schemas of the built-in kinds are large: loaded when somebody asks.
-
-    def _v2(self) -> Json:
-        from lab.apiserver.documents import openapi
-
-        return openapi.v2_document(self._resources())
-
-    def _index(self) -> Json:
-        from lab.apiserver.documents import openapi
-
-        return openapi.v3_index(self._resources())
-
-    def _v3(self, group: str, version: str) -> Json | None:
-        from lab.apiserver.documents import openapi
-
-        return openapi.v3_document(group, version, self._resources())
 
     def _json(self, path: str, make: Callable[[], Json | None]) -> tuple[str, bytes] | None:
         return _typed("application/json", self._keep((path,), make))
 
     def _keep(self, key: tuple[str, ...], make: Callable[[], Json | None]) -> bytes | None:
+        def encoded() -> bytes | None:
+            document = make()
+            return None if document is None else encode(document)
+
+        return self._keep_bytes(key, encoded)
+
+    def _keep_bytes(self, key: tuple[str, ...], make: Callable[[], bytes | None]) -> bytes | None:
         if self._kept_for != self._registry.version:
             self._kept.clear()
             self._kept_for = self._registry.version
         if key not in self._kept:
-            document = make()
-            self._kept[key] = None if document is None else encode(document)
+            self._kept[key] = make()
         return self._kept[key]
 
     def _resources(self) -> list[Resource]:

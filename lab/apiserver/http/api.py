@@ -186,7 +186,7 @@ class HttpApi:
         if path.rstrip("/") == "/version":
             return json_answer(200, encode(VERSION))
         accept = request.headers.get(hdrs.ACCEPT, "")
-        found = self._core.documents.openapi(path)
+        found = self._core.documents.openapi(path, accept)
         if found is None:
             found = self._core.documents.discovery(path, accept, _own_address(request))
         if found is None:

@@ -33,7 +33,7 @@ class Watch:
         self.is_over = False
         self.is_cut = False  # end it without a proper end, as a broken connection would
         self._from = self._start(call)
-        self._unlisten = self._table.listen(self._on_event)
+        self._unlisten = self._table.listen(self._on_event, self.end)  # ends when its definition is deleted
 
     def _start(self, call: Call) -> int:
         """Queue what comes first; returns the version after which events count."""

@@ -19,6 +19,8 @@ from lab.apiserver.server import ApiServer, Settings
 
 Json = dict[str, Any]
 MERGE = "application/merge-patch+json"
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+GADGETS = "/apis/example.dev/v1/namespaces/default/gadgets"
 SERVICES = "/api/v1/namespaces/default/services"
 PATIENCE_SECONDS = 5.0
 
@@ -115,3 +117,13 @@ async def api(tmp_path: Path) -> AsyncIterator[Client]:
 def service(name: str, **spec: Any) -> Json:
     ports = [{"port": 80}]
     return {"metadata": {"name": name}, "spec": {"type": "LoadBalancer", "ports": ports} | spec}
+
+
+def definition() -> Json:
+    """A definition of Gadgets, with a number and nothing else."""
+    properties = {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}
+    schema = {"openAPIV3Schema": {"type": "object", "properties": properties}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
+    names = {"plural": "gadgets", "kind": "Gadget"}
+    spec = {"group": "example.dev", "scope": "Namespaced", "names": names, "versions": [version]}
+    return {"metadata": {"name": "gadgets.example.dev"}, "spec": spec}

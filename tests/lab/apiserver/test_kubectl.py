@@ -412,6 +412,49 @@ async def test_a_definition_goes_with_its_objects(berth: Kubectl) -> None:
     assert "undefined field 'adresses'" in refused.err
 
 
+async def test_a_watch_ends_when_the_definition_is_deleted(berth: Kubectl) -> None:
+    await berth("apply", "-f", "-", given=POOL)
+    process = await berth.start("get", "ippools", "--watch-only", "--output-watch-events")
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while berth.server.watch_count == 0:
+                await asyncio.sleep(0.02)
+            await berth("delete", "crd", "ippools.berth.dev")
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+    assert (process.returncode, err.decode()) == (0, "")
+    assert [line.split()[0] for line in out.decode().splitlines()] == ["EVENT", "DELETED"]
+
+
+async def test_a_list_is_created_and_applied(berth: Kubectl) -> None:
+    several = {"apiVersion": "v1", "kind": "List", "items": [SERVICE, POOL]}
+    created = await berth("create", "-f", "-", "--save-config", given=several)
+    assert created.out == "service/example-service created\nippool.berth.dev/lab created\n"
+    applied = await berth("apply", "-f", "-", given=several)
+    assert applied.out == "service/example-service unchanged\nippool.berth.dev/lab unchanged\n"
+
+
+async def test_a_list_with_wrong_fields_is_refused_before_anything_is_created(berth: Kubectl) -> None:
+    odd = POOL | {"spec": POOL["spec"] | {"adresses": ["192.0.2.0/24"]}}
+    wrong = SERVICE | {"spec": SERVICE["spec"] | {"ports": [{"port": "http"}]}}
+    refused = await berth.run("create", "-f", "-", given={"apiVersion": "v1", "kind": "List", "items": [wrong, odd]})
+    assert refused.code == 1
+    assert 'unknown field "adresses" in dev.berth.v1beta1.IPPool.spec' in refused.err
+    assert 'invalid type for io.k8s.api.core.v1.ServicePort.port: got "string", expected "integer"' in refused.err
+    assert "example-service" not in (await berth("get", "services")).out
+
+
+async def test_a_kind_that_is_not_served_is_named_with_what_to_do(kubectl: Kubectl) -> None:
+    for verb in ("apply", "create"):
+        refused = await kubectl.run(verb, "-f", "-", given=POOL)
+        assert refused.code == 1
+        assert 'no matches for kind "IPPool" in version "berth.dev/v1beta1"' in refused.err
+        assert "ensure CRDs are installed first" in refused.err
+
+
 async def test_other_questions_that_users_ask(kubectl: Kubectl) -> None:
     assert "Server Version: v1.36.2" in (await kubectl("version")).out
     assert (await kubectl("get", "--raw", "/readyz")).out == "ok"

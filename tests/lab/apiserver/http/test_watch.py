@@ -9,7 +9,7 @@ from contextlib import AbstractAsyncContextManager
 import aiohttp
 import pytest
 
-from tests.lab.apiserver.conftest import SERVICES, Client, service
+from tests.lab.apiserver.conftest import DEFINITIONS, GADGETS, SERVICES, Client, definition, service
 
 pytestmark = pytest.mark.asyncio
 Serve = Callable[..., AbstractAsyncContextManager[Client]]
@@ -144,6 +144,17 @@ async def test_dropped_watches_break_off_and_ended_ones_end(api: Client) -> None
         api.server.drop_watches()
         with pytest.raises(aiohttp.ClientError):
             await stream.event()
+
+
+async def test_a_watch_of_a_deleted_definition_shows_its_objects_go_and_ends(api: Client) -> None:
+    await api.post(DEFINITIONS, definition())
+    await api.post(GADGETS, {"metadata": {"name": "a"}, "spec": {"size": 1}})
+    async with api.watch(f"{GADGETS}?sendInitialEvents=true&resourceVersionMatch=NotOlderThan") as stream:
+        assert await stream.names(1) == [("ADDED", "a")]
+        await api.delete(f"{DEFINITIONS}/gadgets.example.dev")
+        assert await stream.names(1) == [("DELETED", "a")]
+        assert await stream.event() is None
+    assert (await api.get(GADGETS))[0] == 404
 
 
 async def test_a_client_that_leaves_leaves_nothing_behind(api: Client) -> None:

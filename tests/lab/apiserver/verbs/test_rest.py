@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.lab.apiserver.conftest import SERVICES, Client, service
+from tests.lab.apiserver.conftest import DEFINITIONS, GADGETS, SERVICES, Client, definition, service
 
 pytestmark = pytest.mark.asyncio
 CONFIGMAPS = "/api/v1/namespaces/default/configmaps"
@@ -177,7 +177,7 @@ async def test_marking_for_deletion_raises_the_generation(api: Client) -> None:
 
 
 async def test_unknown_fields_are_warned_of_unless_the_client_wants_otherwise(api: Client) -> None:
-    await api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition())
+    await api.post(DEFINITIONS, definition())
     body = {"metadata": {"name": "a"}, "spec": {"size": 1, "unknown": 2}}
     code, _ = await api.post(GADGETS, body)
     assert code == 201
@@ -187,20 +187,8 @@ async def test_unknown_fields_are_warned_of_unless_the_client_wants_otherwise(ap
     assert "Warning" not in api.headers
 
 
-GADGETS = "/apis/example.dev/v1/namespaces/default/gadgets"
-
-
-def definition() -> dict[str, Any]:
-    properties = {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}
-    schema = {"openAPIV3Schema": {"type": "object", "properties": properties}}
-    version = {"name": "v1", "served": True, "storage": True, "schema": schema}
-    names = {"plural": "gadgets", "kind": "Gadget"}
-    spec = {"group": "example.dev", "scope": "Namespaced", "names": names, "versions": [version]}
-    return {"metadata": {"name": "gadgets.example.dev"}, "spec": spec}
-
-
 async def test_custom_objects_need_a_version_in_a_put(api: Client) -> None:
-    await api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition())
+    await api.post(DEFINITIONS, definition())
     await api.post(GADGETS, {"metadata": {"name": "a"}, "spec": {}})
     code, answer = await api.call("PUT", f"{GADGETS}/a", {"metadata": {"name": "a"}, "spec": {"size": 1}})
     assert code == 422
@@ -208,40 +196,37 @@ async def test_custom_objects_need_a_version_in_a_put(api: Client) -> None:
 
 
 async def test_a_definition_goes_after_its_objects(api: Client) -> None:
-    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    await api.post(definitions, definition())
+    await api.post(DEFINITIONS, definition())
     await api.post(GADGETS, {"metadata": {"name": "a", "finalizers": ["a.example/b"]}, "spec": {}})
-    code, answer = await api.delete(f"{definitions}/gadgets.example.dev")
+    code, answer = await api.delete(f"{DEFINITIONS}/gadgets.example.dev")
     assert code == 200
     assert answer["metadata"]["finalizers"] == ["customresourcecleanup.apiextensions.k8s.io"]
     _, gadget = await api.get(f"{GADGETS}/a")
     assert gadget["metadata"]["deletionTimestamp"]
     await api.patch(f"{GADGETS}/a", {"metadata": {"finalizers": None}})
-    assert (await api.get(f"{definitions}/gadgets.example.dev"))[0] == 404
+    assert (await api.get(f"{DEFINITIONS}/gadgets.example.dev"))[0] == 404
     assert (await api.get(GADGETS))[1] == "404 page not found\n"
 
 
 async def test_a_changed_definition_is_in_force_at_once(api: Client) -> None:
-    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    await api.post(definitions, definition())
+    await api.post(DEFINITIONS, definition())
     await api.post(GADGETS, {"metadata": {"name": "a"}, "spec": {"size": 1}})
     changed = definition()
     properties = changed["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
     properties["spec"]["properties"]["size"]["maximum"] = 5
-    await api.patch(f"{definitions}/gadgets.example.dev", {"spec": changed["spec"]})
+    await api.patch(f"{DEFINITIONS}/gadgets.example.dev", {"spec": changed["spec"]})
     code, answer = await api.post(GADGETS, {"metadata": {"name": "b"}, "spec": {"size": 6}})
     assert code == 422
     assert "should be less than or equal to 5" in answer["message"]
 
 
 async def test_a_second_definition_of_the_same_kind_is_not_served(api: Client) -> None:
-    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    await api.post(definitions, definition())
+    await api.post(DEFINITIONS, definition())
     twin = definition()
     twin["metadata"]["name"] = "twins.example.dev"
     twin["spec"]["names"] = {"plural": "twins", "kind": "Gadget"}
-    await api.post(definitions, twin)
-    _, answer = await api.get(f"{definitions}/twins.example.dev")
+    await api.post(DEFINITIONS, twin)
+    _, answer = await api.get(f"{DEFINITIONS}/twins.example.dev")
     conditions = {one["type"]: one["status"] for one in answer["status"]["conditions"]}
     assert conditions == {"NamesAccepted": "False", "Established": "False"}
     assert (await api.get("/apis/example.dev/v1/twins"))[0] == 404
@@ -283,7 +268,7 @@ async def test_methods_that_a_resource_does_not_have_are_refused(api: Client) ->
 
 
 async def test_custom_objects_take_no_strategic_patch(api: Client) -> None:
-    await api.post("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", definition())
+    await api.post(DEFINITIONS, definition())
     await api.post(GADGETS, {"metadata": {"name": "a"}, "spec": {}})
     code, answer = await api.patch(f"{GADGETS}/a", {}, "application/strategic-merge-patch+json")
     assert (code, answer["reason"]) == (415, "UnsupportedMediaType")
