@@ -11,7 +11,7 @@ import contextlib
 import random
 import selectors
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from typing import Any, TypeVar
 from unittest import mock
 
@@ -66,16 +66,29 @@ class JumpingSelector(selectors.DefaultSelector):
         self._clock = clock
         self.jobs = 0
         """How many threads are at work that will wake the loop."""
+        self.watchers: list[asyncio.Future[None]] = []
+        """Resolved in the next turn, if there was one since they last were in which others did something."""
+        self._is_news = True
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
-        if ready or timeout == 0:
+        is_busy = bool(ready) or timeout == 0
+        has_watchers = self._is_news and self._wake_watchers()
+        self._is_news = is_busy or (self._is_news and not has_watchers)
+        if is_busy or has_watchers:
             self._clock.advance(TURN_SECONDS)
             return ready
+        self._is_news = True
         if self.jobs or timeout is None:
             return super().select(timeout)
         self._clock.advance(timeout)
         return ready
+
+    def _wake_watchers(self) -> bool:
+        woken, self.watchers = [one for one in self.watchers if not one.done()], []
+        for watcher in woken:
+            watcher.set_result(None)
+        return bool(woken)
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
@@ -86,6 +99,13 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self._clock.monotonic()
+
+    def next_turn(self) -> asyncio.Future[None]:
+        """Done when something has happened that the caller has not seen yet: so that it can look at each state in
+        which the loop passes from one turn to the next."""
+        watcher = self.create_future()
+        self._jumping.watchers.append(watcher)
+        return watcher
 
     def run_in_executor(self, executor: Any, func: Any, *args: Any) -> Any:
         job = super().run_in_executor(executor, func, *args)
@@ -121,6 +141,23 @@ def event_loop_policy() -> Iterator[VirtualPolicy]:
     with clock.in_the_place_of_time():
         yield VirtualPolicy(clock)
     random.setstate(state)
+
+
+async def turns(seconds: float, pause_seconds: float = 0.01) -> AsyncIterator[None]:
+    """Comes back after each turn of the loop in which something happened, for so long, and once more at the end.
+
+    In a loop in real time: every now and then.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + seconds
+    end = loop.call_at(deadline, lambda: None)  # the last turn
+    try:
+        yield
+        while loop.time() < deadline:
+            await (loop.next_turn() if isinstance(loop, VirtualLoop) else asyncio.sleep(pause_seconds))
+            yield
+    finally:
+        end.cancel()
 
 
 def run_virtual(main: Callable[[], Coroutine[Any, Any, T]]) -> T:

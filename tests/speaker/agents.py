@@ -64,6 +64,7 @@ from speaker.wire.messages import (
     UseInterfaces,
     Withdraw,
 )
+from tests.virtual import turns
 
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
 NAMESPACE = "berth-system"
@@ -71,17 +72,25 @@ PATIENCE_SECONDS = 10.0
 
 
 async def eventually(check: Callable[[], Any], seconds: float = PATIENCE_SECONDS) -> Any:
-    """Wait until `check` gives something true, and return that. `check` may be asynchronous."""
-    deadline = time.monotonic() + seconds
-    while True:
-        found = check()
-        if asyncio.iscoroutine(found):
-            found = await found
-        if found:
-            return found
-        if time.monotonic() > deadline:
-            raise AssertionError(f"it did not come to that within {seconds} s")
-        await asyncio.sleep(0.01)
+    """Wait until `check` gives something true, and return that. In virtual time it is made after each turn of the loop.
+
+    `check` may be asynchronous: then it is made every now and then.
+    """
+    async with contextlib.aclosing(turns(seconds)) as looks:
+        async for _ in looks:
+            found = check()
+            if asyncio.iscoroutine(found):
+                found = await found or await asyncio.sleep(0.01)
+            if found:
+                return found
+    raise AssertionError(f"it did not come to that within {seconds} s")
+
+
+async def always(check: Callable[[], bool], seconds: float) -> None:
+    """Assert it for so long, in virtual time after each turn of the loop."""
+    async with contextlib.aclosing(turns(seconds)) as looks:
+        async for _ in looks:
+            assert check()
 
 
 class JournalingClient(Client):

@@ -1,6 +1,5 @@
 """Several agents: one of them announces each address, and it moves when it has to."""
 
-import asyncio
 import contextlib
 
 import pytest
@@ -8,7 +7,7 @@ import pytest
 from kube.resource import L2ADVERTISEMENTS, NODES
 from speaker.members.election import owner, ranking
 from speaker.wire.messages import Interface, Interfaces
-from tests.speaker.agents import cluster, eventually
+from tests.speaker.agents import always, cluster, eventually
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = pytest.mark.asyncio
@@ -68,9 +67,7 @@ async def test_a_speaker_that_joins_announces_only_what_it_owns_and_takes_it_ove
         async with lab.speaker("node-a") as one:
             await eventually(lambda: one.wire.answers == set(ADDRESSES))
             async with lab.speaker("node-b", wait=False) as two:
-                for _ in range(200):
-                    assert one.wire.answers | two.wire.answers == set(ADDRESSES)
-                    await asyncio.sleep(0.005)
+                await always(lambda: one.wire.answers | two.wire.answers == set(ADDRESSES), 1.5)
                 assert spread({"node-a": one, "node-b": two}) == elected(NODE_NAMES[:2])
                 mine = {f"announce {address}" for address in ADDRESSES if owner(address, NODE_NAMES[:2]) == "node-b"}
                 assert {each for each in two.journal if each.startswith("announce")} == mine
