@@ -24,6 +24,6 @@ def adopt(service: Service, namespace_labels: Labels, ledger: Ledger) -> list[IP
         if pool is None or ledger.get(address) is not None:
             continue
         if our_condition(service) is not None or serves(pool, request, namespace_labels):
-            ledger.reserve(address, new_claim(request, pool))
+            ledger.reserve(new_claim(request, address, pool))
             adopted.append(address)
     return adopted

@@ -17,9 +17,9 @@ from collections.abc import Iterable, Mapping
 
 from allocator import notices
 from allocator.adoption import adopt
-from allocator.claims import Recorded
 from allocator.ledger import Entry, Ledger
 from allocator.notices import Notice
+from allocator.objects import StoredAllocation
 from allocator.plan import Plan, plan, plan_invalid
 from allocator.policy import Draw
 from allocator.release.barrier import Mark
@@ -65,16 +65,16 @@ class Assigner:
         *,
         pools: Pools,
         namespaces: Mapping[str, Labels],
-        allocations: Iterable[tuple[IPAddress, Recorded]],
+        allocations: Iterable[StoredAllocation],
         services: Iterable[Service],
         now: float,
     ) -> None:
         """Take in full lists. Services that show or hold an address are settled before any other gets one."""
         self._namespaces.update(namespaces)
         self.ledger.set_pools(pools)
-        for address, recorded in allocations:
-            self._observe(address, recorded, now)
-            self.queue.add(address)
+        for recorded in allocations:
+            self._observe(recorded, now)
+            self.queue.add(recorded.address)
         by_age = sorted(services, key=lambda one: one.metadata.creation_timestamp or "")
         for service in by_age:
             self.services[key_of(service)] = service
@@ -147,9 +147,9 @@ class Assigner:
             self.queue.add(key_of(service), first=True)
             self._look_at_lingering(service.metadata.uid)
 
-    def allocation_seen(self, address: IPAddress, recorded: Recorded, now: float) -> None:
-        """An IPAllocation from a watch, or read after a conflict."""
-        entry = self.ledger.get(address)
+    def allocation_seen(self, recorded: StoredAllocation, now: float) -> None:
+        """An IPAllocation from a watch."""
+        entry = self.ledger.get(recorded.address)
         if recorded.uid in self._deleted:
             return
         if entry is not None and entry.recorded is not None:
@@ -159,14 +159,14 @@ class Assigner:
                 return
             if entry.recorded.claim == entry.claim != recorded.claim:
                 self.notices.extend(notices.of_tampering(entry, "was edited by hand"))
-        self._observe(address, recorded, now)
+        self._observe(recorded, now)
 
-    def allocation_written(self, address: IPAddress, recorded: Recorded, now: float) -> None:
-        """The answer to our own create or patch."""
-        entry = self.ledger.get(address)
+    def allocation_written(self, recorded: StoredAllocation, now: float) -> None:
+        """The answer to our own create or patch, or what is there instead."""
+        entry = self.ledger.get(recorded.address)
         known = entry.recorded if entry is not None else None
         if known is None or recorded.resource_version > known.resource_version:
-            self._observe(address, recorded, now)
+            self._observe(recorded, now)
 
     def allocation_gone(self, address: IPAddress, uid: str) -> None:
         """A record is not there any more: by us, or by hand, and then it is written again."""
@@ -224,16 +224,16 @@ class Assigner:
             self._wakeups.of_rested(address)
         self._wakeups.settle(self._ask)
 
-    def _observe(self, address: IPAddress, recorded: Recorded, now: float) -> None:
-        known = self.ledger.get(address)
+    def _observe(self, recorded: StoredAllocation, now: float) -> None:
+        known = self.ledger.get(recorded.address)
         before = () if known is None else known.claim.holders
         if known is not None and known.recorded is not None:
             before += known.recorded.claim.holders  # who left a shared address: only now is nothing recorded for it
         is_news = known is None or known.recorded is None or known.recorded.claim != recorded.claim
-        entry = self.ledger.observe(address, recorded)
-        self._note_mark(address, entry, recorded, now)
+        entry = self.ledger.observe(recorded)
+        self._note_mark(recorded.address, entry, recorded, now)
         if entry.claim != recorded.claim:
-            self.queue.add(address)
+            self.queue.add(recorded.address)
         if not is_news:
             return
         for holder in entry.claim.holders:
@@ -241,7 +241,7 @@ class Assigner:
         for holder in (*before, *entry.claim.holders):
             self.queue.add(holder.key, first=True)
 
-    def _note_mark(self, address: IPAddress, entry: Entry, recorded: Recorded, now: float) -> None:
+    def _note_mark(self, address: IPAddress, entry: Entry, recorded: StoredAllocation, now: float) -> None:
         """Another mark (of a record that was made anew, say) is known only since now, whatever was known before."""
         known = self.marks.get(address)
         if not recorded.claim.releasing or entry.is_barrier_passed:
@@ -337,11 +337,11 @@ class Assigner:
         for grant in decision.grants:
             entry = self.ledger.get(grant.address)
             if entry is None:
-                self.ledger.reserve(grant.address, grant.claim)
-            elif not self.ledger.revise(entry, grant.claim):
+                self.ledger.reserve(grant)
+            elif not self.ledger.revise(entry, grant):
                 continue
             self.queue.add(grant.address, first=True)
-            self._wakeups.of_changed(grant.address, grant.claim)
+            self._wakeups.of_changed(grant)
 
     def _disown(self, service: Service, timestamp: str) -> Write | None:
         """Not ours, or not any more. First the ingress goes, then the addresses, at last finalizer and condition."""
@@ -376,7 +376,7 @@ class Assigner:
         departed = next(holder.key for holder in entry.claim.holders if holder.uid == uid)
         self.ledger.revise(entry, left(entry.claim, uid))
         self.queue.add(entry.address)
-        self._wakeups.of_changed(entry.address, entry.claim, departed)
+        self._wakeups.of_changed(entry.claim, departed)
 
     def _address_step(self, address: IPAddress, now: float) -> Write | None:
         entry = self.ledger.get(address)
@@ -403,7 +403,7 @@ class Assigner:
     def _free(self, entry: Entry, now: float) -> None:
         self.ledger.free(entry, now)
         self._look_at_holders(entry)
-        self._wakeups.of_freed(entry.address, entry.claim)
+        self._wakeups.of_freed(entry.claim)
 
     # Who must be looked at again
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from crds.addresses import IPAddress
 from crds.names import API_VERSION, allocation_name
-from crds.types import IPAllocation
+from crds.types import IPAllocationSpec
 from kube.objects import ServiceKey
 
 
@@ -41,8 +41,9 @@ class Holder:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What `IPAllocation.spec` says of an address, the address itself apart. `holders` are sorted by key and uid."""
+    """What `IPAllocation.spec` says: the address and who has it. `holders` are sorted by key and uid."""
 
+    address: IPAddress
     pool: str
     holders: tuple[Holder, ...]
     traffic_policy: str = "Cluster"
@@ -57,23 +58,12 @@ class Claim:
         return tuple(holder for holder in self.holders if holder.uid != uid)
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """An IPAllocation as the API server has it."""
-
-    claim: Claim
-    uid: str
-    resource_version: int
-    generation: int
-
-
 def sort_holders(holders: tuple[Holder, ...]) -> tuple[Holder, ...]:
     return tuple(sorted(holders, key=lambda holder: (holder.key, holder.uid)))
 
 
-def recorded_from(allocation: IPAllocation) -> Recorded:
-    """Reduce the object to what the ledger keeps. Raises ValueError on a resourceVersion that is no number."""
-    spec = allocation.spec
+def claim_from(address: IPAddress, spec: IPAllocationSpec) -> Claim:
+    """The claim that a record makes; `address` is `spec.address`, parsed."""
     holders = tuple(
         Holder(
             ServiceKey(one.namespace, one.name),
@@ -83,7 +73,8 @@ def recorded_from(allocation: IPAllocation) -> Recorded:
         )
         for one in spec.holders
     )
-    claim = Claim(
+    return Claim(
+        address,
         spec.pool,
         sort_holders(holders),
         str(spec.traffic_policy),
@@ -91,23 +82,21 @@ def recorded_from(allocation: IPAllocation) -> Recorded:
         pairs(spec.selector),
         spec.releasing,
     )
-    metadata = allocation.metadata
-    return Recorded(claim, metadata.uid, int(metadata.resource_version or 0), metadata.generation)
 
 
-def wire_spec(address: IPAddress, claim: Claim) -> dict[str, Any]:
+def wire_spec(claim: Claim) -> dict[str, Any]:
     """`IPAllocation.spec` for a create."""
-    spec: dict[str, Any] = {"address": str(address), **_wire_claim(claim)}
+    spec: dict[str, Any] = {"address": str(claim.address), **_wire_claim(claim)}
     return {name: value for name, value in spec.items() if value is not None}
 
 
-def wire_allocation(address: IPAddress, claim: Claim) -> dict[str, Any]:
+def wire_allocation(claim: Claim) -> dict[str, Any]:
     """The whole object for a create."""
     return {
         "apiVersion": API_VERSION,
         "kind": "IPAllocation",
-        "metadata": {"name": allocation_name(address)},
-        "spec": wire_spec(address, claim),
+        "metadata": {"name": allocation_name(claim.address)},
+        "spec": wire_spec(claim),
     }
 
 
@@ -121,6 +110,7 @@ def wire_change(old: Claim, new: Claim) -> dict[str, Any]:
 
 
 def _wire_claim(claim: Claim) -> dict[str, Any]:
+    """All but the address, which never changes."""
     return {
         "pool": claim.pool,
         "holders": [_wire_holder(holder) for holder in claim.holders],

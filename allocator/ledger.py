@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from allocator.claims import Claim, Recorded
+from allocator.claims import Claim
+from allocator.objects import StoredAllocation
 from allocator.space.intervals import FreeSpace
 from allocator.space.pools import NO_POOLS, Pool, Pools
 from allocator.space.ranges import address_at
@@ -29,12 +30,15 @@ class Entry:
     is, the address must pass the barrier before it is anybody else's.
     """
 
-    address: IPAddress
     claim: Claim
-    recorded: Recorded | None = None
+    recorded: StoredAllocation | None = None
     exposed: bool = False
     released: tuple[str, int] | None = None
     """The IPAllocation's uid and its generation for which the release barrier is passed."""
+
+    @property
+    def address(self) -> IPAddress:
+        return self.claim.address
 
     @property
     def is_barrier_passed(self) -> bool:
@@ -103,11 +107,11 @@ class Ledger:
 
     # Changes
 
-    def reserve(self, address: IPAddress, claim: Claim) -> Entry:
+    def reserve(self, claim: Claim) -> Entry:
         """Take a free address. Raises ValueError when it has an entry: two holders would be a broken invariant."""
-        if address in self._entries:
-            raise ValueError(f"{address} is held already")
-        entry = Entry(address, claim)
+        if claim.address in self._entries:
+            raise ValueError(f"{claim.address} is held already")
+        entry = Entry(claim)
         self._add(entry)
         return entry
 
@@ -122,15 +126,15 @@ class Ledger:
         self._index(entry)
         return True
 
-    def observe(self, address: IPAddress, recorded: Recorded) -> Entry:
+    def observe(self, recorded: StoredAllocation) -> Entry:
         """Take in an IPAllocation as it is stored.
 
         What is not known yet is believed (so a ledger is rebuilt), and so is a release, and a record of other holders
         than those that we only reserved for: they were first.
         """
-        entry = self._entries.get(address)
+        entry = self._entries.get(recorded.address)
         if entry is None:
-            entry = Entry(address, recorded.claim)
+            entry = Entry(recorded.claim)
             self._add(entry)
         is_new = entry.recorded is None or entry.recorded.uid != recorded.uid
         entry.recorded = recorded
@@ -140,7 +144,7 @@ class Ledger:
             self.revise(entry, recorded.claim)
         return entry
 
-    def keep_one_copy(self, entry: Entry, recorded: Recorded) -> None:
+    def keep_one_copy(self, entry: Entry, recorded: StoredAllocation) -> None:
         """The same record again: keep the informer's copy and let go of ours; with thousands that is worth some MB."""
         entry.recorded = recorded
         if entry.claim == recorded.claim:

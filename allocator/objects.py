@@ -6,7 +6,7 @@ Values for the informers; the full types are in crds. Thousands of these live at
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from allocator.claims import Recorded, recorded_from
+from allocator.claims import Claim, claim_from
 from allocator.space.ranges import parse_address
 from crds.addresses import IPAddress
 from crds.advertisement import AdvertisementSpec
@@ -19,22 +19,41 @@ from crds.types import BGPAdvertisement, BGPPeer, BGPPeerStatus, IPAllocation, L
 class StoredAllocation:
     """An IPAllocation as the API server has it, status included."""
 
-    address: IPAddress
-    recorded: Recorded
+    claim: Claim
+    uid: str
+    resource_version: int
+    generation: int
     announced_by: tuple[str, ...] = ()
     conditions: tuple[Condition, ...] = ()
     first_announced: str | None = None
 
+    @property
+    def address(self) -> IPAddress:
+        return self.claim.address
+
+    @property
+    def mark(self) -> tuple[str, int] | None:
+        """The release that it asks for: its uid, and its generation with `releasing`. None while it is in use."""
+        return (self.uid, self.generation) if self.claim.releasing else None
+
 
 def decode_allocation(raw: bytes) -> StoredAllocation:
-    """Raises ValueError for an object whose name does not belong to its address: it is nobody's record."""
+    """Raises ValueError for an object whose name does not belong to its address, since it is nobody's record, and for a
+    resourceVersion that is no number (KEP-5504)."""
     allocation = IPAllocation.decode(raw)
     address = parse_address(allocation.spec.address)
     if address is None or allocation_name(address) != allocation.metadata.name:
         raise ValueError(f"IPAllocation {allocation.metadata.name} is not named after {allocation.spec.address!r}")
-    status = allocation.status
-    recorded = recorded_from(allocation)
-    return StoredAllocation(address, recorded, status.announced_by, status.conditions, status.first_announced)
+    metadata, status = allocation.metadata, allocation.status
+    return StoredAllocation(
+        claim_from(address, allocation.spec),
+        metadata.uid,
+        int(metadata.resource_version or 0),
+        metadata.generation,
+        status.announced_by,
+        status.conditions,
+        status.first_announced,
+    )
 
 
 @dataclass(frozen=True, slots=True)

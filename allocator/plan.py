@@ -8,7 +8,7 @@ wish that cannot be granted leaves the Service with what it has); a pool that ch
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from allocator.claims import Claim
 from allocator.ledger import Entry, Ledger
@@ -23,14 +23,6 @@ from crds.conditions import Reason
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
-    """An address that the Service has or gets, and the claim that the ledger is to hold for it."""
-
-    address: IPAddress
-    claim: Claim
-
-
-@dataclass(frozen=True, slots=True)
 class Verdict:
     """What condition berth.dev/Allocated says."""
 
@@ -41,10 +33,13 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`grants` in the order of the Service's families. `leaving`: held, and given up once the Service's status names
-    them no more. `waits`: what could let the Service have what it is refused now."""
+    """What the Service gets, and what is to be said of it.
 
-    grants: tuple[Grant, ...]
+    `grants`: the claims that the ledger is to hold for it, in the order of its families. `leaving`: held, and given up
+    once the Service's status names them no more. `waits`: what could let it have what it is refused now.
+    """
+
+    grants: tuple[Claim, ...]
     leaving: tuple[IPAddress, ...]
     verdict: Verdict
     waits: frozenset[Wait] = frozenset()
@@ -54,7 +49,7 @@ class Plan:
 class _Outcome:
     """For one family: granted as wished, or refused, or refused and left with what it has (both set)."""
 
-    grant: Grant | None
+    grant: Claim | None
     refusal: Refusal | None
 
     @property
@@ -62,15 +57,15 @@ class _Outcome:
         return self.refusal is None
 
 
-def new_claim(request: Request, pool: Pool) -> Claim:
+def new_claim(request: Request, address: IPAddress, pool: Pool) -> Claim:
     """The claim of a Service that holds an address of this pool alone."""
-    return Claim(pool.name, (request.holder,), request.traffic_policy, request.sharing_key, request.selector)
+    return Claim(address, pool.name, (request.holder,), request.traffic_policy, request.sharing_key, request.selector)
 
 
 def plan_invalid(uid: str, message: str, ledger: Ledger) -> Plan:
     """A wish that cannot be read cuts no traffic: the Service keeps what it holds."""
     held = [entry for entry in ledger.held_by_uid(uid) if not entry.claim.releasing]
-    grants = tuple(Grant(entry.address, entry.claim) for entry in held)
+    grants = tuple(entry.claim for entry in held)
     return Plan(grants, (), Verdict(False, Reason.InvalidRequest, _with_kept(message, grants)))
 
 
@@ -88,7 +83,7 @@ class _Planner:
         self._labels = namespace_labels
         self._ledger = ledger
         self._draw = draw
-        self._granted: list[Grant] = []
+        self._granted: list[Claim] = []
         self._held = [entry for entry in ledger.held_by_uid(self._uid) if not entry.claim.releasing]
 
     def plan(self) -> Plan:
@@ -108,7 +103,7 @@ class _Planner:
             outcome = _Outcome(self._keep(stay), None)
         else:
             found = self._find(family)
-            if isinstance(found, Grant):
+            if isinstance(found, Claim):
                 outcome = _Outcome(found, None)
             else:
                 outcome = _Outcome(self._keep(fallback) if fallback else self._adopted(family), found)
@@ -148,22 +143,22 @@ class _Planner:
         pool = self._ledger.pools.holding(address)
         return None if pool is None else pool.name
 
-    def _keep(self, entry: Entry) -> Grant:
+    def _keep(self, entry: Entry) -> Claim:
         claim = joined(entry.claim, self._request)
         pool = self._pool_name(entry.address)
         if pool is not None and pool != claim.pool and self._request.pool in (None, pool):
-            claim = Claim(pool, claim.holders, claim.traffic_policy, claim.sharing_key, claim.selector, claim.releasing)
-        return Grant(entry.address, claim)
+            claim = replace(claim, pool=pool)
+        return claim
 
     # What it could get
 
-    def _find(self, family: Family) -> Grant | Refusal:
+    def _find(self, family: Family) -> Claim | Refusal:
         wanted = self._request.addresses.get(family)
         if wanted is not None:
             return self._specific(wanted)
         return self._adopted(family) or self._joined(family) or self._from_pools(family)
 
-    def _adopted(self, family: Family) -> Grant | None:
+    def _adopted(self, family: Family) -> Claim | None:
         """An address that the Service's status shows already, if nobody else holds it and a pool for it has it."""
         for address in self._request.present:
             pool = self._ledger.pools.holding(address)
@@ -175,7 +170,7 @@ class _Planner:
                 return self._new(address, pool)
         return None
 
-    def _joined(self, family: Family) -> Grant | None:
+    def _joined(self, family: Family) -> Claim | None:
         if self._request.sharing_key is None:
             return None
         allowed = candidates(self._request, self._labels, self._ledger.pools)
@@ -187,10 +182,10 @@ class _Planner:
             if pool is None or family_of(entry.address) is not family or entry.claim.releasing:
                 continue
             if why_not_together(entry.claim, self._request) is None and not self._is_over_quota(pool, entry):
-                return Grant(entry.address, joined(entry.claim, self._request))
+                return joined(entry.claim, self._request)
         return None
 
-    def _specific(self, address: IPAddress) -> Grant | Refusal:
+    def _specific(self, address: IPAddress) -> Claim | Refusal:
         entry = self._ledger.get(address)
         if entry is not None:
             return self._held_by_others(entry)
@@ -207,7 +202,7 @@ class _Planner:
             return Refusal(Reason.AddressInUse, message, frozenset({ChangeOf(str(address))}))
         return self._new(address, pool)
 
-    def _held_by_others(self, entry: Entry) -> Grant | Refusal:
+    def _held_by_others(self, entry: Entry) -> Claim | Refusal:
         waits = frozenset({ChangeOf(str(entry.address))})
         if entry.claim.releasing:
             names = ", ".join(str(holder.key) for holder in entry.claim.holders[:3])
@@ -225,7 +220,7 @@ class _Planner:
                 return refusal
             if self._is_over_quota(pool, entry):
                 return self._quota_refusal(pool)
-        return Grant(entry.address, joined(entry.claim, self._request))
+        return joined(entry.claim, self._request)
 
     def _wrong_pool(self, address: IPAddress, pool: Pool) -> Refusal | None:
         if self._request.pool in (None, pool.name):
@@ -246,7 +241,7 @@ class _Planner:
             )
         return Refusal(Reason.AddressNotInPool, f"{address} is in no pool: ask for another address, or extend a pool")
 
-    def _from_pools(self, family: Family) -> Grant | Refusal:
+    def _from_pools(self, family: Family) -> Claim | Refusal:
         allowed = candidates(self._request, self._labels, self._ledger.pools)
         if isinstance(allowed, Refusal):
             return allowed
@@ -281,8 +276,8 @@ class _Planner:
         )
         return Refusal(Reason.PoolExhausted, message, frozenset(waits))
 
-    def _new(self, address: IPAddress, pool: Pool) -> Grant:
-        return Grant(address, new_claim(self._request, pool))
+    def _new(self, address: IPAddress, pool: Pool) -> Claim:
+        return new_claim(self._request, address, pool)
 
     # Quota
 
@@ -294,7 +289,7 @@ class _Planner:
         if joining is not None and any(holder.key.namespace == namespace for holder in joining.claim.holders):
             return False
         granted = {grant.address for grant in self._granted}
-        new = sum(1 for grant in self._granted if grant.claim.pool == pool.name and not self._holds(grant.address))
+        new = sum(1 for grant in self._granted if grant.pool == pool.name and not self._holds(grant.address))
         leaving = sum(1 for entry in self._held if entry.claim.pool == pool.name and entry.address not in granted)
         leaving = min(leaving, 1)
         return self._ledger.held_in_namespace(pool.name, namespace) + new - leaving >= pool.max_per_namespace
@@ -309,7 +304,7 @@ class _Planner:
 
     # What to say
 
-    def _verdict(self, outcomes: list[_Outcome], grants: tuple[Grant, ...]) -> Verdict:
+    def _verdict(self, outcomes: list[_Outcome], grants: tuple[Claim, ...]) -> Verdict:
         refusals = [outcome.refusal for outcome in outcomes if outcome.refusal is not None]
         if not refusals:
             return self._satisfied(grants)
@@ -319,22 +314,22 @@ class _Planner:
             return Verdict(True, Reason.PartiallyAllocated, f"{_named(grants)}; {refusal.message}")
         return Verdict(False, refusal.reason, _with_kept(refusal.message, grants))
 
-    def _satisfied(self, grants: tuple[Grant, ...]) -> Verdict:
-        outside = [grant for grant in grants if self._pool_name(grant.address) != grant.claim.pool]
+    def _satisfied(self, grants: tuple[Claim, ...]) -> Verdict:
+        outside = [grant for grant in grants if self._pool_name(grant.address) != grant.pool]
         if not outside:
             return Verdict(True, Reason.Allocated, _named(grants))
         message = "; ".join(
-            f"{grant.address} is no longer in pool {grant.claim.pool}: it keeps serving until you move the Service"
+            f"{grant.address} is no longer in pool {grant.pool}: it keeps serving until you move the Service"
             for grant in outside
         )
         return Verdict(True, Reason.OutsidePool, message)
 
 
-def _named(grants: Iterable[Grant]) -> str:
-    return " and ".join(f"{grant.address} from pool {grant.claim.pool}" for grant in grants)
+def _named(grants: Iterable[Claim]) -> str:
+    return " and ".join(f"{grant.address} from pool {grant.pool}" for grant in grants)
 
 
-def _with_kept(message: str, grants: tuple[Grant, ...]) -> str:
+def _with_kept(message: str, grants: tuple[Claim, ...]) -> str:
     if not grants:
         return message
     return f"{message}. Meanwhile it keeps {' and '.join(str(grant.address) for grant in grants)}"

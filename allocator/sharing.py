@@ -3,6 +3,8 @@
 Answers in the words of the condition; chooses nothing.
 """
 
+from dataclasses import replace
+
 from allocator.claims import Claim, Holder, Port, sort_holders
 from allocator.request import CLUSTER, Request
 
@@ -42,21 +44,19 @@ def why_not_together(claim: Claim, request: Request) -> str | None:
 def joined(claim: Claim, request: Request) -> Claim:
     """The claim with this Service among its holders, as it is now. Only where `why_not_together` is None."""
     others = claim.others(request.holder.uid)
-    return Claim(
-        pool=claim.pool,
+    return replace(
+        claim,
         holders=sort_holders((*others, request.holder)),
         traffic_policy=request.traffic_policy,
         sharing_key=request.sharing_key,
         selector=request.selector,
-        releasing=claim.releasing,
     )
 
 
 def left(claim: Claim, uid: str) -> Claim:
     """The claim without this Service: released when nobody else holds it."""
     others = claim.others(uid)
-    holders, releasing = (others, claim.releasing) if others else (claim.holders, True)
-    return Claim(claim.pool, holders, claim.traffic_policy, claim.sharing_key, claim.selector, releasing)
+    return replace(claim, holders=others) if others else replace(claim, releasing=True)
 
 
 def _collision(others: tuple[Holder, ...], ports: tuple[Port, ...]) -> tuple[Holder, Port] | None:

@@ -21,20 +21,20 @@ class Wakeups:
         self._waiting = waiting
         self._open: deque[tuple[IPAddress | None, tuple[Wait, ...]]] = deque()
 
-    def of_freed(self, address: IPAddress, claim: Claim) -> None:
+    def of_freed(self, claim: Claim) -> None:
         """An address has no holder any more; while it rests, only its share of the quota is free."""
         quota = tuple(_quota(claim.pool, (holder.key for holder in claim.holders)))
-        if self._ledger.resting_until(address) is None:
-            self._open.append((address, (*self._waits_for(address), *quota)))
+        if self._ledger.resting_until(claim.address) is None:
+            self._open.append((claim.address, (*self._waits_for(claim.address), *quota)))
         else:
             self._open.append((None, quota))
 
     def of_rested(self, address: IPAddress) -> None:
         self._open.append((address, self._waits_for(address)))
 
-    def of_changed(self, address: IPAddress, claim: Claim, departed: ServiceKey | None = None) -> None:
+    def of_changed(self, claim: Claim, departed: ServiceKey | None = None) -> None:
         """The holders of an address, or what they occupy on it, changed: it may be shared now."""
-        waits: list[Wait] = [ChangeOf(str(address))]
+        waits: list[Wait] = [ChangeOf(str(claim.address))]
         if claim.sharing_key is not None:
             waits.append(SharedUnder(claim.sharing_key))
         if departed is not None:

@@ -53,7 +53,7 @@ def record_write(entry: Entry) -> AllocationWrite | None:
     """What makes the IPAllocation what was decided; None when it is so, or when the barrier must be passed first."""
     recorded = entry.recorded
     if recorded is None:
-        return CreateAllocation(entry.address, wire_allocation(entry.address, entry.claim))
+        return CreateAllocation(entry.address, wire_allocation(entry.claim))
     if recorded.claim.releasing:
         # Nothing else is put right any more: only the way out is left.
         is_free = entry.is_barrier_passed

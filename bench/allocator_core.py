@@ -93,7 +93,7 @@ def in_ledger(pool: IPPool) -> Iterator[None]:
             lowest = book.free_in(compiled, family).lowest
             assert lowest is not None
             holder = Holder(ServiceKey("default", f"s{number}"), f"u{number}", (Port("TCP", 80),))
-            entries.append(book.reserve(address_at(family, lowest), Claim(compiled.name, (holder,))))
+            entries.append(book.reserve(Claim(address_at(family, lowest), compiled.name, (holder,))))
         else:
             at = rng.randrange(len(entries))
             entries[at], entries[-1] = entries[-1], entries[at]

@@ -180,7 +180,7 @@ class Controller:
         assigner.start(
             pools=compile_pools(self._pools.items.values()),
             namespaces={key.name: one.metadata.labels for key, one in self._namespaces.items.items()},
-            allocations=[(one.address, one.recorded) for one in self._allocations.items.values()],
+            allocations=self._allocations.items.values(),
             services=self._services.items.values(),
             now=time.monotonic(),
         )
@@ -256,10 +256,10 @@ class Controller:
         if leads is None:
             return
         if change.new is not None:
-            leads.assigner.allocation_seen(change.new.address, change.new.recorded, time.monotonic())
+            leads.assigner.allocation_seen(change.new, time.monotonic())
             leads.reporter.allocation_changed(change.new)
         elif change.old is not None:
-            leads.assigner.allocation_gone(change.old.address, change.old.recorded.uid)
+            leads.assigner.allocation_gone(change.old.address, change.old.uid)
         leads.writer.nudge()
         leads.barrier.nudge()
 

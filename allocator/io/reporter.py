@@ -114,7 +114,7 @@ class Reporter:
         self._dirty.setdefault(stored.address, time.monotonic() + grace)
 
     def _probing_seconds(self, stored: StoredAllocation) -> float:
-        pool = self._pools.get(ObjectKey(None, stored.recorded.claim.pool))
+        pool = self._pools.get(ObjectKey(None, stored.claim.pool))
         is_probed = pool is not None and pool.spec.duplicate_address_detection and stored.first_announced is None
         return PROBING_SECONDS if is_probed else 0.0
 
@@ -220,7 +220,7 @@ class Reporter:
         if stored is None:
             return
         pools = self._assigner.ledger.pools
-        advertised = is_advertised(stored.recorded.claim, pools, self._advertisements())
+        advertised = is_advertised(stored.claim, pools, self._advertisements())
         announcers, waiting = self._announcers.of(address), self._awaited.get(address, ())
         sightings = self._sightings.of(address)
         status = allocation_status(stored, announcers, advertised, waiting, timestamp(), sightings)
@@ -237,13 +237,13 @@ class Reporter:
         }
         if status.first_announced is not None:
             wire["firstAnnounced"] = status.first_announced
-        raw = await self._patch(IPALLOCATIONS, allocation_name(address), stored.recorded.uid, wire)
+        raw = await self._patch(IPALLOCATIONS, allocation_name(address), stored.uid, wire)
         if raw is not None:
             if (conflict := of_transition(stored.conditions, status.conditions)) is not None:
                 for notice in of_conflict(stored, conflict):
                     self._notify(notice)
             written = decode_allocation(raw)
-            self._assigner.allocation_written(written.address, written.recorded, time.monotonic())
+            self._assigner.allocation_written(written, time.monotonic())
 
     async def _audit(self) -> None:
         unseen = [

@@ -190,7 +190,7 @@ class Writer:
 
     def _take_in(self, raw: bytes) -> None:
         stored = decode_allocation(raw)
-        self._assigner.allocation_written(stored.address, stored.recorded, time.monotonic())
+        self._assigner.allocation_written(stored, time.monotonic())
 
     async def _patch_service(self, write: PatchService) -> None:
         key = write.service

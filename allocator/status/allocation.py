@@ -46,7 +46,7 @@ def allocation_status(
     return IPAllocationStatus(
         announced_by=tuple(sorted(announcers)),
         first_announced=stored.first_announced or (timestamp if announcers else None),
-        conditions=conditions_from(observed, stored.conditions, stored.recorded.generation, timestamp),
+        conditions=conditions_from(observed, stored.conditions, stored.generation, timestamp),
     )
 
 
@@ -59,17 +59,17 @@ def _announced(
     if announcers:
         how = listed([f"{node} ({_how(one)})" for node, one in sorted(announcers.items())], NAMED_NODES)
         return Observation(ConditionType.Announced, True, Reason.Announcing, f"Announced by {how}")
-    if stored.recorded.claim.releasing:
+    if stored.claim.releasing:
         message = "The address is being given back, and no speaker says that it announces it"
         return Observation(ConditionType.Announced, False, Reason.Releasing, message)
     if not is_advertised:
-        pool = stored.recorded.claim.pool
+        pool = stored.claim.pool
         message = f"No L2Advertisement or BGPAdvertisement covers pool {pool} and this Service: create one"
         return Observation(ConditionType.Announced, False, Reason.NoAdvertisement, message)
     in_use = not_announced(stored, sightings)
     if in_use is not None:
         return in_use
-    where = "the ready endpoints, " if stored.recorded.claim.traffic_policy == "Local" else ""
+    where = "the ready endpoints, " if stored.claim.traffic_policy == "Local" else ""
     message = f"No node announces the address: look at {where}the advertisement's nodeSelector and the interfaces"
     return Observation(ConditionType.Announced, False, Reason.NoEligibleNode, message)
 

@@ -57,7 +57,7 @@ def _reason(sightings: Mapping[str, Sighting]) -> Reason:
 def _message(stored: StoredAllocation, sightings: Mapping[str, Sighting], reason: Reason) -> str:
     seen = [f"{one.mac} (seen by {node} on {one.interface})" for node, one in sorted(sightings.items())]
     who = listed(seen, NAMED_MACHINES)
-    pool = stored.recorded.claim.pool
+    pool = stored.claim.pool
     what_to_do = (
         f"find that machine by its hardware address and give it another address, or exclude it from pool {pool}"
     )

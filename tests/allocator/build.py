@@ -108,9 +108,9 @@ def decide(book: Ledger, wish: Request, namespace_labels: Mapping[str, str] | No
     for grant in decision.grants:
         entry = book.get(grant.address)
         if entry is None:
-            book.reserve(grant.address, grant.claim)
+            book.reserve(grant)
         else:
-            book.revise(entry, grant.claim)
+            book.revise(entry, grant)
     return decision
 
 
@@ -118,6 +118,6 @@ def granted(decision: Plan) -> list[str]:
     return [str(grant.address) for grant in decision.grants]
 
 
-def claim(name: str = "web", pool: str = "edge", **kwargs: Any) -> Claim:
+def claim(name: str = "web", pool: str = "edge", of: str = "192.0.2.10", **kwargs: Any) -> Claim:
     holder = Holder(ServiceKey("default", name), f"uid-default-{name}", (Port("TCP", 80),))
-    return Claim(pool, (holder,), **kwargs)
+    return Claim(address(of), pool, (holder,), **kwargs)

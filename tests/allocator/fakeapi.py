@@ -193,11 +193,11 @@ class Allocator:
         services = [self.api.service(key) for key in self.api.services]
         stored = [decode_allocation(json.dumps(body).encode()) for body in self.api.allocations.values()]
         self.known_services = {ServiceKey(one.metadata.namespace or "", one.metadata.name): one for one in services}
-        self.known_allocations = {allocation_name(one.address): (one.address, one.recorded.uid) for one in stored}
+        self.known_allocations = {allocation_name(one.address): (one.address, one.uid) for one in stored}
         self.assigner.start(
             pools=pools,
             namespaces=namespaces if namespaces is not None else {"default": {}},
-            allocations=[(one.address, one.recorded) for one in stored],
+            allocations=stored,
             services=services,
             now=self.now,
         )
@@ -221,8 +221,8 @@ class Allocator:
                 self.assigner.allocation_gone(address, uid)
         for name, body in list(self.api.allocations.items()):
             stored = decode_allocation(json.dumps(body).encode())
-            self.known_allocations[name] = (stored.address, stored.recorded.uid)
-            self.assigner.allocation_seen(stored.address, stored.recorded, self.now)
+            self.known_allocations[name] = (stored.address, stored.uid)
+            self.assigner.allocation_seen(stored, self.now)
 
     def step(self) -> bool:
         """Look at one key and perform its write; False when there is nothing to do now."""
@@ -264,7 +264,7 @@ class Allocator:
                 self.assigner.service_written(decode_service(json.dumps(answer).encode()))
             case _:
                 stored = decode_allocation(json.dumps(answer).encode())
-                self.assigner.allocation_written(stored.address, stored.recorded, self.now)
+                self.assigner.allocation_written(stored, self.now)
 
     def _look_again(self, write: Write, refusal: Refused) -> None:
         if isinstance(write, PatchService):
@@ -272,7 +272,7 @@ class Allocator:
         body = self.api.allocations.get(allocation_name(write.address))
         if body is not None:
             stored = decode_allocation(json.dumps(body).encode())
-            self.assigner.allocation_written(stored.address, stored.recorded, self.now)
+            self.assigner.allocation_written(stored, self.now)
         elif isinstance(write, DeleteAllocation):
             self.assigner.allocation_deleted(write.address, write.uid)
 

@@ -55,13 +55,11 @@ class FakeSpeaker:
         """Withdraw first, then announce."""
         self.has_listed = True
         self.on_wire = {
-            one.address: frozenset(holder.uid for holder in one.recorded.claim.holders)
+            one.address: frozenset(holder.uid for holder in one.claim.holders)
             for one in allocations
-            if not one.recorded.claim.releasing
+            if not one.claim.releasing
         }
-        self.unwritten = {
-            one.recorded.uid: one.recorded.generation for one in allocations if one.recorded.claim.releasing
-        }
+        self.unwritten = {one.uid: one.generation for one in allocations if one.claim.releasing}
 
     def acknowledge(self) -> None:
         if self.written is not None:

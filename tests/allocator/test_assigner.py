@@ -115,7 +115,7 @@ def released_and_made_anew(api: FakeApi, allocator: Allocator) -> None:
     api._stamp(record)
     allocator.now += 5
     stored = decode_allocation(json.dumps(record).encode())
-    allocator.assigner.allocation_seen(stored.address, stored.recorded, allocator.now)
+    allocator.assigner.allocation_seen(stored, allocator.now)
 
 
 def test_a_barrier_passed_for_a_record_says_nothing_about_another_one_in_its_place(api: FakeApi) -> None:
@@ -616,7 +616,7 @@ def test_a_late_word_about_a_record_that_we_deleted_brings_nothing_back(api: Fak
     while allocator.step():  # the watch lags behind
         pass
     assert api.allocations == {}
-    allocator.assigner.allocation_seen(FIRST, late, 0.0)
+    allocator.assigner.allocation_seen(late, 0.0)
     assert allocator.assigner.ledger.get(FIRST) is None
     allocator.assigner.allocation_gone(FIRST, late.uid)
     api.log.clear()

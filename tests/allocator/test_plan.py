@@ -221,7 +221,7 @@ def test_the_only_holder_may_change_its_key_in_place() -> None:
     decide(book, shared("a", 80))
     changed = decide(book, shared("a", 80, {"berth.dev/sharing-key": "other"}))
     assert granted(changed) == ["192.0.2.10"]
-    assert changed.grants[0].claim.sharing_key == "other"
+    assert changed.grants[0].sharing_key == "other"
 
 
 def test_one_of_two_holders_that_changes_its_key_moves() -> None:
@@ -295,7 +295,7 @@ def test_a_random_pool_draws_and_finds_the_last_free_address() -> None:
     for number in range(256):
         decision = plan(request(f"s{number}"), {}, book, lambda size: next(draws) % size)
         seen.append(decision.grants[0].address)
-        book.reserve(seen[-1], decision.grants[0].claim)
+        book.reserve(decision.grants[0])
     assert len(set(seen)) == 256
     assert seen != sorted(seen, key=int)
 
@@ -319,7 +319,7 @@ def test_an_address_that_came_into_another_pool_is_recorded_there() -> None:
     decide(book, request("a"))
     book.set_pools(ledger(pool("renamed", "192.0.2.0/24")).pools)
     decision = decide(book, request("a"))
-    assert (granted(decision), decision.grants[0].claim.pool) == (["192.0.2.10"], "renamed")
+    assert (granted(decision), decision.grants[0].pool) == (["192.0.2.10"], "renamed")
     assert decision.verdict.reason is Reason.Allocated
 
 

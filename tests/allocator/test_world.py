@@ -352,7 +352,7 @@ class World(RuleBasedStateMachine):
         rebuilt = Ledger()
         rebuilt.set_pools(self.pools)
         for one in self.stored():
-            rebuilt.observe(one.address, one.recorded)
+            rebuilt.observe(one)
         running = self.allocator.assigner.ledger
         assert {one.address: one.claim for one in rebuilt} == {one.address: one.claim for one in running}
         for pool in self.pools.in_order:

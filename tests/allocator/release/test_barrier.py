@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from allocator.claims import Claim, Holder, Recorded
+from allocator.claims import Claim, Holder
 from allocator.objects import StoredAllocation
 from allocator.release.barrier import LeaseBook, Mark, Renewed, Round, awaited, describe
 from allocator.release.departures import Departures
@@ -346,8 +346,8 @@ class HandOver(RuleBasedStateMachine):
         if self.generation is None:
             return []
         holder = Holder(ServiceKey("default", f"s{self.owner}"), f"s{self.owner}", ())
-        claim = Claim("edge", (holder,), releasing=self.releasing)
-        return [StoredAllocation(VIP, Recorded(claim, f"a{self.owner}", 1, self.generation))]
+        claim = Claim(VIP, "edge", (holder,), releasing=self.releasing)
+        return [StoredAllocation(claim, f"a{self.owner}", 1, self.generation)]
 
     # The allocator
 

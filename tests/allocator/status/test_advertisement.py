@@ -8,8 +8,9 @@ from crds.conditions import ConditionType, Reason
 from crds.meta import LabelSelector
 from crds.observation import Observation
 from kube.objects import ServiceKey
-from tests.allocator.build import pool, pools
+from tests.allocator.build import address, pool, pools
 
+VIP = address("192.0.2.10")
 NOW = "2026-03-01T00:00:00Z"
 
 
@@ -20,7 +21,7 @@ def advertisement(peers: tuple[str, ...] = (), **spec: object) -> Advertisement:
 def test_an_advertisement_covers_pools_by_name_label_or_all_and_services_by_label() -> None:
     compiled = pools(pool("edge", "192.0.2.0/24", labels={"zone": "a"}))
     holder = Holder(ServiceKey("default", "web"), "u1", (), (("tier", "front"),))
-    held = Claim("edge", (holder,))
+    held = Claim(VIP, "edge", (holder,))
     zone = LabelSelector.model_validate({"matchLabels": {"zone": "a"}})
     back = LabelSelector.model_validate({"matchLabels": {"tier": "back"}})
     assert is_advertised(held, compiled, [advertisement()])
@@ -32,7 +33,7 @@ def test_an_advertisement_covers_pools_by_name_label_or_all_and_services_by_labe
 
 
 def test_no_selector_chooses_a_pool_that_is_gone_as_no_speaker_announces_it_then() -> None:
-    held = Claim("gone", (Holder(ServiceKey("default", "web"), "u1", ()),))
+    held = Claim(VIP, "gone", (Holder(ServiceKey("default", "web"), "u1", ()),))
     everything = LabelSelector()
     assert not is_advertised(held, pools(), [advertisement(ipPoolSelector=everything)])
     assert is_advertised(held, pools(), [advertisement(ipPools=("gone",)), advertisement(ipPoolSelector=everything)])

@@ -1,18 +1,17 @@
 """What an IPAllocation says: who announces the address, or why nobody does."""
 
-from allocator.claims import Recorded
 from allocator.objects import StoredAllocation
 from allocator.release.barrier import Awaited
 from allocator.release.speakers import Announcement
 from allocator.status.allocation import allocation_status
-from tests.allocator.build import address, claim
+from tests.allocator.build import claim
 
 NOW = "2026-03-01T00:00:00Z"
 ETH0 = Announcement(("Layer2",), ("eth0",))
 
 
 def stored(**kwargs: object) -> StoredAllocation:
-    return StoredAllocation(address("192.0.2.10"), Recorded(claim(**kwargs), "a1", 5, 1))  # type: ignore[arg-type]
+    return StoredAllocation(claim(**kwargs), "a1", 5, 1)  # type: ignore[arg-type]
 
 
 def reasons(status: object) -> dict[str, str]:

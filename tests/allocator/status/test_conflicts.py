@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from allocator.claims import Recorded
 from allocator.notices import of_conflict
 from allocator.objects import StoredAllocation
 from allocator.release.speakers import Announcement, Sighting, decode_speaker
@@ -19,7 +18,7 @@ PROBED = Sighting("192.0.2.10", "02:00:00:00:00:66", "eth0", announced=False)
 
 
 def stored() -> StoredAllocation:
-    return StoredAllocation(VIP, Recorded(claim(), "a1", 5, 1))
+    return StoredAllocation(claim(), "a1", 5, 1)
 
 
 def after(record: StoredAllocation, status: IPAllocationStatus) -> StoredAllocation:
