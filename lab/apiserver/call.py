@@ -1,6 +1,6 @@
-"""One API request after routing and authentication, and who sent it.
+"""One API request after routing and authentication, and its sender.
 
-Holds and parses what came; what to do about it is in verbs/rest.py.
+The body is held and parsed here; what is done about it is in verbs/rest.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ UNAUTHENTICATED = "system:unauthenticated"
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """Who sends a request."""
+    """The sender of a request."""
 
     name: str
     groups: tuple[str, ...] = ()
@@ -34,6 +34,7 @@ class User:
 
     @property
     def is_master(self) -> bool:
+        """Whether RBAC lets the user do everything."""
         return MASTERS in self.groups
 
 
@@ -60,6 +61,7 @@ class Call:
 
     @property
     def dry_run(self) -> bool:
+        """Whether nothing is to be stored (`dryRun=All`). Raises StatusError (422) for another value."""
         match self.query.get("dryRun"):
             case None | "":
                 return False
@@ -72,7 +74,7 @@ class Call:
 
     @property
     def field_manager(self) -> str:
-        """Who owns the fields written: a parameter, or the first part of the User-Agent."""
+        """The owner of the fields written: a parameter, or the first part of the User-Agent."""
         return self.query.get("fieldManager") or self.user_agent.partition("/")[0] or "unknown"
 
     def flag(self, name: str) -> bool:

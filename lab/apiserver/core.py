@@ -64,6 +64,11 @@ class Settings:
 
 
 class Core:
+    """The store with everything that acts on it. `rest` does what clients may do; `create` writes past RBAC.
+
+    Parts are public, so that the HTTP side and tests reach them.
+    """
+
     def __init__(self, settings: Settings) -> None:
         rng = random.Random(settings.seed)
         self.settings = settings

@@ -58,6 +58,7 @@ class Fault:
     id: int = 0
 
     def error(self) -> StatusError | None:
+        """The error answer; None for a fault that only delays."""
         if not self.code:
             return None
         reason, message = _REASONS.get(self.code, ("InternalError", "injected fault"))
@@ -81,6 +82,7 @@ class Request:
 
     @property
     def resource_names(self) -> tuple[str, ...]:
+        """The names by which a fault may mean the resource: without its group, and with it."""
         plain = f"{self.resource}/{self.subresource}" if self.subresource else self.resource
         if not self.group:
             return (plain,)
@@ -89,6 +91,8 @@ class Request:
 
 
 class Faults:
+    """The faults and cuts in force."""
+
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._faults: list[Fault] = []
@@ -104,6 +108,7 @@ class Faults:
         return fault
 
     def remove(self, fault: Fault | int) -> None:
+        """End one fault, by itself or its number; one that is not in force is ignored."""
         number = fault if isinstance(fault, int) else fault.id
         self._faults = [one for one in self._faults if one.id != number]
 
@@ -113,6 +118,7 @@ class Faults:
         self._cut.clear()
 
     def all(self) -> list[Fault]:
+        """The faults in force, in the order in which they were added."""
         return list(self._faults)
 
     def cut(self, who: str, how: Cut = Cut.HANG) -> None:
@@ -120,12 +126,15 @@ class Faults:
         self._cut[who] = how
 
     def mend(self, who: str) -> None:
+        """Let a client back; one that is not cut off is ignored."""
         self._cut.pop(who, None)
 
     def cut_off(self, *who: str) -> Cut | None:
+        """How one of these (a user, an address) is cut off; None if none of them is."""
         return next((self._cut[one] for one in who if one in self._cut), None) if self._cut else None
 
     def cuts(self) -> dict[str, Cut]:
+        """Clients that are cut off, and how."""
         return dict(self._cut)
 
     def matching(self, request: Request) -> list[Fault]:
@@ -159,6 +168,7 @@ class RequestCounters:
         self._counts: Counter[tuple[str, str, str, int]] = Counter()
 
     def count(self, request: Request, code: int) -> None:
+        """Count a request that was answered with `code`."""
         self._counts[request.verb, request.resource_names[-1], request.user, code] += 1
 
     def total(self, *, verb: str = "", resource: str = "", user: str = "", code: int = 0) -> int:
@@ -173,10 +183,12 @@ class RequestCounters:
         )
 
     def rows(self) -> list[Json]:
+        """All counts, sorted, as /lab/counters shows them."""
         return [
             {"verb": verb, "resource": resource, "user": user, "code": code, "count": number}
             for (verb, resource, user, code), number in sorted(self._counts.items())
         ]
 
     def reset(self) -> None:
+        """Begin anew."""
         self._counts.clear()

@@ -1,7 +1,7 @@
 """What a resource is: a collection of objects in one group and version, with its names, verbs and subresources.
 
-Which resources there are is told by kinds/builtins.py and kinds/customresources.py. What a kind does in its
-own way (defaults, validation) is a behaviour.
+The built-in resources are listed in kinds/builtins.py, and kinds/customresources.py makes the custom ones. What a kind
+does in its own way (defaults, validation) is a behaviour.
 """
 
 from __future__ import annotations
@@ -55,6 +55,7 @@ class Resource:
 
     @property
     def api_version(self) -> str:
+        """As objects write it: `v1`, `apps/v1`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
     @property
@@ -64,7 +65,9 @@ class Resource:
 
     @property
     def is_custom(self) -> bool:
+        """Whether a CustomResourceDefinition defines it."""
         return self.definition is not None
 
     def subresource(self, name: str) -> Subresource | None:
+        """The subresource of that name; None if there is none."""
         return next((sub for sub in self.subresources if sub.name == name), None)

@@ -29,6 +29,7 @@ class Requirement:
     values: frozenset[str] | None
 
     def holds(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels fulfil the term."""
         value = labels.get(self.key)
         if self.values is None:
             return (value is None) if self.negated else (value is not None)
@@ -43,6 +44,7 @@ class LabelSelector:
     requirements: tuple[Requirement, ...] = ()
 
     def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels fulfil all requirements."""
         return all(requirement.holds(labels) for requirement in self.requirements)
 
     def __bool__(self) -> bool:
@@ -56,6 +58,7 @@ class FieldSelector:
     requirements: tuple[tuple[str, bool, str], ...] = ()  # path, negated, value
 
     def matches(self, obj: Mapping[str, Any]) -> bool:
+        """Whether an object, as it is served, fulfils all requirements."""
         return all((field_text(obj, path) == value) is not negated for path, negated, value in self.requirements)
 
     def __bool__(self) -> bool:
@@ -97,6 +100,7 @@ def parse_fields(text: str, supported: Collection[str], *, namespaced: bool) -> 
 
 
 def unsupported_field(path: str) -> StatusError:
+    """The refusal (400) of a field that a resource does not offer for selection."""
     return bad_request(f"field label not supported: {path}")
 
 

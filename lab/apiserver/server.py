@@ -29,6 +29,8 @@ STOP_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Address:
+    """Where a listener is. With port 0, until it listens."""
+
     host: str
     port: int
 
@@ -81,10 +83,12 @@ class ApiServer:
 
     @property
     def url(self) -> str:
+        """The first address as a URL."""
         return f"{'https' if self._tls else 'http'}://{self.address}"
 
     @property
     def admin_token(self) -> str:
+        """The bearer token of a user of system:masters."""
         return self.core.admin_token
 
     @property
@@ -107,6 +111,7 @@ class ApiServer:
         await self._tasks.__aexit__(kind, error, trace)
 
     async def start(self) -> None:
+        """Listen, and write the kubeconfig of the admin. `async with` does it."""
         await self._listen()
         self.write_kubeconfig(self.kubeconfig_path, self.admin_token)
 
@@ -124,13 +129,13 @@ class ApiServer:
         self._web = None
 
     async def restart(self, down_seconds: float = 0.0) -> None:
-        """As a restart looks to clients: connections break, nobody answers for a while; the objects stay."""
+        """As a restart looks to clients: connections break, and no answers come for a while; the objects stay."""
         await self.stop()
         await asyncio.sleep(down_seconds)
         await self._listen()
 
     def restart_soon(self, down_seconds: float) -> None:
-        """For who asks over a connection that the restart will break."""
+        """For a client that asks over a connection which the restart will break."""
         self._tasks.create_task(self.restart(down_seconds))
 
     def drop_watches(self) -> None:
@@ -146,14 +151,16 @@ class ApiServer:
         self.core.store.forget_history()
 
     def freeze(self) -> None:
-        """Answer nobody, not even with an error, until `thaw`."""
+        """Answer no request, not even with an error, until `thaw`."""
         self._api.gate.freeze()
 
     def thaw(self) -> None:
+        """Answer again, also what came since `freeze`."""
         self._api.gate.thaw()
 
     @property
     def watch_count(self) -> int:
+        """How many watches are open."""
         return len(self._api.streams)
 
     async def _listen(self) -> None:
@@ -202,6 +209,7 @@ class ApiServer:
         }
 
     def write_kubeconfig(self, path: Path, token: str, *, server: str | None = None) -> Path:
+        """Write a kubeconfig for a token, readable by its owner only; arguments as for `kubeconfig`."""
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(mode=0o600)
         path.write_text(yaml.safe_dump(self.kubeconfig(token, server=server), sort_keys=False))

@@ -1,7 +1,7 @@
 """All objects in memory under one resourceVersion counter, with the history that watches replay.
 
 Synchronous and without rules: names, validation and permissions are judged before a write gets here.
-An object is kept as its encoded bytes, so that nobody can change it in place: reading it as a dict gives a copy.
+An object is kept as its encoded bytes, so that no caller can change it in place: reading it as a dict gives a copy.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ encode = _encoder.encode
 decode = _decoder.decode
 
 HISTORY_EVENTS = 20_000
-"""How many events of a resource are kept for watches that resume, unless the server is told otherwise."""
+"""How many events of a resource are kept for watches that resume, unless the settings say otherwise."""
 
 
 class Key(NamedTuple):
@@ -50,6 +50,8 @@ class Record:
 
 
 class EventType(StrEnum):
+    """What happened to an object, as watches write it."""
+
     ADDED = "ADDED"
     MODIFIED = "MODIFIED"
     DELETED = "DELETED"
@@ -68,6 +70,7 @@ class Event:
 
     @property
     def revision(self) -> int:
+        """The version of the store that the change made."""
         return self.record.revision
 
 
@@ -79,7 +82,7 @@ class Expired:
 
 
 class Table:
-    """The objects of one resource in order, its recent history, and who listens."""
+    """The objects of one resource in order, its recent history, and its listeners."""
 
     def __init__(self, born: int) -> None:
         self._records: dict[Key, Record] = {}
@@ -93,6 +96,7 @@ class Table:
         return len(self._records)
 
     def get(self, key: Key) -> Record | None:
+        """The object at a key; None if there is none."""
         return self._records.get(key)
 
     def records(self, namespace: str | None = None) -> Iterator[Record]:
@@ -141,7 +145,7 @@ class Table:
         self.oldest = max(self.oldest, revision)
 
     def apply(self, event: Event, history_limit: int) -> None:
-        """Take a change in and tell the listeners. Only the store calls this."""
+        """Take a change in and call the listeners. Only the store calls this."""
         key = event.record.key
         if event.type is EventType.DELETED:
             del self._records[key]
@@ -164,7 +168,7 @@ class Table:
 
 
 class Store:
-    """Tables by storage name. Every write takes the next version; who writes nothing new should not call `put`."""
+    """Tables by storage name. Every write takes the next version; a caller with nothing new should not call `put`."""
 
     def __init__(self, history_limit: int = HISTORY_EVENTS) -> None:
         self.revision = 1
@@ -172,6 +176,7 @@ class Store:
         self._tables: dict[str, Table] = {}
 
     def table(self, storage: str) -> Table:
+        """The table of a storage name; an empty one comes to be when first asked for."""
         found = self._tables.get(storage)
         if found is None:
             found = self._tables[storage] = Table(self.revision)

@@ -1,1 +1,1 @@
-"""Who sends a request, and what they may do: tokens, RBAC, reviews and admission policies."""
+"""The user of a request, and what the user may do: tokens, RBAC, reviews and admission policies."""

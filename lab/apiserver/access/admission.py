@@ -17,6 +17,8 @@ BINDINGS = f"validatingadmissionpolicybindings.{GROUP}"
 
 
 class PolicyAdmission:
+    """The policies in force. They follow the store: a policy counts from the write after the one that made it."""
+
     def __init__(self, store: Store) -> None:
         self._store = store
         self._policies: list[CompiledPolicy] | None = None

@@ -1,6 +1,6 @@
 """ValidatingAdmissionPolicy: compiled policies, and what they say of one request.
 
-Which policies exist and which bindings point to them is the caller's to know; nothing is stored here. Parameters
+The caller keeps the policies and their bindings; nothing is stored here. Parameters
 (`paramKind`) and the `authorizer` variable are not served.
 """
 

@@ -27,7 +27,7 @@ REMEMBERED = 5_000  # pairs of user and namespace
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What somebody wants to do. `path` is set, and all else empty, for what is no resource."""
+    """What a user wants to do. For a path that is no resource, `path` is set and all but the verb is empty."""
 
     verb: str
     group: str = ""
@@ -39,10 +39,13 @@ class Attributes:
 
     @property
     def full_resource(self) -> str:
+        """With the subresource, as RBAC rules and refusals write it: `services/status`."""
         return f"{self.resource}/{self.subresource}" if self.subresource else self.resource
 
 
 class Rbac:
+    """The roles and bindings in the store. What binds a user is kept until one of the four kinds changes."""
+
     def __init__(self, store: Store) -> None:
         self._store = store
         self._rules: dict[tuple[str, tuple[str, ...], str], list[Json]] = {}
@@ -50,6 +53,7 @@ class Rbac:
             store.table(table).listen(lambda _: self._rules.clear())
 
     def allows(self, user: User, wanted: Attributes) -> bool:
+        """Whether a role that binds the user grants this, or the user is of system:masters."""
         if user.is_master:
             return True
         return any(_rule_allows(rule, wanted) for rule in self.rules_for(user, wanted.namespace))

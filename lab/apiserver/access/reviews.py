@@ -17,6 +17,8 @@ Json = dict[str, Any]
 
 
 class Reviews:
+    """Answers the kinds that are only created: the answer is the object with its `status`."""
+
     def __init__(self, rbac: Rbac, tokens: Tokens) -> None:
         self._rbac = rbac
         self._tokens = tokens
@@ -30,6 +32,7 @@ class Reviews:
         }
 
     def answer(self, call: Call) -> Json:
+        """The review that the call sends, with its answer. Raises StatusError (400) for one about no user."""
         review = call.object()
         review.setdefault("spec", {})
         review["status"] = self._answers[call.resource.plural](call, review["spec"])

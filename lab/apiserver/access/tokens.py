@@ -1,4 +1,4 @@
-"""Who a bearer token stands for: the admin's, and those that TokenRequest issues to ServiceAccounts.
+"""The user of a bearer token: of the admin's, and of those that TokenRequest issues to ServiceAccounts.
 
 Tokens of ServiceAccounts are JWTs signed with a key of this server, bound to the ServiceAccount's uid and, if asked,
 to a pod or node (KEP-1205, KEP-4193). What the user may do is in rbac.py.
@@ -36,11 +36,14 @@ CREDENTIAL_ID = "authentication.kubernetes.io/credential-id"
 def service_account_user(
     namespace: str, name: str, uid: str = "", extra: dict[str, tuple[str, ...]] | None = None
 ) -> User:
+    """A ServiceAccount as a user: its name and the groups that every account is in."""
     groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
     return User(f"system:serviceaccount:{namespace}:{name}", groups, uid, extra or {})
 
 
 class Tokens:
+    """Issues tokens, and finds the user of one. `signing_key` signs those of ServiceAccounts."""
+
     def __init__(self, store: Store, admin_token: str, signing_key: bytes) -> None:
         self._store = store
         self._key = signing_key
@@ -52,6 +55,10 @@ class Tokens:
         self._fixed[token] = user
 
     def user_of(self, token: str) -> User | None:
+        """The user of a token.
+
+        None if the token is unknown, expired, not ours, or bound to an account, pod or node that is gone.
+        """
         return self._fixed.get(token) or self._service_account(token)
 
     def claims(self, token: str) -> Json | None:

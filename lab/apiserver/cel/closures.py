@@ -32,6 +32,8 @@ Eval = Callable[[Frame], Any]  # of expressions that are boolean by type, the va
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
+    """An expression as compiled: its type, and the closure that gives its value for a frame."""
+
     type: Type
     eval: Eval
 
@@ -40,6 +42,10 @@ _PLAIN: Final = frozenset({"int", "string", "double", "uint", "bytes"})
 
 
 def invocation(overloads: list[Overload], args: list[Compiled], types: list[Type]) -> Eval:
+    """A call with compiled arguments, whose static types are `types`.
+
+    With one overload that certainly fits, it is called directly; otherwise the values choose among the overloads.
+    """
     evals = [each.eval for each in args]
     exact = len(overloads) == 1 and not any(each.name == "dyn" for each in types)
     if exact or (len(overloads) == 1 and all(p.name in ("A", "B", "dyn") for p in overloads[0].params)):
@@ -100,6 +106,7 @@ def choice(condition: Eval, then: Eval, other: Eval) -> Eval:
 
 
 def equality_of(one: Type, other: Type) -> Callable[[Any, Any], bool]:
+    """The `==` of two static types: the fastest that gives the same answer as `equal`."""
     if one.name in _PLAIN and other.name in _PLAIN:
         return operator.eq
     if one.name == "list" and one.list_type in ("set", "map"):
@@ -156,10 +163,12 @@ _ADAPTERS: Final[dict[str, Callable[[Any], Any]]] = {
 
 
 def adapter(declared: Type) -> Callable[[Any], Any] | None:
+    """What turns a JSON value of a declared type into its CEL value; None where they are the same."""
     return _ADAPTERS.get(declared.name)
 
 
 def adapted(declared: Type, read: Eval) -> Compiled:
+    """A compiled read of a field, variable or item, with its value turned into a CEL value."""
     adapt = adapter(declared)
     return Compiled(declared, read if adapt is None else lambda frame: adapt(read(frame)))
 
@@ -168,6 +177,8 @@ def adapted(declared: Type, read: Eval) -> Compiled:
 
 
 def selection(operand: Eval, key: str) -> Eval:
+    """`operand.key`. Raises CelError, when evaluated, for a key that is not there."""
+
     def select(frame: Frame) -> Any:
         try:
             return operand(frame)[key]
@@ -180,6 +191,8 @@ def selection(operand: Eval, key: str) -> Eval:
 
 
 def presence(operand: Eval, key: str) -> Eval:
+    """`has(operand.key)`; an optional without a value has no keys."""
+
     def has(frame: Frame) -> bool:
         value = operand(frame)
         if isinstance(value, Optional):
@@ -192,6 +205,8 @@ def presence(operand: Eval, key: str) -> Eval:
 
 
 def optional_selection(operand: Eval, key: str, adapt: Callable[[Any], Any] | None) -> Eval:
+    """`operand.?key`: an optional, without a value where there is no such key. `adapt` as `adapter` gives it."""
+
     def select(frame: Frame) -> Optional:
         value = operand(frame)
         if isinstance(value, Optional):
@@ -208,6 +223,8 @@ def optional_selection(operand: Eval, key: str, adapt: Callable[[Any], Any] | No
 
 
 def optional_indexing(operand: Eval, index: Eval, adapt: Callable[[Any], Any] | None) -> Eval:
+    """`operand[?index]`: an optional, without a value where there is no such index or key."""
+
     def select(frame: Frame) -> Optional:
         value, key = operand(frame), index(frame)
         if isinstance(value, Optional):

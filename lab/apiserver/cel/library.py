@@ -35,6 +35,8 @@ from lab.apiserver.cel.values import (
 
 
 def parsed(parse: Callable[[str], Any], complaint: str) -> Callable[[str], Any]:
+    """A conversion from text: `parse` gives None for what is wrong, and the conversion raises CelError then."""
+
     def convert(text: str) -> Any:
         value = parse(text)
         if value is None:
@@ -48,6 +50,7 @@ def parsed(parse: Callable[[str], Any], complaint: str) -> Callable[[str], Any]:
 
 
 def to_int(value: int) -> int:
+    """The same number, if an int (64 bits) can hold it. Raises CelError on overflow."""
     if -(2**63) <= value < 2**63:
         return value
     raise CelError("integer overflow")

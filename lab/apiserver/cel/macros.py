@@ -17,6 +17,7 @@ from lab.apiserver.cel.values import NO_OVERLOAD, NONE, CelError, Optional
 
 
 def refuse(message: str, node: Node) -> CelSyntaxError:
+    """The error for a tree that can not be compiled, pointing at a node."""
     return CelSyntaxError(message, node.position)
 
 
@@ -24,6 +25,10 @@ _Steps = Callable[[Frame], Any]
 
 
 def range_types(target: Type, node: Macro) -> tuple[Type, Type]:
+    """The types of key and value that a comprehension over `target` binds.
+
+    Raises CelSyntaxError if nothing can be bound.
+    """
     match target.name:
         case "list":
             return t.INT, target.params[0] if target.params else DYN
@@ -94,6 +99,11 @@ def comprehension(
     target: Compiled,
     slots: list[int],
 ) -> Compiled:
+    """A macro over a list or a map. Raises CelSyntaxError for a body of the wrong type.
+
+    `steps` sets the bound variables, whose places in the frame are `slots`. `bodies` are the macro's arguments: the
+    last one is its result, and of two the first one is a condition.
+    """
     body = bodies[-1].eval
     condition = bodies[0].eval if len(bodies) == 2 else None
     if node.name in ("all", "exists", "exists_one", "existsOne", "filter") and bodies[0].type.name not in (

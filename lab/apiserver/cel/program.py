@@ -41,7 +41,10 @@ class Program:
             return self._eval(frame)
         except RecursionError:
             raise CelError("expression recursion limit exceeded") from None
-        except (AttributeError, TypeError):  # a value that is not of its declared type, let be when it was stored
+        except (
+            AttributeError,
+            TypeError,
+        ):  # a value that is not of its declared type, stored before the schema said so
             raise CelError(NO_OVERLOAD) from None
 
 

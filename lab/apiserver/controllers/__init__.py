@@ -1,1 +1,1 @@
-"""What the server does by itself after a write, in the place of a real cluster's controllers."""
+"""What the server does by itself after a write, in place of a real cluster's controllers."""

@@ -1,1 +1,1 @@
-"""What the server says of itself: version, discovery and OpenAPI."""
+"""What the server says about itself: version, discovery and OpenAPI."""

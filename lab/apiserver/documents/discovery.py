@@ -1,6 +1,6 @@
 """Discovery documents: /api, /apis, group and resource lists, and aggregated discovery v2.
 
-It describes the resources it is given; which exist at the moment is the server's to know.
+It describes the resources that it is given; the registry knows which exist at the moment.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The OpenAPI v2 document as protobuf (openapi.v2.Document of google/gnostic): kubectl reads it in no other form.
 
-kubectl asks for it where the v3 documents do not tell: for a List, and for a kind that is not served. Of each message
+kubectl asks for it where the v3 documents say nothing: for a List, and for a kind that is not served. Of each message
 only those fields are written that openapi.py puts into a document, and of schemas those that clients go by; bounds,
 patterns, defaults and the like are left out.
 """

@@ -1,4 +1,4 @@
-"""What the server says of itself: version, health, discovery and OpenAPI.
+"""What the server says about itself: version, health, discovery and OpenAPI.
 
 The documents are made from the registry by discovery.py and openapi.py, and kept until a resource comes or goes.
 """
@@ -34,6 +34,8 @@ VERSION: Json = {
 
 
 class Documents:
+    """Discovery and OpenAPI of the resources in a registry, made when asked for and kept until one comes or goes."""
+
     def __init__(self, registry: Registry) -> None:
         self._registry = registry
         self._kept: dict[tuple[str, ...], bytes | None] = {}
@@ -105,4 +107,5 @@ def _typed(content_type: str, body: bytes | None) -> tuple[str, bytes] | None:
 
 
 def etag(body: bytes) -> str:
+    """The ETag of a document: the same for the same bytes."""
     return f'"{hashlib.sha256(body).hexdigest()[:32].upper()}"'

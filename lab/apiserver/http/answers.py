@@ -38,7 +38,7 @@ def lab_answer(body: Any) -> web.Response:
 
 
 def failure(error: StatusError) -> web.Response:
-    """A failure as the API tells it, with Retry-After where the error has one."""
+    """A failure as a Status object, with Retry-After where the error has one."""
     headers = {hdrs.CONTENT_TYPE: JSON}
     if error.retry_after_seconds is not None:
         headers[hdrs.RETRY_AFTER] = str(error.retry_after_seconds)

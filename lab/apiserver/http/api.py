@@ -52,7 +52,7 @@ class HttpApi:
             return await self._answer(request)
         except StatusError as error:
             return failure(error)
-        except (Hangup, ConnectionError):  # by our will, or the client has gone
+        except (Hangup, ConnectionError):  # a fault wants it, or the client has gone
             if request.transport is not None:
                 request.transport.abort()
             return web.Response()

@@ -1,4 +1,4 @@
-"""Who sends a request: the user of a bearer token, or the one that this user wants to be taken for.
+"""The user of a request: that of its bearer token, or the one whom this user impersonates.
 
 What a token says is in access/tokens.py, and what a user may do in access/rbac.py. Client certificates are not known.
 """

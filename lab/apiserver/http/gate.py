@@ -28,7 +28,7 @@ class Gate:
         self._thawed.set()
 
     def freeze(self) -> None:
-        """Let nobody in, not even for an error, until `thaw`."""
+        """Let no request in, not even for an error, until `thaw`."""
         self._thawed.clear()
 
     def thaw(self) -> None:

@@ -1,6 +1,6 @@
 """What a URL means: which resource, object and subresource, and the verb that goes with the method.
 
-Only takes apart; whether the resource exists is the registry's to know.
+The text is only taken apart: the registry knows whether the resource exists.
 """
 
 from __future__ import annotations

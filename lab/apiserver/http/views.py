@@ -28,10 +28,12 @@ class View(ABC):
         self.resource = resource
 
     @abstractmethod
-    def one(self, record: Record) -> bytes: ...
+    def one(self, record: Record) -> bytes:
+        """One object, encoded."""
 
     @abstractmethod
-    def page(self, page: Page) -> bytes: ...
+    def page(self, page: Page) -> bytes:
+        """A list, encoded."""
 
     @property
     def shared_as(self) -> object | None:
@@ -39,9 +41,11 @@ class View(ABC):
         return None
 
     def watched(self, record: Record) -> bytes:
+        """An object as an event of a watch shows it."""
         return self.one(record)
 
     def bookmark(self, revision: int, *, initial_end: bool) -> bytes:
+        """The object of a BOOKMARK event; `initial_end` marks the end of the initial events (KEP-3157)."""
         metadata: Json = {"resourceVersion": str(revision)}
         if initial_end:
             metadata["annotations"] = {INITIAL_EVENTS_END: "true"}
@@ -65,6 +69,7 @@ class View(ABC):
 
 
 def watch_line(kind: str, body: bytes) -> bytes:
+    """An event of a watch as one line; `body` is the encoded object."""
     return b'{"type":"%s","object":%s}\n' % (kind.encode(), body)
 
 
@@ -137,7 +142,7 @@ class TableView(View):
         super().__init__(resource)
         self._printer = _printer(resource)
         self._include_object = include_object
-        self._told_columns = False
+        self._sent_columns = False
 
     def one(self, record: Record) -> bytes:
         return encode(self._table([record], {"resourceVersion": str(record.revision)}))
@@ -146,8 +151,8 @@ class TableView(View):
         return encode(self._table(page.records, _list_metadata(page)))
 
     def watched(self, record: Record) -> bytes:
-        rows = self._table([record], {"resourceVersion": str(record.revision)}, with_columns=not self._told_columns)
-        self._told_columns = True
+        rows = self._table([record], {"resourceVersion": str(record.revision)}, with_columns=not self._sent_columns)
+        self._sent_columns = True
         return encode(rows)
 
     def bookmark(self, revision: int, *, initial_end: bool) -> bytes:

@@ -105,6 +105,7 @@ class Watch:
         self.is_over = True
 
     def end(self, *, cut: bool = False) -> None:
+        """End the stream after what is queued; `cut`: break it off, as a dying connection would."""
         self.is_over = True
         self.is_cut = self.is_cut or cut
         self._wake()
@@ -115,6 +116,7 @@ class Watch:
         return b"".join(lines)
 
     def close(self) -> None:
+        """Follow the store no more."""
         self._unlisten()
 
 

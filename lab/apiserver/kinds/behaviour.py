@@ -48,10 +48,12 @@ class Behaviour:
         """Fill defaults; safe to repeat."""
 
     def prepare_create(self, obj: Json, moment: Moment) -> None:
+        """Set what a client may not decide at creation."""
         if self.has_status:
             obj.pop("status", None)
 
     def prepare_update(self, new: Json, old: Json, moment: Moment) -> None:
+        """Put back what an update may not change."""
         if self.has_status:
             restore(new, old, "status")
 
@@ -63,12 +65,15 @@ class Behaviour:
             keep_metadata(new, old)
 
     def validate(self, obj: Json) -> list[FieldError]:
+        """What is wrong with a new object, defaulted and prepared."""
         return []
 
     def validate_update(self, new: Json, old: Json) -> list[FieldError]:
+        """What is wrong with an object that replaces another one."""
         return self.validate(new)
 
     def validate_status(self, new: Json, old: Json) -> list[FieldError]:
+        """What is wrong with a status that replaces another one."""
         return []
 
     def allocate(self, new: Json, old: Json | None, moment: Moment) -> list[FieldError]:

@@ -101,6 +101,7 @@ def stamp(metadata: Json, *, name: str, namespace: str, uid: str, timestamp: str
 
 
 def validate(metadata: Json, name_rule: NameRule) -> list[FieldError]:
+    """What is wrong with the metadata of an object; `name_rule` is that of its kind."""
     errors = []
     if wrong := name_rule(metadata["name"]):
         errors.append(fielderrors.invalid("metadata.name", metadata["name"], wrong))
@@ -118,6 +119,7 @@ def validate(metadata: Json, name_rule: NameRule) -> list[FieldError]:
 
 
 def validate_labels(labels: Json | None, field: str) -> list[FieldError]:
+    """What is wrong with the keys and values of labels; `field` is where they stand."""
     errors = []
     for key, value in (labels or {}).items():
         if wrong := qualified_name(key):

@@ -18,6 +18,8 @@ PRESET = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
 class Namespaces(Behaviour):
+    """Namespace objects. The finalizer `kubernetes` in their spec holds one that is deleted, until it is empty."""
+
     has_status = True
     name_rule = staticmethod(metadata.label)
 

@@ -12,6 +12,8 @@ from lab.apiserver.resource import Resource
 
 
 class Registry:
+    """Resources by group, version and plural, each with the behaviour of its objects."""
+
     def __init__(self, resources: Iterable[tuple[Resource, Behaviour]]) -> None:
         self._served: dict[tuple[str, str, str], tuple[Resource, Behaviour]] = {}
         self.version = 0  # rises whenever something comes or goes: for documents made from the whole
@@ -19,6 +21,7 @@ class Registry:
             self.add(resource, behaviour)
 
     def add(self, resource: Resource, behaviour: Behaviour) -> None:
+        """Serve a resource from now on; one with the same group, version and plural is replaced."""
         self._served[resource.group, resource.version, resource.plural] = (resource, behaviour)
         self.version += 1
 
@@ -29,6 +32,7 @@ class Registry:
         self.version += 1
 
     def find(self, group: str, version: str, plural: str) -> Resource | None:
+        """The resource that is served under these names; None if there is none."""
         found = self._served.get((group, version, plural))
         return found[0] if found else None
 
@@ -38,4 +42,5 @@ class Registry:
         return found[1] if found else Behaviour()
 
     def all(self) -> list[Resource]:
+        """All resources, in the order in which they were added."""
         return [resource for resource, _ in self._served.values()]

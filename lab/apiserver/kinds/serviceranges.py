@@ -1,6 +1,6 @@
-"""Cluster IPs and node ports: which are taken, and a free one for who asks.
+"""Cluster IPs and node ports: which are taken, and a free one on request.
 
-Only counts what `Services` tells of committed objects, so an object that is refused after all has taken nothing.
+Only committed objects count (`Services.follow`), so an object that is refused has taken nothing.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ class ClusterIPRange:
         self.taken: set[str] = set()
 
     def free(self, rng: random.Random) -> str:
+        """A free address, at random. It is not taken by this. Raises RangeFull."""
         base = int(self.network.network_address)
         make = IPv4Address if self.network.version == 4 else IPv6Address
         offsets = (rng.randrange(1, self._size - 1) for _ in range(ATTEMPTS))
@@ -53,6 +54,7 @@ class NodePortRange:
         self.taken: Counter[int] = Counter()
 
     def free(self, rng: random.Random, unless: set[int]) -> int:
+        """A free port that is not in `unless`, at random. It is not taken by this. Raises RangeFull."""
         tries = (rng.randint(self.first, self.last) for _ in range(ATTEMPTS))
         for port in chain(tries, range(self.first, self.last + 1)):
             if port not in self.taken and port not in unless:
@@ -60,15 +62,18 @@ class NodePortRange:
         raise RangeFull("range is full")
 
     def why_not(self, port: int) -> str | None:
+        """Why this very port can't be had; None if it can."""
         if not self.first <= port <= self.last:
             valid = f"{self.first}-{self.last}"
             return f"provided port is not in the valid range. The range of valid ports is {valid}"
         return "provided port is already allocated" if port in self.taken else None
 
     def take(self, port: int) -> None:
+        """Count a use of a port."""
         self.taken[port] += 1
 
     def give_back(self, port: int) -> None:
+        """Count a use less; without uses the port is free."""
         self.taken[port] -= 1
         if self.taken[port] <= 0:
             del self.taken[port]

@@ -28,6 +28,7 @@ UNCHANGED = "may not change once set"
 
 
 def is_ip(text: Any) -> bool:
+    """Whether a value is the text of an IPv4 or IPv6 address."""
     try:
         ip_address(text)
     except ValueError:
@@ -36,24 +37,29 @@ def is_ip(text: Any) -> bool:
 
 
 def is_load_balancer(spec: Json) -> bool:
+    """Whether the type is LoadBalancer."""
     return spec.get("type") == "LoadBalancer"
 
 
 def is_headless(spec: Json) -> bool:
+    """Whether the client asks for no cluster IP (`clusterIP: None`)."""
     return spec.get("clusterIP") == "None"
 
 
 def is_externally_accessible(spec: Json) -> bool:
+    """Whether clients outside of the cluster may reach it, and so externalTrafficPolicy means something."""
     return spec.get("type") in ("LoadBalancer", "NodePort") or (
         spec.get("type") == "ClusterIP" and bool(spec.get("externalIPs"))
     )
 
 
 def needs_health_check_port(spec: Json) -> bool:
+    """Whether load balancers need a port that says which nodes have endpoints."""
     return is_load_balancer(spec) and spec.get("externalTrafficPolicy") == "Local"
 
 
 def validate(service: Json) -> list[FieldError]:
+    """What is wrong with a Service, defaulted and prepared."""
     spec: Json = service.get("spec") or {}
     errors = _choice(spec, "type", TYPES)
     if spec.get("type") == "ExternalName":
@@ -192,6 +198,7 @@ def _cluster_ip_changes(after: Json, before: Json) -> list[FieldError]:
 
 
 def validate_status(service: Json) -> list[FieldError]:
+    """What is wrong with the addresses in the status of a Service of this spec."""
     ingress: list[Json] = ((service.get("status") or {}).get("loadBalancer") or {}).get("ingress") or []
     if ingress and not is_load_balancer(service["spec"]):
         detail = "may only be used when `spec.type` is 'LoadBalancer'"

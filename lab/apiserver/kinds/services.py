@@ -23,6 +23,11 @@ CLIENT_AFFINITY_SECONDS = 10800
 
 
 class Services(Behaviour):
+    """Service objects, with the cluster IPs and node ports that they hold.
+
+    `cluster_ips` are networks, the first one of the default family; `node_ports` are the first and the last port.
+    """
+
     has_status = True
     creates_on_update = True
     returns_deleted_object = True

@@ -49,6 +49,8 @@ def _without_empty(obj: Json, *keys: str) -> None:
 
 
 class Nodes(Behaviour):
+    """Node objects: a new one has the taint not-ready."""
+
     has_status = True
 
     def default(self, obj: Json) -> None:
@@ -69,6 +71,8 @@ class Nodes(Behaviour):
 
 
 class EndpointSlices(Behaviour):
+    """EndpointSlice objects: the family of their addresses is checked and fixed."""
+
     has_generation = True
     generation_fields = None
 
@@ -160,6 +164,8 @@ class Events(Behaviour):
 
 
 class Leases(Behaviour):
+    """Lease objects: nulls in their spec are dropped, so that holders may clear fields."""
+
     creates_on_update = True
 
     def default(self, obj: Json) -> None:
@@ -178,11 +184,15 @@ class Leases(Behaviour):
 
 
 class ConfigMaps(Behaviour):
+    """ConfigMap objects: empty maps are dropped."""
+
     def default(self, obj: Json) -> None:
         _without_empty(obj, "data", "binaryData")
 
 
 class Secrets(Behaviour):
+    """Secret objects: `stringData` goes into `data`, which is checked to be base64; the type is fixed."""
+
     def default(self, obj: Json) -> None:
         obj.setdefault("type", "Opaque")
         _without_empty(obj, "data")
@@ -215,10 +225,14 @@ class Secrets(Behaviour):
 
 
 class ServiceAccounts(Behaviour):
+    """ServiceAccount objects; their tokens are in access/tokens.py."""
+
     returns_deleted_object = True
 
 
 class Roles(Behaviour):
+    """Role and ClusterRole objects; what they grant is worked out in access/rbac.py."""
+
     creates_on_update = True
     name_rule = staticmethod(metadata.path_segment)
 
@@ -240,6 +254,8 @@ class Roles(Behaviour):
 
 
 class RoleBindings(Behaviour):
+    """RoleBinding and ClusterRoleBinding objects; their roleRef is fixed."""
+
     creates_on_update = True
     name_rule = staticmethod(metadata.path_segment)
 
@@ -309,6 +325,8 @@ class PolicyBindings(Behaviour):
 
 
 class PriorityClasses(Behaviour):
+    """PriorityClass objects."""
+
     has_generation = True
     generation_fields = None
 
@@ -318,6 +336,8 @@ class PriorityClasses(Behaviour):
 
 
 class NetworkPolicies(Behaviour):
+    """NetworkPolicy objects: stored, not enforced."""
+
     has_generation = True
 
     def default(self, obj: Json) -> None:

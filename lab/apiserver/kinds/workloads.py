@@ -1,6 +1,6 @@
-"""Pods and what makes them (Deployments, DaemonSets, …): stored with their defaults, and run by nobody.
+"""Pods and what makes them (Deployments, DaemonSets, …): stored with their defaults, never run.
 
-There is no scheduler and no controller here: whoever wants pods creates them, and their status, by hand.
+There is no scheduler and no controller here: clients create pods, and write their status, by hand.
 """
 
 from __future__ import annotations
@@ -59,6 +59,8 @@ def _default_probe(probe: Json | None) -> None:
 
 
 class Pods(Behaviour):
+    """Pod objects: pending until a client writes their status."""
+
     has_generation = True
     has_status = True
     returns_deleted_object = True
@@ -144,6 +146,8 @@ class PodMakers(Behaviour):
 
 
 class DisruptionBudgets(Behaviour):
+    """PodDisruptionBudget objects; nothing counts their pods."""
+
     has_generation = True
     has_status = True
 

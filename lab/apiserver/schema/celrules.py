@@ -39,6 +39,7 @@ class Rule:
 
     @property
     def is_transition(self) -> bool:
+        """Whether the rule reads `oldSelf`, and so compares with what was."""
         return self.program is not None and "oldSelf" in self.program.uses
 
     @property

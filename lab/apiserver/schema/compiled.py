@@ -70,8 +70,11 @@ class CompiledSchema:
         self._root.default(obj)
 
     def validate(self, obj: dict[str, Json], old: dict[str, Json] | None = None) -> list[FieldError]:
-        """Everything wrong with obj: schema, list types, then CEL (with `old`: transition rules, and ratcheting:
-        what was wrong in an unchanged part is let be). Object metadata is validated by the caller."""
+        """Everything wrong with obj: by the schema, by list types, then by CEL.
+
+        With `old`, transition rules apply, and errors in unchanged parts do not count (ratcheting, KEP-4008). The
+        caller validates object metadata.
+        """
         errors: list[FieldError] = []
         self._root.validate(obj, old, "", errors)
         if self._root.has_rules:

@@ -1,4 +1,4 @@
-"""Lists that are maps or sets: duplicates in them, and which item of the old list an item of the new one was.
+"""Lists that are maps or sets: duplicates in them, and the old item that a new one replaces.
 
 Merging such lists is in verbs/strategic.py and verbs/apply.py.
 """

@@ -1,4 +1,4 @@
-"""Reading built-in kinds as Go does: unknown fields are dropped and told, wrong types are errors, nulls are nothing.
+"""Reading built-in kinds as Go does: unknown fields are dropped and noted, wrong types are errors.
 
 The shapes come from Kubernetes' own schemas (builtin.py). What a value may be, beyond its type, is judged
 elsewhere.
@@ -40,6 +40,10 @@ class Reading:
     struct: str = ""  # the Go type of which a field is being read
 
     def misfit(self, path: str, value: Any, wanted: str) -> None:
+        """Note that a value is not of the `wanted` Go type, in the words of Go's encoding/json.
+
+        Only the first counts.
+        """
         if self.error is None:
             found = _JSON_NAMES.get(type(value), "null")
             plain = re.sub(r"\[\d+\]", "", path)
@@ -47,17 +51,23 @@ class Reading:
 
 
 class Shape(ABC):
+    """What a value may be made of."""
+
     @abstractmethod
     def read(self, value: Any, path: str, reading: Reading) -> None:
         """Check a value that is not null, and drop what is unknown in it."""
 
 
 class Anything(Shape):
+    """Any value."""
+
     def read(self, value: Any, path: str, reading: Reading) -> None:
         pass
 
 
 class Scalar(Shape):
+    """Text, a boolean or a number; `declared` is the format that the schema gives (int32, double)."""
+
     def __init__(self, kind: str, declared: str) -> None:
         self._types: tuple[type, ...] = {
             "string": (str,),
@@ -74,6 +84,8 @@ class Scalar(Shape):
 
 
 class Time(Shape):
+    """A time in the form that Kubernetes writes; `name` is that of the definition (Time, MicroTime)."""
+
     def __init__(self, name: str) -> None:
         self._layout, self._pattern = _TIMES[name]
 
@@ -85,6 +97,8 @@ class Time(Shape):
 
 
 class Sequence(Shape):
+    """A list of items of one shape; nulls among them stay."""
+
     def __init__(self, item: Shape) -> None:
         self._item = item
 
@@ -98,6 +112,8 @@ class Sequence(Shape):
 
 
 class Mapping(Shape):
+    """A map with values of one shape; nulls among them stay."""
+
     def __init__(self, value: Shape) -> None:
         self._value = value
 
@@ -111,6 +127,8 @@ class Mapping(Shape):
 
 
 class Struct(Shape):
+    """An object with known fields; others are dropped and noted, nulls are dropped."""
+
     def __init__(self, name: str) -> None:
         self._name = name.rpartition(".")[2]
         self.fields: dict[str, Shape] = {}  # filled after creation: schemas refer to themselves

@@ -1,4 +1,4 @@
-"""The checks of single values that a schema asks for: type, enum, bounds, pattern, format, anyOf and its kin.
+"""The checks of single values that a schema asks for: type, enum, bounds, pattern, format, anyOf and the like.
 
 Each check is a function from (value, path) to the errors, or None. What is required of an object's fields, and its
 children, is in compiled.py.

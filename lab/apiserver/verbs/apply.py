@@ -25,7 +25,7 @@ from lab.apiserver.verbs.fieldsets import (
 
 Obj = dict[str, Any]
 
-# Nobody owns these: they identify the object, or the server writes them.
+# These have no owners: they identify the object, or the server writes them.
 _STRIPPED: Final[frozenset[Path]] = frozenset(
     {
         ("f:apiVersion",),
@@ -50,8 +50,8 @@ _STRIPPED: Final[frozenset[Path]] = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class FieldManager:
-    """Who writes: the `fieldManager` parameter (or the User-Agent up to `/`), the object's apiVersion, the subresource,
-    and the time (RFC 3339)."""
+    """The writer of fields: the `fieldManager` parameter (or the User-Agent up to `/`), with the apiVersion of the
+    object, the subresource and the time (RFC 3339)."""
 
     name: str
     api_version: str
@@ -186,7 +186,7 @@ def _with_parents(fields: Iterable[Path]) -> set[Path]:
 def _drop_abandoned(
     merged: Obj, before: FieldSet, now: FieldSet, others: Mapping[_Identity, _Owned], schema: MergeNode
 ) -> Obj:
-    """Without what this manager applied before, applies no longer, and nobody else owns."""
+    """Without what this manager applied before, applies no longer, and no other manager owns."""
     abandoned = _with_parents(before) - _with_parents(now) - _STRIPPED
     for owned in others.values():
         abandoned -= _with_parents(owned.fields)

@@ -119,7 +119,7 @@ def preconditions(call: Call, record: Record, wanted: Json) -> None:
 
 
 def field_manager(call: Call) -> None:
-    """Server-side apply says who applies: 422."""
+    """Server-side apply names its field manager: 422."""
     if not call.query.get("fieldManager"):
         error = {"reason": "FieldValueRequired", "message": "Required value: is required for apply patch"}
         message = "PatchOptions.meta.k8s.io is invalid: fieldManager: Required value: is required for apply patch"

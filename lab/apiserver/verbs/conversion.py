@@ -1,4 +1,4 @@
-"""One stored object, several faces: the versions in which a resource is served.
+"""The versions in which a stored object is served.
 
 Nearly everything is stored as it is served, and then this costs nothing. Events are the exception (core/v1 and
 events.k8s.io/v1 share their storage), and custom resources with several versions (conversion strategy None).
@@ -36,6 +36,7 @@ def stored_as(resource: Resource) -> str | None:
 
 
 def to_storage(resource: Resource, obj: Json) -> Json:
+    """The object in the version in which it is stored. May change the given one."""
     version = stored_as(resource)
     if version is None:
         return obj
@@ -46,6 +47,7 @@ def to_storage(resource: Resource, obj: Json) -> Json:
 
 
 def from_storage(resource: Resource, obj: Json) -> Json:
+    """The object in the version of the resource. May change the given one."""
     if stored_as(resource) is None:
         return obj
     if resource.group == "events.k8s.io":

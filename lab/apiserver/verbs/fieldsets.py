@@ -1,7 +1,7 @@
 """Sets of field paths, as `managedFields` keeps them (FieldsV1), and what changed between two objects as such a set.
 
-A path is a tuple of elements in FieldsV1's spelling: `f:name`, `k:{"type":"Ready"}`, `v:"value"`. Who owns which set,
-and conflicts, are in apply.py.
+A path is a tuple of elements in FieldsV1's spelling: `f:name`, `k:{"type":"Ready"}`, `v:"value"`. The
+owners of sets, and their conflicts, are in apply.py.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def _compact(value: Any) -> str:
 
 
 def fields_of(value: Any, schema: MergeNode) -> FieldSet:
-    """The set that somebody who applies this value owns."""
+    """The set that a manager owns after it applied this value."""
     return frozenset(_applied(value, schema, ()))
 
 

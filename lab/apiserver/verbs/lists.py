@@ -1,6 +1,6 @@
 """Lists: selectors, pages that show one moment, and the resourceVersion that the client asks for.
 
-Works on records; encoding is in http/views.py, and waiting for a version from the future is the HTTP side's.
+Works on records; answers are encoded in http/views.py, and the HTTP side waits for versions from the future.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ class Selection:
 
     @classmethod
     def of(cls, call: Call) -> Selection:
+        """What a list or watch selects. Raises StatusError (400) for selectors that are not understood."""
         resource = call.resource
         fields = parse_fields(
             call.query.get("fieldSelector", ""), resource.field_labels, namespaced=resource.namespaced
@@ -76,6 +77,7 @@ class Selection:
         return matches
 
     def in_scope(self, key: Key) -> bool:
+        """Whether a key is in the namespace that is asked for, if one is."""
         return not self.namespace or key.namespace == self.namespace
 
 

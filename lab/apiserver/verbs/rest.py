@@ -1,7 +1,7 @@
 """The verbs on all resources: create, get, list, update, patch, delete, with Kubernetes' rules for each.
 
-Synchronous: between reading an object and storing the new one nothing else can run. Who may call is judged before
-(access/rbac.py); how the answer is encoded, after (http/views.py).
+Synchronous: between reading an object and storing the new one nothing else can run. Calls are authorized before
+(access/rbac.py), and answers are encoded after (http/views.py).
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ from lab.apiserver.verbs.patching import APPLY, Transform, media_of, merge_schem
 class Admission(Protocol):
     """Judges a write before it is stored; raises StatusError to refuse."""
 
-    def review(self, call: Call, operation: Operation, new: Json | None, old: Json | None) -> None: ...
+    def review(self, call: Call, operation: Operation, new: Json | None, old: Json | None) -> None:
+        """`new` and `old` as the resource of the call serves them; None where there is none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,11 @@ def timestamp() -> str:
 
 
 class Rest:
+    """The verbs. Each takes a call that is authorized; it raises a StatusError for what the client does wrong.
+
+    `after_commit` and `after_remove` are called after each write that is stored, before the verb returns.
+    """
+
     def __init__(self, store: Store, registry: Registry, admission: Admission, rng: random.Random) -> None:
         self.store = store
         self.registry = registry
@@ -61,17 +67,20 @@ class Rest:
     # --- reading
 
     def get(self, call: Call) -> Record:
+        """The object that the call names. Raises StatusError (404)."""
         record = self.store.table(call.resource.storage).get(Key(call.namespace, call.name))
         if record is None:
             raise status.not_found(call.resource.group, call.resource.plural, call.name)
         return record
 
     def list_page(self, call: Call) -> lists.Page:
+        """One page of a list. Raises StatusError: 400, 410, 422."""
         return lists.page(self.store, call)
 
     # --- create
 
     def create(self, call: Call) -> Answer:
+        """POST: store a new object. Raises StatusError, among others 409 for a name that is taken."""
         obj = call.object()
         return self._create(call, obj, track=False)
 
@@ -241,6 +250,7 @@ class Rest:
     # --- delete
 
     def delete(self, call: Call, options: Json) -> Answer:
+        """DELETE, with its options (preconditions, dryRun). The object stays while finalizers hold it."""
         record = self.get(call)
         checks.preconditions(call, record, options.get("preconditions") or {})
         old = record.value()
@@ -268,6 +278,7 @@ class Rest:
         return self._commit(call.resource, record.key, obj)
 
     def delete_collection(self, call: Call, options: Json) -> lists.Page:
+        """Delete all that a list would show; returns them as they were."""
         page = self.list_page(call)
         for record in page.records:
             one = Call("delete", call.resource, record.key.namespace, record.key.name, user=call.user, query=call.query)
