@@ -1,7 +1,7 @@
 """`berth arping`: which machines on the segment answer for an address, by ARP (RFC 826) or NDP (RFC 4861).
 
 Asks as a client would, or as a host does before it takes an address (`--probe`: RFC 5227 §2.1.1, RFC 4862 §5.4.2), and
-says whose each answer is, as far as the Speakers tell. Frames are built and read by scapy, which is loaded only here.
+says whose each answer is, as far as the Speakers tell.
 """
 
 import argparse
@@ -13,19 +13,18 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from cli.frames import Address, Question, answerer
+from cli.interfaces import question
 from kube.config.io.credentials import CredentialsError
 from kube.errors import ApiError
 from kube.io.client import Client
 from kube.objects import decode_meta
 from kube.resource import SPEAKERS
 from speaker.cluster.objects import speaker_from
-
-if TYPE_CHECKING:
-    from cli.frames import Question
+from speaker.wire.neighbours.arp import mac_text
 
 ONE, NOBODY, SEVERAL, NOT_ASKED = 0, 1, 2, 3
 EXIT_CODES = """\
@@ -39,8 +38,6 @@ speaker that is. More than one MAC means a conflict, or an address on its way fr
 ETH_P_ARP, ETH_P_IPV6 = 0x0806, 0x86DD
 FRAME_BYTES = 2048
 SPEAKERS_SECONDS = 5.0
-
-Address = IPv4Address | IPv6Address
 
 
 class CannotAsk(Exception):
@@ -108,8 +105,6 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 def run(options: argparse.Namespace) -> int:
     """The command; gives its exit code."""
-    from cli.frames import question
-
     try:
         asking = question(options.address, options.interface, is_probe=options.probe)
         with _open(asking) as segment:
@@ -123,8 +118,11 @@ def run(options: argparse.Namespace) -> int:
         return NOT_ASKED
 
 
-def _ask(segment: socket.socket, asking: "Question", options: argparse.Namespace, nodes: dict[str, str] | None) -> int:
-    print(f"asking who has {asking.address} on {asking.interface}, as {asking.sender} at {asking.mac}", flush=True)
+def _ask(segment: socket.socket, asking: Question, options: argparse.Namespace, nodes: dict[str, str] | None) -> int:
+    print(
+        f"asking who has {asking.address} on {asking.interface}, as {asking.sender} at {mac_text(asking.mac)}",
+        flush=True,
+    )
     answers = Answers()
     for _ in range(options.count):
         sent = time.monotonic()
@@ -136,9 +134,7 @@ def _ask(segment: socket.socket, asking: "Question", options: argparse.Namespace
     return answers.exit_code
 
 
-def _answers(segment: socket.socket, asking: "Question", sent: float, timeout: float) -> Iterator[tuple[str, float]]:
-    from cli.frames import answerer
-
+def _answers(segment: socket.socket, asking: Question, sent: float, timeout: float) -> Iterator[tuple[str, float]]:
     while (left := sent + timeout - time.monotonic()) > 0:
         segment.settimeout(left)
         try:
@@ -148,10 +144,10 @@ def _answers(segment: socket.socket, asking: "Question", sent: float, timeout: f
         came = time.monotonic()
         mac = answerer(frame, asking)
         if mac is not None:
-            yield mac, came - sent
+            yield mac_text(mac), came - sent
 
 
-def _open(asking: "Question") -> socket.socket:
+def _open(asking: Question) -> socket.socket:
     """Raises CannotAsk without the right to."""
     protocol = ETH_P_ARP if asking.address.version == 4 else ETH_P_IPV6
     try:

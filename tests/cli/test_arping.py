@@ -147,6 +147,9 @@ class TestSegment:
         refused = arping(client, "198.51.100.1")
         assert refused.returncode == NOT_ASKED
         assert "--interface" in refused.stderr
+        client.run("ip", "route", "add", "198.51.100.0/24", "via", "192.0.2.1")
+        assert "--interface" in arping(client, "198.51.100.1").stderr
+        assert "--interface" in arping(client, "192.0.2.2").stderr, "its own address"
         assert arping(client, "198.51.100.1", "--interface=eth0").returncode == NOBODY
 
     def test_without_the_capability_it_says_which(self, segment: Segment) -> None:
