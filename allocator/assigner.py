@@ -26,6 +26,7 @@ from allocator.release.barrier import Mark
 from allocator.request import InvalidRequest, is_ours, key_of, our_condition, present_addresses, request_of
 from allocator.sharing import left
 from allocator.space.pools import Labels, Pools
+from allocator.stage import Stage
 from allocator.status.service import Wanted, service_patch
 from allocator.waiting import Waiting
 from allocator.wakeups import Wakeups
@@ -176,14 +177,9 @@ class Assigner:
         entry = self.ledger.get(address)
         if entry is None or entry.recorded is None or entry.recorded.uid != uid:
             return
-        self.marks.pop(address, None)
-        if entry.is_barrier_passed:
-            self.ledger.withdrawn(entry)
-        else:
+        if entry.stage is not Stage.PASSED:
             self.notices.extend(notices.of_tampering(entry, "was deleted by hand"))
-            self.ledger.lose(entry)
-        self._look_at_holders(entry)
-        self.queue.add(address)
+        self._record_gone(entry)
 
     def allocation_deleted(self, address: IPAddress, uid: str) -> None:
         """Our own delete, after the barrier, is through."""
@@ -191,32 +187,34 @@ class Assigner:
         if entry is None or entry.recorded is None or entry.recorded.uid != uid:
             return
         self._deleted.add(uid)
-        self.marks.pop(address, None)
-        self.ledger.withdrawn(entry)
+        self._record_gone(entry)
+
+    def _record_gone(self, entry: Entry) -> None:
+        self.marks.pop(entry.address, None)
+        self.ledger.record_gone(entry)
         self._look_at_holders(entry)
-        self.queue.add(address)
+        self.queue.add(entry.address)
 
     def create_sent(self, address: IPAddress) -> None:
         """From now on the record may exist, whatever becomes of the answer."""
         entry = self.ledger.get(address)
         if entry is not None:
-            entry.exposed = True
+            self.ledger.create_sent(entry)
 
     def create_refused(self, address: IPAddress) -> None:
         """The API server said for sure that it did not create it."""
         entry = self.ledger.get(address)
-        if entry is not None and entry.recorded is None and not entry.claim.releasing:
-            entry.exposed = False
+        if entry is not None:
+            self.ledger.create_refused(entry)
 
     def barrier_passed(self, mark: Mark) -> None:
         """Nobody can announce it any more, for this very mark."""
         entry = self.ledger.get(mark.address)
-        if entry is None or entry.recorded is None or entry.recorded.uid != mark.uid:
+        if entry is None or entry.recorded is None or entry.recorded.mark != (mark.uid, mark.generation):
             return
-        entry.released = (mark.uid, mark.generation)
-        if entry.is_barrier_passed:
-            self.marks.pop(mark.address, None)
-            self.queue.add(mark.address)
+        self.ledger.barrier_passed(entry)
+        self.marks.pop(mark.address, None)
+        self.queue.add(mark.address)
 
     def wake(self, now: float) -> None:
         """Hand on addresses that have rested long enough."""
@@ -231,7 +229,7 @@ class Assigner:
             before += known.recorded.claim.holders  # who left a shared address: only now is nothing recorded for it
         is_news = known is None or known.recorded is None or known.recorded.claim != recorded.claim
         entry = self.ledger.observe(recorded)
-        self._note_mark(recorded.address, entry, recorded, now)
+        self._note_mark(entry, recorded, now)
         if entry.claim != recorded.claim:
             self.queue.add(recorded.address)
         if not is_news:
@@ -241,18 +239,18 @@ class Assigner:
         for holder in (*before, *entry.claim.holders):
             self.queue.add(holder.key, first=True)
 
-    def _note_mark(self, address: IPAddress, entry: Entry, recorded: StoredAllocation, now: float) -> None:
+    def _note_mark(self, entry: Entry, recorded: StoredAllocation, now: float) -> None:
         """Another mark (of a record that was made anew, say) is known only since now, whatever was known before."""
-        known = self.marks.get(address)
-        if not recorded.claim.releasing or entry.is_barrier_passed:
-            self.marks.pop(address, None)
-        elif known is None or (known.uid, known.generation) != (recorded.uid, recorded.generation):
-            self.marks[address] = Mark(address, recorded.uid, recorded.generation, now)
+        known = self.marks.get(entry.address)
+        if entry.stage is not Stage.MARKED:
+            self.marks.pop(entry.address, None)
+        elif known is None or (known.uid, known.generation) != recorded.mark:
+            self.marks[entry.address] = Mark(entry.address, recorded.uid, recorded.generation, now)
 
     def _vanished(self, known: Service) -> None:
         """A Service object is no more. If it still held an address, its finalizer was taken off by somebody else."""
         self.waiting.remove(key_of(known))
-        if any(entry.exposed for entry in self.ledger.held_by_uid(known.metadata.uid)):
+        if any(entry.is_exposed for entry in self.ledger.held_by_uid(known.metadata.uid)):
             self._notice_lost_finalizer(known)
         self._finalized.discard(known.metadata.uid)
         self._look_at_lingering(known.metadata.uid)
@@ -360,7 +358,7 @@ class Assigner:
                 return PatchService(key, body)
         for entry in held:
             self._leave(entry, uid)
-        if any(entry.exposed for entry in self.ledger.held_by_uid(uid)):
+        if any(entry.is_exposed for entry in self.ledger.held_by_uid(uid)):
             return None
         ingress = () if service.metadata.is_terminating and service.spec.type == "LoadBalancer" else None
         body = service_patch(service, Wanted(ingress, False, None), self._finalizer, timestamp)
@@ -382,7 +380,7 @@ class Assigner:
         entry = self.ledger.get(address)
         if entry is None:
             return None
-        if entry.recorded is None and entry.claim.releasing and not entry.exposed:
+        if entry.stage is Stage.WITHDRAWN:
             if not self._is_shown(entry):
                 self._free(entry, now)
             return None
@@ -414,7 +412,7 @@ class Assigner:
     def _look_at_lingering(self, uid: str) -> None:
         """Addresses that are free but for a status that showed them."""
         for entry in self.ledger.held_by_uid(uid):
-            if not entry.exposed:
+            if entry.stage is Stage.WITHDRAWN:
                 self.queue.add(entry.address)
 
     def _notice_lost_finalizer(self, service: Service) -> None:

@@ -1,8 +1,9 @@
 """Who holds which address, and what is free: the one truth that decisions are made on.
 
-An entry says what was decided (`claim`) and what the API server has (`recorded`, None until the IPAllocation is known
-to exist). An address is free when there is no entry for it; nothing else makes it so. Rebuilt from IPAllocations by
-`observe`; free space follows from the entries and the pools. Decides nothing: allocator.plan does.
+An entry says what was decided (`claim`), what the API server has (`recorded`, None while no IPAllocation is known) and
+how far the one has become the other (allocator.stage). An address is free when there is no entry for it; nothing else
+makes it so. Rebuilt from IPAllocations by `observe`; free space follows from the entries and the pools. Decides
+nothing: allocator.plan does.
 """
 
 import heapq
@@ -16,6 +17,7 @@ from allocator.objects import StoredAllocation
 from allocator.space.intervals import FreeSpace
 from allocator.space.pools import NO_POOLS, Pool, Pools
 from allocator.space.ranges import address_at
+from allocator.stage import EXPOSED, Event, Stage, after
 from crds.addresses import FAMILIES, Family, IPAddress, family_of
 from kube.objects import ServiceKey
 
@@ -24,27 +26,20 @@ K = TypeVar("K")
 
 @dataclass(slots=True)
 class Entry:
-    """One address in use.
-
-    `exposed`: since the last release barrier a record of it was, or may have been, there for speakers to see; while it
-    is, the address must pass the barrier before it is anybody else's.
-    """
+    """One address in use: what was decided, what the API server has, and how far the one has become the other."""
 
     claim: Claim
     recorded: StoredAllocation | None = None
-    exposed: bool = False
-    released: tuple[str, int] | None = None
-    """The IPAllocation's uid and its generation for which the release barrier is passed."""
+    stage: Stage = Stage.RESERVED
 
     @property
     def address(self) -> IPAddress:
         return self.claim.address
 
     @property
-    def is_barrier_passed(self) -> bool:
-        """Holds only for the very mark that was judged: a later one, or another record's, must be judged by itself."""
-        recorded = self.recorded
-        return recorded is not None and self.released == (recorded.uid, recorded.generation)
+    def is_exposed(self) -> bool:
+        """Whether speakers may know it: then the barrier must be passed before the address is anybody else's."""
+        return self.stage in EXPOSED
 
     @property
     def is_recorded(self) -> bool:
@@ -75,7 +70,11 @@ class Ledger:
     # What is held
 
     def get(self, address: IPAddress) -> Entry | None:
+        """None when the address is free, or rests."""
         return self._entries.get(address)
+
+    def __contains__(self, address: object) -> bool:
+        return address in self._entries
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
@@ -124,6 +123,8 @@ class Ledger:
         self._unindex(entry)
         entry.claim = claim
         self._index(entry)
+        if claim.releasing:
+            _move_on(entry, Event.GIVEN_UP)
         return True
 
     def observe(self, recorded: StoredAllocation) -> Entry:
@@ -136,9 +137,12 @@ class Ledger:
         if entry is None:
             entry = Entry(recorded.claim)
             self._add(entry)
-        is_new = entry.recorded is None or entry.recorded.uid != recorded.uid
-        entry.recorded = recorded
-        entry.exposed = True
+        known, entry.recorded = entry.recorded, recorded
+        if recorded.mark is None:
+            _move_on(entry, Event.RECORD_SEEN)
+        elif known is None or known.mark != recorded.mark:
+            _move_on(entry, Event.MARK_SEEN)
+        is_new = known is None or known.uid != recorded.uid
         strangers = is_new and not any(entry.claim.held_by(one.uid) for one in recorded.claim.holders)
         if not entry.claim.releasing and (strangers or recorded.claim.releasing):
             self.revise(entry, recorded.claim)
@@ -150,15 +154,24 @@ class Ledger:
         if entry.claim == recorded.claim:
             entry.claim = recorded.claim
 
-    def lose(self, entry: Entry) -> None:
-        """Its record vanished, though we did not delete it. The address stays taken, since somebody may announce it."""
-        entry.recorded = None
-        entry.released = None
+    def create_sent(self, entry: Entry) -> None:
+        """From now on there may be a record, whatever becomes of the answer."""
+        _move_on(entry, Event.CREATE_SENT)
 
-    def withdrawn(self, entry: Entry) -> None:
-        """Its record was deleted after the barrier: nobody announces it. Only `free` is left to do."""
+    def create_refused(self, entry: Entry) -> None:
+        """The API server said for sure that it created nothing."""
+        _move_on(entry, Event.CREATE_REFUSED)
+        if entry.claim.releasing:
+            _move_on(entry, Event.GIVEN_UP)
+
+    def record_gone(self, entry: Entry) -> None:
+        """Its record is deleted. Unless the barrier was passed, the address stays taken: somebody may announce it."""
         entry.recorded = None
-        entry.exposed = False
+        _move_on(entry, Event.RECORD_GONE)
+
+    def barrier_passed(self, entry: Entry) -> None:
+        """For the mark that `recorded` shows. Idempotent."""
+        _move_on(entry, Event.BARRIER_PASSED)
 
     def free(self, entry: Entry, now: float) -> None:
         """The address belongs to nobody from now on; it rests as long as its pool says."""
@@ -247,6 +260,10 @@ class Ledger:
             self._in_namespace[entry.claim.pool, namespace] -= 1
             if not self._in_namespace[entry.claim.pool, namespace]:
                 del self._in_namespace[entry.claim.pool, namespace]
+
+
+def _move_on(entry: Entry, event: Event) -> None:
+    entry.stage = after(entry.stage, event)
 
 
 def _namespaces(claim: Claim) -> set[str]:

@@ -60,7 +60,7 @@ def of_conflict(stored: StoredAllocation, conflict: Condition) -> Iterator[Notic
 
 def of_lost_finalizer(service: Service, held: Iterable[Entry], finalizer: str) -> Notice | None:
     """Somebody took our finalizer off; None when no address depended on it."""
-    addresses = [str(entry.address) for entry in held if entry.exposed]
+    addresses = [str(entry.address) for entry in held if entry.is_exposed]
     if not addresses:
         return None
     message = (

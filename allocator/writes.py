@@ -9,6 +9,8 @@ from typing import Any
 from allocator.claims import wire_allocation, wire_change
 from allocator.ledger import Entry
 from allocator.notices import Notice
+from allocator.objects import StoredAllocation
+from allocator.stage import Stage
 from crds.addresses import IPAddress
 from kube.objects import ServiceKey
 
@@ -51,13 +53,19 @@ Write = AllocationWrite | PatchService
 
 def record_write(entry: Entry) -> AllocationWrite | None:
     """What makes the IPAllocation what was decided; None when it is so, or when the barrier must be passed first."""
-    recorded = entry.recorded
-    if recorded is None:
-        return CreateAllocation(entry.address, wire_allocation(entry.claim))
-    if recorded.claim.releasing:
-        # Nothing else is put right any more: only the way out is left.
-        is_free = entry.is_barrier_passed
-        return DeleteAllocation(entry.address, recorded.uid, recorded.resource_version) if is_free else None
+    match entry.stage, entry.recorded:
+        case ((Stage.RESERVED | Stage.CREATED | Stage.LOST), _):
+            return CreateAllocation(entry.address, wire_allocation(entry.claim))
+        case Stage.RECORDED, StoredAllocation() as recorded:
+            return _correction(entry, recorded)
+        case Stage.PASSED, StoredAllocation() as recorded:
+            return DeleteAllocation(entry.address, recorded.uid, recorded.resource_version)
+        case _:
+            # Nothing of a marked record is put right any more: only the way out is left.
+            return None
+
+
+def _correction(entry: Entry, recorded: StoredAllocation) -> PatchAllocation | None:
     change = wire_change(recorded.claim, entry.claim)
     if not change:
         return None

@@ -7,6 +7,7 @@ import pytest
 
 from allocator.objects import decode_allocation
 from allocator.release.barrier import Mark
+from allocator.stage import Stage
 from allocator.writes import CreateAllocation
 from crds.conditions import Reason
 from crds.names import FINALIZER, allocation_name
@@ -128,7 +129,7 @@ def test_a_barrier_passed_for_a_record_says_nothing_about_another_one_in_its_pla
     released_and_made_anew(api, allocator)
     entry = allocator.assigner.ledger.get(FIRST)
     assert entry is not None
-    assert not entry.is_barrier_passed
+    assert entry.stage is Stage.MARKED
     allocator.run(withdraw=False)
     assert "v4-192-0-2-10" in api.allocations
 
@@ -648,6 +649,36 @@ def test_an_address_whose_record_may_exist_is_recorded_to_be_released(api: FakeA
     write = assigner.step(FIRST, 0.0, "")
     assert isinstance(write, CreateAllocation)
     assert write.body["spec"]["releasing"]
+
+
+def test_an_address_whose_record_was_lost_passes_the_barrier_though_a_new_record_is_refused(api: FakeApi) -> None:
+    """Speakers knew the record that somebody deleted: that nothing was created since says nothing about them."""
+    api.put_service(service_body("web"))
+    allocator = Allocator(api, EDGE)
+    allocator.run()
+    assigner, (record,) = allocator.assigner, allocator.api.allocations.values()
+    assigner.allocation_gone(FIRST, record["metadata"]["uid"])
+    assert isinstance(assigner.step(FIRST, 0.0, ""), CreateAllocation)
+    assigner.create_sent(FIRST)
+    assigner.create_refused(FIRST)
+    assigner.service_gone(WEB, "s1")
+    assigner.step(WEB, 0.0, "")
+    write = assigner.step(FIRST, 0.0, "")
+    assert isinstance(write, CreateAllocation)
+    assert write.body["spec"]["releasing"]
+
+
+def test_a_create_without_an_answer_may_have_made_a_record_though_the_next_one_is_refused(api: FakeApi) -> None:
+    api.put_service(service_body("web"))
+    assigner = Allocator(api, EDGE).assigner
+    assigner.step(WEB, 0.0, "")
+    for _ in range(2):
+        assert isinstance(assigner.step(FIRST, 0.0, ""), CreateAllocation)
+        assigner.create_sent(FIRST)
+    assigner.create_refused(FIRST)
+    assigner.service_gone(WEB, "s1")
+    assigner.step(WEB, 0.0, "")
+    assert isinstance(assigner.step(FIRST, 0.0, ""), CreateAllocation)
 
 
 def test_what_a_status_shows_is_reserved_before_anybody_is_given_an_address(api: FakeApi) -> None:
