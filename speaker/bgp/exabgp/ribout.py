@@ -1,22 +1,106 @@
-"""What differs between the routes that a router is to have and those that ExaBGP was told (adj-RIB-out).
+"""The adj-RIB-out of one router as far as it has got: an entry for each prefix, and which entries are in which state.
 
-Pure values. Knows nothing of sessions: see session.py.
+Pure. Moves entries by the table in routestate.py, and decides nothing. No question costs more than its answer is long.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 
+from speaker.bgp.exabgp.routestate import RibEntry, RouteEvent, RouteState, next_state
 from speaker.bgp.model import GRACEFUL_SHUTDOWN, Prefix, Route
 
-
-def differing(told: Mapping[Prefix, Route], wanted: Mapping[Prefix, Route]) -> set[Prefix]:
-    """The prefixes whose route is to be sent, sent anew with other attributes, or withdrawn."""
-    changed = {prefix for prefix, route in wanted.items() if told.get(prefix) != route}
-    changed.update(prefix for prefix in told if prefix not in wanted)
-    return changed
+IN_FLIGHT = tuple(state for state in RouteState if state.is_in_flight)
+SENT = tuple(state for state in RouteState if state.is_sent)
+UNACKNOWLEDGED = tuple(state for state in RouteState if state.is_unacknowledged)
+WITHDRAWALS_IN_FLIGHT = tuple(state for state in IN_FLIGHT if not state.is_held)
 
 
 def draining(route: Route, *, is_internal: bool) -> Route:
     """The route as it is while traffic is to go elsewhere (RFC 8326 §4.1): routers prefer any other one."""
     communities = tuple(sorted({*route.communities, GRACEFUL_SHUTDOWN}))
     return replace(route, communities=communities, local_pref=0 if is_internal else route.local_pref)
+
+
+class RibOut:
+    """`take_changed` names the prefixes whose entry has changed in what others ask of it: `is_out`, `state.is_sent`,
+    and whatever `changed` and `keep` were called for."""
+
+    def __init__(self) -> None:
+        self._entries: dict[Prefix, RibEntry] = {}
+        self._in: dict[RouteState, dict[RibEntry, None]] = {state: {} for state in RouteState}
+        self._kept: dict[RibEntry, None] = {}
+        self._changed: set[RibEntry] = set()
+
+    def __iter__(self) -> Iterator[RibEntry]:
+        """As of now: entries may be moved and forgotten on the way."""
+        return iter(list(self._entries.values()))
+
+    def get(self, prefix: Prefix) -> RibEntry | None:
+        return self._entries.get(prefix)
+
+    def entry(self, prefix: Prefix) -> RibEntry:
+        """A new one, if there is none."""
+        if (entry := self._entries.get(prefix)) is None:
+            entry = self._entries[prefix] = RibEntry(prefix)
+            self._in[entry.state][entry] = None
+        return entry
+
+    def forget_empty(self, entry: RibEntry) -> None:
+        """Drop it if there is nothing to know of it."""
+        if entry.is_empty and self._entries.get(entry.prefix) is entry:
+            del self._entries[entry.prefix]
+            del self._in[entry.state][entry]
+
+    def move(self, entry: RibEntry, event: RouteEvent) -> bool:
+        """Whether that brought it into another state. What ExaBGP holds of it goes with the state."""
+        before, after = entry.state, next_state(entry.state, event)
+        if after is before:
+            return False
+        entry.state = after
+        del self._in[before][entry]
+        self._in[after][entry] = None
+        if not after.is_held:
+            entry.held = None
+        if before.is_sent != after.is_sent or RouteState.Absent in (before, after):
+            self._changed.add(entry)
+        return True
+
+    def keep(self, entry: RibEntry, until: float) -> None:
+        """The router may have it until then from a session that was lost."""
+        entry.kept_until = max(until, entry.kept_until)
+        self._kept[entry] = None
+        self._changed.add(entry)
+
+    def drop_kept(self, now: float | None = None) -> None:
+        """The router has dropped what it had from earlier sessions: all of it, or what it keeps no longer than now."""
+        for entry in [entry for entry in self._kept if now is None or entry.kept_until <= now]:
+            del self._kept[entry]
+            entry.kept_until = 0.0
+            self._changed.add(entry)
+            self.forget_empty(entry)
+
+    def changed(self, entry: RibEntry) -> None:
+        self._changed.add(entry)
+
+    @property
+    def has_changed(self) -> bool:
+        return bool(self._changed)
+
+    def take_changed(self) -> set[Prefix]:
+        changed, self._changed = self._changed, set()
+        return {entry.prefix for entry in changed}
+
+    def entries(self, states: tuple[RouteState, ...]) -> list[RibEntry]:
+        return [entry for state in states for entry in self._in[state]]
+
+    def count(self, states: tuple[RouteState, ...]) -> int:
+        return sum(len(self._in[state]) for state in states)
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether ExaBGP holds nothing, and the router has nothing from the session that is up."""
+        return len(self._in[RouteState.Absent]) == len(self._entries)
+
+    def is_kept(self, now: float) -> bool:
+        """Whether the router may have something from earlier sessions."""
+        return any(entry.kept_until > now for entry in self._kept)

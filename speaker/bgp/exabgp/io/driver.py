@@ -87,9 +87,7 @@ class BgpDriver:
         """Routers that may still have routes of sessions that are no more: by the names that the peers had."""
         now = time.monotonic()
         return {
-            one.session.peer.name: one.session.peer.peer_address
-            for one in self._retired
-            if one.session.keeps_until() > now
+            one.session.peer.name: one.session.peer.peer_address for one in self._retired if one.session.is_kept(now)
         }
 
     @property
@@ -313,7 +311,7 @@ class BgpDriver:
     def _pass_time(self, now: float) -> None:
         for runner in self._all():
             runner.session.pass_time(now)
-        kept = [runner for runner in self._retired if runner.session.keeps_until() > now]
+        kept = [runner for runner in self._retired if runner.session.is_kept(now)]
         if any(runner.session.has_changed for runner in self._all()) or len(kept) < len(self._retired):
             for runner in self._all():
                 self._changed |= runner.session.take_changed()

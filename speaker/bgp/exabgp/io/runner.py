@@ -110,7 +110,8 @@ class SessionRunner:
     async def _live(self) -> bool:
         """One process from start to end. True when it was to end."""
         if self._next is not None:
-            self.session.peer, self._next = self._next, None
+            self.session.configure(self._next)
+            self._next = None
         peer = self.session.peer
         why = "the agent let go of it"
         self.process = process = ExaBgpProcess(
@@ -148,7 +149,7 @@ class SessionRunner:
                 return True, "closed"
             process.write(session.next_lines(now))
             self._notify()
-            await self._wait(session.deadline)
+            await self._wait(session.deadline())
         return False, "ExaBGP has died"
 
     async def _reset(self, process: ExaBgpProcess) -> None:
@@ -163,9 +164,10 @@ class SessionRunner:
         while self.session.is_up and not process.is_lost and time.monotonic() < until:
             await self._wait(until)
 
-    async def _wait(self, until: float) -> None:
+    async def _wait(self, until: float | None) -> None:
+        """Until that time, or until something happens; None: only the latter."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, until - time.monotonic())):
+            async with asyncio.timeout(None if until is None else max(0.0, until - time.monotonic())):
                 await self._wake.wait()
         self._wake.clear()
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from speaker.bgp.exabgp import commands
 from speaker.bgp.exabgp.config import ConfigError, base64, configuration, hold_time_seconds
-from speaker.bgp.exabgp.ribout import differing, draining
+from speaker.bgp.exabgp.ribout import draining
 from speaker.bgp.model import GRACEFUL_SHUTDOWN, PeerConfig, Route
 
 V4, V6 = ip_network("10.9.0.1/32"), ip_network("fd09::1/128")
@@ -156,13 +156,6 @@ def test_withdrawals_are_by_family() -> None:
         "withdraw attributes next-hop 0.0.0.0 nlri 10.9.0.1/32",
         "withdraw attributes next-hop :: nlri fd09::1/128",
     ]
-
-
-def test_only_what_differs_is_changed() -> None:
-    other = ip_network("10.9.0.2/32")
-    told = {V4: Route(V4), other: Route(other), V6: Route(V6)}
-    assert differing(told, {V4: Route(V4), other: Route(other, med=1)}) == {other, V6}
-    assert differing(told, dict(told)) == set()
 
 
 def test_a_draining_route_is_the_last_to_be_preferred() -> None:

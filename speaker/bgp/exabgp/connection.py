@@ -1,0 +1,107 @@
+"""How the connection with one router stands, as ExaBGP reports it: RFC 4271 §8's states, what was agreed, what failed.
+
+Pure. Knows nothing of routes.
+"""
+
+from crds.speaker import BGPSessionState
+from speaker.bgp.exabgp import events
+from speaker.bgp.exabgp.config import outlives_seconds
+from speaker.bgp.model import Family, PeerConfig, SessionView
+
+
+class Connection:
+    """Through any number of processes and attempts. `now`: monotonic seconds. `families`: those that were agreed on, as
+    soon as they are; empty while there is no connection. `last_error`: why it failed last, in words; "" = never."""
+
+    def __init__(self, peer: PeerConfig, now: float) -> None:
+        self.peer = peer
+        self.is_up = False
+        self.families: frozenset[Family] = frozenset()
+        self.last_error = ""
+        self._state, self._since = BGPSessionState.Idle, now
+        self._hold_seconds: int | None = None
+        self._downs = 0
+        self._notice = ""
+
+    def process_started(self, now: float) -> None:
+        self._enter(self._waiting, now)
+
+    def process_ended(self, why: str, now: float) -> None:
+        """`why`: "" when that is no failure. After `lost`."""
+        self.last_error = why or self.last_error
+        self._enter(BGPSessionState.Idle, now)
+
+    def connected(self, now: float) -> None:
+        self._notice = ""
+        self._enter(BGPSessionState.OpenSent, now)
+
+    def negotiated(self, event: events.Negotiated, now: float) -> str | None:
+        """Why this must not become a session, in words, if so."""
+        self._hold_seconds, self.families = event.hold_time_seconds, event.families
+        self._enter(BGPSessionState.OpenConfirm, now)
+        if self.peer.peer_asn is None and event.peer_asn == self.peer.my_asn:
+            return f"the router is in our own AS {event.peer_asn}, and was to be in any other"
+        return None
+
+    def notified(self, event: events.Notified) -> None:
+        self._notice = f"{'the router sent' if event.by_router else 'we sent'}: {event.text}"
+
+    def came_up(self, now: float) -> None:
+        self.is_up = True
+        self._enter(BGPSessionState.Established, now)
+
+    def went_down(self, event: events.Down, now: float) -> None:
+        """After `lost`."""
+        self.last_error = self._notice or _down_words(event.reason)
+        self._enter(self._waiting, now)
+
+    def lost(self) -> None:
+        self._downs += self.is_up
+        self.is_up = False
+        self.families, self._hold_seconds = frozenset(), None
+
+    def in_trouble(self, trouble: str) -> None:
+        """Why no connection can be had."""
+        if trouble and not self.is_up:
+            self.last_error = _trouble_words(trouble, has_password=self.peer.password is not None)
+
+    def carries(self, family: Family) -> bool:
+        """Whether a session is up in which that family was agreed on."""
+        return self.is_up and family in self.families
+
+    @property
+    def outlives_seconds(self) -> float:
+        """How long the router may keep our routes if it hears nothing of our end; inf = forever (hold time 0)."""
+        return outlives_seconds(self.peer, self._hold_seconds)
+
+    def view(self, routes_sent: int) -> SessionView:
+        """As of now."""
+        return SessionView(
+            peer=self.peer.name,
+            peer_address=self.peer.peer_address,
+            state=self._state,
+            since=self._since,
+            families=self.families if self.is_up else frozenset(),
+            routes_sent=routes_sent,
+            hold_time_seconds=self._hold_seconds if self.is_up else None,
+            last_error=self.last_error,
+            downs=self._downs,
+        )
+
+    @property
+    def _waiting(self) -> BGPSessionState:
+        return BGPSessionState.Active if self.peer.is_passive else BGPSessionState.Connect
+
+    def _enter(self, state: BGPSessionState, now: float) -> None:
+        if state is not self._state:
+            self._state, self._since = state, now
+
+
+def _down_words(reason: str) -> str:
+    """ExaBGP's reasons are about itself; what it means by this one is that TCP has ended."""
+    return "the connection was closed or lost" if reason in ("", "closing connection") else reason
+
+
+def _trouble_words(trouble: str, *, has_password: bool) -> str:
+    hint = "; with a wrong password it looks like this too" if has_password and "timed out" in trouble else ""
+    return f"no connection: {trouble}{hint}"

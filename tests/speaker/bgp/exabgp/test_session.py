@@ -1,0 +1,99 @@
+"""Short stories of one session: what is written, and what is believed of it. test_session_world.py has all orders."""
+
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+from speaker.bgp.exabgp import events
+from speaker.bgp.exabgp.session import RouterSession
+from speaker.bgp.model import PeerConfig, Prefix, Route
+
+V4, OTHER, V6 = ip_network("10.9.0.1/32"), ip_network("10.9.0.2/32"), ip_network("fd09::1/128")
+PEER = PeerConfig(
+    name="tor",
+    my_asn=64512,
+    peer_asn=64513,
+    peer_address=IPv4Address("10.0.0.2"),
+    router_id=IPv4Address("10.0.0.1"),
+    families=frozenset({"ipv4", "ipv6"}),
+)
+
+
+def session_that_is_up(now: float = 1000.0, peer: PeerConfig = PEER) -> RouterSession:
+    session = RouterSession(peer, now)
+    session.exabgp_started(now)
+    come_up(session, now)
+    return session
+
+
+def come_up(session: RouterSession, now: float) -> None:
+    for event in (events.Connected(), events.Negotiated(90, session.peer.families), events.Up()):
+        session.handle(event, now)
+
+
+def written(session: RouterSession, now: float) -> list[str]:
+    """And answered."""
+    lines = session.next_lines(now)
+    for line in lines:
+        if line.startswith("unacknowledged"):
+            session.handle(events.Unacknowledged(1), now)
+        session.handle(events.Answer(True), now)
+    return [line for line in lines if " nlri " in line]
+
+
+def advertise(session: RouterSession, now: float, *routes: Route) -> None:
+    session.change({route.prefix: route for route in routes})
+    written(session, now)
+    session.handle(events.Sent(announced=tuple(route.prefix for route in routes)), now)
+
+
+def announcing(prefix: Prefix, words: str = "") -> str:
+    return f"announce attributes next-hop self{words} nlri {prefix}"
+
+
+def test_only_what_differs_is_written() -> None:
+    session = session_that_is_up()
+    advertise(session, 1001.0, Route(V4), Route(OTHER), Route(V6, next_hop=IPv6Address("fd00::1")))
+    session.want({V4: Route(V4), OTHER: Route(OTHER, med=1)})
+    assert written(session, 1002.0) == [
+        f"withdraw attributes next-hop :: nlri {V6}",
+        announcing(OTHER, " med 1"),
+    ]
+    session.want({V4: Route(V4), OTHER: Route(OTHER, med=1)})
+    assert written(session, 1003.0) == []
+
+
+def test_a_refused_route_is_not_tried_again_until_it_is_another_one() -> None:
+    session = session_that_is_up()
+    session.change({V4: Route(V4)})
+    assert announcing(V4) in session.next_lines(1001.0)
+    session.handle(events.Answer(False), 1001.0)
+    assert "refused a route" in session.view().last_error
+    assert written(session, 1002.0) == []
+    session.change({V4: Route(V4, med=1)})
+    assert written(session, 1003.0) == [announcing(V4, " med 1")]
+
+
+def test_a_refused_change_leaves_the_earlier_route_to_be_withdrawn() -> None:
+    session = session_that_is_up()
+    advertise(session, 1001.0, Route(V4))
+    session.change({V4: Route(V4, med=1)})
+    assert announcing(V4, " med 1") in session.next_lines(1002.0)
+    session.handle(events.Answer(False), 1002.0)
+    assert session.has_sent(V4)
+    session.change({V4: None})
+    assert written(session, 1003.0) == [f"withdraw attributes next-hop 0.0.0.0 nlri {V4}"]
+
+
+def test_a_refused_route_does_not_confirm_the_withdrawal_before_it() -> None:
+    session = session_that_is_up()
+    advertise(session, 1001.0, Route(V4))
+    session.change({V4: None})
+    written(session, 1002.0)
+    session.handle(events.Sent(withdrawn=(V4,)), 1002.0)
+    session.change({V4: Route(V4, med=1)})
+    lines = session.next_lines(1002.5)
+    for line in lines:
+        session.handle(events.Answer(" nlri " not in line), 1002.5)
+    session.change({V4: None})
+    assert session.may_be_heard(V4, 1003.0)
+    session.handle(events.Unacknowledged(0), 1003.0)
+    assert not session.may_be_heard(V4, 1003.0)
