@@ -24,10 +24,11 @@ from allocator.plan import Plan, plan, plan_invalid
 from allocator.policy import Draw
 from allocator.release.barrier import Mark
 from allocator.request import InvalidRequest, is_ours, key_of, our_condition, present_addresses, request_of
+from allocator.services import KnownServices
 from allocator.sharing import left
 from allocator.space.pools import Labels, Pools
 from allocator.stage import Stage
-from allocator.status.service import Wanted, service_patch
+from allocator.status.service import Wanted, service_patch, wanted_of
 from allocator.waiting import Waiting
 from allocator.wakeups import Wakeups
 from allocator.workqueue import WorkQueue
@@ -48,13 +49,10 @@ class Assigner:
         self.ledger = Ledger()
         self.waiting = Waiting()
         self.queue: WorkQueue[Key] = WorkQueue()
-        self.services: dict[ServiceKey, Service] = {}
+        self.services = KnownServices()
         self.notices: list[Notice] = []
         self.marks: dict[IPAddress, Mark] = {}
         """Releases that are written and wait for the barrier."""
-        self._namespaces: dict[str, Labels] = {}
-        self._finalized: set[str] = set()
-        """uids of Services that hold or held an address in our time: their finalizer is ours."""
         self._deleted: set[str] = set()
         """uids of IPAllocations that we deleted, until the watch says so too."""
         self._wakeups = Wakeups(self.ledger, self.waiting)
@@ -71,15 +69,15 @@ class Assigner:
         now: float,
     ) -> None:
         """Take in full lists. Services that show or hold an address are settled before any other gets one."""
-        self._namespaces.update(namespaces)
+        self.services.set_namespaces(namespaces)
         self.ledger.set_pools(pools)
         for recorded in allocations:
             self._observe(recorded, now)
             self.queue.add(recorded.address)
         by_age = sorted(services, key=lambda one: one.metadata.creation_timestamp or "")
         for service in by_age:
-            self.services[key_of(service)] = service
-            labels = self._namespaces.get(key_of(service).namespace, {})
+            self.services.put(service)
+            labels = self.services.labels(key_of(service).namespace) or {}
             if is_ours(service, self._class):
                 for address in adopt(service, labels, self.ledger):
                     self.queue.add(address)
@@ -99,49 +97,40 @@ class Assigner:
             self.queue.add(key)
 
     def namespace_seen(self, name: str, labels: Labels) -> None:
-        if self._namespaces.get(name) == labels:
-            return
-        self._namespaces[name] = labels
-        if self.ledger.pools.select_by_namespace_labels:
+        if self.services.put_namespace(name, labels) and self.ledger.pools.select_by_namespace_labels:
             for key in self.services:
                 if key.namespace == name:
                     self.queue.add(key)
 
     def namespace_gone(self, name: str) -> None:
-        self._namespaces.pop(name, None)
+        self.services.remove_namespace(name)
 
     def service_seen(self, service: Service) -> None:
         """From a watch or an answer. What is older than what we know is ignored."""
-        key = key_of(service)
-        known = self.services.get(key)
-        version = _version(service)
-        if known is not None:
-            if version == _version(known):
-                self.services[key] = service  # the same again: one copy, the informer's, is enough
-            if version <= _version(known):
-                return
-            if known.metadata.uid != service.metadata.uid:
-                self._vanished(known)
-            elif self._finalizer in known.metadata.finalizers and self._finalizer not in service.metadata.finalizers:
-                self._notice_lost_finalizer(known)
-        self.services[key] = service
-        self.queue.add(key)
+        known, is_news = self.services.get(key_of(service)), self.services.is_news(service)
+        self.services.put(service)
+        if not is_news:
+            return
+        if known is not None and known.metadata.uid != service.metadata.uid:
+            self._vanished(known)
+        elif known is not None and self._finalizer in set(known.metadata.finalizers) - set(service.metadata.finalizers):
+            self._notice_lost_finalizer(known)
+        self.queue.add(key_of(service))
 
     def service_gone(self, key: ServiceKey, uid: str) -> None:
-        known = self.services.get(key)
-        if known is not None and known.metadata.uid == uid:
-            del self.services[key]
+        known = self.services.remove(key, uid)
+        if known is not None:
             self._vanished(known)
             self.queue.add(key)
 
     def service_written(self, service: Service) -> None:
         """The answer to our own patch: as `service_seen`, and it is no surprise that a finalizer went."""
         known = self.services.get(key_of(service))
-        if known is None or known.metadata.uid != service.metadata.uid or _version(service) <= _version(known):
+        if known is None or known.metadata.uid != service.metadata.uid or not self.services.is_news(service):
             return
-        self.services[key_of(service)] = service
+        self.services.put(service)
         if self._finalizer not in service.metadata.finalizers:
-            self._finalized.discard(service.metadata.uid)
+            self.services.forget_holder(service.metadata.uid)
         held = {entry.address for entry in self.ledger.held_by_uid(service.metadata.uid)}
         if held != set(present_addresses(service)) or not is_ours(service, self._class):
             # There is more to do: an address to leave, or a finalizer to take off.
@@ -235,7 +224,7 @@ class Assigner:
         if not is_news:
             return
         for holder in entry.claim.holders:
-            self._finalized.add(holder.uid)
+            self.services.note_holder(holder.uid)
         for holder in (*before, *entry.claim.holders):
             self.queue.add(holder.key, first=True)
 
@@ -252,7 +241,7 @@ class Assigner:
         self.waiting.remove(key_of(known))
         if any(entry.is_exposed for entry in self.ledger.held_by_uid(known.metadata.uid)):
             self._notice_lost_finalizer(known)
-        self._finalized.discard(known.metadata.uid)
+        self.services.forget_holder(known.metadata.uid)
         self._look_at_lingering(known.metadata.uid)
 
     # Steps
@@ -279,16 +268,8 @@ class Assigner:
             return None
         uid = service.metadata.uid
         holds = bool(self.ledger.held_by_uid(uid))
-        was_here = holds or self._was_here(service)
-        is_anothers = self._finalizer in service.metadata.finalizers and not was_here
-        ingress = tuple(grant.address for grant in decision.grants)
-        if not ingress and not was_here:
-            # Somebody else wrote what it shows: leave that, as long as it is nobody's.
-            ingress = tuple(one for one in present_addresses(service) if self.ledger.get(one) is None)
-            is_theirs = ingress == present_addresses(service)
-        else:
-            is_theirs = False
-        wanted = Wanted(None if is_theirs else ingress, holds or is_anothers, decision.verdict)
+        shows_ours = holds or self.services.shows_ours(service)
+        wanted = wanted_of(service, decision, self._finalizer, self.ledger, holds=holds, shows_ours=shows_ours)
         body = service_patch(service, wanted, self._finalizer, timestamp)
         if body is not None:
             return PatchService(key, body, notices.of_transition(service, wanted))
@@ -299,12 +280,6 @@ class Assigner:
     def _is_unplanned(self, service: Service) -> bool:
         """Ours, but not to be decided yet: the labels of its namespace are not known."""
         return is_ours(service, self._class)
-
-    def _was_here(self, service: Service) -> bool:
-        """Whether a Service that holds nothing now held something: then finalizer and ingress are from us."""
-        condition = our_condition(service)
-        had = condition is not None and condition.status == "True"
-        return had or service.metadata.uid in self._finalized
 
     def _decide(self, key: ServiceKey) -> Plan | None:
         """Plan for the Service at this place and enter it in the ledger; None when it is not ours (or not yet)."""
@@ -317,13 +292,13 @@ class Assigner:
         if service is None or not is_ours(service, self._class):
             self.waiting.remove(key)
             return None
-        request = request_of(service)
+        request, labels = request_of(service), self.services.labels(key.namespace)
         if isinstance(request, InvalidRequest):
             decision = plan_invalid(uid, request.message, self.ledger)
-        elif key.namespace not in self._namespaces and self.ledger.pools.select_by_namespace_labels:
+        elif labels is None and self.ledger.pools.select_by_namespace_labels:
             return None
         else:
-            decision = plan(request, self._namespaces.get(key.namespace, {}), self.ledger, self._draw)
+            decision = plan(request, labels or {}, self.ledger, self._draw)
         self._enter(decision)
         if decision.verdict.satisfied and not decision.waits:
             self.waiting.remove(key)
@@ -345,7 +320,7 @@ class Assigner:
         """Not ours, or not any more. First the ingress goes, then the addresses, at last finalizer and condition."""
         key, uid = key_of(service), service.metadata.uid
         held = self.ledger.held_by_uid(uid)
-        wrote = our_condition(service) is not None or uid in self._finalized
+        wrote = our_condition(service) is not None or self.services.held_in_our_time(uid)
         if not wrote and not held:
             return None
         lives = service.spec.type == "LoadBalancer" and not service.metadata.is_terminating
@@ -420,8 +395,3 @@ class Assigner:
         notice = notices.of_lost_finalizer(service, held, self._finalizer)
         if notice is not None:
             self.notices.append(notice)
-
-
-def _version(service: Service) -> int:
-    """resourceVersions of one resource are numbers that rise (KEP-5504)."""
-    return int(service.metadata.resource_version or 0)

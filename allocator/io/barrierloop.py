@@ -10,12 +10,14 @@ and F is long.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import structlog
 
 from allocator.assigner import Assigner
 from allocator.notices import Notice, of_entry
+from allocator.observed import Observed
+from allocator.options import Options
 from allocator.release.barrier import Awaited, LeaseBook, Mark, Renewed, Round, awaited, describe
 from allocator.release.departures import Departures
 from allocator.release.speakers import SpeakerState, decode_speaker
@@ -25,7 +27,7 @@ from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, node_of_speaker_lease
 from kube.errors import ApiError, NotFound
 from kube.informer.io.informer import ObjectKey
 from kube.io.client import Client
-from kube.objects import Lease, Node, decode_lease
+from kube.objects import Lease, decode_lease
 from kube.resource import LEASES, NODES, SPEAKERS
 
 log = structlog.get_logger()
@@ -53,29 +55,29 @@ SILENT_SECONDS = 30.0
 
 
 class BarrierLoop:
-    """Runs while this process leads. `speakers` and `nodes` are live views of the informers; what feeds them also keeps
-    `departures` up to date."""
+    """Runs while this process leads. `departures` is kept up to date by whoever follows the Speakers, also before that.
+
+    `notify` receives the notices that are due; `on_progress` is called when a release may have passed.
+    """
 
     def __init__(
         self,
         client: Client,
         assigner: Assigner,
-        *,
-        namespace: str,
-        speakers: Mapping[ObjectKey, SpeakerState],
-        nodes: Mapping[ObjectKey, Node],
+        observed: Observed,
         departures: Departures,
-        fence_after_seconds: float,
+        options: Options,
+        *,
         notify: Callable[[Notice], None],
         on_progress: Callable[[], None],
     ) -> None:
         self._client = client
         self._assigner = assigner
-        self._namespace = namespace
-        self._speakers = speakers
-        self._nodes = nodes
+        self._namespace = options.namespace
+        self._speakers = observed.speakers
+        self._nodes = observed.nodes
         self._departures = departures
-        self._fence_after_seconds = fence_after_seconds
+        self._fence_after_seconds = options.fence_after_seconds
         self._notify = notify
         self._on_progress = on_progress
         self._leases = LeaseBook()

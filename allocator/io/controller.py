@@ -1,48 +1,33 @@
-"""The allocator process: informers, leader election, and while it leads an Assigner with those who serve it.
+"""The allocator process: informers, leader election, and a Leadership while it leads; Events about what happens.
 
-    API server ──watch──> Informer ──on_change──> Assigner ──step──> Writer ──patch──> API server
-                            └────────────────> BarrierLoop, Reporter ─────────────────────┘
-
-A standby keeps its informers warm, so it takes over at once; on gaining the lead it reads full lists before it acts.
-Decides nothing: what to do is in the pure modules, which this one feeds.
+A standby keeps its informers running, so it takes over at once; on gaining the lead it reads full lists before it acts.
+Decides nothing: what to do is in the pure modules, which allocator.io.leadership feeds.
 """
 
 import asyncio
-import random
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from allocator.assigner import Assigner
-from allocator.io.barrierloop import BarrierLoop
+from allocator.io.leadership import Leadership
 from allocator.io.metrics import AllocatorMetrics
-from allocator.io.reporter import Reporter
-from allocator.io.writer import Writer
 from allocator.notices import Notice
-from allocator.objects import (
-    Advertisement,
-    StoredAllocation,
-    StoredPeer,
-    decode_allocation,
-    decode_bgp_advertisement,
-    decode_l2_advertisement,
-    decode_peer,
-)
+from allocator.objects import decode_allocation, decode_bgp_advertisement, decode_l2_advertisement, decode_peer
+from allocator.observed import Observed
 from allocator.options import Options
 from allocator.release.departures import Departures
 from allocator.release.speakers import SpeakerState, decode_speaker
-from allocator.space.pools import compile_pools
 from crds.names import ALLOCATOR_LEASE
 from crds.types import IPPool
 from kube.events.io.recorder import EventRecorder, ObjectRef
 from kube.informer.io.informer import Change, Informer
 from kube.io.client import Client
 from kube.lease.io.election import LeaderElection
-from kube.objects import Namespace, Node, Service, ServiceKey, decode_namespace, decode_node, decode_service
+from kube.objects import decode_namespace, decode_node, decode_service
 from kube.resource import (
     BGPADVERTISEMENTS,
     BGPPEERS,
@@ -53,8 +38,10 @@ from kube.resource import (
     NODES,
     SERVICES,
     SPEAKERS,
+    Resource,
 )
 
+T = TypeVar("T")
 log = structlog.get_logger()
 
 EVENT_SECONDS = 0.02
@@ -63,16 +50,6 @@ EVENT_PATIENCE_SECONDS = 5.0
 
 EVENT_LIMIT = 5000
 """Beyond that the oldest is dropped: Events are hints, conditions carry the state."""
-
-
-@dataclass(frozen=True)
-class Leadership:
-    """What exists only while this process leads."""
-
-    assigner: Assigner
-    writer: Writer
-    barrier: BarrierLoop
-    reporter: Reporter
 
 
 class Controller:
@@ -96,38 +73,40 @@ class Controller:
         self._leadership: Leadership | None = None
         self._departures = Departures()
         self._unsent: deque[tuple[float, Notice]] = deque(maxlen=EVENT_LIMIT)
-        self._services: Informer[Service] = self._informer(SERVICES, decode_service, self._on_service)
-        self._namespaces: Informer[Namespace] = self._informer(NAMESPACES, decode_namespace, self._on_namespace)
-        self._pools: Informer[IPPool] = self._informer(IPPOOLS, IPPool.decode, self._on_pool)
-        self._allocations: Informer[StoredAllocation] = self._informer(
-            IPALLOCATIONS, decode_allocation, self._on_allocation
-        )
-        self._speakers: Informer[SpeakerState] = self._informer(SPEAKERS, decode_speaker, self._on_speaker)
-        self._nodes: Informer[Node] = self._informer(NODES, decode_node, self._on_node)
-        self._l2: Informer[Advertisement] = self._informer(
-            L2ADVERTISEMENTS, decode_l2_advertisement, self._on_advertisement
-        )
-        self._bgp: Informer[Advertisement] = self._informer(
-            BGPADVERTISEMENTS, decode_bgp_advertisement, self._on_advertisement
-        )
-        self._peers: Informer[StoredPeer] = self._informer(BGPPEERS, decode_peer, self._on_peer)
+        self._informers: list[Informer[Any]] = []
+        self._observed = self._observe()
 
-    def _informer(self, resource: Any, decode: Callable[[bytes], Any], on_change: Callable[[Change[Any]], None]) -> Any:
-        return Informer(self._client, resource, decode, on_change=on_change, metrics=self._metrics)
-
-    @property
-    def _informers(self) -> tuple[Informer[Any], ...]:
-        return (
-            self._services,
-            self._namespaces,
-            self._pools,
-            self._allocations,
-            self._speakers,
-            self._nodes,
-            self._l2,
-            self._bgp,
-            self._peers,
+    def _observe(self) -> Observed:
+        of_advertisement = Leadership.advertisement_changed
+        return Observed(
+            services=self._informer(SERVICES, decode_service, Leadership.service_changed).items,
+            namespaces=self._informer(NAMESPACES, decode_namespace, Leadership.namespace_changed).items,
+            pools=self._informer(IPPOOLS, IPPool.decode, Leadership.pool_changed).items,
+            allocations=self._informer(IPALLOCATIONS, decode_allocation, Leadership.allocation_changed).items,
+            speakers=self._informer(SPEAKERS, decode_speaker, Leadership.speaker_changed, self._note_departure).items,
+            nodes=self._informer(NODES, decode_node, Leadership.node_changed).items,
+            l2_advertisements=self._informer(L2ADVERTISEMENTS, decode_l2_advertisement, of_advertisement).items,
+            bgp_advertisements=self._informer(BGPADVERTISEMENTS, decode_bgp_advertisement, of_advertisement).items,
+            peers=self._informer(BGPPEERS, decode_peer, Leadership.peer_changed).items,
         )
+
+    def _informer(
+        self,
+        resource: Resource,
+        decode: Callable[[bytes], T],
+        while_leading: Callable[[Leadership, Change[T]], None],
+        always: Callable[[Change[T]], None] = lambda _: None,
+    ) -> Informer[T]:
+        """A standby hears of changes too, and does nothing about them but `always`."""
+
+        def on_change(change: Change[T]) -> None:
+            always(change)
+            if self._leadership is not None:
+                while_leading(self._leadership, change)
+
+        informer = Informer(self._client, resource, decode, on_change=on_change, metrics=self._metrics)
+        self._informers.append(informer)
+        return informer
 
     @property
     def is_ready(self) -> bool:
@@ -149,7 +128,8 @@ class Controller:
                 tasks.create_task(self._send_events())
                 for informer in self._informers:
                     await informer.wait_synced()
-                log.info("informers have synced", services=len(self._services.items), standby=self._options.identity)
+                services = len(self._observed.services)
+                log.info("informers have synced", services=services, standby=self._options.identity)
                 await self._election.run(self._lead)
         finally:
             for _, notice in self._unsent:
@@ -161,64 +141,28 @@ class Controller:
         async with asyncio.TaskGroup() as tasks:
             for informer in self._informers:
                 tasks.create_task(informer.relisted())
-        self._leadership = leadership = self._take_over()
-        log.info("leading", allocations=len(leadership.assigner.ledger), services=len(leadership.assigner.services))
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(leadership.writer.run())
-                tasks.create_task(leadership.barrier.run())
-                tasks.create_task(leadership.reporter.run())
-        finally:
-            self._leadership = None
-
-    def _take_over(self) -> Leadership:
-        """From the informers' full lists to a running state, without a gap: no event is handled in between."""
-        options = self._options
-        assigner = Assigner(
-            load_balancer_class=options.load_balancer_class, finalizer=options.finalizer, draw=random.randrange
-        )
-        assigner.start(
-            pools=compile_pools(self._pools.items.values()),
-            namespaces={key.name: one.metadata.labels for key, one in self._namespaces.items.items()},
-            allocations=self._allocations.items.values(),
-            services=self._services.items.values(),
-            now=time.monotonic(),
-        )
-        writer = Writer(
+        self._leadership = leadership = Leadership(
             self._client,
-            assigner,
+            self._options,
             self._metrics,
-            concurrency=options.concurrency,
+            self._observed,
+            self._departures,
             may_write=lambda: self._election.is_leader(time.monotonic()),
             notify=self._notify,
         )
-        barrier = BarrierLoop(
-            self._client,
-            assigner,
-            namespace=options.namespace,
-            speakers=self._speakers.items,
-            nodes=self._nodes.items,
-            departures=self._departures,
-            fence_after_seconds=options.fence_after_seconds,
-            notify=self._notify,
-            on_progress=writer.nudge,
-        )
-        reporter = Reporter(
-            self._client,
-            assigner,
-            pools=self._pools.items,
-            allocations=self._allocations.items,
-            speakers=self._speakers.items,
-            advertisements=lambda: [*self._l2.items.values(), *self._bgp.items.values()],
-            peers=self._peers.items,
-            is_silent=barrier.is_silent,
-            awaited=barrier.awaited,
-            is_idle=lambda: writer.is_idle,
-            on_change=writer.nudge,
-            notify=self._notify,
-        )
-        reporter.everything_changed()
-        return Leadership(assigner, writer, barrier, reporter)
+        log.info("leading", allocations=len(leadership.assigner.ledger), services=len(leadership.assigner.services))
+        try:
+            await leadership.run()
+        finally:
+            self._leadership = None
+
+    def _note_departure(self, change: Change[SpeakerState]) -> None:
+        if change.new is not None:
+            self._departures.exists(change.new)
+        elif change.old is not None:
+            self._departures.gone(change.old, time.monotonic())
+
+    # What happens to Services
 
     def _notify(self, notice: Notice) -> None:
         self._metrics.decided(notice.reason)
@@ -237,77 +181,3 @@ class Controller:
     def _record(self, notice: Notice) -> None:
         ref = ObjectRef("v1", "Service", notice.service.name, notice.service.namespace, notice.uid)
         self._events.record(ref, notice.type, notice.reason, notice.message)
-
-    # Changes from the informers; a standby ignores them
-
-    def _on_service(self, change: Change[Service]) -> None:
-        leads = self._leadership
-        if leads is None:
-            return
-        if change.new is not None:
-            leads.assigner.service_seen(change.new)
-        elif change.old is not None:
-            key = ServiceKey(change.key.namespace or "", change.key.name)
-            leads.assigner.service_gone(key, change.old.metadata.uid)
-        leads.writer.nudge()
-
-    def _on_allocation(self, change: Change[StoredAllocation]) -> None:
-        leads = self._leadership
-        if leads is None:
-            return
-        if change.new is not None:
-            leads.assigner.allocation_seen(change.new, time.monotonic())
-            leads.reporter.allocation_changed(change.new)
-        elif change.old is not None:
-            leads.assigner.allocation_gone(change.old.address, change.old.uid)
-        leads.writer.nudge()
-        leads.barrier.nudge()
-
-    def _on_namespace(self, change: Change[Namespace]) -> None:
-        leads = self._leadership
-        if leads is None:
-            return
-        if change.new is not None:
-            leads.assigner.namespace_seen(change.key.name, change.new.metadata.labels)
-        else:
-            leads.assigner.namespace_gone(change.key.name)
-        leads.writer.nudge()
-
-    def _on_pool(self, change: Change[IPPool]) -> None:
-        leads = self._leadership
-        if leads is None or _is_status_only(change):
-            return
-        leads.assigner.set_pools(compile_pools(self._pools.items.values()))
-        leads.reporter.everything_changed()
-        leads.writer.nudge()
-
-    def _on_speaker(self, change: Change[SpeakerState]) -> None:
-        if change.new is not None:
-            self._departures.exists(change.new)
-        elif change.old is not None:
-            self._departures.gone(change.old, time.monotonic())
-        if self._leadership is not None:
-            self._leadership.reporter.speaker_changed(change.key.name)
-            self._leadership.barrier.nudge()
-
-    def _on_node(self, change: Change[Node]) -> None:
-        if self._leadership is not None and (change.old is None or change.new is None):
-            self._leadership.barrier.nudge()
-
-    def _on_advertisement(self, change: Change[Advertisement]) -> None:
-        leads = self._leadership
-        if leads is not None and (
-            change.old is None or change.new is None or change.old.generation != change.new.generation
-        ):
-            leads.reporter.everything_changed()
-
-    def _on_peer(self, _: Change[StoredPeer]) -> None:
-        if self._leadership is not None:
-            self._leadership.reporter.peers_changed()
-
-
-def _is_status_only(change: Change[IPPool]) -> bool:
-    old, new = change.old, change.new
-    if old is None or new is None:
-        return False
-    return old.metadata.generation == new.metadata.generation and old.metadata.labels == new.metadata.labels

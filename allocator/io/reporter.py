@@ -8,16 +8,18 @@ What the statuses say comes from allocator.status.pool, allocator.status.allocat
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import structlog
 
 from allocator.assigner import Assigner
+from allocator.io.barrierloop import BarrierLoop
+from allocator.io.writer import Writer
 from allocator.notices import Notice, of_conflict
-from allocator.objects import Advertisement, StoredAllocation, StoredPeer, decode_allocation
+from allocator.objects import StoredAllocation, decode_allocation
+from allocator.observed import Observed
 from allocator.release.barrier import Awaited
-from allocator.release.speakers import SpeakerState
 from allocator.space.ranges import parse_address
 from allocator.status.advertisement import JUDGED_HERE, advertisement_conditions, is_advertised
 from allocator.status.allocation import allocation_status
@@ -30,7 +32,6 @@ from allocator.status.writerate import WriteRate
 from crds.addresses import IPAddress
 from crds.meta import Condition
 from crds.names import allocation_name
-from crds.types import IPPool
 from kube.errors import ApiError, NotFound, is_precondition_failure
 from kube.informer.io.informer import ObjectKey
 from kube.io.client import Client
@@ -62,35 +63,22 @@ watch was down, comes in no list and in no event."""
 
 
 class Reporter:
-    """Runs while this process leads. The mappings are live views of the informers."""
+    """Runs while this process leads. `notify` receives the notices that are due."""
 
     def __init__(
         self,
         client: Client,
         assigner: Assigner,
-        *,
-        pools: Mapping[ObjectKey, IPPool],
-        allocations: Mapping[ObjectKey, StoredAllocation],
-        speakers: Mapping[ObjectKey, SpeakerState],
-        advertisements: Callable[[], list[Advertisement]],
-        peers: Mapping[ObjectKey, StoredPeer],
-        is_silent: Callable[[str], bool],
-        awaited: Mapping[IPAddress, tuple[Awaited, ...]],
-        is_idle: Callable[[], bool],
-        on_change: Callable[[], None],
-        notify: Callable[[Notice], None] = lambda _: None,
+        observed: Observed,
+        barrier: BarrierLoop,
+        writer: Writer,
+        notify: Callable[[Notice], None],
     ) -> None:
         self._client = client
         self._assigner = assigner
-        self._pools = pools
-        self._allocations = allocations
-        self._speakers = speakers
-        self._advertisements = advertisements
-        self._peers = peers
-        self._is_silent = is_silent
-        self._awaited = awaited
-        self._is_idle = is_idle
-        self._on_change = on_change
+        self._observed = observed
+        self._barrier = barrier
+        self._writer = writer
         self._notify = notify
         self._announcers = Announcers()
         self._sightings = Sightings()
@@ -99,7 +87,7 @@ class Reporter:
         self._is_bgp_dirty = True
         self._object_rate = WriteRate(burst=3, seconds=10.0)
         self._address_rate = WriteRate(burst=3, seconds=5.0)
-        self._dirty_nodes: set[str] = set(one.node for one in speakers.values())
+        self._dirty_nodes: set[str] = set(one.node for one in observed.speakers.values())
         self._dirty: dict[IPAddress, float] = {}
         self._awaited_before: dict[IPAddress, tuple[Awaited, ...]] = {}
 
@@ -114,7 +102,7 @@ class Reporter:
         self._dirty.setdefault(stored.address, time.monotonic() + grace)
 
     def _probing_seconds(self, stored: StoredAllocation) -> float:
-        pool = self._pools.get(ObjectKey(None, stored.claim.pool))
+        pool = self._observed.pools.get(ObjectKey(None, stored.claim.pool))
         is_probed = pool is not None and pool.spec.duplicate_address_detection and stored.first_announced is None
         return PROBING_SECONDS if is_probed else 0.0
 
@@ -125,7 +113,7 @@ class Reporter:
     def everything_changed(self) -> None:
         """Pools or advertisements: what covers what must be looked at again."""
         now = time.monotonic()
-        for stored in self._allocations.values():
+        for stored in self._observed.allocations.values():
             self._dirty.setdefault(stored.address, now)
 
     # The work
@@ -141,7 +129,7 @@ class Reporter:
                 await self._audit()
                 self._object_rate.sweep(now)
                 self._address_rate.sweep(now)
-            if not self._is_idle() and now - busy_since < PATIENCE_SECONDS:
+            if not self._writer.is_idle and now - busy_since < PATIENCE_SECONDS:
                 continue
             busy_since = now
             self._collect(now)
@@ -152,7 +140,7 @@ class Reporter:
 
     async def _report_pools(self) -> None:
         for pool in self._assigner.ledger.pools.in_order:
-            stored = self._pools.get(ObjectKey(None, pool.name))
+            stored = self._observed.pools.get(ObjectKey(None, pool.name))
             if stored is None or stored.metadata.generation != pool.generation:
                 continue
             status = pool_status(pool, self._assigner.ledger, stored.status, timestamp())
@@ -161,8 +149,8 @@ class Reporter:
                 await self._patch(IPPOOLS, pool.name, stored.metadata.uid, wire)
 
     async def _report_advertisements(self, now: float) -> None:
-        peers = {one.name for one in self._peers.values()}
-        for one in self._advertisements():
+        peers = {one.name for one in self._observed.peers.values()}
+        for one in self._observed.advertisements():
             fault = reported_fault(self._reports, one.kind, one.name, JUDGED_HERE)
             conditions = advertisement_conditions(one, self._assigner.ledger.pools, peers, fault, timestamp())
             if conditions != one.conditions and self._object_rate.admits((one.kind, one.name), now):
@@ -174,8 +162,8 @@ class Reporter:
         if not self._is_bgp_dirty:
             return
         self._is_bgp_dirty = False
-        for one in list(self._peers.values()):
-            duplicate = duplicate_fault(self._reports.duplicates(one, self._peers.values()))
+        for one in list(self._observed.peers.values()):
+            duplicate = duplicate_fault(self._reports.duplicates(one, self._observed.peers.values()))
             fault = duplicate or reported_fault(self._reports, "BGPPeer", one.name)
             status = peer_status(one, self._reports.sessions(one.name), fault, self._silent, timestamp())
             if status == one.status:
@@ -186,7 +174,7 @@ class Reporter:
 
     async def _report_allocations(self, now: float) -> None:
         due = [address for address, at in self._dirty.items() if at <= now]
-        if not due or not self._speakers:
+        if not due or not self._observed.speakers:
             # Without any Speaker nothing can announce: the condition would say so on thousands of objects.
             return
         for at in range(0, len(due), CONCURRENCY):
@@ -198,7 +186,7 @@ class Reporter:
     def _collect(self, now: float) -> None:
         """What the Speakers say now, and for whom releases wait."""
         for node in self._dirty_nodes:
-            speaker = self._speakers.get(ObjectKey(None, node))
+            speaker = self._observed.speakers.get(ObjectKey(None, node))
             self._reports.update(node, speaker)
             announced = speaker.announcements() if speaker is not None else {}
             sightings = speaker.sightings() if speaker is not None else {}
@@ -206,22 +194,22 @@ class Reporter:
                 address = parse_address(text)
                 if address is not None:
                     self._dirty[address] = now
-        silent = frozenset(filter(self._is_silent, self._reports.nodes))
+        silent = frozenset(filter(self._barrier.is_silent, self._reports.nodes))
         self._is_bgp_dirty |= bool(self._dirty_nodes) or silent != self._silent
         self._silent = silent
         self._dirty_nodes.clear()
-        for address in self._awaited_before.keys() | self._awaited.keys():
-            if self._awaited_before.get(address) != self._awaited.get(address):
+        for address in self._awaited_before.keys() | self._barrier.awaited.keys():
+            if self._awaited_before.get(address) != self._barrier.awaited.get(address):
                 self._dirty[address] = now
-        self._awaited_before = dict(self._awaited)
+        self._awaited_before = dict(self._barrier.awaited)
 
     async def _report_allocation(self, address: IPAddress, now: float) -> None:
-        stored = self._allocations.get(ObjectKey(None, allocation_name(address)))
+        stored = self._observed.allocations.get(ObjectKey(None, allocation_name(address)))
         if stored is None:
             return
         pools = self._assigner.ledger.pools
-        advertised = is_advertised(stored.claim, pools, self._advertisements())
-        announcers, waiting = self._announcers.of(address), self._awaited.get(address, ())
+        advertised = is_advertised(stored.claim, pools, self._observed.advertisements())
+        announcers, waiting = self._announcers.of(address), self._barrier.awaited.get(address, ())
         sightings = self._sightings.of(address)
         status = allocation_status(stored, announcers, advertised, waiting, timestamp(), sightings)
         shown = (stored.announced_by, stored.conditions, stored.first_announced)
@@ -249,7 +237,8 @@ class Reporter:
         unseen = [
             (entry.address, entry.recorded.uid)
             for entry in self._assigner.ledger
-            if entry.recorded is not None and ObjectKey(None, allocation_name(entry.address)) not in self._allocations
+            if entry.recorded is not None
+            and ObjectKey(None, allocation_name(entry.address)) not in self._observed.allocations
         ]
         for address, uid in unseen:
             try:
@@ -257,7 +246,7 @@ class Reporter:
             except NotFound:
                 log.warning("a record is not there", address=str(address))
                 self._assigner.allocation_gone(address, uid)
-                self._on_change()
+                self._writer.nudge()
             except ApiError:
                 return
 

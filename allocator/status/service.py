@@ -5,13 +5,14 @@ preconditions uid and resourceVersion. Others' finalizers and conditions are kep
 holds.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
-from allocator.plan import Verdict
+from allocator.plan import Plan, Verdict
+from allocator.request import present_addresses
 from allocator.space.ranges import parse_address
 from crds.addresses import IPAddress
 from crds.conditions import ConditionType
@@ -26,6 +27,29 @@ class Wanted:
     ingress: tuple[IPAddress, ...] | None
     has_finalizer: bool
     verdict: Verdict | None
+
+
+def wanted_of(
+    service: Service,
+    decision: Plan,
+    finalizer: str,
+    held: Container[IPAddress],
+    *,
+    holds: bool,
+    shows_ours: bool,
+) -> Wanted:
+    """What a Service of ours should show once all that it was granted is recorded.
+
+    `held`: addresses that somebody holds. `holds`: the Service is among these, or releases one. `shows_ours`: its
+    ingress and the finalizer are from us; another system's stay while they name nobody's address.
+    """
+    has_finalizer = holds or (finalizer in service.metadata.finalizers and not shows_ours)
+    ingress: tuple[IPAddress, ...] | None = tuple(grant.address for grant in decision.grants)
+    if not ingress and not shows_ours:
+        present = present_addresses(service)
+        nobodys = tuple(address for address in present if address not in held)
+        ingress = None if nobodys == present else nobodys
+    return Wanted(ingress, has_finalizer, decision.verdict)
 
 
 def service_patch(service: Service, wanted: Wanted, finalizer: str, timestamp: str) -> dict[str, Any] | None:

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from allocator.io.barrierloop import BarrierLoop
+from allocator.observed import Observed
+from allocator.options import Options
 from allocator.release.barrier import Mark
 from allocator.release.departures import Departures
 from allocator.release.speakers import SpeakerState, SpeakerStatus
@@ -37,11 +39,9 @@ async def test_a_speaker_that_the_list_lacks_before_the_watch_shows_it(outlives_
     barrier = BarrierLoop(
         client,
         assigner,
-        namespace="berth-system",
-        speakers={ObjectKey(None, "n1"): still_known},
-        nodes={},
-        departures=Departures(),
-        fence_after_seconds=60.0,
+        Observed(speakers={ObjectKey(None, "n1"): still_known}),
+        Departures(),
+        Options("berth-system", "one"),
         notify=lambda _: None,
         on_progress=lambda: None,
     )

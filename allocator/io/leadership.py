@@ -1,0 +1,128 @@
+"""What exists only while this process leads: an Assigner, and those who serve it.
+
+    changes ──> Assigner ──step──> Writer ──patch──> API server
+       └──────> BarrierLoop, Reporter ─────────────────┘
+
+Built from full lists, and fed by every change after them. Decides nothing: the pure modules do.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Callable
+
+from allocator.assigner import Assigner
+from allocator.io.barrierloop import BarrierLoop
+from allocator.io.metrics import AllocatorMetrics
+from allocator.io.reporter import Reporter
+from allocator.io.writer import Writer
+from allocator.notices import Notice
+from allocator.objects import Advertisement, StoredAllocation, StoredPeer
+from allocator.observed import Observed
+from allocator.options import Options
+from allocator.release.departures import Departures
+from allocator.release.speakers import SpeakerState
+from allocator.space.pools import compile_pools
+from crds.types import IPPool
+from kube.informer.io.informer import Change
+from kube.io.client import Client
+from kube.objects import Namespace, Node, Service, ServiceKey
+
+
+class Leadership:
+    """One term as leader. `may_write` says whether the Lease is surely ours still; `notify` receives what happens to
+    Services. `observed` must hold full lists, read since the Lease was ours."""
+
+    def __init__(
+        self,
+        client: Client,
+        options: Options,
+        metrics: AllocatorMetrics,
+        observed: Observed,
+        departures: Departures,
+        *,
+        may_write: Callable[[], bool],
+        notify: Callable[[Notice], None],
+    ) -> None:
+        """From full lists to a running state, without a gap: no event is handled in between."""
+        self._observed = observed
+        self.assigner = Assigner(
+            load_balancer_class=options.load_balancer_class, finalizer=options.finalizer, draw=random.randrange
+        )
+        self.assigner.start(
+            pools=compile_pools(observed.pools.values()),
+            namespaces={key.name: one.metadata.labels for key, one in observed.namespaces.items()},
+            allocations=observed.allocations.values(),
+            services=observed.services.values(),
+            now=time.monotonic(),
+        )
+        self.writer = Writer(
+            client, self.assigner, metrics, concurrency=options.concurrency, may_write=may_write, notify=notify
+        )
+        self._barrier = BarrierLoop(
+            client, self.assigner, observed, departures, options, notify=notify, on_progress=self.writer.nudge
+        )
+        self._reporter = Reporter(client, self.assigner, observed, self._barrier, self.writer, notify)
+        self._reporter.everything_changed()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self.writer.run())
+            tasks.create_task(self._barrier.run())
+            tasks.create_task(self._reporter.run())
+
+    # Changes, after `observed` shows them
+
+    def service_changed(self, change: Change[Service]) -> None:
+        if change.new is not None:
+            self.assigner.service_seen(change.new)
+        elif change.old is not None:
+            key = ServiceKey(change.key.namespace or "", change.key.name)
+            self.assigner.service_gone(key, change.old.metadata.uid)
+        self.writer.nudge()
+
+    def allocation_changed(self, change: Change[StoredAllocation]) -> None:
+        if change.new is not None:
+            self.assigner.allocation_seen(change.new, time.monotonic())
+            self._reporter.allocation_changed(change.new)
+        elif change.old is not None:
+            self.assigner.allocation_gone(change.old.address, change.old.uid)
+        self.writer.nudge()
+        self._barrier.nudge()
+
+    def namespace_changed(self, change: Change[Namespace]) -> None:
+        if change.new is not None:
+            self.assigner.namespace_seen(change.key.name, change.new.metadata.labels)
+        else:
+            self.assigner.namespace_gone(change.key.name)
+        self.writer.nudge()
+
+    def pool_changed(self, change: Change[IPPool]) -> None:
+        if _is_status_only(change):
+            return
+        self.assigner.set_pools(compile_pools(self._observed.pools.values()))
+        self._reporter.everything_changed()
+        self.writer.nudge()
+
+    def speaker_changed(self, change: Change[SpeakerState]) -> None:
+        self._reporter.speaker_changed(change.key.name)
+        self._barrier.nudge()
+
+    def node_changed(self, change: Change[Node]) -> None:
+        if change.old is None or change.new is None:
+            self._barrier.nudge()
+
+    def advertisement_changed(self, change: Change[Advertisement]) -> None:
+        if change.old is None or change.new is None or change.old.generation != change.new.generation:
+            self._reporter.everything_changed()
+
+    def peer_changed(self, _: Change[StoredPeer]) -> None:
+        self._reporter.peers_changed()
+
+
+def _is_status_only(change: Change[IPPool]) -> bool:
+    old, new = change.old, change.new
+    if old is None or new is None:
+        return False
+    return old.metadata.generation == new.metadata.generation and old.metadata.labels == new.metadata.labels

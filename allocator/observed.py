@@ -1,0 +1,29 @@
+"""What the informers of an allocator hold, as one value that is passed on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from allocator.objects import Advertisement, StoredAllocation, StoredPeer
+from allocator.release.speakers import SpeakerState
+from crds.types import IPPool
+from kube.informer.store import ObjectKey
+from kube.objects import Namespace, Node, Service
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Live views: they change with the informers, and nobody else changes them."""
+
+    services: Mapping[ObjectKey, Service] = field(default_factory=dict)
+    namespaces: Mapping[ObjectKey, Namespace] = field(default_factory=dict)
+    pools: Mapping[ObjectKey, IPPool] = field(default_factory=dict)
+    allocations: Mapping[ObjectKey, StoredAllocation] = field(default_factory=dict)
+    speakers: Mapping[ObjectKey, SpeakerState] = field(default_factory=dict)
+    nodes: Mapping[ObjectKey, Node] = field(default_factory=dict)
+    l2_advertisements: Mapping[ObjectKey, Advertisement] = field(default_factory=dict)
+    bgp_advertisements: Mapping[ObjectKey, Advertisement] = field(default_factory=dict)
+    peers: Mapping[ObjectKey, StoredPeer] = field(default_factory=dict)
+
+    def advertisements(self) -> list[Advertisement]:
+        """Of both kinds."""
+        return [*self.l2_advertisements.values(), *self.bgp_advertisements.values()]
