@@ -32,13 +32,14 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from speaker.wire.bfd.packets import Diagnostic, Packet, State, build
+from speaker.wire.deadlines import AT_ONCE, earliest, is_due
 
 # §6.8.3: while a session is not up, packets are at least a second apart.
 SLOW_MICROSECONDS = 1_000_000
 # §6.8.7: each interval is shortened by 0 to 25%; with a multiplier of 1, by 10 to 25%.
 SHORTEST, LONGEST, LONGEST_WITHOUT_SPARE = 0.75, 1.0, 0.9
-_NEVER = float("inf")
 _MICROSECOND = 1e-6
+_LONG_AGO = float("-inf")
 
 # §6.8.6: what a received state makes of ours. All else leaves it.
 _NEXT = {
@@ -79,14 +80,14 @@ class Session:
         self._heard_at = 0.0
         self._last_diagnostic = 0  # of the peer, when it signalled down
         self._is_held = False
-        self._quiet_at = _NEVER
+        self._quiet_at: float | None = None  # when the peer has been told of AdminDown for long enough
         # What our packets say, and what is in force: the old values hold until the peer has confirmed (§6.8.3).
         self._said = (max(parameters.desired_min_tx, SLOW_MICROSECONDS), parameters.required_min_rx)
         self._tx, self._rx = self._said
         self._polled: tuple[int, int] | None = None  # what a Poll Sequence under way is about
         self._owes_final = False
         self._has_news = False
-        self._sent_at = -_NEVER
+        self._sent_at = _LONG_AGO
         self._jitter = LONGEST
 
     # --- orders
@@ -114,19 +115,18 @@ class Session:
         if self.state is not State.ADMIN_DOWN:
             self._change(State.ADMIN_DOWN, Diagnostic.ADMINISTRATIVELY_DOWN, now)
             self.has_failed = False
-            self._quiet_at = now
-            if self._remote is not None:
-                self._quiet_at += self._wanted.detect_multiplier * self._interval_seconds
+            heard_for = self._wanted.detect_multiplier * self._interval_seconds if self._remote is not None else 0.0
+            self._quiet_at = now + heard_for
 
     def enable(self, now: float) -> None:
         """Begin anew after `disable` (§6.8.16)."""
         if self.state is State.ADMIN_DOWN:
-            self._quiet_at = _NEVER
+            self._quiet_at = None
             self._change(State.DOWN, Diagnostic.NONE, now)
 
     def is_over(self, now: float) -> bool:
         """Whether it was disabled, and the peer has been told for long enough."""
-        return now >= self._quiet_at
+        return is_due(self._quiet_at, now)
 
     # --- packets
 
@@ -156,16 +156,15 @@ class Session:
             return self._packet()
         return None
 
-    def deadline(self) -> float:
-        """When to call `due` next; infinite when nothing but a packet can change anything."""
+    def deadline(self) -> float | None:
+        """When to call `due` next; None when nothing but a packet can change anything."""
         if self._owes_final or (self._has_news and self._may_send()):
-            return -_NEVER
-        deadline = min(self._quiet_at, self.detection_at())
-        return min(deadline, self._next_at()) if self._is_periodic() else deadline
+            return AT_ONCE
+        return earliest(self._quiet_at, self.detection_deadline(), self._next_at() if self._is_periodic() else None)
 
-    def detection_at(self) -> float:
-        """When the peer will have been silent for the detection time (§6.8.4); infinite when it is not heard."""
-        return _NEVER if self._remote is None else self._heard_at + self._detection_seconds
+    def detection_deadline(self) -> float | None:
+        """When the peer will have been silent for the detection time (§6.8.4); None when it is not heard."""
+        return None if self._remote is None else self._heard_at + self._detection_seconds
 
     # --- what is known
 
@@ -215,7 +214,7 @@ class Session:
 
     def _expire(self, now: float) -> None:
         """§6.8.4; and with the detection time, all that was known of the peer is over (§6.8.1, §6.8.18)."""
-        if now < self.detection_at():
+        if not is_due(self.detection_deadline(), now):
             return
         self._remote = self._polled = None
         self._owes_final = False
@@ -269,7 +268,7 @@ class Session:
 
     def _may_send(self) -> bool:
         """Passive, we send nothing before we have heard something (§6.8.7). A disabled session ends."""
-        if self._quiet_at <= self._sent_at:
+        if is_due(self._quiet_at, self._sent_at):
             return False
         return self._remote is not None or not self._wanted.is_passive
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from speaker.wire.deadlines import earliest, is_due
 from speaker.wire.heartbeat.packets import BEHIND, GOODBYE, LEAVING, MEMBER, SERVING, Dropped, Packet, tag_of
 from speaker.wire.messages import NEVER, Member
 
@@ -117,7 +118,7 @@ class Receiver:
         self.members: dict[str, KnownMember] = {}
         self.news: dict[str, None] = {}
         """Nodes that were heard, lost or changed since the caller last emptied this; in order."""
-        self._deadline = float("inf")
+        self._deadline: float | None = None
         self._echo_turn = 0
 
     def know(self, members: Mapping[str, Sequence[str]], now: float) -> None:
@@ -150,9 +151,9 @@ class Receiver:
 
     def expire(self, now: float) -> None:
         """Notice who has been silent for too long."""
-        if now < self._deadline:
+        if not is_due(self._deadline, now):
             return
-        deadline = float("inf")
+        deadline = None
         for member in self.members.values():
             if member.heard_since is None:
                 continue
@@ -162,11 +163,11 @@ class Receiver:
             for name in [name for name, path in member.paths.items() if path.expires <= now]:
                 del member.paths[name]
                 self.news[member.node] = None
-            deadline = min(deadline, member.expires, *(path.expires for path in member.paths.values()))
+            deadline = earliest(deadline, member.expires, *(path.expires for path in member.paths.values()))
         self._deadline = deadline
 
-    def deadline(self) -> float:
-        """When to call `expire` next. May be early, never late."""
+    def deadline(self) -> float | None:
+        """When to call `expire` next; None = when somebody was heard. May be early, never late."""
         return self._deadline
 
     def resume(self, now: float) -> None:
@@ -284,7 +285,7 @@ class Receiver:
             self.news[member.node] = None
         path.sequence = beat.sequence
         path.expires = now + member.silence_seconds
-        self._deadline = min(self._deadline, member.expires, path.expires)
+        self._deadline = earliest(self._deadline, member.expires, path.expires)
 
     def _depart(self, member: KnownMember) -> None:
         member.heard_since = member.missing_since = None

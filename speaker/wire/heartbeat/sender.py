@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+from speaker.wire.deadlines import earliest
 from speaker.wire.heartbeat.packets import (
     BEHIND,
     GOODBYE,
@@ -166,13 +167,13 @@ class Sender:
         """To whom the latest packet has to be sent by itself."""
         return self.receiver.unicast(now, long_lost=self._sequence % LONG_LOST_EVERY == 0)
 
-    def deadline(self, *, is_caught_up: bool = True) -> float:
-        """When to call `due` next. May be early, never late."""
-        deadline = self.receiver.deadline() if is_caught_up else float("inf")
+    def deadline(self, *, is_caught_up: bool = True) -> float | None:
+        """When to call `due` next; None = when something was heard or ordered. May be early, never late."""
+        deadline = self.receiver.deadline() if is_caught_up else None
         if self._state is None or self._settings is None or not self._settings.keys:
             return deadline
-        deadline = min(self._next, self._state_until, deadline)
-        return min(deadline, self._permit_until) if self._sent_flags & SERVING else deadline
+        deadline = earliest(self._next, self._state_until, deadline)
+        return earliest(deadline, self._permit_until) if self._sent_flags & SERVING else deadline
 
     def resume(self, now: float) -> None:
         """This process did not run for a while."""

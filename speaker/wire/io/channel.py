@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import select
 import socket
 from collections import deque
+from collections.abc import Callable
 
+from speaker.wire.io.poll import Poll
 from speaker.wire.messages import MAX_MESSAGE_BYTES, Done, Order, Refused, WireReport, decode_order, encode, packets
 
 # While this many messages wait for the agent to read, those that only inform are not sent.
@@ -23,50 +24,63 @@ class Closed(Exception):
 
 
 class Channel:
-    """Registers itself with the epoll, for writing only while something could not be written."""
+    """See speaker.wire.part.Agent. `on_order` gets each order with its sequence number.
 
-    def __init__(self, agent: socket.socket, epoll: select.epoll) -> None:
+    Polled for writing only while something could not be written. Whatever writes or reads raises Closed.
+    """
+
+    def __init__(self, agent: socket.socket, poll: Poll, on_order: Callable[[int, Order], None]) -> None:
         agent.setblocking(False)
         self._socket = agent
-        self._epoll = epoll
+        self._poll = poll
+        self._on_order = on_order
         self._outbox: deque[bytes] = deque()
         self._is_waiting = False
-        self.fd = agent.fileno()
-        epoll.register(self.fd, select.EPOLLIN)
+        poll.add(agent.fileno(), self._on_ready)
 
     @property
     def is_crowded(self) -> bool:
+        """Whether the agent has so much to read that what only informs had better wait."""
         return len(self._outbox) > CROWDED_MESSAGES
 
-    def receive(self) -> tuple[int, Order] | None:
-        """The next order and its sequence number, or None if there is none yet. Raises Closed."""
+    def report(self, report: WireReport) -> None:
+        """Send it, after what waits."""
+        self._outbox.extend(packet for _, packet in packets(report, itertools.repeat(0)))
+        self._flush()
+
+    def confirm(self, sequence: int) -> None:
+        """This order was carried out."""
+        self._outbox.append(encode(Done(), sequence))
+        self._flush()
+
+    def refuse(self, sequence: int, why: str) -> None:
+        """This order, or part of it, was not."""
+        self._outbox.append(encode(Refused(why), sequence))
+        self._flush()
+
+    def close(self) -> None:
+        """Write what is left, if the agent reads it soon, and close."""
+        self._socket.settimeout(LAST_WORDS_TIMEOUT_SECONDS)
+        with contextlib.suppress(OSError):
+            while self._outbox:
+                self._socket.send(self._outbox.popleft())
+        self._socket.close()
+
+    def _on_ready(self) -> None:
+        """One order at a time, so that frames go between."""
+        self._flush()
         try:
             packet = self._socket.recv(MAX_MESSAGE_BYTES)
         except BlockingIOError:
-            return None
+            return
         except OSError:
             packet = b""
         if not packet:
             raise Closed
-        return decode_order(packet)
+        self._on_order(*decode_order(packet))
 
-    def tell(self, report: WireReport) -> None:
-        """Send it, after what waits. Raises Closed."""
-        self._outbox.extend(packet for _, packet in packets(report, itertools.repeat(0)))
-        self.flush()
-
-    def confirm(self, sequence: int) -> None:
-        """This order was carried out. Raises Closed."""
-        self._outbox.append(encode(Done(), sequence))
-        self.flush()
-
-    def refuse(self, sequence: int, message: str) -> None:
-        """This order, or part of it, was not; `message` says why. Raises Closed."""
-        self._outbox.append(encode(Refused(message), sequence))
-        self.flush()
-
-    def flush(self) -> None:
-        """Write what the socket takes; epoll calls for the rest. Raises Closed."""
+    def _flush(self) -> None:
+        """Write what the socket takes; the rest follows when there is room."""
         try:
             while self._outbox:
                 self._socket.send(self._outbox[0])
@@ -77,12 +91,4 @@ class Channel:
             raise Closed from None
         if bool(self._outbox) != self._is_waiting:
             self._is_waiting = not self._is_waiting
-            self._epoll.modify(self.fd, select.EPOLLIN | (select.EPOLLOUT if self._is_waiting else 0))
-
-    def close(self) -> None:
-        """Write what is left, if the agent reads it soon, and close."""
-        self._socket.settimeout(LAST_WORDS_TIMEOUT_SECONDS)
-        with contextlib.suppress(OSError):
-            while self._outbox:
-                self._socket.send(self._outbox.popleft())
-        self._socket.close()
+            self._poll.want_to_write(self._socket.fileno(), self._is_waiting)

@@ -5,12 +5,12 @@ import time
 
 import pytest
 
-from speaker.wire.io import loop as wire
-from speaker.wire.io import permit
+from speaker.wire.io import loop, permit
 from speaker.wire.neighbours import arp as packets
 from speaker.wire.neighbours import table
 from speaker.wire.neighbours.filter import ETH_P_ARP, PROGRAMS
 from speaker.wire.neighbours.io import answering
+from speaker.wire.neighbours.io import part as neighbours
 from speaker.wire.neighbours.io.port import Counters
 from speaker.wire.neighbours.io.ports import Attachment
 
@@ -38,6 +38,7 @@ class SteppingTime:
     """Each look at the clock takes a second."""
 
     CLOCK_BOOTTIME = time.CLOCK_BOOTTIME
+    CLOCK_MONOTONIC = time.CLOCK_MONOTONIC
     monotonic = staticmethod(time.monotonic)
 
     def __init__(self) -> None:
@@ -49,35 +50,36 @@ class SteppingTime:
 
 
 @pytest.fixture
-def one_wire(monkeypatch):
+def part(monkeypatch):
+    """The neighbours of a wire process, and its permit."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     clock = SteppingTime()
-    for module in (answering, permit, wire):
+    for module in (answering, permit, neighbours, loop):
         monkeypatch.setattr(module, "time", clock)
-    made = wire.Wire(theirs, lambda _: None)
-    yield made
-    made.close()
+    wire = loop.Wire(theirs, lambda _: None)
+    yield next(one for one in wire._parts if isinstance(one, neighbours.NeighbourPart))
+    wire.close()
     ours.close()
 
 
-def test_a_permit_that_ends_amid_a_batch_ends_the_replies_there(one_wire):
-    one_wire._holdings.table.hold(VIP, ("eth0",))
-    one_wire._permit.until = 110.0
+def test_a_permit_that_ends_amid_a_batch_ends_the_replies_there(part):
+    part._holdings.table.hold(VIP, ("eth0",))
+    part._permit.until = 110.0
     port = EndlessPort()
-    one_wire._answering.drain(port)
+    part._answering.drain(port)
     assert len(port.sent) == 8  # the first look decides whether to begin
     assert port.counters.silenced == answering.FRAMES_PER_TURN - 8
 
 
-def test_a_permit_that_ends_amid_a_turn_ends_the_announcements_there(one_wire):
+def test_a_permit_that_ends_amid_a_turn_ends_the_announcements_there(part):
     port = EndlessPort()
-    one_wire._ports.by_name["eth0"] = Attachment(port, port)
+    part._ports.by_name["eth0"] = Attachment(port, port)
     for number in range(20):
-        one_wire._holdings.schedule.start(bytes([192, 0, 2, number]), "eth0", 0.0)
-    one_wire._permit.until = 105.0
-    one_wire._send_due(0.0)
+        part._holdings.schedule.start(bytes([192, 0, 2, number]), "eth0", 0.0)
+    part._permit.until = 105.0
+    part._send_due(0.0)
     assert len(port.sent) == 4
 
 
-def test_the_filter_lets_nothing_through_before_an_address_is_held(one_wire):
-    assert one_wire._ports._programs == {protocol: program([]) for protocol, program in PROGRAMS.items()}
+def test_the_filter_lets_nothing_through_before_an_address_is_held(part):
+    assert part._ports._programs == {protocol: program([]) for protocol, program in PROGRAMS.items()}

@@ -1,4 +1,4 @@
-"""The UDP sockets of the heartbeats: how they are opened, bound and sent on. None of them ever blocks.
+"""The UDP sockets of the heartbeats: how they are opened, bound, read and sent on. None of them ever blocks.
 
 One per interface and family hears the group on that very segment; one per family hears what is sent to the node.
 """
@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import select
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+
+from speaker.wire.heartbeat.receiver import UNICAST
 
 # RFC 4727 §2.4.2 and §3.3: for experiments, so nobody else's by assignment. Routers forward neither (link-local).
 GROUP_IPV4 = "224.0.0.254"
@@ -21,6 +24,95 @@ DSCP_CS6, PRIORITY_CONTROL = 0xC0, 6
 # linux/in.h, linux/in6.h, linux/sockios.h: not in Python's socket module.
 _IP_MULTICAST_ALL, _IPV6_MULTICAST_ALL = 49, 29
 _SIOCGIFADDR = 0x8915
+
+
+class Sockets:
+    """All of them, on one port. `fd` is readable when one of them has something to read."""
+
+    def __init__(self) -> None:
+        # An epoll inside that of the process: it tells which of them have something, with one system call.
+        self._epoll = select.epoll()
+        self.fd = self._epoll.fileno()
+        self._port = 0
+        self._wanted: Mapping[str, int] = {}
+        self._segments: dict[str, SegmentSockets] = {}
+        self._unicast: dict[int, socket.socket] = {}  # by family
+        self._sources: dict[int, tuple[socket.socket, str]] = {}
+
+    def listen(self, port: int) -> bool:
+        """Use this port; 0 = none. Whether that is another one than before."""
+        if port == self._port:
+            return False
+        for segment in self._segments.values():
+            self._forget(segment.sockets)
+        self._forget(self._unicast.values())
+        self._segments, self._unicast = {}, {}
+        self._port = port
+        if port:
+            for family in (socket.AF_INET, socket.AF_INET6):
+                with contextlib.suppress(OSError):  # a node without IPv6
+                    self._unicast[family] = self._watched(unicast_socket(family, port), UNICAST)
+        self._fit()
+        return True
+
+    def use(self, interfaces: Mapping[str, int]) -> None:
+        """Send and hear on these interfaces, by name and index, and no others."""
+        self._wanted = dict(interfaces)
+        self._fit()
+
+    def multicast(self, packet: bytes) -> list[bool]:
+        """Send it on each interface. Of each, whether the kernel took it."""
+        return [segment.send(packet) for segment in self._segments.values()]
+
+    def unicast(self, packet: bytes, address: str) -> bool:
+        """Send it to that address. Whether the kernel took it."""
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        try:
+            self._unicast[family].sendto(packet, (address, self._port))
+        except (OSError, KeyError):
+            return False
+        return True
+
+    def ready(self) -> list[tuple[socket.socket, str]]:
+        """Those that have something to read, and the interface whose segment each hears (UNICAST: none)."""
+        return [self._sources[fd] for fd, _ in self._epoll.poll(0)]
+
+    def discard(self, most: int) -> int:
+        """Read away what waits in them, so many packets of each at most. Returns how many there were."""
+        count = 0
+        for source, _ in self._sources.values():
+            with contextlib.suppress(OSError):
+                for _ in range(most):
+                    source.recv(1)
+                    count += 1
+        return count
+
+    def close(self) -> None:
+        self.listen(0)
+        self._epoll.close()
+
+    def _fit(self) -> None:
+        """Open and close what the interfaces need."""
+        for name, segment in list(self._segments.items()):
+            if self._wanted.get(name) != segment.ifindex:
+                self._forget(segment.sockets)
+                del self._segments[name]
+        for name, ifindex in self._wanted.items():
+            if self._port and name not in self._segments:
+                segment = self._segments[name] = SegmentSockets(name, ifindex, self._port)
+                for source in segment.sockets:
+                    self._watched(source, name)
+
+    def _watched(self, source: socket.socket, via: str) -> socket.socket:
+        self._sources[source.fileno()] = (source, via)
+        self._epoll.register(source.fileno(), select.EPOLLIN)
+        return source
+
+    def _forget(self, sources: Iterable[socket.socket]) -> None:
+        for source in sources:
+            del self._sources[source.fileno()]
+            self._epoll.unregister(source.fileno())
+            source.close()
 
 
 class SegmentSockets:

@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
 
 from speaker.wire import messages
-from speaker.wire.io.channel import Channel
-from speaker.wire.io.permit import Permit
 from speaker.wire.neighbours import ndp
 from speaker.wire.neighbours.arp import mac_text
 from speaker.wire.neighbours.arpresponder import ArpResponder
 from speaker.wire.neighbours.filter import ETH_P_ARP, ETH_P_IPV6
 from speaker.wire.neighbours.io.addresses import text_of
 from speaker.wire.neighbours.io.port import Port
-from speaker.wire.neighbours.io.prober import Prober
 from speaker.wire.neighbours.ndpresponder import NdpResponder
 from speaker.wire.neighbours.table import Conflict, InUse, Table
+from speaker.wire.part import Agent, Permit
 
 # One turn answers at most this many requests per interface (about 0.5 ms) before the loop looks at orders.
 FRAMES_PER_TURN = 64
@@ -27,13 +26,13 @@ CONFLICT_REPORT_SECONDS = 1.0
 
 
 class Answering:
-    """Reads the ports on behalf of the loop."""
+    """`on_in_use` hears of hosts that have, or want, an address that is being probed."""
 
-    def __init__(self, permit: Permit, table: Table, prober: Prober, channel: Channel) -> None:
+    def __init__(self, permit: Permit, table: Table, agent: Agent, on_in_use: Callable[[Port, InUse], None]) -> None:
         self._permit = permit
         self._table = table
-        self._prober = prober
-        self._channel = channel
+        self._agent = agent
+        self._tell_in_use = on_in_use
         self._frame = bytearray(ndp.MAX_FRAME_BYTES)
         self._answers = {ETH_P_ARP: ArpResponder(table).answer, ETH_P_IPV6: NdpResponder(table).answer}
 
@@ -78,14 +77,14 @@ class Answering:
         port.counters.conflicts += 1
         self._reply(port, conflict.reply)
         entry, now = self._table.held[conflict.address], time.monotonic()
-        if now - entry.conflict_reported_at >= CONFLICT_REPORT_SECONDS and not self._channel.is_crowded:
+        if now - entry.conflict_reported_at >= CONFLICT_REPORT_SECONDS and not self._agent.is_crowded:
             entry.conflict_reported_at = now
             address, mac = text_of(conflict.address), mac_text(conflict.mac)
-            self._channel.tell(messages.Conflict(address, port.interface.name, mac))
+            self._agent.report(messages.Conflict(address, port.interface.name, mac))
 
     def _on_in_use(self, port: Port, seen: InUse) -> None:
         self._reply(port, seen.reply)
-        self._prober.in_use(port, seen)
+        self._tell_in_use(port, seen)
 
     def _reply(self, port: Port, reply: bytes | None) -> None:
         if reply is not None and self._permit.is_valid():

@@ -6,9 +6,9 @@ It knows nothing of addresses: whoever made it is told when neighbours behind an
 from __future__ import annotations
 
 import os
-import select
 import socket
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from speaker.wire import netlink
@@ -17,6 +17,7 @@ from speaker.wire.neighbours.arp import mac_text
 from speaker.wire.neighbours.filter import ETH_P_ARP, ETH_P_IPV6, PROGRAMS
 from speaker.wire.neighbours.io.port import Counters, Port
 from speaker.wire.neighbours.table import interface
+from speaker.wire.part import Poll
 
 DATAGRAM_BYTES = 64 * 1024
 # Interfaces told to the agent: a node has hundreds of veths of its pods, none of which matters.
@@ -39,14 +40,18 @@ class Ports:
 
     def __init__(
         self,
-        epoll: select.epoll,
+        poll: Poll,
         is_excluded: Callable[[str], object],
+        on_frames: Callable[[Port], None],
         on_open: Callable[[str, int], None],
         on_close: Callable[[str], None],
     ) -> None:
-        """`on_open` gets the name and index of an interface that came into use, changed its MAC, or has its frames take
-        another way into the network (bonds, flaps), `on_close` the name of one that no longer is in use. They must not
-        use this object."""
+        """`on_frames` gets a port that has something to read.
+
+        `on_open` gets the name and index of an interface that came into use, changed its MAC, or has its frames take
+        another way into the network (bonds, flaps); `on_close` the name of one that no longer is in use. These two must
+        not use this object.
+        """
         self.by_fd: dict[int, Port] = {}
         self.by_name: dict[str, Attachment] = {}
         self.own_macs: frozenset[bytes] = frozenset()
@@ -54,7 +59,8 @@ class Ports:
         """By interface name and protocol; they survive the port."""
         self.has_news = False
         """Whether `described` may have changed since this was last set to False. Never set before all is known."""
-        self._epoll = epoll
+        self._poll = poll
+        self._on_frames = on_frames
         self._is_excluded = is_excluded
         self._programs = {protocol: program([]) for protocol, program in PROGRAMS.items()}
         self._on_open = on_open
@@ -67,7 +73,6 @@ class Ports:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, socket.NETLINK_ROUTE)
         self._socket.bind((0, netlink.GROUP_LINK))  # before the dump, so that no change falls between
         self.fd = self._socket.fileno()
-        epoll.register(self.fd, select.EPOLLIN)
         self._dump()
 
     def allow(self, names: Sequence[str]) -> None:
@@ -217,14 +222,14 @@ class Ports:
         self._attachments.append(attachment)
         for port in attachment:
             self.by_fd[port.fd] = port
-            self._epoll.register(port.fd, select.EPOLLIN)
+            self._poll.add(port.fd, partial(self._on_frames, port))
         self._on_open(link.name, link.ifindex)
 
     def _close(self, attachment: Attachment) -> None:
         self._attachments.remove(attachment)
         for port in attachment:
             port.count_drops()
-            self._epoll.unregister(port.fd)
+            self._poll.remove(port.fd)
             del self.by_fd[port.fd]
             port.close()
         name = attachment.arp.interface.name

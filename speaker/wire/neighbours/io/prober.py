@@ -7,9 +7,7 @@ address meanwhile, and that frames about it are let in, in holdings.py. Which an
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
-from speaker.wire.io.channel import Channel
 from speaker.wire.messages import Answer, Probed
 from speaker.wire.neighbours.arp import mac_text
 from speaker.wire.neighbours.frames import probe, protocol_of
@@ -18,32 +16,33 @@ from speaker.wire.neighbours.io.port import Port
 from speaker.wire.neighbours.io.ports import Ports
 from speaker.wire.neighbours.probe import ProbeSchedule
 from speaker.wire.neighbours.table import InUse
+from speaker.wire.part import Agent, Permit
 
 # Of one run. The first decides; a few more, since those of other speakers may come first.
-MACS_TOLD = 16
+MACS_REPORTED = 16
 
 
 class _Run:
     """One address while it is probed."""
 
-    __slots__ = ("names", "number", "sent", "text", "told")
+    __slots__ = ("names", "number", "reported", "sent", "text")
 
     def __init__(self, text: str, names: tuple[str, ...], number: int) -> None:
         self.text = text
         self.names = names
         self.number = number
         self.sent = 0
-        self.told: set[tuple[bytes, bool]] = set()
+        self.reported: set[tuple[bytes, bool]] = set()
 
 
 class Prober:
     """`turn` when `deadline` has come. The caller lets the filters follow the holdings after each change."""
 
-    def __init__(self, holdings: Holdings, ports: Ports, channel: Channel, is_permitted: Callable[[], bool]) -> None:
+    def __init__(self, holdings: Holdings, ports: Ports, agent: Agent, permit: Permit) -> None:
         self._holdings = holdings
         self._ports = ports
-        self._channel = channel
-        self._is_permitted = is_permitted
+        self._agent = agent
+        self._permit = permit
         self._schedule = ProbeSchedule(_draw)
         self._runs: dict[bytes, _Run] = {}
 
@@ -72,20 +71,20 @@ class Prober:
                 has_ended = True
                 del self._runs[address]
                 self._holdings.stop_hearing(address)
-                self._channel.tell(Probed(run.text, run.number, run.sent))
+                self._agent.report(Probed(run.text, run.number, run.sent))
             else:
                 self._send(address, run)
         return has_ended
 
     def in_use(self, port: Port, seen: InUse) -> None:
-        """A host has an address that is being probed, or probes for it too. Each MAC is told once."""
+        """A host has an address that is being probed, or probes for it too. Each MAC is reported once."""
         port.counters.conflicts += 1
         run = self._runs[seen.address]
-        told = (seen.mac, seen.is_probe)
-        if told in run.told or len(run.told) == MACS_TOLD:
+        one = (seen.mac, seen.is_probe)
+        if one in run.reported or len(run.reported) == MACS_REPORTED:
             return
-        run.told.add(told)
-        self._channel.tell(Answer(run.text, run.number, port.interface.name, mac_text(seen.mac), seen.is_probe))
+        run.reported.add(one)
+        self._agent.report(Answer(run.text, run.number, port.interface.name, mac_text(seen.mac), seen.is_probe))
 
     def _send(self, address: bytes, run: _Run) -> None:
         """A frame that can't be sent is no reason to stop: only if none could, nothing was found out."""
@@ -94,7 +93,7 @@ class Prober:
             if attachment is None:
                 continue
             port = attachment.port(protocol_of(address))
-            if not self._is_permitted():
+            if not self._permit.is_valid():
                 port.counters.silenced += 1
                 continue
             try:

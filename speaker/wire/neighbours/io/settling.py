@@ -1,39 +1,46 @@
-"""Withdrawals that wait until the kernel holds no frame sent before them; then they are confirmed, in order."""
+"""Withdrawals that wait until the kernel holds no frame sent before them; then they are done, in order."""
 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from speaker.wire.neighbours.io.port import Port
 from speaker.wire.neighbours.io.ports import Ports
 
-# A withdrawal is confirmed when the driver has let go of all frames sent before it: at once, mostly. A device that
-# sends nothing for so long has been reset, with all it held, by the kernel's watchdog (5 s, dev_watchdog).
+# A withdrawal is done when the driver has let go of all frames sent before it: at once, mostly. A device that sends
+# nothing for so long has been reset, with all it held, by the kernel's watchdog (5 s, dev_watchdog).
 SETTLE_SECONDS = 6.0
 POLL_SECONDS = 0.001
 
 
 class Settling:
-    """The orders to confirm, by their sequence numbers."""
+    """Times are monotonic seconds: the kernel's watchdog does not count suspended time."""
 
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
-        self._waiting: deque[tuple[int, float, list[tuple[Port, int]]]] = deque()  # order, when to give up, marks
+        self._looked_at = 0.0
+        # What to call, when to give up waiting, and how many frames each port had sent.
+        self._waiting: deque[tuple[Callable[[], None], float, list[tuple[Port, int]]]] = deque()
 
     def __bool__(self) -> bool:
+        """Whether anything waits."""
         return bool(self._waiting)
 
-    def begin(self, sequence: int, now: float) -> None:
+    def begin(self, on_settled: Callable[[], None], now: float) -> None:
         """From now on no frame of what was withdrawn is sent."""
-        self._waiting.append((sequence, now + SETTLE_SECONDS, self._ports.marks()))
+        self._waiting.append((on_settled, now + SETTLE_SECONDS, self._ports.marks()))
 
-    def settled(self, now: float) -> list[int]:
-        """Those that can be confirmed now, once."""
-        done: list[int] = []
+    def deadline(self) -> float | None:
+        """When to call `turn` next."""
+        return self._looked_at + POLL_SECONDS if self._waiting else None
+
+    def turn(self, now: float) -> None:
+        """Call those for whom it is over."""
+        self._looked_at = now
         while self._waiting:
-            sequence, give_up_at, marks = self._waiting[0]
+            on_settled, give_up_at, marks = self._waiting[0]
             if now < give_up_at and not self._ports.have_sent_out(marks):
                 break
             self._waiting.popleft()
-            done.append(sequence)
-        return done
+            on_settled()

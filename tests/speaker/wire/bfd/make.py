@@ -60,7 +60,9 @@ def settled(asked: Parameters | None = None, now: float = 0.0) -> Session:
 def until_sent(session: Session, now: float, chance: float = 1.0) -> tuple[float, Packet]:
     """When it sends its next packet after `now`, and which."""
     for _ in range(10):
-        now = max(now, session.deadline())
+        deadline = session.deadline()
+        assert deadline is not None
+        now = max(now, deadline)
         packets = sent(session, now, chance)
         if packets:
             return now, packets[0]

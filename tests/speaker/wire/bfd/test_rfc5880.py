@@ -182,7 +182,7 @@ class TestTransmission:
     def test_passive_it_sends_nothing_before_the_peer_is_heard(self):
         session = Session(OURS, parameters(is_passive=True), 0.0)
         assert sent(session, 100.0) == []
-        assert session.deadline() == float("inf")
+        assert session.deadline() is None
         session.receive(packet(DOWN, yours=0), 100.0)
         assert sent(session, 100.0)[0].state is INIT
 
@@ -274,15 +274,15 @@ class TestTimers:
         session = settled(parameters(required=600_000))
         session.configure(parameters(required=400_000), 0.0)
         session.receive(packet(UP), 0.1)
-        assert session.detection_at() == pytest.approx(0.1 + 1.8)
+        assert session.detection_deadline() == pytest.approx(0.1 + 1.8)
         session.receive(packet(UP, final=True), 0.2)
-        assert session.detection_at() == pytest.approx(0.2 + 1.2)
+        assert session.detection_deadline() == pytest.approx(0.2 + 1.2)
 
     def test_a_longer_receive_interval_counts_at_once(self):
         session = settled()
         session.configure(parameters(required=600_000), 0.0)
         session.receive(packet(UP), 0.1)
-        assert session.detection_at() == pytest.approx(0.1 + 1.8)
+        assert session.detection_deadline() == pytest.approx(0.1 + 1.8)
 
     def test_a_change_during_a_poll_sequence_takes_another_one(self):
         session = settled()
@@ -313,7 +313,7 @@ class TestDetection:
     def test_the_time_is_the_peers_multiplier_times_the_agreed_interval(self, required, theirs, multiplier, seconds):
         session = settled(parameters(required=required, multiplier=9))
         session.receive(packet(UP, multiplier=multiplier, desired_min_tx=theirs), 1.0)
-        assert session.detection_at() == pytest.approx(1.0 + seconds)
+        assert session.detection_deadline() == pytest.approx(1.0 + seconds)
 
     @pytest.mark.parametrize("state", [INIT, UP])
     def test_silence_for_the_detection_time_is_down(self, state):

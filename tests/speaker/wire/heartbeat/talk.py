@@ -4,6 +4,7 @@ import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from speaker.wire.deadlines import earliest, is_due
 from speaker.wire.heartbeat.packets import Dropped
 from speaker.wire.heartbeat.sender import Sender, Settings
 from speaker.wire.messages import OwnState
@@ -105,7 +106,7 @@ class Talk:
         while True:
             self._act()
             at = self._next()
-            if at > end:
+            if at is None or at > end:
                 break
             self.now = max(self.now, at)
         self.now = end
@@ -126,12 +127,12 @@ class Talk:
             if node.state is not None:
                 node.sender.permit(self.now + node.permit_seconds, self.now)
                 node.sender.set_state(node.state._replace(contact=self.now), self.now)
-        if node.sender.deadline() <= self.now and (packet := node.sender.due(self.now)) is not None:
+        if is_due(node.sender.deadline(), self.now) and (packet := node.sender.due(self.now)) is not None:
             self.send(node.name, packet)
 
-    def _next(self) -> float:
-        times = [self._under_way[0].at] if self._under_way else []
+    def _next(self) -> float | None:
+        times = [self._under_way[0].at if self._under_way else None]
         for node in self.nodes.values():
             if node.is_alive:
                 times += [node.next_say, node.sender.deadline()]
-        return min(times, default=float("inf"))
+        return earliest(*times)

@@ -309,7 +309,7 @@ class TestOtherWays:
 
 def _route_between(here: Segment, there: Segment) -> None:
     """The first hub routes to the second one over a cable."""
-    here.hub.run("ip", "link", "add", "cable", "type", "veth", "member", "name", "cable", "netns", there.hub.path)
+    here.hub.run("ip", "link", "add", "cable", "type", "veth", "peer", "name", "cable", "netns", there.hub.path)
     for number, segment in ((1, here), (2, there)):
         segment.hub.run("ip", "address", "add", f"10.9.{number}.254/24", "dev", "br0")
         segment.hub.run("ip", "address", "add", f"10.9.9.{number}/24", "dev", "cable")

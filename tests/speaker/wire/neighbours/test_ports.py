@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from lab.net.segment import Host, Segment
+from speaker.wire.io.poll import Poll
 from speaker.wire.neighbours.io.ports import Ports
 from speaker.wire.netlink import Link, LinkChanged
 
@@ -24,9 +25,10 @@ class Watched:
     closed: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.epoll = select.epoll()
+        self.poll = Poll()
         with self.host.entered():
-            self.ports = Ports(self.epoll, lambda _: None, lambda name, _: self.opened.append(name), self.closed.append)
+            opened = lambda name, _: self.opened.append(name)  # noqa: E731
+            self.ports = Ports(self.poll, lambda _: None, lambda _: None, opened, self.closed.append)
         self.read()
         with self.host.entered():
             self.ports.allow(["eth0", "bond0"])
@@ -34,7 +36,7 @@ class Watched:
     def read(self) -> None:
         """All that the kernel has to tell now."""
         with self.host.entered():
-            while any(fd == self.ports.fd for fd, _ in self.epoll.poll(0.2)):
+            while select.select([self.ports.fd], [], [], 0.2)[0]:
                 self.ports.on_readable()
 
     def until(self, condition: Callable[[], object], seconds: float = 10.0) -> None:
@@ -54,7 +56,7 @@ class Watched:
 
     def close(self) -> None:
         self.ports.close()
-        self.epoll.close()
+        self.poll.close()
 
 
 @pytest.fixture
