@@ -19,19 +19,10 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address
 from typing import NamedTuple
 
+from crds.addresses import Family, IPAddress, family_of
 from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.community import CommunitySpec
-from speaker.bgp.model import (
-    WELL_KNOWN_COMMUNITIES,
-    Family,
-    IPAddress,
-    LargeCommunity,
-    PeerConfig,
-    Prefix,
-    Route,
-    StandardCommunity,
-    family_of,
-)
+from speaker.bgp.model import WELL_KNOWN_COMMUNITIES, LargeCommunity, PeerConfig, Prefix, Route, StandardCommunity
 from speaker.cluster.endpoints import Placement
 from speaker.cluster.objects import Allocation, Labels, NodeFacts
 
@@ -128,7 +119,7 @@ class BGPView:
         )
 
     def traits(self, peer: PeerConfig) -> Traits:
-        own = _family(peer.peer_address)
+        own = family_of(peer.peer_address)
         next_hops: list[tuple[Family, IPAddress | None]] = []
         for family in sorted(peer.families):
             if family == own:
@@ -144,7 +135,7 @@ class BGPView:
     def next_hop(self, family: Family) -> IPAddress | None:
         """The node's first InternalIP of that family, for sessions of the other family. None = it has none."""
         addresses = map(ip_address, self._own.addresses if self._own is not None else ())
-        return next((one for one in addresses if _family(one) == family and not one.is_link_local), None)
+        return next((one for one in addresses if family_of(one) == family and not one.is_link_local), None)
 
     def attributes(self, names: Iterable[str], traits: Traits) -> Attributes | None:
         """Of a route that these advertisements (sorted) give; None = none of them is for that peer."""
@@ -243,10 +234,6 @@ def united(givens: Iterable[Given]) -> tuple[str, ...]:
 def is_host(prefix: Prefix) -> bool:
     """Whether it is the route of one address."""
     return prefix.prefixlen == prefix.max_prefixlen
-
-
-def _family(address: IPAddress) -> Family:
-    return "ipv4" if address.version == 4 else "ipv6"
 
 
 @lru_cache(maxsize=32768)

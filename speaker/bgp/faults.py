@@ -54,8 +54,9 @@ def _about_peers(found: Findings) -> Iterator[Fault]:
             message = f"BGPPeer {name}: there is no BFDProfile {profile}, so no BFD watches the path"
             yield Fault(Reason.UnknownProfile, message, f"BGPPeer/{name}")
         for family in sorted(config.families - {family for family, _ in traits.next_hops}):
-            kind = "IPv4" if family == "ipv4" else "IPv6"
-            message = f"BGPPeer {name}: node {found.node} has no {kind} InternalIP, so {kind} routes have no next hop"
+            message = (
+                f"BGPPeer {name}: node {found.node} has no {family} InternalIP, so {family} routes have no next hop"
+            )
             yield Fault(Reason.NoNextHop, message, f"BGPPeer/{name}")
 
 

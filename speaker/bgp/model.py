@@ -6,14 +6,12 @@ have become numbers or None, and names of communities have become numbers.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
-from typing import Literal
+from ipaddress import IPv4Address, IPv4Network, IPv6Network
 
+from crds.addresses import Family, IPAddress
 from crds.speaker import BGPSessionState
 
 Prefix = IPv4Network | IPv6Network
-IPAddress = IPv4Address | IPv6Address
-Family = Literal["ipv4", "ipv6"]
 StandardCommunity = tuple[int, int]
 LargeCommunity = tuple[int, int, int]
 
@@ -32,10 +30,6 @@ WELL_KNOWN_COMMUNITIES: Mapping[str, StandardCommunity] = {
     "no-export-subconfed": NO_EXPORT_SUBCONFED,
     "no-peer": NO_PEER,
 }
-
-
-def family_of(prefix: Prefix) -> Family:
-    return "ipv4" if prefix.version == 4 else "ipv6"
 
 
 @dataclass(frozen=True)

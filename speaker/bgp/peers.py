@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from hashlib import sha256
 from ipaddress import IPv4Address, ip_address
 
+from crds.addresses import Family, IPAddress, family_of
 from crds.bgppeer import BGPPeerSpec, PasswordSecretRef
 from crds.conditions import Reason
-from speaker.bgp.model import Family, IPAddress, PeerConfig
+from speaker.bgp.model import PeerConfig
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import NodeFacts
 
@@ -110,8 +111,8 @@ def _peer_asn(spec: BGPPeerSpec) -> int | None:
 
 def _families(spec: BGPPeerSpec, peer_address: IPAddress) -> frozenset[Family]:
     if not spec.families:
-        return frozenset({"ipv4" if peer_address.version == 4 else "ipv6"})
-    return frozenset("ipv4" if family.value == "IPv4" else "ipv6" for family in spec.families)
+        return frozenset({family_of(peer_address)})
+    return frozenset(spec.families)
 
 
 def _router_id(spec: BGPPeerSpec, node_name: str, node: NodeFacts) -> IPv4Address:

@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from crds.addresses import IPAddress
 from crds.speaker import BGPSessionState
-from speaker.bgp.model import IPAddress, SessionView
+from speaker.bgp.model import SessionView
 
 MOST_SESSIONS = 256
 MOST_MESSAGE_CHARACTERS = 1024

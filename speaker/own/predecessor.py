@@ -7,9 +7,8 @@ Until they surely have not, this speaker confirms no release: the old routes may
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv6Address
 
-IPAddress = IPv4Address | IPv6Address
+from crds.addresses import IPAddress
 
 
 @dataclass(frozen=True)

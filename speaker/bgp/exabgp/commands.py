@@ -6,7 +6,8 @@ Every field of a route is a number or an address, so no line can say anything el
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
-from speaker.bgp.model import Family, Prefix, Route, family_of
+from crds.addresses import Family, family_of
+from speaker.bgp.model import Prefix, Route
 
 PREFIXES_PER_LINE = 64
 """ExaBGP works one line off at a stretch, and reads 16 KB at a time."""
@@ -37,7 +38,7 @@ def withdrawals(prefixes: Iterable[Prefix]) -> Iterator[tuple[str, list[Prefix]]
 
 def end_of_rib(family: Family) -> str:
     """RFC 4724 §2. It is sent when all that was told before has been."""
-    return f"announce eor {family} unicast"
+    return f"announce eor {family.lower()} unicast"
 
 
 def teardown(peer_address: str, subcode: int) -> str:

@@ -108,7 +108,7 @@ def _neighbor(peer: PeerConfig) -> Iterator[str]:
     yield "    asn4 enable; route-refresh enable; multi-session disable; operational disable; nexthop disable;"
     yield "    extended-message disable; aigp disable; add-path disable; software-version disable;"
     yield "}"
-    yield f"family {{ {' '.join(f'{family} unicast;' for family in sorted(peer.families))} }}"
+    yield f"family {{ {' '.join(f'{family.lower()} unicast;' for family in sorted(peer.families))} }}"
     # Routes that the router sends are not even parsed: nothing asks for them.
     yield "api { processes [ berth ]; neighbor-changes; negotiated;"
     yield "    send { parsed; update; notification; } receive { packets; notification; } }"

@@ -3,10 +3,11 @@
 Pure. Knows nothing of routes.
 """
 
+from crds.addresses import Family
 from crds.speaker import BGPSessionState
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.config import outlives_seconds
-from speaker.bgp.model import Family, PeerConfig, SessionView
+from speaker.bgp.model import PeerConfig, SessionView
 
 
 class Connection:

@@ -8,8 +8,8 @@ before the End-of-RIB.
 
 from collections.abc import Iterable, Set
 
+from crds.addresses import Family
 from speaker.bgp.exabgp.routestate import RibEntry
-from speaker.bgp.model import Family
 
 
 class EndOfRib:

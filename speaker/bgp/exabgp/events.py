@@ -8,10 +8,11 @@ from ipaddress import IPv4Network, IPv6Network
 
 import msgspec
 
+from crds.addresses import Family
 from speaker.bgp.exabgp.notifications import HAVE_WORDS, describe, printable
-from speaker.bgp.model import Family, Prefix
+from speaker.bgp.model import Prefix
 
-FAMILIES: dict[str, Family] = {"ipv4 unicast": "ipv4", "ipv6 unicast": "ipv6"}
+FAMILIES: dict[str, Family] = {"ipv4 unicast": Family.IPv4, "ipv6 unicast": Family.IPv6}
 
 
 @dataclass(frozen=True)

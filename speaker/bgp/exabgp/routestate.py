@@ -15,7 +15,8 @@ Two rules make a state out of what is seen of ExaBGP (docs/decisions/007-exabgp-
 from collections.abc import Mapping
 from enum import Enum, auto
 
-from speaker.bgp.model import Family, Prefix, Route, family_of
+from crds.addresses import Family, family_of
+from speaker.bgp.model import Prefix, Route
 
 
 class RouteState(Enum):

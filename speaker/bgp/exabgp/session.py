@@ -12,6 +12,7 @@ ExaBGP holds: where they differ, a command is due.
 from collections.abc import Iterable, Mapping, Set
 from itertools import islice
 
+from crds.addresses import Family, family_of
 from speaker.bgp.exabgp import commands, events
 from speaker.bgp.exabgp.ackquery import HEARTBEAT_SECONDS, AckQuery
 from speaker.bgp.exabgp.commandqueue import Change, Command, CommandQueue
@@ -25,7 +26,7 @@ from speaker.bgp.exabgp.ribout import (
     RibOut,
 )
 from speaker.bgp.exabgp.routestate import RibEntry, RouteEvent, RouteState
-from speaker.bgp.model import Family, PeerConfig, Prefix, Route, SessionView
+from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
 
 CONFIRM_SECONDS = 10.0
 """So long may ExaBGP be silent, an UPDATE unsent, or what was sent unacknowledged, before the session is ended."""
@@ -283,7 +284,7 @@ class RouterSession:
         )
 
     def _can_be_sent(self, route: Route) -> bool:
-        if not commands.needs_next_hop(route, _family(self.peer)):
+        if not commands.needs_next_hop(route, family_of(self.peer.peer_address)):
             return True
         self._connection.last_error = (
             f"{route.prefix} can't be sent: no next hop of its family is known on this session"
@@ -405,7 +406,3 @@ class RouterSession:
         if self._is_marked and not self._is_synced:
             self._is_synced = True
             self._rib.drop_kept()
-
-
-def _family(peer: PeerConfig) -> Family:
-    return "ipv4" if peer.peer_address.version == 4 else "ipv6"

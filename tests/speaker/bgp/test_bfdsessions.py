@@ -4,6 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from crds.addresses import Family
 from crds.bfdprofile import BFDProfileSpec
 from speaker.bgp.bfdsessions import BfdStatus, failed_peers, session_config, sessions_by_state
 from speaker.bgp.model import PeerConfig
@@ -17,7 +18,7 @@ def peer(**fields) -> PeerConfig:
         "peer_asn": 64513,
         "peer_address": ip_address("192.0.2.2"),
         "router_id": ip_address("192.0.2.1"),
-        "families": frozenset({"ipv4"}),
+        "families": frozenset({Family.IPv4}),
     }
     return PeerConfig(**(rest | fields))
 

@@ -4,6 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
+from crds.addresses import Family
 from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.community import CommunitySpec
 from speaker.bgp.desired import BGPView
@@ -19,7 +20,7 @@ def ad(**spec):
     return BGPAdvertisementSpec.model_validate(spec)
 
 
-def peer(peer_asn=64513, families=("ipv4", "ipv6"), address="192.0.2.254"):
+def peer(peer_asn=64513, families=(Family.IPv4, Family.IPv6), address="192.0.2.254"):
     return PeerConfig("tor", 64512, peer_asn, ip_address(address), ip_address("192.0.2.1"), frozenset(families))
 
 
@@ -49,7 +50,7 @@ def test_each_address_is_a_host_route() -> None:
 
 
 def test_a_family_that_the_peer_does_not_exchange_is_not_sent() -> None:
-    assert prefixes((allocation("2001:db8::1"), HERE), to=peer(families=("ipv4",))) == set()
+    assert prefixes((allocation("2001:db8::1"), HERE), to=peer(families=(Family.IPv4,))) == set()
 
 
 def test_the_next_hop_of_the_other_family_is_the_nodes_address_and_not_one_of_a_link() -> None:

@@ -4,6 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
+from crds.addresses import Family
 from crds.bgppeer import BGPPeerSpec
 from crds.conditions import Reason
 from speaker.bgp.peers import resolve_peer
@@ -60,8 +61,8 @@ def test_the_router_id_is_given_or_the_nodes_address_or_made_from_its_name() -> 
 
 
 def test_families_are_those_asked_for_or_that_of_the_address() -> None:
-    assert resolve().families == {"ipv4"}
-    assert resolve(families=["IPv4", "IPv6"]).families == {"ipv4", "ipv6"}
+    assert resolve().families == {Family.IPv4}
+    assert resolve(families=["IPv4", "IPv6"]).families == set(Family)
 
 
 def test_timers_and_graceful_restart_are_passed_on() -> None:

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping
 from math import isinf
 from pathlib import Path
 
+from crds.addresses import IPAddress
 from crds.speaker import BGPSessionState
 from speaker.bgp.exabgp.config import ConfigError, check
 from speaker.bgp.exabgp.io.runner import ADMINISTRATIVE_SHUTDOWN, PEER_DECONFIGURED, Ending, SessionRunner
 from speaker.bgp.exabgp.ribout import draining
-from speaker.bgp.model import IPAddress, PeerConfig, Prefix, Route, SessionView
+from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
 
 FOREVER_SECONDS = 2**31 - 1
 """With hold time 0 a router never drops what it has; a status field has room for no more than this."""

@@ -16,13 +16,14 @@ from pathlib import Path
 
 import structlog
 
+from kube.backoff import Backoff
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.config import ConfigError
 from speaker.bgp.exabgp.io.process import ExaBgpError, ExaBgpProcess
 from speaker.bgp.exabgp.session import CONFIRM_SECONDS, RouterSession
 from speaker.bgp.model import PeerConfig
 
-FIRST_BACKOFF_SECONDS, LAST_BACKOFF_SECONDS = 0.5, 30.0
+BACKOFF = Backoff(base_seconds=0.5, cap_seconds=30.0)
 STEADY_SECONDS = 60.0
 """A process that lived so long is started again without much ado."""
 CLOSE_SECONDS = CONFIRM_SECONDS + 2.0
@@ -173,8 +174,7 @@ class SessionRunner:
 
     async def _back_off(self, failures: int) -> None:
         """With jitter, so that the speakers of a cluster do not come back at the same moment."""
-        seconds = min(LAST_BACKOFF_SECONDS, FIRST_BACKOFF_SECONDS * 2 ** min(failures - 1, 10))
-        until = time.monotonic() + seconds * random.uniform(0.75, 1.25)
+        until = time.monotonic() + BACKOFF.delay_seconds(failures - 1, random.random())
         while not self.is_ending and self._next is None and time.monotonic() < until:
             await self._wait(until)
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crds.addresses import Family
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.notifications import MAX_WORDS, describe
 
@@ -37,7 +38,7 @@ def line(kind: str, **neighbor: Any) -> bytes:
             line(
                 "negotiated", asn={"peer": 5}, negotiated={"hold_time": 90, "families": ["ipv4 unicast", "l2vpn vpls"]}
             ),
-            events.Negotiated(90, frozenset({"ipv4"}), 5),
+            events.Negotiated(90, frozenset({Family.IPv4}), 5),
         ),
         (
             line(
@@ -55,7 +56,7 @@ def line(kind: str, **neighbor: Any) -> bytes:
         ),
         (
             line("update", direction="send", message={"eor": {"afi": "ipv6", "safi": "unicast"}}),
-            events.EndOfRib("ipv6"),
+            events.EndOfRib(Family.IPv6),
         ),
         (
             line("notification", direction="send", notification={"code": 6, "subcode": 2, "data": "0x05746F756368"}),

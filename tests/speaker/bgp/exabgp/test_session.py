@@ -2,6 +2,7 @@
 
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
+from crds.addresses import Family
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.session import RouterSession
 from speaker.bgp.model import PeerConfig, Prefix, Route
@@ -13,7 +14,7 @@ PEER = PeerConfig(
     peer_asn=64513,
     peer_address=IPv4Address("10.0.0.2"),
     router_id=IPv4Address("10.0.0.1"),
-    families=frozenset({"ipv4", "ipv6"}),
+    families=frozenset(Family),
 )
 
 

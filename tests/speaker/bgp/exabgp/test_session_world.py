@@ -13,6 +13,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from crds.addresses import Family
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.session import RouterSession
 from speaker.bgp.model import PeerConfig, Prefix, Route
@@ -45,7 +46,7 @@ class World(RuleBasedStateMachine):
             peer_asn=64513,
             peer_address=IPv4Address("10.0.0.2"),
             router_id=IPv4Address("10.0.0.1"),
-            families=frozenset({"ipv4"}),
+            families=frozenset({Family.IPv4}),
             hold_time_seconds=HOLD_SECONDS,
             graceful_restart_seconds=RESTART_SECONDS if graceful else None,
         )
@@ -144,7 +145,7 @@ class World(RuleBasedStateMachine):
         exabgp = self.exabgp
         exabgp.sending = deque(("announce", prefix) for prefix in sorted(exabgp.holds))
         exabgp.is_first_round, exabgp.markers = True, 0
-        exabgp.said.extend([events.Connected(), events.Negotiated(HOLD_SECONDS, frozenset({"ipv4"})), events.Up()])
+        exabgp.said.extend([events.Connected(), events.Negotiated(HOLD_SECONDS, frozenset({Family.IPv4})), events.Up()])
 
     @precondition(lambda self: self.is_up)
     @rule(by_router=st.booleans())
@@ -274,7 +275,7 @@ class World(RuleBasedStateMachine):
             self.tcp.append((deed, prefix))
         elif exabgp.markers:
             exabgp.markers -= 1
-            exabgp.said.append(events.EndOfRib("ipv4"))
+            exabgp.said.append(events.EndOfRib(Family.IPv4))
             self.tcp.append(("marker", None))
 
     def _lose(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from crds.addresses import Family
 from speaker.bgp.exabgp import commands
 from speaker.bgp.exabgp.config import ConfigError, base64, configuration, hold_time_seconds
 from speaker.bgp.exabgp.ribout import draining
@@ -23,7 +24,7 @@ PEER = PeerConfig(
     peer_asn=64513,
     peer_address=IPv4Address("10.0.0.2"),
     router_id=IPv4Address("10.0.0.1"),
-    families=frozenset({"ipv4", "ipv6"}),
+    families=frozenset(Family),
 )
 
 
@@ -43,7 +44,7 @@ def text(**changes: Any) -> str:
         ({"ttl_security": 2}, ["outgoing-ttl 255;", "incoming-ttl 254;"]),
         ({"password": "a b"}, ["md5-password YSBi;", "md5-base64 true;"]),
         ({"graceful_restart_seconds": 120}, ["graceful-restart 120;"]),
-        ({"families": frozenset({"ipv6"})}, ["family { ipv6 unicast; }"]),
+        ({"families": frozenset({Family.IPv6})}, ["family { ipv6 unicast; }"]),
         ({"source_interface": "eth0.5", "peer_port": 1790}, ["source-interface eth0.5;", "connect 1790;"]),
         (
             {"is_passive": True, "source_address": IPv4Address("10.0.0.1")},
