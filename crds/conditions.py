@@ -70,8 +70,8 @@ class ConditionType(_Documented):
     )
     Withdrawn = (
         "Withdrawn",
-        "On an IPAllocation that is being released: every speaker has confirmed that it no longer announces the "
-        "address. False names the nodes that are waited for.",
+        "On an IPAllocation whose release takes long: False, and the message names the nodes that have not confirmed "
+        "yet that they no longer announce it. It is never True: when the last one has confirmed, the record goes.",
     )
 
 
@@ -102,10 +102,6 @@ class Reason(_Documented):
         "AllAnnounceable",
         "Every address has a node that may announce it.",
     )
-    AllSpeakersWithdrew = (
-        "AllSpeakersWithdrew",
-        "Every speaker has confirmed the withdrawal or is known to be silent; the address is free.",
-    )
     Allocated = (
         "Allocated",
         "The Service has all addresses it asked for.",
@@ -118,10 +114,6 @@ class Reason(_Documented):
     Announcing = (
         "Announcing",
         "The nodes in `announcedBy` announce the address.",
-    )
-    ApiServerLost = (
-        "ApiServerLost",
-        "The speaker has had no answer from the API server for a while; it keeps what it may and takes nothing new.",
     )
     DuplicateAddress = (
         "DuplicateAddress",

@@ -1,13 +1,18 @@
 """Conditions and reasons follow the conventions of the Kubernetes API, and each is explained."""
 
+import ast
 import re
+from collections.abc import Iterator
 from enum import StrEnum
+from pathlib import Path
 
 import pytest
 
 from crds.conditions import ConditionType, Reason
 
 both = pytest.mark.parametrize("enumeration", [ConditionType, Reason])
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @both
@@ -37,3 +42,20 @@ def test_members_are_texts() -> None:
     assert f"{Reason.PoolExhausted}" == "PoolExhausted"
     assert Reason("PoolExhausted") is Reason.PoolExhausted
     assert ConditionType("berth.dev/Allocated") is ConditionType.Allocated
+
+
+def written_by_the_programs() -> Iterator[tuple[str, str]]:
+    """Mentions of members, as ("Reason", "PoolExhausted")."""
+    for package in ("allocator", "speaker"):
+        for file in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                match node:
+                    case ast.Attribute(value=ast.Name(id=name), attr=member):
+                        yield name, member
+
+
+def test_each_is_written_by_one_of_the_programs() -> None:
+    written = set(written_by_the_programs())
+    assert [
+        str(member) for member in (*ConditionType, *Reason) if (type(member).__name__, member.name) not in written
+    ] == []
