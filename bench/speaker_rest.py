@@ -29,7 +29,7 @@ from lab.client import LabClient
 from lab.cluster import NAMESPACE, Cluster, Settings
 from lab.net.hosts import CLIENT
 from lab.process import wait_for
-from speaker.members.io.heartbeats import SIGNING_KEY
+from speaker.members.io.keys import SIGNING_KEY
 
 NODE = "node1"
 SETTLE_SECONDS = 20.0  # longer than it takes until Leases are not watched any more (speaker.members.io.leasewatch)

@@ -19,7 +19,7 @@ from kube.process.io.logs import configure_logs
 from kube.process.io.prometheus import PrometheusMetrics
 from speaker.io.metrics import SpeakerMetrics
 from speaker.io.supervisor import EXCLUDED_INTERFACES, Surroundings, run_speaker
-from speaker.members.io.heartbeats import HeartbeatOptions
+from speaker.members.heartbeats import HeartbeatOptions
 from speaker.options import Options
 
 

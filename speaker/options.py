@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from crds.fencing import WIRE_PERMIT_SECONDS, margin_seconds
 from speaker.fencing import Limits
-from speaker.members.io.heartbeats import HeartbeatOptions
+from speaker.members.heartbeats import HeartbeatOptions
 
 
 @dataclass(frozen=True)

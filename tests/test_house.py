@@ -96,19 +96,12 @@ def _with_parents(*modules: str) -> Iterable[str]:
         yield from (".".join(parts[:length]) for length in range(1, len(parts) + 1))
 
 
-SPEAKER_IS_BEING_CUT = pytest.mark.xfail(reason="the speaker's agent becomes a pure core", strict=True)
-
-
-@pytest.mark.parametrize(
-    "package", [pytest.param(one, marks=SPEAKER_IS_BEING_CUT if one == "speaker" else ()) for one in PURE_PACKAGES]
-)
+@pytest.mark.parametrize("package", PURE_PACKAGES)
 def test_what_is_not_in_an_io_folder_reaches_no_io(package: str) -> None:
     assert ways_to_io(project(), package) == []
 
 
-@pytest.mark.parametrize(
-    "package", [pytest.param(one, marks=SPEAKER_IS_BEING_CUT if one == "speaker" else ()) for one in PACKAGES]
-)
+@pytest.mark.parametrize("package", PACKAGES)
 def test_rooms_stand_in_layers(package: str) -> None:
     assert circles(project(), package) == []
 

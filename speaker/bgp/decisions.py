@@ -138,10 +138,9 @@ class BGPPicture:
         """Whether `update` has something to do at once."""
         return self._is_stale or bool(self._urgent or self._dirty)
 
-    @property
-    def wakes_at(self) -> float | None:
+    def deadline(self) -> float | None:
         """When to call `update` though nothing changed."""
-        times = [self._weights.wakes_at, self._drain_until if self.is_draining else None]
+        times = [self._weights.deadline(), self._drain_until if self.is_draining else None]
         return min((time for time in times if time is not None), default=None)
 
     def update(self, now: float, limit: int) -> None:

@@ -15,6 +15,9 @@ Prefix = IPv4Network | IPv6Network
 StandardCommunity = tuple[int, int]
 LargeCommunity = tuple[int, int, int]
 
+FOREVER_SECONDS = 2**31 - 1
+"""In place of an infinite time (hold time 0)."""
+
 GRACEFUL_SHUTDOWN: StandardCommunity = (65535, 0)  # RFC 8326 §3
 BLACKHOLE: StandardCommunity = (65535, 666)  # RFC 7999 §5
 NO_EXPORT: StandardCommunity = (65535, 65281)  # RFC 1997

@@ -37,7 +37,6 @@ class Weights:
         """Those whose wait is over: they are to be settled again."""
         return (name for name, at in self._waiting.items() if at <= now)
 
-    @property
-    def wakes_at(self) -> float | None:
+    def deadline(self) -> float | None:
         """When the next wait is over."""
         return min(self._waiting.values(), default=None)

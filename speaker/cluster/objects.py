@@ -14,7 +14,7 @@ import msgspec
 from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION, allocation_name
 from crds.speaker import Standing
 from kube.objects import Condition, ServiceKey, decode_endpoint_slice, decode_node
-from speaker.cluster.heard import tier
+from speaker.cluster.tiers import tier
 
 Labels = dict[str, str]
 
@@ -83,7 +83,7 @@ class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
 
     `is_serving`: its condition Ready says that it announces what it owns. One that only reads all objects yet owns
     nothing for others, so an address does not leave its present owner before the next one answers. `tier`: its standing
-    as a number, lower is better (speaker.cluster.heard.tier).
+    as a number, lower is better (speaker.cluster.tiers.tier).
     """
 
     uid: str

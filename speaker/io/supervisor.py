@@ -14,7 +14,6 @@ import structlog
 
 from kube.io.client import Client
 from kube.process.io.listener import Listener
-from speaker.bgp.bfdsessions import sessions_by_state
 from speaker.bgp.exabgp.io.driver import BgpDriver
 from speaker.bgp.io.blackhole import Blackholes
 from speaker.io.agent import Agent
@@ -91,8 +90,8 @@ async def run_speaker(
         if not await sole.acquire(stop):
             return
         directory = holding.enter_context(run_directory())
-        link = WireLink(lambda report: agent.on_report(report))
-        driver = BgpDriver(directory / "bgp", on_change=lambda: agent.routes_changed())
+        link = WireLink(lambda report: agent.tell(report))
+        driver = BgpDriver(directory / "bgp", on_change=lambda: agent.routers_changed())
         blackholes = Blackholes(is_wanted=options.has_blackhole_routes)
         agent = Agent(client, link, options, metrics, driver=driver, blackholes=blackholes)
         try:
@@ -128,4 +127,4 @@ def listener_for(metrics: SpeakerMetrics, snapshot: Callable[[], Snapshot]) -> L
 def _snapshot(agent: Agent, link: WireLink) -> Snapshot:
     silence = asyncio.get_running_loop().time() - link.last_heard
     is_healthy = not link.dead.is_set() and silence < SILENT_WIRE_SECONDS
-    return replace(agent.snapshot(), bfd_sessions=sessions_by_state(link.bfd_sessions), is_healthy=is_healthy)
+    return replace(agent.snapshot(), is_healthy=is_healthy)

@@ -1,12 +1,10 @@
-"""The watches of one registration: they feed one ClusterState, and notice what may be somebody's word that we are dead.
+"""Everything that a speaker watches: one reading of the cluster, listed anew and then followed.
 
-Decides nothing about addresses, writes nothing. A session ends with its registration; the next one lists everything
-anew, so that nothing it holds is older than its registration.
+Tells the core what it sees, as values with the number of the reading; decides nothing, writes nothing.
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Set
+from collections.abc import Callable, Sequence, Set
 from typing import Any
 
 from crds.bfdprofile import BFDProfile
@@ -16,6 +14,7 @@ from crds.community import Community
 from crds.l2advertisement import L2Advertisement
 from kube.informer.io.informer import Change, Informer
 from kube.io.client import Client
+from kube.objects import Lease
 from kube.resource import (
     BFDPROFILES,
     BGPADVERTISEMENTS,
@@ -30,21 +29,11 @@ from kube.resource import (
     SPEAKERS,
     Resource,
 )
-from speaker.bgp.decisions import BGPPicture
 from speaker.bgp.io.secretwatch import SecretWatch, Values
-from speaker.cluster.objects import (
-    SpeakerFacts,
-    allocation_from,
-    node_from,
-    pool_from,
-    slice_from,
-    speaker_from,
-)
-from speaker.cluster.state import ClusterState, Kind
-from speaker.layer2.decisions import Decisions
+from speaker.cluster.objects import allocation_from, node_from, pool_from, slice_from, speaker_from
+from speaker.cluster.state import Kind
+from speaker.inputs import AllRead, LeaseGone, LeaseSeen, LeasesListed, Observed
 from speaker.members.io.leasewatch import LeaseWatch
-from speaker.members.liveness import Liveness
-from speaker.own.io.registration import SupersededError
 
 _WATCHED: tuple[tuple[Kind, Resource, Callable[[bytes], Any]], ...] = (
     (Kind.ALLOCATION, IPALLOCATIONS, allocation_from),
@@ -58,101 +47,80 @@ _WATCHED: tuple[tuple[Kind, Resource, Callable[[bytes], Any]], ...] = (
     (Kind.COMMUNITY, COMMUNITIES, lambda raw: Community.decode(raw).spec),
     (Kind.BFD_PROFILE, BFDPROFILES, lambda raw: BFDProfile.decode(raw).spec),
 )
-_NAME_SECRETS = (Kind.NODE, Kind.BGP_PEER)
-"""What decides which Secrets are read: the peers of this node."""
+
+News = Observed | AllRead | LeaseSeen | LeaseGone | LeasesListed
 
 
-class Session:
-    """`on_change()` after each change of `cluster`; `on_removed(why)` when this node or speaker was deleted."""
+class Watches:
+    """One reading: `run` once. `tell` is called from the event loop, in the order of what is seen."""
 
     def __init__(
         self,
         client: Client,
-        cluster: ClusterState,
-        decisions: Decisions,
-        bgp: BGPPicture,
-        liveness: Liveness,
-        *,
-        node: str,
-        node_uid: str,
-        speaker_uid: str,
-        incarnation: str,
         namespace: str,
-        on_change: Callable[[], None],
-        on_removed: Callable[[str], None],
+        reading: int,
+        *,
+        tell: Callable[[News], None],
+        unheard: Callable[[], Set[str]],
+        needs_leases: Callable[[float], bool],
     ) -> None:
+        """`unheard`, `needs_leases`: see speaker.members.io.leasewatch."""
         self._client = client
-        self._cluster = cluster
-        self._decisions = decisions
-        self._bgp = bgp
-        self._liveness = liveness
-        self._node = node
-        self._node_uid = node_uid
-        self._speaker_uid = speaker_uid
-        self._incarnation = incarnation
-        self._on_change = on_change
-        self._on_removed = on_removed
+        self._reading = reading
+        self._tell = tell
         self._informers: dict[str, Informer[Any]] = {}
         for kind, resource, decode in _WATCHED:
             self._watch(kind, resource, decode)
         self._secrets = SecretWatch(client, namespace, self._secret_changed)
-        self._leases = LeaseWatch(client, namespace, liveness, unheard=self._unheard, on_lease=self._lease_changed)
+        self._leases = LeaseWatch(
+            client,
+            namespace,
+            unheard=unheard,
+            is_needed=needs_leases,
+            on_lease=self._lease_changed,
+            on_listed=self._leases_listed,
+        )
 
     async def run(self) -> None:
-        """Keep all watches until cancelled. Raises SupersededError when another process is this node's speaker."""
+        """Keep all watches until cancelled."""
         async with asyncio.TaskGroup() as group:
             for informer in self._informers.values():
                 group.create_task(informer.run())
             group.create_task(self._secrets.run())
             group.create_task(self._leases.run())
+            group.create_task(self._tell_all_read())
 
-    async def wait_synced(self) -> None:
-        """Until every first list is in: forever if need be, since nothing may be announced before."""
+    def want_secrets(self, names: Set[str]) -> None:
+        """Watch these Secrets, and no others."""
+        self._secrets.want(names)
+
+    def unread(self) -> list[str]:
+        """The resources whose first list is not in yet."""
+        unread = [plural for plural, informer in self._informers.items() if not informer.synced]
+        return unread if self._leases.has_read else [*unread, LEASES.plural]
+
+    async def _tell_all_read(self) -> None:
+        """Every first list is in: forever if need be, since nothing may be announced before."""
         for informer in self._informers.values():
             await informer.wait_synced()
         await self._leases.wait_read()
-
-    def unsynced(self) -> list[str]:
-        """The resources whose first list is not in yet."""
-        unsynced = [plural for plural, informer in self._informers.items() if not informer.synced]
-        return unsynced if self._leases.has_read else [*unsynced, LEASES.plural]
+        self._tell(AllRead(self._reading))
 
     def _watch(self, kind: Kind, resource: Resource, decode: Callable[[bytes], Any]) -> None:
-        self._informers[resource.plural] = Informer(
-            self._client, resource, decode, on_change=lambda change: self._changed(kind, change)
-        )
+        def changed(change: Change[Any]) -> None:
+            name = str(change.key) if kind is Kind.SLICE else change.key.name
+            self._tell(Observed(self._reading, kind, name, change.old, change.new))
 
-    def _changed(self, kind: Kind, change: Change[Any]) -> None:
-        name = str(change.key) if kind is Kind.SLICE else change.key.name
-        self._cluster.take(kind, name, change.old, change.new)
-        if kind in _NAME_SECRETS:
-            self._secrets.want(self._bgp.secrets)
-        if change.key.name == self._node:
-            if kind is Kind.NODE and (change.new is None or change.new.uid != self._node_uid):
-                self._on_removed("the Node was deleted")
-            elif kind is Kind.SPEAKER:
-                self._check_own(change.new)
-        self._on_change()
-
-    def _check_own(self, own: SpeakerFacts | None) -> None:
-        """All that is seen here is newer than our registration, since the first list came after it."""
-        if own is None or own.uid != self._speaker_uid:
-            self._on_removed("the Speaker object was deleted")
-        elif own.incarnation != self._incarnation:
-            raise SupersededError(f"incarnation {own.incarnation} has registered as speaker of {self._node}")
-        elif own.said_goodbye:
-            self._on_removed("somebody else said goodbye in the Speaker object")
+        self._informers[resource.plural] = Informer(self._client, resource, decode, on_change=changed)
 
     def _secret_changed(self, name: str, values: Values | None) -> None:
-        self._cluster.set_secret(name, values)
-        self._on_change()
+        self._tell(Observed(self._reading, Kind.SECRET, name, None, values))
 
-    def _unheard(self) -> Set[str]:
-        speakers = {node for node, facts in self._cluster.speakers.items() if not facts.said_goodbye}
-        return speakers - self._liveness.heard - {self._node}
+    def _lease_changed(self, node: str, lease: Lease | None) -> None:
+        if lease is None:
+            self._tell(LeaseGone(self._reading, node))
+        else:
+            self._tell(LeaseSeen(self._reading, node, lease.spec.holder_identity, lease.spec.renew_time))
 
-    def _lease_changed(self, node: str, is_held: bool) -> None:
-        """A Lease that runs out is noticed by the agent's tick; one taken up or given back, here."""
-        if is_held != (node in self._decisions.alive):
-            self._decisions.set_alive(self._liveness.alive(time.monotonic()))
-            self._on_change()
+    def _leases_listed(self, nodes: Sequence[str]) -> None:
+        self._tell(LeasesListed(self._reading, tuple(nodes)))

@@ -1,42 +1,112 @@
-"""The speaker's layer 2 course: from decisions, by way of the wire's confirmations, to what the Speaker object says.
+"""Layer 2: from decisions, by way of the wire process's confirmations, to what the Speaker object says. Pure.
 
-Joins the pure parts and adds no I/O: the agent feeds `cluster`, carries out `orders` and writes `draft`. The order that
-makes a release safe is here: its confirmation goes to the draft only after the wire has confirmed the withdrawal.
+    decide --> orders, probing --> take_orders --> the wire process
+                                   confirmed, refused <--+
+    conflict, answered, probed <-- what it hears of other machines
+
+One order is in flight at a time, withdrawals first, so that what was confirmed is in force when the next one is made.
 """
 
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Sequence
 
 from crds.names import allocation_name
 from speaker.cluster.objects import Allocation
 from speaker.cluster.state import ClusterState
 from speaker.layer2.conflicts import Claim, Conflicts
 from speaker.layer2.decisions import Decided, Decisions, Gone
-from speaker.layer2.desired import Announce, Refrain, Silence
+from speaker.layer2.desired import Announce as ToAnnounce
+from speaker.layer2.desired import Refrain, Silence
+from speaker.layer2.handover import Handover
+from speaker.layer2.interfaces import changes, to_show
 from speaker.layer2.orders import Interfaces, WireOrders
-from speaker.layer2.probing import Answer, Probing, Verdict
+from speaker.layer2.probing import Probing, Verdict
+from speaker.members.view import MemberView
+from speaker.moment import Moment, earliest
+from speaker.notices import Notices
 from speaker.own.announcements import Announcements
 from speaker.own.status import StatusDraft
+from speaker.wire import messages
+from speaker.wire.messages import Announce, Answer, Ask, Conflict, Defend, Order, Probe, Probed, UseInterfaces, Withdraw
 
-AnswerUntil = Callable[[str, str], float | None]
+WITHDRAWALS_AT_A_TIME = 256
+ANNOUNCEMENTS_AT_A_TIME = 64
+PROBES_AT_A_TIME = 64
+
+Confirmed = UseInterfaces | Withdraw | Announce | Probe
+"""The orders whose end is waited for."""
 
 
-class Announcer:
-    """All live as long as the process; `cluster` and `decisions` as long as one registration."""
+class WireRefusedError(Exception):
+    """The wire process refused what it can't refuse: it and this process are of two minds, so both should end."""
 
-    def __init__(self, own_node: str) -> None:
+
+class Layer2Course:
+    """See speaker.course. `decisions` is another one with each registration."""
+
+    def __init__(
+        self,
+        own_node: str,
+        view: MemberView,
+        draft: StatusDraft,
+        announcements: Announcements,
+        notices: Notices,
+    ) -> None:
         self._own_node = own_node
+        self._draft = draft
+        self._announcements = announcements
+        self._notices = notices
         self.orders = WireOrders()
-        self.probing = Probing()
-        self.conflicts = Conflicts()
-        self.draft = StatusDraft()
-        self.announcements = Announcements(self.draft.announcements)
-        self.cluster = ClusterState()
-        self.decisions = Decisions(own_node, self.cluster)
-        self.is_held_back: Callable[[str], bool] = lambda _: False
-        """Whether somebody may still send traffic for the address here in another way than layer 2 (by BGP)."""
-        self._settled: dict[str, int] = {}
-        self._addresses: dict[str, str] = {}
+        self._probing = Probing()
+        self._conflicts = Conflicts()
+        self._sends: deque[Order] = deque()
+        self._handover = Handover(view, self.orders, notices, self._sends.append)
+        self._in_flight: Confirmed | None = None
+        self._ordered_at = 0.0
+        self._one_by_one: deque[tuple[str, Interfaces]] = deque()
+        self._interfaces: tuple[messages.Interface, ...] = ()
+        self._usable: tuple[str, ...] = ()
+        self._used: tuple[str, ...] = ()
+        self._cluster = ClusterState()
+        self.decisions = Decisions(own_node, self._cluster)
+        draft.set("conflicts", [])
+
+    # ---- deciding ----
+
+    def begin(self, cluster: ClusterState) -> None:
+        """Everything goes off the wire, and what is right comes back later.
+
+        The wire has no permit in this time, so that costs nothing; and what comes back is announced like a take-over,
+        which it may well be.
+        """
+        self._cluster = cluster
+        self.decisions = Decisions(self._own_node, cluster)
+        self.decisions.set_own_interfaces(self._usable)
+        self.orders.withdraw_everything()
+        self._one_by_one.clear()
+        self._probing.stop_all()
+
+    def has_work(self, now: Moment) -> bool:
+        return self.decisions.has_work
+
+    def decide(self, limit: int, now: Moment) -> None:
+        for each in self.decisions.next_decisions(limit):
+            self._learn(each)
+            match each:
+                case Gone(allocation):
+                    if allocation.name not in self._cluster.allocations:  # a successor is decided on by itself
+                        self.orders.want(allocation.address, None)
+                case Decided(allocation, ToAnnounce(interfaces)):
+                    if self._is_admitted(allocation, interfaces):
+                        self.orders.want(allocation.address, interfaces)
+                case Decided(allocation, Refrain(Silence.OTHER_OWNER, str(successor))):
+                    self._handover.leave_to(allocation.address, successor, now.monotonic)
+                case Decided(allocation, Refrain()):
+                    self.orders.want(allocation.address, None)
+
+    def read_in_full(self) -> None:
+        """All allocations are known: what vanished between two registrations was never seen to go."""
+        self._probing.retain(self._cluster.uids)
 
     @property
     def is_complete(self) -> bool:
@@ -44,150 +114,202 @@ class Announcer:
         return not self.decisions.has_work and not self.orders.has_withdrawals
 
     @property
-    def is_handing_over(self) -> bool:
-        """Whether something that is to leave this node may still be on its wire."""
-        return self.decisions.has_work or self.orders.has_withdrawals or self.orders.gives_up_at is not None
+    def has_left(self) -> bool:
+        """Whether nothing that is to leave this node may still be on its wire, as far as is decided."""
+        return self.is_complete and self.orders.deadline() is None
 
-    def begin(self) -> ClusterState:
-        """A new state of the cluster, for a new registration: everything goes off the wire, and what is right comes
-        back later.
-
-        The wire has no permit in this time, so that costs nothing; and what comes back is announced like a take-over,
-        which it may well be.
-        """
-        self.cluster = ClusterState()
-        self.decisions = Decisions(self._own_node, self.cluster)
-        self.orders.withdraw_everything()
-        self.probing.stop_all()
-        return self.cluster
-
-    def decide(self, limit: int, answer_until: AnswerUntil = lambda _, __: None) -> None:
-        """Turn up to about `limit` pending decisions into orders, once the cluster was read in full.
-
-        `answer_until(node, address)`: until when (monotonic seconds) to go on answering for an address that the node
-        takes over from this one, unless it is seen to announce it before; None = not at all.
-        """
-        for each in self.decisions.next_decisions(limit):
-            self._learn(each)
-            match each:
-                case Gone(allocation):
-                    self._on_gone(allocation)
-                case Decided(allocation, Announce(interfaces)):
-                    if self._may_announce(allocation, interfaces):
-                        self.orders.want(allocation.address, interfaces)
-                case Decided(allocation, Refrain(Silence.RELEASING)):
-                    self._addresses[allocation.uid] = allocation.address
-                    self.orders.release(allocation.address, allocation.uid, allocation.generation)
-                case Decided(allocation, Refrain(Silence.OTHER_OWNER, str(successor))):
-                    self._leave_to(allocation.address, answer_until(successor, allocation.address))
-                case Decided(allocation, Refrain()):
-                    self.orders.want(allocation.address, None)
-        self.tell_settled()
+    def leave(self, now: Moment) -> None:
+        """Nothing to do here: others are chosen as owners as soon as they hear that this speaker leaves."""
 
     def _learn(self, each: Decided | Gone) -> None:
         """What it means for probing, whatever else becomes of it."""
         allocation = each.allocation
         if isinstance(each, Gone) or allocation.is_releasing:
-            self.probing.forget(allocation.uid)
-            self.conflicts.drop(allocation.address)
-        elif allocation.was_announced and self.cluster.is_probed(allocation):
-            self.probing.learn(allocation.uid)
-        if not (isinstance(each, Decided) and isinstance(each.decision, Announce)):
+            self._probing.forget(allocation.uid)
+            self._conflicts.drop(allocation.address)
+        elif allocation.was_announced and self._cluster.is_probed(allocation):
+            self._probing.learn(allocation.uid)
+        if not (isinstance(each, Decided) and isinstance(each.decision, ToAnnounce)):
             self._stop_probing(allocation.address)
 
     def _stop_probing(self, address: str) -> None:
-        if self.probing.is_in_use(address):
-            self.conflicts.drop(address)
-        self.probing.stop(address)
+        if self._probing.is_in_use(address):
+            self._conflicts.drop(address)
+        self._probing.stop(address)
 
-    def _may_announce(self, allocation: Allocation, interfaces: Interfaces) -> bool:
+    def _is_admitted(self, allocation: Allocation, interfaces: Interfaces) -> bool:
         """Whether nobody else has the address, as far as that is to be found out."""
-        if self.orders.is_announced(allocation.address) or not self.cluster.is_probed(allocation):
+        if self.orders.is_announced(allocation.address) or not self._cluster.is_probed(allocation):
             self._stop_probing(allocation.address)
             return True
-        return self.probing.admits(allocation.uid, allocation.address, interfaces)
+        return self._probing.admits(allocation.uid, allocation.address, interfaces)
 
-    def next_probes(self, limit: int) -> list[tuple[str, Interfaces, int]]:
-        """Addresses to probe now, on which interfaces, in which run. From here on they count as on the wire."""
-        probes = self.probing.next_probes(limit)
-        self.orders.probing(address for address, _, _ in probes)
-        return probes
+    # ---- orders, and what becomes of them ----
 
-    def probe_answered(self, answer: Answer, now: float, timestamp: str) -> Verdict | None:
-        """Somebody has the address that is being probed. What that makes of it; None when nothing."""
-        verdict = self.probing.answered(answer, self.cluster.is_speakers(answer.mac), now)
+    def take_orders(self, now: Moment, *, may_announce: bool) -> list[Order]:
+        """At most one that is confirmed, and any number that nobody waits for."""
+        self.orders.give_up_waiting(now.monotonic)
+        if self._in_flight is None:
+            self._in_flight = self._next(may_announce)
+            self._ordered_at = now.monotonic
+            if self._in_flight is not None:
+                self._sends.append(self._in_flight)
+        taken = list(self._sends)
+        self._sends.clear()
+        return taken
+
+    def _next(self, may_announce: bool) -> Confirmed | None:
+        if self._used != self._usable:
+            return UseInterfaces(self._usable)
+        if addresses := self.orders.next_withdrawals(WITHDRAWALS_AT_A_TIME):
+            return Withdraw(tuple(addresses))
+        if not may_announce:
+            return None
+        if self._one_by_one:
+            return Announce((self._one_by_one.popleft(),))
+        if probes := self._probing.next_probes(PROBES_AT_A_TIME):
+            self.orders.probing(address for address, _, _ in probes)
+            return Probe(tuple(probes))
+        if entries := self.orders.next_announcements(ANNOUNCEMENTS_AT_A_TIME):
+            return Announce(tuple(entries))
+        return None
+
+    def confirmed(self, what: Confirmed, now: Moment) -> None:
+        self._in_flight = None
+        match what:
+            case UseInterfaces(names):
+                self._used = names
+            case Withdraw(addresses):
+                self._withdrawn(addresses)
+                self._notices.count("withdrawn", now.monotonic - self._ordered_at)
+            case Announce(entries):
+                for address, interfaces in entries:
+                    self._announcements.on_layer2(address, interfaces, now.text)
+                self._notices.say("debug", "announced", addresses=[address for address, _ in entries])
+            case Probe(entries):
+                self._notices.say("debug", "probing", addresses=[address for address, _, _ in entries])
+
+    def refused(self, what: Confirmed, message: str, now: Moment) -> None:
+        """Part of the order was not carried out. Announcements are tried one by one, to know which.
+
+        Raises WireRefusedError for what no wire process has a reason to refuse.
+        """
+        self._in_flight = None
+        match what:
+            case Announce(entries) if len(entries) > 1:
+                self._one_by_one.extend(entries)
+            case Announce(((address, _),)):
+                self._notices.say("warning", "the wire refused", address=address, error=message)
+                self.orders.refused(address)
+                self._announcements.off_layer2(address)
+            case Probe(entries):  # it will refuse to announce them too, and that is told
+                self._notices.say("warning", "the wire refused to probe", error=message)
+                for address, _, run in entries:
+                    self.probed(Probed(address, run, sent=1))
+            case _:
+                raise WireRefusedError(message)
+
+    def stopped(self) -> None:
+        """The wire process has withdrawn everything and ended."""
+        self.orders.withdraw_everything()
+        while addresses := self.orders.next_withdrawals(WITHDRAWALS_AT_A_TIME):
+            self._withdrawn(addresses)
+
+    def _withdrawn(self, addresses: Sequence[str]) -> None:
+        self.orders.withdrawn(addresses)
+        self._one_by_one = deque(entry for entry in self._one_by_one if entry[0] not in addresses)
+        for address in addresses:
+            self._announcements.off_layer2(address)
+        self._notices.say("debug", "withdrawn", addresses=list(addresses))
+
+    def may_be_heard(self, address: str, now: Moment) -> bool:
+        return self.orders.may_be_heard(address)
+
+    def deadline(self) -> float | None:
+        return earliest(self.orders.deadline())
+
+    # ---- what the wire process reports ----
+
+    @property
+    def interfaces(self) -> tuple[messages.Interface, ...]:
+        """As last reported."""
+        return self._interfaces
+
+    def interfaces_changed(self, interfaces: tuple[messages.Interface, ...]) -> None:
+        """Containers come and go: only what can carry addresses matters. What was refused is tried again."""
+        for change in changes(self._interfaces, interfaces):
+            self._notices.say(
+                "info", "an interface changed", what=change.kind.value, interface=change.name, detail=change.detail
+            )
+            self._notices.count("interface_changed", change.kind.value)
+        self._interfaces = interfaces
+        usable = tuple(sorted(one.name for one in interfaces if one.usable and one.up))
+        if usable != self._usable:
+            self._notices.say("info", "usable interfaces", names=usable)
+            self._usable = usable
+            self.orders.retry_refused()
+        self.decisions.set_own_interfaces(usable)
+        self._draft.set("interfaces", to_show(interfaces, usable))
+
+    def conflict(self, conflict: Conflict, now: Moment) -> None:
+        """Another host claims an address that is announced here. During a take-over that is the other speaker."""
+        node = self._cluster.node_of(conflict.mac)
+        self._notices.count("conflict_seen", node is not None)
+        where = conflict._asdict()
+        if node is not None:
+            self._notices.say("debug", "another speaker claims an address of ours", **where)
+            self._handover.claimed(conflict.address, node, self.decisions, now.monotonic)
+        elif self._conflicts.seen(Claim(*conflict), now.monotonic, now.text):
+            self._notices.say("warning", "another host uses an address of ours: defended once", **where)
+            self._notices.count("defended")
+            self._sends.append(Defend(conflict.address, conflict.interface))
+
+    def answered(self, answer: Answer, now: Moment) -> None:
+        """A host has an address that is being probed before its first announcement, or probes for it too."""
+        verdict = self._probing.answered(answer, self._cluster.is_speakers(answer.mac), now.monotonic)
+        if verdict is None:
+            return
         if verdict is Verdict.IN_USE:
             claim = Claim(answer.address, answer.interface, answer.mac)
-            self.conflicts.seen(claim, now, timestamp, is_announced=False)
+            self._conflicts.seen(claim, now.monotonic, now.text, is_announced=False)
             self.orders.want(answer.address, None)
-        elif verdict is Verdict.CLEAR:
+        else:
             self._look_again(answer.address)
-        return verdict
+        self._notices.count("probed", verdict.value)
+        self._notices.say(
+            "warning" if verdict is Verdict.IN_USE else "debug",
+            "an address to be announced is in use",
+            address=answer.address,
+            interface=answer.interface,
+            mac=answer.mac,
+        )
 
-    def probe_finished(self, address: str, run: int, sent: int) -> bool:
-        """That run is over. Whether nobody answered."""
-        is_clear = self.probing.finished(address, run, sent)
-        if is_clear:
-            self._look_again(address)
-        return is_clear
+    def probed(self, over: Probed) -> None:
+        """A run of probes is over. Nobody answered, or that was told before."""
+        if self._probing.finished(over.address, over.run, over.sent):
+            self._look_again(over.address)
+            self._notices.count("probed", Verdict.CLEAR.value)
 
     def _look_again(self, address: str) -> None:
-        self.conflicts.drop(address)
+        self._conflicts.drop(address)
         self.decisions.look_again(allocation_name(address))
+
+    def members_heard(self, came_back: bool, now: Moment, *, may_announce: bool) -> None:
+        """The members heard are other ones; `came_back`: one of them was lost and ran all the time."""
+        self._handover.heard(came_back, may_announce, self.decisions, now.monotonic)
+
+    def tick(self, now: Moment) -> None:
+        """Ask machines that fell silent about our addresses, and tell who there is. About twice a second."""
+        for claim in self._conflicts.silent(now.monotonic):
+            self._sends.append(Ask(claim.address, claim.interface, claim.mac))
+        entries = self._conflicts.believed(now.monotonic, self._cluster.is_speakers)
+        self._draft.set("conflicts", entries)
+        self._notices.count("conflicts_now", len(entries))
+        self._probing.again(now.monotonic)
 
     def states(self) -> Counter[str]:
         """How many addresses this node announces ("Announced"), and how many it does not, by reason."""
-        held_back = self.probing.held_back()
+        held_back = self._probing.held_back()
         states = self.decisions.silences() + held_back
         states["Announced"] -= held_back.total()
         return +states
-
-    def forget_old_releases(self) -> None:
-        """Once the cluster was read in full: what vanished between two registrations was never seen to go."""
-        for uid in self.draft.released.keys() - self.cluster.uids:
-            self.draft.released.drop(uid)
-        self.probing.retain(self.cluster.uids)
-
-    def announced(self, entries: list[tuple[str, Interfaces]], since: str) -> None:
-        """The wire confirmed these announcements. `since`: RFC 3339."""
-        for address, interfaces in entries:
-            self.announcements.on_layer2(address, interfaces, since)
-
-    def refused(self, address: str) -> None:
-        """The wire would not announce it."""
-        self.orders.refused(address)
-        self.announcements.off_layer2(address)
-
-    def withdrawn(self, addresses: list[str]) -> None:
-        """The wire confirmed these withdrawals."""
-        self.orders.withdrawn(addresses)
-        for address in addresses:
-            self.announcements.off_layer2(address)
-        self.tell_settled()
-
-    def _leave_to(self, address: str, give_up_at: float | None) -> None:
-        if give_up_at is None or not self.orders.is_announced(address):  # what was only probed for, nobody misses
-            self.orders.want(address, None)
-        else:
-            self.orders.hand_over(address, give_up_at)
-
-    def _on_gone(self, allocation: Allocation) -> None:
-        """Nobody asks for its confirmation any more. A successor of the same address is decided on by itself."""
-        self.draft.released.drop(allocation.uid)
-        if allocation.name not in self.cluster.allocations:
-            self.orders.want(allocation.address, None)
-
-    def tell_settled(self) -> None:
-        """Confirm the releases of what is off the wire and not held back. To be called when that may have changed.
-
-        Only of what still exists: of the others nobody would ever ask, and the entry would stay.
-        """
-        self._settled |= self.orders.take_settled()
-        for uid, generation in list(self._settled.items()):
-            if uid not in self.cluster.uids:
-                del self._settled[uid]
-                self._addresses.pop(uid, None)
-            elif not self.is_held_back(self._addresses.get(uid, "")):
-                del self._settled[uid]
-                self._addresses.pop(uid, None)
-                self.draft.released.put(uid, generation)

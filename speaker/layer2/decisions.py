@@ -14,9 +14,9 @@ from msgspec.structs import replace
 
 from crds.names import allocation_name
 from speaker.cluster.faults import Fault
-from speaker.cluster.heard import tier_of
 from speaker.cluster.objects import Allocation
 from speaker.cluster.state import Change, ClusterState, Kind
+from speaker.cluster.tiers import tier_of
 from speaker.layer2.desired import Announce, Decision, Layer2View, Refrain, Silence
 from speaker.wire.messages import Member
 
@@ -40,7 +40,7 @@ class Gone:
 
 
 class Candidate(NamedTuple):
-    """A speaker that announces: on which interfaces it can, and how it ranks (speaker.cluster.heard.tier)."""
+    """A speaker that announces: on which interfaces it can, and how it ranks (speaker.cluster.tiers.tier)."""
 
     interfaces: tuple[str, ...]
     tier: int
@@ -122,15 +122,15 @@ class Decisions:
             self._alive = nodes
             self._refresh_candidates()
 
-    def set_peers(self, alive: frozenset[str], heard: Mapping[str, Member]) -> None:
-        """Who shows signs of life (the own node counts in any case), and what peers say of themselves by heartbeats,
+    def set_members(self, alive: frozenset[str], heard: Mapping[str, Member]) -> None:
+        """Who shows signs of life (the own node counts in any case), and what members say of themselves by heartbeats,
         which is newer than what their Speaker objects say."""
         if alive != self._alive or heard is not self._heard:
             self._alive, self._heard = alive, heard
             self._refresh_candidates()
 
     def set_own_tier(self, tier: int) -> None:
-        """Where this node stands itself: see speaker.cluster.heard.tier."""
+        """Where this node stands itself: see speaker.cluster.tiers.tier."""
         if tier != self._own_tier:
             self._own_tier = tier
             self._refresh_candidates()

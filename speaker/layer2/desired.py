@@ -69,7 +69,7 @@ class Layer2View:
     """What one node sees of the cluster, prepared for deciding on many addresses. Nothing it is given may change later.
 
     `speakers` maps the nodes whose speakers are alive, own one included, to the interfaces they can announce on;
-    `tiers` those that are not of the best one (speaker.cluster.heard.tier).
+    `tiers` those that are not of the best one (speaker.cluster.tiers.tier).
     """
 
     def __init__(

@@ -1,8 +1,8 @@
-"""What to order from the wire process next, and which releases its confirmations settle.
+"""What is wanted on the wire against what may be on it, by address: which to withdraw next, and which to announce.
 
-Holds what is wanted on the wire and what may be on it. Talks to nobody: the agent carries out what `next_withdrawals`
-and `next_announcements` hand out, one call at a time, and reports back. What was handed out for announcing counts as
-on the wire from that moment, until a withdrawal of it is confirmed: between the two nobody can know.
+Talks to nobody: `next_withdrawals` and `next_announcements` hand out, one order at a time, and hear how it ended. What
+was handed out for announcing counts as on the wire from that moment until a withdrawal of it is confirmed: in between
+nobody can know.
 """
 
 from collections.abc import Iterable
@@ -21,8 +21,6 @@ class WireOrders:
         self._to_withdraw: dict[str, None] = {}
         self._must_leave: set[str] = set()
         self._handing_over: dict[str, float] = {}
-        self._releases: dict[str, dict[str, int]] = {}
-        self._settled: dict[str, int] = {}
 
     @property
     def has_withdrawals(self) -> bool:
@@ -34,9 +32,9 @@ class WireOrders:
         """Whether something is to be announced."""
         return bool(self._to_announce)
 
-    def is_on_wire(self, address: str) -> bool:
-        """Whether a frame for the address may still leave this node, given a permit."""
-        return address in self._on_wire
+    def may_be_heard(self, address: str) -> bool:
+        """Whether a frame for the address may leave this node, now or by what is wanted at present."""
+        return address in self._on_wire or address in self._wanted
 
     def is_announced(self, address: str) -> bool:
         """Whether it is on the wire as announced, and not only probed for."""
@@ -91,28 +89,16 @@ class WireOrders:
         """The addresses that this node shall announce."""
         return list(self._wanted)
 
-    @property
-    def gives_up_at(self) -> float | None:
+    def deadline(self) -> float | None:
         """When to call `give_up_waiting` next; None = nothing is being handed over."""
         return min(self._handing_over.values(), default=None)
 
     def withdraw_everything(self) -> None:
-        """Nothing is wanted any more, and what is wanted again later leaves first and is announced anew.
-
-        Releases that wait for a withdrawal still settle by it.
-        """
+        """Nothing is wanted any more, and what is wanted again later leaves first and is announced anew."""
         for known in (self._wanted, self._to_announce, self._refused, self._handing_over):
             known.clear()
         self._to_withdraw = dict.fromkeys(self._on_wire)
         self._must_leave = set(self._on_wire)
-
-    def release(self, address: str, uid: str, generation: int) -> None:
-        """Have it off the wire, and settle that release when it is."""
-        self.want(address, None)
-        if address in self._on_wire:
-            self._releases.setdefault(address, {})[uid] = generation
-        else:
-            self._settled[uid] = generation
 
     def _forget_wish(self, address: str) -> None:
         self._wanted.pop(address, None)
@@ -123,13 +109,12 @@ class WireOrders:
         """Addresses to withdraw now. Give them to `withdrawn` when the wire has confirmed."""
         return _first(self._to_withdraw, limit)
 
-    def withdrawn(self, addresses: list[str]) -> None:
+    def withdrawn(self, addresses: Iterable[str]) -> None:
         """The wire confirmed: no frame for them leaves any more."""
         for address in addresses:
             self._to_withdraw.pop(address, None)
             self._must_leave.discard(address)
             self._on_wire.pop(address, None)
-            self._settled.update(self._releases.pop(address, {}))
             if address in self._wanted:  # changed its mind meanwhile
                 self._to_announce[address] = None
 
@@ -153,11 +138,6 @@ class WireOrders:
             del self._refused[address]
             if address in self._wanted:
                 self._to_announce[address] = None
-
-    def take_settled(self) -> dict[str, int]:
-        """The releases (uid: generation) that are off the wire now, once."""
-        settled, self._settled = self._settled, {}
-        return settled
 
 
 def _first(addresses: dict[str, None], limit: int) -> list[str]:

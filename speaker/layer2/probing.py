@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from speaker.layer2.orders import Interfaces
+from speaker.wire.messages import Answer
 
 PROBE_AGAIN_SECONDS = 15.0
 """After an address was found in use. RFC 5227 §2.1.1 allows hosts that try address after address one attempt a minute,
@@ -43,17 +44,6 @@ class _Probe:
     state: State = State.WAITING
     run: int = 0
     again_at: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A machine used an address that was being probed in that run, or (`is_probe`) probed for it too."""
-
-    address: str
-    run: int
-    interface: str
-    mac: str
-    is_probe: bool
 
 
 class Probing:

@@ -9,24 +9,24 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass
 
 from crds.speaker import Standing
-from speaker.cluster.heard import tier
+from speaker.cluster.tiers import tier
 from speaker.members.election import outranks
 from speaker.members.liveness import Liveness
 from speaker.members.membership import Behind, Membership
 from speaker.wire.messages import Member
 
 CAME_BACK_SECONDS = 5.0
-"""For so long after it is heard again a peer counts as one that has announced all along."""
+"""For so long after it is heard again a member counts as one that has announced all along."""
 REMEMBERED_CLAIMS = 16384
 RECENT_SECONDS = 2.0
 """A claim seen so long before an address is handed over shows that the successor answers already."""
 CLAIM_SECONDS = 65.0
-"""How long a claim of a peer that is not heard is believed: a little longer than it takes to repeat it, which is
+"""How long a claim of a member that is not heard is believed: a little longer than it takes to repeat it, which is
 speaker.wire.neighbours.schedule.REFRESH_SECONDS."""
 
 
 @dataclass(frozen=True)
-class PeerTimes:
+class MemberTimes:
     """Seconds."""
 
     lease_duration: float
@@ -56,10 +56,10 @@ class OwnStanding:
         return Standing.Member if self.is_member else Standing.Waiting
 
 
-class PeerView:
+class MemberView:
     """`begin` with each registration; then `hear` and `judge` whenever something is new, and twice a second."""
 
-    def __init__(self, own_node: str, times: PeerTimes) -> None:
+    def __init__(self, own_node: str, times: MemberTimes) -> None:
         self._own_node = own_node
         self._times = times
         self._membership = Membership(times.failback)
@@ -88,15 +88,15 @@ class PeerView:
     def hear(self, heard: Mapping[str, Member], now: float) -> Set[str]:
         """Everybody who is heard now. Returns those who are heard again, and were running all the time."""
         back = {node for node in self.liveness.lost & heard.keys() if self._is_same(node, heard[node])}
-        left = {node for node, peer in self.heard.items() if node not in heard and peer.is_leaving}
-        self._incarnations.update({node: peer.incarnation for node, peer in heard.items()})
+        left = {node for node, one in self.heard.items() if node not in heard and one.is_leaving}
+        self._incarnations.update({node: one.incarnation for node, one in heard.items()})
         self._came_back.update(dict.fromkeys(back, now))
         self.heard = heard
         self.liveness.hear(heard.keys(), left, now)
         return back
 
     def age(self, heard: Mapping[str, Member]) -> None:
-        """The peers of the last `hear`, of whom nothing is new but when they were heard and had contact."""
+        """The members of the last `hear`, of whom nothing is new but when they were heard and had contact."""
         self.heard = heard
 
     def judge(
@@ -113,7 +113,7 @@ class PeerView:
         `contact`: when it last had contact with the API server (CLOCK_BOOTTIME). `members`: the other members that are
         alive; None before they are known.
         """
-        contacts = [peer.contact for peer in self.heard.values() if peer.is_serving]
+        contacts = [one.contact for one in self.heard.values() if one.is_serving]
         best_age = boottime - max(contacts, default=float("-inf"))
         behind = self._behind.update(now, boottime - contact, best_age)
         if members is not None:
@@ -126,16 +126,16 @@ class PeerView:
         self.own = OwnStanding(self._membership.is_member, behind, self.own.is_leaving)
         return self.own
 
-    # ---- claims: peers seen to announce addresses that this node holds ----
+    # ---- claims: members seen to announce addresses that this node holds ----
 
     def saw_claim(self, address: str, node: str, now: float) -> None:
-        """A frame of that peer claimed the address."""
+        """A frame of that member claimed the address."""
         if len(self._seen_claims) > REMEMBERED_CLAIMS:
             self._seen_claims.clear()
         self._seen_claims[address] = (node, now)
 
     def announces_already(self, node: str, address: str, now: float) -> bool:
-        """Whether that peer answers for the address as far as can be known, so that nobody need do it in its place."""
+        """Whether that member answers for the address, as far as can be known: nobody need do it in its place then."""
         never = float("-inf")
         claimant, at = self._seen_claims.get(address, ("", never))
         has_claimed = claimant == node and now - at < RECENT_SECONDS
@@ -143,7 +143,7 @@ class PeerView:
         return has_claimed or was_yielded_to or now - self._came_back.get(node, never) < CAME_BACK_SECONDS
 
     def claims_of_lost(self, now: float) -> list[tuple[str, str]]:
-        """Addresses that peers announced shortly before they were found lost, and who.
+        """Addresses that members announced shortly before they were found lost, and who.
 
         Whoever is cut off may see its successor's frames before it knows that it is.
         """
@@ -155,7 +155,7 @@ class PeerView:
         ]
 
     def yields(self, address: str, node: str, now: float) -> bool:
-        """Whether to leave an address to a peer that announces it though this node owns it, as far as it knows.
+        """Whether to leave an address to a member that announces it though this node owns it, as far as it knows.
 
         Only one that is not heard although it lives does so against the rules. Then one of the two is deaf: the one
         that lost most others is; of two alone the one that ranks lower yields.
@@ -168,7 +168,7 @@ class PeerView:
         return True
 
     def claims(self, now: float) -> dict[str, str]:
-        """Addresses that are left to peers which are not heard, and to whom."""
+        """Addresses that are left to members which are not heard, and to whom."""
         self._claims = {
             address: (node, until)
             for address, (node, until) in self._claims.items()
@@ -176,8 +176,8 @@ class PeerView:
         }
         return {address: node for address, (node, _) in self._claims.items()}
 
-    def _is_same(self, node: str, peer: Member) -> bool:
-        return self._incarnations.get(node) == peer.incarnation and peer.is_serving
+    def _is_same(self, node: str, member: Member) -> bool:
+        return self._incarnations.get(node) == member.incarnation and member.is_serving
 
     def _new_liveness(self) -> Liveness:
         return Liveness(self._own_node, duration_seconds=self._times.lease_duration, renew_seconds=self._times.renew)

@@ -12,24 +12,24 @@ from crds.addresses import IPAddress
 
 
 @dataclass(frozen=True)
-class Past:
+class LastWord:
     """A predecessor's last word. `outlives_seconds` 0: it left nothing. `routers`: by the names of their BGPPeers."""
 
     outlives_seconds: int = 0
     routers: Mapping[str, IPAddress] = field(default_factory=dict)
 
 
-class Inheritance:
+class PredecessorRoutes:
     """`now`: monotonic seconds, the same clock in all calls."""
 
     def __init__(self) -> None:
         self._until: float | None = None
         self._routers: Mapping[str, IPAddress] = {}
 
-    def take(self, past: Past, now: float) -> None:
+    def take(self, last_word: LastWord, now: float) -> None:
         """What the predecessor said. It is dead by now, and its processes with it. Only the first call counts."""
         if self._until is None:
-            self._until, self._routers = now + past.outlives_seconds, past.routers
+            self._until, self._routers = now + last_word.outlives_seconds, last_word.routers
 
     def may_be_heard(self, now: float, synced: frozenset[IPAddress]) -> bool:
         """Whether a router may have a route of the predecessor's.

@@ -13,7 +13,7 @@ import speaker.__main__
 import speaker.options
 from crds.names import HEARTBEAT_PORT
 from lab.chart import render
-from speaker.members.io.heartbeats import HeartbeatOptions
+from speaker.members.heartbeats import HeartbeatOptions
 from speaker.wire.messages import Heartbeat
 from tests.charts.rendered import container_of, one, pod_of, rendered
 

@@ -25,7 +25,7 @@ class Mutation:
     instead: str
 
 
-FENCING, RELEASE, ORDERS = "speaker.fencing", "allocator.release.barrier", "speaker.layer2.orders"
+FENCING, RELEASE, RELEASES = "speaker.fencing", "allocator.release.barrier", "speaker.releases"
 MUTATIONS = {
     "leases-after-mark": Mutation(
         "Leases read after the mark", RELEASE, "until <= mark.known_at or round_.sent < leases.read_at", "False"
@@ -38,7 +38,10 @@ MUTATIONS = {
     ),
     "everybody": Mutation("everybody must be off", RELEASE, "(one.node, one.why))", "(one.node, one.why))[1:]"),
     "withdraw-first": Mutation(
-        "withdraw before the acknowledgement", ORDERS, "self._releases.setdefault(address, {})", "self._settled"
+        "withdraw before the acknowledgement",
+        RELEASES,
+        "not any(course.may_be_heard(",
+        "not any(None and course.may_be_heard(",
     ),
     "contact-to-promise": Mutation(
         "a promise is made in contact", FENCING, "now - renewal_sent >= limits.outlived", "now < 0 * limits.outlived"

@@ -1,27 +1,39 @@
 """Speakers and allocators on a virtual clock: the real decisions, with every request, watch and heartbeat in our hands.
 
-Driven for real: AnnouncementRight, Promise, promise_to_make, own_contact; Announcer with decisions, orders and status
-draft; LeaseBook, Mark, awaited. Played here: the API server, the wire process's table, and the order in which agent and
-barrier do things, as docs/model/barrier.pml and fence.pml have it. One address that goes from Service to Service.
+Driven for real: the whole core of each speaker (speaker.core.NodeCore), and the allocator's LeaseBook, Mark, awaited.
+Played here: the API server, the wire process's table, the renewals of Leases, and what an allocator does, as
+docs/model/barrier.pml and fence.pml have it. One address that goes from Service to Service. Every speaker takes itself
+for the only one that could announce it, and so each of them does.
 """
 
 import contextlib
+import itertools
 from dataclasses import dataclass, field
+from typing import Any
 
 from allocator.release import barrier as release
 from allocator.release.speakers import Fencing, SpeakerState, SpeakerStatus
 from kube.objects import Meta
-from speaker import fencing
-from speaker.layer2 import course as announcer
-from speaker.own import status as statusdraft
+from speaker import inputs
+from speaker.batch import Batch
+from speaker.bgp.routers import RouterReport
+from speaker.cluster.objects import Allocation, SpeakerFacts
+from speaker.cluster.state import Kind
+from speaker.core import NodeCore
+from speaker.members.heartbeats import HeartbeatOptions
+from speaker.moment import Moment
+from speaker.options import Options
+from speaker.own.writer import Failed, Failure, Found, Look, Own, Request, Write, Wrote
+from speaker.wire import messages
 from tests.allocator.build import address
 from tests.speaker import make
 
 F = 60
-LIMITS = fencing.Limits(fence_after_seconds=F, pause_seconds=6, margin_seconds=6)
 VIP = "192.0.2.10"
 NAME = make.allocation(VIP).name
 RENEW_SECONDS = 2
+STEPS = 100
+"""As many batches as a speaker may have in one second: more would never end."""
 
 
 class Unanswered(Exception):
@@ -42,12 +54,32 @@ class Lease:
 
 
 @dataclass
+class Stored:
+    """A Speaker object."""
+
+    uid: str
+    version: int = 1
+    status: dict[str, Any] = field(default_factory=dict)
+
+    def own(self) -> Own:
+        return Own(self.uid, str(self.version), self.status.get("incarnation", ""))
+
+    def patch(self, status: dict[str, Any]) -> None:
+        self.version += 1
+        released = {**(self.status.get("released") or {}), **(status.get("released") or {})}
+        self.status |= status
+        kept = status["released"] is None if "released" in status else False
+        self.status["released"] = {} if kept else {uid: one for uid, one in released.items() if one is not None}
+
+
+@dataclass
 class Api:
     """`history` holds each version of the IPAllocation; a watch is a position in it."""
 
     history: list[Record | None] = field(default_factory=lambda: [None])
-    speakers: dict[str, dict[str, object]] = field(default_factory=dict)
+    speakers: dict[str, Stored] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
+    uids: itertools.count = field(default_factory=itertools.count)
 
     @property
     def record(self) -> Record | None:
@@ -89,97 +121,143 @@ class Speaker:
         self.frozen_until = 0.0
         self.is_lagging = False
         self.is_wire_slow = False
-        self.heard: dict[str, fencing.Contact] = {}
+        self.says: messages.OwnState | None = None
+        self.heard: dict[str, messages.Member] = {}
         self.permit_until = 0.0
         self.table: dict[str, str] = {}
 
     def start(self, now: float) -> None:
         self.process += 1
-        self.is_running, self.frozen_until, self.started = True, 0.0, now
-        self.right = fencing.AnnouncementRight(self.node, LIMITS)
-        self.promise = fencing.Promise()
-        self.announcer = announcer.Announcer(self.node)
-        self.witnesses: frozenset[str] | None = None
-        self.renewal_sent: float | None = None
-        self.says = fencing.own_contact(None, now)
+        self.is_running, self.frozen_until = True, 0.0
+        options = Options(
+            self.node,
+            str(self.process),
+            "berth-system",
+            renew_seconds=RENEW_SECONDS,
+            fence_after_seconds=F,
+            failback_seconds=0,
+            heartbeats=HeartbeatOptions("a folder of keys"),
+        )
+        self.core = NodeCore(options, _moment(now))
+        self.core.take(inputs.KeysRead((b"0123456789abcdef",)), _moment(now))
+        interfaces = (messages.Interface("eth0", 2, "02:00:00:00:00:01", True, True, ""),)
+        self.core.take(messages.Interfaces(interfaces), _moment(now))
+        self.reading: int | None = None
+        self.seen: dict[str, SpeakerFacts] | None = None
+        self.orders: list[tuple[messages.ConfirmedOrder, str]] = []
         self.lease_version: int | None = None
         self.unanswered: dict[str, float] = {}
         self.renew_at = now
+        self.must_renew = False
+        self.says = None
         self.heard.clear()
-        self._begin(now)
 
     def crash(self) -> None:
         self.is_running = False
         self.permit_until = 0.0
         self.table.clear()
 
-    def stop(self) -> None:
+    def stop(self, now: float) -> None:
         """Off the wire, then goodbye."""
-        own = self.api.speakers.get(self.node)
-        self.crash()
-
-        def write() -> None:
-            if own is not None and self.api.speakers.get(self.node) is own:
-                own["goodbye"] = True
-
-        try:
-            self.link.send(write)
-        except Unanswered:
-            return
+        self.core.take(inputs.Stop(), _moment(now))
+        self._drive(now)
 
     def on_wire(self, now: float) -> str | None:
         return self.table.get(VIP) if now < self.permit_until else None
 
-    def hear(self, other: "Speaker", now: float) -> None:
-        """A heartbeat: sent by a wire process, which goes on while its agent is frozen."""
-        self.heard[other.node] = fencing.Contact(other.says, now)
+    def hear(self, others: list["Speaker"], now: float) -> None:
+        """Heartbeats: sent by a wire process, which goes on while its agent is frozen. None of the others has an
+        interface to announce on, as far as this one knows. It is never told of a loss: it has to
+        notice by itself how old a word is."""
+        for one in others:
+            if one.says is not None:
+                self.heard[one.node] = messages.Member(str(one.process), (), one.says.contact, now, *one.says[1:])
 
     # What an agent does in a second
 
     def work(self, now: float) -> None:
         if not self.is_running or now < self.frozen_until:
             return
-        self._tick(now)
-        try:
-            if now >= self.renew_at or self.stage == "starting":
+        self.core.take(messages.Members(self.heard), _moment(now))
+        self._drive(now)
+        with contextlib.suppress(Unanswered):
+            if now >= self.renew_at or self.must_renew:
                 self._renew(now)
-        except Unanswered:
-            pass
-        try:
-            self._go_on(now)
-        except Unanswered:
+        with contextlib.suppress(Unanswered):
+            self._read(now)
+        self._drive(now)
+
+    def _drive(self, now: float) -> None:
+        """Carry out batches until there is nothing to do."""
+        moment = _moment(now)
+        for _ in range(STEPS):
+            self._use_wire(moment)
+            batch = self.core.advance(moment)
+            if not self._carry_out(batch, moment) and not batch.has_more:
+                return
+        raise AssertionError(f"{self.node} finds no rest")
+
+    def _carry_out(self, batch: Batch, moment: Moment) -> bool:
+        """Whether that told the core something new."""
+        if batch.permit is not None:
+            self.permit_until = batch.permit
+        for order in batch.orders:
+            if isinstance(order, messages.OwnState):
+                self.says = order
+            elif isinstance(order, messages.ConfirmedOrder):
+                known = self.core.cluster.allocations.get(NAME)
+                self.orders.append((order, "" if known is None else known.uid))
+        if batch.routers is not None and (batch.routers.changes_routes or batch.routers.stops):
+            self.core.take(RouterReport(has_stopped=batch.routers.stops), moment)
+        if batch.request is not None:
+            self.core.take(self._request(batch.request), moment)
+        if batch.gives_lease_back:
+            self.core.take(inputs.LeaseReleased(), moment)
+        self.must_renew = batch.renews_after is not None
+        if batch.reading != self.reading:
+            self.reading, self.seen = batch.reading, None
+        is_news = batch.request is not None or batch.routers is not None or batch.gives_lease_back
+        return is_news or bool(self.orders and not self.is_wire_slow)
+
+    def _use_wire(self, moment: Moment) -> None:
+        if self.is_wire_slow:
             return
-        finally:
-            self._use_wire()
+        orders, self.orders = self.orders, []
+        for order, uid in orders:
+            match order:
+                case messages.Announce(entries):
+                    self.table.update({one: uid for one, _ in entries})
+                case messages.Withdraw(addresses):
+                    for one in addresses:
+                        self.table.pop(one, None)
+                case messages.Stop():
+                    self.table.clear()
+            self.core.take(inputs.OrderDone(order), moment)
 
-    def _begin(self, now: float) -> None:
-        self.stage, self.began = "starting", now
-        cluster = self.announcer.begin()
-        self.announcer.decisions.set_own_interfaces(("eth0",))
-        cluster.set_node(self.node, make.node())
-        cluster.set_l2_advertisement("all", make.advertisement())
-        cluster.set_speaker(self.node, make.speaker())
-        self.announcer.decisions.set_alive(frozenset({self.node}))
-        self._use_wire()
+    # Requests
 
-    def peers(self) -> fencing.Peers:
-        known = {node for node, status in self.api.speakers.items() if not status["goodbye"]}
-        return fencing.Peers(frozenset(known) - {self.node}, dict(self.heard))
+    def _request(self, request: Request) -> inputs.Input:
+        def look(creates: bool) -> inputs.Input:
+            if self.node not in self.api.speakers and not creates:
+                return Failed(Failure.GONE, "gone")
+            stored = self.api.speakers.setdefault(self.node, Stored(f"speaker-{next(self.api.uids)}"))
+            return Found(stored.own(), "node" if creates else "")
 
-    def _tick(self, now: float) -> None:
-        before = self.right.must_register
-        answer = self.right.tick(
-            now, renewal_sent=self.renewal_sent, promises=self.promise.take_binding(), peers=self.peers()
-        )
-        self.permit_until = answer.until if isinstance(answer, fencing.Permit) else 0.0
-        if self.right.must_register and not before:
-            self._begin(now)
-        if self.link.mode in ("both", "no leases"):
-            self.witnesses = fencing.promise_to_make(
-                self.node, self.peers(), LIMITS, present=self.witnesses, renewal_sent=self.renewal_sent, now=now
-            )
-        fence = {"promised": self.witnesses is not None, "witnesses": sorted(self.witnesses or ())}
-        self.announcer.draft.set("fencing", fence)
+        def write(write: Write) -> inputs.Input:
+            stored = self.api.speakers.get(self.node)
+            if stored is None:
+                return Failed(Failure.GONE, "gone")
+            if (stored.uid, str(stored.version)) != (write.uid, write.resource_version):
+                return Failed(Failure.CONFLICT, "another version")
+            stored.patch(write.status)
+            return Wrote(stored.own())
+
+        effect = (lambda: look(request.creates)) if isinstance(request, Look) else (lambda: write(request))
+        try:
+            answer: inputs.Input = self.link.send(effect)
+        except Unanswered:
+            return Failed(Failure.OTHER, "no answer", randomness=0.0)
+        return answer
 
     def _renew(self, now: float) -> None:
         """As kube.lease.io.renewer.LeaseRenewer."""
@@ -188,7 +266,7 @@ class Speaker:
         if self.lease_version is None:
             self.lease_version = self.link.send(lambda: lease.version)
             if lease.text in self.unanswered:
-                self._renewed(self.unanswered[lease.text])
+                self._renewed(self.unanswered[lease.text], now)
         version, self.lease_version = self.lease_version, None
         text = f"{self.process} {now}"
         self.unanswered[text] = now
@@ -199,100 +277,65 @@ class Speaker:
             return lease.version
 
         self.lease_version = self.link.send(write, of_lease=True)
-        self._renewed(now)
+        self._renewed(now, now)
 
-    def _renewed(self, sent: float) -> None:
+    def _renewed(self, sent: float, now: float) -> None:
         self.unanswered.clear()
-        self.renewal_sent = sent
-        self.says = fencing.own_contact(sent, self.started)
+        self.core.take(inputs.Renewed(sent), _moment(now))
 
-    def _go_on(self, now: float) -> None:
-        if self.stage == "starting" and self.renewal_sent is not None:  # an old one is refused in the end
-            self.stage, self.registered_after = "renewed", self.renewal_sent
-        if self.stage == "renewed":
-            self._write(self.announcer.draft.registration(str(self.process)), is_registration=True)
-            self.stage = "registered"
-        if self.stage == "registered":
-            self.position = self.link.send(lambda: len(self.api.history) - 1)
-            self._see(self.api.history[self.position], None)
-            self.stage = "serving"
-            self._decide()
-            self.right.registered(self.registered_after)
-            if self.right.must_register:
-                self._begin(now)
-                return
-            self._tick(now)
-        if self.stage == "serving":
-            self._serve()
+    # Watches
 
-    def _serve(self) -> None:
-        if self.link.mode in ("both", "no leases") and not self.is_lagging:
-            while self.position < len(self.api.history) - 1:
-                self.position += 1
-                self._see(self.api.history[self.position], self.api.history[self.position - 1])
-                self._decide()
-        self._decide()
-        draft = self.announcer.draft.next(only_urgent=False, limit=100)
-        if not draft.is_empty:
-            self._write(draft.body())
-            self.announcer.draft.confirm(draft)
-
-    def _see(self, new: Record | None, old: Record | None) -> None:
-        cluster = self.announcer.cluster
-        if new is None:
-            cluster.set_allocation(NAME, None)
-        else:
-            facts = make.allocation(VIP, uid=new.uid, generation=new.generation, is_releasing=new.releasing)
-            cluster.set_allocation(NAME, facts)
-
-    def _decide(self) -> None:
-        while self.announcer.decisions.has_work:
-            self.announcer.decide(10)
-        self._use_wire()
-
-    def _use_wire(self) -> None:
-        orders = self.announcer.orders
-        if self.is_wire_slow:
+    def _read(self, now: float) -> None:
+        if self.reading is None or self.link.mode not in ("both", "no leases"):
             return
-        while addresses := orders.next_withdrawals(10):
-            for one in addresses:
-                self.table.pop(one, None)
-            self.announcer.withdrawn(addresses)
-        if self.right.hold is None and self.stage == "serving":
-            entries = orders.next_announcements(10)
-            known = self.announcer.cluster.allocations.get(NAME)
-            for one, _ in entries:
-                assert known is not None
-                self.table[one] = known.uid
-            if entries:
-                self.announcer.announced(entries, make.NOW)
+        if self.seen is None:
+            self.position = self.link.send(lambda: len(self.api.history) - 1)
+            self.seen = {}
+            self._observe(Kind.NODE, self.node, make.node(uid="node"), now)
+            self._observe(Kind.L2_ADVERTISEMENT, "all", make.advertisement(), now)
+            self._observe_speakers(now)
+            self._observe(Kind.ALLOCATION, NAME, _facts(self.api.history[self.position]), now)
+            self.core.take(inputs.LeasesListed(self.reading, ()), _moment(now))
+            self.core.take(inputs.AllRead(self.reading), _moment(now))
+            return
+        self._observe_speakers(now)
+        while not self.is_lagging and self.position < len(self.api.history) - 1:
+            self.position += 1
+            self._observe(Kind.ALLOCATION, NAME, _facts(self.api.history[self.position]), now)
+            self._drive(now)
 
-    def _write(self, patch: statusdraft.Patch, *, is_registration: bool = False) -> None:
-        """As speaker.own.io.registration."""
-        fence = patch.get("fencing")
-        promised = frozenset(fence["witnesses"]) if fence and fence["promised"] else None
-        if fence is not None:
-            self.promise.sending(promised)
+    def _observe_speakers(self, now: float) -> None:
+        assert self.seen is not None
+        there = {node: _speaker_facts(stored) for node, stored in self.api.speakers.items()}
+        for node in there.keys() | self.seen.keys():
+            if there.get(node) != self.seen.get(node):
+                self._observe(Kind.SPEAKER, node, there.get(node), now)
+        self.seen = there
 
-        def write() -> None:
-            if is_registration:
-                self.api.speakers[self.node] = {"released": {}, "goodbye": False, "fencing": None}
-            status = self.api.speakers.get(self.node)
-            if status is None:
-                return
-            if fence is not None:
-                status["fencing"] = (promised, F)
-            for uid, generation in (patch.get("released") or {}).items():
-                if generation is None:
-                    status["released"].pop(uid, None)  # type: ignore[attr-defined]
-                else:
-                    status["released"][uid] = generation  # type: ignore[index]
+    def _observe(self, kind: Kind, name: str, new: object, now: float) -> None:
+        assert self.reading is not None
+        self.core.take(inputs.Observed(self.reading, kind, name, None, new), _moment(now))
 
-        self.link.send(write)
-        if fence is not None:
-            self.promise.confirmed(promised)
-        if is_registration:
-            self.announcer.draft.registered(patch)
+
+def _moment(now: float) -> Moment:
+    return Moment(now, now, now)
+
+
+def _facts(record: Record | None) -> Allocation | None:
+    if record is None:
+        return None
+    return make.allocation(VIP, uid=record.uid, generation=record.generation, is_releasing=record.releasing)
+
+
+def _speaker_facts(stored: Stored) -> SpeakerFacts:
+    return SpeakerFacts(
+        uid=stored.uid,
+        incarnation=stored.status.get("incarnation", ""),
+        said_goodbye=stored.status.get("goodbye", False),
+        is_serving=False,
+        interfaces=(),
+        macs=frozenset(),
+    )
 
 
 class Allocator:
@@ -364,10 +407,13 @@ class Allocator:
         return tuple(_state(node, status) for node, status in self.api.speakers.items())
 
 
-def _state(node: str, status: dict[str, object]) -> SpeakerState:
-    promised, seconds = status["fencing"] or (None, F)  # type: ignore[misc]
-    fence = Fencing(promised is not None, seconds, tuple(promised or ()))
+def _state(node: str, stored: Stored) -> SpeakerState:
+    fencing = stored.status.get("fencing") or {"promised": False, "witnesses": []}
     return SpeakerState(
         metadata=Meta(name=node),
-        status=SpeakerStatus(goodbye=bool(status["goodbye"]), fencing=fence, released=dict(status["released"])),  # type: ignore[call-overload]
+        status=SpeakerStatus(
+            goodbye=bool(stored.status.get("goodbye")),
+            fencing=Fencing(fencing["promised"], F, tuple(fencing["witnesses"])),
+            released=dict(stored.status.get("released") or {}),
+        ),
     )

@@ -41,7 +41,7 @@ from lab.apiserver.server import ApiServer
 from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
 from speaker.io.agent import Agent
 from speaker.io.metrics import SpeakerMetrics
-from speaker.members.io.heartbeats import HeartbeatOptions
+from speaker.members.heartbeats import HeartbeatOptions
 from speaker.options import Options
 from speaker.wire.io.link import OrderRefusedError
 from speaker.wire.messages import (
@@ -390,7 +390,7 @@ class Air:
             if said != speaker.last_heard:
                 speaker.last_heard = said
                 speaker.wire.members = others
-                speaker.agent.on_report(Members(others))
+                speaker.agent.tell(Members(others))
 
     def _heard(self, node: str) -> Member | None:
         speaker = self.speakers[node]
@@ -405,7 +405,7 @@ class Air:
         for speaker in self.speakers.values():
             if speaker is not claimant and address in speaker.wire.table:
                 mac = claimant.wire.interfaces[0].mac
-                speaker.agent.on_report(Conflict(address, "eth0", mac))
+                speaker.agent.tell(Conflict(address, "eth0", mac))
 
 
 class Speaker:
@@ -438,7 +438,7 @@ class Speaker:
             blackholes=self.blackholes,  # type: ignore[arg-type]
             boottime=lambda: time.clock_gettime(time.CLOCK_BOOTTIME) + self.clock_offset_seconds,
         )
-        self.driver.on_change = self.agent.routes_changed
+        self.driver.on_change = self.agent.routers_changed
         self.on_stopped: Callable[[], None] = lambda: None
         self.stopping = asyncio.Event()
         self.running: asyncio.Task[None] | None = None
@@ -538,7 +538,9 @@ class Cluster:
             if self.air is not None:
                 self.air.join(speaker)
             running = speaker.running = asyncio.create_task(speaker.agent.run(speaker.stopping))
-            speaker.agent.on_report(Interfaces(speaker.wire.interfaces))
+            if self.air is not None:  # the wire process dies with its agent
+                running.add_done_callback(lambda _, air=self.air: air.leave(node))
+            speaker.agent.tell(Interfaces(speaker.wire.interfaces))
             try:
                 if wait:
                     await eventually(lambda: speaker.is_ready or running.done())

@@ -7,8 +7,17 @@ from crds.l2advertisement import L2AdvertisementSpec
 from crds.names import allocation_name
 from kube.objects import ServiceKey
 from speaker.cluster.objects import Allocation, Holder, NodeFacts, SliceFacts, SpeakerFacts
+from speaker.moment import Moment
 
 NOW = "2026-01-02T03:04:05Z"
+
+BOOTED_BEFORE_SECONDS = 5000.0
+"""By which CLOCK_BOOTTIME is ahead of the monotonic clock: code that mixes them is far off."""
+
+
+def at(seconds: float) -> Moment:
+    """That moment (monotonic seconds), on all clocks."""
+    return Moment(seconds, seconds + BOOTED_BEFORE_SECONDS, 1767323045.0 + seconds)
 
 
 def service(name: str = "web", namespace: str = "default") -> ServiceKey:

@@ -196,11 +196,11 @@ async def test_bfd_is_ordered_from_the_wire_and_its_failure_takes_the_routes_awa
         await eventually(lambda: speaker.driver.prefixes)
         down = BfdState("Down", "Down", 1.0, True, "control detection time expired", 900, 300, "")
         speaker.wire.bfd_sessions = {"tor": down}
-        speaker.agent.on_report(BfdStates(speaker.wire.bfd_sessions))
+        speaker.agent.tell(BfdStates(speaker.wire.bfd_sessions))
         await eventually(lambda: not speaker.driver.prefixes)
         up = down._replace(state="Up", has_failed=False)
         speaker.wire.bfd_sessions = {"tor": up}
-        speaker.agent.on_report(BfdStates(speaker.wire.bfd_sessions))
+        speaker.agent.tell(BfdStates(speaker.wire.bfd_sessions))
         await eventually(lambda: speaker.driver.prefixes == {"tor": {ROUTE_A}})
 
         async def told():

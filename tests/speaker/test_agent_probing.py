@@ -35,7 +35,7 @@ async def test_a_new_address_is_announced_only_after_nobody_answered(tmp_path) -
             run = await run_of(speaker)
             assert speaker.agent.snapshot().addresses == {"Probing": 1}
             assert f"announce {VIP}" not in speaker.journal
-            speaker.agent.on_report(Probed(VIP, run, sent=3))
+            speaker.agent.tell(Probed(VIP, run, sent=3))
             await eventually(lambda: speaker.wire.answers == {VIP})
             assert speaker.agent.snapshot().addresses == {"Announced": 1}
             assert speaker.journal.count(f"probe {VIP}") == 1
@@ -71,7 +71,7 @@ async def test_a_status_that_is_lost_interrupts_nothing(tmp_path) -> None:
             await probed_pool(lab)
             lost = {"status": {"firstAnnounced": None, "announcedBy": None}}
             await lab.admin.merge_patch(IPALLOCATIONS, NAME, lost, subresource="status")
-            layer2, state = speaker.agent._announcer.decisions, speaker.agent._announcer.cluster
+            layer2, state = speaker.agent.core.layer2.decisions, speaker.agent.core.cluster
             await eventually(lambda: state.is_probed(state.allocations[NAME]) and not layer2.has_work)
             await eventually(lambda: not state.allocations[NAME].was_announced and not layer2.has_work)
             assert f"probe {VIP}" not in speaker.journal
@@ -87,7 +87,7 @@ async def test_an_address_in_use_is_not_announced_is_told_and_heals_when_the_str
         await lab.allocate(VIP)
         async with lab.speaker() as speaker:
             first = await run_of(speaker)
-            speaker.agent.on_report(answer(first))
+            speaker.agent.tell(answer(first))
             await eventually(lambda: f"withdrawn {VIP}" in speaker.journal)
             assert VIP not in speaker.wire.answers
 
@@ -100,7 +100,7 @@ async def test_an_address_in_use_is_not_announced_is_told_and_heals_when_the_str
 
             second = await run_of(speaker)
             assert second != first
-            speaker.agent.on_report(Probed(VIP, second, sent=3))
+            speaker.agent.tell(Probed(VIP, second, sent=3))
             await eventually(lambda: speaker.wire.answers == {VIP})
 
             async def untold():
@@ -113,15 +113,15 @@ async def test_another_speakers_probe_is_ignored_and_its_announcement_ends_the_w
     async with cluster(tmp_path, "node-a", "node-b") as lab:
         await probed_pool(lab)
         async with lab.speaker("node-a") as one, lab.speaker("node-b") as other:
-            await eventually(lambda: len(one.agent._announcer.cluster.speakers) == 2)
+            await eventually(lambda: len(one.agent.core.cluster.speakers) == 2)
             await lab.allocate(VIP)
             await eventually(lambda: one.wire.probes or other.wire.probes)
             owner = one if one.wire.probes else other
             run = await run_of(owner)
             speakers_mac = (other if owner is one else one).wire.interfaces[0].mac
-            owner.agent.on_report(answer(run, speakers_mac, is_probe=True))
+            owner.agent.tell(answer(run, speakers_mac, is_probe=True))
             assert VIP not in owner.wire.answers
-            owner.agent.on_report(answer(run, speakers_mac))
+            owner.agent.tell(answer(run, speakers_mac))
             await eventually(lambda: owner.wire.answers == {VIP})
 
 
@@ -141,9 +141,9 @@ async def test_a_release_in_the_midst_of_probing_is_confirmed_at_once(tmp_path) 
             assert speaker.position(f"withdrawn {VIP}") < speaker.position(
                 f"done patch speakers status released={[uid]}"
             )
-            speaker.agent.on_report(Probed(VIP, run, sent=3))
+            speaker.agent.tell(Probed(VIP, run, sent=3))
             assert VIP not in speaker.wire.answers
-            assert not speaker.agent._announcer.orders.has_announcements
+            assert not speaker.agent.core.layer2.orders.has_announcements
 
 
 async def test_a_new_registration_in_the_midst_of_probing_begins_it_anew(tmp_path) -> None:
@@ -154,5 +154,5 @@ async def test_a_new_registration_in_the_midst_of_probing_begins_it_anew(tmp_pat
             first = await run_of(speaker)
             speaker.clock_offset_seconds += 90
             await eventually(lambda: speaker.wire.probes.get(VIP, ((), first))[1] != first)
-            speaker.agent.on_report(Probed(VIP, await run_of(speaker), sent=3))
+            speaker.agent.tell(Probed(VIP, await run_of(speaker), sent=3))
             await eventually(lambda: VIP in speaker.wire.table)

@@ -6,9 +6,8 @@ import pytest
 
 from kube.resource import NODES, SPEAKERS
 from speaker.fencing import Hold
-from speaker.io import agent as agent_module
 from speaker.members.election import owner
-from speaker.own.io.registration import SupersededError
+from speaker.own.writer import SupersededError
 from tests.speaker.agents import always, cluster, eventually
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
@@ -72,7 +71,7 @@ async def test_after_a_pause_it_stays_silent_until_the_api_server_answers(tmp_pa
             await eventually(lambda: speaker.wire.answers == {A})
             fault = lab.server.faults.add(code=503)
             speaker.clock_offset_seconds += 90
-            await eventually(lambda: speaker.agent._right.hold is Hold.PAUSED)
+            await eventually(lambda: speaker.agent.core.right.hold is Hold.PAUSED)
             await asyncio.sleep(1)
             assert speaker.wire.answers == set()
             lab.server.faults.remove(fault)
@@ -228,7 +227,7 @@ async def test_registering_survives_what_the_api_server_answers(tmp_path) -> Non
 
 @pytest.mark.slow
 async def test_it_ends_also_when_the_api_server_can_not_be_told(tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(agent_module, "GOODBYE_SECONDS", 0.5)
+    monkeypatch.setattr("speaker.leaving.GOODBYE_SECONDS", 0.5)
     async with cluster(tmp_path) as lab:
         await lab.allocate(A)
         async with lab.speaker() as speaker:

@@ -81,7 +81,7 @@ async def test_the_next_in_rank_takes_over_when_a_link_goes_down(tmp_path) -> No
             await eventually(lambda: spread(speakers, [A]) == {A: [first]})
             down = (Interface("eth0", 2, "02:00:00:00:00:01", False, False, "NoCarrier"),)
             speakers[first].wire.interfaces = down
-            speakers[first].agent.on_report(Interfaces(down))
+            speakers[first].agent.tell(Interfaces(down))
             await eventually(lambda: spread(speakers, [A]) == {A: [second]}, 2.0)
 
 

@@ -239,14 +239,14 @@ def test_a_node_that_is_excluded_drains_and_then_advertises_nothing() -> None:
     speaker.node(node({"rack": "1"}, is_excluded=True))
     speaker.settle(100.0)
     assert speaker.bgp.is_draining
-    assert speaker.bgp.wakes_at == 105.0
+    assert speaker.bgp.deadline() == 105.0
     assert {"192.0.2.1/32", "192.0.2.2/32"} <= speaker.prefixes()
     speaker.allocation("192.0.2.1", is_releasing=True)
     speaker.settle(104.0)
     assert "192.0.2.1/32" not in speaker.prefixes()
     speaker.settle(105.0)
     assert not speaker.bgp.is_draining
-    assert speaker.bgp.wakes_at is None
+    assert speaker.bgp.deadline() is None
     assert speaker.prefixes() == set()
     speaker.node(node({"rack": "1"}))
     speaker.settle(106.0)
@@ -379,11 +379,11 @@ def test_a_weight_that_changes_again_soon_waits_a_moment() -> None:
     speaker = weighing()
     speaker.slice("default/four", weighted(3))
     assert bandwidth(speaker.settle(100.1)) == 2e6
-    assert speaker.bgp.wakes_at == 100.0 + QUIET_SECONDS
+    assert speaker.bgp.deadline() == 100.0 + QUIET_SECONDS
     speaker.slice("default/four", weighted(4))
     assert bandwidth(speaker.settle(100.2)) == 2e6
     assert bandwidth(speaker.settle(100.0 + QUIET_SECONDS)) == 4e6
-    assert speaker.bgp.wakes_at is None
+    assert speaker.bgp.deadline() is None
 
 
 def test_a_weight_that_comes_back_before_it_was_told_waits_for_nothing() -> None:
@@ -392,7 +392,7 @@ def test_a_weight_that_comes_back_before_it_was_told_waits_for_nothing() -> None
     speaker.settle(100.1)
     speaker.slice("default/four", weighted(2))
     speaker.settle(100.2)
-    assert speaker.bgp.wakes_at is None
+    assert speaker.bgp.deadline() is None
 
 
 def test_withdrawing_and_announcing_never_wait_for_a_weight() -> None:
@@ -401,7 +401,7 @@ def test_withdrawing_and_announcing_never_wait_for_a_weight() -> None:
     speaker.settle(100.1)
     speaker.slice("default/four", slice_of(ready=("node-b",)))
     assert "192.0.2.1/32" not in speaker.settle(100.2).prefixes()
-    assert speaker.bgp.wakes_at is None
+    assert speaker.bgp.deadline() is None
     speaker.slice("default/four", weighted(5))
     assert bandwidth(speaker.settle(100.3)) == 5e6
 
@@ -550,7 +550,7 @@ def test_deciding_change_by_change_ends_like_deciding_all_at_once(changes) -> No
         feeder.apply(change)
     sent = feeder.finish()
     assert sent == feeder.expected()
-    assert feeder.bgp.wakes_at is None
+    assert feeder.bgp.deadline() is None
     every = {prefix for routes in sent.values() for prefix in routes}
     assert feeder.bgp.aggregates == {prefix for prefix in every if prefix.prefixlen < prefix.max_prefixlen}
     assert {prefix.prefixlen for prefix in every} <= feeder.bgp.lengths(4) | feeder.bgp.lengths(6)

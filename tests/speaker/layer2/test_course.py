@@ -1,4 +1,4 @@
-"""Several nodes' pure cores, a wire each that confirms late, and an allocator that frees by the barrier.
+"""Several nodes' courses, a wire each that confirms late, and an allocator that frees by the barrier.
 
 The world of the design's model in small: caches lag, speakers restart and register anew, allocations come again for
 another holder. What must never be: an address answered for by a holder whose release everybody has confirmed.
@@ -10,9 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from speaker.layer2.course import Announcer
 from speaker.own.status import announcement
-from tests.speaker.make import NOW, advertisement, allocation, node, speaker
+from speaker.wire.messages import Announce, Order, Withdraw
+from tests.speaker.layer2.courses import Node
+from tests.speaker.make import allocation, at
 
 NODES = ("node-a", "node-b", "node-c")
 ADDRESSES = ("192.0.2.1", "192.0.2.2")
@@ -24,42 +25,40 @@ def name_of(address):
 
 @dataclass
 class Core:
-    """One node: its announcer, the wire's table with the uid each answer is for, and its place in the event log."""
+    """One node: its course, the wire's table with the uid each answer is for, and its place in the event log."""
 
     own: str
-    announcer: Announcer
+    node: Node
     table: dict = field(default_factory=dict)
+    in_flight: list[Order] = field(default_factory=list)
     position: int = 0
     is_permitted: bool = False
     written: dict = field(default_factory=dict)
 
 
 def test_a_confirmation_of_what_is_gone_meanwhile_is_not_kept() -> None:
-    announcer = settled("node-a")
+    node = Node()
     address = ADDRESSES[0]
-    cluster = announcer.cluster
-    cluster.set_allocation(name_of(address), allocation(address, uid="u1"))
-    announcer.decisions.set_alive(frozenset())
-    announcer.decide(99)
-    entries = announcer.orders.next_announcements(99)
-    announcer.announced(entries, NOW)
-    cluster.set_allocation(name_of(address), allocation(address, uid="u1", generation=2, is_releasing=True))
-    announcer.decide(99)
-    cluster.set_allocation(name_of(address), None)
-    announcer.decide(99)
-    announcer.withdrawn(announcer.orders.next_withdrawals(99))
-    assert not announcer.draft.released.is_stale
-    assert len(announcer.draft.released) == 0
+    node.allocate(address, uid="u1")
+    node.run()
+    node.release(address, uid="u1")
+    node.decide()
+    assert node.released() == {}
+    node.free(address)
+    node.run()
+    assert node.released() == {}
+    assert not node.draft.released.is_stale
 
 
 def test_the_time_since_when_it_is_announced_outlasts_a_change_of_interfaces() -> None:
-    announcer = settled("node-a")
-    announcer.announced([("192.0.2.1", ("eth0",))], "first")
-    announcer.announced([("192.0.2.1", ("eth0", "eth1"))], "second")
-    assert announcer.draft.announcements.get("192.0.2.1")["since"] == "first"
-    announcer.withdrawn(["192.0.2.1"])
-    announcer.announced([("192.0.2.1", ("eth0",))], "third")
-    assert announcer.draft.announcements.get("192.0.2.1")["since"] == "third"
+    node = Node()
+    node.course.confirmed(Announce((("192.0.2.1", ("eth0",)),)), at(1))
+    node.course.confirmed(Announce((("192.0.2.1", ("eth0", "eth1")),)), at(2))
+    assert node.draft.announcements.get("192.0.2.1")["since"] == at(1).text
+    assert node.draft.announcements.get("192.0.2.1")["interfaces"] == ["eth0", "eth1"]
+    node.course.confirmed(Withdraw(("192.0.2.1",)), at(3))
+    node.course.confirmed(Announce((("192.0.2.1", ("eth0",)),)), at(4))
+    assert node.draft.announcements.get("192.0.2.1")["since"] == at(4).text
 
 
 def test_an_entry_names_every_key_since_a_merge_patch_leaves_what_it_does_not_name() -> None:
@@ -68,23 +67,6 @@ def test_an_entry_names_every_key_since_a_merge_patch_leaves_what_it_does_not_na
     layer2 = announcement("first", interfaces=("eth0",))
     assert layer2 == {"protocols": ["Layer2"], "interfaces": ["eth0"], "peers": None, "since": "first"}
     assert len(announcement("first", peers=map(str, range(100)))["peers"]) == 16
-
-
-def settled(own):
-    announcer = Announcer(own)
-    furnish(announcer)
-    return announcer
-
-
-def furnish(announcer) -> None:
-    """Everything but allocations, read anew."""
-    cluster = announcer.begin()
-    for each in NODES:
-        cluster.set_node(each, node())
-        cluster.set_speaker(each, speaker())
-    announcer.decisions.set_alive(frozenset(NODES))
-    announcer.decisions.set_own_interfaces(("eth0",))
-    cluster.set_l2_advertisement("all", advertisement())
 
 
 class World(RuleBasedStateMachine):
@@ -96,13 +78,13 @@ class World(RuleBasedStateMachine):
         self.now_held = {}
         self.freed = set()
         self.serial = 0
-        self.cores = {each: Core(each, settled(each)) for each in NODES}
+        self.cores = {each: Core(each, Node(each, NODES)) for each in NODES}
         for core in self.cores.values():
             self._list(core)
 
     def _list(self, core) -> None:
         for value in self.now_held.values():
-            core.announcer.cluster.set_allocation(value.name, value)
+            core.node.cluster.set_allocation(value.name, value)
         core.position = len(self.log)
         core.is_permitted = False
 
@@ -138,51 +120,83 @@ class World(RuleBasedStateMachine):
     def watch(self, own, events) -> None:
         core = self.cores[own]
         for name, value in self.log[core.position : core.position + events]:
-            core.announcer.cluster.set_allocation(name, value)
+            core.node.cluster.set_allocation(name, value)
         core.position = min(core.position + events, len(self.log))
 
     @rule(own=st.sampled_from(NODES), limit=st.integers(1, 3))
     def decide(self, own, limit) -> None:
-        self.cores[own].announcer.decide(limit)
+        core = self.cores[own]
+        core.node.course.decide(limit, at(core.node.now))
+        core.node.releases.settle(at(core.node.now))
 
     @rule(own=st.sampled_from(NODES), alive=st.frozensets(st.sampled_from(NODES)))
     def see_others_come_and_go(self, own, alive) -> None:
-        self.cores[own].announcer.decisions.set_alive(alive)
+        self.cores[own].node.course.decisions.set_alive(alive)
 
     @rule(own=st.sampled_from(NODES))
     def permit(self, own) -> None:
         core = self.cores[own]
-        core.is_permitted = core.is_permitted or core.announcer.is_complete
+        core.is_permitted = core.is_permitted or core.node.course.is_complete
 
-    @rule(own=st.sampled_from(NODES), limit=st.integers(1, 2))
-    def carry_out(self, own, limit) -> None:
+    @rule(own=st.sampled_from(NODES))
+    def order(self, own) -> None:
+        """What is announced is on the wire at once, whenever that is confirmed."""
         core = self.cores[own]
-        orders = core.announcer.orders
-        if addresses := orders.next_withdrawals(limit):
-            for address in addresses:
+        taken = core.node.take(may_announce=core.is_permitted)
+        assert core.is_permitted or not any(isinstance(order, Announce) for order in taken)
+        core.in_flight += taken
+        assert len(core.in_flight) <= 1
+        for order in taken:
+            if isinstance(order, Announce):
+                for address, _ in order.entries:
+                    core.table[address] = "nobody"
+        self._believe(core)
+
+    @rule(own=st.sampled_from(NODES))
+    def confirm(self, own) -> None:
+        """What is withdrawn is off the wire when that is confirmed, and no sooner."""
+        core = self.cores[own]
+        for order in core.in_flight:
+            for address in order.addresses if isinstance(order, Withdraw) else ():
                 core.table.pop(address, None)
-            core.announcer.withdrawn(addresses)
-        elif core.is_permitted:
-            entries = orders.next_announcements(limit)
-            for address, _ in entries:
-                core.table[address] = core.announcer.cluster.allocations[name_of(address)].uid
-            core.announcer.announced(entries, NOW)
+        core.node.confirm(*core.in_flight)
+        core.node.releases.settle(at(core.node.now))
+        core.in_flight = []
+        self._believe(core)
+
+    def _believe(self, core) -> None:
+        """A table answers for whoever its node now believes to hold the address."""
         for address in core.table:
-            # What it answers for is whoever it now believes to hold the address.
-            held = core.announcer.cluster.allocations.get(name_of(address))
+            held = core.node.cluster.allocations.get(name_of(address))
             if held is not None:
                 core.table[address] = held.uid
+
+    @rule(own=st.sampled_from(NODES), address=st.sampled_from(ADDRESSES))
+    def refuse(self, own, address) -> None:
+        """Whatever is announced at present; what it was refused for may be on the wire all the same."""
+        core = self.cores[own]
+        if core.in_flight and isinstance(core.in_flight[0], Announce):
+            core.node.course.refused(core.in_flight.pop(), "no", at(core.node.now))
+
+    @rule(seconds=st.sampled_from([0.5, 3.0]))
+    def pass_time(self, seconds) -> None:
+        for core in self.cores.values():
+            core.node.now += seconds
+
+    def carry_out(self, own) -> None:
+        self.order(own)
+        self.confirm(own)
 
     @rule(own=st.sampled_from(NODES))
     def write(self, own) -> None:
         core = self.cores[own]
-        draft = core.announcer.draft.next(only_urgent=False, limit=99)
+        draft = core.node.draft.next(only_urgent=False, limit=99)
         for uid, generation in draft.released.items():
             if generation is None:
                 core.written.pop(uid, None)
             else:
                 core.written[uid] = generation
-        core.announcer.draft.confirm(draft)
+        core.node.draft.confirm(draft)
         self.free_what_all_have_confirmed()
 
     @rule()
@@ -194,7 +208,7 @@ class World(RuleBasedStateMachine):
             self.catch_up(own)
             self.permit(own)
             for _ in range(4):
-                self.carry_out(own, 2)
+                self.carry_out(own)
 
     @rule()
     def all_catch_up(self) -> None:
@@ -212,12 +226,13 @@ class World(RuleBasedStateMachine):
     def register_anew(self, own) -> None:
         """After a pause: what it confirmed is cleared, and everything is read again."""
         core = self.cores[own]
-        furnish(core.announcer)
-        patch = core.announcer.draft.registration("again")
-        core.announcer.draft.registered(patch)
+        core.node.begin()
+        patch = core.node.draft.registration("again")
+        core.node.draft.registered(patch)
         core.written.clear()
         self._list(core)
-        core.announcer.forget_old_releases()
+        core.node.releases.forget_unread(core.node.cluster)
+        core.node.course.read_in_full()
 
     @invariant()
     def nobody_answers_for_a_holder_whose_address_was_freed(self) -> None:
@@ -230,10 +245,11 @@ class World(RuleBasedStateMachine):
         for address in list(self.now_held):
             self.mark_releasing(address)
         for _ in range(60):
+            self.pass_time(0.5)
             for own in NODES:
                 self.watch(own, 3)
                 self.decide(own, 3)
-                self.carry_out(own, 2)
+                self.carry_out(own)
                 self.permit(own)
                 self.write(own)
         assert self.now_held == {}

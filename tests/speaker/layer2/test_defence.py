@@ -1,5 +1,7 @@
 """Machines that are no speakers, at addresses of ours: what the agent orders and reports."""
 
+import asyncio
+
 import pytest
 
 from speaker.wire.messages import Conflict
@@ -18,7 +20,9 @@ async def test_a_stranger_is_defended_against_once_and_told_in_the_speaker(tmp_p
         async with lab.speaker() as speaker:
             await eventually(lambda: speaker.wire.answers == {VIP})
             for _ in range(3):
-                speaker.agent.on_report(STRANGER)
+                speaker.agent.tell(STRANGER)
+            await eventually(lambda: f"defend {VIP} on eth0" in speaker.journal)
+            await asyncio.sleep(1.0)
             assert speaker.journal.count(f"defend {VIP} on eth0") == 1
 
             async def told():
@@ -35,8 +39,8 @@ async def test_a_speakers_claim_is_never_defended_against_nor_told(tmp_path) -> 
         await lab.allocate(VIP)
         async with lab.speaker("node-a") as one, lab.speaker("node-b") as two:
             other = Conflict(VIP, "eth0", two.wire.interfaces[0].mac)
-            await eventually(lambda: one.agent._announcer.cluster.is_speakers(other.mac))
-            one.agent.on_report(other)
-            one.agent._strangers.tick()
+            await eventually(lambda: one.agent.core.cluster.is_speakers(other.mac))
+            one.agent.tell(other)
+            one.agent.core.layer2.tick(one.agent._now())
             assert not any(entry.startswith("defend") for entry in one.journal)
-            assert one.agent._announcer.draft._fields["conflicts"] == []
+            assert one.agent.core.draft._fields["conflicts"] == []

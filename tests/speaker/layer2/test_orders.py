@@ -1,4 +1,4 @@
-"""What to order from the wire, and which releases that settles."""
+"""What to order from the wire process, and what may be on it meanwhile."""
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -50,22 +50,24 @@ def test_a_withdrawal_is_handed_out_until_it_is_confirmed() -> None:
     assert orders.next_withdrawals(99) == []
 
 
-def test_a_release_of_what_is_not_on_the_wire_is_settled_at_once() -> None:
+def test_what_is_neither_wanted_nor_on_the_wire_is_not_heard() -> None:
     orders = WireOrders()
-    orders.release(A, "u1", 2)
-    assert orders.take_settled() == {"u1": 2}
-    assert orders.take_settled() == {}
+    assert not orders.may_be_heard(A)
+    orders.want(A, ETH0)
+    assert orders.may_be_heard(A)
+    orders.want(A, None)
+    assert not orders.may_be_heard(A)
 
 
-def test_a_release_of_what_is_on_the_wire_is_settled_by_the_confirmation_only() -> None:
+def test_what_is_on_the_wire_may_be_heard_until_its_own_withdrawal_is_confirmed() -> None:
     orders = announced(A, B)
-    orders.release(A, "u1", 2)
+    orders.want(A, None)
     assert orders.next_withdrawals(99) == [A]
-    assert orders.take_settled() == {}
+    assert orders.may_be_heard(A)
     orders.withdrawn([B])
-    assert orders.take_settled() == {}
+    assert orders.may_be_heard(A)
     orders.withdrawn([A])
-    assert orders.take_settled() == {"u1": 2}
+    assert not orders.may_be_heard(A)
 
 
 def test_an_announcement_under_way_counts_as_on_the_wire() -> None:
@@ -73,9 +75,20 @@ def test_an_announcement_under_way_counts_as_on_the_wire() -> None:
     orders = WireOrders()
     orders.want(A, ETH0)
     orders.next_announcements(99)
-    orders.release(A, "u1", 2)
-    assert orders.take_settled() == {}
+    orders.want(A, None)
+    assert orders.may_be_heard(A)
     assert orders.next_withdrawals(99) == [A]
+
+
+def test_what_is_probed_for_counts_as_on_the_wire_and_not_as_announced() -> None:
+    orders = WireOrders()
+    orders.probing([A])
+    assert orders.may_be_heard(A)
+    assert not orders.is_announced(A)
+    orders.want(A, None)
+    assert orders.next_withdrawals(99) == [A]
+    orders.withdrawn([A])
+    assert not orders.may_be_heard(A)
 
 
 def test_a_wish_that_comes_back_during_a_withdrawal_is_announced_after_it() -> None:
@@ -93,18 +106,20 @@ def test_a_wish_that_comes_back_before_the_withdrawal_was_ordered_changes_nothin
     orders.want(A, ETH0)
     assert orders.next_withdrawals(99) == []
     assert orders.next_announcements(99) == []
-    assert orders.is_on_wire(A)
+    assert orders.is_announced(A)
 
 
-def test_withdrawing_everything_forgets_all_wishes_and_settles_what_waited() -> None:
+def test_withdrawing_everything_forgets_all_wishes() -> None:
     orders = announced(A, B)
-    orders.release(A, "u1", 2)
+    orders.want(A, None)
     orders.want("192.0.2.3", ETH0)
     orders.withdraw_everything()
     assert orders.next_announcements(99) == []
     assert sorted(orders.next_withdrawals(99)) == [A, B]
+    assert orders.may_be_heard(A)
     orders.withdrawn([A, B])
-    assert orders.take_settled() == {"u1": 2}
+    assert not orders.may_be_heard(A)
+    assert not orders.may_be_heard("192.0.2.3")
 
 
 def test_what_is_wanted_again_after_everything_was_withdrawn_leaves_first_and_is_announced_anew() -> None:
@@ -133,7 +148,8 @@ def test_a_refused_address_is_tried_again_on_other_interfaces_or_when_they_chang
 def test_a_refused_address_is_withdrawn_like_any_other_when_it_is_released() -> None:
     orders = announced(A)
     orders.refused(A)
-    orders.release(A, "u1", 2)
+    orders.want(A, None)
+    assert orders.may_be_heard(A)
     assert orders.next_withdrawals(99) == [A]
 
 
@@ -141,7 +157,7 @@ ADDRESSES = st.sampled_from(["a", "b", "c"])
 
 
 class OrdersAgainstAWire(RuleBasedStateMachine):
-    """The wire is a plain table. What is settled must be off it, and stay so unless wanted again."""
+    """The wire is a plain table. What may not be heard must be off it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,28 +165,16 @@ class OrdersAgainstAWire(RuleBasedStateMachine):
         self.table = {}
         self.wanted = {}
         self.withdrawing = None
-        self.released = {}
-        self.serial = 0
 
     @rule(address=ADDRESSES, interfaces=st.sampled_from([ETH0, ETH1]))
     def want(self, address, interfaces) -> None:
         self.orders.want(address, interfaces)
         self.wanted[address] = interfaces
-        # By another allocation of the same address: what waits for the old one's withdrawal is not judged any more.
-        self.released = {uid: of for uid, of in self.released.items() if of != address}
 
     @rule(address=ADDRESSES)
     def unwant(self, address) -> None:
         self.orders.want(address, None)
         self.wanted.pop(address, None)
-
-    @rule(address=ADDRESSES)
-    def release(self, address) -> None:
-        self.serial += 1
-        uid = f"uid-{self.serial}"
-        self.orders.release(address, uid, 1)
-        self.wanted.pop(address, None)
-        self.released[uid] = address
 
     @precondition(lambda self: self.withdrawing is None)
     @rule(limit=st.integers(1, 3))
@@ -195,28 +199,48 @@ class OrdersAgainstAWire(RuleBasedStateMachine):
         self.orders.withdraw_everything()
         self.wanted.clear()
 
-    @rule()
-    def settle(self) -> None:
-        for uid in self.orders.take_settled():
-            if uid in self.released:
-                assert self.released.pop(uid) not in self.table
+    @precondition(lambda self: self.withdrawing is None)
+    @rule(address=ADDRESSES)
+    def probe(self, address) -> None:
+        """Of what is announced nobody would ask."""
+        if address not in self.table:
+            self.orders.probing([address])
+            self.table[address] = ()
+
+    @rule(address=ADDRESSES)
+    def hand_over(self, address) -> None:
+        self.orders.hand_over(address, give_up_at=1.0)
+        self.wanted.pop(address, None)
+
+    @rule(address=ADDRESSES)
+    def see_the_successor(self, address) -> None:
+        self.orders.handed_over(address)
+
+    @rule(address=ADDRESSES)
+    def refuse(self, address) -> None:
+        """What it refused may be on the wire all the same."""
+        self.orders.refused(address)
 
     @invariant()
     def nothing_on_the_wire_is_unknown(self) -> None:
-        assert all(self.orders.is_on_wire(address) for address in self.table)
+        assert all(self.orders.may_be_heard(address) for address in self.table)
+
+    @invariant()
+    def what_is_wanted_may_be_heard(self) -> None:
+        assert all(self.orders.may_be_heard(address) for address in self.wanted)
 
     def teardown(self) -> None:
-        """Left alone, it converges: the table is what is wanted, and every release is settled."""
+        """Left alone, it converges: the table is what is wanted, and nothing else may be heard."""
         if self.withdrawing is not None:
             self.finish_withdrawing()
+        self.orders.give_up_waiting(1.0)
         while self.orders.has_withdrawals or self.orders.has_announcements:
             self.withdrawing = self.orders.next_withdrawals(2) or None
             if self.withdrawing:
                 self.finish_withdrawing()
             self.announce(2)
-        assert self.table == self.wanted
-        self.settle()
-        assert self.released == {}
+        assert {address: on for address, on in self.table.items() if on} == self.wanted
+        assert all(self.orders.may_be_heard(address) == (address in self.table) for address in "abc")
 
 
 OrdersAgainstAWire.TestCase.settings = settings(max_examples=100, stateful_step_count=30)

@@ -18,7 +18,7 @@ def test_what_is_handed_over_stays_on_the_wire_until_the_successor_is_seen() -> 
     orders = announcing(A)
     orders.hand_over(A, give_up_at=10.0)
     assert orders.next_withdrawals(10) == []
-    assert orders.is_on_wire(A)
+    assert orders.may_be_heard(A)
     assert orders.wanted() == []
     assert orders.handed_over(A)
     assert orders.next_withdrawals(10) == [A]
@@ -29,12 +29,12 @@ def test_a_successor_that_does_not_come_is_given_up() -> None:
     orders.hand_over(A, give_up_at=10.0)
     orders.hand_over(B, give_up_at=12.0)
     orders.hand_over(A, give_up_at=99.0)
-    assert orders.gives_up_at == 10.0
+    assert orders.deadline() == 10.0
     orders.give_up_waiting(9.9)
     assert orders.next_withdrawals(10) == []
     orders.give_up_waiting(10.0)
     assert orders.next_withdrawals(10) == [A]
-    assert orders.gives_up_at == 12.0
+    assert orders.deadline() == 12.0
 
 
 def test_what_is_not_on_the_wire_is_simply_not_announced() -> None:
@@ -42,17 +42,17 @@ def test_what_is_not_on_the_wire_is_simply_not_announced() -> None:
     orders.want(A, ETH0)
     orders.hand_over(A, give_up_at=10.0)
     assert orders.next_announcements(10) == []
-    assert orders.gives_up_at is None
+    assert orders.deadline() is None
 
 
 def test_a_release_does_not_wait_for_a_successor() -> None:
     orders = announcing(A)
     orders.hand_over(A, give_up_at=10.0)
-    orders.release(A, "uid", 2)
-    assert orders.take_settled() == {}
+    orders.want(A, None)
+    assert orders.may_be_heard(A)
     assert orders.next_withdrawals(10) == [A]
     orders.withdrawn([A])
-    assert orders.take_settled() == {"uid": 2}
+    assert not orders.may_be_heard(A)
     assert not orders.handed_over(A)
 
 
@@ -76,4 +76,4 @@ def test_a_loss_of_the_right_to_announce_ends_all_handing_over() -> None:
     orders.hand_over(A, give_up_at=10.0)
     orders.withdraw_everything()
     assert orders.next_withdrawals(10) == [A]
-    assert orders.gives_up_at is None
+    assert orders.deadline() is None

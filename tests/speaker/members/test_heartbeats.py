@@ -1,247 +1,230 @@
-"""The agent's side of the heartbeats: the folder of keys, and what the wire is told."""
-
-import asyncio
-import contextlib
-import os
-from pathlib import Path
+"""The heartbeats of a node: what the wire process is told, and whether all members have had time to be heard."""
 
 import pytest
 
 from crds.conditions import ConditionType
 from speaker.cluster.state import ClusterState
-from speaker.members.io import heartbeats
-from speaker.members.io.heartbeats import HeartbeatOptions, Heartbeats, KeysError, read_keys
-from speaker.members.view import OwnStanding
+from speaker.members.heartbeats import LISTEN_INTERVALS, HeartbeatOptions, Heartbeats, changed_members
+from speaker.notices import Notices
 from speaker.own.conditions import Conditions
-from speaker.wire.io.link import OrderRefusedError
-from speaker.wire.messages import Heartbeat, OwnState
+from speaker.wire.messages import Heartbeat, Member
 from tests.speaker.make import node, speaker
-from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 KEY, NEXT = b"the key that all speakers have", b"the key that comes after it"
-PATIENCE_SECONDS = 20.0
-
-
-class Secret:
-    """A folder as a kubelet mounts it: the files are links through `..data`, which is replaced as one."""
-
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "mounted"
-        self.path.mkdir()
-        self._version = 0
-
-    def update(self, **keys: bytes) -> None:
-        self._version += 1
-        version = self.path / f"..version{self._version}"
-        version.mkdir()
-        for name, key in keys.items():
-            (version / name).write_bytes(key)
-            if not (self.path / name).is_symlink():
-                (self.path / name).symlink_to(f"..data/{name}")
-        (self.path / "..new").symlink_to(version.name)
-        os.replace(self.path / "..new", self.path / "..data")
-
-
-@pytest.fixture(autouse=True)
-def quick(monkeypatch) -> None:
-    monkeypatch.setattr(heartbeats, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(heartbeats, "LOOKS_PER_READING", 2)
-
-
-@pytest.fixture
-def secret(tmp_path: Path) -> Secret:
-    return Secret(tmp_path)
-
-
-def test_the_signing_key_comes_first_and_white_space_does_not_count(secret):
-    secret.update(key=KEY + b"\n", next=b" " + NEXT, previous=b"one that was used before")
-    assert read_keys(secret.path) == (KEY, NEXT, b"one that was used before")
-
-
-def test_a_key_given_twice_is_one_key(secret):
-    secret.update(key=KEY, next=KEY)
-    assert read_keys(secret.path) == (KEY,)
-
-
-@pytest.mark.parametrize(
-    ("files", "fault"),
-    [
-        ({}, "key: No such file"),
-        ({"next": NEXT}, "key: No such file"),
-        ({"key": b"short"}, "16 to 4096 bytes, this one 5"),
-    ],
-)
-def test_a_folder_without_a_usable_key_says_which_file_and_why(secret, files, fault):
-    secret.update(**files)
-    with pytest.raises(KeysError, match=fault):
-        read_keys(secret.path)
-
-
-def test_a_key_that_goes_away_is_not_read_any_more(secret):
-    secret.update(key=KEY, next=NEXT)
-    secret.update(key=NEXT)
-    assert read_keys(secret.path) == (NEXT,)
-
-
-class RecordingLink:
-    """Keeps what it was told; refuses while `refusal` is set."""
-
-    def __init__(self) -> None:
-        self.configs: list[Heartbeat] = []
-        self.words: list[OwnState] = []
-        self.members: dict = {}
-        self.refusal = ""
-
-    async def carry_out(self, config: Heartbeat) -> None:
-        if self.refusal:
-            raise OrderRefusedError(self.refusal)
-        self.configs.append(config)
-
-    def send(self, state: OwnState) -> None:
-        self.words.append(state)
+INTERVAL_MILLISECONDS = 300
+LISTEN_SECONDS = LISTEN_INTERVALS * INTERVAL_MILLISECONDS / 1000
 
 
 class World:
-    """Heartbeats of node-a, with a cluster to fill."""
+    """Heartbeats of node-a, with a cluster to fill, and a wire process that carries out what it is told."""
 
-    def __init__(self, directory: str | Path) -> None:
-        self.link = RecordingLink()
+    def __init__(self, directory: str = "/keys") -> None:
+        self.now = 100.0
         self.cluster = ClusterState()
-        self.is_complete = True
-        self.heartbeats = Heartbeats(
-            self.link,  # type: ignore[arg-type]
-            HeartbeatOptions(str(directory), 7000, 300),
-            "node-a",
-            "one",
-            cluster=lambda: self.cluster,
-            is_complete=lambda: self.is_complete,
-        )
+        self.notices = Notices()
+        options = HeartbeatOptions(directory, 7000, INTERVAL_MILLISECONDS)
+        self.heartbeats = Heartbeats(options, "node-a", "one", self.notices)
 
     def add(self, name: str, *addresses: str) -> None:
         self.cluster.set_speaker(name, speaker())
         self.cluster.set_node(name, node(addresses=addresses))
 
-    @contextlib.asynccontextmanager
-    async def running(self):
-        running = asyncio.create_task(self.heartbeats.run())
-        yield self
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await running
+    def follow(self, *, is_complete: bool = True) -> None:
+        self.heartbeats.follow(self.cluster, is_complete=is_complete)
 
-    async def until(self, condition) -> None:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition():
-                await asyncio.sleep(0.01)
+    def carry_out(self) -> Heartbeat | None:
+        """What the wire process is told now, and confirms; None = nothing."""
+        order = self.heartbeats.next_order()
+        if order is not None:
+            self.heartbeats.confirmed(order, self.now)
+        return order
+
+    @property
+    def have_listened(self) -> bool:
+        return self.heartbeats.have_listened(self.now)
 
 
-@pytest.mark.asyncio
-async def test_the_wire_learns_keys_peers_and_their_addresses(secret):
-    secret.update(key=KEY)
-    world = World(secret.path)
+def test_the_wire_learns_keys_members_and_their_addresses() -> None:
+    world = World()
     world.add("node-a", "192.0.2.1")
     world.add("node-b", "192.0.2.2", "2001:db8::2")
     world.cluster.set_speaker("node-c", speaker(said_goodbye=True))
-    async with world.running():
-        await world.until(lambda: world.link.configs)
-    peers = {"node-b": ("192.0.2.2", "2001:db8::2"), "node-c": ()}
-    assert world.link.configs == [Heartbeat("node-a", "one", (KEY,), 0.3, 7000, peers)]
+    world.heartbeats.keys_read((KEY,))
+    world.follow()
+    members = {"node-b": ("192.0.2.2", "2001:db8::2"), "node-c": ()}
+    assert world.carry_out() == Heartbeat("node-a", "one", (KEY,), 0.3, 7000, members)
+    assert world.carry_out() is None
 
 
-@pytest.mark.asyncio
-async def test_a_new_speaker_is_listened_to_and_one_that_is_gone_is_not(secret):
-    secret.update(key=KEY)
-    world = World(secret.path)
+def test_a_new_speaker_is_listened_to_and_one_that_is_gone_is_not() -> None:
+    world = World()
+    world.heartbeats.keys_read((KEY,))
     world.add("node-b")
-    async with world.running():
-        await world.until(lambda: world.link.configs and set(world.link.configs[-1].members) == {"node-b"})
-        world.add("node-c")
-        await world.until(lambda: set(world.link.configs[-1].members) == {"node-b", "node-c"})
-        world.cluster.set_speaker("node-b", None)
-        await world.until(lambda: set(world.link.configs[-1].members) == {"node-c"})
+    world.follow()
+    assert set(world.carry_out().members) == {"node-b"}
+    world.add("node-c")
+    world.follow()
+    assert set(world.carry_out().members) == {"node-b", "node-c"}
+    world.cluster.set_speaker("node-b", None)
+    world.follow()
+    assert set(world.carry_out().members) == {"node-c"}
 
 
-@pytest.mark.asyncio
-async def test_nobody_is_forgotten_while_everything_is_read_anew(secret):
-    secret.update(key=KEY)
-    world = World(secret.path)
+def test_nobody_is_forgotten_while_everything_is_read_anew() -> None:
+    world = World()
+    world.heartbeats.keys_read((KEY,))
     world.add("node-b")
-    async with world.running():
-        await world.until(lambda: world.link.configs)
-        world.is_complete, world.cluster = False, ClusterState()
-        world.add("node-c")
-        await world.until(lambda: len(world.link.configs) > 1)
-        assert set(world.link.configs[-1].members) == {"node-b", "node-c"}
-        world.is_complete = True
-        await world.until(lambda: set(world.link.configs[-1].members) == {"node-c"})
+    world.follow()
+    world.carry_out()
+    world.cluster = ClusterState()
+    world.add("node-c")
+    world.follow(is_complete=False)
+    assert set(world.carry_out().members) == {"node-b", "node-c"}
+    world.follow()
+    assert set(world.carry_out().members) == {"node-c"}
 
 
-@pytest.mark.asyncio
-async def test_a_changed_secret_is_taken_up_and_a_broken_one_changes_nothing(secret):
-    secret.update(key=KEY)
-    world = World(secret.path)
-    async with world.running():
-        await world.until(lambda: world.link.configs)
-        secret.update(key=KEY, next=NEXT)
-        await world.until(lambda: world.link.configs[-1].keys == (KEY, NEXT))
-        secret.update(key=b"typo", next=NEXT)
-        await world.until(lambda: "this one 4" in world.heartbeats.fault)
-        assert world.link.configs[-1].keys == (KEY, NEXT)
-        assert world.heartbeats.are_on
-        secret.update(key=NEXT, previous=KEY)
-        await world.until(lambda: world.link.configs[-1].keys == (NEXT, KEY))
-        assert world.heartbeats.fault == ""
+def test_one_order_is_under_way_at_a_time_and_the_next_is_the_latest() -> None:
+    world = World()
+    world.heartbeats.keys_read((KEY,))
+    first = world.heartbeats.next_order()
+    world.heartbeats.keys_read((NEXT,))
+    world.heartbeats.keys_read((NEXT, KEY))
+    assert world.heartbeats.next_order() is None
+    world.heartbeats.confirmed(first, world.now)
+    assert world.carry_out().keys == (NEXT, KEY)
 
 
-@pytest.mark.asyncio
-async def test_nothing_is_said_before_there_are_keys(tmp_path):
-    world = World(tmp_path)
-    async with world.running():
-        await world.until(lambda: world.heartbeats.fault)
-        world.heartbeats.say(1.0, OwnStanding(is_leaving=True), serving=True)
-        assert (world.link.words, world.heartbeats.are_on, world.heartbeats.heard) == ([], False, {})
-        (tmp_path / "key").write_bytes(KEY)
-        await world.until(lambda: world.heartbeats.are_on)
-        world.heartbeats.say(1.0, OwnStanding(is_leaving=True), serving=True)
-        assert world.link.words == [OwnState(1.0, is_serving=True, is_member=True, is_behind=False, is_leaving=True)]
+def test_a_changed_secret_is_taken_up_and_a_broken_one_changes_nothing() -> None:
+    world = World()
+    world.heartbeats.keys_read((KEY,))
+    world.carry_out()
+    world.heartbeats.keys_read((KEY, NEXT))
+    assert world.carry_out().keys == (KEY, NEXT)
+    world.heartbeats.keys_unusable("this one 4")
+    assert world.heartbeats.fault == "this one 4"
+    assert world.carry_out() is None
+    assert world.heartbeats.are_on
+    world.heartbeats.keys_read((NEXT, KEY))
+    assert world.carry_out().keys == (NEXT, KEY)
+    assert world.heartbeats.fault == ""
 
 
-@pytest.mark.asyncio
-async def test_all_who_live_are_heard_some_heartbeats_after_the_wire_knows_of_them(secret):
-    world = World(secret.path)
-    assert world.heartbeats.have_listened  # nobody to listen to
+def test_a_fault_of_the_keys_is_logged_once() -> None:
+    world = World()
+    for _ in range(3):
+        world.heartbeats.keys_unusable("No such file")
+    (line,) = world.notices.take()
+    assert (line.level, line.fields) == ("error", {"error": "No such file", "earlier_keys_stay": False})
+
+
+def test_nothing_is_ordered_before_there_are_keys() -> None:
+    world = World()
     world.add("node-b")
-    assert not world.heartbeats.have_listened
-    async with world.running():
-        await world.until(lambda: world.heartbeats.fault)
-        assert world.heartbeats.have_listened  # without a key there is nothing to wait for
-        secret.update(key=KEY)
-        await world.until(lambda: world.heartbeats.are_on)
-        assert not world.heartbeats.have_listened
-        await world.until(lambda: world.heartbeats.have_listened)
-        world.add("node-c")
-        assert not world.heartbeats.have_listened
-        world.heartbeats.look()
-        await world.until(lambda: world.heartbeats.have_listened)
+    world.follow()
+    world.heartbeats.keys_unusable("No such file")
+    assert world.carry_out() is None
+    assert not world.heartbeats.are_on
+    world.heartbeats.keys_read((KEY,))
+    assert not world.heartbeats.are_on
+    world.carry_out()
+    assert world.heartbeats.are_on
 
 
-@pytest.mark.asyncio
-async def test_a_refusal_of_the_wire_is_a_fault_and_is_tried_again(secret):
-    secret.update(key=KEY)
-    world = World(secret.path)
-    world.link.refusal = "the name is too long"
-    async with world.running():
-        await world.until(lambda: "too long" in world.heartbeats.fault)
-        world.link.refusal = ""
-        await world.until(lambda: world.heartbeats.are_on)
+def test_all_who_live_are_heard_some_heartbeats_after_the_wire_knows_of_them() -> None:
+    world = World()
+    world.follow()
+    assert world.have_listened  # nobody to listen to
+    world.add("node-b")
+    world.follow()
+    assert not world.have_listened
+    world.heartbeats.keys_unusable("No such file")
+    assert world.have_listened  # without a key there is nothing to wait for
+    world.heartbeats.keys_read((KEY,))
+    assert not world.have_listened
+    world.carry_out()
+    assert world.heartbeats.deadline() == world.now + LISTEN_SECONDS
+    world.now += LISTEN_SECONDS - 0.001
+    assert not world.have_listened
+    world.now = world.heartbeats.deadline()
+    assert world.have_listened
+    assert world.heartbeats.deadline() is None
+    world.add("node-c")
+    world.follow(is_complete=False)
+    assert not world.have_listened
+    world.carry_out()
+    assert not world.have_listened
+    world.now += LISTEN_SECONDS
+    assert world.have_listened
 
 
-@pytest.mark.asyncio
-async def test_without_a_folder_there_are_no_heartbeats():
+@pytest.mark.parametrize("has_members", [False, True])
+def test_a_time_that_is_over_is_awaited_no_longer(has_members) -> None:
+    """Whatever `have_listened` says: a deadline in the past would keep a processor busy."""
+    world = World()
+    world.heartbeats.keys_read((KEY,))
+    world.carry_out()
+    if has_members:
+        world.add("node-b")
+        world.follow()
+    world.now += LISTEN_SECONDS
+    assert world.have_listened is not has_members
+    assert world.heartbeats.deadline() is None
+
+
+def test_a_refusal_of_the_wire_is_a_fault_and_is_tried_again_when_the_keys_are_read_again() -> None:
+    """Not before: the wire process would refuse it as often as it is asked."""
+    world = World()
+    world.add("node-b")
+    world.follow()
+    world.heartbeats.keys_read((KEY,))
+    assert world.heartbeats.next_order() is not None
+    world.heartbeats.refused("the name is too long")
+    assert world.heartbeats.fault == "the name is too long"
+    assert not world.heartbeats.are_on
+    assert world.have_listened
+    assert world.heartbeats.next_order() is None
+    world.heartbeats.keys_read((KEY,))
+    assert world.carry_out() is not None
+    assert world.heartbeats.are_on
+    assert world.heartbeats.fault == ""
+
+
+def test_something_else_is_tried_at_once_after_a_refusal() -> None:
+    world = World()
+    world.heartbeats.keys_read((KEY,))
+    world.heartbeats.next_order()
+    world.heartbeats.refused("no")
+    world.add("node-b")
+    world.follow()
+    assert set(world.carry_out().members) == {"node-b"}
+
+
+def test_what_was_in_force_stays_so_when_a_change_is_refused() -> None:
+    world = World()
+    world.heartbeats.keys_read((KEY,))
+    world.carry_out()
+    world.heartbeats.keys_read((NEXT,))
+    world.heartbeats.next_order()
+    world.heartbeats.refused("no")
+    assert world.heartbeats.are_on
+
+
+def test_without_a_folder_there_are_no_heartbeats() -> None:
     world = World("")
-    await world.heartbeats.run()
+    world.add("node-b")
+    world.follow()
     assert not world.heartbeats.are_wanted
-    assert world.link.configs == []
+    assert world.carry_out() is None
+    assert world.have_listened
+
+
+def test_people_are_told_who_came_and_who_went() -> None:
+    notices = Notices()
+    changed_members({"b": Member("b-1")}, {"c": Member("c-1", via=("eth0",))}, notices)
+    came, went = notices.take()
+    assert (came.event, came.fields["node"], came.fields["via"]) == ("hearing a member", "c", ("eth0",))
+    assert (went.event, went.fields["node"]) == ("a member is not heard any more", "b")
 
 
 @pytest.mark.parametrize(

@@ -2,17 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
 
 from kube.io.client import Client
 from kube.lease.io.renewer import LeaseRenewer
+from kube.objects import Lease
 from kube.resource import LEASES
 from speaker.members.io import leasewatch
 from speaker.members.io.leasewatch import LeaseWatch
-from speaker.members.liveness import Liveness
+from speaker.members.liveness import LeaseNeed, Liveness
 from tests.speaker.agents import NAMESPACE, Cluster, cluster, eventually
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
@@ -53,12 +54,15 @@ class Rig:
         self.liveness = Liveness("node-a", duration_seconds=DURATION, renew_seconds=INTERVAL)
         self.liveness.patience_seconds = 0.6
         self.told: list[tuple[str, bool]] = []
+        self.listed: list[set[str]] = []
+        need = LeaseNeed(self.liveness)
         self.watch = LeaseWatch(
             client,
             NAMESPACE,
-            self.liveness,
-            unheard=lambda: PEERS - self.liveness.heard,
-            on_lease=lambda node, is_held: self.told.append((node, is_held)),
+            unheard=self.unheard,
+            is_needed=lambda now: need.is_there(self.unheard(), now),
+            on_lease=self._lease_changed,
+            on_listed=self._listed,
         )
         self._renewing: dict[str, asyncio.Task[None]] = {}
 
@@ -69,6 +73,22 @@ class Rig:
     @property
     def alive(self) -> frozenset[str]:
         return self.liveness.alive(asyncio.get_running_loop().time()) - {"node-a"}
+
+    def unheard(self) -> frozenset[str]:
+        return PEERS - self.liveness.heard
+
+    def _lease_changed(self, node: str, lease: Lease | None) -> None:
+        """As speaker.core takes it in."""
+        if lease is None:
+            self.liveness.forget(node)
+        else:
+            spec, now = lease.spec, asyncio.get_running_loop().time()
+            self.liveness.observe(node, spec.holder_identity, spec.renew_time, now)
+        self.told.append((node, lease is not None and bool(lease.spec.holder_identity)))
+
+    def _listed(self, nodes: Sequence[str]) -> None:
+        self.listed.append(set(nodes))
+        self.liveness.forget_others(nodes)
 
     def hear(self, *nodes: str) -> None:
         self.liveness.hear(frozenset(nodes), frozenset(), asyncio.get_running_loop().time())
@@ -150,10 +170,20 @@ async def test_a_lease_that_was_deleted_meanwhile_is_forgotten(tmp_path) -> None
         made.hear("node-b")
         await eventually(lambda: not made.is_watching)
         await made.lab.admin.delete(LEASES, "berth-speaker-node-c", namespace=NAMESPACE)
+        lists = len(made.listed)
         made.hear()
         await eventually(lambda: made.is_watching)
+        assert made.listed[lists:] == [{"node-a", "node-b"}]
         assert made.alive.isdisjoint({"node-c"})
         await eventually(lambda: "node-c" not in made.liveness._nodes)  # or nodes that are gone would fill the memory
+
+
+async def test_a_lease_that_is_deleted_while_it_is_watched_is_told_as_gone(tmp_path) -> None:
+    async with rig(tmp_path) as made:
+        made.renew("node-a", "node-b")
+        await made.lab.admin.delete(LEASES, "berth-speaker-node-c", namespace=NAMESPACE)
+        await eventually(lambda: ("node-c", False) in made.told)
+        assert made.alive == {"node-b"}
 
 
 async def test_a_lease_that_is_given_back_is_told_at_once(tmp_path) -> None:

@@ -3,12 +3,12 @@
 import pytest
 
 from crds.speaker import Standing
-from speaker.cluster.heard import tier_of
+from speaker.cluster.tiers import tier_of
 from speaker.members.election import owner
-from speaker.members.view import PeerTimes, PeerView
+from speaker.members.view import MemberTimes, MemberView
 from speaker.wire.messages import Member
 
-TIMES = PeerTimes(lease_duration=6.0, renew=2.0, failback=120.0)
+TIMES = MemberTimes(lease_duration=6.0, renew=2.0, failback=120.0)
 A = "192.0.2.10"
 
 
@@ -16,8 +16,8 @@ def peer(incarnation="one", **facts) -> Member:
     return Member(incarnation=incarnation, interfaces=("eth0",), **facts)
 
 
-def view(*heard, own="own") -> PeerView:
-    made = PeerView(own, TIMES)
+def view(*heard, own="own") -> MemberView:
+    made = MemberView(own, TIMES)
     made.hear({node: peer() for node in heard}, 0.0)
     return made
 

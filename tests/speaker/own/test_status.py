@@ -1,25 +1,11 @@
 """The Speaker object's status against what was written."""
 
-import copy
-
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from speaker.own.status import StatusDraft
-
-
-def merge(target, patch):
-    """RFC 7386 §2."""
-    if not isinstance(patch, dict):
-        return copy.deepcopy(patch)
-    merged = dict(target) if isinstance(target, dict) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge(merged.get(key), value)
-    return merged
+from tests.speaker.own.store import merge
 
 
 def written(draft, only_urgent=False, limit=99):

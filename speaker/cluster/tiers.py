@@ -1,11 +1,6 @@
-"""How another speaker ranks by what it says of itself in heartbeats."""
+"""How speakers rank among each other as owners of addresses, by what each says of itself. Pure."""
 
 from speaker.wire.messages import Member
-
-
-def tier_of(member: Member) -> int:
-    """Lower is better: see `tier`."""
-    return tier(is_leaving=member.is_leaving, is_behind=member.is_behind, is_member=member.is_member)
 
 
 def tier(*, is_leaving: bool, is_behind: bool, is_member: bool) -> int:
@@ -15,3 +10,8 @@ def tier(*, is_leaving: bool, is_behind: bool, is_member: bool) -> int:
     it knows grows old; then one that came back lately and waits for its turn (speaker.members.membership).
     """
     return 4 * is_leaving + 2 * is_behind + (not is_member)
+
+
+def tier_of(member: Member) -> int:
+    """That of a speaker that is heard."""
+    return tier(is_leaving=member.is_leaving, is_behind=member.is_behind, is_member=member.is_member)

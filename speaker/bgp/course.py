@@ -1,0 +1,397 @@
+"""BGP: from decisions, by way of the routers' word, to what the Speaker object says. Pure.
+
+Joins speaker.bgp.decisions (which routes), the shell that holds the sessions (speaker.bgp.routers) and BFD in the wire
+process; decides nothing about addresses. The order that makes releases and graceful restart safe is here:
+
+* No session before the API server has confirmed an `outlivesSeconds` that covers it: whoever judges this speaker later
+  must know how long routers may keep its routes.
+* No session before this speaker may announce and knows all its routes: an End-of-RIB that comes too early makes a
+  router drop what it kept through a restart.
+* An address is off BGP only when no router may have a route to it from this process, or from the one before. The
+  routers are asked, and an answer counts only until the next change is ordered.
+"""
+
+from collections.abc import Iterable, Mapping, Set
+from ipaddress import ip_address, ip_network
+
+from speaker.bgp.bfdsessions import BfdStatus, failed_peers
+from speaker.bgp.decisions import BGPPicture
+from speaker.bgp.exabgp.config import outlives_seconds
+from speaker.bgp.model import FOREVER_SECONDS, PeerConfig, Prefix, Route, SessionView
+from speaker.bgp.routers import RouterOrders, RouterReport
+from speaker.bgp.status import MOST_MESSAGE_CHARACTERS, SessionEntries
+from speaker.cluster.objects import Allocation
+from speaker.cluster.state import ClusterState
+from speaker.moment import Moment, earliest
+from speaker.notices import Notices
+from speaker.own.announcements import Announcements
+from speaker.own.predecessor import LastWord, PredecessorRoutes
+from speaker.own.status import StatusDraft
+from speaker.wire.messages import Bfd, BfdState
+
+EXABGP_PERMIT_SECONDS = 15.0
+"""How long sessions go on without a word from the agent. Part of `outlivesSeconds`, so fencing counts it."""
+SHOWN_FAULTS = 32
+BFD_ORDER_SECONDS = 1.0
+"""After an order for BFD sessions was refused."""
+
+
+class BgpCourse:
+    """See speaker.course. `drain_seconds`: how long routers have to send traffic elsewhere before routes go."""
+
+    def __init__(
+        self,
+        own_node: str,
+        draft: StatusDraft,
+        announcements: Announcements,
+        notices: Notices,
+        *,
+        drain_seconds: float,
+    ) -> None:
+        self._own_node = own_node
+        self._draft = draft
+        self._announcements = announcements
+        self._notices = notices
+        self._drain_seconds = drain_seconds
+        self._predecessor = PredecessorRoutes()
+        self._entries = SessionEntries()
+        self._bfd_status = BfdStatus()
+        self._bfd_states: Mapping[str, BfdState] = {}
+        self._bfd_applied: Mapping[str, object] = {}
+        self._bfd_in_flight: Bfd | None = None
+        self._bfd_again_at: float | None = None
+        self._report = RouterReport()
+        self._answers: dict[Prefix, bool] = {}
+        self._peers: dict[str, PeerConfig] = {}
+        self._has_had_peers = False
+        self._permit_until = 0.0
+        self._lengths: dict[int, frozenset[int]] = {4: frozenset(), 6: frozenset()}
+        self._sent: dict[Prefix, tuple[str, ...]] = {}
+        self._shown: dict[Prefix, frozenset[str]] = {}
+        self._routes_of: dict[str, dict[Prefix, tuple[str, ...]]] = {}
+        self._orders = RouterOrders()
+        self._has_orders = False
+        self._blackholes: frozenset[Prefix] = frozenset()
+        self._is_whole = self._is_applied = self._may_announce = False
+        self._is_silent = self._is_draining = self._must_show = False
+        self._is_leaving = self._has_left = self._has_stopped = False
+        self._stop_at: float | None = None
+        self.decisions = BGPPicture(own_node, ClusterState(), drain_seconds=drain_seconds)
+        draft.set("outlivesSeconds", 0)
+
+    # ---- what is observed ----
+
+    def begin(self, cluster: ClusterState) -> None:
+        """Until the cluster was read in full, nothing is changed at the routers."""
+        self.decisions = BGPPicture(self._own_node, cluster, drain_seconds=self._drain_seconds)
+        self.decisions.set_failed(failed_peers(self._bfd_states))
+        self._is_whole = self._is_applied = False
+
+    def inherit(self, last_word: LastWord, now: Moment) -> None:
+        """What the predecessor may have left with routers, before the first registration of this process is written."""
+        self._predecessor.take(last_word, now.monotonic)
+        self._show(now)
+
+    def bfd_reported(self, states: Mapping[str, BfdState], now: Moment) -> None:
+        """The wire process's BFD sessions, all of them."""
+        self._bfd_states = states
+        self.decisions.set_failed(failed_peers(states))
+        self._apply(now)
+        self._show(now)
+
+    def status_written(self, now: Moment) -> None:
+        """The API server confirmed what the draft said: more peers may be allowed now."""
+        if self._is_whole and self._may_announce:
+            self._allow_peers(now)
+
+    # ---- what is decided ----
+
+    def has_work(self, now: Moment) -> bool:
+        deadline = self.decisions.deadline()
+        return self.decisions.has_work or (deadline is not None and deadline <= now.monotonic)
+
+    def decide(self, limit: int, now: Moment) -> None:
+        self.decisions.update(now.monotonic, limit)
+        self._is_whole = self._is_whole or not self.decisions.has_work
+        self._apply(now)
+
+    def permit(self, now: Moment) -> None:
+        """This speaker may announce now; to be repeated twice a second."""
+        self._permit_until = now.boottime + EXABGP_PERMIT_SECONDS
+        if self._has_had_peers:
+            self._order().permit_until = self._permit_until
+        if not self._may_announce and not self._is_leaving:
+            self._may_announce = True
+            self._apply(now)
+        for prefix in self.decisions.aggregates:  # addresses come and go without a change of the route
+            self._show_prefix(prefix, now.text)
+
+    def hold(self) -> None:
+        """It may not, from now on: everything is withdrawn."""
+        self._may_announce = False
+        if not self._is_silent:
+            self._is_silent = True
+            self._order().is_silent = True
+
+    def _apply(self, now: Moment) -> None:
+        """Level-based; only what changed costs something."""
+        if not (self._is_whole and self._may_announce) or self._is_leaving:
+            return
+        self._must_show = True
+        changes = self.decisions.take_changes()
+        if not self._is_applied:
+            names = self.decisions.peers.keys() | self._peers.keys()
+            self._order_routes({name: dict(self.decisions.routes(name)) for name in names})
+            self._is_applied = True
+        elif changes:
+            self._order_changes(changes)
+        for version in (4, 6):
+            self._lengths[version] |= self.decisions.lengths(version)
+        self._set_posture()
+        self._allow_peers(now)
+        for prefix in {prefix for routes in changes.values() for prefix in routes}:
+            self._show_prefix(prefix, now.text)
+
+    def _order_routes(self, routes: Mapping[str, Mapping[Prefix, Route]]) -> None:
+        orders = self._order()
+        orders.routes.update(routes)
+        for name in routes:
+            orders.changes.pop(name, None)
+        self._answers.clear()
+
+    def _order_changes(self, changes: Mapping[str, Mapping[Prefix, Route | None]]) -> None:
+        orders = self._order()
+        for name, changed in changes.items():
+            orders.changes[name] = {**orders.changes.get(name, {}), **changed}
+        self._answers.clear()
+
+    def _set_posture(self) -> None:
+        """Each of these goes over all routes, so only when it is another one."""
+        if self._is_draining != self.decisions.is_draining:
+            self._is_draining = self.decisions.is_draining
+            self._order().is_draining = self._is_draining
+        if self._is_silent:
+            self._is_silent = False
+            self._order().is_silent = False
+            self._answers.clear()
+
+    def _allow_peers(self, now: Moment) -> None:
+        """All that are wanted, but for those whose routes would outlive us for longer than the API server knows."""
+        covered = self._draft.written("outlivesSeconds") or 0
+        peers: dict[str, PeerConfig] = {}
+        for name, peer in self.decisions.peers.items():
+            if peer == self._peers.get(name) or _with_permit(outlives_seconds(peer)) <= covered:
+                peers[name] = peer
+            elif name in self._peers:
+                peers[name] = self._peers[name]
+        if peers != self._peers:
+            self._peers = peers
+            self._has_had_peers = True
+            self._order().peers = peers
+            self._order().permit_until = self._permit_until
+            self._answers.clear()
+        self._show_outlives(now)
+
+    # ---- orders, and what becomes of them ----
+
+    def take_orders(self, now: Moment, *, may_announce: bool) -> RouterOrders | None:
+        """`may_announce` was told by `permit` and `hold` already."""
+        if self._must_show:
+            self._show(now)
+        if self._stop_at is not None and now.monotonic >= self._stop_at and not self._has_stopped:
+            self._stop_at = None
+            self._order().stops = True
+        blackholes = self.decisions.aggregates if self._is_applied and self._may_announce else frozenset()
+        if blackholes != self._blackholes:
+            self._blackholes = self._order().blackholes = blackholes
+        if not self._has_orders:
+            return None
+        taken, self._orders, self._has_orders = self._orders, RouterOrders(), False
+        return taken
+
+    def ask(self, addresses: Iterable[str]) -> None:
+        """Have the routers asked what may be left of these addresses, which are being released, and of no others."""
+        prefixes = {prefix for address in addresses for prefix in self._prefixes_of(address)}
+        self._answers = {prefix: answer for prefix, answer in self._answers.items() if prefix in prefixes}
+        if unknown := prefixes - self._answers.keys():
+            self._order().asks = unknown
+
+    def ask_again(self) -> None:
+        """Routers may have dropped meanwhile what they had. What they had not, they have not."""
+        self._answers = {prefix: answer for prefix, answer in self._answers.items() if not answer}
+
+    def _order(self) -> RouterOrders:
+        self._has_orders = True
+        return self._orders
+
+    def confirmed(self, what: RouterReport, now: Moment) -> None:
+        """What the routers have now. All that was ordered before has been carried out."""
+        self._report = what
+        if what.answers:
+            self._answers.update(what.answers)
+        else:  # something changed at the routers
+            self.ask_again()
+        if what.has_stopped:
+            self._has_stopped = self._has_left = True
+        for prefix, peers in what.sent.items():
+            if peers:
+                self._sent[prefix] = peers
+            else:
+                self._sent.pop(prefix, None)
+            self._show_prefix(prefix, now.text)
+        self._show(now)
+
+    def next_bfd(self, now: Moment) -> Bfd | None:
+        """The BFD sessions to have, when they are others than the wire process has; one order at a time."""
+        wanted = {name: config for name, config in self.decisions.bfd.items() if name in self._peers}
+        if self._bfd_again_at is not None and now.monotonic < self._bfd_again_at:
+            return None
+        self._bfd_again_at = None
+        if wanted == self._bfd_applied or not self._is_applied or self._bfd_in_flight is not None:
+            return None
+        self._bfd_in_flight = Bfd(wanted)
+        return self._bfd_in_flight
+
+    def bfd_confirmed(self, order: Bfd) -> None:
+        """The wire process has these sessions."""
+        self._bfd_in_flight, self._bfd_applied = None, order.sessions
+
+    def bfd_refused(self, message: str, now: Moment) -> None:
+        """It has not, and is asked again in a moment."""
+        self._notices.say("warning", "the wire refused BFD sessions", error=message)
+        self._bfd_in_flight, self._bfd_again_at = None, now.monotonic + BFD_ORDER_SECONDS
+
+    def may_be_heard(self, address: str, now: Moment) -> bool:
+        """An aggregate that stands for other addresses too is the pool's route, and says nothing of this one."""
+        if not address:
+            return False
+        if self._predecessor.may_be_heard(now.monotonic, self._report.synced):
+            return True
+        return any(self._answers.get(prefix, True) for prefix in self._prefixes_of(address))
+
+    def _prefixes_of(self, address: str) -> Set[Prefix]:
+        """The routes by which a router may send traffic for the address here, and for no other address in use."""
+        if not address or not self._has_had_peers:
+            return frozenset()
+        host = ip_address(address)
+        prefixes: set[Prefix] = set()
+        for length in {host.max_prefixlen, *self._lengths[host.version]}:
+            prefix = ip_network(f"{address}/{length}", strict=False)
+            if length == host.max_prefixlen or not set(self.decisions.addresses_of(prefix)) - {address}:
+                prefixes.add(prefix)
+        return prefixes
+
+    def deadline(self) -> float | None:
+        return earliest(self.decisions.deadline(), self._stop_at, self._bfd_again_at)
+
+    # ---- leaving ----
+
+    def leave(self, now: Moment) -> None:
+        """The clean end: routers send traffic elsewhere, then lose the routes.
+
+        Peers with graceful restart hear nothing, and keep the routes until the next speaker comes, or the restart time
+        is over (RFC 4724).
+        """
+        is_heard = self._may_announce
+        self._is_leaving, self._may_announce = True, False
+        self._stop_at = now.monotonic
+        if is_heard and self._has_routes_to_withdraw():
+            self._notices.say(
+                "info", "stopping: routers are asked to send traffic elsewhere", seconds=self._drain_seconds
+            )
+            orders = self._order()
+            orders.is_draining = orders.spares_graceful = True
+            self._stop_at += self._drain_seconds
+
+    @property
+    def has_left(self) -> bool:
+        return self._has_left
+
+    def withdrew_everything(self, now: Moment) -> bool:
+        """Whether it is certain that no router keeps a route."""
+        return not self._report.leftovers and not self._predecessor.remaining_seconds(now.monotonic)
+
+    def _has_routes_to_withdraw(self) -> bool:
+        sessions = self._report.sessions
+        return any(
+            peer.graceful_restart_seconds is None and name in sessions and sessions[name].routes_sent
+            for name, peer in self._peers.items()
+        )
+
+    # ---- what the Speaker object says ----
+
+    @property
+    def sessions(self) -> Mapping[str, SessionView]:
+        """By peer, those that are held or refused by the driver."""
+        return self._report.sessions
+
+    @property
+    def bfd_states(self) -> Mapping[str, BfdState]:
+        """The wire process's BFD sessions, as last reported."""
+        return self._bfd_states
+
+    @property
+    def secrets(self) -> frozenset[str]:
+        """The names of the Secrets with passwords of this node's peers."""
+        return self.decisions.secrets
+
+    def covers(self, allocation: Allocation) -> bool:
+        """Whether some BGPAdvertisement chooses the address, for this node or others."""
+        return self.decisions.covers(allocation)
+
+    def faults(self) -> list[dict[str, str]]:
+        """What an operator should change about BGP's objects, for the field of that name."""
+        self.decisions.set_blackhole_fault(self._report.blackhole_fault)
+        return [
+            {"object": one.object, "reason": one.reason.value, "message": one.message[:MOST_MESSAGE_CHARACTERS]}
+            for one in self.decisions.faults(SHOWN_FAULTS)
+            if one.object
+        ]
+
+    def _show(self, now: Moment) -> None:
+        self._must_show = False
+        refused = {
+            name: one.message
+            for one in self.decisions.faults(SHOWN_FAULTS)
+            if one.object.startswith("BGPPeer/") and (name := one.object.removeprefix("BGPPeer/")) not in self._peers
+        }
+        leftovers = {**self._predecessor.routers(now.monotonic), **self._report.leftovers}
+        self._draft.set("bgpSessions", self._entries.show(self._report.sessions, refused, leftovers, now.text))
+        bfd = self._bfd_status.show(self._bfd_states, boot_time=now.unix - now.boottime)
+        self._draft.set("bfdSessions", [one.to_wire() for one in bfd])
+        self._show_outlives(now)
+
+    def _show_outlives(self, now: Moment) -> None:
+        """Raised at once; lowered when nothing is left that would live so long."""
+        peers = (*self.decisions.peers.values(), *self._peers.values())
+        needed = [_with_permit(outlives_seconds(peer)) for peer in peers]
+        if at_present := self._report.outlives_seconds:
+            needed.append(_with_permit(at_present))
+        if remaining := self._predecessor.remaining_seconds(now.monotonic):
+            needed.append(min(FOREVER_SECONDS, int(remaining) + 1))
+        self._draft.set("outlivesSeconds", max(needed, default=0))
+
+    def _show_prefix(self, prefix: Prefix, now: str) -> None:
+        """By which peers the addresses that it covers are announced now."""
+        peers = self._sent.get(prefix, ())
+        addresses = frozenset(self.decisions.addresses_of(prefix)) if peers else frozenset()
+        gone = self._shown.pop(prefix, frozenset()) - addresses
+        if addresses:
+            self._shown[prefix] = addresses
+        for address in addresses:
+            self._routes_of.setdefault(address, {})[prefix] = peers
+        for address in gone:
+            self._routes_of.get(address, {}).pop(prefix, None)
+        self._show_addresses(addresses | gone, now)
+
+    def _show_addresses(self, addresses: Iterable[str], now: str) -> None:
+        for address in addresses:
+            routes = self._routes_of.get(address)
+            self._announcements.on_bgp(address, {peer for peers in (routes or {}).values() for peer in peers}, now)
+            if not routes:
+                self._routes_of.pop(address, None)
+
+
+def _with_permit(seconds: float) -> int:
+    """Counted from when this process was heard of last: ExaBGP goes on for so long."""
+    return int(min(FOREVER_SECONDS, seconds + EXABGP_PERMIT_SECONDS))

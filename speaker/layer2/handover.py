@@ -1,0 +1,61 @@
+"""How an address goes from one node to another on layer 2 so that somebody answers at each moment, and no two for long.
+
+The old owner answers until it sees the new one's frames (make before break). Two speakers announce one address for long
+only if they cannot hear each other; then one of the two yields. Pure; who is heard is for speaker.members to know.
+"""
+
+from collections.abc import Callable
+
+from speaker.layer2.decisions import Decisions
+from speaker.layer2.orders import WireOrders
+from speaker.members.view import MemberView
+from speaker.notices import Notices
+from speaker.wire.messages import Reannounce
+
+HANDOVER_SECONDS = 2.0
+"""How long to answer for an address whose successor is not seen to announce it. By heartbeats it takes milliseconds;
+by the Speaker object, where none are heard, a write and a watch."""
+
+
+class Handover:
+    """`send`: takes an order that nobody waits for. `now`: monotonic seconds."""
+
+    def __init__(
+        self, view: MemberView, orders: WireOrders, notices: Notices, send: Callable[[Reannounce], None]
+    ) -> None:
+        self._view = view
+        self._orders = orders
+        self._notices = notices
+        self._send = send
+
+    def leave_to(self, address: str, successor: str, now: float) -> None:
+        """Another node owns the address from now on. What was only probed for, nobody misses."""
+        is_needed = self._orders.is_announced(address) and not self._view.announces_already(successor, address, now)
+        if is_needed:
+            self._orders.hand_over(address, now + HANDOVER_SECONDS)
+        else:
+            self._orders.want(address, None)
+
+    def heard(self, came_back: bool, is_serving: bool, decisions: Decisions, now: float) -> None:
+        """The members heard are other ones. One that is heard again may have moved addresses of ours to itself."""
+        for address, node in self._view.claims_of_lost(now):
+            if self._orders.is_wanted(address):
+                self._yield(address, node, decisions, now)
+        if came_back and is_serving and (wanted := self._orders.wanted()):
+            self._send(Reannounce(tuple(wanted)))
+
+    def claimed(self, address: str, node: str, decisions: Decisions, now: float) -> None:
+        """A frame of that member claimed an address that is announced here."""
+        self._view.saw_claim(address, node, now)
+        if self._orders.handed_over(address) or node not in self._view.liveness.lost:
+            return
+        if not self._yield(address, node, decisions, now):
+            self._send(Reannounce((address,)))
+
+    def _yield(self, address: str, node: str, decisions: Decisions, now: float) -> bool:
+        """Of two that do not hear each other one gives way. Whether it is this node."""
+        if not self._view.yields(address, node, now):
+            return False
+        self._notices.say("info", "left to a speaker that is not heard", address=address, node=node)
+        decisions.set_claims(self._view.claims(now))
+        return True

@@ -1,0 +1,71 @@
+"""The conditions of the own Speaker object, and its promise: what the parts of the core found, gathered about once a
+second.
+
+Pure; speaker.own.conditions makes the sentences. For people, but for the promise: that binds.
+"""
+
+from collections.abc import Mapping, Sequence, Set
+
+from speaker.cluster.faults import Fault
+from speaker.fencing import Hold, Limits, Peers, promise_to_make
+from speaker.moment import Moment
+from speaker.own.conditions import Conditions
+from speaker.own.status import StatusDraft
+
+CONDITIONS_SECONDS = 1.0
+"""Conditions are for people: evaluated at most this often."""
+
+
+class Report:
+    """Writes to the draft."""
+
+    def __init__(self, own_node: str, limits: Limits, fence_after_seconds: int, draft: StatusDraft) -> None:
+        self._own_node = own_node
+        self._limits = limits
+        self._fence_after_seconds = fence_after_seconds
+        self._draft = draft
+        self._conditions = Conditions()
+        self._due = 0.0
+        self._witnesses: frozenset[str] | None = None
+
+    def is_due(self, now: Moment) -> bool:
+        """Whether they have not been looked at for a while."""
+        return now.monotonic >= self._due
+
+    def judge(self, hold: Hold | None, peers: Peers, renewal_sent: float | None, now: Moment) -> None:
+        """Whether this speaker serves, and what it promises. `renewal_sent`: CLOCK_BOOTTIME seconds."""
+        self._due = now.monotonic + CONDITIONS_SECONDS
+        self._conditions.set_ready(hold, now.text)
+        self._witnesses = promise_to_make(
+            self._own_node,
+            peers,
+            self._limits,
+            present=self._witnesses,
+            renewal_sent=renewal_sent,
+            now=now.boottime,
+        )
+        self._conditions.set_promise(self._witnesses is not None, len(peers.known), now.text)
+        fencing = {
+            "promised": self._witnesses is not None,
+            "fenceAfterSeconds": self._fence_after_seconds,
+            "witnesses": sorted(self._witnesses or ()),
+        }
+        self._draft.set("fencing", fencing)
+
+    def judge_heartbeats(self, fault: str, known: Set[str], heard: Mapping[str, object], now: Moment) -> None:
+        """`fault`: why there are none; "" when all is well. `known`: the other speakers."""
+        self._conditions.set_peers_heard(fault, known, heard, now.text)
+
+    def judge_addresses(self, faults: Sequence[Fault], unplaced: Sequence[str], now: Moment) -> None:
+        """`unplaced`: addresses some of whose endpoints carry no nodeName."""
+        self._conditions.set_announceable(faults, now.text)
+        self._conditions.set_endpoints_placed(unplaced, now.text)
+
+    def judge_end(self, *, withdrew_routes: bool, now: Moment) -> None:
+        """The last ones."""
+        self._conditions.set_stopped(now.text, withdrew_routes=withdrew_routes)
+        self.show()
+
+    def show(self) -> None:
+        """In the draft."""
+        self._draft.set("conditions", self._conditions.to_wire())

@@ -1,0 +1,646 @@
+"""The course of BGP in virtual time: what routers are ordered to have, and when an address is off them for certain."""
+
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from crds.bfdprofile import BFDProfileSpec
+from crds.bgpadvertisement import BGPAdvertisementSpec
+from crds.bgppeer import BGPPeerSpec
+from speaker.bgp.course import BFD_ORDER_SECONDS, EXABGP_PERMIT_SECONDS, BgpCourse
+from speaker.bgp.io.routers import Routers
+from speaker.bgp.model import FOREVER_SECONDS, Prefix
+from speaker.bgp.routers import RouterOrders, RouterReport
+from speaker.cluster.objects import PoolFacts
+from speaker.cluster.state import ClusterState
+from speaker.notices import Notices
+from speaker.own.announcements import Announcements
+from speaker.own.predecessor import LastWord
+from speaker.own.status import StatusDraft
+from speaker.wire.messages import Bfd, BfdState
+from tests.speaker.agents import TableBlackholes, TableDriver
+from tests.speaker.make import BOOTED_BEFORE_SECONDS, allocation, at, node, slice_of
+
+OWN, TOR = "node-a", ip_address("192.0.2.254")
+A, B = "192.0.2.1", "192.0.2.2"
+DRAIN_SECONDS = 5.0
+DOWN = BfdState("Down", "Down", 1.0, True, "the detection time ran out", 900, 300, "")
+
+
+def route(address: str = A) -> Prefix:
+    return ip_network(address)
+
+
+def advertisement(**spec: Any) -> BGPAdvertisementSpec:
+    return BGPAdvertisementSpec.model_validate(spec)
+
+
+class Node:
+    """The course of node-a, with a cluster to fill, and routers that are plain tables."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.draft, self.notices = StatusDraft(), Notices()
+        announcements = Announcements(self.draft.announcements)
+        self.course = BgpCourse(OWN, self.draft, announcements, self.notices, drain_seconds=DRAIN_SECONDS)
+        self.driver, self.blackholes = TableDriver([]), TableBlackholes()
+        self.routers = Routers(self.driver, self.blackholes, lambda: None)  # type: ignore[arg-type]
+        self.orders: list[RouterOrders] = []
+        self.course.inherit(LastWord(), at(self.now))
+        self.begin()
+
+    def begin(self) -> None:
+        """A new registration: everything but peers and allocations has been read anew."""
+        self.cluster = ClusterState()
+        self.course.begin(self.cluster)
+        self.cluster.set_node(OWN, node(addresses=("192.0.2.100",)))
+        self.cluster.set_pool("edge", PoolFacts({}))
+        self.cluster.set_bgp_advertisement("all", advertisement())
+        self.cluster.set_slice("default/web", None, slice_of(ready=(OWN,)))
+
+    def peer(self, name: str = "tor", address: str = str(TOR), **spec: Any) -> None:
+        fields = {"myASN": 64512, "peerASN": 64513, "peerAddress": address} | spec
+        self.cluster.set_bgp_peer(name, BGPPeerSpec.model_validate(fields))
+
+    def allocate(self, address: str = A, **fields: Any) -> None:
+        made = allocation(address, **fields)
+        self.cluster.set_allocation(made.name, made)
+
+    def release(self, address: str = A) -> None:
+        self.allocate(address, generation=2, is_releasing=True)
+
+    def decide(self) -> None:
+        while self.course.has_work(at(self.now)):
+            self.course.decide(1000, at(self.now))
+
+    def write(self) -> None:
+        """The status is written, and confirmed."""
+        draft = self.draft.next(only_urgent=False, limit=1000)
+        self.draft.confirm(draft)
+        self.course.status_written(at(self.now))
+
+    def permit(self) -> None:
+        self.course.permit(at(self.now))
+
+    def take(self) -> RouterOrders | None:
+        orders = self.course.take_orders(at(self.now), may_announce=True)
+        if orders is not None:
+            self.orders.append(orders)
+        return orders
+
+    def carry_out(self, orders: RouterOrders) -> None:
+        """As speaker.io.agent does."""
+        report = self.routers.carry_out(replace(orders, stops=False))
+        if orders.stops:
+            self.driver.peers = {}
+            self.driver.settle()
+            report = replace(self.routers.report(), has_stopped=True)
+        if report is not None:
+            self.confirm(report)
+
+    def confirm(self, report: RouterReport) -> None:
+        self.course.confirmed(report, at(self.now))
+
+    def report(self) -> None:
+        """Something changed at the routers."""
+        self.driver.settle()
+        self.confirm(self.routers.report())
+
+    def run(self) -> "Node":
+        self.decide()
+        while (orders := self.take()) is not None:
+            self.carry_out(orders)
+            self.decide()
+        return self
+
+    def may_be_heard(self, address: str = A) -> bool:
+        return self.course.may_be_heard(address, at(self.now))
+
+    def settle(self, *addresses: str) -> None:
+        """As the core: what is asked for is asked of the routers."""
+        self.course.ask(addresses or (A,))
+        self.run()
+
+    @property
+    def table(self) -> dict[str, set[str]]:
+        return self.driver.prefixes
+
+    @property
+    def outlives(self) -> int:
+        return self.draft._fields["outlivesSeconds"]
+
+    def announced(self) -> set[str]:
+        return set(self.draft.announcements.keys())
+
+
+def serving(*addresses: str, **spec: Any) -> Node:
+    """A node whose one peer has the routes of these."""
+    made = Node()
+    made.peer(**spec)
+    for address in addresses:
+        made.allocate(address)
+    made.permit()
+    made.run()
+    made.write()
+    made.run()
+    assert made.table == ({"tor": {f"{address}/32" for address in addresses}} if addresses else {})
+    return made
+
+
+# ---- no session too early
+
+
+def test_no_session_before_the_api_server_has_confirmed_how_long_its_routes_live() -> None:
+    made = Node()
+    made.peer(holdTimeSeconds=30, gracefulRestart={"restartTimeSeconds": 60})
+    made.allocate()
+    made.permit()
+    made.run()
+    assert made.driver.peers == {}
+    assert made.outlives == 30 + 60 + EXABGP_PERMIT_SECONDS
+    draft = made.draft.next(only_urgent=False, limit=9)
+    made.course.status_written(at(made.now))  # of another write
+    made.run()
+    assert made.driver.peers == {}
+    made.draft.confirm(draft)
+    made.course.status_written(at(made.now))
+    made.run()
+    assert set(made.driver.peers) == {"tor"}
+    assert made.driver.known_at_start == {"tor": 1}
+
+
+def test_a_peer_whose_routes_live_longer_keeps_its_session_until_that_is_confirmed() -> None:
+    made = serving(A, holdTimeSeconds=30)
+    before = made.driver.peers["tor"]
+    made.peer(holdTimeSeconds=30, gracefulRestart={"restartTimeSeconds": 600})
+    made.run()
+    assert made.driver.peers["tor"] == before
+    made.write()
+    made.run()
+    assert made.driver.peers["tor"].graceful_restart_seconds == 600
+
+
+def test_no_session_before_there_is_leave_to_announce_and_all_routes_are_known() -> None:
+    made = Node()
+    made.peer()
+    for number in range(10):
+        made.allocate(f"192.0.2.{number + 1}")
+    made.course.decide(1, at(made.now))
+    made.permit()
+    made.write()
+    assert made.course.has_work(at(made.now))
+    assert made.take() is None
+    made.run()
+    made.write()
+    made.run()
+    assert made.driver.known_at_start == {"tor": 10}
+
+
+def test_without_leave_nothing_is_ordered() -> None:
+    made = Node()
+    made.peer()
+    made.allocate()
+    made.decide()
+    made.write()
+    assert made.take() is None
+
+
+def test_how_long_routes_outlive_us_is_lowered_only_when_nothing_lives_so_long_any_more() -> None:
+    made = serving(A, holdTimeSeconds=30, gracefulRestart={"restartTimeSeconds": 60})
+    made.cluster.set_bgp_peer("tor", None)
+    made.decide()
+    orders = made.take()
+    assert orders.peers == {}
+    assert made.outlives == 30 + 60 + EXABGP_PERMIT_SECONDS
+    made.carry_out(orders)
+    made.run()
+    made.confirm(RouterReport(outlives_seconds=40))
+    assert made.outlives == 40 + EXABGP_PERMIT_SECONDS
+    made.confirm(RouterReport())
+    assert made.outlives == 0
+
+
+def test_routes_that_never_expire_are_said_to_live_for_ever() -> None:
+    made = Node()
+    made.peer(holdTimeSeconds=0)
+    made.permit()
+    made.run()
+    assert made.outlives == FOREVER_SECONDS
+
+
+# ---- permits
+
+
+def test_sessions_are_permitted_from_their_first_moment_on_and_again_and_again() -> None:
+    made = serving(A)
+    until = made.now + BOOTED_BEFORE_SECONDS + EXABGP_PERMIT_SECONDS
+    assert made.driver.permit_until == until
+    made.now += 0.5
+    made.permit()
+    made.run()
+    assert made.driver.permit_until == until + 0.5
+    assert not made.orders[-1].changes_routes
+
+
+def test_a_hold_withdraws_everything_and_its_end_brings_it_back() -> None:
+    made = serving(A)
+    made.course.hold()
+    made.run()
+    assert made.table == {}
+    assert set(made.driver.peers) == {"tor"}
+    made.permit()
+    made.run()
+    assert made.table == {"tor": {f"{A}/32"}}
+
+
+def test_what_changed_during_a_hold_is_ordered_after_it() -> None:
+    made = serving(A)
+    made.course.hold()
+    made.run()
+    made.release(A)
+    made.allocate(B)
+    made.run()
+    made.permit()
+    made.run()
+    assert made.table == {"tor": {f"{B}/32"}}
+
+
+def test_until_all_is_read_anew_nothing_changes_at_the_routers() -> None:
+    made = serving(A)
+    made.course.hold()
+    made.run()
+    made.begin()
+    made.permit()
+    made.write()
+    assert made.driver.is_silent
+    assert not any(orders.routes or orders.changes or orders.peers for orders in made.orders[-1:])
+    made.peer()
+    made.allocate(B)
+    made.run()
+    assert made.table == {"tor": {f"{B}/32"}}
+
+
+def test_a_peer_that_was_deleted_between_two_registrations_has_no_routes_any_more() -> None:
+    made = serving(A)
+    made.course.hold()
+    made.begin()
+    made.permit()
+    made.run()
+    assert made.driver.peers == {}
+    assert made.driver.wanted["tor"] == {}
+
+
+# ---- when an address is off the routers
+
+
+def test_before_it_ever_had_a_peer_no_router_can_have_a_route() -> None:
+    made = Node()
+    assert not made.may_be_heard()
+    made.settle()
+    assert made.orders == []
+
+
+def test_until_routers_were_asked_any_of_them_may_have_a_route() -> None:
+    made = serving(A)
+    made.release()
+    made.run()
+    assert made.may_be_heard()
+    made.settle()
+    assert made.orders[-1].asks == {route()}
+    assert not made.may_be_heard()
+
+
+def test_a_router_that_has_not_confirmed_a_withdrawal_may_have_the_route() -> None:
+    made = serving(A)
+    made.driver.is_confirming = False
+    made.release()
+    made.run()
+    made.settle()
+    assert made.may_be_heard()
+    made.driver.is_confirming = True
+    made.report()
+    assert made.may_be_heard()  # it is to be asked again
+    made.settle()
+    assert not made.may_be_heard()
+
+
+def test_time_alone_brings_another_question_where_the_answer_was_yes() -> None:
+    made = serving(A)
+    made.driver.is_confirming = False
+    made.release()
+    made.run()
+    made.settle()
+    asked = len(made.orders)
+    made.settle()
+    assert len(made.orders) == asked
+    made.course.ask_again()
+    made.settle()
+    assert made.orders[-1].asks == {route()}
+
+
+def test_an_answer_counts_only_until_the_next_change_is_ordered() -> None:
+    made = serving(B)
+    made.settle(A)
+    assert not made.may_be_heard(A)
+    made.allocate(A)
+    made.decide()
+    assert made.may_be_heard(A)
+    made.release(A)
+    made.decide()
+    assert made.may_be_heard(A)
+    made.run()
+    made.settle(A)
+    assert not made.may_be_heard(A)
+
+
+@pytest.mark.parametrize("what", ["peers", "end of silence", "all routes"])
+def test_no_answer_outlasts_an_order_that_may_bring_a_route_back(what) -> None:
+    made = serving(B)
+    made.settle(A)
+    assert not made.may_be_heard(A)
+    match what:
+        case "peers":
+            made.peer("spine", "192.0.2.253")
+            made.decide()
+        case "end of silence":
+            made.course.hold()
+            made.run()
+            made.settle(A)
+            assert not made.may_be_heard(A)
+            made.permit()
+        case "all routes":
+            made.begin()
+            made.peer()
+            made.allocate(B)
+            made.decide()
+    assert made.may_be_heard(A)
+
+
+def test_an_answer_is_kept_while_the_address_is_asked_about_and_no_longer() -> None:
+    made = serving(B)
+    made.settle(A)
+    asked = len(made.orders)
+    made.settle(A)
+    assert len(made.orders) == asked
+    made.course.ask(())
+    assert made.may_be_heard(A)
+
+
+def test_an_address_of_a_peer_that_was_deleted_is_asked_about() -> None:
+    made = serving(A)
+    made.driver.is_confirming = False
+    made.cluster.set_bgp_peer("tor", None)
+    made.release()
+    made.run()
+    made.settle()
+    assert made.orders[-1].asks == {route()}
+    assert made.may_be_heard()
+    made.driver.is_confirming = True
+    made.report()
+    made.settle()
+    assert not made.may_be_heard()
+
+
+def test_an_address_is_asked_about_in_every_length_that_it_was_ever_advertised_in() -> None:
+    made = serving(A)
+    made.cluster.set_bgp_advertisement("all", advertisement(aggregationLength=24))
+    made.run()
+    assert made.table == {"tor": {"192.0.2.0/24"}}
+    made.cluster.set_bgp_advertisement("all", advertisement())
+    made.release()
+    made.run()
+    made.settle()
+    assert made.orders[-1].asks == {route(), ip_network("192.0.2.0/24")}
+
+
+def test_an_aggregate_that_stands_for_others_too_holds_no_release_back() -> None:
+    made = serving(A, B)
+    made.cluster.set_bgp_advertisement("all", advertisement(aggregationLength=24))
+    made.run()
+    made.release(A)
+    made.run()
+    made.settle(A)
+    assert made.table == {"tor": {"192.0.2.0/24"}}
+    assert not made.may_be_heard(A)
+
+
+def test_an_aggregate_of_this_address_alone_holds_its_release_back() -> None:
+    made = serving(A)
+    made.cluster.set_bgp_advertisement("all", advertisement(aggregationLength=24))
+    made.run()
+    made.driver.is_confirming = False
+    made.release(A)
+    made.run()
+    made.settle(A)
+    assert made.may_be_heard(A)
+    made.driver.is_confirming = True
+    made.report()
+    made.settle(A)
+    assert not made.may_be_heard(A)
+
+
+def test_an_address_that_cannot_be_read_has_no_route() -> None:
+    assert not serving(A).may_be_heard("")
+
+
+def test_what_a_predecessor_left_with_routers_holds_every_release_back() -> None:
+    made = Node()
+    made.course = BgpCourse(OWN, made.draft, Announcements(made.draft.announcements), made.notices, drain_seconds=0)
+    assert made.may_be_heard()  # before it is known what it left
+    made.course.inherit(LastWord(90, {"tor": TOR}), at(made.now))
+    assert made.may_be_heard()
+    assert made.outlives == 91
+    (entry,) = made.draft._fields["bgpSessions"]
+    assert (entry["peer"], entry["address"]) == ("tor", str(TOR))
+    made.confirm(RouterReport(synced=frozenset({TOR})))
+    assert not made.may_be_heard()
+    made.report()
+    assert made.outlives == 0
+
+
+def test_what_a_predecessor_left_is_gone_with_time() -> None:
+    made = Node()
+    made.course = BgpCourse(OWN, made.draft, Announcements(made.draft.announcements), made.notices, drain_seconds=0)
+    made.course.inherit(LastWord(90, {"tor": TOR}), at(made.now))
+    made.now += 90
+    assert not made.may_be_heard()
+
+
+# ---- what the Speaker says
+
+
+def test_an_address_is_told_with_the_peers_that_were_sent_its_route() -> None:
+    made = serving(A)
+    assert made.draft.announcements.get(A)["peers"] == ["tor"]
+    made.release()
+    made.run()
+    assert made.announced() == set()
+
+
+def test_addresses_come_and_go_under_an_aggregate_without_a_change_of_the_route() -> None:
+    made = serving(A)
+    made.cluster.set_bgp_advertisement("all", advertisement(aggregationLength=24))
+    made.run()
+    made.allocate(B)
+    made.run()
+    made.permit()
+    assert made.announced() == {A, B}
+    made.release(A)
+    made.run()
+    made.permit()
+    assert made.announced() == {B}
+    assert made.blackholes.prefixes == {ip_network("192.0.2.0/24")}
+
+
+def test_aggregates_lead_nowhere_only_while_it_may_announce() -> None:
+    made = serving(A)
+    made.cluster.set_bgp_advertisement("all", advertisement(aggregationLength=24))
+    made.run()
+    assert made.blackholes.prefixes
+    made.course.hold()
+    made.run()
+    assert not made.blackholes.prefixes
+
+
+def test_why_there_are_no_blackholes_is_told_as_a_fault() -> None:
+    made = serving(A)
+    made.cluster.set_bgp_advertisement("all", advertisement(aggregationLength=24))
+    made.blackholes.fault = "no right to change routes"
+    made.run()
+    made.report()
+    assert any("no right to change routes" in fault["message"] for fault in made.course.faults())
+
+
+# ---- BFD
+
+
+def with_bfd() -> Node:
+    made = Node()
+    made.cluster.set_bfd_profile("fast", BFDProfileSpec())
+    made.peer(bfdProfile="fast")
+    made.allocate()
+    made.permit()
+    made.run()
+    return made
+
+
+def test_bfd_sessions_are_ordered_for_peers_that_have_a_session_and_one_order_at_a_time() -> None:
+    made = with_bfd()
+    assert made.course.next_bfd(at(made.now)) is None
+    made.write()
+    made.run()
+    order = made.course.next_bfd(at(made.now))
+    assert set(order.sessions) == {"tor"}
+    assert made.course.next_bfd(at(made.now)) is None
+    made.course.bfd_confirmed(order)
+    assert made.course.next_bfd(at(made.now)) is None
+    made.cluster.set_bgp_peer("tor", None)
+    made.run()
+    assert made.course.next_bfd(at(made.now)) == Bfd({})
+
+
+def test_refused_bfd_sessions_are_ordered_again_in_a_moment() -> None:
+    made = with_bfd()
+    made.write()
+    made.run()
+    order = made.course.next_bfd(at(made.now))
+    made.course.bfd_refused("no", at(made.now))
+    assert made.course.next_bfd(at(made.now)) is None
+    assert made.course.deadline() == made.now + BFD_ORDER_SECONDS
+    made.now += BFD_ORDER_SECONDS
+    assert made.course.next_bfd(at(made.now)) == order
+
+
+def test_a_failed_path_withdraws_its_peers_routes_and_is_told() -> None:
+    made = with_bfd()
+    made.write()
+    made.run()
+    made.course.bfd_reported({"tor": DOWN}, at(made.now))
+    made.run()
+    assert made.table == {}
+    assert made.course.bfd_states == {"tor": DOWN}
+    assert made.draft._fields["bfdSessions"][0]["peer"] == "tor"
+    made.course.bfd_reported({"tor": DOWN._replace(state="Up", has_failed=False)}, at(made.now))
+    made.run()
+    assert made.table == {"tor": {f"{A}/32"}}
+
+
+def test_a_path_that_failed_before_a_new_registration_is_not_forgotten() -> None:
+    made = with_bfd()
+    made.write()
+    made.run()
+    made.course.bfd_reported({"tor": DOWN}, at(made.now))
+    made.course.hold()
+    made.begin()
+    made.cluster.set_bfd_profile("fast", BFDProfileSpec())
+    made.peer(bfdProfile="fast")
+    made.allocate()
+    made.permit()
+    made.run()
+    assert made.table == {}
+
+
+# ---- leaving
+
+
+def test_routers_are_asked_to_send_traffic_elsewhere_before_the_sessions_stop() -> None:
+    made = serving(A)
+    made.course.leave(at(made.now))
+    made.run()
+    assert made.driver.is_draining
+    assert made.orders[-1].spares_graceful
+    assert made.table == {"tor": {f"{A}/32"}}
+    assert not made.course.has_left
+    assert made.course.deadline() == made.now + DRAIN_SECONDS
+    made.now += DRAIN_SECONDS - 0.01
+    assert made.take() is None
+    made.now += 0.01
+    made.run()
+    assert made.orders[-1].stops
+    assert made.course.has_left
+    assert made.course.withdrew_everything(at(made.now))
+    assert made.take() is None
+    assert made.course.deadline() is None
+
+
+@pytest.mark.parametrize("why", ["nothing is sent", "it is held", "restarts are graceful"])
+def test_where_nobody_is_to_move_traffic_the_sessions_stop_at_once(why) -> None:
+    graceful = {"gracefulRestart": {"restartTimeSeconds": 60}} if why == "restarts are graceful" else {}
+    made = serving(*([] if why == "nothing is sent" else [A]), **graceful)
+    if why == "it is held":
+        made.course.hold()
+        made.run()
+    made.course.leave(at(made.now))
+    assert made.take().stops
+
+
+def test_a_speaker_that_leaves_orders_no_other_routes() -> None:
+    made = serving(A)
+    made.course.leave(at(made.now))
+    made.run()
+    made.allocate(B)
+    made.permit()
+    made.run()
+    assert made.table == {"tor": {f"{A}/32"}}
+
+
+def test_it_has_left_only_when_the_sessions_have_ended() -> None:
+    made = Node()
+    made.course.leave(at(made.now))
+    orders = made.take()
+    assert orders.stops
+    made.confirm(RouterReport())
+    assert not made.course.has_left
+    made.confirm(RouterReport(has_stopped=True))
+    assert made.course.has_left
+
+
+def test_routes_left_with_routers_are_no_clean_end() -> None:
+    made = serving(A)
+    made.course.leave(at(made.now))
+    made.confirm(RouterReport(leftovers={"tor": TOR}, has_stopped=True))
+    assert not made.course.withdrew_everything(at(made.now))
+    (entry,) = made.draft._fields["bgpSessions"]
+    assert entry["peer"] == "tor"
