@@ -66,9 +66,11 @@ unit: setup ## unit and property tests
 
 manifests: setup ## write the CRD manifests and generated documents again
 	$(BIN)/python -m crds
+	$(BIN)/python tools/architecture
 
 manifests-check: setup
 	$(BIN)/python -m crds --check
+	$(BIN)/python tools/architecture --check
 
 PIP_COMPILE = $(VENV)/lock/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host \
 	--no-emit-find-links --allow-unsafe --strip-extras --no-header
