@@ -7,7 +7,8 @@ RouterReport  <--  what the routers have of us, right after that and whenever it
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
-from speaker.bgp.model import IPAddress, PeerConfig, Prefix, Route, SessionView
+from crds.addresses import IPAddress
+from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
 
 Changes = Mapping[Prefix, Route | None]
 
