@@ -16,7 +16,6 @@ COPY allocator /src/allocator
 COPY cli /src/cli
 COPY crds /src/crds
 COPY kube /src/kube
-COPY lab /src/lab
 COPY speaker /src/speaker
 RUN pip wheel --no-deps --wheel-dir /wheels /src \
     && /opt/berth/bin/pip install --no-deps --no-index /wheels/berth-*.whl \

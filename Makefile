@@ -7,7 +7,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PACKAGES := allocator speaker crds kube cli lab
-PY_SOURCES := $(PACKAGES) tests bench
+PY_SOURCES := $(PACKAGES) tests bench packages
+# The two distributions: what the image needs, and the lab with the benchmarks.
+BERTH := pyproject.toml
+BERTH_LAB := packages/lab/pyproject.toml
 # Tests and the lab start many processes: without bytecode each of them would compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -22,7 +25,7 @@ help: ## what there is
 
 setup: $(VENV)/.ready ## .venv with everything in it, and the Debian packages
 
-$(VENV)/.ready: requirements-dev.lock pyproject.toml tools/setup
+$(VENV)/.ready: requirements-dev.lock $(BERTH) $(BERTH_LAB) tools/setup
 	tools/setup "$(PYTHON)" "$(VENV)" $(DEBIAN)
 	@touch $@
 
@@ -77,8 +80,9 @@ PIP_COMPILE = $(VENV)/lock/bin/pip-compile -q --generate-hashes --no-emit-index-
 lock: setup ## resolve the dependencies again and write the lock files
 	$(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/pip install -q pip-tools
-	$(PIP_COMPILE) -o requirements.lock pyproject.toml
-	$(PIP_COMPILE) --all-extras -o requirements-dev.lock pyproject.toml
+	$(PIP_COMPILE) -o requirements.lock $(BERTH)
+	tools/requirements --extras $(BERTH) $(BERTH_LAB) | $(PIP_COMPILE) -o requirements-dev.lock -
+	sed -i 's/-r -$$/a pyproject.toml/' requirements-dev.lock
 
 clean: ## remove what was made here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build .lab .model

@@ -16,7 +16,9 @@ import yaml
 
 from lab.kubectl import Kubectl
 
-CHART = Path(__file__).resolve().parent.parent / "charts" / "berth"
+_CHARTS = (Path(__file__).parent / "charts" / "berth", Path(__file__).parent.parent / "charts" / "berth")
+"""In an installation, and in the repository."""
+CHART = next(path for path in _CHARTS if path.is_dir())
 RELEASE = "berth"
 WORKLOADS = frozenset({"Deployment", "DaemonSet", "PodDisruptionBudget", "PodMonitor"})
 RENDER_SECONDS = 60.0

