@@ -7,7 +7,7 @@ from speaker.wire.messages import Answer, Probed
 from tests.speaker.agents import cluster, eventually
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
+pytestmark = pytest.mark.asyncio
 
 VIP = "192.0.2.1"
 NAME = "v4-192-0-2-1"

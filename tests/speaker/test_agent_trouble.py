@@ -11,7 +11,7 @@ from speaker.own.writer import SupersededError
 from tests.speaker.agents import always, cluster, eventually
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
+pytestmark = pytest.mark.asyncio
 
 A, B = "192.0.2.1", "192.0.2.2"
 NODE_NAMES = ("node-a", "node-b", "node-c")
@@ -46,7 +46,6 @@ async def test_after_a_pause_it_registers_and_reads_everything_before_it_speaks(
             await eventually(lambda: speaker.wire.answers == {A, B})
 
 
-@pytest.mark.slow
 async def test_after_a_pause_there_is_no_permit_before_the_wire_has_confirmed_what_is_off_it(tmp_path) -> None:
     async with cluster(tmp_path) as lab:
         await lab.allocate(A)
@@ -63,7 +62,6 @@ async def test_after_a_pause_there_is_no_permit_before_the_wire_has_confirmed_wh
             await eventually(lambda: "permit" in speaker.journal[first_half:])
 
 
-@pytest.mark.slow
 async def test_after_a_pause_it_stays_silent_until_the_api_server_answers(tmp_path) -> None:
     async with cluster(tmp_path) as lab:
         await lab.allocate(A)
@@ -78,7 +76,6 @@ async def test_after_a_pause_it_stays_silent_until_the_api_server_answers(tmp_pa
             await eventually(lambda: speaker.is_ready)
 
 
-@pytest.mark.slow
 async def test_an_outage_of_the_api_server_moves_nothing(tmp_path) -> None:
     """Longer than the Leases last, for everybody."""
     async with cluster(tmp_path, *NODE_NAMES[:2]) as lab:
@@ -127,7 +124,6 @@ async def test_a_speaker_object_that_was_replaced_by_hand_is_not_its_own(tmp_pat
             await eventually(lambda: lab.announced("node-a"))
 
 
-@pytest.mark.slow
 async def test_a_deleted_node_announces_nothing_until_it_is_back_and_everything_was_read_again(tmp_path) -> None:
     async with cluster(tmp_path) as lab:
         await lab.allocate(A)
@@ -181,7 +177,7 @@ async def test_an_old_processes_goodbye_does_not_count_for_its_successor(tmp_pat
         assert (await lab.status("node-a"))["goodbye"] is False
 
 
-@pytest.mark.parametrize("code", [409, pytest.param(429, marks=pytest.mark.slow), 500])
+@pytest.mark.parametrize("code", [409, 429, 500])
 async def test_confirmations_survive_what_the_api_server_answers(tmp_path, code) -> None:
     async with cluster(tmp_path) as lab:
         await lab.allocate(A)
@@ -210,7 +206,6 @@ async def _both(lab, uids) -> bool:
     return set(await lab.released("node-a")) == uids
 
 
-@pytest.mark.slow
 async def test_registering_survives_what_the_api_server_answers(tmp_path) -> None:
     async with cluster(tmp_path) as lab:
         await lab.allocate(A)
@@ -225,7 +220,6 @@ async def test_registering_survives_what_the_api_server_answers(tmp_path) -> Non
             await eventually(lambda: speaker.wire.answers == {A})
 
 
-@pytest.mark.slow
 async def test_it_ends_also_when_the_api_server_can_not_be_told(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("speaker.leaving.GOODBYE_SECONDS", 0.5)
     async with cluster(tmp_path) as lab:

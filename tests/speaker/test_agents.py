@@ -36,7 +36,6 @@ async def three_speakers(lab, **options):
         yield speakers
 
 
-@pytest.mark.slow
 async def test_each_address_is_answered_by_its_owner_alone_and_moves_with_the_cluster(tmp_path) -> None:
     """Goodbye, a killed process, and nodes that may not announce."""
     async with cluster(tmp_path, *NODE_NAMES) as lab:
@@ -59,7 +58,6 @@ async def test_each_address_is_answered_by_its_owner_alone_and_moves_with_the_cl
             await eventually(lambda: spread(speakers) == elected(["node-a"]), 5.0)
 
 
-@pytest.mark.slow
 async def test_a_speaker_that_joins_announces_only_what_it_owns_and_takes_it_over_without_a_gap(tmp_path) -> None:
     async with cluster(tmp_path, *NODE_NAMES) as lab:
         for address in ADDRESSES:
@@ -95,7 +93,6 @@ async def test_with_the_policy_local_the_address_follows_the_endpoints(tmp_path)
                 await eventually(lambda expected=expected: spread(speakers, [A]) == {A: expected}, 1.0)
 
 
-@pytest.mark.slow
 async def test_an_advertisement_that_comes_goes_or_changes_is_followed(tmp_path) -> None:
     async with cluster(tmp_path, *NODE_NAMES) as lab:
         await lab.allocate(A)

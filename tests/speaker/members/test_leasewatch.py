@@ -17,7 +17,7 @@ from speaker.members.liveness import LeaseNeed, Liveness
 from tests.speaker.agents import NAMESPACE, Cluster, cluster, eventually
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
-pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
+pytestmark = pytest.mark.asyncio
 
 DURATION, INTERVAL = 1, 0.25
 PEERS = frozenset({"node-b", "node-c"})
