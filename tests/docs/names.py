@@ -15,7 +15,7 @@ import yaml
 Fault = tuple[int, str]
 """The line, and what is wrong in it."""
 
-TOPS = ("allocator", "bench", "charts", "cli", "crds", "docs", "kube", "lab", "speaker", "tests", "tools")
+TOPS = ("allocator", "bench", "charts", "cli", "crds", "docs", "kube", "lab", "packages", "speaker", "tests", "tools")
 PRODUCT = ("allocator", "cli", "crds", "kube", "lab", "speaker")
 FOREIGN_CLASSES = frozenset({"ApiClient"})
 

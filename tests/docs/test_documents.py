@@ -11,8 +11,8 @@ from tests.docs.prose import Fault, faults_of_layout, faults_of_links
 
 REPOSITORY = Repository(Path(__file__).parents[2])
 DOCUMENTS = sorted(REPOSITORY.documents)
-NOT_YET_PLAIN = frozenset({"docs/architecture.md", "docs/lab.md", "docs/lab-apiserver.md"})
-"""Documents that are still being written anew: their layout is not looked at."""
+NOT_YET_PLAIN = frozenset({"docs/lab.md"})
+"""Documents that are still to be written plainly: their layout is not looked at."""
 
 
 def check(name: str, faults: Iterable[Fault]) -> None:
