@@ -1,10 +1,12 @@
 """Hosts on a segment, and a wire process on one of them."""
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -24,8 +26,6 @@ from speaker.wire.messages import (
     Report,
     UseInterfaces,
 )
-from speaker.wire.neighbours import arp as packets
-from speaker.wire.neighbours.arp import Arp
 
 # An example may take long on a busy machine.
 settings.register_profile("l2", deadline=None)
@@ -98,50 +98,11 @@ async def wire_on(
         await link.stop()
 
 
-class Asker:
-    """A raw socket of a host that asks, and reads replies and announcements."""
+def neighbour_mac(host: Host, address: str) -> str:
+    """Where the host's kernel believes the address to be; "" when it knows nothing."""
+    words = host.run("ip", "neighbour", "show", address).split()
+    return words[words.index("lladdr") + 1] if "lladdr" in words else ""
 
-    def __init__(self, host: Host, interface: str = "eth0") -> None:
-        self._socket = host.packet_socket(interface)
-        self.mac, self.address = host.mac, host.address
 
-    def send(self, frame: bytes) -> None:
-        self._socket.send(frame)
-
-    def request(self, target: bytes) -> bytes:
-        return packets.request(self.mac, self.address, target)
-
-    def ask(self, target: bytes, seconds: float = 0.3) -> Arp | None:
-        """The reply to one request; None when there is none in time."""
-        self.send(self.request(target))
-        return self.next(lambda arp: not arp.is_request and arp.sender == target and not arp.is_gratuitous, seconds)
-
-    def next(self, is_wanted: Callable[[Arp], bool], seconds: float = 2) -> Arp | None:
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:
-            self._socket.settimeout(left)
-            try:
-                arp = packets.parse(self._socket.recv(100))
-            except TimeoutError:
-                return None
-            if arp is not None and is_wanted(arp):
-                return arp
-        return None
-
-    def forget(self) -> None:
-        """Read away what has queued up."""
-        self._socket.settimeout(0)
-        try:
-            while True:
-                self._socket.recv(100)
-        except BlockingIOError:
-            pass
-
-    def close(self) -> None:
-        self._socket.close()
-
-    def __enter__(self) -> "Asker":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+def rss_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -11,7 +11,8 @@ from speaker.wire.neighbours import arp as packets
 from speaker.wire.neighbours import ndp
 from speaker.wire.neighbours.filter import ETH_P_IPV6
 from speaker.wire.neighbours.probe import ANNOUNCE_WAIT_SECONDS, PROBE_MIN_SECONDS, PROBE_NUM
-from tests.speaker.wire.conftest import Asker, boottime, wire_on
+from tests.speaker.wire.conftest import boottime, wire_on
+from tests.speaker.wire.families import ArpAsker
 from tests.speaker.wire.orders import announce, probe, withdraw
 
 pytestmark = [pytest.mark.root, pytest.mark.asyncio]
@@ -27,7 +28,7 @@ async def test_a_free_address_is_probed_three_times_and_not_answered_for(segment
     node, client, _ = segment.hosts
     async with wire_on(node) as (link, heard):
         began = time.monotonic()
-        with Asker(client) as watcher, Asker(client) as asker:
+        with ArpAsker(client) as watcher, ArpAsker(client) as asker:
             await link.carry_out(probe([(VIP_TEXT, ["eth0"], 7)]))
             assert asker.ask(VIP, 0.2) is None
             await heard.until(lambda: heard.probed, RUN_SECONDS)
@@ -57,7 +58,7 @@ async def test_a_host_that_probes_at_the_same_time_is_told_as_one_that_does(segm
     node, _, rogue = segment.hosts
     async with wire_on(node) as (link, heard):
         await link.carry_out(probe([(VIP_TEXT, ["eth0"], 1)]))
-        with Asker(rogue) as thief:
+        with ArpAsker(rogue) as thief:
             thief.send(packets.request(rogue.mac, packets.UNSPECIFIED, VIP))
             await heard.until(lambda: heard.answers)
         assert heard.answers[0].is_probe
@@ -68,7 +69,7 @@ async def test_a_host_that_probes_at_the_same_time_is_told_as_one_that_does(segm
 async def test_what_is_withdrawn_or_announced_meanwhile_is_probed_no_more(segment, ends):
     node, client, _ = segment.hosts
     async with wire_on(node) as (link, heard):
-        with Asker(client) as asker:
+        with ArpAsker(client) as asker:
             await link.carry_out(probe([(VIP_TEXT, ["eth0"], 1)]))
             if ends == "withdraw":
                 await link.carry_out(withdraw([VIP_TEXT]))
@@ -83,7 +84,7 @@ async def test_what_is_withdrawn_or_announced_meanwhile_is_probed_no_more(segmen
 async def test_no_probe_leaves_without_a_permit_and_the_end_says_so(segment):
     node, client, _ = segment.hosts
     async with wire_on(node, permit_seconds=-1) as (link, heard):
-        with Asker(client) as asker:
+        with ArpAsker(client) as asker:
             await link.carry_out(probe([(VIP_TEXT, ["eth0"], 1)]))
             await heard.until(lambda: heard.probed, RUN_SECONDS)
             assert asker.next(lambda arp: arp.is_probe, 0.1) is None
