@@ -21,6 +21,7 @@ from kube.process.io.logs import configure_logs
 
 
 def parse_arguments() -> argparse.Namespace:
+    """The command line, with the defaults of allocator.options."""
     parser = argparse.ArgumentParser(prog="allocator", description="Gives Services of type LoadBalancer an address.")
     parser.add_argument("--kubeconfig", help="default: the pod's service account")
     parser.add_argument("--namespace", default=os.environ.get("POD_NAMESPACE", DEFAULT_NAMESPACE))
@@ -70,6 +71,7 @@ async def run(given: argparse.Namespace) -> None:
 
 
 def main() -> int:
+    """The program; returns its exit code: 2 when there is no way to the API server."""
     given = parse_arguments()
     configure_logs(given.log_format, given.log_level)
     gc.freeze()

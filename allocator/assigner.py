@@ -89,7 +89,7 @@ class Assigner:
             self.queue.add(key)
 
     def set_pools(self, pools: Pools) -> None:
-        """Other pools: whoever holds an address or waits for one is looked at again."""
+        """Other pools: Services that hold an address or wait for one are looked at again."""
         self.ledger.set_pools(pools)
         for entry in self.ledger:
             self._look_at_holders(entry)
@@ -97,12 +97,14 @@ class Assigner:
             self.queue.add(key)
 
     def namespace_seen(self, name: str, labels: Labels) -> None:
+        """Other labels may open or close a pool (namespaceSelector) to its Services."""
         if self.services.put_namespace(name, labels) and self.ledger.pools.select_by_namespace_labels:
             for key in self.services:
                 if key.namespace == name:
                     self.queue.add(key)
 
     def namespace_gone(self, name: str) -> None:
+        """Its Services go one by one; they are seen by themselves."""
         self.services.remove_namespace(name)
 
     def service_seen(self, service: Service) -> None:
@@ -118,6 +120,7 @@ class Assigner:
         self.queue.add(key_of(service))
 
     def service_gone(self, key: ServiceKey, uid: str) -> None:
+        """The Service with that uid is no more, as a watch says."""
         known = self.services.remove(key, uid)
         if known is not None:
             self._vanished(known)
@@ -215,7 +218,7 @@ class Assigner:
         known = self.ledger.get(recorded.address)
         before = () if known is None else known.claim.holders
         if known is not None and known.recorded is not None:
-            before += known.recorded.claim.holders  # who left a shared address: only now is nothing recorded for it
+            before += known.recorded.claim.holders  # those that left a shared address: only now is nothing recorded
         is_news = known is None or known.recorded is None or known.recorded.claim != recorded.claim
         entry = self.ledger.observe(recorded)
         self._note_mark(entry, recorded, now)
@@ -378,7 +381,7 @@ class Assigner:
         self._look_at_holders(entry)
         self._wakeups.of_freed(entry.claim)
 
-    # Who must be looked at again
+    # What must be looked at again
 
     def _look_at_holders(self, entry: Entry) -> None:
         for holder in entry.claim.holders:

@@ -1,4 +1,4 @@
-"""Who holds an address and what is recorded about it: the values of the ledger, and their form in an IPAllocation.
+"""A claim to an address and its holders: the values of the ledger, and their form in an IPAllocation.
 
 Values only: allocator.ledger keeps them, allocator.plan decides them.
 """
@@ -14,6 +14,8 @@ from kube.objects import ServiceKey
 
 
 class Port(NamedTuple):
+    """Two Services may not have the same one at one address."""
+
     protocol: str
     port: int
 
@@ -26,6 +28,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 def pairs(mapping: Mapping[str, str]) -> Pairs:
+    """Sorted by key."""
     return tuple(sorted(mapping.items()))
 
 
@@ -52,13 +55,16 @@ class Claim:
     releasing: bool = False
 
     def held_by(self, uid: str) -> bool:
+        """Whether the Service with that uid is among the holders."""
         return any(holder.uid == uid for holder in self.holders)
 
     def others(self, uid: str) -> tuple[Holder, ...]:
+        """The holders but the Service with that uid."""
         return tuple(holder for holder in self.holders if holder.uid != uid)
 
 
 def sort_holders(holders: tuple[Holder, ...]) -> tuple[Holder, ...]:
+    """In the order in which a claim has them."""
     return tuple(sorted(holders, key=lambda holder: (holder.key, holder.uid)))
 
 

@@ -1,4 +1,4 @@
-"""Who holds which address, and what is free: the one truth that decisions are made on.
+"""Which Services hold which address, and what is free: the one truth that decisions are made on.
 
 An entry says what was decided (`claim`), what the API server has (`recorded`, None while no IPAllocation is known) and
 how far the one has become the other (allocator.stage). An address is free when there is no entry for it; nothing else
@@ -34,6 +34,7 @@ class Entry:
 
     @property
     def address(self) -> IPAddress:
+        """It never changes."""
         return self.claim.address
 
     @property
@@ -91,6 +92,7 @@ class Ledger:
         return self._sorted(self._by_key.get(key, ()))
 
     def shared_under(self, sharing_key: str) -> list[Entry]:
+        """Entries whose claim has this sharing key, in the order of their addresses."""
         return self._sorted(self._by_sharing_key.get(sharing_key, ()))
 
     def held_in_namespace(self, pool: str, namespace: str) -> int:
@@ -200,9 +202,11 @@ class Ledger:
     # Free space
 
     def free_in(self, pool: Pool, family: Family) -> FreeSpace:
+        """Live: it changes with the ledger."""
         return self.space[pool.name][family]
 
     def resting_until(self, address: IPAddress) -> float | None:
+        """Until when a freed address is given to nobody, in seconds; None when it does not rest (reuseAfterSeconds)."""
         return self._resting.get(address)
 
     def deadline(self) -> float | None:

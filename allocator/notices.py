@@ -18,6 +18,8 @@ from kube.objects import Service, ServiceKey
 
 @dataclass(frozen=True, slots=True)
 class Notice:
+    """One Event about a Service. `uid` is the Service's."""
+
     service: ServiceKey
     uid: str
     type: Literal["Normal", "Warning"]

@@ -29,6 +29,7 @@ class StoredAllocation:
 
     @property
     def address(self) -> IPAddress:
+        """As in its claim."""
         return self.claim.address
 
     @property
@@ -75,10 +76,12 @@ class Advertisement:
 
 
 def decode_l2_advertisement(raw: bytes) -> Advertisement:
+    """Raises pydantic.ValidationError, a ValueError."""
     return _advertisement(L2Advertisement.decode(raw))
 
 
 def decode_bgp_advertisement(raw: bytes) -> Advertisement:
+    """Raises pydantic.ValidationError, a ValueError."""
     return _advertisement(BGPAdvertisement.decode(raw))
 
 
@@ -107,6 +110,7 @@ class StoredPeer:
 
 
 def decode_peer(raw: bytes) -> StoredPeer:
+    """Raises pydantic.ValidationError, a ValueError."""
     one = BGPPeer.decode(raw)
     spec = one.spec
     address = parse_address(spec.peer_address) if spec.peer_address is not None else None

@@ -11,7 +11,7 @@ class Options:
 
     `load_balancer_class` None: Services without a class are served. `fence_after_seconds`: how long at least a speaker
     must be silent before it counts as fenced. `concurrency`: API writes in flight. More gains nothing, since an API
-    server takes about 950 a second, whoever sends them.
+    server takes about 950 a second in all.
     """
 
     namespace: str

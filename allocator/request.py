@@ -1,6 +1,7 @@
 """What a Service asks for: families, addresses, pool, sharing; whether it is ours to serve; and what it shows.
 
-Reads one Service object. Whether the wish can be granted is the business of allocator.plan.
+Reads one Service object: loadBalancerClass (KEP-1959), ipFamilies and ipFamilyPolicy (KEP-563), our annotations.
+Whether the wish can be granted is the business of allocator.plan.
 """
 
 from collections.abc import Mapping
@@ -53,6 +54,8 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class InvalidRequest:
+    """A wish that cannot be read; `message` says what to write instead."""
+
     message: str
 
 
@@ -70,6 +73,7 @@ def is_ours(service: Service, load_balancer_class: str | None) -> bool:
 
 
 def key_of(service: Service) -> ServiceKey:
+    """Its place."""
     return ServiceKey(service.metadata.namespace or "", service.metadata.name)
 
 
@@ -116,6 +120,7 @@ def request_of(service: Service) -> Request | InvalidRequest:
 
 
 def holder_of(service: Service) -> Holder:
+    """What an IPAllocation says of this Service."""
     ports = sorted({Port(port.protocol, port.port) for port in service.spec.ports})
     return Holder(key_of(service), service.metadata.uid, tuple(ports), pairs(service.metadata.labels))
 

@@ -25,6 +25,7 @@ class KnownServices:
         return iter(self._services)
 
     def get(self, key: ServiceKey) -> Service | None:
+        """The newest that is known; None when there is none at that place."""
         return self._services.get(key)
 
     def is_news(self, service: Service) -> bool:
@@ -50,6 +51,7 @@ class KnownServices:
         return self._namespaces.get(namespace)
 
     def set_namespaces(self, namespaces: Mapping[str, Labels]) -> None:
+        """From a full list."""
         self._namespaces.update(namespaces)
 
     def put_namespace(self, name: str, labels: Labels) -> bool:
@@ -59,6 +61,7 @@ class KnownServices:
         return is_news
 
     def remove_namespace(self, name: str) -> None:
+        """It is deleted."""
         self._namespaces.pop(name, None)
 
     # What is ours of what they show

@@ -30,6 +30,7 @@ class Wakeups:
             self._open.append((None, quota))
 
     def of_rested(self, address: IPAddress) -> None:
+        """An address may be given out again."""
         self._open.append((address, self._waits_for(address)))
 
     def of_changed(self, claim: Claim, departed: ServiceKey | None = None) -> None:

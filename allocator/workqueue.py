@@ -1,7 +1,7 @@
 """Which keys must be looked at: each at most once in the queue, at most once in work, and later again after a failure.
 
-Synchronous; the caller passes `now` (monotonic seconds) and waits. A key that is added while it is in work is looked at
-again afterwards: nothing that happened meanwhile is missed.
+The rules of client-go's workqueue. Synchronous; the caller passes `now` (monotonic seconds) and waits. A key that is
+added while it is in work is looked at again afterwards: nothing that happened meanwhile is missed.
 """
 
 import heapq
@@ -68,6 +68,7 @@ class WorkQueue(Generic[K]):
         return self._timers[0][0] if self._timers else None
 
     def done(self, key: K) -> None:
+        """It is no longer in work, and its failures are forgotten. It is queued again when it was added meanwhile."""
         self._failures.pop(key, None)
         self._release(key)
 

@@ -17,6 +17,8 @@ from kube.objects import ServiceKey
 
 @dataclass(frozen=True, slots=True)
 class CreateAllocation:
+    """Its name follows from the address, so that of two creates the second is refused (AlreadyExists)."""
+
     address: IPAddress
     body: dict[str, Any]
 

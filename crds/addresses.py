@@ -17,4 +17,5 @@ FAMILIES = (Family.IPv4, Family.IPv6)
 
 
 def family_of(value: IPAddress | IPv4Network | IPv6Network) -> Family:
+    """Of an address or a prefix."""
     return Family.IPv4 if value.version == 4 else Family.IPv6

@@ -41,4 +41,5 @@ class AdvertisementSpec(Model):
         return selector is None or any(selector.matches(one) for one in labels)
 
     def selects_node(self, labels: Mapping[str, str]) -> bool:
+        """Whether a node with these labels may announce."""
         return self.node_selector is None or self.node_selector.matches(labels)

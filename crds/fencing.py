@@ -1,14 +1,15 @@
 """The arithmetic of fencing, which speakers and allocators must do alike. Only differences of one machine's own clock.
 
 F is the promise's `fenceAfterSeconds`. A speaker that promised and was cut off counts as silent when its Lease has not
-been renewed for F and a strict majority of its *witnesses* has outlived it: has had contact with the API server that
-began more than `outlived_after_seconds(F)` after its own last renewal. It goes on announcing past F only while a strict
-majority of the same witnesses tells it the opposite. One witness is in both majorities, and can't be both.
+been renewed for F and a strict majority of its *witnesses* has outlived it. A witness has outlived it when it had
+contact with the API server that began more than `outlived_after_seconds(F)` after the speaker's last renewal. The
+speaker announces past F only while it hears the opposite from a strict majority of the same witnesses. Two majorities
+have a witness in common, and that one can't say both.
 Why that holds whatever stops, lags or parts: docs/model/README.md.
 """
 
 WITNESSES = 31
-"""At most so many, the speaker itself included: a promise costs a few hundred bytes also in a cluster of thousands."""
+"""The most, the speaker itself included: a promise costs a few hundred bytes also in a cluster of thousands."""
 
 WIRE_PERMIT_SECONDS = 3.0
 """How long the wire process speaks without a new permit: three of the agent's seconds."""
@@ -24,8 +25,8 @@ OUTLIVED_SLACK_SECONDS = 1.0
 """The allocator counts this much more: its clock may run at another speed than a speaker's."""
 
 PROOF_RENEWALS = 3
-"""So many renewals of one Lease, one after the other, prove that its holder began and had contact after the first look:
-each names the version before it, so it was sent after that one was known to have arrived."""
+"""Three renewals of one Lease, one after the other, prove that its holder reached the API server, and got an answer,
+after our first read: each names the version before it, so it was sent after that one was known to have arrived."""
 
 
 def margin_seconds(fence_after_seconds: float) -> float:

@@ -66,7 +66,7 @@ class IntOrString:
 
 @dataclass(frozen=True)
 class Rule:
-    """A CEL rule on the value it stands on, and the sentence for who broke it: what is wrong and what to write."""
+    """A CEL rule on the value it stands on, and the sentence for one that breaks it: what is wrong, what to write."""
 
     expression: str
     message: str

@@ -18,10 +18,12 @@ class Previous(Protocol):
     """A condition as it is, in whatever form it was decoded."""
 
     @property
-    def status(self) -> str: ...
+    def status(self) -> str:
+        """True, False or Unknown, as text."""
 
     @property
-    def last_transition_time(self) -> str | None: ...
+    def last_transition_time(self) -> str | None:
+        """metav1.Time; None where the writer left it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class Observation:
 
     @property
     def status(self) -> str:
+        """As a condition has it."""
         return "True" if self.holds else "False"
 
     def condition(self, previous: Previous | None, now: str, generation: int | None = None) -> Condition:

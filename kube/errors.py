@@ -1,4 +1,4 @@
-"""What an API server refuses, as one exception class per answer that callers tell apart.
+"""What an API server refuses (API conventions, "Response Status Kind"), as one exception class per answer that matters.
 
     ApiError
       Unauthorized 401   Forbidden 403   NotFound 404   Conflict 409 > AlreadyExists

@@ -1,7 +1,7 @@
 """Kubernetes' own objects, decoded from the wire to just the fields that Berth uses.
 
 Immutable values; unknown fields cost nothing and break nothing. Berth's own kinds are in crds.types. Encodes nothing:
-writes are patches, built as plain dicts by whoever writes.
+writes are patches, built as plain dicts where they are decided.
 
 Lists are tuples. Where an API server may answer `null` for a list (Go's nil slice in a field without omitempty), the
 wire field has its own name and a property gives the tuple.
@@ -51,6 +51,8 @@ class Condition(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 
 class ServicePort(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """One entry of `spec.ports`; `node_port` 0 = none."""
+
     port: int
     protocol: str = "TCP"
     name: str = ""
@@ -58,6 +60,8 @@ class ServicePort(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 
 class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """`ip_families`, `ip_family_policy`: KEP-563. `load_balancer_class` None = the default (KEP-1959)."""
+
     type: str = "ClusterIP"
     ports: tuple[ServicePort, ...] = ()
     selector: dict[str, str] = {}
@@ -79,15 +83,21 @@ class Ingress(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 
 class LoadBalancerStatus(msgspec.Struct, frozen=True, gc=False):
+    """What a load balancer has given the Service."""
+
     ingress: tuple[Ingress, ...] = ()
 
 
 class ServiceStatus(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """`conditions` are those of any writer: types of others are qualified with their group."""
+
     load_balancer: LoadBalancerStatus = msgspec.field(default=LoadBalancerStatus(), name="loadBalancer")
     conditions: tuple[Condition, ...] = ()
 
 
 class Service(KubeObject, frozen=True, kw_only=True, gc=False):
+    """core/v1."""
+
     spec: ServiceSpec = ServiceSpec()
     status: ServiceStatus = ServiceStatus()
 
@@ -111,6 +121,8 @@ class EndpointConditions(msgspec.Struct, frozen=True, gc=False):
 
 
 class Endpoint(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """`node_name` None: it runs on no node of the cluster, or its controller does not say."""
+
     addresses: tuple[str, ...] = ()
     conditions: EndpointConditions = EndpointConditions()
     node_name: str | None = None
@@ -128,15 +140,19 @@ class Endpoint(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
     @property
     def is_terminating(self) -> bool:
+        """Whether its Pod is being deleted. It may be serving still (KEP-1672)."""
         return self.conditions.terminating is True
 
 
 class EndpointSlice(KubeObject, frozen=True, kw_only=True, gc=False):
+    """discovery.k8s.io/v1. A Service has several, in any order, each of one address type (KEP-752)."""
+
     address_type: str = msgspec.field(default="IPv4", name="addressType")
     wire_endpoints: tuple[Endpoint, ...] | None = msgspec.field(default=None, name="endpoints")
 
     @property
     def endpoints(self) -> tuple[Endpoint, ...]:
+        """() also where the API server writes null."""
         return self.wire_endpoints or ()
 
     @property
@@ -146,12 +162,16 @@ class EndpointSlice(KubeObject, frozen=True, kw_only=True, gc=False):
 
 
 class Taint(msgspec.Struct, frozen=True, gc=False):
+    """`effect` is NoSchedule, PreferNoSchedule or NoExecute."""
+
     key: str
     effect: str = ""
     value: str = ""
 
 
 class NodeSpec(msgspec.Struct, frozen=True, gc=False):
+    """What is asked of the node."""
+
     taints: tuple[Taint, ...] = ()
     unschedulable: bool = False
 
@@ -164,11 +184,15 @@ class NodeAddress(msgspec.Struct, frozen=True, gc=False):
 
 
 class NodeStatus(msgspec.Struct, frozen=True, gc=False):
+    """What kubelet and cloud controllers say of the node."""
+
     conditions: tuple[Condition, ...] = ()
     addresses: tuple[NodeAddress, ...] = ()
 
 
 class Node(KubeObject, frozen=True, kw_only=True, gc=False):
+    """core/v1."""
+
     spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
 
@@ -192,10 +216,14 @@ class LeaseSpec(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 
 class Lease(KubeObject, frozen=True, kw_only=True, gc=False):
+    """coordination.k8s.io/v1."""
+
     spec: LeaseSpec = LeaseSpec()
 
 
 class Secret(KubeObject, frozen=True, kw_only=True, gc=False):
+    """core/v1. Its repr shows no values."""
+
     type: str = ""
     data: dict[str, str] = {}
 

@@ -39,7 +39,8 @@ REPEAT_SECONDS = 1.0
 """A round after so long though nothing seems to have passed, while a release is pending."""
 
 RESPITE = 10.0
-"""Rounds take at most one part in so many of the time, however large the list of Speakers is."""
+"""After a round that took a second, the next one waits ten, however large the list of Speakers is; unless a release looks
+as if it had passed."""
 
 SLOW_RELEASE_SECONDS = 2.0
 """A release that takes longer than this is worth a condition and an Event."""
@@ -55,7 +56,7 @@ SILENT_SECONDS = 30.0
 
 
 class BarrierLoop:
-    """Runs while this process leads. `departures` is kept up to date by whoever follows the Speakers, also before that.
+    """Runs while this process leads. `departures` is kept up to date elsewhere, also before that.
 
     `notify` receives the notices that are due; `on_progress` is called when a release may have passed.
     """
@@ -86,7 +87,7 @@ class BarrierLoop:
         self._noticed: set[tuple[IPAddress, str]] = set()
         self._wake = asyncio.Event()
         self.awaited: dict[IPAddress, tuple[Awaited, ...]] = {}
-        """Who is waited for, for releases that take long."""
+        """The nodes that are waited for, of releases that take long."""
 
     def is_silent(self, node: str) -> bool:
         """For people only: whether its speaker has not been heard of for a while."""

@@ -75,6 +75,7 @@ class Leadership:
     # Changes, after `observed` shows them
 
     def service_changed(self, change: Change[Service]) -> None:
+        """From the informer; answers to our own writes come by the Writer."""
         if change.new is not None:
             self.assigner.service_seen(change.new)
         elif change.old is not None:
@@ -83,6 +84,7 @@ class Leadership:
         self.writer.nudge()
 
     def allocation_changed(self, change: Change[StoredAllocation]) -> None:
+        """It may be our own write, or somebody else's hand; or a mark, which the barrier waits for."""
         if change.new is not None:
             self.assigner.allocation_seen(change.new, time.monotonic())
             self._reporter.allocation_changed(change.new)
@@ -92,6 +94,7 @@ class Leadership:
         self._barrier.nudge()
 
     def namespace_changed(self, change: Change[Namespace]) -> None:
+        """Its labels decide which pools its Services may use."""
         if change.new is not None:
             self.assigner.namespace_seen(change.key.name, change.new.metadata.labels)
         else:
@@ -99,6 +102,7 @@ class Leadership:
         self.writer.nudge()
 
     def pool_changed(self, change: Change[IPPool]) -> None:
+        """All pools are compiled anew: each may overlap any other. A change of its status changes nothing."""
         if _is_status_only(change):
             return
         self.assigner.set_pools(compile_pools(self._observed.pools.values()))
@@ -106,18 +110,22 @@ class Leadership:
         self.writer.nudge()
 
     def speaker_changed(self, change: Change[SpeakerState]) -> None:
+        """It may have acknowledged a release, or announce something else."""
         self._reporter.speaker_changed(change.key.name)
         self._barrier.nudge()
 
     def node_changed(self, change: Change[Node]) -> None:
+        """A Node that comes or goes: a speaker without a Node counts as dead."""
         if change.old is None or change.new is None:
             self._barrier.nudge()
 
     def advertisement_changed(self, change: Change[Advertisement]) -> None:
+        """Another spec may cover other addresses."""
         if change.old is None or change.new is None or change.old.generation != change.new.generation:
             self._reporter.everything_changed()
 
     def peer_changed(self, _: Change[StoredPeer]) -> None:
+        """Its status is looked at again."""
         self._reporter.peers_changed()
 
 

@@ -48,9 +48,11 @@ class AllocatorMetrics:
         self._results.labels(reason).inc()
 
     def released(self) -> None:
+        """An address passed its barrier, and its record is deleted."""
         self._released.inc()
 
     def write_failed(self, write: str, code: int) -> None:
+        """`code` is the HTTP code, 0 without an answer."""
         self._failures.labels(write, str(code)).inc()
 
     def render(self, assigner: Assigner | None) -> bytes:

@@ -94,6 +94,7 @@ class Reporter:
     # What changed; called from the informers' callbacks
 
     def speaker_changed(self, node: str) -> None:
+        """What it announces, sees or finds wrong may be news."""
         self._dirty_nodes.add(node)
 
     def allocation_changed(self, stored: StoredAllocation) -> None:

@@ -68,7 +68,7 @@ class Writer:
         self._wake.set()
 
     async def run(self) -> None:
-        """Until cancelled; writes under way are cancelled too, and their outcome is read by whoever leads next."""
+        """Until cancelled; writes under way are cancelled too, and the next leader reads what became of them."""
         async with asyncio.TaskGroup() as tasks:
             while True:
                 self._wake.clear()

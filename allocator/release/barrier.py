@@ -1,8 +1,8 @@
 """The release barrier: whether an address that is being given back can no longer be on the wire anywhere.
 
 Judged on a list of Speakers that was read after the mark (`spec.releasing`) was known. Each Speaker of that list must
-have acknowledged this very mark, or be fenced. Whoever registers later reads the mark, or the deletion, before it
-announces anything: it renews its Lease, then writes its Speaker object, then lists the IPAllocations.
+have acknowledged this very mark, or be fenced. A speaker that registers later reads the mark, or the deletion,
+before it announces anything: it renews its Lease, then writes its Speaker object, then lists the IPAllocations.
 
     acknowledged   status.released[uid] is at least the generation of the mark
     fenced         it said goodbye (withdrew all, then said so);
@@ -121,7 +121,7 @@ class LeaseBook:
     def outlived_by(self, node: str, witnesses: Iterable[str], after_seconds: float) -> Mapping[str, float]:
         """Which witnesses surely had contact that began so long after this node's last renewal; since when we know.
 
-        Who has outlived it has done so for good: it is noted when first asked for.
+        To have outlived it never becomes untrue, so it is noted when first asked for.
         """
         seen, named = self._seen.get(node), frozenset(witnesses)
         if seen is None:
@@ -168,9 +168,9 @@ class Round:
 
 
 def awaited(mark: Mark, round_: Round) -> tuple[Awaited, ...]:
-    """Who must still confirm; empty when the barrier is passed, which is also so when there are no Speakers.
+    """The nodes that must still confirm; empty when the barrier is passed, which is also so when there are no Speakers.
 
-    A node is named twice when it has a Speaker and had another one.
+    A node is named twice when a former Speaker of it left routes behind and its present one has not confirmed.
 
     Raises ValueError when the Speakers were listed before the mark was known: they say nothing about it.
     """
@@ -232,7 +232,7 @@ def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
 
 
 def describe(address: IPAddress, waiting_for: Iterable[Awaited]) -> str:
-    """What the condition says: who is waited for, and what an operator can do."""
+    """What the condition says: which nodes are waited for, and what an operator can do."""
     nodes = list(waiting_for)
     named = listed([f"{one.node}: {one.why}" for one in nodes], NAMED_NODES, "; ")
     text = f"{address} is not free until these nodes have withdrawn it: {named}."

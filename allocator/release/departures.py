@@ -1,8 +1,8 @@
 """Speakers whose object is gone while routers may still send traffic by their routes. Pure.
 
 Deleting a Speaker, or its Node, says that it is dead. It does not say so to its routers: they keep its routes for the
-hold time or the restart time, which was in the status of the object that is gone (`outlivesSeconds`). So it is kept in
-memory, by every allocator that runs, also by those that do not lead.
+hold time (RFC 4271) or the restart time (RFC 4724), which was in the status of the object that is gone
+(`outlivesSeconds`). So every allocator keeps it in memory, also those that do not lead.
 """
 
 from dataclasses import dataclass

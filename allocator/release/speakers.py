@@ -12,6 +12,8 @@ from kube.objects import Condition, KubeObject
 
 
 class Fencing(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """`status.fencing`: the promise to withdraw by itself when cut off (crds.fencing)."""
+
     promised: bool = False
     fence_after_seconds: int = 0
     witnesses: tuple[str, ...] = ()
@@ -43,6 +45,7 @@ class Session(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
     @property
     def is_established(self) -> bool:
+        """RFC 4271 §8.2.2."""
         return self.state == "Established"
 
 
@@ -55,6 +58,8 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
 
 
 class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """`status`, as far as the allocator reads it. Lists that are null are None."""
+
     incarnation: str = ""
     goodbye: bool = False
     fencing: Fencing | None = None
@@ -74,14 +79,17 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
 
     @property
     def node(self) -> str:
+        """Its node, and the name of the object."""
         return self.metadata.name
 
     @property
     def goodbye(self) -> bool:
+        """Whether it stopped cleanly, after it had withdrawn everything."""
         return self.status.goodbye
 
     @property
     def released(self) -> dict[str, int]:
+        """The releases it has confirmed: generations by the uid of the IPAllocation."""
         return self.status.released
 
     @property
@@ -92,10 +100,12 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
 
     @property
     def fence_after_seconds(self) -> int:
+        """After how long without a renewed Lease it is silent, by its promise; 0 without a promise."""
         return self.status.fencing.fence_after_seconds if self.status.fencing is not None else 0
 
     @property
     def outlives_seconds(self) -> int:
+        """For how long routers may keep its routes after it is gone; 0 = they keep none."""
         return self.status.outlives_seconds
 
     def announcements(self) -> dict[str, Announcement]:

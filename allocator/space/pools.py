@@ -54,9 +54,11 @@ class Pool:
     """False while an exclusion cannot be read: a new address might be one that the operator meant to exclude."""
 
     def has(self, family: Family) -> bool:
+        """Whether the pool may give out any address of this family, free or not."""
         return bool(self.usable[family])
 
     def holds(self, address: IPAddress) -> bool:
+        """Whether the address is usable in this pool."""
         return int(address) in self.usable[family_of(address)]
 
     def serves(self, namespace: str, namespace_labels: Labels, service_labels: Labels) -> bool:
@@ -94,6 +96,7 @@ class Pools:
 
     @property
     def select_by_namespace_labels(self) -> bool:
+        """Whether a namespace's labels matter to any pool."""
         return any(pool.namespace_selector is not None for pool in self.in_order)
 
 

@@ -11,6 +11,7 @@ from crds.addresses import Family, IPAddress, family_of
 
 
 def address_at(family: Family, number: int) -> IPAddress:
+    """The inverse of int(address), which forgets the family."""
     return IPv4Address(number) if family is Family.IPv4 else IPv6Address(number)
 
 

@@ -1,4 +1,4 @@
-"""What an IPAllocation's status says: who announces the address, and who has yet to withdraw it.
+"""What an IPAllocation's status says: which nodes announce the address, and which have yet to withdraw it.
 
 Built from what the Speakers report, the advertisements and the barrier; writing it is allocator.io.reporter's
 business.

@@ -1,6 +1,6 @@
 """What an IPAllocation and its Services show when another machine on the segment uses the address.
 
-Built from what the Speakers report; the speakers themselves decide who is a stranger, and defend.
+Built from what the Speakers report; the speakers decide which machine is a stranger, and defend.
 """
 
 from collections.abc import Mapping, Sequence

@@ -36,6 +36,7 @@ def reported_fault(reports: BGPReports, kind: str, name: str, known: Container[R
 
 
 def not_ready(reason: Reason, message: str) -> Observation:
+    """The condition Ready of an object that something is wrong with."""
     return Observation(ConditionType.Ready, False, reason, message)
 
 

@@ -1,8 +1,8 @@
 """The one patch of a Service: finalizer, ingress and condition together, and what goes when it is no longer ours.
 
 A PATCH of the status subresource of a Service takes metadata too, so one write carries all three, under the
-preconditions uid and resourceVersion. Others' finalizers and conditions are kept. Decides nothing: the caller says what
-holds.
+preconditions uid and resourceVersion. The finalizer is that of KEP-980, ipMode of KEP-1860. Others' finalizers and
+conditions are kept.
 """
 
 from collections.abc import Container, Sequence

@@ -1,6 +1,7 @@
 """Which Kubernetes Events to write, in which order, and which to leave out.
 
-Pure: from what was recorded and how writes ended follows what to write next. kube.events.io.recorder writes.
+Pure, with the rules of client-go's EventCorrelator. From what was recorded and how writes ended follows what to write
+next. kube.events.io.recorder writes.
 
 Three things keep Events from flooding anybody. Identical ones (same object, type, reason and message) are one Event
 whose count grows, also while it still waits here. Each object has a token bucket, as in client-go: 25 at once, then one
@@ -13,7 +14,7 @@ from typing import Literal
 
 BURST = 25.0  # client-go's spam filter
 REFILL_SECONDS = 300.0
-REMEMBERED = 1024  # Events and objects, the least recently used forgotten first; who floods is never the least recent
+REMEMBERED = 1024  # Events and objects, the least recently used forgotten first; one that floods is never that
 MESSAGE_BYTES = 1024  # what an API server takes
 
 EventType = Literal["Normal", "Warning"]

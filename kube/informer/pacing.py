@@ -2,7 +2,8 @@
 
 Pure: from how a list or a watch ended follows what comes next. kube.informer.io.informer does it.
 
-A watch that breaks is resumed where it was, which costs the server little. A list is read again when that can't work
+As in client-go's Reflector, a watch that breaks is resumed where it was, which costs the server little, and bookmarks
+(KEP-956) keep that place fresh. A list is read again when that can't work
 (the history is gone, the request is refused), or seems not to (several breaks without one event; two silences in a row:
 a server restored from a backup waits silently for a resourceVersion that it has not reached).
 """
@@ -19,6 +20,8 @@ LONG_ENOUGH_SECONDS = 5.0  # a quiet watch that stood this long was a good one
 
 
 class Step(enum.Enum):
+    """What to read next."""
+
     LIST = "List"
     WATCH = "Watch"
 
@@ -64,6 +67,7 @@ class Pacing:
         self._is_paused = False
 
     def listed(self) -> None:
+        """A list was taken in: a watch comes next, at once."""
         # `failures` stays until a watch works: a list that succeeds and a watch that fails must not take turns at
         # full speed.
         self.step = Step.WATCH
@@ -71,10 +75,12 @@ class Pacing:
         self._silences = self._barren_breaks = self._lists_that_went_back = 0
 
     def list_failed(self, retry_after_seconds: float | None = None) -> None:
+        """It is tried again after a pause, or after what the server asked for (Retry-After), if that is longer."""
         self.step = Step.LIST
         self._failed(retry_after_seconds)
 
     def list_went_back(self) -> None:
+        """A list was older than the copy, and was not taken in."""
         self._lists_that_went_back += 1
         self.list_failed()
 

@@ -1,6 +1,7 @@
 """What a list or a watch event changes in a local copy of one resource, and what to read next.
 
-Pure: pages and events in, changes out. kube.informer.io.informer does the reading and the waiting.
+Pure: pages and events in, changes out. In client-go's words, the store and what its Reflector does to it; the reading
+and the waiting is in kube.informer.io.informer.
 
 Order is what this module guarantees. For each object, changes come in the order in which they happened; a change is
 never undone by an older one; another object under the same name (another uid) is DELETED, then ADDED. What happened
@@ -38,6 +39,8 @@ class ObjectKey:
 
 
 class ChangeKind(enum.Enum):
+    """What happened to an object, in the words of a watch."""
+
     ADDED = "ADDED"
     MODIFIED = "MODIFIED"
     DELETED = "DELETED"

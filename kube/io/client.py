@@ -124,7 +124,7 @@ class Client:
         field_selector: str | None = None,
         page_size: int = PAGE_SIZE,
     ) -> Page:
-        """One page. No resourceVersion is sent: that asks for the most recent state (a quorum read).
+        """One page (KEP-365). No resourceVersion is sent: that asks for the most recent state (a quorum read).
 
         Raises Gone when `continue_token` has expired.
         """

@@ -69,6 +69,7 @@ class Transport:
         return cls(credentials, user_agent, max_connections, metrics)
 
     async def close(self) -> None:
+        """End all connections. Idempotent."""
         for api in (self._api, self._retired):
             if api is not None:
                 await api.close()

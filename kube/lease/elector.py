@@ -1,4 +1,4 @@
-"""Who may lead, by one Lease: the decisions of leader election, with client-go's semantics.
+"""Which process may lead, by one Lease: the decisions of leader election, as client-go's leaderelection makes them.
 
 Pure: the caller says what was read and written, and when, on this machine's monotonic clock. kube.lease.io.election
 sends the requests.

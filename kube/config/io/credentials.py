@@ -61,6 +61,7 @@ class Credentials:
 
     @property
     def configuration(self) -> Configuration:
+        """For ApiClient, as it was last read."""
         return self._loaded.configuration
 
     @property

@@ -2,8 +2,8 @@
 
 `import kubernetes` runs an `__init__` that imports the synchronous client too, with requests, urllib3, websocket and
 oauthlib: 11 MB of memory in each speaker on each node, and half of the import time, for nothing. So the two packages on
-the way stand there unexecuted while our modules are imported, and are gone afterwards: whoever imports `kubernetes`
-later gets all of it, as usual. See docs/decisions/004-kubernetes-aio-raw.md.
+the way stand there unexecuted while our modules are imported, and are gone afterwards: a later `import kubernetes`
+gets all of it, as usual. See docs/decisions/004-kubernetes-aio-raw.md.
 """
 
 import contextlib

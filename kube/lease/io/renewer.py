@@ -2,8 +2,7 @@
 
 Renewing claims nothing: the Lease's name belongs to this node. For leadership, where that is not so, see
 kube.lease.io.election. Yet each renewal names the version that it follows, so none can arrive after a later one; and
-whoever sees versions follow each other knows that the holder knew of each before it sent the next: its contact goes
-both ways.
+versions that follow each other show that the holder knew of each before it sent the next: its contact goes both ways.
 """
 
 import asyncio
