@@ -39,8 +39,8 @@ REPEAT_SECONDS = 1.0
 """A round after so long though nothing seems to have passed, while a release is pending."""
 
 RESPITE = 10.0
-"""After a round that took a second, the next one waits ten, however large the list of Speakers is; unless a release looks
-as if it had passed."""
+"""After a round that took a second the next one waits ten, however large the list of Speakers is; unless a
+release looks as if it had passed."""
 
 SLOW_RELEASE_SECONDS = 2.0
 """A release that takes longer than this is worth a condition and an Event."""
