@@ -5,6 +5,7 @@ Pure. Moves entries by the table in routestate.py, and decides nothing. No quest
 
 from collections.abc import Iterator
 from dataclasses import replace
+from enum import Enum
 
 from speaker.bgp.exabgp.routestate import RibEntry, RouteEvent, RouteState, next_state
 from speaker.bgp.model import GRACEFUL_SHUTDOWN, Prefix, Route
@@ -13,6 +14,25 @@ IN_FLIGHT = tuple(state for state in RouteState if state.is_in_flight)
 SENT = tuple(state for state in RouteState if state.is_sent)
 UNACKNOWLEDGED = tuple(state for state in RouteState if state.is_unacknowledged)
 WITHDRAWALS_IN_FLIGHT = tuple(state for state in IN_FLIGHT if not state.is_held)
+
+
+class Posture(Enum):
+    """How the wanted routes are presented to the router. Draining: as the last to be preferred; silent: not at all."""
+
+    Normal = "normal"
+    Draining = "draining"
+    Silent = "silent"
+
+
+def presented(route: Route, posture: Posture, *, is_internal: bool) -> Route | None:
+    """The wanted route as the router is to have it; None = it is to have none. `is_internal`: iBGP."""
+    match posture:
+        case Posture.Silent:
+            return None
+        case Posture.Draining:
+            return draining(route, is_internal=is_internal)
+        case Posture.Normal:
+            return route
 
 
 def draining(route: Route, *, is_internal: bool) -> Route:

@@ -23,7 +23,9 @@ from speaker.bgp.exabgp.ribout import (
     SENT,
     UNACKNOWLEDGED,
     WITHDRAWALS_IN_FLIGHT,
+    Posture,
     RibOut,
+    presented,
 )
 from speaker.bgp.exabgp.routestate import RibEntry, RouteEvent, RouteState
 from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
@@ -45,7 +47,8 @@ class RouterSession:
         self._is_running = self._is_synced = False
         self._fault: str | None = None
         self._rib = RibOut()
-        self._is_complete = False
+        self._posture = Posture.Normal
+        self._is_known = False
         self._due: dict[RibEntry, None] = {}
         self._commands = CommandQueue(now)
         self._end_of_rib = EndOfRib()
@@ -64,18 +67,34 @@ class RouterSession:
     # What is wanted
 
     def want(self, routes: Mapping[Prefix, Route]) -> None:
-        """All routes that the router is to have. Until this was said once, there is no End-of-RIB."""
+        """All routes that the router is to have. Until this was said once, there is no End-of-RIB but a silent one."""
         gone = [entry.prefix for entry in self._rib if entry.wanted is not None and entry.prefix not in routes]
         self.change({**dict.fromkeys(gone), **routes})
 
     def change(self, changes: Mapping[Prefix, Route | None]) -> None:
         """What is to be otherwise of the routes that it is to have; None = it is to have none. Costs only that much.
         The first time this is all of them."""
-        self._is_complete = True
+        self._is_known = True
         for prefix, route in changes.items():
             entry = self._rib.get(prefix) if route is None else self._rib.entry(prefix)
             if entry is not None and entry.wanted != route:
                 entry.wanted = route
+                self._rib.changed(entry)
+                self._plan(entry)
+
+    @property
+    def wanted(self) -> dict[Prefix, Route] | None:
+        """All routes that the router is to have, whatever the posture; None: nothing was said yet. A copy."""
+        routes = {entry.prefix: entry.wanted for entry in self._rib if entry.wanted is not None}
+        return routes if self._is_known else None
+
+    def set_posture(self, posture: Posture) -> None:
+        """How the wanted routes are presented from now on."""
+        if posture is self._posture:
+            return
+        self._posture = posture
+        for entry in self._rib:
+            if entry.wanted is not None:
                 self._rib.changed(entry)
                 self._plan(entry)
 
@@ -210,7 +229,10 @@ class RouterSession:
 
     def may_be_heard(self, prefix: Prefix, now: float) -> bool:
         entry = self._rib.get(prefix)
-        return entry is not None and (entry.is_out or entry.kept_until > now or entry.wanted is not None)
+        if entry is None:
+            return False
+        is_presented = entry.wanted is not None and self._posture is not Posture.Silent
+        return is_presented or entry.is_out or entry.kept_until > now
 
     def is_kept(self, now: float) -> bool:
         """Whether the router may still have something from earlier sessions."""
@@ -260,6 +282,11 @@ class RouterSession:
 
     # Changes
 
+    def _presented(self, entry: RibEntry) -> Route | None:
+        if entry.wanted is None:
+            return None
+        return presented(entry.wanted, self._posture, is_internal=self.peer.is_internal)
+
     def _plan_all(self) -> None:
         self._due.clear()
         for entry in self._rib:
@@ -276,7 +303,7 @@ class RouterSession:
         """Announcements wait for the session; until then ExaBGP is only made to forget."""
         if not self._is_running or entry.state.is_in_flight:
             return False
-        route = entry.wanted
+        route = self._presented(entry)
         if entry.held == route:
             return False
         return route is None or (
@@ -296,7 +323,7 @@ class RouterSession:
         if self._due and not self._rib.count(IN_FLIGHT):
             self._progress_at = now
         some = islice(self._due, self._commands.room * commands.PREFIXES_PER_LINE)
-        after = {entry.prefix: (entry, entry.wanted) for entry in some}
+        after = {entry.prefix: (entry, self._presented(entry)) for entry in some}
         routes = [route for _, route in after.values() if route is not None]
         for line, prefixes in commands.withdrawals(prefix for prefix, (_, route) in after.items() if route is None):
             self._write(line, RouteEvent.WithdrawWritten, (after[prefix] for prefix in prefixes))
@@ -383,7 +410,9 @@ class RouterSession:
 
     @property
     def _is_all_sent(self) -> bool:
-        return self._is_complete and not self._due and not self._rib.count(IN_FLIGHT)
+        """Silent, a router is to have nothing, and that is known."""
+        is_known = self._is_known or self._posture is Posture.Silent
+        return is_known and not self._due and not self._rib.count(IN_FLIGHT)
 
     @property
     def _is_marked(self) -> bool:

@@ -17,7 +17,7 @@ from crds.addresses import IPAddress
 from crds.speaker import BGPSessionState
 from speaker.bgp.exabgp.config import ConfigError, check
 from speaker.bgp.exabgp.io.runner import ADMINISTRATIVE_SHUTDOWN, PEER_DECONFIGURED, Ending, SessionRunner
-from speaker.bgp.exabgp.ribout import draining
+from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
 
 FOREVER_SECONDS = 2**31 - 1
@@ -45,7 +45,8 @@ class BgpDriver:
         self._closing: list[SessionRunner] = []
         self._retired: list[SessionRunner] = []
         self._refused: dict[str, SessionView] = {}
-        self._routes: dict[str, dict[Prefix, Route]] = {}
+        self._waiting: dict[str, dict[Prefix, Route]] = {}
+        """The routes of peers that have no session. Those of the others are in the sessions, and nowhere else here."""
         self._permit: float | None = None
         self._changed: set[Prefix] = set()
         self._is_silent = self._is_draining = self._spares_graceful = self._is_stopped = False
@@ -103,30 +104,32 @@ class BgpDriver:
         there first (then: whose name sorts first) is used, and the other is refused. The routes of a peer that is gone
         are forgotten."""
         for name in self._peers.keys() - peers.keys():
-            self._routes.pop(name, None)
+            self._waiting.pop(name, None)
         self._peers = dict(peers)
         self._reconcile()
 
     def set_routes(self, peer: str, routes: Mapping[Prefix, Route]) -> None:
         """The routes that the peer is to have: all of them (adj-RIB-out). Only what differs is sent. A name that is no
         peer's (yet) is remembered. A peer's End-of-RIB waits for this, so say it also when there are none."""
-        self._routes[peer] = dict(routes)
-        if peer in self._runners:
-            self._want(self._runners[peer])
+        if (runner := self._runners.get(peer)) is not None:
+            runner.session.want(routes)
+            runner.poke()
+        else:
+            self._waiting[peer] = dict(routes)
 
     def change_routes(self, peer: str, changes: Mapping[Prefix, Route | None]) -> None:
         """What is to be otherwise of the routes that the peer is to have; None = withdraw it. Costs only that much. For
         a peer of which nothing was said yet these are all there are, and End-of-RIB waits for it: see set_routes."""
-        routes = self._routes.setdefault(peer, {})
+        if (runner := self._runners.get(peer)) is not None:
+            runner.session.change(changes)
+            runner.poke()
+            return
+        routes = self._waiting.setdefault(peer, {})
         for prefix, route in changes.items():
             if route is None:
                 routes.pop(prefix, None)
             else:
                 routes[prefix] = route
-        if peer in self._runners and not self._is_silent:
-            runner = self._runners[peer]
-            runner.session.change({prefix: route and self._told(runner, route) for prefix, route in changes.items()})
-            runner.poke()
 
     def permit(self, until: float) -> None:
         """Until when routers may have routes of us without hearing from this process (CLOCK_BOOTTIME, seconds; see
@@ -145,17 +148,17 @@ class BgpDriver:
         """While draining, every route carries GRACEFUL_SHUTDOWN, and LOCAL_PREF 0 on iBGP (RFC 8326): routers move
         traffic away before the routes go. `spare_graceful`: not those of peers with graceful restart, which stay."""
         self._is_draining, self._spares_graceful = is_draining, spare_graceful
-        self._want_all()
+        self._set_postures()
 
     def silence(self) -> None:
         """Withdraw everything and send nothing until `resume`. A session that does not confirm in time is ended."""
         self._is_silent = True
-        self._want_all()
+        self._set_postures()
 
     def resume(self) -> None:
         """Send again what is wanted."""
         self._is_silent = False
-        self._want_all()
+        self._set_postures()
 
     def may_be_heard(self, prefix: Prefix) -> bool:
         """Whether any router may have a route to exactly this prefix from us. False only when each peer never got it,
@@ -220,7 +223,7 @@ class BgpDriver:
     def _change(self, runner: SessionRunner, peer: PeerConfig) -> None:
         if peer != runner.peer:
             runner.change(peer)
-            self._want(runner)
+            self._set_posture(runner)
 
     def _usable(self) -> dict[str, PeerConfig]:
         usable: dict[str, PeerConfig] = {}
@@ -261,7 +264,9 @@ class BgpDriver:
         )
         runner.session.permit = self._permit
         self._runners[peer.name] = runner
-        self._want(runner)
+        self._set_posture(runner)
+        if (routes := self._waiting.pop(peer.name, None)) is not None:
+            runner.session.want(routes)
         self._tasks[runner] = self._group.create_task(self._run(runner))
 
     async def _run(self, runner: SessionRunner) -> None:
@@ -275,31 +280,23 @@ class BgpDriver:
             self._reconcile()
 
     def _retire(self, runner: SessionRunner, ending: Ending, subcode: int) -> None:
-        del self._runners[runner.session.peer.name]
+        name = runner.session.peer.name
+        del self._runners[name]
+        if name in self._peers and (routes := runner.session.wanted) is not None:
+            self._waiting[name] = routes
         self._closing.append(runner)
         runner.end(ending, subcode=subcode)
 
-    def _want_all(self) -> None:
+    def _set_postures(self) -> None:
         for runner in self._runners.values():
-            self._want(runner)
+            self._set_posture(runner)
 
-    def _want(self, runner: SessionRunner) -> None:
-        routes = self._routes.get(runner.peer.name)
-        if self._is_silent:
-            routes = {}
-        if routes is None:
-            return
-        if self._drains(runner):
-            routes = {prefix: self._told(runner, route) for prefix, route in routes.items()}
-        runner.session.want(routes)
-        runner.poke()
-
-    def _told(self, runner: SessionRunner, route: Route) -> Route:
-        return draining(route, is_internal=runner.peer.is_internal) if self._drains(runner) else route
-
-    def _drains(self, runner: SessionRunner) -> bool:
+    def _set_posture(self, runner: SessionRunner) -> None:
         is_spared = self._spares_graceful and runner.peer.graceful_restart_seconds is not None
-        return self._is_draining and not is_spared
+        is_draining = self._is_draining and not is_spared
+        heard = Posture.Draining if is_draining else Posture.Normal
+        runner.session.set_posture(Posture.Silent if self._is_silent else heard)
+        runner.poke()
 
     def _runner_changed(self, runner: SessionRunner) -> None:
         self._changed |= runner.session.take_changed()

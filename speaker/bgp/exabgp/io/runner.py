@@ -20,6 +20,7 @@ from kube.backoff import Backoff
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.config import ConfigError
 from speaker.bgp.exabgp.io.process import ExaBgpError, ExaBgpProcess
+from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.exabgp.session import CONFIRM_SECONDS, RouterSession
 from speaker.bgp.model import PeerConfig
 
@@ -89,7 +90,7 @@ class SessionRunner:
             self._close_by = time.monotonic() + CLOSE_SECONDS
         self._ending, self._subcode = ending, subcode
         if ending is Ending.Closed:
-            self.session.want({})
+            self.session.set_posture(Posture.Silent)
         self._wake.set()
 
     async def run(self) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from lab.net.segment import Namespace
 from lab.routers.links import Bird, Link, routes
+from speaker.bgp.model import Route
 from tests.speaker.bgp.exabgp.conftest import driving
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
@@ -229,6 +230,24 @@ async def test_what_the_router_says_at_the_end_is_told(link: Link, opened: ExitS
         bird.ask('disable node "rack 12 is moved"')
         await driven.until("it is told", lambda: "rack 12 is moved" in driven.driver.sessions["tor"].last_error)
         assert "administrative shutdown (6/2)" in driven.driver.sessions["tor"].last_error
+
+
+async def test_a_peer_that_moves_to_another_router_takes_its_routes_along(
+    node: Namespace, opened: ExitStack, tmp_path: Path
+) -> None:
+    left, right = Link(node, 1), Link(node, 2)
+    birds = Bird(left, tmp_path), Bird(right, tmp_path)
+    for each in (*birds, left, right):
+        opened.enter_context(each)
+    async with driving(node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": left.peer("tor")})
+        driven.driver.set_routes("tor", routes(str(V4)))
+        await driven.until("left has it", lambda: birds[0].prefixes() == {V4})
+        driven.driver.set_peers({"tor": right.peer("tor")})
+        await driven.until("right has it", lambda: birds[1].prefixes() == {V4})
+        await driven.until("left has it no more", lambda: not birds[0].prefixes())
+        driven.driver.change_routes("tor", {V4: None, OTHER: Route(OTHER)})
+        await driven.until("right is changed", lambda: birds[1].prefixes() == {OTHER})
 
 
 async def test_two_peers_with_one_address_are_refused_and_a_rename_waits(

@@ -1,9 +1,11 @@
 """Short stories of one session: what is written, and what is believed of it. test_session_world.py has all orders."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from crds.addresses import Family
 from speaker.bgp.exabgp import events
+from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.exabgp.session import RouterSession
 from speaker.bgp.model import PeerConfig, Prefix, Route
 
@@ -60,6 +62,43 @@ def test_only_what_differs_is_written() -> None:
     ]
     session.want({V4: Route(V4), OTHER: Route(OTHER, med=1)})
     assert written(session, 1003.0) == []
+
+
+def test_a_silent_session_withdraws_all_and_knows_what_to_announce_afterwards() -> None:
+    session = session_that_is_up()
+    advertise(session, 1001.0, Route(V4))
+    session.set_posture(Posture.Silent)
+    session.change({OTHER: Route(OTHER)})
+    assert written(session, 1002.0) == [f"withdraw attributes next-hop 0.0.0.0 nlri {V4}"]
+    session.handle(events.Sent(withdrawn=(V4,)), 1002.0)
+    session.handle(events.Unacknowledged(0), 1002.0)
+    assert not any(session.may_be_heard(prefix, 1002.0) for prefix in (V4, OTHER))
+    assert session.wanted == {V4: Route(V4), OTHER: Route(OTHER)}
+    session.set_posture(Posture.Normal)
+    assert all(session.may_be_heard(prefix, 1003.0) for prefix in (V4, OTHER))
+    assert written(session, 1003.0) == [f"{announcing(V4)} {OTHER}"]
+
+
+def test_a_draining_session_announces_all_anew_as_the_last_to_be_preferred() -> None:
+    session = session_that_is_up(peer=replace(PEER, peer_asn=PEER.my_asn))
+    advertise(session, 1001.0, Route(V4, local_pref=100))
+    session.set_posture(Posture.Draining)
+    session.set_posture(Posture.Draining)
+    assert written(session, 1002.0) == [announcing(V4, " local-preference 0 community [ 65535:0 ]")]
+    session.handle(events.Sent(announced=(V4,)), 1002.0)
+    session.set_posture(Posture.Normal)
+    assert written(session, 1003.0) == [announcing(V4, " local-preference 100")]
+
+
+def test_a_session_without_a_word_about_routes_has_no_end_of_rib_unless_it_is_silent() -> None:
+    session = session_that_is_up()
+    assert not any("eor" in line for line in session.next_lines(1001.0))
+    session.set_posture(Posture.Silent)
+    assert {line for line in session.next_lines(1002.0) if "eor" in line} == {
+        "announce eor ipv4 unicast",
+        "announce eor ipv6 unicast",
+    }
+    assert session.wanted is None
 
 
 def test_a_refused_route_is_not_tried_again_until_it_is_another_one() -> None:

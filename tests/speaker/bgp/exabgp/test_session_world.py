@@ -15,6 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from crds.addresses import Family
 from speaker.bgp.exabgp import events
+from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.exabgp.session import RouterSession
 from speaker.bgp.model import PeerConfig, Prefix, Route
 
@@ -79,6 +80,10 @@ class World(RuleBasedStateMachine):
             else:
                 self.wanted[prefix] = route
         self.session.change({prefix: self.wanted.get(prefix) for prefix in changes})
+
+    @rule(posture=st.sampled_from(Posture))
+    def set_posture(self, posture: Posture) -> None:
+        self.session.set_posture(posture)
 
     @precondition(lambda self: self.exabgp is None)
     @rule()
@@ -214,6 +219,7 @@ class World(RuleBasedStateMachine):
         if not hasattr(self, "session"):
             return
         kept = sorted(self.wanted)[:1] or [PREFIXES[0]]
+        self.session.set_posture(Posture.Normal)
         self.session.want({prefix: Route(prefix) for prefix in kept})
         if self.exabgp is None:
             self.exabgp_starts()
