@@ -44,6 +44,10 @@ class Repository:
         return {path.relative_to(self._root).as_posix(): path for path in found}
 
     @cached_property
+    def test_files(self) -> list[str]:
+        return sorted(name for name in self.files if name.startswith("tests/") and name.endswith(".py"))
+
+    @cached_property
     def sources(self) -> dict[str, str]:
         """The text of all Python modules and of the chart, by path."""
         return {name: path.read_text() for name, path in self.files.items() if path.suffix in {".py", ".yaml", ".tpl"}}
@@ -112,10 +116,7 @@ class Repository:
             return [name for name in self.files if fnmatchcase(name, path)]
         if path in self.files:
             return [path]
-        is_test = TEST.fullmatch(path) is not None
-        return sorted(
-            name for name in self.files if is_test and name.startswith("tests/") and name.endswith("/" + path)
-        )
+        return [name for name in self.test_files if name.endswith("/" + path)] if TEST.fullmatch(path) else []
 
     def _dotted(self, name: str) -> Iterator[str]:
         if self._is_value(name):
