@@ -16,132 +16,45 @@ No I/O, and the standard library only. NamedTuples, since dataclasses would cost
     Ages                                 <-- AgeChanges
     BfdStates                            <-- BfdChanges
 
-A packet is one message in JSON, `[sequence, kind, field, ...]`, with the fields in their order and bytes as hex. Done
-and Refused carry the sequence number of the order they answer; other reports carry 0. Both ends are of one build, so
-no other version has to understand this.
+Done and Refused carry the sequence number of the packet they answer; other reports carry 0. How messages become packets
+is in speaker.wire.codec.
 
 Addresses are text. Times are CLOCK_BOOTTIME seconds of this machine.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any, NamedTuple, TypeVar
 
-MAX_MESSAGE_BYTES = 32 * 1024
+from speaker.wire.codec import (
+    MessageError,
+    by_name,
+    decode,
+    distinct,
+    flag,
+    key,
+    listed,
+    many,
+    message,
+    number,
+    or_none,
+    record,
+    row,
+    text,
+    texts,
+    whole,
+)
+
+V = TypeVar("V")
+
 # Of one packet, so that it delays no reply for long: the wire process takes in 64 announcements in 0.15 ms.
 ENTRIES_PER_PACKET = 64
 ADDRESSES_PER_PACKET = 256
 
 NEVER = float("-inf")
 """In place of a time."""
-
-
-class MessageError(Exception):
-    """Not a message, or one that no packet can carry: one of the two ends is wrong."""
-
-
-# ---- the codec's parts: what a field may be; each returns the value or raises TypeError or ValueError
-
-Shape = Callable[[Any], Any]
-_TEXT, _LIST = {str}, {list}
-M = TypeVar("M")
-V = TypeVar("V")
-
-
-def _text(value: Any) -> str:
-    if type(value) is str:
-        return value
-    raise TypeError("not a text")
-
-
-def _flag(value: Any) -> bool:
-    if type(value) is bool:
-        return value
-    raise TypeError("not a boolean")
-
-
-def _whole(value: Any) -> int:
-    if type(value) is int:
-        return value
-    raise TypeError("not a whole number")
-
-
-def _number(value: Any) -> float:
-    if type(value) is float or type(value) is int:
-        return value
-    raise TypeError("not a number")
-
-
-def _texts(value: Any) -> tuple[str, ...]:
-    if type(value) is list and _TEXT.issuperset(map(type, value)):
-        return tuple(value)
-    raise TypeError("not a list of texts")
-
-
-def _list(value: Any) -> list[Any]:
-    if type(value) is list:
-        return value
-    raise TypeError("not a list")
-
-
-def _key(value: Any) -> bytes:
-    return bytes.fromhex(_text(value))
-
-
-def _many(shape: Shape) -> Shape:
-    return lambda value: tuple([shape(one) for one in _list(value)])
-
-
-def _by_name(shape: Shape) -> Shape:
-    return lambda value: {name: shape(one) for name, one in value.items()}
-
-
-def _or_none(shape: Shape) -> Shape:
-    return lambda value: None if value is None else shape(value)
-
-
-def _row(*shapes: Shape) -> Shape:
-    return lambda value: tuple([shape(one) for shape, one in zip(shapes, _list(value), strict=True)])
-
-
-def _record(made: Callable[..., Any], *shapes: Shape) -> Shape:
-    return lambda value: made(*[shape(one) for shape, one in zip(shapes, _list(value), strict=True)])
-
-
-class _Kind(NamedTuple):
-    """How messages of one kind are read, and cut: along the field `cut`, `most` items at a time; "" = never."""
-
-    read: Shape
-    cut: str
-    most: int
-
-
-_KINDS: dict[str, _Kind] = {}
-
-
-def _differs(one: Any, other: Any) -> bool:
-    return not one == other  # noqa: SIM201
-
-
-def _distinct(kind: type[M]) -> type[M]:
-    """Equal are messages of one kind with equal fields; to plain tuples, all would be that have equal fields."""
-    kind.__eq__ = lambda self, other: type(self) is type(other) and tuple.__eq__(self, other)  # type: ignore
-    kind.__ne__ = _differs  # type: ignore
-    kind.__hash__ = tuple.__hash__  # type: ignore
-    return kind
-
-
-def _message(*shapes: Shape, cut: str = "", most: int = 0) -> Callable[[type[M]], type[M]]:
-    """A kind of message, with the shapes of its fields."""
-
-    def known(kind: type[M]) -> type[M]:
-        _KINDS[kind.__name__] = _Kind(_record(kind, *shapes), cut, most)
-        return _distinct(kind)
-
-    return known
 
 
 # ---- orders that are confirmed: by Done, or by Refused
@@ -152,23 +65,23 @@ Entry = tuple[str, tuple[str, ...]]
 
 def _entries(value: Any) -> tuple[Entry, ...]:
     """Column by column: replies wait while the wire process takes in an order."""
-    if not _list(value):
+    if not listed(value):
         return ()
     addresses, names = zip(*value, strict=True)
-    _texts([*addresses, *chain.from_iterable(names)])
-    if not _LIST.issuperset(map(type, names)):
+    texts([*addresses, *chain.from_iterable(names)])
+    if not {list}.issuperset(map(type, names)):
         raise TypeError("not lists of names")
     return tuple(zip(addresses, map(tuple, names), strict=True))
 
 
-@_message(_texts)
+@message(texts)
 class UseInterfaces(NamedTuple):
     """Use these interfaces and no others. Names that do not exist yet may come later. Idempotent."""
 
     names: tuple[str, ...]
 
 
-@_message(_entries, cut="entries", most=ENTRIES_PER_PACKET)
+@message(_entries, cut="entries", most=ENTRIES_PER_PACKET)
 class Announce(NamedTuple):
     """Announce each address on its interfaces, instead of those given before. Idempotent.
 
@@ -178,14 +91,14 @@ class Announce(NamedTuple):
     entries: tuple[Entry, ...]
 
 
-@_message(_texts, cut="addresses", most=ADDRESSES_PER_PACKET)
+@message(texts, cut="addresses", most=ADDRESSES_PER_PACKET)
 class Withdraw(NamedTuple):
     """Withdraw the addresses. Once confirmed, no frame for any of them can leave. Unknown addresses are fine."""
 
     addresses: tuple[str, ...]
 
 
-@_message(_many(_row(_text, _texts, _whole)), cut="entries", most=ENTRIES_PER_PACKET)
+@message(many(row(text, texts, whole)), cut="entries", most=ENTRIES_PER_PACKET)
 class Probe(NamedTuple):
     """Probe each address on its interfaces before it is announced for the first time; the number names the run.
 
@@ -196,9 +109,7 @@ class Probe(NamedTuple):
     entries: tuple[tuple[str, tuple[str, ...], int], ...]
 
 
-@_message(
-    _text, _text, _many(_key), _number, _whole, _by_name(_texts), _flag, _flag, cut="members", most=ENTRIES_PER_PACKET
-)
+@message(text, text, many(key), number, whole, by_name(texts), flag, flag, cut="members", most=ENTRIES_PER_PACKET)
 class Heartbeat(NamedTuple):
     """Speak with the other speakers in this way, and with these, from now on. Idempotent.
 
@@ -245,10 +156,10 @@ class BfdSession(NamedTuple):
     is_passive: bool = False
 
 
-_bfd_session = _record(BfdSession, _text, _text, _text, _text, _flag, _whole, _whole, _whole, _whole, _flag)
+_bfd_session = record(BfdSession, text, text, text, text, flag, whole, whole, whole, whole, flag)
 
 
-@_message(_by_name(_bfd_session), _flag, _flag, cut="sessions", most=ENTRIES_PER_PACKET)
+@message(by_name(_bfd_session), flag, flag, cut="sessions", most=ENTRIES_PER_PACKET)
 class Bfd(NamedTuple):
     """Have exactly these BFD sessions, by name. Idempotent.
 
@@ -262,7 +173,7 @@ class Bfd(NamedTuple):
     is_last: bool = True
 
 
-@_message()
+@message()
 class Stop(NamedTuple):
     """Withdraw everything, say so to members and routers, and end; confirmed right before the end."""
 
@@ -270,14 +181,14 @@ class Stop(NamedTuple):
 # ---- orders that nobody waits for
 
 
-@_message(_number)
+@message(number)
 class Permit(NamedTuple):
     """Frames may leave while CLOCK_BOOTTIME is before this. 0 = not any more."""
 
     until: float
 
 
-@_message(_number, _flag, _flag, _flag, _flag)
+@message(number, flag, flag, flag, flag)
 class OwnState(NamedTuple):
     """What our heartbeats say of us, for the next three seconds; to be repeated about twice a second, as a permit.
 
@@ -293,14 +204,14 @@ class OwnState(NamedTuple):
     is_leaving: bool = False
 
 
-@_message(_texts, cut="addresses", most=ADDRESSES_PER_PACKET)
+@message(texts, cut="addresses", most=ADDRESSES_PER_PACKET)
 class Reannounce(NamedTuple):
     """Announce these again by a burst, those that are announced."""
 
     addresses: tuple[str, ...]
 
 
-@_message(_text, _text)
+@message(text, text)
 class Defend(NamedTuple):
     """Send one announcement (RFC 5227 §2.4), if the address is announced there."""
 
@@ -308,7 +219,7 @@ class Defend(NamedTuple):
     interface: str
 
 
-@_message(_text, _text, _text)
+@message(text, text, text)
 class Ask(NamedTuple):
     """Ask that machine alone whether it uses an address of ours; an answer comes as a Conflict."""
 
@@ -325,12 +236,12 @@ Order = ConfirmedOrder | SentOrder
 # ---- reports
 
 
-@_message()
+@message()
 class Done(NamedTuple):
     """The order was carried out."""
 
 
-@_message(_text)
+@message(text)
 class Refused(NamedTuple):
     """The order, or part of it, could not be carried out; the message says which part and why."""
 
@@ -348,14 +259,14 @@ class Interface(NamedTuple):
     reason: str
 
 
-@_message(_many(_record(Interface, _text, _whole, _text, _flag, _flag, _text)))
+@message(many(record(Interface, text, whole, text, flag, flag, text)))
 class Interfaces(NamedTuple):
     """Every interface, the usable ones first; cut off where it gets long. Told when something of it changed."""
 
     interfaces: tuple[Interface, ...]
 
 
-@_message(_text, _text, _text)
+@message(text, text, text)
 class Conflict(NamedTuple):
     """Another host claims an address that we announce (RFC 5227 §2.4). Reported at most once a second per address."""
 
@@ -364,7 +275,7 @@ class Conflict(NamedTuple):
     mac: str
 
 
-@_message(_text, _whole, _text, _text, _flag)
+@message(text, whole, text, text, flag)
 class Answer(NamedTuple):
     """A host used an address that was being probed, or (`is_probe`) probed for it too. Each MAC once in a run."""
 
@@ -375,7 +286,7 @@ class Answer(NamedTuple):
     is_probe: bool
 
 
-@_message(_text, _whole, _whole)
+@message(text, whole, whole)
 class Probed(NamedTuple):
     """A run of probes is over; all answers were reported before. `sent`: how many frames could be sent."""
 
@@ -384,10 +295,10 @@ class Probed(NamedTuple):
     sent: int
 
 
-_totals = _by_name(_whole)
+_totals = by_name(whole)
 
 
-@_message(_by_name(_totals), _totals, _totals, _totals, cut="interfaces", most=ENTRIES_PER_PACKET)
+@message(by_name(_totals), _totals, _totals, _totals, cut="interfaces", most=ENTRIES_PER_PACKET)
 class Counters(NamedTuple):
     """Totals since the wire process started; of all of them, or of some.
 
@@ -428,17 +339,17 @@ class Member(NamedTuple):
     since: float = 0.0
 
 
-_member = _record(Member, _text, _texts, _number, _number, _flag, _flag, _flag, _flag, _texts, _number)
+_member = record(Member, text, texts, number, number, flag, flag, flag, flag, texts, number)
 
 
-@_message(_by_name(_or_none(_member)), cut="changes", most=ENTRIES_PER_PACKET)
+@message(by_name(or_none(_member)), cut="changes", most=ENTRIES_PER_PACKET)
 class MemberChanges(NamedTuple):
     """Some of those heard as they are now, by node; None = not heard any more."""
 
     changes: Mapping[str, Member | None]
 
 
-@_message(_by_name(_row(_number, _number)), cut="ages", most=ENTRIES_PER_PACKET)
+@message(by_name(row(number, number)), cut="ages", most=ENTRIES_PER_PACKET)
 class AgeChanges(NamedTuple):
     """`contact` and `heard` of some of those heard, by node."""
 
@@ -466,10 +377,10 @@ class BfdState(NamedTuple):
     fault: str
 
 
-_bfd_state = _record(BfdState, _text, _text, _number, _flag, _text, _whole, _whole, _text)
+_bfd_state = record(BfdState, text, text, number, flag, text, whole, whole, text)
 
 
-@_message(_by_name(_or_none(_bfd_state)), cut="changes", most=ENTRIES_PER_PACKET)
+@message(by_name(or_none(_bfd_state)), cut="changes", most=ENTRIES_PER_PACKET)
 class BfdChanges(NamedTuple):
     """Some of the sessions as they are now, by name; None = there is none of that name any more."""
 
@@ -479,13 +390,12 @@ class BfdChanges(NamedTuple):
 WireReport = (
     Done | Refused | Interfaces | Conflict | Answer | Probed | Counters | MemberChanges | AgeChanges | BfdChanges
 )
-Message = Order | WireReport
 
 
 # ---- reports as the agent's end puts them together
 
 
-@_distinct
+@distinct
 class Members(NamedTuple):
     """All other speakers that are heard now, by node.
 
@@ -496,14 +406,14 @@ class Members(NamedTuple):
     members: Mapping[str, Member]
 
 
-@_distinct
+@distinct
 class Ages(NamedTuple):
     """The same members about every two seconds: nothing is new but `contact` and `heard`."""
 
     members: Mapping[str, Member]
 
 
-@_distinct
+@distinct
 class BfdStates(NamedTuple):
     """All BFD sessions by name, as soon as one of them changed."""
 
@@ -533,17 +443,12 @@ def aged(members: Mapping[str, Member], ages: Mapping[str, tuple[float, float]])
     return merged
 
 
-# ---- the codec
-
-
-def encode(message: Message, sequence: int = 0) -> bytes:
-    """As a packet, however long; see `packets`."""
-    return json.dumps((sequence, type(message).__name__, *message), separators=(",", ":"), default=bytes.hex).encode()
+# ---- from bytes
 
 
 def decode_order(packet: bytes) -> tuple[int, Order]:
     """The sequence number and the order. Raises MessageError."""
-    sequence, message = _decode(packet)
+    sequence, message = decode(packet)
     if isinstance(message, Order):
         return sequence, message
     raise MessageError(f"not an order: {type(message).__name__}")
@@ -551,72 +456,7 @@ def decode_order(packet: bytes) -> tuple[int, Order]:
 
 def decode_report(packet: bytes) -> tuple[int, WireReport]:
     """The sequence number and the report. Raises MessageError."""
-    sequence, message = _decode(packet)
+    sequence, message = decode(packet)
     if isinstance(message, WireReport):
         return sequence, message
     raise MessageError(f"not a report: {type(message).__name__}")
-
-
-def _decode(packet: bytes) -> tuple[int, Message]:
-    try:
-        sequence, kind, *fields = json.loads(packet)
-        return _whole(sequence), _KINDS[kind].read(fields)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise MessageError(f"not a message: {packet[:80]!r}: {error}") from None
-
-
-def packets(message: Message, sequences: Iterator[int]) -> Iterator[tuple[int, bytes]]:
-    """The message in as many packets as it needs, at least one, each with the next of the sequence numbers.
-
-    Raises MessageError when a single item is too long.
-    """
-    most = _KINDS[type(message).__name__].most
-    for piece in _cut(message, most) if most else [message]:
-        yield from _fitting(piece, sequences)
-
-
-def joined(before: M | None, part: M) -> M:
-    """What was cut, put together again part by part: all of it when `is_last` is set.
-
-    `before`: what this returned last; parts of an order that never came to its end are forgotten.
-    """
-    whole: Any = part
-    if not whole.is_first:
-        if before is None:
-            raise MessageError(f"the first part is missing: {type(part).__name__}")
-        field = _KINDS[type(part).__name__].cut
-        whole = whole._replace(**{field: {**getattr(before, field), **getattr(part, field)}, "is_first": True})
-    return whole  # type: ignore[no-any-return]
-
-
-def _fitting(piece: Message, sequences: Iterator[int]) -> Iterator[tuple[int, bytes]]:
-    sequence = next(sequences)
-    packet = encode(piece, sequence)
-    if len(packet) <= MAX_MESSAGE_BYTES:
-        yield sequence, packet
-        return
-    field = _KINDS[type(piece).__name__].cut
-    items = len(getattr(piece, field)) if field else 0
-    if items < 2:
-        raise MessageError(f"longer than {MAX_MESSAGE_BYTES} bytes: {packet[:80]!r}")
-    for half in _cut(piece, (items + 1) // 2):
-        yield from _fitting(half, sequences)
-
-
-def _cut(message: Any, most: int) -> Iterator[Message]:
-    """Pieces of at most so many items, and at least one piece."""
-    field = _KINDS[type(message).__name__].cut
-    items = getattr(message, field)
-    if len(items) <= most:
-        yield message
-        return
-    is_mapping = isinstance(items, dict)
-    rest = tuple(items.items()) if is_mapping else items
-    has_parts = "is_first" in message._fields
-    for at in range(0, len(rest), most):
-        some = rest[at : at + most]
-        piece = message._replace(**{field: dict(some) if is_mapping else some})
-        if has_parts:
-            is_end = at + most >= len(rest)
-            piece = piece._replace(is_first=message.is_first and at == 0, is_last=message.is_last and is_end)
-        yield piece

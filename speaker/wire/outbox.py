@@ -1,5 +1,4 @@
-"""What the agent has yet to write to the wire process, and in which order: permits first, then our own state, then all
-else as it came.
+"""What the agent has yet to write to the wire process: permits first, then our own state, then the rest in order.
 
 No I/O: whoever owns the socket writes `first`, and drops it.
 """

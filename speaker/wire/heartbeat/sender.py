@@ -42,7 +42,7 @@ from speaker.wire.messages import NEVER, OwnState
 
 MOST_PACKETS_PER_SECOND = 500
 SEARCH_INTERVAL_SECONDS = 0.04
-# As long as a permit (crds.fencing.WIRE_PERMIT_SECONDS): what the agent said last is not true for longer.
+# As long as a permit (crds.fencing.WIRE_PERMIT_SECONDS): a state is not true for longer.
 STATE_SECONDS = 3.0
 # An echo of something we sent earlier than this proves nothing: a recording could have been made since. Long enough
 # for 500 members to have their turn in each other's packets.

@@ -11,8 +11,9 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
+from speaker.wire.codec import MAX_MESSAGE_BYTES, encode, packets
 from speaker.wire.io.poll import Poll
-from speaker.wire.messages import MAX_MESSAGE_BYTES, Done, Order, Refused, WireReport, decode_order, encode, packets
+from speaker.wire.messages import Done, Order, Refused, WireReport, decode_order
 
 # While this many messages wait for the agent to read, those that only inform are not sent.
 CROWDED_MESSAGES = 256

@@ -1,12 +1,12 @@
 """The agent's end of the wire process: starts it, gives it orders, waits for its confirmations, notices its death.
 
 It decides nothing: what is announced, and until when, is the agent's business. It never restarts a dead wire process:
-the processes of a speaker die together, so the agent exits when `dead` is set. What both say is in
+the processes of a speaker die together, so the agent exits when `dead` is set. The messages are in
 speaker.wire.messages.
 
-    agent --carry_out--> packets, up to 32 unconfirmed --+
-    agent --send-------> outbox -------------------------+--> socket --> wire process
-    agent <--on_report-- what the wire tells <-------------- socket <--
+    agent --carry_out--> 32 packets unconfirmed at most --> outbox --> socket --> wire process
+    agent --send-----------------------------------------> outbox
+    agent <--on_report-- reports, put together from changes <-------- socket <--
 """
 
 import asyncio
@@ -18,8 +18,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
+from speaker.wire.codec import MAX_MESSAGE_BYTES, packets
 from speaker.wire.messages import (
-    MAX_MESSAGE_BYTES,
     AgeChanges,
     Ages,
     BfdChanges,
@@ -39,7 +39,6 @@ from speaker.wire.messages import (
     WireReport,
     aged,
     decode_report,
-    packets,
     updated,
 )
 from speaker.wire.outbox import Outbox

@@ -1,6 +1,6 @@
 """What to do with a received NDP frame: advertise, ignore, or report that somebody else claims one of our addresses.
 
-The counterpart of responder.py, with the same limits: it sends nothing and knows no clock and no permit.
+The counterpart of arpresponder.py, with the same limits: it sends nothing and knows no clock and no permit.
 Numbers of §: RFC 4861.
 """
 

@@ -26,7 +26,7 @@ MAX_RTR_SOLICITATION_DELAY_SECONDS = 1.0
 # RFC 4862 §5.1 lets it be configured and has 1 by default. One lost frame must not decide, so as many as for ARP.
 DUP_ADDR_DETECT_TRANSMITS = 3
 
-# As in schedule.py: so thousands of probes delay no reply.
+# As in schedule.py, so that thousands of probes delay no reply.
 PROBES_PER_TURN = 12
 TURN_SECONDS = 0.001
 

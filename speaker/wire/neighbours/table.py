@@ -1,6 +1,6 @@
 """The addresses in force, IPv4 and IPv6 alike (4 or 16 bytes), and what all protocols' responders say about a frame.
 
-No I/O and no clock. Who answers for what is in responder.py (ARP) and ndpresponder.py (NDP).
+No I/O and no clock. What a frame is answered is decided in arpresponder.py (ARP) and ndpresponder.py (NDP).
 """
 
 from __future__ import annotations

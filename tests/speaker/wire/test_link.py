@@ -10,11 +10,11 @@ import time
 
 import pytest
 
+from speaker.wire.codec import MAX_MESSAGE_BYTES, encode
 from speaker.wire.io import link as link_module
 from speaker.wire.io.link import OrderRefusedError, WireDiedError, WireLink, WireStalledError
 from speaker.wire.messages import (
     ENTRIES_PER_PACKET,
-    MAX_MESSAGE_BYTES,
     AgeChanges,
     Ages,
     Bfd,
@@ -38,7 +38,6 @@ from speaker.wire.messages import (
     WireReport,
     Withdraw,
     decode_order,
-    encode,
 )
 from tests.speaker.wire.orders import announce, withdraw
 

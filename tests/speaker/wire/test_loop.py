@@ -8,6 +8,7 @@ from collections import Counter
 
 import pytest
 
+from speaker.wire.codec import encode
 from speaker.wire.io.link import PACKAGE_ROOT
 from speaker.wire.io.loop import Wire
 from speaker.wire.messages import (
@@ -21,7 +22,6 @@ from speaker.wire.messages import (
     WireReport,
     Withdraw,
     decode_report,
-    encode,
 )
 
 

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from speaker.wire import messages
+from speaker.wire.codec import MAX_MESSAGE_BYTES, MessageError, encode, joined, packets
 from speaker.wire.messages import (
     ADDRESSES_PER_PACKET,
     ENTRIES_PER_PACKET,
-    MAX_MESSAGE_BYTES,
     NEVER,
     AgeChanges,
     Announce,
@@ -30,7 +30,6 @@ from speaker.wire.messages import (
     Interfaces,
     Member,
     MemberChanges,
-    MessageError,
     Order,
     OwnState,
     Permit,
@@ -44,9 +43,6 @@ from speaker.wire.messages import (
     Withdraw,
     decode_order,
     decode_report,
-    encode,
-    joined,
-    packets,
 )
 
 TEXTS = st.text(max_size=20)

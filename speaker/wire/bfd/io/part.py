@@ -1,15 +1,15 @@
 """All BFD sessions of this node, and their share of the wire process's loop.
 
-It reads packets, finds their sessions, wakes each session when it wants to be woken, and tells the agent how they
-stand. What a lost path means is the agent's business.
+It reads packets, finds their sessions, wakes each session when it wants to be woken, and reports how they stand. What a
+lost path means, the agent decides.
 
     agent --Bfd-------> sessions <-- packets, a few a turn, so that ARP replies go between
     agent <--BfdChanges-- |  --> packets, a few a turn, while the permit lasts
 
 Without a permit this node may not announce, and must not look alive to routers: its sessions are held down and say so
 ("path down"), which takes routes away that somebody may have failed to withdraw. AdminDown would not do: it tells the
-router to go on as if there were no BFD (RFC 5882 §3.2). That is said only for a session that is no longer wanted, and
-when everything was withdrawn and the process is told to stop.
+router to go on as if there were no BFD (RFC 5882 §3.2). We say it only for a session that is no longer wanted, and
+when the agent has us stop, after everything was withdrawn.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from speaker.wire.bfd.io.receivers import Receivers
 from speaker.wire.bfd.io.sockets import Sender, kind_of
 from speaker.wire.bfd.packets import Discard, parse
 from speaker.wire.bfd.registry import Arrival, Path, Registry
+from speaker.wire.codec import joined
 from speaker.wire.deadlines import AT_ONCE, earliest, is_due
-from speaker.wire.messages import Bfd, BfdChanges, BfdSession, BfdState, joined
+from speaker.wire.messages import Bfd, BfdChanges, BfdSession, BfdState
 from speaker.wire.part import Agent, Handler, Permit, Poll
 
 SESSIONS_PER_TURN = 8
@@ -95,7 +96,7 @@ class BfdPart:
         self._plan(peer)
 
     def _dismiss(self, name: str) -> None:
-        """Its peer is told for a while; another session for the same path need not wait for that."""
+        """It says AdminDown for a while. Another session for the same path need not wait for that."""
         peer = self._named.pop(name)
         self._news[name] = None
         if peer.sender is None:
@@ -225,7 +226,7 @@ class BfdPart:
     # --- reports
 
     def _note_low_ttl(self, peer: Peer, ttl: int) -> None:
-        """The first one explains why a session does not come up; more of them tell nothing."""
+        """The first one explains why a session does not come up; more of them explain no more."""
         if peer.low_ttl is None:
             peer.low_ttl = ttl
             self._note(peer)

@@ -1,4 +1,4 @@
-"""UDP sockets for BFD (RFC 5881 §4 and §5, RFC 5883 §4 and §5): made here, and what the kernel tells of a packet read.
+"""UDP sockets for BFD (RFC 5881 §4 and §5, RFC 5883 §4 and §5): how they are made, and how a packet came.
 
 Decides nothing. A receiver hears all sessions of its kind and family; each session has a sender with a source port of
 its own.

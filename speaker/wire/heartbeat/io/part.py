@@ -13,11 +13,12 @@ import socket
 import time
 from collections.abc import Mapping
 
+from speaker.wire.codec import joined
 from speaker.wire.deadlines import AT_ONCE, earliest, is_due
 from speaker.wire.heartbeat.io.sockets import Sockets
 from speaker.wire.heartbeat.packets import MAX_PACKET_BYTES, Dropped
 from speaker.wire.heartbeat.sender import Sender, Settings
-from speaker.wire.messages import AgeChanges, Heartbeat, MemberChanges, OwnState, joined
+from speaker.wire.messages import AgeChanges, Heartbeat, MemberChanges, OwnState
 from speaker.wire.part import Agent, Handler, Permit, Poll
 
 # A packet costs about 25 µs, most of it HMAC and parsing: eight of them delay an ARP reply by 0.2 ms.

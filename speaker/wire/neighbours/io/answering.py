@@ -1,4 +1,4 @@
-"""The hot path: reads the frames that passed the kernel's filter, answers, and tells the agent of conflicts.
+"""The hot path: reads the frames that passed the kernel's filter, answers, and reports conflicts to the agent.
 
 What is answered is decided by the responders; that the permit is valid is looked up here, for each frame.
 """

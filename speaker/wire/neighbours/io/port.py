@@ -1,6 +1,6 @@
 """One raw socket on a network interface, for ARP or for NDP: its filter and its counters.
 
-It decides neither what is answered nor when; see responder.py and wire.py.
+It decides neither what is answered (arpresponder.py, ndpresponder.py) nor when (part.py).
 """
 
 from __future__ import annotations

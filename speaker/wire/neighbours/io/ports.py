@@ -1,6 +1,6 @@
 """Follows the machine's network interfaces by rtnetlink, and keeps ports open on each one that may and can be used.
 
-It knows nothing of addresses: whoever made it is told when neighbours behind an interface have to hear of us anew.
+It knows nothing of addresses. It calls its owner when neighbours behind an interface have to hear of us anew.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from speaker.wire.neighbours.table import interface
 from speaker.wire.part import Poll
 
 DATAGRAM_BYTES = 64 * 1024
-# Interfaces told to the agent: a node has hundreds of veths of its pods, none of which matters.
+# Of a report to the agent: a node has hundreds of veths of its pods, none of which matters.
 REPORTED_INTERFACES = 64
 _PREFIXES = ((ETH_P_ARP, ""), (ETH_P_IPV6, "ndp_"))
 

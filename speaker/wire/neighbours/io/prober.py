@@ -1,7 +1,7 @@
-"""Probes for addresses before they are announced for the first time, and tells the agent who has them.
+"""Probes for addresses before they are announced for the first time, and reports which hosts have them.
 
-A part of the wire process, called from its loop. When probes are due is in probe.py; that nobody is answered for an
-address meanwhile, and that frames about it are let in, in holdings.py. Which answer is a stranger's, the agent knows.
+probe.py says when a probe is due. holdings.py sees to it that frames about the address are let in meanwhile, and that
+nobody is answered for it. Which answers come from strangers, the agent decides.
 """
 
 from __future__ import annotations
