@@ -291,10 +291,11 @@ class NodeCore:
 
     def deadline(self) -> float:
         """When to call `advance` though nothing happens (monotonic seconds)."""
+        has_withdrawn = self.right.hold is Hold.STOPPING
         found = earliest(
             self._tick_at,
-            self.layer2.deadline(),
-            self.bgp.deadline(),
+            None if has_withdrawn else self.layer2.deadline(),
+            None if has_withdrawn else self.bgp.deadline(),
             self.writer.deadline(),
             self._leaving.deadline(),
             self.members.heartbeats.deadline() if self.phase is Phase.LISTENING else None,
