@@ -561,3 +561,13 @@ def test_nothing_is_read_any_more_once_everything_is_withdrawn() -> None:
     assert world.reading is None
     world.tell(Observed(1, Kind.SPEAKER, OWN, None, speaker()))  # another's word: it is too late to matter
     assert world.core.phase is Phase.LEAVING
+
+
+def test_what_was_to_be_tried_again_is_not_waited_for_once_everything_is_withdrawn() -> None:
+    """A deadline that has passed, and of which nobody takes notice, would keep a processor busy."""
+    world = serving(A)
+    world.core.bgp.bfd_refused("no", at(world.now))
+    world.held.add("goodbye")
+    world.stop()
+    world.run(GOODBYE_SECONDS + 1.0)
+    assert world.is_over

@@ -1,6 +1,7 @@
 """Probing before the first announcement: whose answer counts, when it is tried again, and what never starts it."""
 
-from speaker.layer2.probing import PROBE_AGAIN_SECONDS, Answer, Probing, Verdict
+from speaker.layer2.probing import PROBE_AGAIN_SECONDS, Probing, Verdict
+from speaker.wire.messages import Answer
 
 VIP, ETH0, ETH1 = "192.0.2.10", ("eth0",), ("eth1",)
 STRANGER = "02:00:00:00:00:66"
