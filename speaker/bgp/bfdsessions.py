@@ -6,12 +6,11 @@ No I/O. A session has the name of its BGPPeer.
 from collections.abc import Mapping
 
 from crds.bfdprofile import BFDProfileSpec
-from crds.speaker import BFDSession, BFDSessionState
+from crds.speaker import BFDSessionState
 from kube.times import rfc3339_at
 from speaker.bgp.model import PeerConfig
+from speaker.own.entries import Entry, bfd_session
 from speaker.wire.messages import BfdSession, BfdState
-
-MOST_MESSAGE_CHARACTERS = 1024
 
 
 def session_config(peer: PeerConfig, profile: BFDProfileSpec, *, vrf: str = "") -> BfdSession:
@@ -49,9 +48,9 @@ class BfdStatus:
     """The Speaker's status of its sessions. A session that did not change keeps its entry, to the second."""
 
     def __init__(self) -> None:
-        self._entries: dict[str, tuple[BfdState, BFDSession]] = {}
+        self._entries: dict[str, tuple[BfdState, Entry]] = {}
 
-    def show(self, views: Mapping[str, BfdState], *, boot_time: float) -> tuple[BFDSession, ...]:
+    def show(self, views: Mapping[str, BfdState], *, boot_time: float) -> tuple[Entry, ...]:
         """In order of names. `boot_time`: wall-clock seconds (Unix) at which CLOCK_BOOTTIME was zero."""
         before, self._entries = self._entries, {}
         for name, view in sorted(views.items()):
@@ -59,16 +58,16 @@ class BfdStatus:
             if known is not None and known[0] == view:
                 self._entries[name] = known
             else:
-                since = known[1].since if known is not None and known[0].since == view.since else None
+                since = known[1]["since"] if known is not None and known[0].since == view.since else None
                 self._entries[name] = (view, _entry(name, view, since or rfc3339_at(boot_time + view.since)))
         return tuple(entry for _, entry in self._entries.values())
 
 
-def _entry(name: str, view: BfdState, since: str) -> BFDSession:
-    return BFDSession(
-        peer=name,
-        state=BFDSessionState(view.state),
-        since=since,
-        detect_time_milliseconds=view.detect_milliseconds or None,
-        diagnostic=(view.fault or view.reason)[:MOST_MESSAGE_CHARACTERS],
+def _entry(name: str, view: BfdState, since: str) -> Entry:
+    return bfd_session(
+        name,
+        view.state,
+        since,
+        detect_milliseconds=view.detect_milliseconds,
+        diagnostic=view.fault or view.reason,
     )

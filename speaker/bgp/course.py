@@ -19,12 +19,13 @@ from speaker.bgp.decisions import BGPPicture
 from speaker.bgp.exabgp.config import outlives_seconds
 from speaker.bgp.model import FOREVER_SECONDS, PeerConfig, Prefix, Route, SessionView
 from speaker.bgp.routers import RouterOrders, RouterReport
-from speaker.bgp.status import MOST_MESSAGE_CHARACTERS, SessionEntries
+from speaker.bgp.status import SessionEntries
 from speaker.cluster.objects import Allocation
 from speaker.cluster.state import ClusterState
 from speaker.moment import Moment, earliest
 from speaker.notices import Notices
 from speaker.own.announcements import Announcements
+from speaker.own.entries import Entry, fault
 from speaker.own.predecessor import LastWord, PredecessorRoutes
 from speaker.own.status import StatusDraft
 from speaker.wire.messages import Bfd, BfdState
@@ -339,11 +340,11 @@ class BgpCourse:
         """Whether some BGPAdvertisement chooses the address, for this node or others."""
         return self.decisions.covers(allocation)
 
-    def faults(self) -> list[dict[str, str]]:
+    def faults(self) -> list[Entry]:
         """What an operator should change about BGP's objects, for the field of that name."""
         self.decisions.set_blackhole_fault(self._report.blackhole_fault)
         return [
-            {"object": one.object, "reason": one.reason.value, "message": one.message[:MOST_MESSAGE_CHARACTERS]}
+            fault(one.object, one.reason.value, one.message)
             for one in self.decisions.faults(SHOWN_FAULTS)
             if one.object
         ]
@@ -358,7 +359,7 @@ class BgpCourse:
         leftovers = {**self._predecessor.routers(now.monotonic), **self._report.leftovers}
         self._draft.set("bgpSessions", self._entries.show(self._report.sessions, refused, leftovers, now.text))
         bfd = self._bfd_status.show(self._bfd_states, boot_time=now.unix - now.boottime)
-        self._draft.set("bfdSessions", [one.to_wire() for one in bfd])
+        self._draft.set("bfdSessions", list(bfd))
         self._show_outlives(now)
 
     def _show_outlives(self, now: Moment) -> None:

@@ -1,14 +1,13 @@
 """What the Speaker's status says of its BGP sessions. Pure: makes entries of what the driver and the picture tell."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from crds.addresses import IPAddress
 from crds.speaker import BGPSessionState
 from speaker.bgp.model import SessionView
+from speaker.own.entries import Entry, bgp_session
 
 MOST_SESSIONS = 256
-MOST_MESSAGE_CHARACTERS = 1024
 _LEFT = "The session ended without the router's word: it may keep routes of this node until its timers have run out."
 
 
@@ -24,15 +23,14 @@ class SessionEntries:
         refused: Mapping[str, str],
         leftovers: Mapping[str, IPAddress],
         now: str,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Entry]:
         """In order of names. `refused`: peers that get no session, and why. `leftovers`: routers of peers that are no
         more, which may still have routes of ours. `now`: RFC 3339.
         """
         before, self._since = self._since, {}
-        entries = {name: {"peer": name, "lastError": _LEFT, "address": str(where)} for name, where in leftovers.items()}
-        entries |= {name: {"peer": name, "lastError": _cut(why)} for name, why in refused.items()}
-        for entry in entries.values():
-            entry["state"] = BGPSessionState.Idle.value
+        idle = BGPSessionState.Idle
+        entries = {name: bgp_session(name, where, idle, last_error=_LEFT) for name, where in leftovers.items()}
+        entries |= {name: bgp_session(name, None, idle, last_error=why) for name, why in refused.items()}
         for name, view in views.items():
             known = before.get(name)
             self._since[name] = known if known is not None and known[0] == view.since else (view.since, now)
@@ -40,22 +38,16 @@ class SessionEntries:
         return [entries[name] for name in sorted(entries)[:MOST_SESSIONS]]
 
 
-def _entry(view: SessionView, since: str) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "peer": view.peer,
-        "address": str(view.peer_address).partition("%")[0],
-        "state": view.state.value,
-        "since": since,
-        "routesSent": view.routes_sent,
-        "lastError": _cut(view.last_error),
-    }
-    if view.hold_time_seconds is not None:
-        entry["holdTimeSeconds"] = view.hold_time_seconds
-    return entry
-
-
-def _cut(text: str) -> str:
-    return text[:MOST_MESSAGE_CHARACTERS]
+def _entry(view: SessionView, since: str) -> Entry:
+    return bgp_session(
+        view.peer,
+        view.peer_address,
+        view.state,
+        since=since,
+        routes_sent=view.routes_sent,
+        hold_time_seconds=view.hold_time_seconds,
+        last_error=view.last_error,
+    )
 
 
 def by_state(views: Iterable[SessionView]) -> dict[str, int]:

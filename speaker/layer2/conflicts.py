@@ -7,7 +7,8 @@ whose claims belong to every take-over and are settled by ownership, never by de
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+
+from speaker.own.entries import Entry, conflict
 
 DEFEND_INTERVAL_SECONDS = 10.0  # RFC 5227 §1.1
 ASK_SECONDS = 15.0
@@ -45,7 +46,7 @@ class _Sighting:
     count: int = 1
     asked: float = float("-inf")
     shown: float = float("-inf")
-    entry: dict[str, Any] | None = None
+    entry: Entry | None = None
 
 
 class Conflicts:
@@ -83,7 +84,7 @@ class Conflicts:
             one.asked = now
         return [one.claim for one in due]
 
-    def believed(self, now: float, is_speakers: Callable[[str], bool]) -> list[dict[str, Any]]:
+    def believed(self, now: float, is_speakers: Callable[[str], bool]) -> list[Entry]:
         """What the Speaker's status should say, in the order of addresses.
 
         Forgets machines that are gone, and those that turned out to be speakers.
@@ -116,14 +117,13 @@ class Conflicts:
                 del self._defended[where]
 
 
-def _entry(one: _Sighting) -> dict[str, Any]:
-    """As crds.speaker.AddressConflict has it."""
-    return {
-        "address": one.claim.address,
-        "mac": one.claim.mac,
-        "interface": one.claim.interface,
-        "announced": one.is_announced,
-        "firstSeen": one.first_seen,
-        "lastSeen": one.last_seen,
-        "count": one.count,
-    }
+def _entry(one: _Sighting) -> Entry:
+    return conflict(
+        one.claim.address,
+        one.claim.mac,
+        one.claim.interface,
+        announced=one.is_announced,
+        first_seen=one.first_seen,
+        last_seen=one.last_seen,
+        count=one.count,
+    )

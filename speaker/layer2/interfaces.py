@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
+from speaker.own.entries import Entry, interface
 from speaker.wire.messages import Interface
 
 NEVER_USABLE = ("Excluded", "Loopback", "NotEthernet")
@@ -66,12 +67,9 @@ def _of_one(old: Interface | None, new: Interface) -> Iterator[Change]:
         yield Change(Kind.BECAME_USABLE if new.usable else Kind.BECAME_UNUSABLE, new.name, new.reason)
 
 
-def to_show(interfaces: Iterable[Interface], usable: Collection[str]) -> list[dict[str, str | bool]]:
+def to_show(interfaces: Iterable[Interface], usable: Collection[str]) -> list[Entry]:
     """For the Speaker object: the usable ones first, and those that never can be only when there is no usable one."""
-    hidden = NEVER_USABLE if usable else ()  # whoever has none at all wants to know why
+    hidden = NEVER_USABLE if usable else ()  # who has none at all wants to know why
     shown = [one for one in interfaces if one.reason not in hidden]
     shown.sort(key=lambda one: (not one.usable, one.name))
-    return [
-        {"name": one.name, "mac": one.mac, "up": one.up, "usable": one.usable, "reason": one.reason}
-        for one in shown[:SHOWN]
-    ]
+    return [interface(one.name, one.mac, up=one.up, usable=one.usable, reason=one.reason) for one in shown[:SHOWN]]

@@ -12,6 +12,7 @@ from speaker.members.liveness import LeaseNeed
 from speaker.members.view import MemberTimes, MemberView, OwnStanding
 from speaker.moment import Moment
 from speaker.notices import Notices
+from speaker.own.entries import heard_speaker
 from speaker.own.status import StatusDraft
 from speaker.wire.messages import NEVER, Member, OwnState
 
@@ -68,7 +69,7 @@ class Members:
         heard = self.view.heard
         self._since = {node: self._since.get(node, now) for node in heard}
         shown = [
-            {"node": node, "since": self._since[node], "cutOff": heard[node].is_behind}
+            heard_speaker(node, self._since[node], cut_off=heard[node].is_behind)
             for node in sorted(heard)[:SHOWN_MEMBERS]
         ]
         self._draft.set("heard", shown)

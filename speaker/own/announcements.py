@@ -5,7 +5,8 @@ Layer 2 and BGP announce independently of each other; an address has one entry f
 
 from collections.abc import Iterable
 
-from speaker.own.status import Patch, PatchedMap, announcement
+from speaker.own.entries import announcement
+from speaker.own.status import Patch, PatchedMap
 
 
 class Announcements:

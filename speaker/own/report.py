@@ -10,6 +10,7 @@ from speaker.cluster.faults import Fault
 from speaker.fencing import Hold, Limits, Peers, promise_to_make
 from speaker.moment import Moment
 from speaker.own.conditions import Conditions
+from speaker.own.entries import fencing
 from speaker.own.status import StatusDraft
 
 CONDITIONS_SECONDS = 1.0
@@ -45,12 +46,7 @@ class Report:
             now=now.boottime,
         )
         self._conditions.set_promise(self._witnesses is not None, len(peers.known), now.text)
-        fencing = {
-            "promised": self._witnesses is not None,
-            "fenceAfterSeconds": self._fence_after_seconds,
-            "witnesses": sorted(self._witnesses or ()),
-        }
-        self._draft.set("fencing", fencing)
+        self._draft.set("fencing", fencing(self._witnesses, self._fence_after_seconds))
 
     def judge_heartbeats(self, fault: str, known: Set[str], heard: Mapping[str, object], now: Moment) -> None:
         """`fault`: why there are none; "" when all is well. `known`: the other speakers."""

@@ -4,7 +4,7 @@ Sends nothing. A patch that was not confirmed is simply part of the next one, wh
 absolute, so writing one twice does no harm. Confirmed releases go first, since allocators wait for them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -14,23 +14,6 @@ Patch = dict[str, Any]
 
 REGISTRATION_CLEARS: Patch = {"released": None, "announcements": None, "goodbye": False}
 """What an earlier process announced ended with it; what it released is confirmed again after the first list."""
-
-NAMED_PEERS = 16
-"""More are seldom, and the object has room for 1.5 MiB: 5,000 addresses with 16 peers each."""
-
-
-def announcement(since: str, *, interfaces: Sequence[str] = (), peers: Iterable[str] = ()) -> Patch:
-    """An entry of `announcements`: layer 2 on these interfaces, BGP to these peers, one at least. `since`: RFC 3339.
-
-    What is not so is null: a merge patch leaves what it does not name as it was.
-    """
-    named = sorted(peers)[:NAMED_PEERS]
-    return {
-        "protocols": [name for name, found in (("BGP", named), ("Layer2", interfaces)) if found],
-        "interfaces": list(interfaces) or None,
-        "peers": named or None,
-        "since": since,
-    }
 
 
 class PatchedMap(Generic[V]):

@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from speaker.own.status import announcement
+from speaker.own.entries import announcement
 from speaker.wire.messages import Announce, Order, Withdraw
 from tests.speaker.layer2.courses import Node
 from tests.speaker.make import allocation, at

@@ -1,6 +1,6 @@
 """What to order from the wire process, and what may be on it meanwhile."""
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -243,5 +243,7 @@ class OrdersAgainstAWire(RuleBasedStateMachine):
         assert all(self.orders.may_be_heard(address) == (address in self.table) for address in "abc")
 
 
-OrdersAgainstAWire.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
+OrdersAgainstAWire.TestCase.settings = settings(
+    max_examples=100, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
+)
 TestOrdersAgainstAWire = OrdersAgainstAWire.TestCase

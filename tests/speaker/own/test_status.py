@@ -1,6 +1,6 @@
 """The Speaker object's status against what was written."""
 
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
@@ -172,7 +172,9 @@ class DraftAgainstAnObject(RuleBasedStateMachine):
         assert self.object.get("conditions") == self.fields.get("conditions")
 
 
-DraftAgainstAnObject.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
+DraftAgainstAnObject.TestCase.settings = settings(
+    max_examples=100, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
+)
 TestDraftAgainstAnObject = DraftAgainstAnObject.TestCase
 
 

@@ -1,0 +1,109 @@
+"""What the Speaker's status says, entry by entry, made from the API's own types (crds.speaker). Pure.
+
+Here alone a fact of this process becomes a part of the object, so no field can be misspelt and no text too long.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from crds import speaker
+from crds.addresses import IPAddress
+
+Entry = dict[str, Any]
+
+MOST_MESSAGE_CHARACTERS = 1024
+"""As many as a text in the status may have."""
+NAMED_PEERS = 16
+"""More are seldom, and the object has room for 1.5 MiB: 5,000 addresses with 16 peers each."""
+
+
+def announcement(since: str, *, interfaces: Sequence[str] = (), peers: Iterable[str] = ()) -> Entry:
+    """An address that is announced: on layer 2 on these interfaces, by BGP to these peers, one at least.
+
+    What is not so is null: a merge patch leaves what it does not name as it was. `since`: RFC 3339.
+    """
+    named = tuple(sorted(peers)[:NAMED_PEERS])
+    protocols = ((speaker.AnnounceProtocol.BGP, named), (speaker.AnnounceProtocol.Layer2, interfaces))
+    entry = speaker.Announcement(
+        protocols=tuple(protocol for protocol, found in protocols if found),
+        interfaces=tuple(interfaces),
+        peers=named,
+        since=since,
+    ).to_wire()
+    return entry | {"interfaces": entry["interfaces"] or None, "peers": entry["peers"] or None}
+
+
+def interface(name: str, mac: str, *, up: bool, usable: bool, reason: str) -> Entry:
+    """A network interface of the node. `reason`: why it is not usable."""
+    return speaker.Interface(name=name, mac=mac, up=up, usable=usable, reason=_cut(reason)).to_wire()
+
+
+def conflict(
+    address: str, mac: str, interface: str, *, announced: bool, first_seen: str, last_seen: str, count: int
+) -> Entry:
+    """Another machine that uses an address of ours."""
+    return speaker.AddressConflict(
+        address=address,
+        mac=mac,
+        interface=interface,
+        announced=announced,
+        first_seen=first_seen,
+        last_seen=last_seen,
+        count=count,
+    ).to_wire()
+
+
+def heard_speaker(node: str, since: str, *, cut_off: bool) -> Entry:
+    """Another speaker that is heard."""
+    return speaker.HeardSpeaker(node=node, since=since, cut_off=cut_off).to_wire()
+
+
+def bgp_session(
+    peer: str,
+    address: IPAddress | None,
+    state: speaker.BGPSessionState,
+    *,
+    since: str | None = None,
+    routes_sent: int = 0,
+    hold_time_seconds: int | None = None,
+    last_error: str = "",
+) -> Entry:
+    """A session with a BGPPeer, or why there is none. `address` None = unknown. A zone is left out of it."""
+    return speaker.BGPSession(
+        peer=peer,
+        address=None if address is None else str(address).partition("%")[0],
+        state=state,
+        since=since,
+        routes_sent=routes_sent,
+        hold_time_seconds=hold_time_seconds,
+        last_error=_cut(last_error),
+    ).to_wire()
+
+
+def bfd_session(peer: str, state: str, since: str, *, detect_milliseconds: int, diagnostic: str) -> Entry:
+    """A BFD session with a BGPPeer. `detect_milliseconds` 0 = not negotiated yet."""
+    return speaker.BFDSession(
+        peer=peer,
+        state=speaker.BFDSessionState(state),
+        since=since,
+        detect_time_milliseconds=detect_milliseconds or None,
+        diagnostic=_cut(diagnostic),
+    ).to_wire()
+
+
+def fault(of: str, reason: str, message: str) -> Entry:
+    """What is wrong with another object. `of`: its kind and name, such as BGPPeer/tor1."""
+    return speaker.Fault(object=of, reason=reason, message=_cut(message)).to_wire()
+
+
+def fencing(witnesses: frozenset[str] | None, fence_after_seconds: int) -> Entry:
+    """The promise that it makes; None = it makes none."""
+    return speaker.FencingPromise(
+        promised=witnesses is not None,
+        fence_after_seconds=fence_after_seconds,
+        witnesses=tuple(sorted(witnesses or ())),
+    ).to_wire()
+
+
+def _cut(text: str) -> str:
+    return text[:MOST_MESSAGE_CHARACTERS]
