@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from lab.apiserver import real
 from lab.cluster import NAMESPACE, Cluster
+from lab.kubectl import Kubectl
 from lab.net.hosts import ROUTER
 from lab.net.netns import Unsupported
 from lab.observe import conditions, ingress
@@ -169,27 +170,10 @@ class LabClient:
     def gone(self, kind: str, name: str) -> None:
         self.until(f"{kind} {name} is gone", lambda: not self.exists(kind, name))
 
-    def fault(self, **fault: object) -> None:
-        """Have the stand-in misbehave: see lab/apiserver/faults.py. The real API server can't be told to."""
-        if real.assets() is not None:
-            raise Unsupported("only the stand-in can be told to misbehave")
-        self.kubectl("create", "--raw=/lab/faults", "--filename=-", stdin=json.dumps(fault))
-
-    def answered(self, code: int, user: str) -> int:
-        """How many requests of `user` the stand-in has answered with that code."""
-        rows = json.loads(self.kubectl("get", "--raw=/lab/counters"))["counters"]
-        return sum(row["count"] for row in rows if (row["code"], row["user"]) == (code, user))
-
-    def order(self, command: str) -> None:
-        """drop-watches, forget-history."""
-        if real.assets() is not None:
-            raise Unsupported("only the stand-in can be told to misbehave")
-        self.kubectl("create", f"--raw=/lab/{command}", "--filename=-", stdin="{}")
-
     def clear(self, *, kinds: str = OWN_KINDS) -> None:
         """Heal what was broken; delete all Services and, when their addresses are free, all objects of these kinds."""
         if real.assets() is None:
-            self.kubectl("delete", "--raw=/lab/faults")
+            ApiFaults(self.kubectl).clear()
         for process in self.cluster.processes.values():
             if process.state is State.FROZEN:
                 process.resume()
@@ -217,3 +201,35 @@ class LabClient:
         for process in self.cluster.processes.values():
             if process.state is State.ENDED and process.returncode not in (0, -9):
                 process.require_running()
+
+
+class ApiFaults:
+    """Has the API server misbehave, as far as it is the stand-in: see lab/apiserver/faults.py."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        """Raises Unsupported where the lab runs on a real API server."""
+        if real.assets() is not None:
+            raise Unsupported("a real API server can't be told to misbehave")
+        self._kubectl = kubectl
+
+    def add(self, **fault: object) -> None:
+        """Late or failing answers, as lab.apiserver.faults describes them."""
+        self._kubectl("create", "--raw=/lab/faults", "--filename=-", stdin=json.dumps(fault))
+
+    def clear(self) -> None:
+        self._kubectl("delete", "--raw=/lab/faults")
+
+    def drop_watches(self) -> None:
+        self._order("drop-watches")
+
+    def forget_history(self) -> None:
+        """Watches can't go on from any resource version that there was."""
+        self._order("forget-history")
+
+    def answered(self, code: int, user: str) -> int:
+        """How many requests of `user` have been answered with that code."""
+        rows = json.loads(self._kubectl("get", "--raw=/lab/counters"))["counters"]
+        return sum(row["count"] for row in rows if (row["code"], row["user"]) == (code, user))
+
+    def _order(self, command: str) -> None:
+        self._kubectl("create", f"--raw=/lab/{command}", "--filename=-", stdin="{}")

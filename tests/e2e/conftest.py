@@ -3,16 +3,28 @@
 Those of BGP have clusters of their own, one for each file, with a router.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from lab.client import LabClient
+from lab.apiserver import real
+from lab.client import ApiFaults, LabClient
 from lab.cluster import Cluster, Settings
 from lab.net.netns import Unsupported
 from lab.routers.base import Bfd, RouterSettings
 from tests.e2e import bgp
+
+NEEDS_FAULTS = "needs the stand-in's faults"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A real API server can't be told to misbehave."""
+    if os.environ.get(real.ASSETS_VARIABLE):
+        for item in items:
+            if "api_faults" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.skip(reason=NEEDS_FAULTS))
 
 
 @contextmanager
@@ -38,6 +50,12 @@ def lab(cluster: Cluster) -> Iterator[LabClient]:
     lab = LabClient(cluster)
     yield lab
     lab.clear()
+
+
+@pytest.fixture
+def api_faults(lab: LabClient) -> ApiFaults:
+    """Late and failing answers on demand. Tests that use it are skipped on a real API server, see above."""
+    return ApiFaults(lab.kubectl)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from lab.client import LabClient
+from lab.client import ApiFaults, LabClient
 from lab.cluster import NAMESPACE
 from lab.observe import ingress, lease_holder
 
@@ -103,9 +103,9 @@ def test_an_api_server_that_hangs_moves_no_address(web: LabClient) -> None:
     assert owner(web) == before
 
 
-def test_dropped_watches_and_lost_history_lose_nothing(web: LabClient) -> None:
-    web.order("forget-history")
-    web.order("drop-watches")
+def test_dropped_watches_and_lost_history_lose_nothing(api_faults: ApiFaults, web: LabClient) -> None:
+    api_faults.forget_history()
+    api_faults.drop_watches()
     web.service("meanwhile")
     web.addresses("meanwhile")
     web.delete("service", "web")
@@ -113,21 +113,21 @@ def test_dropped_watches_and_lost_history_lose_nothing(web: LabClient) -> None:
 
 
 @pytest.mark.parametrize("code", [409, 429, 500, 503])
-def test_writes_that_are_refused_are_made_again(web: LabClient, code: int) -> None:
-    before = web.answered(code, ALLOCATOR)
+def test_writes_that_are_refused_are_made_again(api_faults: ApiFaults, web: LabClient, code: int) -> None:
+    before = api_faults.answered(code, ALLOCATOR)
     for resource, method in (("ipallocations.berth.dev", "POST"), ("services/status", "PATCH")):
-        web.fault(resource=resource, method=method, code=code, count=2, user=ALLOCATOR)
+        api_faults.add(resource=resource, method=method, code=code, count=2, user=ALLOCATOR)
     web.service("stubborn")
     web.addresses("stubborn", timeout_seconds=40)
     for resource, method in (("ipallocations.berth.dev", "PATCH"), ("ipallocations.berth.dev", "DELETE")):
-        web.fault(resource=resource, method=method, code=code, count=2, user=ALLOCATOR)
-    web.fault(resource="services/status", method="PATCH", code=code, count=2, user=ALLOCATOR)
+        api_faults.add(resource=resource, method=method, code=code, count=2, user=ALLOCATOR)
+    api_faults.add(resource="services/status", method="PATCH", code=code, count=2, user=ALLOCATOR)
     web.delete("service", "stubborn")
-    assert web.answered(code, ALLOCATOR) - before >= 10
+    assert api_faults.answered(code, ALLOCATOR) - before >= 10
 
 
-def test_a_write_whose_answer_was_lost_does_not_take_a_second_address(web: LabClient) -> None:
-    web.fault(resource="ipallocations.berth.dev", method="POST", code=500, after_commit=True, count=1)
+def test_a_write_whose_answer_was_lost_does_not_take_a_second_address(api_faults: ApiFaults, web: LabClient) -> None:
+    api_faults.add(resource="ipallocations.berth.dev", method="POST", code=500, after_commit=True, count=1)
     web.service("twice")
     web.addresses("twice")
     time.sleep(1)
