@@ -1,6 +1,7 @@
-"""Where the endpoints of Services are, as far as externalTrafficPolicy Local and routes need to know it.
+"""Where the endpoints of Services are, as far as externalTrafficPolicy Local and routes depend on it.
 
-Keeps the slices' facts by Service and answers per address; knows nothing of nodes' health or of who announces.
+Keeps the facts of EndpointSlices by Service and answers for an address. Knows nothing of nodes' health, nor which node
+announces.
 """
 
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ class Placement:
     """The nodes that may receive traffic for an address under the policy Local.
 
     `is_everywhere`: some endpoints carry no nodeName (implementations of the Gateway API make such). They count for
-    every node, since to trust their silence would take the address off the network.
+    every node: if they counted for none, the address would leave the network.
     """
 
     nodes: frozenset[str]
@@ -57,8 +58,8 @@ class EndpointIndex:
         """Where an address of these Services finds endpoints of its own family.
 
         Services share an address under Local only when their selectors are equal, so the slices of any of them serve.
-        Endpoints that serve until they end count only when none is ready anywhere (KEP-1669): while one is ready
-        elsewhere, the address belongs there, and what is in flight still reaches the old node's endpoint.
+        Endpoints that serve while they terminate count only when none is ready anywhere (KEP-1669). While one is ready
+        elsewhere, the address belongs there, and connections in flight still reach the old node's endpoint.
         """
         slices = [
             facts
@@ -75,8 +76,7 @@ class EndpointIndex:
         """How many ready endpoints of that family these Services have on the node, for comparison with other nodes.
 
         Services that share an address under Local have the same endpoints, so the greatest number counts, not the sum.
-        Where none is ready (the node has draining ones then) it is 1. None = it can't be told: some endpoint does not
-        say where it is.
+        It is 1 where none is ready (the node then has draining ones). None = unknown: some endpoint names no node.
         """
         most = 1
         for service in services:

@@ -10,9 +10,9 @@ from crds.conditions import Reason
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that an operator should change, in the words of the API's conditions."""
+    """Something that an operator should change, as a condition of the API says it."""
 
     reason: Reason
     message: str
     object: str = ""
-    """The object at fault as kind and name, such as BGPPeer/tor1; empty when it is no single one."""
+    """The object at fault as kind and name, such as BGPPeer/tor1; empty when no single object is at fault."""

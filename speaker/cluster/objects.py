@@ -1,8 +1,8 @@
 """What a speaker keeps of each object it watches: small immutable values, decoded straight from the wire.
 
-A node holds thousands of these, so only what decides an announcement stays; two values that decide the same are equal,
-whatever else changed in the object (a node's heartbeat, another speaker's acknowledgements). Decides nothing itself.
-Operators' few configuration objects (L2Advertisement) are not cut down: they are read with crds.types.
+A node holds thousands of these, so they keep only what decides an announcement. Two values that decide the same are
+equal, whatever else changed in the object (a node's heartbeat, another speaker's acknowledgements). Decides nothing
+itself. Operators' few configuration objects (L2Advertisement) are kept whole: crds.types reads them.
 """
 
 from collections import Counter
@@ -35,8 +35,8 @@ class Holder(msgspec.Struct, frozen=True, gc=False):
 class Allocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """An IPAllocation. `is_local` is externalTrafficPolicy Local.
 
-    `address` is in canonical spelling, and empty in an object made by hand that is not named after its address: nobody
-    announces that, but its release is confirmed like any other.
+    `address` is in canonical spelling. It is empty in an object made by hand that is not named after its address: no
+    speaker announces that one, but its release is confirmed like any other.
     """
 
     name: str
@@ -81,9 +81,9 @@ class NodeFacts(msgspec.Struct, frozen=True, gc=False):
 class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
     """A Speaker object. `interfaces` are those it can announce on, sorted.
 
-    `is_serving`: its condition Ready says that it announces what it owns. One that only reads all objects yet owns
-    nothing for others, so an address does not leave its present owner before the next one answers. `tier`: its standing
-    as a number, lower is better (speaker.cluster.tiers.tier).
+    `is_serving`: its condition Ready says that it announces what it owns. To the others a speaker that still reads the
+    objects owns nothing, so an address does not leave its present owner before the next one answers. `tier`: its
+    standing as a number, lower is better (speaker.cluster.tiers.tier).
     """
 
     uid: str
@@ -92,7 +92,7 @@ class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
     is_serving: bool
     interfaces: tuple[str, ...]
     macs: frozenset[str]
-    """Of all its interfaces: ARP from these is another speaker's, not a stranger's."""
+    """Of all its interfaces: a frame from one of these comes from a speaker, not from a stranger."""
     tier: int = 0
 
 
@@ -215,8 +215,8 @@ def _address_of(seen: _Allocation) -> str:
 
 
 def node_from(raw: bytes) -> NodeFacts:
-    """KEP-1143 excludes by the label's presence; as in Kubernetes' service controller, the value "false" does not, and
-    the cluster autoscaler's taint does, whatever its effect."""
+    """KEP-1143 excludes a node by the label's presence. As in Kubernetes' service controller, the value "false" does
+    not exclude, and the cluster autoscaler's taint does, whatever its effect."""
     node = decode_node(raw)
     labels = node.metadata.labels
     return NodeFacts(
@@ -232,7 +232,7 @@ def node_from(raw: bytes) -> NodeFacts:
 
 
 def _is_address(text: str) -> bool:
-    """The API server checks no addresses of nodes."""
+    """The API server does not check the addresses of nodes."""
     try:
         ip_address(text)
     except ValueError:
@@ -282,7 +282,7 @@ def pool_from(raw: bytes) -> PoolFacts:
 
 @lru_cache(maxsize=4096)
 def _shared(text: str) -> str:
-    """One copy of a text that thousands of objects carry."""
+    """One copy of a text that is in thousands of objects."""
     return text
 
 
@@ -297,7 +297,7 @@ def _shared_counts(counts: frozenset[tuple[str, int]]) -> frozenset[tuple[str, i
 
 
 def _shared_labels(labels: Labels | None) -> Labels:
-    """One dictionary for all holders with the same labels. Nobody writes to it."""
+    """One dictionary for all holders with the same labels; to be read only."""
     return _labels_of(tuple(sorted(labels.items()))) if labels else _NO_LABELS
 
 

@@ -1,9 +1,9 @@
-"""All that one node observes of the cluster, as values, and news of each change to those that decide by it. Pure.
+"""All that one node observes of the cluster, as values; subscribers hear of each change. Pure.
 
     watches --> ClusterState --Change--> layer2.decisions, bgp.decisions
                              <--reads---
 
-Holds what was seen last and decides nothing. It lives as long as one registration, so that nothing in it is older.
+Holds what was seen last and decides nothing. It lives for one registration, so nothing in it is older than that.
 """
 
 from collections.abc import Callable, Mapping, Set
@@ -39,9 +39,9 @@ class Kind(Enum):
 
 
 class Change(NamedTuple):
-    """One object is another one now; None = there is none of that name.
+    """An object changed from `old` to `new`; None = there is no object of that name.
 
-    `services`: those whose endpoints changed, of an EndpointSlice alone.
+    `services`: the Services whose endpoints changed; for an EndpointSlice only.
     """
 
     kind: Kind
@@ -52,12 +52,12 @@ class Change(NamedTuple):
 
 
 class ClusterState:
-    """Every setter is idempotent: to set what is there already tells nobody. None in the place of a new value means
-    that the object is deleted."""
+    """Every setter is idempotent: it calls no subscriber when nothing changes. None as the new value means that the
+    object is deleted."""
 
     def __init__(self) -> None:
         self.allocations: Mapping[str, Allocation] = {}
-        """Everything is by name; of a Speaker that is the node's. To be read only, as all of these."""
+        """All mappings here are by name (a Speaker has its node's name), and to be read only."""
         self.nodes: Mapping[str, NodeFacts] = {}
         self.speakers: Mapping[str, SpeakerFacts] = {}
         self.pools: Mapping[str, PoolFacts] = {}
@@ -67,7 +67,7 @@ class ClusterState:
         self.communities: Mapping[str, CommunitySpec] = {}
         self.bfd_profiles: Mapping[str, BFDProfileSpec] = {}
         self.secrets: Mapping[str, Mapping[str, bytes]] = {}
-        """Their data. Of Berth's namespace, and none but those that were asked for."""
+        """The data of the Secrets that were asked for, all in Berth's namespace."""
         self.endpoints = EndpointIndex()
         self._uids: set[str] = set()
         self._held: dict[ServiceKey, tuple[str, ...]] = {}
@@ -75,7 +75,7 @@ class ClusterState:
         self._observers: list[Callable[[Change], None]] = []
 
     def subscribe(self, observer: Callable[[Change], None]) -> None:
-        """It is called after each change, in the order of the changes. It must not change this."""
+        """Call `observer` after each change, in the order of the changes. It must not change the state."""
         self._observers.append(observer)
 
     # ---- what is asked ----
@@ -108,7 +108,7 @@ class ClusterState:
         return pool is not None and pool.is_probed
 
     def placement(self, allocation: Allocation) -> Placement:
-        """Where its endpoints are; nowhere when the policy is not Local, since it does not matter then."""
+        """Where its endpoints are; nowhere when the policy is not Local, since then it does not matter."""
         if not allocation.is_local:
             return NOWHERE
         return self.endpoints.placement([holder.service for holder in allocation.holders], allocation.is_ipv6)
@@ -165,7 +165,7 @@ class ClusterState:
         self._set(self.secrets, Kind.SECRET, name, new)
 
     def take(self, kind: Kind, name: str, old: Any, new: Any) -> None:
-        """Any of these by its kind. `old` is looked at for EndpointSlices alone."""
+        """Set an object of any kind. `old` matters for EndpointSlices only."""
         if kind is Kind.SLICE:
             self.set_slice(name, old, new)
         else:

@@ -6,8 +6,8 @@ from speaker.wire.messages import Member
 def tier(*, is_leaving: bool, is_behind: bool, is_member: bool) -> int:
     """Owners come from the best tier that has a candidate; 0 is the best.
 
-    One that leaves is the last resort; then one that is cut off from the API server while others are not, since what
-    it knows grows old; then one that came back lately and waits for its turn (speaker.members.membership).
+    The order, worst first: a node that leaves; a node that is cut off from the API server while others are not, since
+    its knowledge grows old; a node that came back lately and waits for its turn (speaker.members.membership).
     """
     return 4 * is_leaving + 2 * is_behind + (not is_member)
 

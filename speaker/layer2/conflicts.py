@@ -1,8 +1,8 @@
-"""Other machines that use our addresses: when to defend one, when to ask after them, and what the Speaker says of them.
+"""Other machines that use our addresses: when to defend, when to ask whether they still do, and what to report.
 
 RFC 5227 §2.4 (c) is for addresses that must stay where they are: defend by one announcement, and not again within
-DEFEND_INTERVAL, whatever the other machine does. Knows no sockets and no API; the caller tells strangers from speakers,
-whose claims belong to every take-over and are settled by ownership, never by defence.
+DEFEND_INTERVAL, whatever the other machine does. Knows no sockets and no API. The caller tells strangers from speakers:
+speakers' claims are part of every take-over, and ownership settles them, never defence.
 """
 
 from collections.abc import Callable
@@ -12,16 +12,19 @@ from speaker.own.entries import Entry, conflict
 
 DEFEND_INTERVAL_SECONDS = 10.0  # RFC 5227 §1.1
 ASK_SECONDS = 15.0
-"""A machine that has the address may say nothing for hours: one that was silent for so long is asked, it alone, ..."""
+"""A machine that has the address may send nothing for hours. After so long a silence it is asked, by a frame to it
+alone, ..."""
 FORGET_SECONDS = 60.0
-"""... and one that did not answer three times in a row is gone. What was found by probing is probed again sooner."""
+"""... and after three questions without an answer it is gone. An address found in use by probing is probed again
+sooner."""
 BELIEVE_SECONDS = 1.0
-"""A speaker's new MAC may be on the wire before its Speaker object tells it here. Defence does not wait for that, the
-report does."""
+"""A speaker's new MAC may be on the wire before its Speaker object shows it. The report waits for that; defence does
+not."""
 SHOW_AGAIN_SECONDS = 30.0
-"""How often count and last sighting of a known conflict are written: everybody who watches the Speaker reads that."""
+"""How often count and last sighting of a known conflict are written: each write goes to every watcher of the
+Speaker."""
 MOST_CONFLICTS = 256
-"""As many as the Speaker's status holds. When there are more, the one seen longest ago makes room."""
+"""As many as the Speaker's status holds. When there are more, the one seen longest ago is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +53,18 @@ class _Sighting:
 
 
 class Conflicts:
-    """By address; the machine seen last stands for all."""
+    """Conflicts by address; of several machines only the one seen last is kept."""
 
     def __init__(self) -> None:
         self._sightings: dict[str, _Sighting] = {}
         self._defended: dict[tuple[str, str], float] = {}
 
     def __len__(self) -> int:
-        """How many are told: see `believed`."""
+        """How many conflicts are reported: see `believed`."""
         return sum(1 for one in self._sightings.values() if one.entry is not None)
 
     def seen(self, claim: Claim, now: float, timestamp: str, *, is_announced: bool = True) -> bool:
-        """A stranger used an address. Whether to defend it now; it counts as defended then.
+        """A stranger used an address. Returns whether to defend it now; it then counts as defended.
 
         `is_announced` False: the address was only probed, so there is nothing to defend.
         """
@@ -73,7 +76,7 @@ class Conflicts:
         return True
 
     def drop(self, address: str) -> None:
-        """It is no address of ours any more, or was found free."""
+        """The address is not ours any more, or was found free."""
         self._sightings.pop(address, None)
 
     def silent(self, now: float) -> list[Claim]:

@@ -76,8 +76,8 @@ class Layer2Course:
     def begin(self, cluster: ClusterState) -> None:
         """Everything goes off the wire, and what is right comes back later.
 
-        The wire has no permit in this time, so that costs nothing; and what comes back is announced like a take-over,
-        which it may well be.
+        The wire process has no permit in this time, so that costs nothing. What comes back is announced like a
+        take-over, since it may be one.
         """
         self._cluster = cluster
         self.decisions = Decisions(self._own_node, cluster)
@@ -110,7 +110,7 @@ class Layer2Course:
 
     @property
     def is_complete(self) -> bool:
-        """Whether all that was read has been decided on, and nothing is on the wire that should not be."""
+        """Whether everything that was read has been decided, and nothing is on the wire that should not be."""
         return not self.decisions.has_work and not self.orders.has_withdrawals
 
     @property
@@ -122,7 +122,7 @@ class Layer2Course:
         """Nothing to do here: others are chosen as owners as soon as they hear that this speaker leaves."""
 
     def _learn(self, each: Decided | Gone) -> None:
-        """What it means for probing, whatever else becomes of it."""
+        """Take in what the decision means for probing."""
         allocation = each.allocation
         if isinstance(each, Gone) or allocation.is_releasing:
             self._probing.forget(allocation.uid)
@@ -138,7 +138,7 @@ class Layer2Course:
         self._probing.stop(address)
 
     def _is_admitted(self, allocation: Allocation, interfaces: Interfaces) -> bool:
-        """Whether nobody else has the address, as far as that is to be found out."""
+        """Whether the address may be announced: it needs no probing, or was found free."""
         if self.orders.is_announced(allocation.address) or not self._cluster.is_probed(allocation):
             self._stop_probing(allocation.address)
             return True
@@ -202,7 +202,7 @@ class Layer2Course:
                 self._notices.say("warning", "the wire refused", address=address, error=message)
                 self.orders.refused(address)
                 self._announcements.off_layer2(address)
-            case Probe(entries):  # it will refuse to announce them too, and that is told
+            case Probe(entries):  # it will refuse to announce them too, and that is reported
                 self._notices.say("warning", "the wire refused to probe", error=message)
                 for address, _, run in entries:
                     self.probed(Probed(address, run, sent=1))
@@ -252,7 +252,7 @@ class Layer2Course:
         self._draft.set("interfaces", to_show(interfaces, usable))
 
     def conflict(self, conflict: Conflict, now: Moment) -> None:
-        """Another host claims an address that is announced here. During a take-over that is the other speaker."""
+        """Another machine claims an address that is announced here. During a take-over it is the other speaker."""
         node = self._cluster.node_of(conflict.mac)
         self._notices.count("conflict_seen", node is not None)
         where = conflict._asdict()

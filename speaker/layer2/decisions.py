@@ -1,8 +1,8 @@
 """Which addresses this node is to announce on layer 2, decided anew when something changes that they depend on. Pure.
 
-A change of one allocation or EndpointSlice costs only the addresses concerned; a change of what all decisions rest on
-(nodes, speakers alive, interfaces, pools, advertisements) costs all, in slices as small as the caller likes. Deciding
-is level-based: however changes came and whatever was missed between two, the last state alone counts.
+After a change of one allocation or EndpointSlice only the addresses concerned are decided again. After a change of what
+all decisions depend on (nodes, live speakers, interfaces, pools, advertisements) all are, in slices as small as the
+caller likes. Deciding is level-based: only the last state counts, however the changes came and whatever was missed.
 """
 
 from collections import Counter
@@ -34,7 +34,7 @@ class Decided:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The IPAllocation is deleted. Another one, of the same name and address, may have come since."""
+    """The IPAllocation was deleted. Another one of the same name and address may have been created since."""
 
     allocation: Allocation
 
@@ -47,8 +47,8 @@ class Candidate(NamedTuple):
 
 
 class Decisions:
-    """Follows `cluster`, and is told the rest: which speakers live, what they say of themselves, how this node
-    stands."""
+    """Follows `cluster`. Setters take the rest: which speakers live, what they say of themselves, and this node's
+    standing."""
 
     def __init__(self, own_node: str, cluster: ClusterState) -> None:
         self.cluster = cluster
@@ -79,21 +79,21 @@ class Decisions:
             self._view_changed()
 
     def other_members(self) -> frozenset[str]:
-        """The nodes but this one whose speakers announce and are of the best tier."""
+        """The other nodes whose speakers announce and are of the best tier."""
         return frozenset(node for node, one in self._candidates.items() if not one.tier and node != self._own_node)
 
     @property
     def alive(self) -> frozenset[str]:
-        """The nodes whose speakers show signs of life, as last told."""
+        """The nodes whose speakers are alive, as last set."""
         return self._alive
 
     @property
     def has_work(self) -> bool:
-        """Whether `next_decisions` has something."""
+        """Whether `next_decisions` has anything to decide."""
         return bool(self._gone or self._urgent or self._dirty)
 
     def _allocation_changed(self, name: str, old: Allocation | None, new: Allocation | None) -> None:
-        """A release overtakes everything else that waits for a decision."""
+        """A release goes before everything else that waits for a decision."""
         if old is not None and new is not None and self._is_only_announced(old, new):
             return
         if old is not None and (new is None or new.uid != old.uid):
@@ -112,12 +112,12 @@ class Decisions:
             self._dirty.update(dict.fromkeys(sorted(names)))
 
     def look_again(self, name: str) -> None:
-        """Have that allocation decided anew, if it is still there."""
+        """Decide that allocation again, if it still exists."""
         if name in self.cluster.allocations:
             self._dirty[name] = None
 
     def set_alive(self, nodes: frozenset[str]) -> None:
-        """The nodes whose speakers show signs of life. The own one counts in any case."""
+        """Set the nodes whose speakers are alive. The own node counts in any case."""
         if nodes != self._alive:
             self._alive = nodes
             self._refresh_candidates()
@@ -136,7 +136,8 @@ class Decisions:
             self._refresh_candidates()
 
     def set_claims(self, claims: Mapping[str, str]) -> None:
-        """Addresses that another node was seen to announce, and which are left to it whatever the view says."""
+        """Set the addresses that another node was seen to announce: they are left to that node, whatever the view
+        says."""
         changed = self._claims.items() ^ claims.items()
         self._claims = claims
         for address in {address for address, _ in changed}:
@@ -144,13 +145,13 @@ class Decisions:
                 self._dirty[name] = None
 
     def set_own_interfaces(self, names: tuple[str, ...]) -> None:
-        """As the wire process sees them now, which is sooner than the own Speaker object can tell."""
+        """Set the own interfaces as the wire process sees them, which is newer than the own Speaker object."""
         if names != self._own_interfaces:
             self._own_interfaces = names
             self._refresh_candidates()
 
     def next_decisions(self, limit: int) -> Iterator[Decided | Gone]:
-        """Up to `limit` of each: deleted ones, then releases, then the rest. Take them all before the next call."""
+        """Up to `limit` each of deleted ones, releases and the rest, in this order. Take all before the next call."""
         gone, self._gone = self._gone[:limit], self._gone[limit:]
         yield from map(Gone, gone)
         for waiting in (self._urgent, self._dirty):
@@ -159,7 +160,7 @@ class Decisions:
                 yield self._decide(name)
 
     def _is_only_announced(self, old: Allocation, new: Allocation) -> bool:
-        """Whether all that is new is that somebody announces it, which decides nothing but whether it is probed."""
+        """Whether the only change is that some speaker announces it, which matters for probing alone."""
         return not self.cluster.is_probed(new) and replace(old, was_announced=new.was_announced) == new
 
     def _decide(self, name: str) -> Decided:
@@ -176,7 +177,7 @@ class Decisions:
         return Decided(allocation, decision)
 
     def view(self) -> Layer2View:
-        """What decisions rest on; another one after each change of it."""
+        """What decisions depend on; a new value after each change."""
         if self._view is None:
             self._view = Layer2View(
                 self._own_node,
@@ -189,7 +190,7 @@ class Decisions:
         return self._view
 
     def _refresh_candidates(self) -> None:
-        """Decisions change only when somebody's standing does: heartbeats say much that concerns none."""
+        """Decide again only when a candidate changed: most of what heartbeats say changes none."""
         candidates = {
             node: candidate
             for node in self._alive
@@ -201,7 +202,7 @@ class Decisions:
             self._view_changed()
 
     def _candidate(self, node: str) -> Candidate | None:
-        """None = it announces nothing."""
+        """None = that node announces nothing."""
         facts, heard = self.cluster.speakers[node], self._heard.get(node)
         if heard is not None:
             return Candidate(heard.interfaces, tier_of(heard)) if heard.is_serving else None
@@ -215,7 +216,7 @@ class Decisions:
         )
 
     def faults(self, limit: int, is_elsewhere: Callable[[Allocation], bool] = lambda _: False) -> list[Fault]:
-        """What keeps addresses off the network as far as this node sees, at most `limit` of them.
+        """What keeps addresses off the network, as far as this node sees; at most `limit` faults.
 
         `is_elsewhere`: whether an address is announced by other means than layer 2, so that nothing is amiss when no
         L2Advertisement covers it.
@@ -233,7 +234,7 @@ class Decisions:
         return found[:limit]
 
     def unplaced(self) -> list[str]:
-        """Addresses with the policy Local some of whose endpoints carry no nodeName."""
+        """Addresses with the policy Local that have endpoints without a nodeName."""
         return [self.cluster.allocations[name].address for name in self._unplaced]
 
     def _view_changed(self) -> None:

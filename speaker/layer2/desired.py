@@ -1,8 +1,8 @@
 """Which addresses this node announces on layer 2, on which interfaces, and why not the others.
 
-A function of what is observed: the same view gives the same decision, on every node alike, so that exactly one of the
-nodes that agree on the view decides to announce. Knows nothing of sockets, of the API, or of whether the speaker may
-announce at all (speaker.fencing).
+A function of what is observed: the same view gives the same decision on every node. So of the nodes that agree on the
+view exactly one decides to announce. Knows nothing of sockets, of the API, or of whether the speaker may announce at
+all (speaker.fencing).
 
 With the policy `Cluster` an address is announced also when its Services have no endpoint: kube-proxy then refuses
 connections at once, and a refused connection is better than one that times out.
@@ -34,9 +34,9 @@ class Silence(Enum):
     """Why this node does not announce an address."""
 
     RELEASING = "Releasing"
-    """It is being given back."""
+    """The address is being given back."""
     MALFORMED = "Malformed"
-    """The IPAllocation is not one of an address."""
+    """The IPAllocation names no valid address."""
     NO_ADVERTISEMENT = "NoAdvertisement"
     """No L2Advertisement covers its pool and Services."""
     NO_ENDPOINT = "NoEndpoint"
@@ -154,7 +154,7 @@ class Layer2View:
                     yield node, interfaces
 
     def _fault_of(self, node: str) -> str | None:
-        """Why that node announces nothing at all."""
+        """Why that node can announce nothing at all; None when it can."""
         facts = self._nodes.get(node)
         if facts is None:
             return "has no Node object"
@@ -169,7 +169,7 @@ class Layer2View:
         return None
 
     def explain(self, allocation: Allocation, placement: Placement) -> Fault | None:
-        """Why nobody can announce it; None when somebody does, or when nobody should."""
+        """Why no node can announce it; None when one does, or when none should."""
         match self.decide(allocation, placement):
             case Refrain(Silence.NO_ADVERTISEMENT):
                 return Fault(Reason.NoAdvertisement, f"{allocation.address}: no advertisement covers it")
@@ -197,7 +197,7 @@ class Layer2View:
         return f"{node} {fault or 'can announce it'}"
 
     def faults_in_advertisements(self) -> list[Fault]:
-        """Interfaces that no selected node has, and expressions that can't be read."""
+        """Faults for interfaces that no selected node has, and for invalid regular expressions."""
         return [fault for name, ad in self._advertisements.items() for fault in self._faults_in(name, ad)]
 
     def _faults_in(self, name: str, ad: L2AdvertisementSpec) -> Iterator[Fault]:
@@ -222,7 +222,7 @@ def _fits(pattern: str, interface: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _expression(pattern: str) -> re.Pattern[str] | None:
-    """`/regex/` fits whole names, anything else is a name. None when the expression can't be read."""
+    """`/regex/` matches whole names, anything else is a name. None when the expression is invalid."""
     if len(pattern) < 2 or not (pattern.startswith("/") and pattern.endswith("/")):
         return re.compile(re.escape(pattern))
     try:

@@ -13,8 +13,8 @@ from speaker.notices import Notices
 from speaker.wire.messages import Reannounce
 
 HANDOVER_SECONDS = 2.0
-"""How long to answer for an address whose successor is not seen to announce it. By heartbeats it takes milliseconds;
-by the Speaker object, where none are heard, a write and a watch."""
+"""How long to answer for an address whose successor is not seen to announce it. The successor learns of the hand-over
+by heartbeats in milliseconds; without heartbeats it takes a write and a watch of the Speaker object."""
 
 
 class Handover:
@@ -53,7 +53,7 @@ class Handover:
             self._send(Reannounce((address,)))
 
     def _yield(self, address: str, node: str, decisions: Decisions, now: float) -> bool:
-        """Of two that do not hear each other one gives way. Whether it is this node."""
+        """Of two speakers that do not hear each other, one gives way. Whether it is this node."""
         if not self._view.yields(address, node, now):
             return False
         self._notices.say("info", "left to a speaker that is not heard", address=address, node=node)

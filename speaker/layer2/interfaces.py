@@ -1,6 +1,6 @@
 """What changed about a node's network interfaces between two reports of the wire process, and how they stand.
 
-For people: metrics and logs. What follows for announcements is decided elsewhere, from the latest report alone.
+For metrics and logs only. Announcements follow from the latest report alone, and are decided elsewhere.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ from speaker.own.entries import Entry, interface
 from speaker.wire.messages import Interface
 
 NEVER_USABLE = ("Excluded", "Loopback", "NotEthernet")
-"""Interfaces of containers and the like: they come and go with pods, and nobody would look for them."""
+"""Interfaces of containers and the like: they come and go with pods, and no operator looks for them."""
 
 SHOWN = 64
 
@@ -39,7 +39,7 @@ class Change(NamedTuple):
 def changes(before: Iterable[Interface], after: Iterable[Interface]) -> list[Change]:
     """In the order of `after`, the vanished ones last. An index is one interface, whatever its name.
 
-    Of interfaces that were and are of no use to us by their kind, nothing is told.
+    Leaves out interfaces that were and are unusable by their kind.
     """
     old = {one.ifindex: one for one in before}
     new = {one.ifindex: one for one in after}
@@ -68,7 +68,7 @@ def _of_one(old: Interface | None, new: Interface) -> Iterator[Change]:
 
 
 def to_show(interfaces: Iterable[Interface], usable: Collection[str]) -> list[Entry]:
-    """For the Speaker object: the usable ones first, and those that never can be only when there is no usable one."""
+    """For the Speaker object: usable ones first; those that never can be usable only when there is no usable one."""
     hidden = NEVER_USABLE if usable else ()  # who has none at all wants to know why
     shown = [one for one in interfaces if one.reason not in hidden]
     shown.sort(key=lambda one: (not one.usable, one.name))

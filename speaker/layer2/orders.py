@@ -24,7 +24,7 @@ class WireOrders:
 
     @property
     def has_withdrawals(self) -> bool:
-        """Whether something is to be withdrawn, or not yet confirmed as withdrawn."""
+        """Whether any withdrawal is still to be ordered or confirmed."""
         return bool(self._to_withdraw)
 
     @property
@@ -37,16 +37,16 @@ class WireOrders:
         return address in self._on_wire or address in self._wanted
 
     def is_announced(self, address: str) -> bool:
-        """Whether it is on the wire as announced, and not only probed for."""
+        """Whether it is announced on the wire, and not only probed."""
         return bool(self._on_wire.get(address))
 
     def probing(self, addresses: Iterable[str]) -> None:
-        """Frames that ask for them may leave from now on: on the wire, if on no interface as announced."""
+        """Probes for these may leave from now on: they count as on the wire, though announced on no interface."""
         for address in addresses:
             self._on_wire.setdefault(address, ())
 
     def want(self, address: str, interfaces: Interfaces | None) -> None:
-        """Announce it on these interfaces; None = have it off the wire."""
+        """Want it announced on these interfaces; None = want it off the wire."""
         self._handing_over.pop(address, None)
         if interfaces is None:
             self._forget_wish(address)
@@ -63,14 +63,14 @@ class WireOrders:
     def hand_over(self, address: str, give_up_at: float) -> None:
         """Another node takes it over: go on answering until `handed_over`, or until `give_up_at` (monotonic seconds).
 
-        So at each moment somebody answers. Repeating it does not prolong the time.
+        So at each moment some node answers. Repeating the call does not prolong the time.
         """
         self._forget_wish(address)
         if address in self._on_wire and address not in self._to_withdraw:
             self._handing_over.setdefault(address, give_up_at)
 
     def handed_over(self, address: str) -> bool:
-        """The successor was seen to announce it. Returns whether that was awaited."""
+        """The successor was seen to announce it. Returns whether it was being handed over."""
         awaited = self._handing_over.pop(address, None) is not None
         if awaited:
             self._to_withdraw[address] = None
@@ -94,7 +94,7 @@ class WireOrders:
         return min(self._handing_over.values(), default=None)
 
     def withdraw_everything(self) -> None:
-        """Nothing is wanted any more, and what is wanted again later leaves first and is announced anew."""
+        """Want nothing any more. An address that is wanted again later is withdrawn first and then announced again."""
         for known in (self._wanted, self._to_announce, self._refused, self._handing_over):
             known.clear()
         self._to_withdraw = dict.fromkeys(self._on_wire)
@@ -106,7 +106,7 @@ class WireOrders:
         self._refused.pop(address, None)
 
     def next_withdrawals(self, limit: int) -> list[str]:
-        """Addresses to withdraw now. Give them to `withdrawn` when the wire has confirmed."""
+        """Addresses to withdraw now. Pass them to `withdrawn` when the wire process has confirmed."""
         return _first(self._to_withdraw, limit)
 
     def withdrawn(self, addresses: Iterable[str]) -> None:
@@ -115,11 +115,11 @@ class WireOrders:
             self._to_withdraw.pop(address, None)
             self._must_leave.discard(address)
             self._on_wire.pop(address, None)
-            if address in self._wanted:  # changed its mind meanwhile
+            if address in self._wanted:  # it is wanted again
                 self._to_announce[address] = None
 
     def next_announcements(self, limit: int) -> list[tuple[str, Interfaces]]:
-        """Addresses to announce now, with their interfaces. From here on they count as on the wire."""
+        """Addresses to announce now, with their interfaces. From now on they count as on the wire."""
         entries = [(address, self._wanted[address]) for address in _first(self._to_announce, limit)]
         for address, interfaces in entries:
             self._on_wire[address] = interfaces
@@ -127,13 +127,13 @@ class WireOrders:
         return entries
 
     def refused(self, address: str) -> None:
-        """The wire would not announce it. It counts as on the wire; tried again on other interfaces."""
+        """The wire process refused to announce it. It counts as on the wire; tried again on other interfaces."""
         interfaces = self._on_wire.get(address)
         if interfaces is not None:
             self._refused[address] = interfaces
 
     def retry_refused(self) -> None:
-        """The wire's interfaces have changed."""
+        """Try refused addresses again: the interfaces have changed."""
         for address in tuple(self._refused):
             del self._refused[address]
             if address in self._wanted:

@@ -1,9 +1,9 @@
 """Which addresses are probed before their first announcement, and what came of it.
 
-Asks for probes and hears of answers; the probes are the wire's (speaker.wire.neighbours.probe). Only an address that
-was never announced by anybody is probed: never one that fails over, and whoever can't be sure does not probe. An answer
-of another speaker is no fault: whoever probes at the same time is ignored, and where one announces already there is
-nothing left to find out. An address in use by a stranger is probed again now and then, until nobody answers.
+Asks for probes and takes in answers; the wire process sends the probes (speaker.wire.neighbours.probe). Only an address
+that no speaker ever announced is probed: never one that fails over, and a node that can't be sure does not probe. An
+answer of another speaker is no fault: a probe of it is ignored, and an announcement of it ends the probing. An address
+in use by a stranger is probed again now and then, until no machine answers.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ after ten conflicts. This one stays at its address, and a stranger that is there
 
 
 class State(Enum):
-    """How far an address is that is held back."""
+    """How far the probing of an address is."""
 
     WAITING = "Waiting"
     """To be handed to the wire."""
@@ -30,7 +30,7 @@ class State(Enum):
 
 
 class Verdict(Enum):
-    """What a machine's answer makes of an address."""
+    """The result of probing an address."""
 
     CLEAR = "Clear"
     """A speaker announces it already."""
@@ -47,7 +47,7 @@ class _Probe:
 
 
 class Probing:
-    """By address. A `run` is one round of probes; reports of an earlier one than the latest count for nothing."""
+    """Probes by address. A `run` is one round of probes; reports of any run but the latest are ignored."""
 
     def __init__(self) -> None:
         self._probes: dict[str, _Probe] = {}
@@ -56,11 +56,11 @@ class Probing:
         self._known: set[str] = set()
 
     def knows(self, uid: str) -> bool:
-        """Whether that allocation was announced before, as far as was ever seen here, or was found clear."""
+        """Whether that allocation was announced before, as far as this node saw, or was found clear."""
         return uid in self._known
 
     def learn(self, uid: str) -> None:
-        """It was announced, by whomever. A status that is lost later changes nothing about that."""
+        """Some speaker announced it. That stays true even if the status is lost later."""
         self._known.add(uid)
 
     def forget(self, uid: str) -> None:
@@ -72,7 +72,7 @@ class Probing:
         self._known &= uids
 
     def admits(self, uid: str, address: str, interfaces: Interfaces) -> bool:
-        """Whether it may be announced there. If not yet, it is being probed there from now on; ask again later."""
+        """Whether it may be announced there. If not, it is being probed there from now on; ask again later."""
         if uid in self._known:
             self.stop(address)
             return True
@@ -87,7 +87,7 @@ class Probing:
         return False
 
     def stop(self, address: str) -> None:
-        """It is not to be announced here. What the wire still does about it is the caller's to end."""
+        """It is not to be announced here. The caller ends what the wire process still does about it."""
         self._probes.pop(address, None)
         self._waiting.pop(address, None)
 
@@ -113,7 +113,7 @@ class Probing:
         return found
 
     def answered(self, answer: Answer, is_speakers: bool, now: float) -> Verdict | None:
-        """What that makes of the address; None when it changes nothing. A clear one is known from then on."""
+        """Returns the verdict on the address; None when it changes nothing. A clear address is not probed again."""
         probe = self._under_way(answer.address, answer.run)
         if probe is None or (is_speakers and answer.is_probe):
             return None
@@ -124,9 +124,10 @@ class Probing:
         return Verdict.IN_USE
 
     def finished(self, address: str, run: int, sent: int) -> bool:
-        """That run is over. Whether nobody answered, so that it may be announced; False also for an earlier run.
+        """That run is over. Returns whether no machine answered, so that the address may be announced; False also for
+        an earlier run.
 
-        A run in which no frame could be sent found out nothing: there will be another.
+        A run in which no frame could be sent found out nothing: another follows.
         """
         probe = self._under_way(address, run)
         if probe is None:
@@ -138,14 +139,14 @@ class Probing:
         return True
 
     def again(self, now: float) -> bool:
-        """Have those probed anew whose time has come. Whether there are any."""
+        """Probe those again whose time has come. Returns whether there are any."""
         due = [one for one, probe in self._probes.items() if probe.state is State.IN_USE and probe.again_at <= now]
         for address in due:
             self._wait(address, self._probes[address])
         return bool(due)
 
     def held_back(self) -> Counter[str]:
-        """How many addresses are not announced for that reason, by state."""
+        """How many addresses are held back by probing, by state."""
         return Counter(probe.state.value for probe in self._probes.values())
 
     def _under_way(self, address: str, run: int) -> _Probe | None:

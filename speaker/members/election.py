@@ -1,7 +1,7 @@
 """Which node owns an address: rendezvous hashing, computed on every node alike.
 
-Decides nothing about which nodes are eligible (speaker.layer2.desired does), and keeps no state: the same nodes and
-address give the same answer everywhere and always.
+Does not decide which nodes are eligible (speaker.layer2.desired does), and keeps no state. The same nodes and address
+give the same answer everywhere and always.
 
 The weight of a node for an address is BLAKE2b-64 (RFC 7693) of the address in network byte order followed by the
 node's name in UTF-8; the highest weight owns (Thaler and Ravishankar, "Using name-based mappings to increase hit
@@ -20,7 +20,8 @@ def weight(node: str, address: str) -> int:
 
 
 def ranking(address: str, nodes: Iterable[str]) -> list[str]:
-    """All nodes, the owner first, then who takes over when those before it are gone. Equal weights: by name."""
+    """All nodes: the owner first, then each node that takes over when those before it are gone. Equal weights: by
+    name."""
     return sorted(set(nodes), key=lambda node: (-weight(node, address), node))
 
 
@@ -41,7 +42,7 @@ def outranks(node: str, other: str, address: str) -> bool:
 
 
 def best_tier(nodes: Iterable[str], tiers: Mapping[str, int]) -> list[str]:
-    """Those of the lowest tier among these nodes; who is not in `tiers` is in tier 0."""
+    """The nodes of the lowest tier; a node that is not in `tiers` has tier 0."""
     candidates = list(nodes)
     if not tiers:
         return candidates

@@ -26,7 +26,7 @@ class HeartbeatOptions:
     interval_milliseconds: int = 200
 
     def fault(self) -> str:
-        """What is wrong with these figures; "" when nothing is."""
+        """What is wrong with these figures; "" when nothing is wrong."""
         if not 0 < self.port < 65536:
             return "the heartbeats' port should be between 1 and 65535"
         if not 50 <= self.interval_milliseconds <= 5000:
@@ -39,7 +39,7 @@ class Heartbeats:
 
     def __init__(self, options: HeartbeatOptions, node: str, incarnation: str, notices: Notices) -> None:
         self.fault = ""
-        """Why there are none, or not with the keys that the folder has now; "" when all is well."""
+        """Why there are no heartbeats, or none with the keys that the folder has now; "" when all is well."""
         self.are_wanted = bool(options.key_directory)
         """Whether there is a folder of keys at all."""
         self._notices = notices
@@ -64,7 +64,7 @@ class Heartbeats:
         self.fault = ""
 
     def keys_unusable(self, why: str) -> None:
-        """Good keys stay in use when the folder is not good any more: a mistake in a Secret must not part all nodes."""
+        """Good keys stay in use when the folder becomes unusable: a mistake in a Secret must not cut all nodes off."""
         if why != self.fault:
             earlier = bool(self._wanted.keys)
             self._notices.say("error", "no usable heartbeat key", error=why, earlier_keys_stay=earlier)
@@ -118,7 +118,7 @@ def _members(cluster: ClusterState, own: str) -> Addresses:
 
 
 def changed_members(before: Mapping[str, Member], after: Mapping[str, Member], notices: Notices) -> None:
-    """Tell people who came and went."""
+    """Log which members came and which went."""
     for node in after.keys() - before.keys():
         notices.say("info", "hearing a member", node=node, incarnation=after[node].incarnation, via=after[node].via)
     for node in before.keys() - after.keys():

@@ -1,19 +1,19 @@
 """Which other speakers are alive: by heartbeats, which tell in well under a second, and by Leases where none are heard.
 
-A peer that is heard is alive. One that was heard and is lost is dead at once, so that the next in rank takes over.
-Two things set a limit to that:
+A member that is heard is alive. A member that was heard and is lost counts as dead at once, so that the next in rank
+takes over. There are two exceptions:
 
-* Heartbeats may be what is broken. A lost peer that goes on renewing its Lease counts as alive again when it was lost
-  for `grace` (longer than a Lease lasts). Both sides lose each other at about the same time, so both come to this.
-* Who loses most of its peers at once is likely to be the one that is cut off. It then believes nobody dead for the
-  grace time, and takes over nothing meanwhile.
+* Heartbeats themselves may be broken. A lost member that goes on renewing its Lease counts as alive again after `grace`
+  (longer than a Lease lasts). Both sides lose each other at about the same time, so both decide the same.
+* A node that loses most of the others at once is probably the one that is cut off. For the grace time it takes none of
+  them for dead, and takes nothing over.
 
-One that said that it leaves is gone: if it could not give back its Lease, that is no sign of life, but a renewal is.
+A member that said that it leaves is gone. A Lease that it could not give back is no sign of life, but a renewal is.
 
-A peer that was never heard is judged by its Lease alone. Of one that is heard no Lease is kept: what it says matters
-only from the moment on when the peer is not heard any more. kube.lease.observer judges Leases; it is fed here with
-nothing but what the watch says of Leases, our own among them. So when nobody's renewals come by, because the API server
-is down or takes no writes, time stands still for Leases and nobody dies of it; heartbeats go on telling the truth.
+A member that was never heard is judged by its Lease alone. The Lease of a member that is heard is not kept: it matters
+only from the moment when the member is not heard any more. kube.lease.observer judges Leases by what the watch says of
+them, our own included. So when no renewals arrive, because the API server is down or takes no writes, time stands still
+for Leases, and no member dies of that. Heartbeats go on telling the truth.
 """
 
 from collections.abc import Iterable, Set
@@ -21,7 +21,7 @@ from collections.abc import Iterable, Set
 from kube.lease.observer import LeaseObserver
 
 PROOF_SECONDS = 1.0
-"""A renewal seen later than this after a loss was sent after it: watches lag less."""
+"""A renewal seen more than this after a loss was sent after the loss: watches lag less."""
 
 
 class Liveness:
@@ -32,18 +32,18 @@ class Liveness:
         self._duration_seconds = duration_seconds
         self._grace_seconds = 1.5 * duration_seconds
         self.patience_seconds = 2 * duration_seconds
-        """Of observed time: after so long there will be no sign of one that has given none."""
+        """In observed time: a member that gave no sign for so long will give none."""
         self._nodes: set[str] = set()
         self._renewed: dict[str, float] = {}
         self._signs: dict[str, tuple[str | None, str | None]] = {}
         self._heard: frozenset[str] = frozenset()
         self._lost: dict[str, float] = {}
         self._left: dict[str, float] = {}
-        # A gap is more than one renewal of ours that did not come; after it everybody has time for another attempt.
+        # A gap is more than one missing renewal of our own; after it every member has time for another attempt.
         self._observer = LeaseObserver(gap_seconds=duration_seconds / 2, settle_seconds=1.5 * renew_seconds)
 
     def observe(self, node: str, holder: str | None, renew_time: str | None, now: float) -> None:
-        """What the watch says of a Lease."""
+        """Take in what the watch says of a Lease."""
         if node in self._heard:
             self._observer.contact(now)
             return
@@ -67,7 +67,8 @@ class Liveness:
             self.forget(node)
 
     def hear(self, heard: Set[str], leaving: Set[str], now: float) -> None:
-        """The peers whose heartbeats arrive now, and those who said that they leave: these are not lost but gone."""
+        """Take in the members whose heartbeats arrive now, and those that said that they leave: these are not lost but
+        gone."""
         for node in self._heard - heard - leaving:
             self._lost[node] = now
         for node in heard - self._heard:
@@ -85,11 +86,11 @@ class Liveness:
 
     @property
     def lost(self) -> Set[str]:
-        """Heard once, and not any more, without a word that they leave."""
+        """The members that were heard and are not any more, and did not say that they leave."""
         return self._lost.keys()
 
     def is_isolated(self, now: float) -> bool:
-        """Whether most of those heard lately were lost, so that this node is more likely to be cut off than they."""
+        """Whether most members that were heard lately are lost: then this node is probably the one that is cut off."""
         lately = sum(now - since < self._grace_seconds for since in self._lost.values())
         hears = 1 + len(self._heard)
         return 2 * hears < hears + lately
@@ -101,17 +102,17 @@ class Liveness:
         return frozenset((self._own_node, *self._heard, *alive))
 
     def may_renew(self, node: str, now: float) -> bool:
-        """Whether one that is not heard may live all the same, as far as Leases tell."""
+        """Whether a member that is not heard may live all the same, judged by its Lease."""
         lost_at, age = self._lost.get(node), self._observer.age(node, now)
         is_lost_lately = lost_at is not None and now - lost_at < self._grace_seconds
         return is_lost_lately or (age is not None and age < self.patience_seconds)
 
     def observed_seconds(self, now: float) -> float:
-        """A clock that goes only while renewals come by, be they but our own."""
+        """A clock that runs only while renewals arrive, even if only our own."""
         return self._observer.observed_seconds(now)
 
     def _is_alive(self, node: str, now: float, isolated: bool) -> bool:
-        """Of one that is not heard."""
+        """For a member that is not heard."""
         is_fresh = self._observer.fresh(node, now, self._duration_seconds)
         silent_since = self._lost.get(node, self._left.get(node))
         if silent_since is None:
@@ -122,19 +123,19 @@ class Liveness:
 
 
 class LeaseNeed:
-    """Whether Leases are to be watched; to be asked a few times a second, once all of them have been read.
+    """Whether Leases are to be watched. Ask a few times a second, once all Leases have been read.
 
-    Not while all peers are heard, or were seen to give no sign for long. For that they must have been watched: while
-    the API server is down nobody gives any.
+    They are not watched while every member is heard, or was seen to give no sign for long. Only time in which they were
+    watched counts: while the API server is down no member can give a sign.
     """
 
     def __init__(self, liveness: Liveness) -> None:
         self._liveness = liveness
-        self._dead: Set[str] | None = None  # those who give no sign; None while Leases are watched
+        self._dead: Set[str] | None = None  # members that give no sign; None while Leases are watched
         self._quiet_since: float | None = None
 
     def is_there(self, unheard: Set[str], now: float) -> bool:
-        """`unheard`: the nodes with a speaker that is to be reckoned with, and is not heard."""
+        """`unheard`: the nodes with a speaker that may be running and is not heard."""
         matters = any(self._liveness.may_renew(node, now) for node in unheard)
         is_needed = not self._is_quiet(matters, now) if self._dead is None else matters or not unheard <= self._dead
         self._dead = None if is_needed else unheard

@@ -65,7 +65,7 @@ class Members:
         return bool(came_back)
 
     def _show(self, now: str) -> None:
-        """In the Speaker object. The ages in heartbeats are left out: a changed object goes to all who watch it."""
+        """Show the members in the Speaker object, without ages: each change of the object goes to every watcher."""
         heard = self.view.heard
         self._since = {node: self._since.get(node, now) for node in heard}
         shown = [

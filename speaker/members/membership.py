@@ -1,24 +1,24 @@
-"""Whether this node takes part in sharing out addresses: the rule that keeps a node that returns from moving them back.
+"""Whether this node takes its share of the addresses: the rule that keeps a node that returns from moving them back.
 
 Rendezvous hashing alone would return each address to its old owner the moment that node is back: a second move, and
-one more with each time it flaps. So a node that comes while others serve says of itself that it is no *member* yet.
-Owners are chosen among members; who is none owns only what no member can announce. It joins
+another with each flap. So a node that starts while others serve says that its standing is `Waiting`. Owners are chosen
+among nodes of the standing `Member`; a waiting node owns only what none of them can announce. It becomes a `Member`
 
-* when a member is lost or leaves: addresses move anyway;
-* after `failback_seconds` of running steadily: an even spread is then worth one move, which loses nothing because the
-  old owner answers until the new one does;
-* at once when there is no member, or nothing that could move.
+* when a `Member` is lost or leaves: addresses move anyway;
+* after it has run steadily for `failback_seconds`: an even spread is then worth one move, which loses nothing because
+  the old owner answers until the new one does;
+* at once when there is no `Member`, or nothing that could move.
 
 It steps back when it finds itself cut off from most others, or behind them: they have taken over what it owned, and
-they keep it when the fault ends. Each node judges itself alone and all follow what it says, so two nodes can differ
-about a member for no longer than a heartbeat takes. Pure: `now` is monotonic seconds.
+they keep it when the fault ends. Each node judges only itself, and the others follow what it says. So two nodes differ
+about a node's standing for no longer than a heartbeat takes. Pure: `now` is monotonic seconds.
 """
 
 from collections.abc import Set
 
 
 class Membership:
-    """One run of a speaker; a registration anew after a loss of the right to announce begins with `restart`."""
+    """For one run of a speaker. Call `restart` when it registers again after it lost the right to announce."""
 
     def __init__(self, failback_seconds: float) -> None:
         """0: a node that returns takes part at once."""
@@ -38,7 +38,7 @@ class Membership:
 
     @property
     def has_stepped_back(self) -> bool:
-        """Whether it was cut off from most others, or behind them, and has not met another member since."""
+        """Whether this node was cut off from most others, or behind them, and has met no other `Member` since."""
         return self._stepped_back
 
     def update(self, now: float, others: Set[str], *, must_step_back: bool, nothing_to_move: bool) -> bool:
@@ -48,7 +48,7 @@ class Membership:
         if must_step_back:
             self._is_member, self._stepped_back, self._steady_since = False, True, None
         elif self._stepped_back and not others:
-            pass  # alone on an island: whoever is found at its end has kept what it serves
+            pass  # still cut off: the nodes that it meets again have kept what they serve
         elif not self._is_member:
             self._stepped_back = False
             self._steady_since = now if self._steady_since is None else self._steady_since
@@ -60,19 +60,19 @@ class Membership:
 class Behind:
     """Whether this node has lost the API server while others have not, so that it should yield what it owns.
 
-    Only a difference that lasts counts: when the API server is down for all, nobody is behind; when it is back, not all
-    are at the same moment.
+    Only a lasting difference counts: when the API server is down for all, no node is behind; when it returns, the nodes
+    notice at different moments.
     """
 
     def __init__(self, *, fresh_seconds: float, patience_seconds: float) -> None:
-        """Contact younger than `fresh_seconds` is good; others must have had it for `patience_seconds` while we did
-        not."""
+        """Contact younger than `fresh_seconds` is good. This node is behind when another had good contact for
+        `patience_seconds` and it had none."""
         self._fresh_seconds = fresh_seconds
         self._patience_seconds = patience_seconds
         self._since: float | None = None
 
     def update(self, now: float, own_age: float, best_age: float) -> bool:
-        """`best_age`: of the peer with the youngest contact. Ages in seconds, infinity = never."""
+        """`best_age`: the age of the youngest contact that another node had. Ages are seconds, infinity = never."""
         if own_age <= self._fresh_seconds:
             self._since = None
         elif self._since is None and best_age <= self._fresh_seconds:

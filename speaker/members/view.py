@@ -1,8 +1,8 @@
-"""What this node makes of the other speakers, and where it stands among them itself.
+"""How this node judges the other speakers, and its own standing among them.
 
-Joins heartbeats, Leases (speaker.members.liveness) and membership; decides no ownership (speaker.layer2.desired does,
-by what the picture is told from here) and nothing about the right to announce (speaker.fencing). Pure: `now` is
-monotonic seconds, `boottime` CLOCK_BOOTTIME seconds.
+Joins heartbeats, Leases (speaker.members.liveness) and membership. Decides neither which node owns an address
+(speaker.layer2.desired does) nor whether this node may announce (speaker.fencing does). Pure: `now` is monotonic
+seconds, `boottime` CLOCK_BOOTTIME seconds.
 """
 
 from collections.abc import Mapping, Set
@@ -19,7 +19,7 @@ CAME_BACK_SECONDS = 5.0
 """For so long after it is heard again a member counts as one that has announced all along."""
 REMEMBERED_CLAIMS = 16384
 RECENT_SECONDS = 2.0
-"""A claim seen so long before an address is handed over shows that the successor answers already."""
+"""A claim seen within this time before a hand-over shows that the successor already answers."""
 CLAIM_SECONDS = 65.0
 """How long a claim of a member that is not heard is believed: a little longer than it takes to repeat it, which is
 speaker.wire.neighbours.schedule.REFRESH_SECONDS."""
@@ -57,13 +57,13 @@ class OwnStanding:
 
 
 class MemberView:
-    """`begin` with each registration; then `hear` and `judge` whenever something is new, and twice a second."""
+    """Call `begin` with each registration, then `hear` and `judge` whenever something is new, and twice a second."""
 
     def __init__(self, own_node: str, times: MemberTimes) -> None:
         self._own_node = own_node
         self._times = times
         self._membership = Membership(times.failback)
-        # Two renewals missed, and that for as long as a Lease lasts.
+        # Two missed renewals, for as long as a Lease lasts.
         self._behind = Behind(fresh_seconds=2 * times.renew, patience_seconds=times.lease_duration)
         self._came_back: dict[str, float] = {}
         self._claims: dict[str, tuple[str, float]] = {}
@@ -74,7 +74,7 @@ class MemberView:
         self.liveness = self._new_liveness()
 
     def begin(self, now: float) -> None:
-        """A new registration: all Leases will be listed anew, and others have taken over meanwhile."""
+        """A new registration: all Leases will be listed again, and others have taken over in the meantime."""
         self.liveness = self._new_liveness()
         self.liveness.hear(self.heard.keys(), frozenset(), now)
         self._membership.restart()
@@ -82,11 +82,11 @@ class MemberView:
         self.own = OwnStanding(is_leaving=self.own.is_leaving)
 
     def leave(self) -> None:
-        """This speaker is asked to stop: others shall take over."""
+        """This speaker is to stop: others shall take over."""
         self.own = OwnStanding(self.own.is_member, self.own.is_behind, is_leaving=True)
 
     def hear(self, heard: Mapping[str, Member], now: float) -> Set[str]:
-        """Everybody who is heard now. Returns those who are heard again, and were running all the time."""
+        """Take in all members that are heard now. Returns those that are heard again and ran all the time."""
         back = {node for node in self.liveness.lost & heard.keys() if self._is_same(node, heard[node])}
         left = {node for node, one in self.heard.items() if node not in heard and one.is_leaving}
         self._incarnations.update({node: one.incarnation for node, one in heard.items()})
@@ -110,8 +110,8 @@ class MemberView:
     ) -> OwnStanding:
         """Where this node stands now.
 
-        `contact`: when it last had contact with the API server (CLOCK_BOOTTIME). `members`: the other members that are
-        alive; None before they are known.
+        `contact`: when it last had contact with the API server (CLOCK_BOOTTIME). `members`: the other nodes that are
+        alive and of the standing `Member`; None before they are known.
         """
         contacts = [one.contact for one in self.heard.values() if one.is_serving]
         best_age = boottime - max(contacts, default=float("-inf"))

@@ -1,6 +1,6 @@
 """What the Speaker's status says of each address that this node announces: by which protocols, where, since when. Pure.
 
-Layer 2 and BGP announce independently of each other; an address has one entry for both.
+Layer 2 and BGP announce independently; an address has one entry for both.
 """
 
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from speaker.own.status import Patch, PatchedMap
 
 
 class Announcements:
-    """Keeps `entries` as the status should have them. Times are RFC 3339."""
+    """Keeps `entries` as the status should show them. Times are RFC 3339."""
 
     def __init__(self, entries: PatchedMap[Patch]) -> None:
         self._entries = entries
@@ -18,16 +18,16 @@ class Announcements:
         self._peers: dict[str, tuple[str, ...]] = {}
 
     def on_layer2(self, address: str, interfaces: tuple[str, ...], now: str) -> None:
-        """The wire answers for it on these interfaces."""
+        """The wire process answers for the address on these interfaces."""
         self._interfaces[address] = interfaces
         self._write(address, now)
 
     def off_layer2(self, address: str) -> None:
         if self._interfaces.pop(address, None) is not None:
-            self._write(address, "")  # what remains has its time
+            self._write(address, "")  # the entry that remains has its time already
 
     def on_bgp(self, address: str, peers: Iterable[str], now: str) -> None:
-        """These peers were sent a route for it; none = it is not announced by BGP."""
+        """These peers were sent a route to the address; none = it is not announced by BGP."""
         sent = tuple(sorted(peers))
         if sent != self._peers.get(address, ()):
             if sent:

@@ -1,6 +1,6 @@
-"""The conditions of the own Speaker object: which hold, since when, and what to do about those that do not.
+"""The conditions of the own Speaker object: which are true, since when, and what to do about those that are not.
 
-Makes sentences out of what others found; finds nothing itself.
+Words what other modules found; finds nothing itself.
 """
 
 from collections.abc import Iterable, Sequence, Set
@@ -39,21 +39,21 @@ class Conditions:
         self._by_type[kind] = Observation(kind, holds, reason, message).condition(self._by_type.get(kind), now)
 
     def set_ready(self, hold: Hold | None, now: str) -> None:
-        """Whether it announces what it is responsible for."""
+        """Whether this node announces what it owns."""
         if hold is None:
             self.set(ConditionType.Ready, True, Reason.Serving, "The speaker announces what this node owns.", now)
         else:
             self.set(ConditionType.Ready, False, Reason.Starting, _STARTING[hold], now)
 
     def set_stopped(self, now: str, *, withdrew_routes: bool = True) -> None:
-        """It ended cleanly. With BGP graceful restart its routes stay with the routers for a while."""
+        """The speaker ended cleanly. With BGP graceful restart routers keep its routes for a while."""
         message = "The speaker stopped cleanly after it had withdrawn everything."
         if not withdrew_routes:
             message = "The speaker stopped cleanly. Routers may keep its routes for a while, as graceful restart wants."
         self.set(ConditionType.Ready, False, Reason.Stopped, message, now)
 
     def set_promise(self, promised: bool, known_peers: int, now: str) -> None:
-        """Whether allocators may count on its silence when it is cut off."""
+        """Whether allocators may count on this speaker's silence when it is cut off."""
         if promised:
             message = "Cut off, the speaker withdraws everything by itself within the fence time."
             self.set(ConditionType.PromisesFencing, True, Reason.PromiseInForce, message, now)
@@ -67,7 +67,8 @@ class Conditions:
             self.set(ConditionType.PromisesFencing, False, Reason.OnlySpeaker, message, now)
 
     def set_peers_heard(self, fault: str, known: Set[str], heard: Iterable[str], now: str) -> None:
-        """Whether heartbeats work here. A dead node is no fault of theirs; more than half of all is."""
+        """Whether heartbeats work here. A few dead nodes are no fault of heartbeats; more than half of all nodes
+        are."""
         kind = ConditionType.PeersHeard
         if fault:
             self.set(kind, False, Reason.KeysUnusable, f"The keys of the heartbeats can't be used: {fault}", now)
@@ -80,7 +81,7 @@ class Conditions:
             self.set(kind, False, Reason.PeersUnheard, message, now)
 
     def set_announceable(self, faults: Sequence[Fault], now: str) -> None:
-        """Whether every address has a node that may announce it, as this speaker sees it."""
+        """Whether every address has a node that may announce it, as far as this speaker sees."""
         if not faults:
             message = "Every address has a node that may announce it."
             self.set(ConditionType.Announceable, True, Reason.AllAnnounceable, message, now)
@@ -90,7 +91,7 @@ class Conditions:
         self.set(ConditionType.Announceable, False, faults[0].reason, message + more, now)
 
     def set_endpoints_placed(self, unplaced: Sequence[str], now: str) -> None:
-        """Whether all endpoints that matter say which node they are on."""
+        """Whether all endpoints that matter name their node."""
         if not unplaced:
             message = "Every endpoint that decides where an address is announced names its node."
             self.set(ConditionType.EndpointsPlaced, True, Reason.EndpointsNameNodes, message, now)

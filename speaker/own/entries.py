@@ -14,13 +14,13 @@ Entry = dict[str, Any]
 MOST_MESSAGE_CHARACTERS = 1024
 """As many as a text in the status may have."""
 NAMED_PEERS = 16
-"""More are seldom, and the object has room for 1.5 MiB: 5,000 addresses with 16 peers each."""
+"""More are rare. The object has room for 1.5 MiB: 5,000 addresses with 16 peers each."""
 
 
 def announcement(since: str, *, interfaces: Sequence[str] = (), peers: Iterable[str] = ()) -> Entry:
     """An address that is announced: on layer 2 on these interfaces, by BGP to these peers, one at least.
 
-    What is not so is null: a merge patch leaves what it does not name as it was. `since`: RFC 3339.
+    A part without a value is null, since a merge patch leaves what it does not name as it was. `since`: RFC 3339.
     """
     named = tuple(sorted(peers)[:NAMED_PEERS])
     protocols = ((speaker.AnnounceProtocol.BGP, named), (speaker.AnnounceProtocol.Layer2, interfaces))

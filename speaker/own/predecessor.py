@@ -1,8 +1,9 @@
-"""What the speaker that ran on this node before may have left with routers: routes that outlive its process. Pure.
+"""Routes that the predecessor, the speaker that ran on this node before, may have left with routers. Pure.
 
-A killed speaker's routes stay with a router that heard nothing of its end, for the hold time; and with graceful restart
-for the restart time, on purpose. Its status says with which routers it had sessions, and how long they may keep them.
-Until they surely have not, this speaker confirms no release: the old routes may be to the released address.
+A router that heard nothing of a killed speaker's end keeps its routes for the hold time; with graceful restart it keeps
+them for the restart time, on purpose. The predecessor's status names the routers that it had sessions with, and how
+long they may keep its routes. Until that time is over this speaker confirms no release: an old route may be to the
+released address.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,8 @@ from crds.addresses import IPAddress
 
 @dataclass(frozen=True)
 class LastWord:
-    """A predecessor's last word. `outlives_seconds` 0: it left nothing. `routers`: by the names of their BGPPeers."""
+    """What the predecessor wrote last. `outlives_seconds` 0: it left no routes. `routers`: by the names of their
+    BGPPeers."""
 
     outlives_seconds: int = 0
     routers: Mapping[str, IPAddress] = field(default_factory=dict)
@@ -27,15 +29,15 @@ class PredecessorRoutes:
         self._routers: Mapping[str, IPAddress] = {}
 
     def take(self, last_word: LastWord, now: float) -> None:
-        """What the predecessor said. It is dead by now, and its processes with it. Only the first call counts."""
+        """Take in what the predecessor wrote. It is dead by now, with all its processes. Only the first call counts."""
         if self._until is None:
             self._until, self._routers = now + last_word.outlives_seconds, last_word.routers
 
     def may_be_heard(self, now: float, synced: frozenset[IPAddress]) -> bool:
         """Whether a router may have a route of the predecessor's.
 
-        `synced`: routers that have had everything from this process. A router that has a new session with us, and has
-        seen its End-of-RIB, has dropped all that it had from an old one (RFC 4271 §9, RFC 4724 §4.2).
+        `synced`: routers that have all routes of this process. A router that has a new session with us, and has its
+        End-of-RIB, has dropped all routes of an old session (RFC 4271 §9, RFC 4724 §4.2).
         """
         if self._until is None:
             return True
@@ -44,7 +46,7 @@ class PredecessorRoutes:
         return now < self._until
 
     def routers(self, now: float) -> Mapping[str, IPAddress]:
-        """Those that may have routes of the predecessor's, by the names that their BGPPeers had."""
+        """The routers that may have routes of the predecessor, by the names that their BGPPeers had."""
         return self._routers if self.remaining_seconds(now) else {}
 
     def remaining_seconds(self, now: float) -> float:

@@ -1,7 +1,8 @@
-"""What the Speaker object should say against what was written: the next merge patch (RFC 7386) is the difference.
+"""The status that the Speaker object should have, and the next merge patch (RFC 7386): what differs from what was
+written.
 
-Sends nothing. A patch that was not confirmed is simply part of the next one, whatever became of it: all entries are
-absolute, so writing one twice does no harm. Confirmed releases go first, since allocators wait for them.
+Sends nothing. The next patch repeats one that was not confirmed, whatever became of it: all entries are absolute, so
+writing one twice does no harm. Confirmed releases go first, since allocators wait for them.
 """
 
 from collections.abc import Mapping, Set
@@ -13,7 +14,7 @@ V = TypeVar("V")
 Patch = dict[str, Any]
 
 REGISTRATION_CLEARS: Patch = {"released": None, "announcements": None, "goodbye": False}
-"""What an earlier process announced ended with it; what it released is confirmed again after the first list."""
+"""What an earlier process announced ended with that process. Its releases are confirmed again after the first list."""
 
 
 class PatchedMap(Generic[V]):
@@ -35,30 +36,30 @@ class PatchedMap(Generic[V]):
         return self._wanted.get(key)
 
     def keys(self) -> Set[str]:
-        """Of the entries to have."""
+        """The keys of the wanted entries."""
         return self._wanted.keys()
 
     def put(self, key: str, value: V) -> None:
-        """The entry to have; repeating it costs nothing."""
+        """Want this entry; repeating it costs nothing."""
         if self._wanted.get(key) != value:
             self._wanted[key] = value
             self._stale[key] = None
 
     def drop(self, key: str) -> None:
-        """No such entry. One that was never sent leaves no trace."""
+        """Want no such entry. An entry that was never sent leaves no trace."""
         self._wanted.pop(key, None)
         self._stale.pop(key, None)
         if key in self._written:
             self._stale[key] = None
 
     def patch(self, limit: int) -> dict[str, V | None]:
-        """Up to `limit` entries to write; None removes one. From here on they may be in the object."""
+        """Up to `limit` entries to write; None removes an entry. From now on they may be in the object."""
         keys = [key for key, _ in zip(self._stale, range(limit), strict=False)]
         self._written.update(keys)
         return {key: self._wanted.get(key) for key in keys}
 
     def confirm(self, patch: Mapping[str, V | None]) -> None:
-        """That patch was written. What changed meanwhile stays to be written."""
+        """That patch was written. What changed since is still to be written."""
         for key, value in patch.items():
             if self._wanted.get(key) == value:
                 self._stale.pop(key, None)
@@ -73,7 +74,7 @@ class PatchedMap(Generic[V]):
 
 @dataclass
 class Draft:
-    """One patch under way: what of it belongs to which part, to be confirmed or forgotten as a whole."""
+    """One patch that is being written, by the parts of the status; it is confirmed or forgotten as a whole."""
 
     released: dict[str, int | None] = field(default_factory=dict)
     announcements: dict[str, Patch | None] = field(default_factory=dict)
@@ -103,16 +104,16 @@ class StatusDraft:
         self._written_fields: Patch = {}
 
     def set(self, name: str, value: Any) -> None:
-        """The value to have in that field."""
+        """Want this value in that field."""
         self._fields[name] = value
 
     def written(self, name: str) -> Any:
-        """The value that the object has in that field, confirmed; None while that is not known."""
+        """The confirmed value of that field in the object; None while it is not known."""
         return self._written_fields.get(name)
 
     @property
     def is_urgent(self) -> bool:
-        """There are confirmed releases to tell."""
+        """Whether confirmed releases are to be written."""
         return self.released.is_stale
 
     @property
@@ -125,7 +126,7 @@ class StatusDraft:
         if not only_urgent:
             draft.announcements = self.announcements.patch(limit)
             draft.fields = self._stale_fields()
-            for name in draft.fields:  # until it is confirmed nobody knows what the object says
+            for name in draft.fields:  # until it is confirmed the object's value is not known
                 self._written_fields.pop(name, None)
         return draft
 

@@ -19,18 +19,19 @@ from speaker.own.predecessor import LastWord
 from speaker.own.status import Draft, Patch, StatusDraft
 
 COALESCE_SECONDS = 0.02
-"""Releases mostly come in bursts: those confirmed within this time share a write."""
+"""Releases mostly come in bursts; those that are confirmed within this time share a write."""
 ROUTINE_SECONDS = 0.25
 """Announcements, interfaces and conditions are written at most this often, ..."""
 ROUTINE_SECONDS_PER_ENTRY = 0.0002
-"""... and less often as the object grows, since each write sends it whole to all who watch: 1 s more at 5,000."""
+"""... and less often as the object grows, since each write sends the whole object to every watcher: 1 s more at
+5,000."""
 ENTRIES_PER_WRITE = 2000
 """Bounds one request to about 200 KB."""
 RETRY = Backoff(base_seconds=0.1, cap_seconds=5.0)
 
 
 class SupersededError(Exception):
-    """Another process has registered as the speaker of this node. This one has no say any more and must end."""
+    """Another process has registered as the speaker of this node. This process must end."""
 
 
 @dataclass(frozen=True)
@@ -230,8 +231,8 @@ class SpeakerWriter:
     def found(self, own: Own) -> str | None:
         """The Speaker object as it is. Returns why this registration may not count any more, None = it may.
 
-        Raises SupersededError. Before the first registration of this process, every incarnation found is that of a
-        predecessor.
+        Raises SupersededError. Before the first registration of this process, every incarnation found is a
+        predecessor's.
         """
         self._end_request()
         if not self._is_for_goal:
@@ -303,6 +304,6 @@ class SpeakerWriter:
 
 
 def promised_in(status: Patch) -> frozenset[str] | None:
-    """The witnesses that this patch, or status, promises on; None = it makes no promise."""
+    """The witnesses of the promise in this patch or status; None = it makes no promise."""
     fencing: dict[str, Any] | None = status.get("fencing")
     return frozenset(fencing["witnesses"]) if fencing and fencing["promised"] else None

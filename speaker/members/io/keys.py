@@ -6,7 +6,7 @@ from pathlib import Path
 
 SIGNING_KEY, OTHER_KEYS = "key", ("next", "previous")
 LEAST_KEY_BYTES = 16
-"""RFC 2104 §3 advises against keys shorter than the hash; half of that is what nobody guesses."""
+"""RFC 2104 §3 advises against keys shorter than the hash; half of that is still too much to guess."""
 MOST_KEY_BYTES = 4096
 READ_SECONDS = 3.0
 
@@ -16,7 +16,7 @@ class KeysError(Exception):
 
 
 def read_keys(directory: Path) -> tuple[bytes, ...]:
-    """The signing key first. White space around a key is no part of it. Raises KeysError."""
+    """The keys, the signing key first, without white space around them. Raises KeysError."""
     keys = [_read_key(directory / SIGNING_KEY)]
     keys += [_read_key(path) for name in OTHER_KEYS if (path := directory / name).exists()]
     return tuple(dict.fromkeys(keys))

@@ -1,4 +1,4 @@
-"""Watches the Leases of the speakers, while what they say may matter.
+"""Watches the Leases of the speakers, but only while they matter.
 
 A member whose heartbeats arrive is alive whatever its Lease says. Every speaker renews its Lease every two seconds, and
 a watch carries each renewal to each node: in a cluster of 100 nodes that is 5,000 events a second that tell nobody
@@ -23,8 +23,8 @@ from kube.resource import LEASES
 SELECTOR = f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
 
 PACE_SECONDS = 0.4
-"""Renewals are looked at in batches, well below the second that speaker.members.liveness allows a watch to lag: one by
-one they cost more than all the rest that an idle agent does."""
+"""Renewals are taken in batches: one by one they cost more than everything else that an idle agent does. This is well
+below the second that speaker.members.liveness allows a watch to lag."""
 LOOK_SECONDS = 0.5
 """This long after a member is lost the watch begins, at most; it is taken for dead for longer anyway."""
 GLANCE_SECONDS = 10.0
@@ -62,7 +62,7 @@ class LeaseWatch:
         return self._has_read.is_set()
 
     async def wait_read(self) -> None:
-        """Until they have been, forever if need be."""
+        """Wait until all Leases have been read, without a limit."""
         await self._has_read.wait()
 
     async def run(self) -> None:
@@ -95,7 +95,7 @@ class LeaseWatch:
                 glance_at = time.monotonic() + GLANCE_SECONDS
 
     async def _glance(self) -> None:
-        """At the Leases as they are now."""
+        """List the Leases once."""
         try:
             leases, _ = await self._client.list(LEASES, namespace=self._namespace, label_selector=SELECTOR)
             for lease in map(decode_lease, leases):

@@ -63,7 +63,7 @@ class SpeakerObject:
             return _failed(Failure.CONFLICT if is_precondition_failure(error) else Failure.OTHER, error)
 
     async def _look_or_create(self) -> Found:
-        """The garbage collector takes the Speaker along with its Node."""
+        """The owner reference makes the garbage collector delete the Speaker with its Node."""
         node_uid = decode_node(await self._client.get(NODES, self._node)).metadata.uid
         with contextlib.suppress(NotFound):
             return Found(_own(await self._client.get(SPEAKERS, self._node)), node_uid)

@@ -77,7 +77,7 @@ class Prober:
         return has_ended
 
     def in_use(self, port: Port, seen: InUse) -> None:
-        """A host has an address that is being probed, or probes for it too. Each MAC is reported once."""
+        """A machine has an address that is being probed, or probes for it too. Each MAC is reported once."""
         port.counters.conflicts += 1
         run = self._runs[seen.address]
         one = (seen.mac, seen.is_probe)
