@@ -22,6 +22,7 @@ from lab.apiserver.server import ApiServer
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
 NAMESPACE = "berth-system"
 PATIENCE_SECONDS = 10.0
+EDGE = "192.0.2.10-192.0.2.13"
 
 Body = dict[str, Any]
 
@@ -34,7 +35,7 @@ async def install(client: Client) -> None:
 
 
 @dataclass
-class Desk:
+class User:
     """What a user does and sees."""
 
     server: ApiServer
@@ -94,6 +95,10 @@ class Desk:
     async def allocations(self) -> dict[str, Body]:
         raws, _ = await self.client.list(IPALLOCATIONS)
         return {one["metadata"]["name"]: one for one in map(json.loads, raws)}
+
+    async def is_releasing(self, name: str) -> bool:
+        record = (await self.allocations()).get(name)
+        return record is not None and bool(record["spec"].get("releasing"))
 
     async def until(self, condition: Callable[[], Any], what: str, seconds: float = PATIENCE_SECONDS) -> None:
         """Wait for an async condition; fails loudly."""
@@ -184,8 +189,8 @@ class AckingSpeaker:
 
 
 @contextlib.asynccontextmanager
-async def speaking(desk: Desk, *nodes: str) -> AsyncIterator[list[AckingSpeaker]]:
-    speakers = [AckingSpeaker(desk.client, node) for node in nodes]
+async def speaking(user: User, *nodes: str) -> AsyncIterator[list[AckingSpeaker]]:
+    speakers = [AckingSpeaker(user.client, node) for node in nodes]
     for speaker in speakers:
         await speaker.register()
     async with asyncio.TaskGroup() as tasks:
@@ -195,3 +200,13 @@ async def speaking(desk: Desk, *nodes: str) -> AsyncIterator[list[AckingSpeaker]
         finally:
             for task in running:
                 task.cancel()
+
+
+@contextlib.asynccontextmanager
+async def settled(user: User, *nodes: str, addresses: str = EDGE, **options: Any) -> AsyncIterator[list[AckingSpeaker]]:
+    """An allocator and speakers on these nodes, pool edge, and Service web that has its first address."""
+    await user.pool("edge", addresses)
+    async with allocating(user.server, **options), speaking(user, *nodes) as speakers:
+        await user.service("web")
+        await user.until_addresses("web", "192.0.2.10")
+        yield speakers

@@ -16,8 +16,11 @@ from allocator.objects import decode_allocation
 from allocator.space.pools import Pools
 from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
 from crds.addresses import IPAddress
+from crds.conditions import Reason
 from crds.names import FINALIZER, allocation_name
 from kube.objects import Service, ServiceKey, decode_service
+from tests.allocator.build import address as parsed
+from tests.allocator.build import pool, pools, service_body
 
 Body = dict[str, Any]
 
@@ -294,3 +297,23 @@ class Allocator:
 
     def pass_barrier(self, address: IPAddress) -> None:
         self.assigner.barrier_passed(self.assigner.marks[address])
+
+
+EDGE = pools(pool("edge", "192.0.2.10-192.0.2.13"))
+WEB = ServiceKey("default", "web")
+OTHER = ServiceKey("default", "other")
+FIRST = parsed("192.0.2.10")
+
+
+def settled(api: FakeApi, *names: str, edge: Pools = EDGE) -> Allocator:
+    """These Services, and an allocator that has done for them what there is to do."""
+    for name in names:
+        api.put_service(service_body(name))
+    allocator = Allocator(api, edge)
+    allocator.run()
+    return allocator
+
+
+def reasons(allocator: Allocator) -> list[Reason]:
+    """Of the notices so far."""
+    return [notice.reason for notice in allocator.assigner.notices]

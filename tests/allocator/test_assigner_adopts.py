@@ -1,0 +1,66 @@
+"""The assigner and what Services show already: addresses that others gave, or of which the record is missing."""
+
+from crds.names import FINALIZER
+from tests.allocator.build import pool, pools, service_body
+from tests.allocator.fakeapi import EDGE, FIRST, OTHER, WEB, Allocator, FakeApi, settled
+
+
+def test_ingress_that_others_wrote_stays_when_there_is_nothing_to_give(api: FakeApi) -> None:
+    api.put_service(service_body("web", ingress=["203.0.113.5"]))
+    Allocator(api, pools()).run()
+    assert api.ingress(WEB) == ["203.0.113.5"]
+    Allocator(api, EDGE).run()
+    assert api.ingress(WEB) == ["192.0.2.10"]
+
+
+def test_an_address_in_the_status_is_adopted_before_pending_services_are_served(api: FakeApi) -> None:
+    api.put_service(service_body("other", created="2026-01-01T00:00:00Z"))
+    api.put_service(service_body("web", ingress=["192.0.2.10"], created="2026-01-05T00:00:00Z"))
+    Allocator(api, EDGE).run()
+    assert api.ingress(WEB) == ["192.0.2.10"]
+    assert api.ingress(OTHER) == ["192.0.2.11"]
+    assert api.services[WEB]["metadata"]["finalizers"] == [FINALIZER]
+
+
+def test_of_two_statuses_with_one_address_the_older_service_keeps_it(api: FakeApi) -> None:
+    api.put_service(service_body("other", ingress=["192.0.2.10"], created="2026-01-05T00:00:00Z"))
+    api.put_service(service_body("web", ingress=["192.0.2.10"], created="2026-01-03T00:00:00Z"))
+    Allocator(api, EDGE).run()
+    assert api.ingress(WEB) == ["192.0.2.10"]
+    assert api.ingress(OTHER) == ["192.0.2.11"]
+
+
+def test_what_a_status_shows_is_reserved_before_anybody_is_given_an_address(api: FakeApi) -> None:
+    """Whoever is served first must not take an address that another Service shows, though nothing records it."""
+    api.put_service(service_body("web", families=["IPv4"], ingress=["203.0.113.1"]))
+    api.put_service(service_body("other", ingress=["192.0.2.10"]))
+    Allocator(api, EDGE).run()
+    assert api.ingress(OTHER) == ["192.0.2.10"]
+    assert api.ingress(WEB) == ["192.0.2.11"]
+
+
+def test_an_address_that_a_status_still_shows_is_given_to_nobody(api: FakeApi) -> None:
+    allocator = settled(api, "web", edge=pools(pool("edge", "192.0.2.10")))
+    api.put_service(service_body("other"))
+    api.delete_service(WEB)
+    allocator.run()
+    assert api.log.index("delete v4-192-0-2-10") < api.log.index("patch service default/web", 3)
+    assert api.log.index("patch service default/web", 3) < len(api.log) - 1 - api.log[::-1].index(
+        "create v4-192-0-2-10"
+    )
+
+
+def test_while_a_status_shows_an_address_the_ledger_keeps_it(api: FakeApi) -> None:
+    allocator = settled(api, "web")
+    api.delete_service(WEB)
+    allocator.run(withdraw=False)
+    allocator.pass_barrier(FIRST)
+    while "delete v4-192-0-2-10" not in api.log:
+        assert allocator.step()
+    # The address is looked at before the Service is: it is withdrawn, but shown.
+    allocator.assigner.queue.add(FIRST, first=True)
+    allocator.step()
+    assert api.ingress(WEB) == ["192.0.2.10"]
+    assert allocator.assigner.ledger.get(FIRST) is not None
+    allocator.run()
+    assert allocator.assigner.ledger.get(FIRST) is None

@@ -1,0 +1,124 @@
+"""The whole allocator against the API server stand-in: which speakers a release waits for, and for how long."""
+
+import asyncio
+import json
+
+import pytest
+
+from crds.fencing import SETTLE_SECONDS
+from kube.resource import (
+    NODES,
+    SERVICES,
+    SPEAKERS,
+)
+from tests.allocator.cluster import EDGE, User, allocating, settled, speaking
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
+
+
+async def test_a_release_that_waits_names_the_node_on_the_record_and_in_an_event(user: User) -> None:
+    async with settled(user, "node-a", "node-b") as (_, frozen):
+        frozen.frozen = True
+        await user.delete("web")
+
+        async def says_so() -> bool:
+            stored = (await user.allocations())["v4-192-0-2-10"]
+            withdrawn = [one for one in stored.get("status", {}).get("conditions", []) if one["type"] == "Withdrawn"]
+            return (
+                bool(withdrawn)
+                and withdrawn[0]["reason"] == "WaitingForSpeakers"
+                and "node-b" in withdrawn[0]["message"]
+            )
+
+        await user.until(says_so, "the record names node-b")
+        stored = (await user.allocations())["v4-192-0-2-10"]
+        withdrawn = next(one for one in stored["status"]["conditions"] if one["type"] == "Withdrawn")
+        assert "node-a" not in withdrawn["message"]
+        assert "kubectl delete speaker node-b" in withdrawn["message"]
+        await user.until_event("web", "WaitingForSpeakers")
+        frozen.frozen = False
+        await user.until_gone("web")
+
+
+@pytest.mark.parametrize("word", ["goodbye", "speaker deleted", "node deleted"])
+async def test_who_cannot_announce_any_more_is_not_waited_for(user: User, word: str) -> None:
+    async with settled(user, "node-a", "node-b") as (_, gone):
+        gone.frozen = True
+        await asyncio.sleep(0.1)
+        await user.delete("web")
+        await user.until(lambda: user.is_releasing("v4-192-0-2-10"), "it is being released")
+        await asyncio.sleep(0.2)
+        assert await user.get(SERVICES, "web", "default") is not None
+        match word:
+            case "goodbye":
+                await gone.patch({"goodbye": True})
+            case "speaker deleted":
+                await user.client.delete(SPEAKERS, "node-b")
+            case "node deleted":
+                await user.client.delete(NODES, "node-b")
+        await user.until_gone("web")
+
+
+@pytest.mark.parametrize("word", ["speaker deleted", "node deleted, and then its speaker"])
+async def test_who_may_have_left_routes_with_routers_is_waited_for_though_its_object_is_gone(
+    user: User, word: str
+) -> None:
+    """Deleted before the release is marked, so that nobody but the allocator remembers; and after."""
+    async with settled(user, "node-a", "node-b", "node-c") as (_, before, after):
+        for speaker in (before, after):
+            speaker.frozen = True
+            await speaker.patch({"outlivesSeconds": 4, "incarnation": "one"})
+        await asyncio.sleep(0.1)
+        if word.startswith("node"):
+            await user.client.delete(NODES, "node-b")
+        await user.client.delete(SPEAKERS, "node-b")
+        deleted = asyncio.get_running_loop().time()
+        await user.delete("web")
+        await user.until(lambda: user.is_releasing("v4-192-0-2-10"), "it is being released")
+        await user.client.delete(SPEAKERS, "node-c")
+        await user.until_event("web", "WaitingForSpeakers")
+
+        async def says_so() -> bool:
+            stored = (await user.allocations())["v4-192-0-2-10"]
+            said = json.dumps(stored.get("status"))
+            return all(
+                f"{node}: its Speaker is gone, but routers may keep its routes" in said for node in ("node-b", "node-c")
+            )
+
+        await user.until(says_so, "the record names both")
+        await user.until_gone("web")
+        assert asyncio.get_running_loop().time() - deleted >= 4
+
+
+async def test_who_registers_again_after_its_object_was_deleted_confirms_for_itself(user: User) -> None:
+    async with settled(user, "node-a", "node-b") as (_, again):
+        again.frozen = True
+        await again.patch({"outlivesSeconds": 3600, "incarnation": "one"})
+        await asyncio.sleep(0.1)
+        await user.client.delete(SPEAKERS, "node-b")
+        await again.register()
+        await again.patch({"outlivesSeconds": 3600, "incarnation": "one"})
+        again.frozen = False
+        await user.delete("web")
+        await user.until_gone("web")
+
+
+@pytest.mark.slow
+async def test_a_dead_speaker_that_promised_is_fenced_by_the_majority(user: User) -> None:
+    await user.pool("edge", EDGE)
+    promise = {"promised": True, "fenceAfterSeconds": 2, "witnesses": ["a", "b", "c"]}
+    async with allocating(user.server, fence_after_seconds=2.0), speaking(user, "a", "b", "c") as (_, _, dead):
+        await dead.patch({"fencing": promise})
+        await user.service("web")
+        await user.until_addresses("web", "192.0.2.10")
+        dead.frozen = True
+        began = asyncio.get_running_loop().time()
+        await user.delete("web")
+        await user.until_gone("web", SETTLE_SECONDS + 20)
+        assert asyncio.get_running_loop().time() - began > SETTLE_SECONDS
+
+
+async def test_without_any_speaker_a_release_waits_for_nobody(user: User) -> None:
+    async with settled(user):
+        await user.delete("web")
+        await user.until_gone("web")

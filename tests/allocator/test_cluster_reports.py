@@ -1,0 +1,109 @@
+"""The whole allocator against the API server stand-in: what advertisements, peers and records say of themselves."""
+
+import asyncio
+import time
+
+import pytest
+
+from kube.resource import (
+    BGPADVERTISEMENTS,
+    BGPPEERS,
+    L2ADVERTISEMENTS,
+    Resource,
+)
+from tests.allocator.cluster import EDGE, Body, User, allocating, settled, speaking
+
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
+
+
+async def test_an_advertisement_that_names_a_pool_in_vain_says_so(user: User) -> None:
+    await user.client.create(L2ADVERTISEMENTS, {"metadata": {"name": "ad"}, "spec": {"ipPools": ["edge"]}})
+
+    async def reason() -> str | None:
+        body = await user.get(L2ADVERTISEMENTS, "ad")
+        conditions = body.get("status", {}).get("conditions", []) if body is not None else []
+        return next((one["reason"] for one in conditions), None)
+
+    async with allocating(user.server):
+
+        async def is_unknown() -> bool:
+            return await reason() == "UnknownPool"
+
+        async def is_valid() -> bool:
+            return await reason() == "Valid"
+
+        await user.until(is_unknown, "the pool is unknown")
+        await user.pool("edge", EDGE)
+        await user.until(is_valid, "the pool is known")
+
+
+async def test_the_record_says_who_announces(user: User) -> None:
+    async with settled(user, "node-a", "node-b") as (speaker, _):
+        await speaker.patch({"announcements": {"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"]}}})
+
+        async def is_told(nodes: list[str]) -> bool:
+            status = (await user.allocations())["v4-192-0-2-10"].get("status", {})
+            return bool(status.get("announcedBy") == nodes)
+
+        await user.until(lambda: is_told(["node-a"]), "node-a announces")
+        status = (await user.allocations())["v4-192-0-2-10"]["status"]
+        assert status["conditions"][0]["message"] == "Announced by node-a (Layer2 on eth0)"
+        await speaker.patch({"announcements": {"192.0.2.10": None}})
+        await user.until(lambda: is_told([]), "nobody announces")
+        reason = (await user.allocations())["v4-192-0-2-10"]["status"]["conditions"][0]["reason"]
+        assert reason == "NoAdvertisement"
+
+
+async def ready_of(user: User, resource: Resource, name: str) -> Body:
+    body = await user.get(resource, name)
+    conditions = body.get("status", {}).get("conditions", []) if body is not None else []
+    return next((one for one in conditions if one["type"] == "Ready"), {})
+
+
+async def until_ready(user: User, resource: Resource, name: str, reason: str) -> Body:
+    async def is_so() -> bool:
+        return (await ready_of(user, resource, name)).get("reason") == reason
+
+    await user.until(is_so, f"{resource.kind} {name} says {reason}", 20.0)
+    return await ready_of(user, resource, name)
+
+
+async def test_bgp_peers_and_advertisements_say_what_speakers_report(user: User) -> None:
+    spec = {"myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1"}
+    await user.client.create(BGPPEERS, {"metadata": {"name": "tor1"}, "spec": spec})
+    await user.client.create(BGPADVERTISEMENTS, {"metadata": {"name": "ad"}, "spec": {"peers": ["tor1", "tor2"]}})
+    down = {"peer": "tor1", "address": "192.0.2.1", "state": "Active", "lastError": "hold timer expired"}
+    up = {**down, "state": "Established"}
+    async with allocating(user.server), speaking(user, "node-a", "node-b") as (one, other):
+        assert "tor2" in (await until_ready(user, BGPADVERTISEMENTS, "ad", "UnknownPeer"))["message"]
+        await until_ready(user, BGPPEERS, "tor1", "NoSessions")
+        fault = {"object": "BGPAdvertisement/ad", "reason": "UnknownCommunity", "message": "no Community defines blue"}
+        await one.patch({"bgpSessions": [up], "faults": [fault]})
+        await other.patch({"bgpSessions": [down]})
+        message = (await until_ready(user, BGPPEERS, "tor1", "SomeSessionsDown"))["message"]
+        assert message == "1 of 2 sessions are up. node-b: hold timer expired"
+        body = await user.get(BGPPEERS, "tor1")
+        assert body is not None
+        assert body["status"]["sessions"] == {"wanted": 2, "established": 1, "summary": "1/2"}
+        await user.client.create(BGPPEERS, {"metadata": {"name": "tor2"}, "spec": {**spec, "peerAddress": "192.0.2.2"}})
+        assert "blue" in (await until_ready(user, BGPADVERTISEMENTS, "ad", "UnknownCommunity"))["message"]
+        await one.patch({"faults": []})
+        await until_ready(user, BGPADVERTISEMENTS, "ad", "Valid")
+        await other.patch({"bgpSessions": [up]})
+        await until_ready(user, BGPPEERS, "tor1", "SessionsUp")
+
+
+async def test_a_session_that_flaps_is_no_storm_of_writes(user: User) -> None:
+    spec = {"myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1"}
+    await user.client.create(BGPPEERS, {"metadata": {"name": "tor1"}, "spec": spec})
+    async with allocating(user.server), speaking(user, "node-a") as (one,):
+        await until_ready(user, BGPPEERS, "tor1", "NoSessions")
+        states, versions, until = ("Established", "Idle"), set(), time.monotonic() + 4.0
+        while time.monotonic() < until:
+            states = states[::-1]
+            await one.patch({"bgpSessions": [{"peer": "tor1", "state": states[0]}]})
+            body = await user.get(BGPPEERS, "tor1")
+            assert body is not None
+            versions.add(body["metadata"]["resourceVersion"])
+            await asyncio.sleep(0.2)
+        assert len(versions) <= 4  # the one at the start, the rest of the 3 at once, one that came due
