@@ -359,22 +359,10 @@ class Assigner:
         if entry is None:
             return None
         if entry.stage is Stage.WITHDRAWN:
-            if not self._is_shown(entry):
+            if not self.services.show(entry.claim):
                 self._free(entry, now)
             return None
         return record_write(entry)
-
-    def _is_shown(self, entry: Entry) -> bool:
-        """Whether a holder's status still names the address: kube-proxy serves it there, so nobody else gets it yet."""
-        for holder in entry.claim.holders:
-            service = self.services.get(holder.key)
-            if (
-                service is not None
-                and service.metadata.uid == holder.uid
-                and entry.address in present_addresses(service)
-            ):
-                return True
-        return False
 
     def _free(self, entry: Entry, now: float) -> None:
         self.ledger.free(entry, now)

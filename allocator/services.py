@@ -1,12 +1,14 @@
 """What is known of Services and of their namespaces' labels, the newest of each, and what of theirs is from us.
 
-From lists, watches and answers to our own writes. Knows nothing of addresses.
+From lists, watches and answers to our own writes. Knows no ledger: who holds what is not asked here.
 """
 
 from collections.abc import Iterator, Mapping
 
-from allocator.request import key_of, our_condition
+from allocator.claims import Claim, Holder
+from allocator.request import key_of, our_condition, present_addresses
 from allocator.space.pools import Labels
+from crds.addresses import IPAddress
 from kube.objects import Service, ServiceKey
 
 
@@ -43,6 +45,14 @@ class KnownServices:
         """The Service with that uid is no more. None when it was not known."""
         known = self._services.get(key)
         return self._services.pop(key) if known is not None and known.metadata.uid == uid else None
+
+    def show(self, claim: Claim) -> bool:
+        """Whether a holder's status still names the address: kube-proxy serves it there, so nobody else gets it yet."""
+        return any(self._shows(holder, claim.address) for holder in claim.holders)
+
+    def _shows(self, holder: Holder, address: IPAddress) -> bool:
+        service = self._services.get(holder.key)
+        return service is not None and service.metadata.uid == holder.uid and address in present_addresses(service)
 
     # Namespaces
 

@@ -175,7 +175,7 @@ def merged(target: Any, patch: Any) -> Any:
 
 
 class Allocator:
-    """A process: an Assigner whose writes go to the fake, one after the other, with watches that are told at once.
+    """A process: an Assigner whose writes go to the fake, one after the other, with watches that lag never.
 
     `die_after`: the process ends right after that many writes have taken effect, before it hears of the answer.
     """
@@ -206,7 +206,7 @@ class Allocator:
         )
 
     def watch(self) -> None:
-        """Tell the assigner everything that the API server has and that it was not told yet."""
+        """The assigner sees everything that the API server has and that it has not seen yet."""
         for key in [key for key in self.known_services if key not in self.api.services]:
             self.assigner.service_gone(key, self.known_services.pop(key).metadata.uid)
         for key in list(self.api.services):

@@ -1,4 +1,4 @@
-"""Ranges as operators write them, and what they are told about those that cannot be used."""
+"""Ranges as operators write them, and what is said of those that cannot be used."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""What an IPAllocation and its Services are told of another machine at the address."""
+"""What an IPAllocation and its Services say of another machine at the address."""
 
 from dataclasses import replace
 
@@ -34,7 +34,7 @@ def conditions(status: IPAllocationStatus) -> dict[str, tuple[str, str]]:
     return {one.type: (one.status, one.reason) for one in status.conditions}
 
 
-def test_a_conflict_comes_and_goes_and_each_is_told_once() -> None:
+def test_a_conflict_comes_and_goes_and_each_is_said_once() -> None:
     record, by = stored(), {"n1": ETH0}
     quiet = allocation_status(record, by, True, (), NOW)
     assert conditions(quiet) == {"Announced": ("True", "Announcing")}
@@ -48,8 +48,8 @@ def test_a_conflict_comes_and_goes_and_each_is_told_once() -> None:
     assert conflict is not None
     (notice,) = of_conflict(record, conflict)
     assert (notice.type, notice.reason) == ("Warning", "AddressConflict")
-    for told in ("192.0.2.10", "02:00:00:00:00:66", "eth0", "n1", "pool edge"):
-        assert told in notice.message
+    for part in ("192.0.2.10", "02:00:00:00:00:66", "eth0", "n1", "pool edge"):
+        assert part in notice.message
 
     record = after(record, taken)
     again = allocation_status(record, by, True, (), LATER, {"n1": ROGUE})

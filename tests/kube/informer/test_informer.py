@@ -35,10 +35,10 @@ def decode(raw: bytes) -> str:
 
 
 class Watched(Uncounted):
-    """A running informer of Services and what it told."""
+    """A running informer of Services, and the changes that it handed on."""
 
     def __init__(self, client: Client, **options: Any) -> None:
-        self.told: list[str] = []
+        self.changes: list[str] = []
         self.bad: list[str] = []
         self.restarts: list[str] = []
         self.informer = Informer(
@@ -56,7 +56,7 @@ class Watched(Uncounted):
                 assert change.key not in self.informer.items or self.informer.items[change.key] != change.old
             case _:
                 assert self.informer.items[change.key] == change.new
-        self.told.append(f"{change.kind.value} {change.new or change.old}")
+        self.changes.append(f"{change.kind.value} {change.new or change.old}")
 
     def undecodable(self, resource: str) -> None:
         self.bad.append(resource)
@@ -67,10 +67,10 @@ class Watched(Uncounted):
     async def until_told(self, *expected: str) -> None:
         try:
             async with asyncio.timeout(3):
-                while self.told != list(expected):
+                while self.changes != list(expected):
                     await asyncio.sleep(0.005)
         except TimeoutError:
-            assert self.told == list(expected)
+            assert self.changes == list(expected)
 
     async def until(self, script: Script, requests: int) -> None:
         async with asyncio.timeout(3):
@@ -125,7 +125,7 @@ async def test_nothing_is_told_before_the_last_page_is_in(connected: Connected) 
     async with connected(*answers) as (client, script), watching(client) as watched:
         await watched.until(script, 2)
         await asyncio.sleep(0.1)
-        assert watched.told == []
+        assert watched.changes == []
         assert not watched.informer.synced
         await watched.until_told("ADDED a@3")
 
@@ -265,7 +265,7 @@ async def test_a_list_under_way_does_not_pass_for_one_asked_for_later(connected:
         await watched.until(script, 1)
         async with asyncio.timeout(2):
             await watched.informer.relisted()
-        assert watched.told == ["ADDED a@8"]
+        assert watched.changes == ["ADDED a@8"]
         await watched.until(script, 3)
         assert asked(script) == ["list", "list", "watch 8"]
 
