@@ -6,7 +6,7 @@
 
 The order that makes it safe is speaker.phases' table: renew, register, read, listen, serve. This module walks it, and
 asks speaker.fencing for leave twice a second. It answers no ARP, holds no session and decides no ownership: its parts
-do, and each of them is as pure as it is.
+do, and each of them is as pure as it is. It is one machine, so it stands in one file.
 
     Observed --> ClusterState --> layer2, bgp (speaker.course) --> wire orders, router orders
                       |                 | may_be_heard
@@ -20,7 +20,6 @@ from typing import Any
 from speaker.batch import Batch, Standing
 from speaker.bgp.course import BgpCourse
 from speaker.bgp.routers import RouterReport
-from speaker.cluster.objects import SpeakerFacts
 from speaker.cluster.state import ClusterState, Kind
 from speaker.fencing import AnnouncementRight, Hold, Permit, Promise, own_contact
 from speaker.inputs import (
@@ -49,8 +48,9 @@ from speaker.own.announcements import Announcements
 from speaker.own.conditions import SHOWN
 from speaker.own.report import Report
 from speaker.own.status import StatusDraft
-from speaker.own.writer import Failed, Failure, Found, SpeakerWriter, SupersededError, Wrote
+from speaker.own.writer import Failed, Failure, Found, SpeakerWriter, Wrote
 from speaker.phases import TABLE, Cause, Deed, Phase, after, may
+from speaker.registration import Registration
 from speaker.releases import Releases
 from speaker.wire import messages
 
@@ -87,12 +87,8 @@ class NodeCore:
         self._leaving = Leaving()
         self.cluster = ClusterState()
         self.phase = Phase.RENEWING
-        self._reading = 0
-        self._began = now.boottime
+        self._registration = Registration(options.node, options.incarnation, now.boottime)
         self._renewal_sent: float | None = None
-        self._registered_after = float("-inf")
-        self._node_uid = self._speaker_uid = ""
-        self._knows_all = False
         self._must_settle = False
         self._tick_at = now.monotonic
         self._permit: float | None = None
@@ -107,41 +103,31 @@ class NodeCore:
         _HANDLERS[type(what)](self, what, now)
 
     def _observed(self, seen: Observed, now: Moment) -> None:
-        if seen.reading != self._reading or self.right.hold is Hold.STOPPING:
+        if seen.reading != self._registration.reading or self.right.hold is Hold.STOPPING:
             return
         self.cluster.take(seen.kind, seen.name, seen.old, seen.new)
         self._must_settle |= seen.kind is Kind.ALLOCATION
         if seen.kind in _NAMES_SECRETS:
             self._secrets = self.bgp.secrets
-        if seen.name == self._node:
-            if seen.kind is Kind.NODE and (seen.new is None or seen.new.uid != self._node_uid):
-                self._removed("the Node was deleted", now)
-            elif seen.kind is Kind.SPEAKER:
-                self._check_own(seen.new, now)
-
-    def _check_own(self, own: SpeakerFacts | None, now: Moment) -> None:
-        """All that is seen here is newer than our registration, since the first list came after it."""
-        if own is None or own.uid != self._speaker_uid:
-            self._removed("the Speaker object was deleted", now)
-        elif own.incarnation != self._incarnation:
-            raise SupersededError(f"incarnation {own.incarnation} has registered as speaker of {self._node}")
-        elif own.said_goodbye:
-            self._removed("somebody else said goodbye in the Speaker object", now)
+        if seen.name == self._node and seen.kind is Kind.NODE:
+            self._unless_ended(self._registration.why_node_ends_it(seen.new), now)
+        elif seen.name == self._node and seen.kind is Kind.SPEAKER:
+            self._unless_ended(self._registration.why_speaker_ends_it(seen.new), now)
 
     def _all_read(self, read: AllRead, now: Moment) -> None:
-        if read.reading == self._reading and self.phase is Phase.READING:
+        if read.reading == self._registration.reading and self.phase is Phase.READING:
             self.releases.forget_unread(self.cluster)
             self.layer2.read_in_full()
             self._go(Cause.ALL_READ)
 
     def _lease_seen(self, seen: LeaseSeen, now: Moment) -> None:
         """One that runs out is noticed by the tick."""
-        if seen.reading == self._reading:
+        if seen.reading == self._registration.reading:
             self.members.view.liveness.observe(seen.node, seen.holder, seen.renew_time, now.monotonic)
             self._lease_changed(seen.node, bool(seen.holder), now)
 
     def _lease_gone(self, gone: LeaseGone, now: Moment) -> None:
-        if gone.reading == self._reading:
+        if gone.reading == self._registration.reading:
             self.members.view.liveness.forget(gone.node)
             self._lease_changed(gone.node, False, now)
 
@@ -150,34 +136,31 @@ class NodeCore:
             self.layer2.decisions.set_alive(self.members.view.liveness.alive(now.monotonic))
 
     def _leases_listed(self, listed: LeasesListed, now: Moment) -> None:
-        if listed.reading == self._reading:
+        if listed.reading == self._registration.reading:
             self.members.view.liveness.forget_others(listed.nodes)
 
     def _renewed(self, renewed: Renewed, now: Moment) -> None:
         self._renewal_sent = renewed.sent
-        if self.phase is Phase.RENEWING and renewed.sent > self._began:
-            self._registered_after = renewed.sent
+        if self.phase is Phase.RENEWING and self._registration.renewed(renewed.sent):
             self._go(Cause.RENEWED)
             self._judge_conditions(now)
             self.writer.register()
         self._judge(now)
 
     def _found(self, found: Found, now: Moment) -> None:
-        if found.node_uid:
-            self._node_uid = found.node_uid
+        self._registration.node_uid = found.node_uid or self._registration.node_uid
         if not self.writer.has_ever_registered:
             self.bgp.inherit(found.own.last_word, now)
-        self._unless_removed(self.writer.found(found.own), now)
+        self._unless_ended(self.writer.found(found.own), now)
 
     def _wrote(self, wrote: Wrote, now: Moment) -> None:
         is_registered = self.writer.wrote(wrote.own)
         self.bgp.status_written(now)
         if is_registered and self.phase is Phase.REGISTERING:
             self.notices.say("info", "registered", speaker=self._node, uid=wrote.own.uid, incarnation=self._incarnation)
-            self._speaker_uid = wrote.own.uid
+            self._registration.written(wrote.own.uid)
             self._go(Cause.REGISTERED)
             self.members.begin(now)
-            self._reading += 1
 
     def _failed(self, failed: Failed, now: Moment) -> None:
         if failed.failure is Failure.OTHER:
@@ -188,9 +171,9 @@ class NodeCore:
             randomness=failed.randomness,
             retry_after_seconds=failed.retry_after_seconds,
         )
-        self._unless_removed(why, now)
+        self._unless_ended(why, now)
 
-    def _unless_removed(self, why: str | None, now: Moment) -> None:
+    def _unless_ended(self, why: str | None, now: Moment) -> None:
         if why is not None:
             self._removed(why, now)
 
@@ -222,38 +205,10 @@ class NodeCore:
         self.bgp.confirmed(report, now)
         self._must_settle = True
 
-    def _interfaces_changed(self, report: messages.Interfaces, now: Moment) -> None:
-        self.layer2.interfaces_changed(report.interfaces)
-
-    def _conflict(self, conflict: messages.Conflict, now: Moment) -> None:
-        self.layer2.conflict(conflict, now)
-
-    def _answered(self, answer: messages.Answer, now: Moment) -> None:
-        self.layer2.answered(answer, now)
-
-    def _probed(self, over: messages.Probed, now: Moment) -> None:
-        self.layer2.probed(over)
-
     def _members_heard(self, heard: messages.Members, now: Moment) -> None:
         came_back = self.members.members_heard(heard.members, now)
         self._judge(now)
         self.layer2.members_heard(came_back, now, may_announce=self.may_announce)
-
-    def _members_aged(self, ages: messages.Ages, now: Moment) -> None:
-        """The same members, heard anew. What follows is judged twice a second."""
-        self.members.view.age(ages.members)
-
-    def _bfd_reported(self, states: messages.BfdStates, now: Moment) -> None:
-        self.bgp.bfd_reported(states.sessions, now)
-
-    def _counted(self, counters: messages.Counters, now: Moment) -> None:
-        self.notices.count("wire_counters", counters)
-
-    def _keys_read(self, read: KeysRead, now: Moment) -> None:
-        self.members.heartbeats.keys_read(read.keys)
-
-    def _keys_unusable(self, unusable: KeysUnusable, now: Moment) -> None:
-        self.members.heartbeats.keys_unusable(unusable.fault)
 
     def _stop(self, stop: Stop, now: Moment) -> None:
         """Make before break: answer until the successors do, if there are any, for a few seconds at most."""
@@ -314,8 +269,8 @@ class NodeCore:
             orders=self._wire_orders(now),
             routers=self.bgp.take_orders(now, may_announce=self.may_announce),
             request=self.writer.next_request(now.monotonic),
-            renews_after=self._began if self.phase is Phase.RENEWING else None,
-            reading=self._reading if self._may_read else None,
+            renews_after=self._registration.began if self.phase is Phase.RENEWING else None,
+            reading=self._registration.reading if self._may_read else None,
             secrets=self._secrets,
             gives_lease_back=self._leaving.takes_lease(),
             is_over=self._leaving.is_over,
@@ -350,9 +305,7 @@ class NodeCore:
         self.releases.begin(self.cluster)
         self.members.follow(self.cluster)
         self._secrets = frozenset()
-        self._reading += 1
-        self._began = now.boottime
-        self._knows_all = False
+        self._registration.begin_anew(now.boottime)
 
     def _anew(self, now: Moment) -> None:
         """This speaker may have been taken for dead. One that leaves has nothing to register for."""
@@ -390,12 +343,12 @@ class NodeCore:
         heartbeats.follow(self.cluster, is_complete=False)
         if not heartbeats.have_listened(now.monotonic) or not self.layer2.is_complete:
             return
-        if not self._knows_all:  # only now this node can tell whether it is one that returns
-            self._knows_all = True
+        if not self._registration.knows_all:
+            self._registration.knows_all = True
             self._judge(now)
         if not self.layer2.is_complete:
             return  # it is no member: decided anew
-        self.right.registered(self._registered_after)
+        self.right.registered(self._registration.renewal_sent)
         if self.right.must_register:
             self._anew(now)
             return
@@ -450,7 +403,7 @@ class NodeCore:
         decisions, view = self.layer2.decisions, self.members.view
         contact = own_contact(self._renewal_sent, self._started)
         decisions.set_members(view.liveness.alive(now.monotonic), view.heard)
-        others = decisions.other_members() if self._knows_all else None
+        others = decisions.other_members() if self._registration.knows_all else None
         own = self.members.judge(now, contact, others=others)
         decisions.set_own_tier(own.tier)
         decisions.set_claims(view.claims(now.monotonic))
@@ -524,17 +477,17 @@ _HANDLERS: Mapping[type, Callable[[NodeCore, Any, Moment], None]] = {
     Failed: NodeCore._failed,
     OrderDone: NodeCore._order_done,
     OrderRefused: NodeCore._order_refused,
-    KeysRead: NodeCore._keys_read,
-    KeysUnusable: NodeCore._keys_unusable,
+    KeysRead: lambda core, what, _: core.members.heartbeats.keys_read(what.keys),
+    KeysUnusable: lambda core, what, _: core.members.heartbeats.keys_unusable(what.fault),
     Stop: NodeCore._stop,
     LeaseReleased: NodeCore._lease_released,
     RouterReport: NodeCore._routers_reported,
-    messages.Interfaces: NodeCore._interfaces_changed,
-    messages.Conflict: NodeCore._conflict,
-    messages.Answer: NodeCore._answered,
-    messages.Probed: NodeCore._probed,
-    messages.Counters: NodeCore._counted,
+    messages.Interfaces: lambda core, what, _: core.layer2.interfaces_changed(what.interfaces),
+    messages.Conflict: lambda core, what, now: core.layer2.conflict(what, now),
+    messages.Answer: lambda core, what, now: core.layer2.answered(what, now),
+    messages.Probed: lambda core, what, _: core.layer2.probed(what),
+    messages.Counters: lambda core, what, _: core.notices.count("wire_counters", what),
     messages.Members: NodeCore._members_heard,
-    messages.Ages: NodeCore._members_aged,
-    messages.BfdStates: NodeCore._bfd_reported,
+    messages.Ages: lambda core, what, _: core.members.view.age(what.members),
+    messages.BfdStates: lambda core, what, now: core.bgp.bfd_reported(what.sessions, now),
 }

@@ -26,6 +26,7 @@ class Mutation:
 
 
 FENCING, RELEASE, RELEASES = "speaker.fencing", "allocator.release.barrier", "speaker.releases"
+CORE = "speaker.core"
 MUTATIONS = {
     "leases-after-mark": Mutation(
         "Leases read after the mark", RELEASE, "until <= mark.known_at or round_.sent < leases.read_at", "False"
@@ -74,6 +75,12 @@ MUTATIONS = {
     ),
     "start-counts": Mutation(
         "a restarted witness counts from its start", FENCING, "return started if", "return 0.0 if"
+    ),
+    "anew": Mutation(
+        "read everything anew after what may have been a fence",
+        CORE,
+        "            self._begin(now)\n\n    def _removed",
+        "            self.right.registered(now.boottime)\n\n    def _removed",
     ),
     "witnesses": Mutation(
         "the promise names its witnesses",
