@@ -33,9 +33,8 @@ from kube.resource import ENDPOINTSLICES
 from lab.client import LabClient
 from lab.cluster import Cluster, Settings
 from lab.net.claims import AnsweredRequest, ownership_spans
-from lab.observe import conditions
 from lab.poller import AddressPoller
-from lab.process import wait_for
+from lab.waiting import wait_for
 
 SETTLE_SECONDS = 3.0
 FREEZE_SECONDS = 90.0
@@ -51,7 +50,7 @@ class Bench:
         self.cluster = cluster
         self.lab = LabClient(cluster)
         cluster.record_segment()
-        self.until("all speakers serve", self.all_serve)
+        self.all_serve()
         self.lab.pool("pool", "172.30.0.200-172.30.0.209")
         self.lab.advertise_all()
         self.lab.service("web")
@@ -63,10 +62,8 @@ class Bench:
     def until(self, what: str, ask: Callable[[], Any]) -> Any:
         return wait_for(what, ask, timeout_seconds=PATIENCE_SECONDS)
 
-    def all_serve(self) -> bool:
-        told = self.lab.kubectl.json("get", "speakers")["items"]
-        ready = [one for one in told if conditions(one).get("Ready", {}).get("status") == "True"]
-        return len(ready) == len(self.cluster.topology.nodes)
+    def all_serve(self) -> None:
+        self.lab.all_serve(timeout_seconds=PATIENCE_SECONDS)
 
     def owner(self) -> str | None:
         """Whoever claimed the address last."""
@@ -87,7 +84,7 @@ class Bench:
     def back(self, node: str) -> None:
         self.cluster.faults.set_link(node, "up")
         self.cluster.speaker(node).start()
-        self.until("it serves again", self.all_serve)
+        self.all_serve()
         time.sleep(SETTLE_SECONDS)
 
 
@@ -224,7 +221,7 @@ def partitions(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
                 heal(owner)
             time.sleep(SETTLE_SECONDS)
         yield {"scenario": "partition", "cut_from": name, "fault_s": FAULT_SECONDS, **_two_answered(poller, healed)}
-        bench.until("all serve", bench.all_serve)
+        bench.all_serve()
         time.sleep(SETTLE_SECONDS)
 
 

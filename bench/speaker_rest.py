@@ -28,7 +28,7 @@ from kube.resource import NODES, SPEAKERS
 from lab.client import LabClient
 from lab.cluster import NAMESPACE, Cluster, Settings
 from lab.net.hosts import CLIENT
-from lab.process import wait_for
+from lab.waiting import wait_for
 from speaker.members.io.keys import SIGNING_KEY
 
 NODE = "node1"

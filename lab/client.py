@@ -10,14 +10,17 @@ from typing import Any, TypeVar
 from lab.apiserver import real
 from lab.cluster import NAMESPACE, Cluster
 from lab.kubectl import Kubectl
-from lab.net.hosts import ROUTER
+from lab.net.hosts import CLIENT, ROUTER
 from lab.net.netns import Unsupported
-from lab.observe import conditions, ingress
-from lab.process import State, wait_for
+from lab.observe import conditions, ingress, serving
+from lab.process import State
+from lab.waiting import wait_for
 
 T = TypeVar("T")
 
 SETTLE_SECONDS = 20.0
+METRICS_URL = "http://127.0.0.1:7482/metrics"
+"""Of a node's speaker, from that node."""
 OWN_KINDS = "ippools,l2advertisements,bgpadvertisements,bgppeers,bfdprofiles,communities"
 BERTH = "berth.dev/v1beta1"
 
@@ -127,6 +130,34 @@ class LabClient:
             return events if reason in events else None
 
         return self.until(f"an Event {reason} about {kind} {name}", told)
+
+    def all_serve(self, *, timeout_seconds: float = SETTLE_SECONDS) -> None:
+        """Once the Speakers of all nodes are Ready. Before that, addresses move to those that join."""
+        nodes = {node.name for node in self.cluster.topology.nodes}
+        self.until("all speakers serve", lambda: serving(self.cluster) == nodes, timeout_seconds=timeout_seconds)
+
+    def announcer(self, address: str) -> str | None:
+        """The one node whose Speaker says that it announces the address; None when it is not one."""
+        nodes = [
+            speaker["metadata"]["name"]
+            for speaker in self.kubectl.json("get", "speakers")["items"]
+            if address in speaker["status"].get("announcements", {})
+        ]
+        return nodes[0] if len(nodes) == 1 else None
+
+    def found_at(self, address: str) -> str | None:
+        """The node that the client's kernel finds by asking anew; None when nobody answers."""
+        self.cluster.run(CLIENT, "ip", "neighbour", "flush", "to", address)
+        host = f"[{address}]" if ":" in address else address
+        self.cluster.fetch(f"http://{host}/", timeout_seconds=1)
+        found = self.cluster.neighbour(address)
+        return self.cluster.node_of_mac(found.mac) if found else None
+
+    def metric(self, node: str, sample: str) -> float | None:
+        """A sample of the node's speaker, by its name and labels; None when there is none, or no answer."""
+        page = self.cluster.fetch(METRICS_URL, host=node).get("body", "")
+        rows = (line.rpartition(" ") for line in page.splitlines())
+        return next((float(value) for name, _, value in rows if name == sample), None)
 
     def bgp_sessions(self, peer: str = "tor") -> dict[str, dict[str, Any]]:
         """By node: what each Speaker says of its session with the peer. Nodes without one are left out."""

@@ -23,13 +23,14 @@ from lab.net import hosts
 from lab.net.claims import Claim, claims_of
 from lab.net.hosts import Topology
 from lab.net.netns import HUB, NamespaceHandle, Sandbox, lab_environment
-from lab.process import Process, State, python, wait_for
+from lab.process import Process, State, python
 from lab.record import MARKER_VARIABLE, HostEntry, ProcessEntry, Record, started_at
 from lab.routers.base import Place, Router, RouterSettings, require_commands
 from lab.routers.bird import Bird
 from lab.routers.daemons import Site
 from lab.routers.frr import Frr
 from lab.scripts import script
+from lab.waiting import wait_for
 
 NAMESPACE = "berth-system"
 READY_SECONDS = 60.0

@@ -16,8 +16,8 @@ from typing import NoReturn
 
 from lab.kubectl import Kubectl, kubectl_path
 from lab.net.netns import HUB, Unsupported, lab_environment
-from lab.process import WaitExpired, wait_for
 from lab.record import MARKER_VARIABLE, Record, lab_directory, members, process_state, sweep
+from lab.waiting import WaitExpired, wait_for
 
 UP_SECONDS = 180.0
 DOWN_SECONDS = 45.0

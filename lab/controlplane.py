@@ -14,8 +14,9 @@ from lab.apiserver import real
 from lab.kubectl import Access, read_token
 from lab.net.hosts import API_PORT, Topology
 from lab.net.netns import HUB
-from lab.process import Process, Starter, python, wait_for
+from lab.process import Process, Starter, python
 from lab.scripts import script
+from lab.waiting import wait_for
 
 READY_SECONDS = 60.0
 

@@ -13,8 +13,9 @@ from typing import Any
 
 from lab.cluster import Cluster
 from lab.net.hosts import CLIENT
-from lab.process import Process, wait_for
+from lab.process import Process
 from lab.scripts import script
+from lab.waiting import wait_for
 
 PROBE_EVERY_SECONDS = 0.05
 
@@ -58,6 +59,12 @@ def conditions(observed: dict[str, Any]) -> dict[str, dict[str, str]]:
 def ingress(service: dict[str, Any]) -> list[str]:
     """The addresses in a Service's status."""
     return [each["ip"] for each in service.get("status", {}).get("loadBalancer", {}).get("ingress", [])]
+
+
+def serving(cluster: Cluster) -> set[str]:
+    """The nodes whose Speakers are Ready."""
+    speakers = cluster.kubectl.json("get", "speakers")["items"]
+    return {one["metadata"]["name"] for one in speakers if conditions(one).get("Ready", {}).get("status") == "True"}
 
 
 def wait_for_address(cluster: Cluster, name: str, *, timeout_seconds: float = 20.0) -> str:

@@ -8,24 +8,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from pathlib import Path
-from typing import Protocol, TypeVar
-
-T = TypeVar("T")
+from typing import Protocol
 
 ORPHANS_END = 'test "$PPID" = "$0" || exit 1; exec "$@"'
 """For `sh -c`, with our process id as $0: whoever lost us before the kernel was told to end it with us, ends now."""
 
 STOP_SECONDS = 10.0
-POLL_SECONDS = 0.02
 TAIL_LINES = 15
-
-
-class WaitExpired(RuntimeError):
-    """What was waited for did not happen in time; the message says what that was."""
 
 
 class ProcessDied(RuntimeError):
@@ -179,26 +171,3 @@ class Starter(Protocol):
 def python(module: str) -> list[str]:
     """A module of ours as a command."""
     return [sys.executable, "-m", module]
-
-
-def wait_for(
-    what: str,
-    ask: Callable[[], T | None],
-    *,
-    timeout_seconds: float,
-    poll_seconds: float = POLL_SECONDS,
-    meanwhile: Callable[[], None] = lambda: None,
-) -> T:
-    """Ask until the answer is neither None nor False, and give it. `meanwhile` may raise to end the waiting early.
-
-    Raises WaitExpired naming `what`.
-    """
-    deadline = time.monotonic() + timeout_seconds
-    while True:
-        answer = ask()
-        if answer is not None and answer is not False:
-            return answer
-        meanwhile()
-        if time.monotonic() >= deadline:
-            raise WaitExpired(f"waited {timeout_seconds:g} s, and it did not happen: {what}")
-        time.sleep(poll_seconds)

@@ -10,7 +10,8 @@ from lab.cluster import Cluster, Settings
 from lab.demo.narrator import Narrator, NotSeen
 from lab.demo.story import Story
 from lab.net.netns import CommandFailed, Unsupported
-from lab.process import ProcessDied, WaitExpired
+from lab.process import ProcessDied
+from lab.waiting import WaitExpired
 
 FAILURES = (NotSeen, WaitExpired, ProcessDied, CommandFailed)
 LOG_LINES = 8

@@ -10,7 +10,7 @@ from lab import observe
 from lab.cluster import Cluster
 from lab.demo.narrator import Narrator, expect
 from lab.net.hosts import CLIENT
-from lab.process import wait_for
+from lab.waiting import wait_for
 
 SERVICE = "dual-stack-service"
 PORT = 8765

@@ -10,9 +10,9 @@ from lab.cluster import Cluster
 from lab.demo.narrator import Narrator, expect, milliseconds
 from lab.net.hosts import ROUTER
 from lab.net.netns import Unsupported
-from lab.process import wait_for
 from lab.routers.base import RouterSettings, require_commands
 from lab.routers.bird import Bird
+from lab.waiting import wait_for
 
 POOL = """\
 apiVersion: berth.dev/v1beta1

@@ -13,7 +13,8 @@ from lab.demo.narrator import Narrator, expect, milliseconds
 from lab.kubelet import manifests
 from lab.net.claims import ownership_spans
 from lab.net.hosts import CLIENT, POOL_IPV4, POOL_IPV6, ROUTER
-from lab.process import State, WaitExpired, wait_for
+from lab.process import State
+from lab.waiting import WaitExpired, wait_for
 
 POOL = f"""\
 apiVersion: berth.dev/v1beta1
@@ -396,9 +397,7 @@ class Story:
         return self.kubectl.run("get", "service", service).returncode != 0
 
     def _speakers_are_ready(self) -> bool:
-        found = self.kubectl.json("get", "speakers")["items"]
-        ready = [each["metadata"]["name"] for each in found if _is_ready(each)]
-        return sorted(ready) == sorted(self.node_names)
+        return observe.serving(self.cluster) == set(self.node_names)
 
     def _events(self, service: str) -> str:
         return self.kubectl("events", f"--for=service/{service}")
@@ -440,8 +439,3 @@ class Story:
     def _body(self, host: str = CLIENT) -> str | None:
         body = self.cluster.fetch(self._url, host=host, timeout_seconds=1).get("body")
         return str(body) if body else None
-
-
-def _is_ready(observed: dict[str, object]) -> bool:
-    found = observe.conditions(observed).get("Ready")
-    return found is not None and found["status"] == "True"

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from lab.process import wait_for
 from lab.routers.base import ECMP_WAYS, Place, Received, RouteEvent, Router, RouterSettings, by_node
 from lab.routers.daemons import Daemons
+from lab.waiting import wait_for
 
 ASK_SECONDS = 20.0
 START_SECONDS = 20.0

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.net.netns import Unsupported
-from lab.process import wait_for
 from lab.routers.base import ECMP_WAYS, Place, Received, Router, RouterSettings, by_node
 from lab.routers.daemons import Daemons, Site
+from lab.waiting import wait_for
 
 PROGRAMS = Path("/usr/lib/frr")
 START_SECONDS = 30.0

@@ -3,8 +3,8 @@
 import json
 from typing import Any
 
-from lab.process import wait_for
 from lab.routers.daemons import Daemons
+from lab.waiting import wait_for
 
 API = "127.0.0.1:50051"
 START_SECONDS = 20.0

@@ -12,7 +12,6 @@ from typing import Self
 
 from lab.client import LabClient
 from lab.cluster import Cluster
-from lab.observe import conditions
 from lab.routers.base import Received
 from lab.routers.bird import Bird
 
@@ -39,12 +38,6 @@ def bird(lab: LabClient) -> Bird:
     router = lab.cluster.routers["router"]
     assert isinstance(router, Bird)
     return router
-
-
-def all_serve(lab: LabClient) -> bool:
-    speakers = lab.kubectl.json("get", "speakers")["items"]
-    serving = [one for one in speakers if conditions(one).get("Ready", {}).get("status") == "True"]
-    return len(serving) == len(NODES)
 
 
 def peering(lab: LabClient, **spec: object) -> None:

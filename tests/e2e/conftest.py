@@ -64,7 +64,7 @@ def bgp_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with brought_up(Settings(tmp_path_factory.mktemp("bgp"), name="bgp", values=bgp.values())) as up:
         up.start_router("bird", settings=RouterSettings(installs=True, bfd=Bfd()))
         lab = LabClient(up)
-        lab.until("all speakers serve", lambda: bgp.all_serve(lab), timeout_seconds=40)
+        lab.all_serve(timeout_seconds=40)
         bgp.peering(lab)
         yield up
 

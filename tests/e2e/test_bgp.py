@@ -5,8 +5,8 @@ import time
 import pytest
 
 from lab.client import LabClient
-from lab.process import wait_for
 from lab.routers.base import RouterSettings
+from lab.waiting import wait_for
 from tests.e2e.bgp import BOTH, DRAIN_SECONDS, GRACEFUL_SHUTDOWN, NODES, Looking, bird, peering, service, settled
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]

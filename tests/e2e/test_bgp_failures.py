@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from lab.client import LabClient
-from lab.process import wait_for
+from lab.waiting import wait_for
 from tests.e2e.bgp import (
     GRACEFUL_SHUTDOWN,
     NODES,

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from lab.client import LabClient
-from lab.process import wait_for
 from lab.routers.base import NODE_ASN, Bfd, Router, RouterSettings
+from lab.waiting import wait_for
 from tests.e2e.bgp import BOTH, NODES, bfd_settled, service
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]

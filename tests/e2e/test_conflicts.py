@@ -17,7 +17,7 @@ from lab.client import LabClient
 from speaker.layer2.conflicts import DEFEND_INTERVAL_SECONDS
 from speaker.wire.neighbours.probe import PROBE_NUM
 from tests.e2e.rogue import Rogue
-from tests.e2e.test_layer2 import POOL, all_serve, announcer, served
+from tests.e2e.test_layer2 import POOL, served
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -35,7 +35,7 @@ ANNOUNCED_AGAIN_SECONDS = 60.0
 @pytest.fixture
 def web(lab: LabClient) -> LabClient:
     lab.cluster.record_segment()
-    lab.until("all speakers serve", lambda: all_serve(lab))
+    lab.all_serve()
     lab.advertise_all()
     return lab
 
@@ -44,12 +44,6 @@ def web(lab: LabClient) -> LabClient:
 def rogue(web: LabClient) -> Iterator[Rogue]:
     with Rogue(web.cluster) as rogue:
         yield rogue
-
-
-def metric(web: LabClient, node: str, name: str) -> float:
-    page = web.cluster.fetch("http://127.0.0.1:7482/metrics", host=node)["body"]
-    lines = [line.split() for line in page.splitlines() if line.startswith(f"{name} ")]
-    return float(lines[0][1]) if lines else 0.0
 
 
 def sighting(web: LabClient, node: str, address: str = ADDRESS) -> dict[str, object] | None:
@@ -84,7 +78,7 @@ def test_a_rogue_host_is_told_everywhere_and_the_address_works_on_by_one_defence
     web.pool("pool", POOL)
     address = served(web, "web")
     assert address == ADDRESS
-    owner = announcer(web, address)
+    owner = web.announcer(address)
     assert owner is not None
     owners_mac = next(mac for mac, node in web.cluster.macs().items() if node == owner)
     assert arping(web, address)[0] == ONE
@@ -107,10 +101,10 @@ def test_a_rogue_host_is_told_everywhere_and_the_address_works_on_by_one_defence
     for told in (rogue.mac, owner, "eth0", "pool pool"):
         assert told in condition["message"]
     web.event("service", "web", "AddressConflict")
-    assert metric(web, owner, "berth_conflicted_addresses") == 1
+    assert web.metric(owner, "berth_conflicted_addresses") == 1
     gratuitous = about(web, address, address, since)
     defended = [row["at"] for row in gratuitous if row["sender_mac"] == owners_mac and row["at"] < since + 50]
-    assert 1 <= len(defended) <= metric(web, owner, "berth_address_defences_total")
+    assert 1 <= len(defended) <= web.metric(owner, "berth_address_defences_total")
     assert all(later - earlier >= DEFEND_INTERVAL_SECONDS - 0.1 for earlier, later in pairwise(defended))
     code, told = arping(web, address)
     assert code == SEVERAL, told
@@ -121,9 +115,9 @@ def test_a_rogue_host_is_told_everywhere_and_the_address_works_on_by_one_defence
     healed = f"ipallocation {RECORD} has Conflicted with reason NoConflict"
     web.until(healed, lambda: reason(web, "Conflicted") == "NoConflict", timeout_seconds=HEALED_SECONDS)
     assert sighting(web, owner) is None
-    assert metric(web, owner, "berth_conflicted_addresses") == 0
+    assert web.metric(owner, "berth_conflicted_addresses") == 0
     web.event("service", "web", "NoConflict")
-    assert announcer(web, address) == owner
+    assert web.announcer(address) == owner
 
 
 @pytest.mark.parametrize(("family", "address"), [("IPv4", ADDRESS), ("IPv6", "fd00:30::200")])
@@ -143,10 +137,10 @@ def test_an_address_that_a_rogue_host_has_already_is_not_announced_until_it_goes
     assert web.condition("ipallocation", record, "Conflicted", "DuplicateAddress")["status"] == "True"
     web.event("service", "web", "DuplicateAddress")
     assert {claim.mac for claim in web.cluster.claims(address, since=since)} == {rogue.mac}
-    assert announcer(web, address) is None
+    assert web.announcer(address) is None
 
     rogue.unplug()
-    web.until("it is announced", lambda: announcer(web, address), timeout_seconds=ANNOUNCED_AGAIN_SECONDS)
+    web.until("it is announced", lambda: web.announcer(address), timeout_seconds=ANNOUNCED_AGAIN_SECONDS)
     url = f"http://[{address}]/" if family == "IPv6" else f"http://{address}/"
     web.until("the client reaches it", lambda: web.cluster.fetch(url).get("body"))
     web.condition("ipallocation", record, "Announced", "Announcing")
@@ -158,7 +152,7 @@ def test_a_free_address_is_probed_before_it_is_announced_and_never_again(web: La
     since = time.monotonic()
     web.pool("pool", ADDRESS, duplicateAddressDetection=True)
     assert served(web, "web") == ADDRESS
-    first = announcer(web, ADDRESS)
+    first = web.announcer(ADDRESS)
     assert first is not None
     assert len(probes(web, ADDRESS, since)) == PROBE_NUM
     web.until("it is noted", lambda: web.get("ipallocation", RECORD).get("status", {}).get("firstAnnounced"))
@@ -167,8 +161,8 @@ def test_a_free_address_is_probed_before_it_is_announced_and_never_again(web: La
     web.cluster.speaker(first).kill()
     web.until("another node has it", lambda: neighbour_is_another(web, first))
     web.cluster.speaker(first).start()
-    web.until("all speakers serve", lambda: all_serve(web))
-    web.until("one has it", lambda: announcer(web, ADDRESS))
+    web.all_serve()
+    web.until("one has it", lambda: web.announcer(ADDRESS))
     assert probes(web, ADDRESS, since) == []
 
 

@@ -8,8 +8,6 @@ import pytest
 from crds.names import allocation_name
 from lab.client import LabClient
 from lab.net.claims import ownership_spans
-from lab.net.hosts import CLIENT
-from lab.observe import conditions
 from lab.poller import AddressPoller
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
@@ -21,16 +19,10 @@ TAKE_OVER_SECONDS = 15.0
 @pytest.fixture
 def web(lab: LabClient) -> LabClient:
     lab.cluster.record_segment()
-    lab.until("all speakers serve", lambda: all_serve(lab))
+    lab.all_serve()
     lab.pool("pool", *POOL)
     lab.advertise_all()
     return lab
-
-
-def all_serve(lab: LabClient) -> bool:
-    speakers = lab.kubectl.json("get", "speakers")["items"]
-    serving = [one for one in speakers if conditions(one).get("Ready", {}).get("status") == "True"]
-    return len(serving) == len(lab.cluster.topology.nodes)
 
 
 def allocated(web: LabClient, name: str, **spec: object) -> list[str]:
@@ -49,34 +41,16 @@ def served(web: LabClient, name: str, **spec: object) -> list[str]:
     return addresses
 
 
-def owner(web: LabClient, address: str) -> str | None:
-    """The one node that says it announces the address; None when it is not one."""
-    nodes = [
-        speaker["metadata"]["name"]
-        for speaker in web.kubectl.json("get", "speakers")["items"]
-        if address in speaker["status"].get("announcements", {})
-    ]
-    return nodes[0] if len(nodes) == 1 else None
-
-
 def fetched(web: LabClient, address: str) -> str | None:
     host = f"[{address}]" if ":" in address else address
     return web.cluster.fetch(f"http://{host}/", timeout_seconds=1).get("body")
 
 
-def asked(web: LabClient, address: str) -> str | None:
-    """The node that the client's kernel finds by asking anew."""
-    web.cluster.run(CLIENT, "ip", "neighbour", "flush", "to", address)
-    fetched(web, address)
-    neighbour = web.cluster.neighbour(address)
-    return web.cluster.node_of_mac(neighbour.mac) if neighbour else None
-
-
 def test_a_dual_stack_service_is_reached_by_both_families(web: LabClient) -> None:
     since = time.monotonic()
     for address in served(web, "web"):
-        node = web.until(f"{address} has an owner", lambda address=address: owner(web, address))
-        assert web.until("the client finds it there", lambda address=address, node=node: asked(web, address) == node)
+        node = web.until(f"{address} has an owner", lambda address=address: web.announcer(address))
+        assert web.until("the client finds it there", lambda address=address, node=node: web.found_at(address) == node)
         assert web.until("the client is served", lambda address=address: fetched(web, address)).startswith("pod ")
         claims = web.cluster.claims(address, since=since)
         assert {span.node for span in ownership_spans(claims, web.cluster.macs())} == {node}
@@ -84,7 +58,7 @@ def test_a_dual_stack_service_is_reached_by_both_families(web: LabClient) -> Non
 
 def test_an_ipv6_address_moves_when_its_owner_is_killed(web: LabClient) -> None:
     _, address = served(web, "web")
-    first = web.until("it has an owner", lambda: owner(web, address))
+    first = web.until("it has an owner", lambda: web.announcer(address))
     web.until("the client is served", lambda: fetched(web, address))
     killed_at = time.monotonic()
     web.cluster.speaker(first).kill()
@@ -103,7 +77,7 @@ def test_an_ipv6_address_moves_when_its_owner_is_killed(web: LabClient) -> None:
 def test_a_clean_stop_of_the_owner_leaves_no_question_unanswered(web: LabClient) -> None:
     """By either family, asked all the time: the successor answers before the old owner falls silent."""
     for address in served(web, "web"):
-        first = web.until("it has an owner", lambda address=address: owner(web, address))
+        first = web.until("it has an owner", lambda address=address: web.announcer(address))
         with AddressPoller(web.cluster, address, interval_seconds=0.02) as poller:
             time.sleep(0.5)
             web.cluster.speaker(first).stop()
@@ -112,12 +86,12 @@ def test_a_clean_stop_of_the_owner_leaves_no_question_unanswered(web: LabClient)
         assert poller.requests[-1].nodes not in ((), (first,))
         assert poller.unanswered() == []
         web.cluster.speaker(first).start()
-        web.until("all speakers serve", lambda: all_serve(web))
+        web.all_serve()
 
 
 def test_both_addresses_are_free_only_after_every_speaker_has_withdrawn_them(web: LabClient) -> None:
     addresses = served(web, "web")
-    frozen = web.until("the IPv6 address has an owner", lambda: owner(web, addresses[1]))
+    frozen = web.until("the IPv6 address has an owner", lambda: web.announcer(addresses[1]))
     web.cluster.speaker(frozen).freeze()
     frozen_at = time.monotonic()
     web.delete("service", "web", wait=False)
@@ -126,13 +100,13 @@ def test_both_addresses_are_free_only_after_every_speaker_has_withdrawn_them(web
         assert frozen in condition["message"]
     time.sleep(max(0.0, frozen_at + 8 - time.monotonic()))  # so long that it must read all anew
     silent_since = time.monotonic()
-    assert asked(web, addresses[1]) is None
+    assert web.found_at(addresses[1]) is None
     web.cluster.speaker(frozen).resume()
     web.gone("service", "web")
     for address in addresses:
         assert web.cluster.claims(address, since=silent_since) == []
         assert not web.exists("ipallocation", allocation_name(address))
-    assert asked(web, addresses[1]) is None
+    assert web.found_at(addresses[1]) is None
 
 
 def test_with_the_policy_local_both_addresses_follow_the_ready_pod(web: LabClient) -> None:
@@ -144,7 +118,7 @@ def test_with_the_policy_local_both_addresses_follow_the_ready_pod(web: LabClien
             for node in nodes:
                 web.cluster.kubelet.set_pod_ready(node, node == ready)
             for address, client in zip(addresses, clients, strict=True):
-                web.until(f"{ready} has it", lambda address=address, ready=ready: asked(web, address) == ready)
+                web.until(f"{ready} has it", lambda address=address, ready=ready: web.found_at(address) == ready)
                 body = web.until("the client is served", lambda address=address: fetched(web, address))
                 assert body.endswith(f" on {ready} sees {client}")
     finally:
@@ -164,7 +138,7 @@ def test_a_pod_with_one_family_only_serves_that_family_alone(web: LabClient) -> 
         web.kubectl.apply(body | {"addressType": family, "endpoints": [endpoint], "ports": []})
     try:
         for address, node in zip(addresses, nodes, strict=False):
-            web.until(f"{address} is at {node}", lambda address=address, node=node: owner(web, address) == node)
+            web.until(f"{address} is at {node}", lambda address=address, node=node: web.announcer(address) == node)
     finally:
         for family in ("ipv4", "ipv6"):
             web.delete("endpointslice", f"web-{family}-hand")

@@ -9,7 +9,7 @@ import pytest
 
 from lab.client import LabClient
 from lab.poller import AddressPoller
-from tests.e2e.test_layer2 import all_serve, announcer, served, web
+from tests.e2e.test_layer2 import served, web
 
 __all__ = ["web"]
 
@@ -27,12 +27,12 @@ FAULT_SECONDS = 14.0
 def owned(web: LabClient):
     """An address, and the node that owns it. Whatever a test did to nodes is undone."""
     address = served(web, "web")
-    yield address, announcer(web, address)
+    yield address, web.announcer(address)
     for node in web.cluster.topology.nodes:
         web.cluster.faults.heal(node.name)
         if web.cluster.speaker(node.name).returncode is not None:
             web.cluster.speaker(node.name).start()
-    web.until("all speakers serve", lambda: all_serve(web))
+    web.all_serve()
 
 
 def moved_after(web: LabClient, address: str, owner: str, since: float) -> float:
@@ -89,7 +89,7 @@ def test_a_node_that_is_to_take_no_more_traffic_hands_over_without_a_gap(web: La
     with AddressPoller(web.cluster, address, interval_seconds=0.02) as poller:
         time.sleep(0.5)
         web.kubectl("label", "node", owner, f"{label}=")
-        web.until("another node has it", lambda: announcer(web, address) not in (None, owner))
+        web.until("another node has it", lambda: web.announcer(address) not in (None, owner))
         time.sleep(1.0)
     web.kubectl("label", "node", owner, f"{label}-")
     assert owner not in poller.requests[-1].nodes

@@ -1,7 +1,6 @@
 """Heartbeats in a whole cluster: with the chart's key and rights, and through the replacement of that key."""
 
 import json
-import re
 import time
 
 import pytest
@@ -15,15 +14,8 @@ RECEIVED = "berth_heartbeats_received_total"
 LOST = "a peer is not heard any more"
 
 
-def metric(lab: LabClient, node: str, sample: str) -> float | None:
-    """A sample of that node's speaker, None while it does not answer."""
-    page = lab.cluster.fetch("http://127.0.0.1:7482/metrics", host=node).get("body", "")
-    found = re.search(rf"^{re.escape(sample)} (\S+)$", page, re.MULTILINE)
-    return float(found[1]) if found else None
-
-
 def heard(lab: LabClient, node: str) -> int:
-    return int(metric(lab, node, 'berth_speaker_peers{state="heard"}') or 0)
+    return int(lab.metric(node, 'berth_speaker_peers{state="heard"}') or 0)
 
 
 def all_hear_all(lab: LabClient) -> bool:
@@ -44,8 +36,8 @@ def losses(lab: LabClient) -> int:
 def test_all_speakers_hear_each_other_and_say_so(talking: LabClient) -> None:
     for node in talking.cluster.topology.nodes:
         talking.condition("speaker", node.name, "PeersHeard", "HearingPeers")
-        talking.until("they are counted", lambda name=node.name: (metric(talking, name, RECEIVED) or 0) > 0)
-        assert not metric(talking, node.name, 'berth_heartbeats_dropped_total{reason="unsigned"}')
+        talking.until("they are counted", lambda name=node.name: (talking.metric(name, RECEIVED) or 0) > 0)
+        assert not talking.metric(node.name, 'berth_heartbeats_dropped_total{reason="unsigned"}')
 
 
 def test_a_speaker_that_is_killed_is_lost_and_heard_again_when_it_is_back(talking: LabClient) -> None:

@@ -9,7 +9,7 @@ from lab.client import LabClient
 from lab.net.hosts import BRIDGE, interface_mac
 from lab.net.netns import HUB
 from tests.e2e.test_conflicts import neighbour_mac
-from tests.e2e.test_layer2 import POOL, all_serve, announcer, served
+from tests.e2e.test_layer2 import POOL, served
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -22,7 +22,7 @@ RECORD = "v4-172-30-0-200"
 @pytest.fixture
 def web(lab: LabClient) -> LabClient:
     lab.cluster.record_segment()
-    lab.until("all speakers serve", lambda: all_serve(lab))
+    lab.all_serve()
     lab.pool("pool", POOL)
     return lab
 
@@ -70,7 +70,7 @@ def ask(web: LabClient) -> bool:
 def test_a_changed_mac_is_announced_at_once_and_told(web: LabClient) -> None:
     web.advertise_all()
     address = served(web, "web")
-    owner = announcer(web, address)
+    owner = web.announcer(address)
     assert owner is not None
     web.cluster.fetch(f"http://{address}/")
     old, new = interface_mac(web.cluster.namespaces, owner), "02:00:00:00:cc:01"
@@ -81,7 +81,7 @@ def test_a_changed_mac_is_announced_at_once_and_told(web: LabClient) -> None:
         web.until("the Speaker tells it", lambda: (interface(web, owner, "eth0") or {}).get("mac") == new)
         assert happened(web, owner, "MacChanged") == counted + 1
         web.until("it serves", lambda: web.cluster.fetch(f"http://{address}/").get("body"))
-        assert announcer(web, address) == owner
+        assert web.announcer(address) == owner
         assert web.get("speaker", owner).get("status", {}).get("conflicts", []) == []
     finally:
         web.cluster.run(owner, "ip", "link", "set", "eth0", "address", old)

@@ -7,7 +7,6 @@ import pytest
 from lab.client import LabClient
 from lab.net.claims import ownership_spans
 from lab.net.hosts import CLIENT
-from lab.observe import conditions
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -21,18 +20,12 @@ URL = f"http://{ADDRESS}/"
 def web(lab: LabClient) -> LabClient:
     """A Service `web` at the pool's only address, announced; the segment is recorded."""
     lab.cluster.record_segment()
-    lab.until("all speakers serve", lambda: all_serve(lab))  # whoever joins later may take the address over
+    lab.all_serve()  # whoever joins later may take the address over
     lab.pool("small", ADDRESS)
     lab.advertise_all()
     lab.service("web")
     announced(lab)
     return lab
-
-
-def all_serve(lab: LabClient) -> bool:
-    speakers = lab.kubectl.json("get", "speakers")["items"]
-    serving = [one for one in speakers if conditions(one).get("Ready", {}).get("status") == "True"]
-    return len(serving) == len(lab.cluster.topology.nodes)
 
 
 def owner(lab: LabClient) -> str | None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from cli.__main__ import main
-from lab.process import wait_for
 from lab.record import Record, members
+from lab.waiting import wait_for
 
 
 def berth(*arguments: str, home: Path) -> "subprocess.CompletedProcess[str]":

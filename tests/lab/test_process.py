@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lab.process import Process, ProcessDied, State, WaitExpired, wait_for
+from lab.process import Process, ProcessDied, State
 from lab.record import process_state, started_at
+from lab.waiting import wait_for
 
 COUNTS = "import time\nfor i in range(100000): print(i, flush=True); time.sleep(0.01)"
 STUBBORN = (
@@ -110,16 +111,7 @@ def test_a_dead_process_is_reported_with_its_last_words(start: Start) -> None:
         process.require_running()
 
 
-def test_waiting_ends_with_the_name_of_what_did_not_happen() -> None:
-    with pytest.raises(WaitExpired, match="pigs fly"):
-        wait_for("pigs fly", lambda: None, timeout_seconds=0.05)
-
-
 def test_waiting_ends_at_once_when_what_it_waits_on_died(start: Start) -> None:
     process = start("raise SystemExit(3)")
     with pytest.raises(ProcessDied):
         wait_for("never", lambda: None, timeout_seconds=30, meanwhile=process.require_running)
-
-
-def test_waiting_gives_the_first_answer_also_when_it_is_zero() -> None:
-    assert wait_for("a number", lambda: 0, timeout_seconds=1) == 0

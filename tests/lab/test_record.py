@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab.net.netns import Unsupported, lab_environment
-from lab.process import wait_for
 from lab.record import MARKER_VARIABLE, HostEntry, ProcessEntry, Record, lab_directory, members, started_at, sweep
+from lab.waiting import wait_for
 
 
 def record(**changes: object) -> Record:

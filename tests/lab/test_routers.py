@@ -12,12 +12,13 @@ import pytest
 
 from lab.net import hosts
 from lab.net.netns import Sandbox, Unsupported
-from lab.process import Process, wait_for
+from lab.process import Process
 from lab.routers import base as routers
 from lab.routers.base import KernelHop, Place, Router, RouterSettings
 from lab.routers.bird import Bird
 from lab.routers.daemons import Site
 from lab.routers.frr import Frr
+from lab.waiting import wait_for
 from speaker.bgp.exabgp.io.driver import BgpDriver
 from speaker.bgp.model import PeerConfig, Route
 from tests.loops import in_a_loop

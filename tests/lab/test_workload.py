@@ -10,8 +10,9 @@ import pytest
 
 from lab.net import hosts
 from lab.net.netns import Sandbox
-from lab.process import Process, wait_for
+from lab.process import Process
 from lab.scripts import script
+from lab.waiting import wait_for
 from lab.workload.endpoints import slices_of
 from lab.workload.kubeproxy import ruleset
 from lab.workload.objects import Pod, TrafficService, TrafficSlice

@@ -9,8 +9,9 @@ import pytest
 from lab.net import hosts
 from lab.net.claims import Claim, OwnershipSpan, claims_of, ownership_spans
 from lab.net.netns import HUB, Sandbox
-from lab.process import Process, wait_for
+from lab.process import Process
 from lab.scripts import script
+from lab.waiting import wait_for
 
 
 def line(at: float, mac: str, ip: str = "172.30.0.200", op: int = 2) -> str:

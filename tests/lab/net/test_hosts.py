@@ -11,8 +11,8 @@ import pytest
 
 from lab.net import hosts
 from lab.net.netns import HUB, CommandFailed, NamespaceHandle, Sandbox, Unsupported, explain_refusal
-from lab.process import wait_for
 from lab.record import started_at
+from lab.waiting import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 

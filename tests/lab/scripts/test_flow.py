@@ -10,8 +10,9 @@ import pytest
 
 from lab.net import hosts
 from lab.net.netns import CommandFailed, Sandbox
-from lab.process import Process, wait_for
+from lab.process import Process
 from lab.scripts import script
+from lab.waiting import wait_for
 
 pytestmark = [pytest.mark.root, pytest.mark.lab]
 

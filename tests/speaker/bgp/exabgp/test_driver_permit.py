@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from lab.net.segment import Namespace
-from lab.process import wait_for
 from lab.routers.links import SAME_SECONDS, Bird, Link, peer_on, routes
+from lab.waiting import wait_for
 from speaker.bgp.exabgp.io.driver import BgpDriver
 from tests.speaker.bgp.exabgp.conftest import driving
 
