@@ -15,7 +15,7 @@ WIRE_PERMIT_SECONDS = 3.0
 """How long the wire process speaks without a new permit: three of the agent's seconds."""
 
 HEARD_SECONDS = 5.0
-"""What a peer said longer ago than this may not be what it says now."""
+"""What a member said longer ago than this may not be what it says now."""
 
 SETTLE_SECONDS = HEARD_SECONDS + WIRE_PERMIT_SECONDS + 2.0
 """From the proof that witnesses outlived a speaker until an allocator acts on it: by then the speaker has heard of it,

@@ -371,9 +371,9 @@ class NodeCore:
         """Extend the permit, or take it away; begin a new registration when this speaker may have been fenced."""
         self._tick_at = now.monotonic + TICK_SECONDS
         could_announce, was_registered = self.right.hold is None, not self.right.must_register
-        peers = self.members.for_fencing()
+        members = self.members.for_fencing()
         match self.right.tick(
-            now.boottime, renewal_sent=self._renewal_sent, promises=self._promise.take_binding(), peers=peers
+            now.boottime, renewal_sent=self._renewal_sent, promises=self._promise.take_binding(), members=members
         ):
             case Permit(until):
                 self._permit = until
@@ -412,10 +412,10 @@ class NodeCore:
     def _judge_conditions(self, now: Moment) -> None:
         """What the Speaker object says for people, and its promise."""
         report, members = self._report, self.members
-        peers = members.for_fencing()
-        report.judge(self.right.hold, peers, self._renewal_sent, now)
+        contacts = members.for_fencing()
+        report.judge(self.right.hold, contacts, self._renewal_sent, now)
         if members.heartbeats.are_wanted:
-            report.judge_heartbeats(members.heartbeats.fault, peers.known, members.heard, now)
+            report.judge_heartbeats(members.heartbeats.fault, contacts.known, members.heard, now)
         if self.right.hold is None:
             decisions = self.layer2.decisions
             report.judge_addresses(decisions.faults(SHOWN + 1, self.bgp.covers), decisions.unplaced(), now)

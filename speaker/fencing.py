@@ -1,7 +1,7 @@
-"""Whether a speaker may have anything on the wire, judged by its contact with the API server and with its peers.
+"""Whether a speaker may have anything on the wire, judged by its contact with the API server and with its members.
 
 Pure: `now` is CLOCK_BOOTTIME in seconds, which goes on while a machine is suspended. Writes no status and sends no
-permit; speaker.io.agent does both, by what it is told here. What it hears of peers is given to it.
+permit; speaker.core does both, by what this says. What it hears of members is given to it.
 
 * The promise (Speaker.status.fencing): F seconds after its last renewed Lease the allocator may take a speaker that
   promised for silent. So it is silent by itself a margin earlier, counted from when that renewal was *sent*, unless a
@@ -27,7 +27,7 @@ __all__ = [
     "Contact",
     "Hold",
     "Limits",
-    "Peers",
+    "MemberContacts",
     "Permit",
     "Promise",
     "own_contact",
@@ -63,7 +63,7 @@ class Limits:
 
 
 class Contact(NamedTuple):
-    """What a peer says of its contact with the API server, both on our clock.
+    """What a member says of its contact with the API server, both on our clock.
 
     `began`: when its last answered renewal was sent; rather too late than too early where that is not exact. `heard`:
     when the heartbeat that said so came.
@@ -74,11 +74,11 @@ class Contact(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Peers:
+class MemberContacts:
     """What is known of the other speakers, by node.
 
     `known`: all that have registered and not said goodbye. `contacts`: what those that are heard say of themselves (see
-    `own_contact`); of a peer that restarted, only what its present process said.
+    `own_contact`); of a member that restarted, only what its present process said.
     """
 
     known: Set[str] = frozenset()
@@ -122,7 +122,13 @@ def _weight(own_node: str, node: str) -> bytes:
 
 
 def promise_to_make(
-    own_node: str, peers: Peers, limits: Limits, *, present: Witnesses | None, renewal_sent: float | None, now: float
+    own_node: str,
+    members: MemberContacts,
+    limits: Limits,
+    *,
+    present: Witnesses | None,
+    renewal_sent: float | None,
+    now: float,
 ) -> Witnesses | None:
     """The witnesses to promise on, None for no promise. `present` is what the Speaker says now.
 
@@ -132,8 +138,8 @@ def promise_to_make(
     """
     if renewal_sent is None or now - renewal_sent >= limits.outlived_after_seconds:
         return present
-    witnesses = choose_witnesses(own_node, peers.known)
-    can_keep_it = len(witnesses) > 2 and peers.hears_majority_of(witnesses, own_node, now)
+    witnesses = choose_witnesses(own_node, members.known)
+    can_keep_it = len(witnesses) > 2 and members.hears_majority_of(witnesses, own_node, now)
     return witnesses if can_keep_it else None
 
 
@@ -235,7 +241,7 @@ class AnnouncementRight:
             self._renewal = renewal_sent
 
     def tick(
-        self, now: float, *, renewal_sent: float | None, promises: frozenset[Witnesses], peers: Peers
+        self, now: float, *, renewal_sent: float | None, promises: frozenset[Witnesses], members: MemberContacts
     ) -> Permit | Hold:
         """`renewal_sent`: when the last renewal of the own Lease that was answered was sent; None = there was none.
 
@@ -245,24 +251,24 @@ class AnnouncementRight:
             self.lose(Hold.PAUSED, now)
         self._last_tick = now
         if (renewal_sent, promises) != (self._renewal, self._promises):
-            self._look_back(now, peers)
+            self._look_back(now, members)
             self._renewal, self._promises = renewal_sent, promises
-        deadline = self._deadline(now, peers)
+        deadline = self._deadline(now, members)
         self._is_cut_off = now >= deadline
         return self.hold or Permit(min(now + WIRE_PERMIT_SECONDS, deadline))
 
-    def _look_back(self, now: float, peers: Peers) -> None:
+    def _look_back(self, now: float, members: MemberContacts) -> None:
         """Contact is back, or another promise made: were we silent by the old ones, we may have been fenced by them."""
-        if self._lost is None and now >= self._deadline(now, peers):
+        if self._lost is None and now >= self._deadline(now, members):
             self.lose(Hold.CUT_OFF, now)
 
-    def _deadline(self, now: float, peers: Peers) -> float:
-        if all(self._is_outage_for_all(witnesses, now, peers) for witnesses in self._promises):
+    def _deadline(self, now: float, members: MemberContacts) -> float:
+        if all(self._is_outage_for_all(witnesses, now, members) for witnesses in self._promises):
             return float("inf")
         return float("-inf") if self._renewal is None else self._renewal + self._limits.silent_after_seconds
 
-    def _is_outage_for_all(self, witnesses: Witnesses, now: float, peers: Peers) -> bool:
+    def _is_outage_for_all(self, witnesses: Witnesses, now: float, members: MemberContacts) -> bool:
         if self._renewal is None:
             return False
         before = self._renewal + self._limits.outlived_after_seconds
-        return peers.majority_lost_contact(witnesses, self._own_node, before, now)
+        return members.majority_lost_contact(witnesses, self._own_node, before, now)

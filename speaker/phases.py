@@ -97,7 +97,7 @@ TABLE: Mapping[Phase, Row] = {
 }
 
 
-def picture() -> str:
+def diagram() -> str:
     """The phases and what leads from one to the next, as a Mermaid state diagram."""
     lines = ["stateDiagram-v2", f"    [*] --> {next(iter(TABLE)).value}"]
     for phase, row in TABLE.items():

@@ -1,4 +1,5 @@
-"""What the Speaker's status says of its BGP sessions. Pure: makes entries of what the driver and the picture tell."""
+"""What the Speaker's status says of its BGP sessions. Pure: makes entries of what the sessions are and what was
+decided."""
 
 from collections.abc import Iterable, Mapping
 

@@ -1,4 +1,4 @@
-"""How many endpoints a route says that it leads to, and since when: a number that changes often is told seldom. Pure.
+"""How many endpoints a route says that it leads to, and since when: a changing number is advertised seldom. Pure.
 
 Each change is an UPDATE to every router, and a new load balancing table in it. Announcing and withdrawing never wait
 here.
@@ -14,23 +14,24 @@ class Weights:
     """Keyed by the allocation's name. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        self._told: dict[str, tuple[int | None, float]] = {}
+        self._advertised: dict[str, tuple[int | None, float]] = {}
         self._waiting: dict[str, float] = {}
 
     def settle(self, name: str, wanted: int | None, now: float) -> int | None:
-        """What to tell now: the first number at once, another one QUIET_SECONDS after the last that was told."""
-        told = self._told.get(name)
-        if told is not None and told[0] != wanted and now < told[1] + QUIET_SECONDS:
-            self._waiting[name] = told[1] + QUIET_SECONDS
-            return told[0]
+        """What to advertise now: the first number at once, another one QUIET_SECONDS after the last that was
+        advertised."""
+        advertised = self._advertised.get(name)
+        if advertised is not None and advertised[0] != wanted and now < advertised[1] + QUIET_SECONDS:
+            self._waiting[name] = advertised[1] + QUIET_SECONDS
+            return advertised[0]
         self._waiting.pop(name, None)
-        if told is None or told[0] != wanted:
-            self._told[name] = (wanted, now)
+        if advertised is None or advertised[0] != wanted:
+            self._advertised[name] = (wanted, now)
         return wanted
 
     def forget(self, name: str) -> None:
         """There is no such route any more, or it carries no weight."""
-        self._told.pop(name, None)
+        self._advertised.pop(name, None)
         self._waiting.pop(name, None)
 
     def due(self, now: float) -> Iterator[str]:

@@ -6,7 +6,7 @@ Joins speaker.members.view (who lives, who ranks) and speaker.members.heartbeats
 from collections.abc import Mapping, Set
 
 from speaker.cluster.state import ClusterState
-from speaker.fencing import Contact, Peers
+from speaker.fencing import Contact, MemberContacts
 from speaker.members.heartbeats import HeartbeatOptions, Heartbeats, changed_members
 from speaker.members.liveness import LeaseNeed
 from speaker.members.view import MemberTimes, MemberView, OwnStanding
@@ -105,7 +105,7 @@ class Members:
         """Whether Leases are to be watched. To be asked a few times a second, once all of them have been read."""
         return self._need.is_there(self.unheard(), now)
 
-    def for_fencing(self) -> Peers:
+    def for_fencing(self) -> MemberContacts:
         """The same members as speaker.fencing wants to know them.
 
         A process that has not told yet when it had contact is left out: it must not pass for one that lost it long ago.
@@ -115,7 +115,7 @@ class Members:
             for node, member in self.view.heard.items()
             if member.contact > NEVER
         }
-        return Peers(known=self._known(), contacts=contacts)
+        return MemberContacts(known=self._known(), contacts=contacts)
 
     def _known(self) -> frozenset[str]:
         speakers = self._cluster.speakers

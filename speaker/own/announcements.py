@@ -36,10 +36,6 @@ class Announcements:
                 del self._peers[address]
             self._write(address, now)
 
-    def by_bgp(self) -> frozenset[str]:
-        """The addresses that some peer was sent a route for."""
-        return frozenset(self._peers)
-
     def _write(self, address: str, now: str) -> None:
         interfaces, peers = self._interfaces.get(address), self._peers.get(address)
         if interfaces is None and peers is None:

@@ -52,12 +52,12 @@ class Conditions:
             message = "The speaker stopped cleanly. Routers may keep its routes for a while, as graceful restart wants."
         self.set(ConditionType.Ready, False, Reason.Stopped, message, now)
 
-    def set_promise(self, promised: bool, known_peers: int, now: str) -> None:
+    def set_promise(self, promised: bool, known_members: int, now: str) -> None:
         """Whether allocators may count on this speaker's silence when it is cut off."""
         if promised:
             message = "Cut off, the speaker withdraws everything by itself within the fence time."
             self.set(ConditionType.PromisesFencing, True, Reason.PromiseInForce, message, now)
-        elif known_peers > 1:
+        elif known_members > 1:
             message = (
                 "The speaker hears no majority of the others; releases wait until it is back, or its Node is deleted."
             )
@@ -66,7 +66,7 @@ class Conditions:
             message = "With fewer than three speakers there is no majority that could tell whether this one is cut off."
             self.set(ConditionType.PromisesFencing, False, Reason.OnlySpeaker, message, now)
 
-    def set_peers_heard(self, fault: str, known: Set[str], heard: Iterable[str], now: str) -> None:
+    def set_members_heard(self, fault: str, known: Set[str], heard: Iterable[str], now: str) -> None:
         """Whether heartbeats work here. A few dead nodes are no fault of heartbeats; more than half of all nodes
         are."""
         kind = ConditionType.PeersHeard

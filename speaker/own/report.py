@@ -7,7 +7,7 @@ Pure; speaker.own.conditions makes the sentences. For people, but for the promis
 from collections.abc import Mapping, Sequence, Set
 
 from speaker.cluster.faults import Fault
-from speaker.fencing import Hold, Limits, Peers, promise_to_make
+from speaker.fencing import Hold, Limits, MemberContacts, promise_to_make
 from speaker.moment import Moment
 from speaker.own.conditions import Conditions
 from speaker.own.entries import fencing
@@ -33,24 +33,24 @@ class Report:
         """Whether they have not been looked at for a while."""
         return now.monotonic >= self._due
 
-    def judge(self, hold: Hold | None, peers: Peers, renewal_sent: float | None, now: Moment) -> None:
+    def judge(self, hold: Hold | None, members: MemberContacts, renewal_sent: float | None, now: Moment) -> None:
         """Whether this speaker serves, and what it promises. `renewal_sent`: CLOCK_BOOTTIME seconds."""
         self._due = now.monotonic + CONDITIONS_SECONDS
         self._conditions.set_ready(hold, now.text)
         self._witnesses = promise_to_make(
             self._own_node,
-            peers,
+            members,
             self._limits,
             present=self._witnesses,
             renewal_sent=renewal_sent,
             now=now.boottime,
         )
-        self._conditions.set_promise(self._witnesses is not None, len(peers.known), now.text)
+        self._conditions.set_promise(self._witnesses is not None, len(members.known), now.text)
         self._draft.set("fencing", fencing(self._witnesses, self._fence_after_seconds))
 
     def judge_heartbeats(self, fault: str, known: Set[str], heard: Mapping[str, object], now: Moment) -> None:
         """`fault`: why there are none; "" when all is well. `known`: the other speakers."""
-        self._conditions.set_peers_heard(fault, known, heard, now.text)
+        self._conditions.set_members_heard(fault, known, heard, now.text)
 
     def judge_addresses(self, faults: Sequence[Fault], unplaced: Sequence[str], now: Moment) -> None:
         """`unplaced`: addresses some of whose endpoints carry no nodeName."""

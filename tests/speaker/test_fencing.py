@@ -11,7 +11,7 @@ from speaker.fencing import (
     Contact,
     Hold,
     Limits,
-    Peers,
+    MemberContacts,
     Permit,
     Promise,
     choose_witnesses,
@@ -21,15 +21,15 @@ from speaker.fencing import (
 
 LIMITS = Limits(fence_after_seconds=60, pause_seconds=6, margin_seconds=6)
 SILENT_AFTER = 54.0
-ALONE = Peers()
+ALONE = MemberContacts()
 FREE = frozenset()
 FIVE = frozenset({frozenset("abcde")})
 """The promise of `a`, which the tests are about."""
 
 
 def heard(now, known="bcde", **contacts):
-    """Peers that are heard now, each with when its last contact began."""
-    return Peers(frozenset(known), {node: Contact(began, now) for node, began in contacts.items()})
+    """MemberContacts that are heard now, each with when its last contact began."""
+    return MemberContacts(frozenset(known), {node: Contact(began, now) for node, began in contacts.items()})
 
 
 def serving(now=100.0):
@@ -39,8 +39,8 @@ def serving(now=100.0):
     return right
 
 
-def tick(right, now, *, renewal_sent=100.0, promises=FREE, peers=ALONE):
-    return right.tick(now, renewal_sent=renewal_sent, promises=promises, peers=peers)
+def tick(right, now, *, renewal_sent=100.0, promises=FREE, members=ALONE):
+    return right.tick(now, renewal_sent=renewal_sent, promises=promises, members=members)
 
 
 def test_nothing_is_permitted_before_the_first_registration() -> None:
@@ -149,45 +149,48 @@ def test_when_the_api_server_is_down_for_all_everybody_keeps_announcing() -> Non
     """A majority lost it when we did; nobody can release anything. A lost heartbeat silences for that moment only."""
     right = serving(100)
     for now in range(100, 300):
-        permit = tick(right, now, promises=FIVE, peers=heard(now, b=101.0, c=99.0))
+        permit = tick(right, now, promises=FIVE, members=heard(now, b=101.0, c=99.0))
         assert permit == Permit(now + WIRE_PERMIT_SECONDS)
-    assert tick(right, 301, promises=FIVE, peers=heard(301, b=101.0)) is Hold.CUT_OFF
-    assert tick(right, 302, promises=FIVE, peers=heard(302, b=101.0, c=99.0)) == Permit(302 + WIRE_PERMIT_SECONDS)
+    assert tick(right, 301, promises=FIVE, members=heard(301, b=101.0)) is Hold.CUT_OFF
+    assert tick(right, 302, promises=FIVE, members=heard(302, b=101.0, c=99.0)) == Permit(302 + WIRE_PERMIT_SECONDS)
 
 
 def test_after_an_outage_for_all_nobody_needs_to_register_anew() -> None:
     right = serving(100)
-    cut_off_until(right, 200, peers=heard(200, b=101.0, c=99.0))
+    cut_off_until(right, 200, members=heard(200, b=101.0, c=99.0))
     back = heard(201, b=101.0, c=99.0)
-    assert isinstance(tick(right, 201, promises=FIVE, renewal_sent=200.5, peers=back), Permit)
+    assert isinstance(tick(right, 201, promises=FIVE, renewal_sent=200.5, members=back), Permit)
 
 
 def test_witnesses_that_had_contact_long_after_us_silence_us_however_long_ago_that_was() -> None:
     right = serving(100)
     late = 100 + outlived_after_seconds(60)
     for now in (160.0, 1000.0):
-        assert tick(right, now, promises=FIVE, peers=heard(now, b=late, c=late, d=99.0)) in (Hold.CUT_OFF, Hold.PAUSED)
+        assert tick(right, now, promises=FIVE, members=heard(now, b=late, c=late, d=99.0)) in (
+            Hold.CUT_OFF,
+            Hold.PAUSED,
+        )
 
 
 def test_what_was_heard_long_ago_does_not_count() -> None:
     right = serving(150)
-    old = Peers(frozenset("bcde"), {node: Contact(100.0, 150.0) for node in "bcde"})
-    assert isinstance(tick(right, 150 + HEARD_SECONDS, promises=FIVE, peers=old), Permit)
-    assert tick(right, 150.1 + HEARD_SECONDS, promises=FIVE, peers=old) is Hold.CUT_OFF
+    old = MemberContacts(frozenset("bcde"), {node: Contact(100.0, 150.0) for node in "bcde"})
+    assert isinstance(tick(right, 150 + HEARD_SECONDS, promises=FIVE, members=old), Permit)
+    assert tick(right, 150.1 + HEARD_SECONDS, promises=FIVE, members=old) is Hold.CUT_OFF
 
 
 def test_only_witnesses_of_the_promise_count() -> None:
     """Others may have joined, or be cut off with us: the allocator does not count them either."""
     right = serving(150)
-    peers = heard(156, known="bcdexyz", b=100.0, x=100.0, y=100.0, z=100.0)
-    assert tick(right, 156, promises=FIVE, peers=peers) is Hold.CUT_OFF
+    members = heard(156, known="bcdexyz", b=100.0, x=100.0, y=100.0, z=100.0)
+    assert tick(right, 156, promises=FIVE, members=members) is Hold.CUT_OFF
 
 
 def test_every_promise_that_may_be_in_force_must_allow_it() -> None:
-    peers = heard(156, b=100.0, c=100.0)
-    assert isinstance(tick(serving(150), 156, promises=FIVE, peers=peers), Permit)
+    members = heard(156, b=100.0, c=100.0)
+    assert isinstance(tick(serving(150), 156, promises=FIVE, members=members), Permit)
     both = FIVE | {frozenset("adexy")}
-    assert tick(serving(150), 156, promises=both, peers=peers) is Hold.CUT_OFF
+    assert tick(serving(150), 156, promises=both, members=members) is Hold.CUT_OFF
 
 
 @pytest.mark.parametrize(
@@ -203,16 +206,16 @@ def test_every_promise_that_may_be_in_force_must_allow_it() -> None:
     ],
 )
 def test_it_promises_only_when_it_hears_a_strict_majority(known, hears, promised) -> None:
-    peers = heard(100.0, known, **dict.fromkeys(hears, 100.0))
-    made = promise_to_make("a", peers, LIMITS, present=None, renewal_sent=99.0, now=100.0)
+    members = heard(100.0, known, **dict.fromkeys(hears, 100.0))
+    made = promise_to_make("a", members, LIMITS, present=None, renewal_sent=99.0, now=100.0)
     assert made == (frozenset(promised) if promised else None)
 
 
 @pytest.mark.parametrize("renewal_sent", [None, 70.0])
 @pytest.mark.parametrize("present", [None, frozenset("abc")])
 def test_without_contact_a_promise_is_neither_made_nor_changed(renewal_sent, present) -> None:
-    peers = heard(100.0, "bcd", b=100.0, c=100.0, d=100.0)
-    assert promise_to_make("a", peers, LIMITS, present=present, renewal_sent=renewal_sent, now=100.0) == present
+    members = heard(100.0, "bcd", b=100.0, c=100.0, d=100.0)
+    assert promise_to_make("a", members, LIMITS, present=present, renewal_sent=renewal_sent, now=100.0) == present
 
 
 def test_a_large_cluster_has_a_fixed_choice_of_witnesses_that_few_changes_reach() -> None:
@@ -302,9 +305,9 @@ def test_no_permit_outlasts_a_promise_and_none_is_given_on_old_knowledge(events)
         if last_tick is not None and now - last_tick > LIMITS.pause_seconds:
             lost_at = now
         last_tick = now
-        peers = Peers(frozenset("bcd"), {node: Contact(-1.0, now) for node in cut_off})
+        members = MemberContacts(frozenset("bcd"), {node: Contact(-1.0, now) for node in cut_off})
         promises = frozenset({frozenset("abcd")}) if is_bound else FREE
-        answer = right.tick(now, renewal_sent=renewal, promises=promises, peers=peers)
+        answer = right.tick(now, renewal_sent=renewal, promises=promises, members=members)
         if isinstance(answer, Permit):
             assert registered_at is not None
             assert registered_at > lost_at

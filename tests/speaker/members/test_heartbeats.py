@@ -238,7 +238,7 @@ def test_people_are_told_who_came_and_who_went() -> None:
 )
 def test_the_condition_says_whether_heartbeats_work_here(fault, known, heard, holds, reason):
     conditions = Conditions()
-    conditions.set_peers_heard(fault, known, heard, "2026-01-01T00:00:00Z")
+    conditions.set_members_heard(fault, known, heard, "2026-01-01T00:00:00Z")
     (told,) = conditions.to_wire()
     assert (told["type"], told["status"], told["reason"]) == (ConditionType.PeersHeard.value, holds, reason)
 
