@@ -1,6 +1,6 @@
 """What the agent has yet to write to the wire process: permits first, then our own state, then the rest in order.
 
-No I/O: whoever owns the socket writes `first`, and drops it.
+No I/O: the owner of the socket writes `first`, then calls `drop_first`.
 """
 
 from collections import deque

@@ -67,7 +67,7 @@ class Poll(Protocol):
 
 
 class Agent(Protocol):
-    """What the agent can be told. Nothing waits: what it has not read yet is kept."""
+    """The agent, to a part. Nothing here waits: what the agent has not read yet is kept."""
 
     def report(self, report: WireReport) -> None: ...
 
@@ -79,11 +79,11 @@ class Agent(Protocol):
 
     @property
     def is_crowded(self) -> bool:
-        """Whether it has so much to read that what only informs had better wait."""
+        """Whether it has much to read, so that reports which only inform should wait."""
 
 
 class Permit(Protocol):
-    """The agent's permission to send. Whoever sends looks right before each frame."""
+    """The agent's permission to send. It is looked up right before each frame."""
 
     until: float
     """CLOCK_BOOTTIME."""

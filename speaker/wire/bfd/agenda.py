@@ -1,7 +1,7 @@
 """Which session has to be woken when.
 
 No I/O and no clock: `now` is CLOCK_BOOTTIME seconds. A session may be woken early, never late: a plan is only replaced
-by an earlier one, and whoever is woken too early says anew when.
+by an earlier one, and a session that is woken too early is planned anew.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Agenda:
         return self._heap[0][0] if self._heap else None
 
     def take_due(self, now: float, most: int) -> list[int]:
-        """Those to wake now, so many at most; each has no plan any more."""
+        """The sessions to wake now, at most `most`. None of them has a plan any more."""
         due: list[int] = []
         while self._heap and self._heap[0][0] <= now and most:
             most -= 1

@@ -80,7 +80,7 @@ class Session:
         self._heard_at = 0.0
         self._last_diagnostic = 0  # of the peer, when it signalled down
         self._is_held = False
-        self._quiet_at: float | None = None  # when the peer has been told of AdminDown for long enough
+        self._quiet_at: float | None = None  # when AdminDown has been said for long enough
         # What our packets say, and what is in force: the old values hold until the peer has confirmed (§6.8.3).
         self._said = (max(parameters.desired_min_tx, SLOW_MICROSECONDS), parameters.required_min_rx)
         self._tx, self._rx = self._said
@@ -125,7 +125,7 @@ class Session:
             self._change(State.DOWN, Diagnostic.NONE, now)
 
     def is_over(self, now: float) -> bool:
-        """Whether it was disabled, and the peer has been told for long enough."""
+        """Whether it was disabled, and has said so to the peer for long enough."""
         return is_due(self._quiet_at, now)
 
     # --- packets

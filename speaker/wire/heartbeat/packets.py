@@ -35,7 +35,7 @@ sent.
 
 Numbers are in network order. Flags, from the lowest bit: serving, member, behind, leaving, goodbye.
 
-An echo says "I have your packet of this sequence number". Whoever finds its own latest numbers in a packet knows two
+An echo says "I have your packet of this sequence number". A speaker that finds its latest numbers in a packet knows two
 things without any clock of another machine: the packet was made just now, and its sender hears us.
 """
 
@@ -90,7 +90,7 @@ class Dropped(Enum):
     RETIRED = "retired"
     """It proves to be recent, but its sender has been replaced by a later process."""
     UNPROVEN = "unproven"
-    """It echoes nothing recent of ours: the first packets of a member, a replay, or one who does not hear us."""
+    """It echoes nothing recent of ours: a member's first packets, a replay, or a member that does not hear us."""
 
 
 class Packet(NamedTuple):

@@ -34,7 +34,7 @@ OVERTAKEN_PACKETS = 3
 SEARCH_SECONDS = 120.0
 # An echo is of use only while its number is recent for its sender.
 ECHO_SECONDS = 5.0
-# A node restarts its speaker seldom; whoever replays old ones must not push the real one out.
+# A node restarts its speaker seldom. A replay of old incarnations must not push the real one out.
 CANDIDATES_PER_MEMBER = 4
 
 UNICAST = ""
@@ -171,7 +171,7 @@ class Receiver:
         return self._deadline
 
     def resume(self, now: float) -> None:
-        """We did not listen for a while. Nobody is dead who had no chance to be heard: the time starts anew for all."""
+        """We did not listen for a while. A member that could not be heard is not dead: the time starts anew for all."""
         for member in self.members.values():
             member.candidates.clear()
             if member.heard_since is not None:
@@ -180,7 +180,7 @@ class Receiver:
                     path.expires = max(path.expires, now + member.silence_seconds)
 
     def echoes(self, room: int, now: float) -> list[tuple[bytes, int]]:
-        """Whom to echo in the next packet, and with which number. Those not proven yet first, the others in turn."""
+        """The members to echo in the next packet, with their numbers: the unproven ones first, then the rest in turn."""
         urgent = [
             (one.tag, one.sequence)
             for member in self.members.values()
@@ -194,11 +194,11 @@ class Receiver:
         return (_turned(urgent, self._echo_turn) + _turned(heard, self._echo_turn))[:room]
 
     def is_searching(self, now: float) -> bool:
-        """Whether somebody is missing who may be back any moment."""
+        """Whether a member is missing that may be back any moment."""
         return any(_is_sought(member, now) for member in self.members.values())
 
     def unicast(self, now: float, *, long_lost: bool) -> list[KnownMember]:
-        """Who has to be written to: not heard by multicast. `long_lost`: those too for whom the search is over."""
+        """The members that need a unicast. `long_lost`: also those for which the search is over."""
         return [
             member
             for member in self.members.values()

@@ -50,7 +50,7 @@ FRESH_SECONDS = 5.0
 ANSWERS_AT_ONCE = 4
 # Senders that started together drift apart: each interval is shortened by up to a tenth.
 JITTER = 0.1
-# Peers that have been gone for long are still written to, in every so many-th packet.
+# Members that have been gone for long still get one in so many packets.
 LONG_LOST_EVERY = 5
 
 _SEQUENCE_MASK = 0xFFFFFFFF
@@ -183,7 +183,7 @@ class Sender:
 
     @property
     def interval_seconds(self) -> float:
-        """What our packets promise."""
+        """The interval that our packets promise."""
         base = self._settings.interval_seconds if self._settings else 0.0
         return min(max(base, self._fair_seconds), MAX_INTERVAL_MILLISECONDS / 1000)
 

@@ -41,7 +41,7 @@ class Channel:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether the agent has so much to read that what only informs had better wait."""
+        """Whether the agent has much to read, so that reports which only inform should wait."""
         return len(self._outbox) > CROWDED_MESSAGES
 
     def report(self, report: WireReport) -> None:

@@ -6,7 +6,7 @@ import time
 
 
 class Permit:
-    """Compared right before each frame is sent. Whoever sends reads it anew each time."""
+    """Compared right before each frame is sent, and read anew each time."""
 
     __slots__ = ("until",)
 

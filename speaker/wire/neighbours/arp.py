@@ -105,7 +105,7 @@ def reply_head(mac: bytes) -> bytes:
 
 
 def reply(head: bytes, address: bytes, asker_mac: bytes, asker: bytes) -> bytes:
-    """`address` is at the MAC of `head`, told to the asker alone (RFC 826: the reply goes to the sender's MAC)."""
+    """`address` is at the MAC of `head`, sent to the asker alone (RFC 826: the reply goes to the sender's MAC)."""
     return _REPLY_FRAME.pack(asker_mac, head, address, asker_mac, asker)
 
 

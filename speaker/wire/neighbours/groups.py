@@ -12,7 +12,7 @@ from typing import NamedTuple
 from speaker.wire.neighbours.ndp import solicited_node
 
 # Network cards compare a frame with tens of multicast addresses exactly; given more, most let all of them through
-# anyway. Past so many groups on an interface we ask for that ourselves.
+# anyway. With more groups than this on an interface we ask for that ourselves.
 MAX_GROUPS_BY_MAC = 256
 # Linux looks through an interface's IPv6 groups one by one for each multicast frame that comes in: a few µs for 256
 # groups, 15 to 50 for 1,000, 100 to 200 for 5,000 (measured over veth). Switches have room for about as many.

@@ -163,7 +163,7 @@ def parse(frame: bytes | bytearray | memoryview) -> Message | None:
 
 
 def _is_valid_solicitation(seen: Solicitation) -> bool:
-    """§7.1.1: a probe goes to the solicited-node address, and tells no link-layer address."""
+    """§7.1.1: a probe goes to the solicited-node address, and carries no link-layer address."""
     return not seen.is_probe or (seen.to[:13] == _SOLICITED_NODE and seen.sender_mac is None)
 
 
@@ -257,14 +257,14 @@ def answer(head: Head, address: bytes) -> Answer:
 
 
 def reply(answer: Answer, asker_mac: bytes, asker: bytes) -> bytes:
-    """The answer, told to the asker alone (§7.2.4). The hot path."""
+    """The answer, sent to the asker alone (§7.2.4). The hot path."""
     front, total, back = answer
     checksum = -(total + _from_bytes(asker)) % _CHECKSUM_MODULUS
     return _ANSWER_FRAME.pack(asker_mac, front, asker, _TYPE_AND_CODE, checksum, back)
 
 
 def unsolicited(head: Head, address: bytes) -> bytes:
-    """`address` is at the MAC of `head`, told to all nodes, who take it over from whomever they knew (§7.2.6, O=1).
+    """`address` is at the MAC of `head`, sent to all nodes, which replace what they knew (§7.2.6, O=1).
 
     The answer to a probe is the same frame (§7.2.4: the asker has no address yet).
     """

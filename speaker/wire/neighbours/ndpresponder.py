@@ -90,7 +90,7 @@ class NdpResponder:
         return self._answer(interface, self._table.held[seen.target], asker_mac, seen.sender)
 
     def _on_probe(self, interface: Interface, probe: ndp.Solicitation) -> bytes | InUse | Ignored:
-        """RFC 4862 §5.4.3: whoever probes for our address is told, with all others, that it is in use.
+        """RFC 4862 §5.4.3: a host that probes for our address learns, with all others, that it is in use.
 
         No conflict yet: a host that probes does not use the address, and will not after the answer.
         """

@@ -115,7 +115,7 @@ class BfdPart:
     # --- the loop
 
     def turn(self, now: float) -> None:
-        """Whatever is due."""
+        """Sessions, sockets to try again, reports."""
         if (now < self._permit.until) != self._is_permitted:
             self._follow_permit(now)
         if is_due(self._agenda.deadline(), now):
@@ -203,7 +203,7 @@ class BfdPart:
             self._plan(peer)
 
     def _transmit(self, peer: Peer, now: float) -> None:
-        """What the session has to say. That it is alive is said only while the permit lasts, right now."""
+        """Send what the session has to say. It says that it is alive only while the permit lasts, right now."""
         if now >= self._permit.until:
             peer.session.hold_down(now)
         while peer.sender is not None:
@@ -249,7 +249,7 @@ class BfdPart:
     # --- sockets
 
     def _open_sockets(self) -> None:
-        """What all sessions need. What could not be opened is tried again."""
+        """Open what all sessions need, and close the rest. A socket that could not be opened is tried again."""
         self._retry_at = None
         wanted = {kind_of(peer.path) for peer in self._named.values() if peer.path is not None}
         faults = self._receivers.open(wanted)

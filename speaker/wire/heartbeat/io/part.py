@@ -59,7 +59,7 @@ class HeartbeatPart:
         self._interfaces: Mapping[str, int] = {}
         self._is_on = False
         self._order: Heartbeat | None = None  # as far as its parts have come
-        self._pending_unicasts: dict[str, str] = {}  # node -> address: who is yet to get the latest packet
+        self._pending_unicasts: dict[str, str] = {}  # node -> address: the latest packet is yet to go there
         self._packet = b""
         self._permit_until = 0.0
         self._next_turn = AT_ONCE  # also after an order and after packets, whatever came of them
@@ -117,7 +117,7 @@ class HeartbeatPart:
     # --- the loop
 
     def turn(self, now: float) -> None:
-        """Whatever is due."""
+        """A packet, unicasts left from the last one, packets that wait, reports."""
         if not self._is_on or (now < self._next_turn and self._permit.until == self._permit_until):
             return
         self._notice_stall(now)

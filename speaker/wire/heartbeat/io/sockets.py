@@ -78,7 +78,7 @@ class Sockets:
         return [self._sources[fd] for fd, _ in self._epoll.poll(0)]
 
     def discard(self, most: int) -> int:
-        """Read away what waits in them, so many packets of each at most. Returns how many there were."""
+        """Throw away the packets that wait, at most `most` of each socket. Returns how many there were."""
         count = 0
         for source, _ in self._sources.values():
             with contextlib.suppress(OSError):

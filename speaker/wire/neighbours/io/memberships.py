@@ -1,4 +1,4 @@
-"""Joins and leaves multicast groups, on a thread of its own: the kernel makes whoever asks wait for its lock (RTNL).
+"""Joins and leaves multicast groups, on a thread of its own: the kernel makes the caller wait for its lock (RTNL).
 
 That lock is held for milliseconds and longer while containers come and go on a node, and no reply may wait for it. The
 thread owns its sockets, and spends its time in system calls, outside the interpreter's lock.
@@ -75,7 +75,7 @@ class _Joiner:
             self._packets.close()
 
     def _hear(self, change: Change) -> None:
-        """What can't be done, is not: the interface is gone, and its memberships with it."""
+        """A failure is ignored: the interface is gone, and its memberships with it."""
         if self._packets is None:
             return
         mac = b"\x33\x33" + change.group[12:] if change.how is How.MAC else b""
