@@ -68,9 +68,9 @@ def _entries(value: Any) -> tuple[Entry, ...]:
     if not listed(value):
         return ()
     addresses, names = zip(*value, strict=True)
-    texts([*addresses, *chain.from_iterable(names)])
     if not {list}.issuperset(map(type, names)):
         raise TypeError("not lists of names")
+    texts([*addresses, *chain.from_iterable(names)])
     return tuple(zip(addresses, map(tuple, names), strict=True))
 
 

@@ -180,7 +180,7 @@ class Receiver:
                     path.expires = max(path.expires, now + member.silence_seconds)
 
     def echoes(self, room: int, now: float) -> list[tuple[bytes, int]]:
-        """The members to echo in the next packet, with their numbers: the unproven ones first, then the rest in turn."""
+        """The members to echo in the next packet, with their numbers: those unproven first, then the rest in turn."""
         urgent = [
             (one.tag, one.sequence)
             for member in self.members.values()

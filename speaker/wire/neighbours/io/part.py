@@ -91,21 +91,14 @@ class NeighbourPart:
 
     def turn(self, now: float) -> None:
         """Each step is bounded to about 0.2 ms."""
-        if not (self._is_kept_back or is_due(self._next_turn, now)):
+        if not self._is_kept_back and not is_due(self._next_turn, now):
             return
         if self._jobs:
             self._run_slice()
         if self._settling:
             self._settling.turn(now)
-        if is_due(self._prober.deadline(), now) and self._prober.turn(now):
-            self._follow_holdings()
-        self._is_kept_back = is_due(self._holdings.schedule.deadline(), now) and not self._permit.is_valid()
-        if is_due(self._holdings.schedule.deadline(), now) and not self._is_kept_back:
-            self._send_due(now)
-        announcing = None if self._is_kept_back else self._holdings.schedule.deadline()
-        self._next_turn = earliest(announcing, self._prober.deadline(), self._settling.deadline())
-        if self._jobs:
-            self._next_turn = AT_ONCE
+        announcing, probing = self._announce_due(now), self._probe_due(now)
+        self._next_turn = AT_ONCE if self._jobs else earliest(announcing, probing, self._settling.deadline())
 
     def deadline(self) -> float | None:
         """Announcements that are kept back wait for a permit, whose coming wakes us anyway."""
@@ -143,18 +136,39 @@ class NeighbourPart:
         except StopIteration:
             self._jobs.popleft()
 
-    def _send_due(self, now: float) -> None:
+    def _announce_due(self, now: float) -> float | None:
+        """Returns when to go on."""
+        deadline = self._holdings.schedule.deadline()
+        self._is_kept_back = False
+        if deadline is None or now < deadline:
+            return deadline
+        if not self._permit.is_valid():
+            self._is_kept_back = True
+            return None
         for address, name, form in self._holdings.schedule.due(now):
-            attachment = self._ports.by_name.get(name)
-            if attachment is None:
-                self._holdings.schedule.cancel(address, name)
-                continue
-            port = attachment.port(protocol_of(address))
-            frame = announcement(port.interface, address, form)
-            if self._permit.is_valid():
-                port.counters.gratuitous += port.is_sent(frame)
-            else:
-                port.counters.silenced += 1
+            self._send_announcement(address, name, form)
+        return self._holdings.schedule.deadline()
+
+    def _send_announcement(self, address: bytes, name: str, form: Form) -> None:
+        attachment = self._ports.by_name.get(name)
+        if attachment is None:
+            self._holdings.schedule.cancel(address, name)
+            return
+        port = attachment.port(protocol_of(address))
+        frame = announcement(port.interface, address, form)
+        if self._permit.is_valid():
+            port.counters.gratuitous += port.is_sent(frame)
+        else:
+            port.counters.silenced += 1
+
+    def _probe_due(self, now: float) -> float | None:
+        """Returns when to go on."""
+        deadline = self._prober.deadline()
+        if deadline is None or now < deadline:
+            return deadline
+        if self._prober.turn(now):
+            self._follow_holdings()
+        return self._prober.deadline()
 
     # --- orders
 
