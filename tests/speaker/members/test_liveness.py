@@ -229,7 +229,7 @@ def test_one_that_left_and_could_not_give_back_its_lease_is_not_taken_for_alive(
 
 
 class World:
-    """MemberContacts that are heard or not, and renew their Leases or not; one node that watches as it needs to, and
+    """Members that are heard or not, and renew their Leases or not; one node that watches as it needs to, and
     one that always does."""
 
     PEERS = ("a", "b", "c")
