@@ -16,7 +16,7 @@ from speaker.members.heartbeats import LISTEN_INTERVALS
 from speaker.own.writer import SupersededError
 from speaker.phases import Phase
 from tests.speaker.cores import OWN, World, another_process
-from tests.speaker.make import BOOTED_BEFORE_SECONDS, allocation, at, node, speaker
+from tests.speaker.make import BOOTED_BEFORE_SECONDS, allocation, at, node
 
 A, B = "192.0.2.1", "192.0.2.2"
 LISTEN_SECONDS = LISTEN_INTERVALS * 0.2
@@ -163,33 +163,54 @@ def test_a_large_cluster_is_decided_on_in_slices_with_a_permit_between_them() ->
 # ---- what is not believed
 
 
-@pytest.mark.parametrize("late", ["objects", "the end of the list", "leases"])
-def test_late_news_of_an_earlier_reading_are_not_believed(late) -> None:
+def read_anew(kept_in: Phase) -> tuple[World, int]:
+    """A speaker that was removed and is kept in that phase of its next beginning; and the reading of before."""
     world = serving(A)
     old = world.reading
-    world.held.add("lists")
+    assert old is not None
+    world.held.add(HELD_BACK[kept_in])
     world.observe(Kind.SPEAKER, OWN, None)
     world.run(1.0)
-    assert world.core.phase is Phase.READING
+    assert world.core.phase is kept_in
     assert world.reading != old
-    match late:
-        case "objects":
-            made = allocation(B)
-            world.tell(Observed(old, Kind.ALLOCATION, made.name, None, made))
-            world.tell(Observed(old, Kind.SPEAKER, OWN, None, None))
-            world.tell(Observed(old, Kind.NODE, OWN, None, None))
-            assert world.core.cluster.allocations == {}
-        case "the end of the list":
-            world.tell(AllRead(old))
-        case "leases":
-            world.tell(LeaseSeen(old, "node-x", "x", "2026-01-01T00:00:00Z"))
-            world.tell(LeasesListed(old, ()))
-            world.tell(LeaseGone(old, "node-x"))
-            assert world.core.members.view.liveness.alive(world.now) == {OWN}
-    world.run(1.0)
-    assert world.core.phase is Phase.READING
-    world.answer("lists").run(1.0)
+    return world, old
+
+
+BEGINNING = [Phase.RENEWING, Phase.REGISTERING, Phase.READING]
+
+
+@pytest.mark.parametrize("phase", BEGINNING)
+@pytest.mark.parametrize("kind", [Kind.SPEAKER, Kind.NODE, Kind.ALLOCATION])
+def test_late_news_of_an_earlier_reading_are_not_believed(phase, kind) -> None:
+    world, old = read_anew(phase)
+    cluster, known = world.core.cluster, dict(world.core.cluster.allocations)
+    made = allocation(B) if kind is Kind.ALLOCATION else None
+    world.tell(Observed(old, kind, made.name if made is not None else OWN, None, made))
+    assert world.core.cluster is cluster
+    assert world.core.phase is phase
+    assert cluster.allocations == known
+    world.answer(HELD_BACK[phase]).run(5.0)
     assert world.answers == {A}
+
+
+@pytest.mark.parametrize("phase", BEGINNING)
+def test_the_late_end_of_an_earlier_list_is_not_believed(phase) -> None:
+    world, old = read_anew(phase)
+    world.tell(AllRead(old))
+    world.run(1.0)
+    assert world.core.phase is phase
+
+
+@pytest.mark.parametrize("phase", BEGINNING)
+def test_late_leases_of_an_earlier_reading_are_not_believed(phase) -> None:
+    world, old = read_anew(phase)
+    world.tell(LeaseSeen(old, "node-x", "x", "2026-01-01T00:00:00Z"))
+    assert world.core.members.view.liveness.alive(world.now) == {OWN}
+    if world.reading is not None:
+        world.tell(LeaseSeen(world.reading, "node-x", "x", "2026-01-01T00:00:00Z"))
+        world.tell(LeasesListed(old, ()))
+        world.tell(LeaseGone(old, "node-x"))
+        assert world.core.members.view.liveness.alive(world.now) == {OWN, "node-x"}
 
 
 def test_leases_of_the_present_reading_tell_who_lives() -> None:
@@ -553,14 +574,18 @@ def test_it_is_asked_to_stop_once() -> None:
     assert world.journal.count("order Stop") == 1
 
 
-def test_nothing_is_read_any_more_once_everything_is_withdrawn() -> None:
+def test_once_everything_is_withdrawn_nothing_is_read_and_what_still_comes_is_too_late_to_matter() -> None:
     world = serving(A)
+    reading = world.reading
+    assert reading is not None
     world.held.add("goodbye")
     world.stop()
     world.run(1.0)
     assert world.reading is None
-    world.tell(Observed(1, Kind.SPEAKER, OWN, None, speaker()))  # another's word: it is too late to matter
-    assert world.core.phase is Phase.LEAVING
+    world.tell(Observed(reading, Kind.SPEAKER, OWN, None, world.own_facts(incarnation="two")))
+    world.answer("goodbye").run(1.0)
+    assert world.is_over
+    assert not world.core.failed_to_say_goodbye
 
 
 def test_what_was_to_be_tried_again_is_not_waited_for_once_everything_is_withdrawn() -> None:
