@@ -378,6 +378,18 @@ def test_no_answer_outlasts_an_order_that_may_bring_a_route_back(what) -> None:
     assert made.may_be_heard(A)
 
 
+def test_no_answer_outlasts_a_session_that_is_allowed_later_than_its_routes_were_ordered() -> None:
+    made = serving(B)
+    made.peer("spine", "192.0.2.253", holdTimeSeconds=3000)
+    made.run()
+    made.settle(A)
+    assert not made.may_be_heard(A)
+    made.write()
+    assert made.may_be_heard(A)
+    made.run()
+    assert set(made.driver.peers) == {"tor", "spine"}
+
+
 def test_an_answer_is_kept_while_the_address_is_asked_about_and_no_longer() -> None:
     made = serving(B)
     made.settle(A)
@@ -410,6 +422,20 @@ def test_an_address_is_asked_about_in_every_length_that_it_was_ever_advertised_i
     assert made.table == {"tor": {"192.0.2.0/24"}}
     made.cluster.set_bgp_advertisement("all", advertisement())
     made.release()
+    made.run()
+    made.settle()
+    assert made.orders[-1].asks == {route(), ip_network("192.0.2.0/24")}
+
+
+def test_an_address_is_asked_about_in_the_lengths_of_an_earlier_registration_too() -> None:
+    made = serving(A)
+    made.cluster.set_bgp_advertisement("all", advertisement(aggregationLength=24))
+    made.run()
+    made.course.hold()
+    made.begin()
+    made.peer()
+    made.release()
+    made.permit()
     made.run()
     made.settle()
     assert made.orders[-1].asks == {route(), ip_network("192.0.2.0/24")}

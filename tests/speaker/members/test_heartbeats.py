@@ -105,6 +105,9 @@ def test_a_changed_secret_is_taken_up_and_a_broken_one_changes_nothing() -> None
     assert world.heartbeats.fault == "this one 4"
     assert world.carry_out() is None
     assert world.heartbeats.are_on
+    world.add("node-b")
+    world.follow()
+    assert world.carry_out().keys == (KEY, NEXT)
     world.heartbeats.keys_read((NEXT, KEY))
     assert world.carry_out().keys == (NEXT, KEY)
     assert world.heartbeats.fault == ""
