@@ -86,7 +86,7 @@ class NodeCore:
         self._report = Report(options.node, options.limits(), options.fence_after_seconds, self.draft)
         self._leaving = Leaving()
         self.cluster = ClusterState()
-        self.phase = Phase.RENEWING
+        self.phase = self._left_from = Phase.RENEWING
         self._registration = Registration(options.node, options.incarnation, now.boottime)
         self._renewal_sent: float | None = None
         self._must_settle = False
@@ -215,6 +215,7 @@ class NodeCore:
         if self.phase is Phase.LEAVING:
             return
         hands_over = self.may_announce
+        self._left_from = self.phase
         self._go(Cause.STOPPED)
         self._leaving.begin(now.monotonic, hands_over=hands_over)
         if hands_over:
@@ -282,7 +283,9 @@ class NodeCore:
 
     @property
     def _may_read(self) -> bool:
-        return may(self.phase, Deed.READ) and self.right.hold is not Hold.STOPPING
+        """One that leaves reads on, and begins no reading."""
+        was = self._left_from if self.phase is Phase.LEAVING else self.phase
+        return may(was, Deed.READ) and self.right.hold is not Hold.STOPPING
 
     def _wire_orders(self, now: Moment) -> list[messages.Order]:
         if self.right.hold is Hold.STOPPING:
@@ -380,9 +383,10 @@ class NodeCore:
                 self.bgp.permit(now)
                 if self.phase is Phase.HELD:
                     self._go(Cause.OUTAGE_FOR_ALL)
-            case Hold() as hold if could_announce:
-                self.notices.say("warning", "silent", why=hold.value)
-                self._silence()
+            case Hold() as hold:
+                if could_announce:
+                    self.notices.say("warning", "silent", why=hold.value)
+                    self._silence()
                 if self.phase is Phase.SERVING:
                     self._go(Cause.CUT_OFF)
         if was_registered and self.right.must_register and self.right.hold is not None:

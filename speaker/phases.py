@@ -104,7 +104,7 @@ def diagram() -> str:
         for cause, following in row.ends.items():
             if cause not in _ANEW:
                 lines.append(f"    {phase.value} --> {following.value}: {cause.value}")
-    lines += [f"    any --> {phase.value}: {cause.value}" for cause, phase in _ANEW.items()]
+    lines += [f"    any_other --> {phase.value}: {cause.value}" for cause, phase in _ANEW.items()]
     return "\n".join(lines)
 
 
