@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.heartbeat import incarnation_of, name_of, rss_megabytes, run_seconds
-from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, LABEL_NODE, speaker_lease
+from crds.names import speaker_lease, speaker_lease_labels
 from kube.io.client import Client
 from kube.lease.io.renewer import LeaseRenewer
 from kube.resource import NODES, SPEAKERS
@@ -81,7 +81,7 @@ def _renewer(client: Client, number: int, renewals: Counter[str]) -> LeaseRenewe
         incarnation_of(number),
         duration_seconds=LEASE_DURATION_SECONDS,
         renew_seconds=RENEW_SECONDS,
-        labels={LABEL_COMPONENT: COMPONENT_SPEAKER, LABEL_NODE: name},  # or the speaker's watch would not show it
+        labels=speaker_lease_labels(name),  # or the speaker's watch would not show it
         on_renewed=lambda _: renewals.update([name]),
     )
 

@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address
 from pathlib import Path
 
-from cli.frames import Address, Question, answerer
+from cli.frames import Question, answerer
 from cli.interfaces import question
+from crds.addresses import IPAddress
 from kube.config.io.credentials import CredentialsError
 from kube.errors import ApiError
 from kube.io.client import Client
@@ -57,7 +58,7 @@ class Answers:
     def exit_code(self) -> int:
         return (NOBODY, ONE)[len(self.by_mac)] if len(self.by_mac) < 2 else SEVERAL
 
-    def verdict(self, address: Address, asked: int, nodes: dict[str, str] | None) -> str:
+    def verdict(self, address: IPAddress, asked: int, nodes: dict[str, str] | None) -> str:
         """One line. `nodes`: nodes with a speaker by MAC; None = not known."""
         if not self.by_mac:
             return f"nobody answers for {address} ({asked} asked)"
@@ -181,7 +182,7 @@ def _usual_kubeconfig() -> str | None:
     return next((path for path in candidates if path and Path(path).is_file()), None)
 
 
-def _address(text: str) -> Address:
+def _address(text: str) -> IPAddress:
     try:
         address = ip_address(text)
     except ValueError:

@@ -1,21 +1,20 @@
 """The frames of `berth arping`: what asks for an address, and who says that it has it. Pure; sends nothing."""
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 
+from crds.addresses import IPAddress
 from speaker.wire.neighbours import arp, ndp
-
-Address = IPv4Address | IPv6Address
 
 
 @dataclass(frozen=True)
 class Question:
     """Who has `address`? Asked on `interface`, from `mac`. `sender`: the asker's address; unspecified in a probe."""
 
-    address: Address
+    address: IPAddress
     interface: str
     mac: bytes
-    sender: Address
+    sender: IPAddress
 
     @property
     def frame(self) -> bytes:

@@ -11,7 +11,8 @@ import struct
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
-from cli.frames import Address, Question, link_local
+from cli.frames import Question, link_local
+from crds.addresses import IPAddress
 from speaker.wire import netlink
 
 _SIOCGIFADDR, _SIOCGIFHWADDR = 0x8915, 0x8927
@@ -32,7 +33,7 @@ class NoWay(OSError):
     """The address is on no segment of this machine."""
 
 
-def question(address: Address, interface: str | None, *, is_probe: bool) -> Question:
+def question(address: IPAddress, interface: str | None, *, is_probe: bool) -> Question:
     """Who has the address? On `interface`; None = where the address is routed.
 
     Raises OSError: no such interface, or no way to the address.
@@ -45,7 +46,7 @@ def question(address: Address, interface: str | None, *, is_probe: bool) -> Ques
     return Question(address, name, mac, source or _source(address, name, mac))
 
 
-def _route(address: Address) -> tuple[str, Address | None]:
+def _route(address: IPAddress) -> tuple[str, IPAddress | None]:
     """Where the kernel would send to it, and from which address. Raises NoWay when that is not a segment."""
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     body = _ROUTE.pack(family, address.max_prefixlen, 0, 0, 0, 0, 0, 0, 0)
@@ -63,11 +64,11 @@ def _route(address: Address) -> tuple[str, Address | None]:
     return name, ip_address(found[_SOURCE]) if _SOURCE in found else None
 
 
-def _no_way(address: Address) -> NoWay:
+def _no_way(address: IPAddress) -> NoWay:
     return NoWay(f"{address} is not on a segment of this machine: say with --interface where to ask")
 
 
-def _source(address: Address, name: str, mac: bytes) -> Address:
+def _source(address: IPAddress, name: str, mac: bytes) -> IPAddress:
     """An address to ask from on that interface. NDP: link-local; where IPv6 has none, the one that fits the MAC."""
     if address.version == 4:
         return _ipv4(name)

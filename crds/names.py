@@ -1,6 +1,6 @@
 """Every name that Berth shares with its users and among its parts: group, finalizer, annotations, labels, leases.
 
-No behaviour, except that names of IPAllocations follow from addresses, and names of Leases from nodes.
+No behaviour, except that names of IPAllocations follow from addresses, and names and labels of Leases from nodes.
 """
 
 from ipaddress import IPv4Address, IPv6Address, ip_address
@@ -45,11 +45,21 @@ HEARTBEAT_PORT = 7473
 """UDP, between the speakers, unless another one is configured."""
 
 _SPEAKER_LEASE = "berth-speaker-"
+SPEAKER_LEASES = f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
+"""The label selector of all speakers' Leases."""
+LABEL_VALUE_CHARACTERS = 63
+"""The longest value that an API server takes for a label."""
 
 
 def speaker_lease(node: str) -> str:
     """The name of the Lease that the speaker on this node renews."""
     return f"{_SPEAKER_LEASE}{node}"
+
+
+def speaker_lease_labels(node: str) -> dict[str, str]:
+    """For people and SPEAKER_LEASES; a node's name may be longer than a label's value, and then it has no label."""
+    labels = {LABEL_COMPONENT: COMPONENT_SPEAKER}
+    return labels | {LABEL_NODE: node} if len(node) <= LABEL_VALUE_CHARACTERS else labels
 
 
 def node_of_speaker_lease(lease: str) -> str:

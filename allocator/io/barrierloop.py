@@ -23,7 +23,7 @@ from allocator.release.departures import Departures
 from allocator.release.speakers import SpeakerState, decode_speaker
 from crds.addresses import IPAddress
 from crds.conditions import Reason
-from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, node_of_speaker_lease
+from crds.names import SPEAKER_LEASES, node_of_speaker_lease
 from kube.errors import ApiError, NotFound
 from kube.informer.io.informer import ObjectKey
 from kube.io.client import Client
@@ -189,9 +189,7 @@ class BarrierLoop:
         if sent - self._polled < self._poll_seconds():
             return
         try:
-            raws, _ = await self._client.list(
-                LEASES, namespace=self._namespace, label_selector=f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
-            )
+            raws, _ = await self._client.list(LEASES, namespace=self._namespace, label_selector=SPEAKER_LEASES)
         except ApiError as error:
             log.debug("cannot read the speakers' Leases", error=str(error))
             return

@@ -16,7 +16,7 @@ from typing import Any
 
 import structlog
 
-from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, LABEL_NODE, speaker_lease
+from crds.names import speaker_lease, speaker_lease_labels
 from kube.errors import ApiError
 from kube.io.client import Client
 from kube.lease.io.renewer import LeaseRenewer
@@ -38,8 +38,6 @@ from speaker.own.io.speakerobject import SpeakerObject
 from speaker.own.writer import Request
 from speaker.wire import messages
 from speaker.wire.io.link import OrderRefusedError, WireLink
-
-LABEL_VALUE_CHARACTERS = 63
 
 log = structlog.get_logger()
 
@@ -77,7 +75,7 @@ class Agent:
             options.incarnation,
             duration_seconds=options.lease_duration_seconds,
             renew_seconds=options.renew_seconds,
-            labels=_lease_labels(options.node),
+            labels=speaker_lease_labels(options.node),
             on_renewed=lambda renewal: self.tell(Renewed(renewal.sent_boottime)),
             boottime=boottime,
         )
@@ -249,9 +247,3 @@ class Agent:
     async def _tell_when_stopped(self, stop: asyncio.Event) -> None:
         await stop.wait()
         self.tell(Stop())
-
-
-def _lease_labels(node: str) -> dict[str, str]:
-    """For people and selectors; a node's name may be longer than a label's value."""
-    labels = {LABEL_COMPONENT: COMPONENT_SPEAKER}
-    return labels | {LABEL_NODE: node} if len(node) <= LABEL_VALUE_CHARACTERS else labels

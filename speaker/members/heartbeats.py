@@ -6,6 +6,7 @@ Pure: the keys are read by speaker.members.io.keys, the packets are the wire pro
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from crds.names import HEARTBEAT_PORT
 from speaker.cluster.state import ClusterState
 from speaker.notices import Notices
 from speaker.wire.messages import Heartbeat, Member
@@ -22,7 +23,7 @@ class HeartbeatOptions:
     """`key_directory` "" = no heartbeats."""
 
     key_directory: str = ""
-    port: int = 7473
+    port: int = HEARTBEAT_PORT
     interval_milliseconds: int = 200
 
     def fault(self) -> str:

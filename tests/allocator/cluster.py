@@ -11,7 +11,7 @@ from typing import Any
 from allocator.io.controller import Controller
 from allocator.io.metrics import AllocatorMetrics
 from allocator.options import Options
-from crds.names import LABEL_COMPONENT, LABEL_NODE, speaker_lease
+from crds.names import speaker_lease, speaker_lease_labels
 from crds.schema import custom_resource_definition
 from crds.types import KINDS
 from kube.errors import AlreadyExists, ApiError, NotFound
@@ -162,7 +162,7 @@ class AckingSpeaker:
         await self.client.merge_patch(SPEAKERS, self.node, {"status": status}, subresource="status")
 
     async def renew(self) -> None:
-        labels = {LABEL_COMPONENT: "speaker", LABEL_NODE: self.node}
+        labels = speaker_lease_labels(self.node)
         spec = {"holderIdentity": self.node, "renewTime": f"2026-01-01T00:00:00.{time.monotonic_ns() % 10**6:06d}Z"}
         body = {"metadata": {"name": speaker_lease(self.node), "labels": labels}, "spec": spec}
         try:

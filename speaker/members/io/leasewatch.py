@@ -13,14 +13,12 @@ from collections.abc import Callable, Sequence, Set
 
 import structlog
 
-from crds.names import COMPONENT_SPEAKER, LABEL_COMPONENT, node_of_speaker_lease
+from crds.names import SPEAKER_LEASES, node_of_speaker_lease
 from kube.errors import ApiError
 from kube.informer.io.informer import Informer
 from kube.io.client import Client
 from kube.objects import Lease, decode_lease
 from kube.resource import LEASES
-
-SELECTOR = f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
 
 PACE_SECONDS = 0.4
 """Renewals are taken in batches: one by one they cost more than everything else that an idle agent does. This is well
@@ -97,7 +95,7 @@ class LeaseWatch:
     async def _glance(self) -> None:
         """List the Leases once."""
         try:
-            leases, _ = await self._client.list(LEASES, namespace=self._namespace, label_selector=SELECTOR)
+            leases, _ = await self._client.list(LEASES, namespace=self._namespace, label_selector=SPEAKER_LEASES)
             for lease in map(decode_lease, leases):
                 self._on_lease(node_of_speaker_lease(lease.metadata.name), lease)
         except (ApiError, ValueError) as error:
@@ -110,6 +108,6 @@ class LeaseWatch:
             decode_lease,
             on_change=lambda change: self._on_lease(node_of_speaker_lease(change.key.name), change.new),
             namespace=self._namespace,
-            label_selector=SELECTOR,
+            label_selector=SPEAKER_LEASES,
             pace_seconds=PACE_SECONDS,
         )
