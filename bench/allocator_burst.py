@@ -12,157 +12,34 @@ by default three times what a real API server took in the same place (60 to 80 s
 import argparse
 import asyncio
 import contextlib
-import json
-import re
-import ssl
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from bench.measure import cpu_seconds, memory_kib, percentile, tell
+from bench.server import ROOT, START_SECONDS, Server, processes, start_server
 from crds.schema import custom_resource_definition
 from crds.types import KINDS
 from kube.errors import AlreadyExists, ApiError
 from kube.io.client import Client
 from kube.objects import decode_service
 from kube.resource import IPPOOLS, NAMESPACES, SERVICES, Resource
-from lab.apiserver import real
 
-ROOT = Path(__file__).resolve().parent.parent
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
 CONCURRENCY = 32
-START_SECONDS = 60.0
 SETTLE_SECONDS = 6.0
 POOL = "10.128.0.0/16"
-Writes = Counter[str]
-
-
-@dataclass(frozen=True)
-class Server:
-    kind: str
-    url: str
-    token: str
-    ca: Path
-    kubeconfig: Path
-
-    def fetch(self, path: str) -> bytes:
-        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {self.token}"})
-        context = ssl.create_default_context(cafile=str(self.ca))
-        with urllib.request.urlopen(request, context=context, timeout=30) as answer:
-            body: bytes = answer.read()
-            return body
-
-    def writes(self) -> Writes:
-        """Requests that wrote so far, by what they wrote."""
-        if self.kind == "stand-in":
-            rows = json.loads(self.fetch("/lab/counters"))["counters"]
-            return _counted((row["verb"], row["resource"], row["count"]) for row in rows if row["code"] < 300)
-        found: list[tuple[str, str, int]] = []
-        for line in self.fetch("/metrics").decode().splitlines():
-            if line.startswith("apiserver_request_total{"):
-                labels = dict(re.findall(r'(\w+)="([^"]*)"', line))
-                name = "/".join(part for part in (labels["resource"], labels["subresource"]) if part)
-                if labels["code"].startswith("2"):
-                    found.append((labels["verb"].lower(), name, int(float(line.rsplit(" ", 1)[1]))))
-        return _counted(found)
-
-
-def _counted(rows: Any) -> Writes:
-    counts: Writes = Counter()
-    for verb, resource, number in rows:
-        plain = resource.replace(".berth.dev", "").replace(".coordination.k8s.io", "")
-        if verb in ("create", "post", "patch", "update", "put", "delete"):
-            short = {"post": "create", "put": "update", "apply": "patch"}.get(verb, verb)
-            counts[f"{short} {plain}"] += number
-    return counts
-
-
-@contextlib.contextmanager
-def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
-    running: list[subprocess.Popen[bytes]] = []
-    try:
-        yield running
-    finally:
-        for one in reversed(running):
-            one.terminate()
-        for one in reversed(running):
-            try:
-                one.wait(10)
-            except subprocess.TimeoutExpired:
-                one.kill()
-
-
-def start_server(directory: Path, running: list[subprocess.Popen[bytes]]) -> Server:
-    binaries = real.assets()
-    if binaries is None:
-        command = [
-            sys.executable,
-            "-m",
-            "lab.apiserver",
-            "--dir",
-            str(directory),
-            "--port-file",
-            str(directory / "port"),
-        ]
-        running.append(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL))
-        _wait(lambda: (directory / "port").exists() and (directory / "admin.kubeconfig").exists())
-        config = yaml.safe_load((directory / "admin.kubeconfig").read_text())
-        url, token = config["clusters"][0]["cluster"]["server"], config["users"][0]["user"]["token"]
-        return Server("stand-in", url, token, directory / "ca.crt", directory / "admin.kubeconfig")
-    plan = real.prepare(binaries, directory / "apiserver", "127.0.0.1", 16443)
-    for command in (plan.etcd, plan.apiserver):
-        log = (directory / f"{Path(command[0]).name}.log").open("wb")
-        running.append(subprocess.Popen(command, stdout=log, stderr=log))
-    server = Server(
-        "kube-apiserver",
-        "https://127.0.0.1:16443",
-        plan.admin_token,
-        plan.certificate_authority,
-        directory / "admin.kubeconfig",
-    )
-    cluster = {"server": server.url, "certificate-authority": str(server.ca)}
-    config = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "c", "cluster": cluster}],
-        "users": [{"name": "u", "user": {"token": server.token}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    }
-    server.kubeconfig.write_text(yaml.safe_dump(config))
-    _wait(lambda: _answers(server, "/readyz"))
-    return server
-
-
-def _answers(server: Server, path: str) -> bool:
-    with contextlib.suppress(OSError):
-        server.fetch(path)
-        return True
-    return False
-
-
-def _wait(condition: Any) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise TimeoutError("the API server does not start")
-        time.sleep(0.05)
 
 
 def usage(pid: int) -> tuple[float, float, float]:
     """CPU seconds, resident MB, and the most it ever had, of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":" in line)
-    resident, peak = (int(status[name].split()[0]) / 1000 for name in ("VmRSS", "VmHWM"))
-    return (int(fields[11]) + int(fields[12])) / 100, resident, peak
+    resident, peak = (memory_kib(pid, name) / 1000 for name in ("VmRSS", "VmHWM"))
+    return cpu_seconds(pid), resident, peak
 
 
 @dataclass
@@ -224,8 +101,7 @@ async def prepare(client: Client) -> None:
 
 
 def milliseconds(values: list[float], share: float) -> float:
-    ordered = sorted(values)
-    return round(1000 * ordered[min(len(ordered) - 1, int(share * len(ordered)))], 1)
+    return round(1000 * percentile(sorted(values), share), 1)
 
 
 @contextlib.asynccontextmanager
@@ -296,38 +172,34 @@ async def measure(
             writes = server.writes() - before
             cpu_after, resident, peak = usage(allocator.pid)
             writes.pop("create services", None)
-            print(
-                json.dumps(
-                    {
-                        "bench": "allocator_burst",
-                        "what": f"burst, {CONCURRENCY} creates at a time" + (f", {pace:.0f} a second" if pace else ""),
-                        "server": server.kind,
-                        "services": given.services,
-                        "creates_seconds": round(created, 1),
-                        "all_addresses_seconds": round(done, 1),
-                        "create_to_address_p50_ms": milliseconds(taken, 0.5),
-                        "create_to_address_p99_ms": milliseconds(taken, 0.99),
-                        "allocator_cpu_seconds": round(cpu_after - cpu, 1),
-                        "allocator_rss_mb": round(resident),
-                        "allocator_rss_peak_mb": round(peak),
-                        "allocator_rss_before_mb": round(idle),
-                        "writes_per_service": round(sum(writes.values()) / given.services, 2),
-                        "writes": dict(sorted(writes.items())),
-                    }
-                ),
-                flush=True,
+            tell(
+                "allocator_burst",
+                what=f"burst, {CONCURRENCY} creates at a time" + (f", {pace:.0f} a second" if pace else ""),
+                server=server.kind,
+                services=given.services,
+                creates_seconds=round(created, 1),
+                all_addresses_seconds=round(done, 1),
+                create_to_address_p50_ms=milliseconds(taken, 0.5),
+                create_to_address_p99_ms=milliseconds(taken, 0.99),
+                allocator_cpu_seconds=round(cpu_after - cpu, 1),
+                allocator_rss_mb=round(resident),
+                allocator_rss_peak_mb=round(peak),
+                allocator_rss_before_mb=round(idle),
+                writes_per_service=round(sum(writes.values()) / given.services, 2),
+                writes=dict(sorted(writes.items())),
             )
             single = await one_at_a_time(client, watcher, given.single)
-            line = {"bench": "allocator_burst", "what": "one at a time", "server": server.kind}
-            figures = {
-                "services_present": given.services,
-                "services": given.single,
-                "create_to_address_p50_ms": milliseconds(single, 0.5),
-                "create_to_address_p99_ms": milliseconds(single, 0.99),
-                "allocator_cpu_seconds_in_all": round(usage(allocator.pid)[0], 1),
-                "allocator_rss_peak_mb": round(usage(allocator.pid)[2]),
-            }
-            print(json.dumps({**line, **figures}), flush=True)
+            tell(
+                "allocator_burst",
+                what="one at a time",
+                server=server.kind,
+                services_present=given.services,
+                services=given.single,
+                create_to_address_p50_ms=milliseconds(single, 0.5),
+                create_to_address_p99_ms=milliseconds(single, 0.99),
+                allocator_cpu_seconds_in_all=round(usage(allocator.pid)[0], 1),
+                allocator_rss_peak_mb=round(usage(allocator.pid)[2]),
+            )
 
 
 def main() -> None:

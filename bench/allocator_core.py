@@ -17,6 +17,7 @@ from allocator.space.intervals import FreeSpace
 from allocator.space.pools import compile_pools
 from allocator.space.ranges import address_at
 from allocator.space.spans import Span, Spans
+from bench.measure import tell
 from crds.addresses import Family
 from crds.types import IPPool
 from kube.objects import ServiceKey
@@ -120,8 +121,8 @@ def report(what: str, costs: Iterable[tuple[str, float]]) -> None:
     base = 0.0
     for space, cost in costs:
         base = base or cost
-        line = {"bench": "allocator_core", "what": what, "space": space, "operations": OPERATIONS}
-        print(json.dumps({**line, "ns_per_operation": round(cost), "ratio": round(cost / base, 2)}), flush=True)
+        figures = {"ns_per_operation": round(cost), "ratio": round(cost / base, 2)}
+        tell("allocator_core", what=what, space=space, operations=OPERATIONS, **figures)
 
 
 def space_costs(work: Callable[[FreeSpace, Spans, random.Random], Iterator[None]]) -> Iterator[tuple[str, float]]:

@@ -1,7 +1,7 @@
 """How fast the API server stand-in is: writes, reads, watch events, and memory with many objects.
 
 `python -m bench.apiserver [--objects N]`. The server runs in a process of its own; the client's cost is not counted in
-the server's CPU seconds, but both share the machine.
+the server's CPU seconds, but both share the machine. One JSON object a line.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import aiohttp
+
+from bench.measure import cpu_seconds, memory_kib, tell
 
 CONCURRENCY = 32
 WATCHERS = 10
@@ -39,14 +41,6 @@ def _service(name: str) -> bytes:
     return json.dumps(body).encode()
 
 
-def _usage(pid: int) -> tuple[float, float]:
-    """CPU seconds and resident MiB of a process."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    cpu = (int(fields[11]) + int(fields[12])) / 100
-    resident = next(line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return cpu, int(resident.split()[1]) / 1024
-
-
 async def _spread(number: int, one: Callable[[int], Awaitable[None]]) -> None:
     """Run `one(i)` for each i, some at a time."""
     todo = iter(range(number))
@@ -61,6 +55,8 @@ async def _spread(number: int, one: Callable[[int], Awaitable[None]]) -> None:
 
 
 class Bench:
+    """One client, and the server's process id for what it costs."""
+
     def __init__(self, url: str, token: str, ca: Path, pid: int) -> None:
         self._url = url
         self._pid = pid
@@ -102,7 +98,7 @@ class Bench:
             self._events = 0
             await self._timed(f"status patches with {WATCHERS} watchers", objects, lambda index: patch(index, 193))
             await asyncio.sleep(0.5)
-            print(f"  watch events delivered: {self._events} of {objects * WATCHERS}")
+            tell("apiserver", what="watch events delivered", events=self._events, expected=objects * WATCHERS)
             for one in watchers:
                 one.cancel()
             await asyncio.gather(*watchers, return_exceptions=True)
@@ -113,13 +109,18 @@ class Bench:
                 self._events += chunk.count(b"\n")
 
     async def _timed(self, what: str, number: int, one: Callable[[int], Awaitable[None]]) -> None:
-        cpu, _ = _usage(self._pid)
+        cpu = cpu_seconds(self._pid)
         start = time.monotonic()
         await _spread(number, one)
         took = time.monotonic() - start
-        after, resident = _usage(self._pid)
-        per_core = number / max(after - cpu, 0.01)
-        print(f"{what}: {number / took:.0f}/s; server alone {per_core:.0f} per CPU second; RSS {resident:.0f} MiB")
+        used = max(cpu_seconds(self._pid) - cpu, 0.01)
+        tell(
+            "apiserver",
+            what=what,
+            per_second=round(number / took),
+            per_cpu_second_of_the_server=round(number / used),
+            server_rss_mib=round(memory_kib(self._pid, "VmRSS") / 1024),
+        )
 
 
 def main() -> None:

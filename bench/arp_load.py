@@ -15,15 +15,17 @@ import socket
 import struct
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
-from bench.arp import ARP, relisting
-from bench.heartbeat import playing, wire_on
+from bench.heartbeat import wire_on
+from bench.measure import log_to_stderr, percentile, tell
+from bench.members import playing
+from bench.neighbours import ARP
+from bench.relist import relisting
 from lab.net.segment import Segment
 from speaker.wire.neighbours import arp as packets
 
-PEERS = 50
+MEMBERS = 50
 BATCH_SECONDS = 0.001
 LAST_REPLIES_SECONDS = 1.0
 FIRST_SENDER = int.from_bytes(socket.inet_aton("198.18.0.0"), "big")
@@ -71,10 +73,10 @@ class Load:
             "requests": count,
             "sent_per_second": round(count / took),
             "answered_percent": round(100 * len(times) / count, 2),
-            "p50_us": round(1e6 * times[len(times) // 2]),
-            "p99_us": round(1e6 * times[len(times) * 99 // 100]),
+            "p50_us": round(1e6 * percentile(times, 0.5)),
+            "p99_us": round(1e6 * percentile(times, 0.99)),
             "worst_us": round(1e6 * times[-1]),
-            "p99_late_us": round(1e6 * late[len(late) * 99 // 100]),
+            "p99_late_us": round(1e6 * percentile(late, 0.99)),
             "worst_late_us": round(1e6 * late[-1]),
         }
 
@@ -92,21 +94,18 @@ class Load:
 async def run(options: argparse.Namespace) -> None:
     with Segment([1, 2]) as segment:
         node, client = segment.hosts
-        async with wire_on(node, PEERS) as (_, watch):
+        async with wire_on(node, MEMBERS) as (_, watch):
             command = [*client.prefix, sys.executable, "-m", "bench.arp_load", "--ask", client.mac.hex()]
             command += [f"--rate={options.rate}", f"--seconds={options.seconds}"]
             for case, is_busy in (("quiet", False), ("relist and heartbeats", True)):
                 with contextlib.ExitStack() as beside:
                     if is_busy:
-                        beside.enter_context(playing(client, PEERS))
-                        await watch.until(lambda: len(watch.heard) == PEERS)
-                        beside.enter_context(relisting(Path("/tmp")))
+                        beside.enter_context(playing(client, MEMBERS))
+                        await watch.until("all are heard", lambda: len(watch.heard) == MEMBERS)
+                        beside.enter_context(relisting())
                     asking = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-                    told, _ = await asking.communicate()
-                print(
-                    json.dumps({"bench": "arp_load", "case": case, "rate": options.rate, **json.loads(told)}),
-                    flush=True,
-                )
+                    figures, _ = await asking.communicate()
+                tell("arp_load", case=case, rate=options.rate, **json.loads(figures))
 
 
 def main() -> int:
@@ -119,6 +118,7 @@ def main() -> int:
         os.nice(-15)  # what is measured must not push aside who measures
         print(json.dumps(Load(bytes.fromhex(options.ask), options.rate, options.seconds).run()))
     else:
+        log_to_stderr()
         asyncio.run(run(options))
     return 0
 

@@ -14,7 +14,6 @@ It makes its own network namespaces, needs root and BIRD, and leaves nothing beh
 import argparse
 import asyncio
 import contextlib
-import json
 import os
 import random
 import statistics
@@ -22,14 +21,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bench.arp import ARP, Client, relisting
+from bench.measure import cpu_seconds, log_to_stderr, memory_kib, tell
+from bench.neighbours import ARP, Client
+from bench.relist import relisting
 from lab.net.segment import Host, Segment
 from lab.routers.bfd import Bird, Router
+from lab.waiting import until
 from speaker.wire.io.link import WireLink
 from speaker.wire.messages import Announce, Bfd, BfdSession, BfdState, BfdStates, Permit, Report, UseInterfaces
 
@@ -60,16 +62,14 @@ class Wire:
         self._before = report.sessions
 
     async def until_up(self, count: int) -> None:
-        async with asyncio.timeout(UP_SECONDS):
-            while sum(view.remote_state == view.state == "Up" for view in self.link.bfd_sessions.values()) < count:
-                await asyncio.sleep(0.01)
+        def up() -> int:
+            return sum(view.remote_state == view.state == "Up" for view in self.link.bfd_sessions.values())
+
+        await until(f"{count} sessions are up", lambda: up() >= count, timeout_seconds=UP_SECONDS)
 
     def usage(self) -> tuple[float, int]:
         """CPU seconds, and resident KiB."""
-        fields = Path(f"/proc/{self.link.pid}/stat").read_text().rsplit(")", 1)[1].split()
-        status = Path(f"/proc/{self.link.pid}/status").read_text().splitlines()
-        resident = next(line for line in status if line.startswith("VmRSS"))
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK"), int(resident.split()[1])
+        return cpu_seconds(self.link.pid), memory_kib(self.link.pid, "VmRSS")
 
 
 @contextlib.asynccontextmanager
@@ -141,7 +141,7 @@ async def hold(folder: Path, seconds: float) -> dict[str, Any]:
             }
             await wire.link.carry_out(Bfd(peers))
             load = routers.enter_context(contextlib.ExitStack())
-            await asyncio.to_thread(load.enter_context, relisting(folder))  # takes longer to start than a permit lasts
+            await asyncio.to_thread(load.enter_context, relisting())  # takes longer to start than a permit lasts
             load.enter_context(busy_cores())
             await wire.until_up(len(INTERVALS))
             await asyncio.sleep(3)
@@ -170,22 +170,18 @@ async def detection(folder: Path, _: float) -> dict[str, Any]:
             await wire.link.carry_out(Bfd({"r": config(300)}))
             for _ in range(CUTS):
                 await wire.until_up(1)
-                await _until(lambda: _since(bird).startswith("Up"))
+                await until("BIRD is up", lambda: _since(bird).startswith("Up"), timeout_seconds=UP_SECONDS)
                 await asyncio.sleep(1 + 0.3 * random.random())
                 wire.losses.clear()
                 cut_at = time.time()
                 segment.hub.run("ip", "link", "set", "port2", "nomaster")
-                await _until(lambda: wire.losses and not _since(bird).startswith("Up"))
+                await until(
+                    "both know", lambda: wire.losses and not _since(bird).startswith("Up"), timeout_seconds=UP_SECONDS
+                )
                 ours.append(wire.losses[0][0] - cut_at)
                 theirs.append(_seconds_since(cut_at, _since(bird).split()[1]))
                 segment.hub.run("ip", "link", "set", "port2", "master", "br0")
     return {"scenario": "detection", "cuts": CUTS, "ours": _milliseconds(ours), "routers": _milliseconds(theirs)}
-
-
-async def _until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(UP_SECONDS):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def _seconds_since(cut_at: float, clock: str) -> float:
@@ -243,9 +239,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="how long the sessions are to hold")
     parser.add_argument("scenarios", nargs="*", choices=[*SCENARIOS, []], default=[])
     arguments = parser.parse_args()
+    log_to_stderr()
     for name in arguments.scenarios or SCENARIOS:
         with tempfile.TemporaryDirectory() as folder:
-            print(json.dumps(asyncio.run(SCENARIOS[name](Path(folder), arguments.seconds))), flush=True)
+            tell("bfd", **asyncio.run(SCENARIOS[name](Path(folder), arguments.seconds)))
     return 0
 
 

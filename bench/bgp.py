@@ -9,8 +9,6 @@ added (or changed, which it calls the same) or removed.
 
 import argparse
 import asyncio
-import json
-import os
 import statistics
 import tempfile
 import time
@@ -21,6 +19,8 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+from bench.measure import cpu_seconds, log_to_stderr, memory_kib, percentile, tell
+from lab import waiting
 from lab.net.segment import Namespace
 from lab.routers.links import Bird, Link
 from speaker.bgp.exabgp.io.driver import BgpDriver
@@ -28,6 +28,7 @@ from speaker.bgp.model import Prefix, Route
 
 NODES = 3
 POLL_SECONDS = 0.0005
+PATIENCE_SECONDS = 120.0
 
 
 class Node:
@@ -64,10 +65,8 @@ class Node:
         return self.driver.exabgp_pids()["tor"]
 
 
-async def until(is_so: Callable[[], object], seconds: float = 120) -> None:
-    async with asyncio.timeout(seconds):
-        while not is_so():
-            await asyncio.sleep(POLL_SECONDS)
+async def until(what: str, ask: Callable[[], object]) -> None:
+    await waiting.until(what, ask, timeout_seconds=PATIENCE_SECONDS, poll_seconds=POLL_SECONDS)
 
 
 def routes(count: int, **attributes: Any) -> dict[Prefix, Route]:
@@ -77,20 +76,13 @@ def routes(count: int, **attributes: Any) -> dict[Prefix, Route]:
 
 def milliseconds(samples: Iterable[float]) -> dict[str, float]:
     ordered = sorted(samples)
-    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
-    return {"p50_ms": round(statistics.median(ordered) * 1000, 2), "p99_ms": round(p99 * 1000, 2)}
+    p50, p99 = statistics.median(ordered), percentile(ordered, 0.99)
+    return {"p50_ms": round(p50 * 1000, 2), "p99_ms": round(p99 * 1000, 2)}
 
 
 def usage(pid: int) -> dict[str, float]:
-    status = Path(f"/proc/{pid}/status").read_text()
-    anonymous, everything = (int(status.split(f"{name}:")[1].split()[0]) for name in ("RssAnon", "VmRSS"))
-    ticks = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    cpu = (int(ticks[11]) + int(ticks[12])) / os.sysconf("SC_CLK_TCK")
-    return {"rss_mb": round(everything / 1024, 1), "private_mb": round(anonymous / 1024, 1), "cpu_s": round(cpu, 2)}
-
-
-def tell(what: str, **figures: Any) -> None:
-    print(json.dumps({"bench": "bgp", "what": what, **figures}), flush=True)
+    everything, anonymous = (round(memory_kib(pid, name) / 1024, 1) for name in ("VmRSS", "RssAnon"))
+    return {"rss_mb": everything, "private_mb": anonymous, "cpu_s": round(cpu_seconds(pid), 2)}
 
 
 async def single_routes(nodes: list[Node], rounds: int) -> None:
@@ -102,20 +94,20 @@ async def single_routes(nodes: list[Node], rounds: int) -> None:
         began = time.perf_counter()
         for node in nodes:
             node.driver.set_routes("tor", {prefix: Route(prefix)})
-        await until(lambda: all(_look(node, f"added {prefix}") for node in nodes))
+        await until("all routers have it", lambda: all(_look(node, f"added {prefix}") for node in nodes))
         appear.append(time.perf_counter() - began)
         await asyncio.sleep(0.05)
         began = time.perf_counter()
         for node in nodes:
             node.driver.set_routes("tor", {})
-        await until(lambda: all(_look(node, f"removed {prefix}") for node in nodes))
+        await until("no router has it", lambda: all(_look(node, f"removed {prefix}") for node in nodes))
         go.append(time.perf_counter() - began)
-        await until(lambda: not any(node.driver.may_be_heard(prefix) for node in nodes))
+        await until("it is confirmed", lambda: not any(node.driver.may_be_heard(prefix) for node in nodes))
         confirm.append(time.perf_counter() - began)
         await asyncio.sleep(0.05)
-    tell("one route, until all 3 routers have it", rounds=rounds, **milliseconds(appear))
-    tell("one route, until no router has it", rounds=rounds, **milliseconds(go))
-    tell("one route, until its withdrawal is confirmed", rounds=rounds, **milliseconds(confirm))
+    tell("bgp", what="one route, until all 3 routers have it", rounds=rounds, **milliseconds(appear))
+    tell("bgp", what="one route, until no router has it", rounds=rounds, **milliseconds(go))
+    tell("bgp", what="one route, until its withdrawal is confirmed", rounds=rounds, **milliseconds(confirm))
 
 
 def _look(node: Node, what: str) -> bool:
@@ -129,11 +121,12 @@ async def many_routes(node: Node, count: int) -> None:
     own = time.process_time()
     node.driver.set_routes("tor", many)
     called = time.perf_counter() - began
-    await until(lambda: node.driver.sessions["tor"].routes_sent == count)
-    await until(lambda: f"{count} imported" in node.bird.ask("show protocols all node"))
+    await until("all are sent", lambda: node.driver.sessions["tor"].routes_sent == count)
+    await until("all are there", lambda: f"{count} imported" in node.bird.ask("show protocols all node"))
     figures = usage(node.pid)
     tell(
-        f"{count} routes in one router",
+        "bgp",
+        what=f"{count} routes in one router",
         seconds=round(time.perf_counter() - began, 2),
         set_routes_ms=round(called * 1000, 1),
         driver_cpu_s=round(time.process_time() - own, 2),
@@ -145,14 +138,14 @@ async def many_routes(node: Node, count: int) -> None:
     node.traced.clear()
     began, sent = time.perf_counter(), _updates(node)
     node.driver.set_routes("tor", many | {changed: replace(many[changed], med=5)})
-    await until(lambda: _look(node, f"added {changed}"))
+    await until("it has changed", lambda: _look(node, f"added {changed}"))
     seconds = time.perf_counter() - began
     await asyncio.sleep(0.5)
-    tell("one of them changed", ms=round(seconds * 1000, 2), updates=_updates(node) - sent)
+    tell("bgp", what="one of them changed", ms=round(seconds * 1000, 2), updates=_updates(node) - sent)
     began = time.perf_counter()
     node.driver.set_routes("tor", {})
-    await until(lambda: not any(map(node.driver.may_be_heard, many)))
-    tell("all of them withdrawn and confirmed", seconds=round(time.perf_counter() - began, 2))
+    await until("all are confirmed", lambda: not any(map(node.driver.may_be_heard, many)))
+    tell("bgp", what="all of them withdrawn and confirmed", seconds=round(time.perf_counter() - began, 2))
 
 
 def _updates(node: Node) -> int:
@@ -174,8 +167,12 @@ async def main(rounds: int, count: int) -> None:
         for node in nodes:
             node.driver.set_peers({"tor": node.link.peer()})
             node.driver.set_routes("tor", {})
-        await until(lambda: all(node.driver.sessions["tor"].state == "Established" for node in nodes))
-        tell("3 sessions from nothing", seconds=round(time.perf_counter() - began, 2), **usage(nodes[0].pid))
+        await until(
+            "all sessions are up", lambda: all(node.driver.sessions["tor"].state == "Established" for node in nodes)
+        )
+        tell(
+            "bgp", what="3 sessions from nothing", seconds=round(time.perf_counter() - began, 2), **usage(nodes[0].pid)
+        )
         await single_routes(nodes, rounds)
         await many_routes(nodes[0], count)
         for task in running:
@@ -187,4 +184,5 @@ if __name__ == "__main__":
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--routes", type=int, default=10_000)
     arguments = parser.parse_args()
+    log_to_stderr()
     asyncio.run(main(arguments.rounds, arguments.routes))

@@ -15,9 +15,7 @@ need for that is not what is measured. All processes share the machine, the API 
 
 import argparse
 import asyncio
-import json
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -25,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.heartbeat import rss_megabytes, run_seconds
+from bench.measure import main_thread_seconds, progress, resident_megabytes, tell
 from bench.speaker_rest import wire_of
 from kube.io.client import Client
 from kube.objects import decode_service
@@ -122,8 +120,8 @@ class Bench:
         """Agent, wire process and ExaBGP of the first node: seconds of CPU, and memory."""
         pids = self.pids(self.nodes[0])
         return {
-            "cpu_s": [round(run_seconds(pid), 2) for pid in pids],
-            "rss_mb": [round(rss_megabytes(pid), 1) for pid in pids],
+            "cpu_s": [round(main_thread_seconds(pid), 2) for pid in pids],
+            "rss_mb": [round(resident_megabytes(pid), 1) for pid in pids],
         }
 
     def _slice(self, name: str) -> dict[str, Any]:
@@ -148,10 +146,6 @@ async def each(names: Iterable[str], action: Callable[[str], Any]) -> None:
             await action(name)
 
     await asyncio.gather(*(one(name) for name in names))
-
-
-def tell(what: str, **figures: Any) -> None:
-    print(json.dumps({"bench": "bgp_services", "what": what, **figures}), flush=True)
 
 
 def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
@@ -186,9 +180,14 @@ async def single(bench: Bench, rounds: int) -> None:
             appear.append(came - began)
             answered.append(came - created)
             go.append(went - deleted)
-    tell("create sent, until all 3 nodes' routes are there", rounds=rounds, **milliseconds(appear))
-    tell("create answered, until all 3 nodes' routes are there", rounds=rounds, **milliseconds(answered))
-    tell("delete sent, until all 3 nodes' routes are gone", rounds=rounds, **milliseconds(go))
+    tell("bgp_services", what="create sent, until all 3 nodes' routes are there", rounds=rounds, **milliseconds(appear))
+    tell(
+        "bgp_services",
+        what="create answered, until all 3 nodes' routes are there",
+        rounds=rounds,
+        **milliseconds(answered),
+    )
+    tell("bgp_services", what="delete sent, until all 3 nodes' routes are gone", rounds=rounds, **milliseconds(go))
 
 
 async def burst(bench: Bench, count: int) -> None:
@@ -201,7 +200,8 @@ async def burst(bench: Bench, count: int) -> None:
     await bench.table.until(lambda has: len(has) == routes, poll_seconds=0.02)
     done = max(bench.table.came[key] for key in bench.table.has)
     tell(
-        f"{count} Services created at once, until all {routes} routes are there",
+        "bgp_services",
+        what=f"{count} Services created at once, until all {routes} routes are there",
         seconds=round(done - began, 2),
         seconds_of_creating=round(created - began, 2),
         **cpu_between(before, bench.usage()),
@@ -210,7 +210,11 @@ async def burst(bench: Bench, count: int) -> None:
     before = bench.usage()
     await asyncio.sleep(REST_SECONDS)
     spent = cpu_between(before, bench.usage())["cpu_s_agent_wire_exabgp"]
-    tell(f"at rest with {count} routes", cpu_percent=[round(100 * one / REST_SECONDS, 2) for one in spent])
+    tell(
+        "bgp_services",
+        what=f"at rest with {count} routes",
+        cpu_percent=[round(100 * one / REST_SECONDS, 2) for one in spent],
+    )
 
 
 async def restart(bench: Bench, count: int) -> None:
@@ -221,7 +225,11 @@ async def restart(bench: Bench, count: int) -> None:
     began = time.time()
     bench.router.start()
     await bench.table.until(lambda has: len(has) == routes, poll_seconds=0.02)
-    tell(f"the router killed and started, until all {routes} routes are back", seconds=round(time.time() - began, 2))
+    tell(
+        "bgp_services",
+        what=f"the router killed and started, until all {routes} routes are back",
+        seconds=round(time.time() - began, 2),
+    )
     node = bench.nodes[0]
     killed = time.time()
     bench.cluster.speaker(node).kill()
@@ -231,7 +239,8 @@ async def restart(bench: Bench, count: int) -> None:
     bench.cluster.speaker(node).start()
     await bench.table.until(lambda has: len(has) == routes, poll_seconds=0.02)
     tell(
-        f"a speaker killed and started, {count} routes",
+        "bgp_services",
+        what=f"a speaker killed and started, {count} routes",
         gone_ms=round((gone - killed) * 1000),
         back_seconds=round(time.time() - began, 2),
     )
@@ -245,7 +254,8 @@ async def delete_all(bench: Bench, count: int) -> None:
     went = max(bench.table.went[key] for key in keys)
     await bench.gone()
     tell(
-        f"{count} Services deleted at once",
+        "bgp_services",
+        what=f"{count} Services deleted at once",
         seconds_until_no_route_is_left=round(went - began, 2),
         seconds_until_all_are_gone=round(time.time() - began, 2),
     )
@@ -279,7 +289,7 @@ def main() -> int:
     options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as directory,
-        Cluster(Settings(Path(directory), name="bench"), tell=lambda line: print(line, file=sys.stderr)) as cluster,
+        Cluster(Settings(Path(directory), name="bench"), tell=progress) as cluster,
     ):
         router = peering(cluster)
         cluster.processes["workload"].freeze()

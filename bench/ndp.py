@@ -3,7 +3,8 @@
 python -m bench.ndp [--rounds 3] [--requests 5000]
 """
 
-from bench.arp import NDP, main
+from bench.arp import main
+from bench.neighbours import NDP
 
 if __name__ == "__main__":
     main(NDP)

@@ -9,7 +9,6 @@ make namespaces.
 import argparse
 import asyncio
 import contextlib
-import json
 import subprocess
 import sys
 import tempfile
@@ -20,7 +19,8 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.heartbeat import incarnation_of, name_of, rss_megabytes, run_seconds
+from bench.measure import main_thread_seconds, progress, resident_megabytes, tell
+from bench.members import incarnation_of, name_of
 from crds.names import speaker_lease, speaker_lease_labels
 from kube.io.client import Client
 from kube.lease.io.renewer import LeaseRenewer
@@ -37,7 +37,7 @@ PATIENCE_SECONDS = 60.0
 LEASE_DURATION_SECONDS = 6
 RENEW_SECONDS = 2.0
 ROOT = Path(__file__).parent.parent
-HEARD = 'berth_speaker_peers{state="heard"} '
+HEARD = 'berth_speaker_peers{state="heard"}'
 
 
 # --- the other nodes
@@ -91,7 +91,7 @@ def heartbeats(cluster: Cluster, count: int) -> Iterator[None]:
     """Of the others, from the client's place on the segment."""
     key = cluster.settings.directory / "secrets" / "berth-heartbeat" / SIGNING_KEY
     own = str(cluster.topology.client.ipv4)
-    play = [sys.executable, "-m", "bench.heartbeat", f"--play={count}", f"--key-file={key}", f"--from={own}"]
+    play = [sys.executable, "-m", "bench.members", str(count), f"--key-file={key}", f"--from={own}"]
     with subprocess.Popen(
         [*cluster.namespaces.enter(CLIENT), "env", f"PYTHONPATH={ROOT}", *play], stdin=subprocess.PIPE
     ) as player:
@@ -111,21 +111,20 @@ def wire_of(agent: int) -> int:
 
 
 def heard_by(cluster: Cluster) -> int:
-    """How many peers the speaker hears."""
-    page = cluster.fetch("http://127.0.0.1:7482/metrics", host=NODE).get("body", "")
-    return next((int(float(line.split()[-1])) for line in page.splitlines() if line.startswith(HEARD)), 0)
+    """How many members the speaker hears."""
+    return int(LabClient(cluster).metric(NODE, HEARD) or 0)
 
 
 async def at_rest(agent: int, seconds: float) -> dict[str, float]:
     """CPU as a share of one core."""
     wire = wire_of(agent)
-    began, before = time.monotonic(), (run_seconds(agent), run_seconds(wire))
+    began, before = time.monotonic(), (main_thread_seconds(agent), main_thread_seconds(wire))
     await asyncio.sleep(seconds)
     took = time.monotonic() - began
     agent_percent, wire_percent = (
-        100 * (run_seconds(pid) - at) / took for pid, at in zip((agent, wire), before, strict=True)
+        100 * (main_thread_seconds(pid) - at) / took for pid, at in zip((agent, wire), before, strict=True)
     )
-    agent_rss, wire_rss = rss_megabytes(agent), rss_megabytes(wire)
+    agent_rss, wire_rss = resident_megabytes(agent), resident_megabytes(wire)
     return {
         "cpu_percent": round(agent_percent + wire_percent, 2),
         "agent_cpu_percent": round(agent_percent, 2),
@@ -158,7 +157,7 @@ async def measure(cluster: Cluster, options: argparse.Namespace) -> None:
             figures |= await at_rest(agent, options.seconds)
             figures["renewals_per_second"] = round((renewals.total() - before) / options.seconds, 1)
             figures["heard"] = await asyncio.to_thread(heard_by, cluster)
-            print(json.dumps({"bench": "speaker_rest", **figures}), flush=True)
+            tell("speaker_rest", **figures)
 
 
 def main() -> int:
@@ -173,7 +172,7 @@ def main() -> int:
         tempfile.TemporaryDirectory() as directory,
         Cluster(
             Settings(Path(directory), name="rest", node_count=1, values=values),
-            tell=lambda line: print(line, file=sys.stderr),
+            tell=progress,
         ) as cluster,
     ):
         asyncio.run(measure(cluster, options))
