@@ -8,6 +8,7 @@ import time
 from lab import observe
 from lab.cluster import Cluster
 from lab.demo.narrator import Narrator, expect, milliseconds
+from lab.demo.shown import ShownKubectl
 from lab.net.hosts import ROUTER
 from lab.net.netns import Unsupported
 from lab.routers.base import RouterSettings, require_commands
@@ -70,23 +71,23 @@ def tell(cluster: Cluster, narrator: Narrator, *, spare: str) -> None:
         return
     router = cluster.start_router("bird", settings=RouterSettings(installs=True))
     assert isinstance(router, Bird)
+    kubectl = ShownKubectl(cluster.kubectl, narrator)
     peer = PEER.format(address=cluster.topology.router.ipv4, asn=router.settings.asn, node_asn=router.settings.node_asn)
     for manifest in (POOL, ADVERTISEMENT, peer, MANIFEST):
-        narrator.command("kubectl", "apply", "-f", "-", stdin=manifest, printed=cluster.kubectl.apply(manifest))
+        kubectl.apply(manifest)
     address = observe.wait_for_address(cluster, SERVICE)
     nodes = {node.name for node in cluster.topology.nodes}
     _until(router, address, nodes)
     prefix = f"{address}/32"
     narrator.command("birdc", "show", "route", prefix, prompt=f"{ROUTER}$", printed=router.ask(f"show route {prefix}"))
     narrator.saw(f"{prefix} leads to {', '.join(sorted(nodes))}")
-    narrator.command("kubectl", "get", "bgppeers", printed=cluster.kubectl("get", "bgppeers"))
+    kubectl("get", "bgppeers")
     url = f"http://{address}:{PORT}/"
     fetched = wait_for("a backend answers", lambda: cluster.fetch(url).get("body"), timeout_seconds=SETTLE_SECONDS)
     narrator.saw(f"the client, behind the router, fetches {url}: {fetched}")
     _drain(cluster, narrator, router, address, min(nodes - {spare}))
     deleted = time.time()
-    arguments = ("delete", "service", SERVICE, "--timeout=30s")
-    narrator.command("kubectl", *arguments, printed=cluster.kubectl(*arguments))
+    kubectl("delete", "service", SERVICE, "--timeout=30s")
     left = router.nodes_with(address)
     expect(not left, f"no route to {address} when the Service is gone", left)
     last = max(event.at for event in router.route_events(since=deleted) if event.removed and event.prefix == prefix)
@@ -96,8 +97,9 @@ def tell(cluster: Cluster, narrator: Narrator, *, spare: str) -> None:
 
 def _drain(cluster: Cluster, narrator: Narrator, router: Bird, address: str, node: str) -> None:
     """The node is to take no traffic: its route is marked, goes, and comes back with the label's end."""
+    kubectl = ShownKubectl(cluster.kubectl, narrator)
     others = {each.name for each in cluster.topology.nodes} - {node}
-    _label(cluster, narrator, node, f"{EXCLUDE}=")
+    kubectl("label", "node", node, f"{EXCLUDE}=")
     wait_for(
         f"{node} asks the router to use other ways",
         lambda: GRACEFUL_SHUTDOWN in _communities(router, address, node),
@@ -106,13 +108,8 @@ def _drain(cluster: Cluster, narrator: Narrator, router: Bird, address: str, nod
     narrator.saw(f"{node}'s route carries GRACEFUL_SHUTDOWN (RFC 8326): the router is to use the others'")
     _until(router, address, others)
     narrator.saw(f"then it is withdrawn; {' and '.join(sorted(others))} are left")
-    _label(cluster, narrator, node, f"{EXCLUDE}-")
+    kubectl("label", "node", node, f"{EXCLUDE}-")
     _until(router, address, others | {node})
-
-
-def _label(cluster: Cluster, narrator: Narrator, node: str, label: str) -> None:
-    arguments = ("label", "node", node, label)
-    narrator.command("kubectl", *arguments, printed=cluster.kubectl(*arguments))
 
 
 def _communities(router: Bird, address: str, node: str) -> frozenset[tuple[int, int]]:

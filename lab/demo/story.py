@@ -1,6 +1,6 @@
 """The demo's steps, in order: each does something, looks, tells what it saw, and fails loudly if that was wrong.
 
-How to look is in observe.py, how to tell in narrator.py.
+How to look is in watchedaddress.py and lab/observe.py, how to tell in narrator.py.
 """
 
 import json
@@ -10,11 +10,12 @@ from lab import observe
 from lab.cluster import NAMESPACE, Cluster
 from lab.demo import dual_stack, routers
 from lab.demo.narrator import Narrator, expect, milliseconds
-from lab.kubelet import manifests
+from lab.demo.shown import ShownKubectl
+from lab.demo.watchedaddress import FAILOVER_SECONDS, SETTLE_SECONDS, WatchedAddress, expect_no_failure
 from lab.net.claims import ownership_spans
-from lab.net.hosts import CLIENT, POOL_IPV4, POOL_IPV6, ROUTER
+from lab.net.hosts import POOL_IPV4, POOL_IPV6, ROUTER
 from lab.process import State
-from lab.waiting import WaitExpired, wait_for
+from lab.waiting import wait_for
 
 POOL = f"""\
 apiVersion: berth.dev/v1beta1
@@ -51,27 +52,21 @@ STRAY_SERVICE = EXAMPLE_SERVICE.replace(
 
 SERVICE = "example-service"
 PORT = 8765
-SETTLE_SECONDS = 20.0
-FAILOVER_SECONDS = 20.0
 STAYS_SECONDS = 3.0
 """How long we look at a Service that must stay Terminating."""
 
 
 class Story:
-    """The steps share what they learned: the address, and who owns it."""
+    """The steps share what they learned: `vip`, the Service's address, once it has one."""
+
+    vip: WatchedAddress
 
     def __init__(self, cluster: Cluster, narrator: Narrator) -> None:
         self.cluster = cluster
         self.kubectl = cluster.kubectl
         self.narrator = narrator
-        self.address = ""
-        self.owners: list[str] = []
+        self.show = ShownKubectl(cluster.kubectl, narrator)
         self.node_names = [node.name for node in cluster.topology.nodes]
-
-    @property
-    def owner(self) -> str:
-        """Whom we last saw own the address."""
-        return self.owners[-1]
 
     def tell(self) -> None:
         """All steps, on a cluster that is up."""
@@ -81,7 +76,7 @@ class Story:
         self.service_gets_an_address()
         self.client_reaches_it()
         dual_stack.tell(self.cluster, self.narrator)
-        routers.tell(self.cluster, self.narrator, spare=self.owner)
+        routers.tell(self.cluster, self.narrator, spare=self.vip.owner)
         self.local_policy_keeps_the_source_address()
         self.owner_dies()
         self.owner_comes_back()
@@ -94,188 +89,191 @@ class Story:
 
     def berth_is_ready(self) -> None:
         self.narrator.step("Two allocators, of which one works and one stands by; a speaker on each node")
-        self._show("get", "nodes", "-o", "wide")
-        wait_for("all speakers are ready", self._speakers_are_ready, timeout_seconds=60, meanwhile=self._all_run)
-        self._show("get", "speakers")
+        self.show("get", "nodes", "-o", "wide")
+        self._wait_until_all_serve()
+        self.show("get", "speakers")
         leader = wait_for(
             "an allocator leads",
             lambda: observe.lease_holder(self.cluster, "berth-allocator", NAMESPACE),
             timeout_seconds=30,
         )
-        self._show("get", "leases", f"--namespace={NAMESPACE}")
+        self.show("get", "leases", f"--namespace={NAMESPACE}")
         self.narrator.saw(f"{leader} holds the lease berth-allocator; speakers on {', '.join(self.node_names)} serve")
 
     def pool_and_advertisement(self) -> None:
         self.narrator.step("An operator creates an IPPool and an L2Advertisement")
         for manifest in (POOL, ADVERTISEMENT):
-            self._apply(manifest)
-        wait_for("the pool is ready", lambda: self._is_true("ippool", "demo", "Ready"), timeout_seconds=SETTLE_SECONDS)
+            self.show.apply(manifest)
+        wait_for("the pool is ready", lambda: self._is_ready("ippool", "demo"), timeout_seconds=SETTLE_SECONDS)
         what = "the advertisement is ready"
-        wait_for(what, lambda: self._is_true("l2advertisement", "demo", "Ready"), timeout_seconds=SETTLE_SECONDS)
-        self._show("get", "ippools,l2advertisements")
+        wait_for(what, lambda: self._is_ready("l2advertisement", "demo"), timeout_seconds=SETTLE_SECONDS)
+        self.show("get", "ippools,l2advertisements")
 
     def service_gets_an_address(self) -> None:
         self.narrator.step("A user creates the Service that Kubernetes' documentation explains load balancers with")
-        self._apply(EXAMPLE_SERVICE)
+        self.show.apply(EXAMPLE_SERVICE)
         created = time.monotonic()
-        self.address = observe.wait_for_address(self.cluster, SERVICE)
-        self._wait_until_announced()
+        address = observe.wait_for_address(self.cluster, SERVICE)
+        self.vip = WatchedAddress(self.cluster, self.narrator, address, PORT)
+        self.vip.wait_until_announced()
         waited = milliseconds(time.monotonic() - created)
         self.narrator.measured("Service created until kubectl saw its address announced", waited)
-        described = self._show("describe", "services", SERVICE)
+        described = self.show("describe", "services", SERVICE)
         expect("LoadBalancer Ingress:" in described, "a line `LoadBalancer Ingress`", described)
         line = next(line for line in described.splitlines() if line.startswith("LoadBalancer Ingress:"))
-        expect(self.address in line, f"{self.address} in that line", line)
-        self._show("get", "ipallocations")
+        expect(self.vip.address in line, f"{self.vip.address} in that line", line)
+        self.show("get", "ipallocations")
         self.narrator.saw(" ".join(line.split()))
 
     def client_reaches_it(self) -> None:
         self.narrator.step("A client on the segment fetches from it; its own kernel asks by ARP who has the address")
-        before = self.cluster.neighbour(self.address)
-        expect(before is None or before.mac is None, "a client that never heard of the address", before)
-        self._fetch()
-        self._show_neighbour()
-        self._own(self._owner_on_the_wire())
+        self.vip.expect_unknown()
+        self.vip.fetch()
+        self.vip.show_neighbour()
+        self.vip.find_owner()
         expect(
-            self._announced_by() == [self.owner], f"status.announcedBy names {self.owner} alone", self._announced_by()
+            self.vip.announced_by() == [self.vip.owner],
+            f"status.announcedBy names {self.vip.owner} alone",
+            self.vip.announced_by(),
         )
-        self.narrator.saw(f"{self.address} is at the MAC of {self.owner}, and the IPAllocation says so too")
-        answers = self._answers_until_every_pod_has_answered()
-        self.narrator.saw(f"the pods of all nodes have answered at {self.address}:{PORT}, under the policy Cluster")
+        self.narrator.saw(f"{self.vip.address} is at the MAC of {self.vip.owner}, and the IPAllocation says so too")
+        answers = self.vip.answers_of_all_pods()
+        self.narrator.saw(f"the pods of all nodes have answered at {self.vip.address}:{PORT}, under the policy Cluster")
         sources = {answer.split()[-1] for answer in answers}
-        node = self.cluster.topology.node(self.owner)
+        node = self.cluster.topology.node(self.vip.owner)
         own = {str(node.ipv4), str(node.pod_gateway_ipv4)}
-        expect(sources <= own, f"backends see addresses of {self.owner}: {' or '.join(sorted(own))}", sources)
+        expect(sources <= own, f"backends see addresses of {self.vip.owner}: {' or '.join(sorted(own))}", sources)
         self.narrator.saw(
-            f"backends see {self.owner}'s own addresses, {' and '.join(sorted(sources))}, not the client's"
+            f"backends see {self.vip.owner}'s own addresses, {' and '.join(sorted(sources))}, not the client's"
         )
-        self._fetch(ROUTER)
+        self.vip.fetch(ROUTER)
 
     def local_policy_keeps_the_source_address(self) -> None:
-        here = next(name for name in self.node_names if name != self.owner)
+        here = next(name for name in self.node_names if name != self.vip.owner)
         self.narrator.step(f"externalTrafficPolicy: Local, and only the pod on {here} is ready")
         for name in self.node_names:
             self.cluster.kubelet.set_pod_ready(name, name == here)
-        self._show("get", "pods", "-o", "wide")
-        self._patch(SERVICE, {"spec": {"externalTrafficPolicy": "Local"}})
-        self._wait_for_owner({here})
-        answer = self._fetch()
+        self.show("get", "pods", "-o", "wide")
+        self.show("patch", "service", SERVICE, f"--patch={json.dumps({'spec': {'externalTrafficPolicy': 'Local'}})}")
+        self.vip.wait_for_owner({here})
+        answer = self.vip.fetch()
         client = str(self.cluster.topology.client.ipv4)
         expect(answer == f"pod example-{here} on {here} sees {client}", f"{here}'s own pod sees {client}", answer)
         self.narrator.saw(f"{here} owns the address now; its pod answers, and sees the client's own address {client}")
 
     def owner_dies(self) -> None:
-        heir = next(name for name in self.node_names if name != self.owner)
+        heir = next(name for name in self.node_names if name != self.vip.owner)
         self.narrator.step(
             "The owner's speaker is killed (SIGKILL); another node with a ready pod takes the address over"
         )
         self.cluster.kubelet.set_pod_ready(heir, True)
-        self._wait_for_owner({self.owner, heir}, settle=True)
-        self._kill_and_watch(self.owner)
+        self.vip.wait_for_owner({self.vip.owner, heir}, settle=True)
+        self._kill_and_watch(self.vip.owner)
 
     def owner_comes_back(self) -> None:
         dead = next(name for name in self.node_names if self.cluster.speaker(name).state is State.ENDED)
         self.narrator.step(f"The speaker of {dead} starts again")
-        with observe.probing(self.cluster, self._url) as probe:
+        with observe.probing(self.cluster, self.vip.url) as probe:
             begun = time.monotonic()
             self.cluster.speaker(dead).start()
-            wait_for("all speakers are ready", self._speakers_are_ready, timeout_seconds=60, meanwhile=self._all_run)
-            self._wait_for_owner(set(self.node_names), settle=True)
-            self._expect_no_failure(probe.attempts(begun), "while it came back")
-        self.narrator.saw(f"{self.owner} owns the address, and no fetch failed meanwhile")
+            self._wait_until_all_serve()
+            self.vip.wait_for_owner(set(self.node_names), settle=True)
+            expect_no_failure(probe.attempts(begun), "while it came back")
+        self.narrator.saw(f"{self.vip.owner} owns the address, and no fetch failed meanwhile")
 
     def bad_input_is_explained(self) -> None:
         self.narrator.step(f"A Service asks for {OUTSIDE}, an address outside every pool")
-        self._apply(STRAY_SERVICE)
+        self.show.apply(STRAY_SERVICE)
         condition = wait_for(
             "the Service says why it has no address",
             lambda: self._condition("service", "stray-service", "berth.dev/Allocated"),
             timeout_seconds=SETTLE_SECONDS,
         )
-        self._show("get", "service", "stray-service")
+        self.show("get", "service", "stray-service")
         expect(condition["status"] == "False", "condition berth.dev/Allocated is False", condition)
         self.narrator.saw(f"{condition['reason']}: {condition['message']}")
+        about = "--for=service/stray-service"
         events = wait_for(
             "there is an Event about it",
-            lambda: told if condition["reason"] in (told := self._events("stray-service")) else None,
+            lambda: found if condition["reason"] in (found := self.kubectl("events", about)) else None,
             timeout_seconds=SETTLE_SECONDS,
         )
-        self.narrator.command("kubectl", "events", "--for=service/stray-service", printed=events)
-        self._show("annotate", "service", "stray-service", "berth.dev/ips-")
+        self.narrator.command("kubectl", "events", about, printed=events)
+        self.show("annotate", "service", "stray-service", "berth.dev/ips-")
         address = observe.wait_for_address(self.cluster, "stray-service")
         self.narrator.saw(f"without the annotation it gets {address}")
-        self._show("delete", "service", "stray-service", "--timeout=20s")
+        self.show("delete", "service", "stray-service", "--timeout=20s")
 
     def deletion_waits_for_a_frozen_speaker(self) -> None:
-        frozen = self.owner
+        frozen = self.vip.owner
         self.narrator.step(
             f"The speaker of {frozen}, which owns the address, freezes (SIGSTOP); the Service is deleted"
         )
         self.cluster.speaker(frozen).freeze()
         silent_since = time.monotonic()
-        self._show("delete", "service", SERVICE, "--wait=false")
-        message = wait_for(
-            f"the IPAllocation says that it waits for {frozen}",
-            lambda: self._waits_for(frozen),
-            timeout_seconds=SETTLE_SECONDS,
-        )
-        self._show("get", "ipallocations", "-o", "wide")
+        self.show("delete", "service", SERVICE, "--wait=false")
+        message = self.vip.wait_until_it_waits_for(frozen)
+        self.show("get", "ipallocations", "-o", "wide")
         self.narrator.saw(f"WaitingForSpeakers: {message}")
         self._stays_terminating()
-        self._nobody_answers()
-        self._apply(NEXT_SERVICE)
+        self.vip.expect_nobody_answers()
+        self.show.apply(NEXT_SERVICE)
         other = observe.wait_for_address(self.cluster, "next-service")
-        expect(other != self.address, f"another address than {self.address} for a Service made meanwhile", other)
-        self.narrator.saw(f"a Service made meanwhile gets {other}: nobody else may have {self.address} yet")
-        self._show("delete", "service", "next-service", "--wait=false")
+        expect(
+            other != self.vip.address, f"another address than {self.vip.address} for a Service made meanwhile", other
+        )
+        self.narrator.saw(f"a Service made meanwhile gets {other}: nobody else may have {self.vip.address} yet")
+        self.show("delete", "service", "next-service", "--wait=false")
         self._resume_and_watch(frozen)
-        claims = self.cluster.claims(self.address, since=silent_since)
-        expect(not claims, f"no frame on the segment that claims {self.address}", claims)
-        self.narrator.saw(f"from the freeze to here no frame on the segment claimed {self.address}")
+        claims = self.cluster.claims(self.vip.address, since=silent_since)
+        expect(not claims, f"no frame on the segment that claims {self.vip.address}", claims)
+        self.narrator.saw(f"from the freeze to here no frame on the segment claimed {self.vip.address}")
 
     def next_service_gets_the_address(self) -> None:
         self.narrator.step("The next Service gets the address")
         wait_for("next-service is gone", lambda: self._is_gone("next-service"), timeout_seconds=SETTLE_SECONDS)
         for name in self.node_names:
             self.cluster.kubelet.set_pod_ready(name, True)
-        self._apply(NEXT_SERVICE)
+        self.show.apply(NEXT_SERVICE)
         address = observe.wait_for_address(self.cluster, "next-service")
-        expect(address == self.address, f"next-service gets {self.address}", address)
-        self._wait_until_announced()
-        self._show("get", "services")
-        answer = self._fetch()
-        self._own(self._owner_on_the_wire())
+        expect(address == self.vip.address, f"next-service gets {self.vip.address}", address)
+        self.vip.wait_until_announced()
+        self.show("get", "services")
+        answer = self.vip.fetch()
+        self.vip.find_owner()
         self.narrator.saw(f"{address} is in use again: {answer}")
 
     def the_wire_agrees(self) -> None:
-        self.narrator.step(f"Every ARP frame on the segment that claimed {self.address}, by who sent it")
-        spans = ownership_spans(self.cluster.claims(self.address), self.cluster.macs())
+        self.narrator.step(f"Every ARP frame on the segment that claimed {self.vip.address}, by who sent it")
+        spans = ownership_spans(self.cluster.claims(self.vip.address), self.cluster.macs())
         for span in spans:
             first, last = self.narrator.clock(span.first), self.narrator.clock(span.last)
             self.narrator.say(f"{first:6.1f} s to {last:6.1f} s   {span.node}   {span.frames} frames")
-        expect([span.node for span in spans] == self.owners, f"these owners and no others: {self.owners}", spans)
+        expect(
+            [span.node for span in spans] == self.vip.owners, f"these owners and no others: {self.vip.owners}", spans
+        )
         self.narrator.saw("one node after the other, never two at a time, and nobody else")
 
     # --- parts of steps
 
     def _kill_and_watch(self, victim: str) -> None:
         others = set(self.node_names) - {victim}
-        with observe.probing(self.cluster, self._url) as probe:
+        with observe.probing(self.cluster, self.vip.url) as probe:
             wait_for("the client fetches", lambda: len(probe.attempts(0)) >= 3, timeout_seconds=10)
             killed = time.monotonic()
             self.cluster.speaker(victim).kill()
             self.narrator.say(f"speaker of {victim} killed")
             heir, moved = observe.wait_for_neighbour(
-                self.cluster, self.address, others, timeout_seconds=FAILOVER_SECONDS
+                self.cluster, self.vip.address, others, timeout_seconds=FAILOVER_SECONDS
             )
-            self._own(heir)
+            self.vip.remember(heir)
             wait_for(
-                f"a pod of {self.owner} answers the client",
-                lambda: any(f" on {self.owner} " in (a.body or "") for a in probe.attempts(moved)),
+                f"a pod of {self.vip.owner} answers the client",
+                lambda: any(f" on {self.vip.owner} " in (a.body or "") for a in probe.attempts(moved)),
                 timeout_seconds=10,
             )
             attempts = probe.attempts(killed)
-        self._show_neighbour()
+        self.vip.show_neighbour()
         self.narrator.measured(
             "owner killed until the client's neighbour entry had moved", milliseconds(moved - killed)
         )
@@ -308,134 +306,27 @@ class Story:
         finalizers = ", ".join(found["metadata"]["finalizers"])
         self.narrator.saw(f"{STAYS_SECONDS:g} s later it is still Terminating, held by {finalizers}")
 
-    def _nobody_answers(self) -> None:
-        self.cluster.run(CLIENT, "ip", "neighbour", "flush", "to", self.address)
-        answer = self.cluster.fetch(self._url, timeout_seconds=4)
-        expect("error" in answer, "no answer at an address that is being given back", answer)
-        entry = self.cluster.neighbour(self.address)
-        expect(entry is None or entry.mac is None, "nobody answers ARP for it", entry)
-        self.narrator.saw(f"the client asks again by ARP, and nobody answers: {answer['error']}")
-
-    def _answers_until_every_pod_has_answered(self) -> list[str]:
-        pods = {manifests.pod_name(node) for node in self.cluster.topology.nodes}
-        answers: list[str] = []
-
-        def all_answered() -> bool:
-            answers.append(self._get())
-            return {answer.split()[1] for answer in answers} == pods
-
-        wait_for(f"answers from {', '.join(sorted(pods))}", all_answered, timeout_seconds=SETTLE_SECONDS)
-        return answers
-
-    def _wait_for_owner(self, among: set[str], *, settle: bool = False) -> None:
-        """Until the IPAllocation and the client's neighbour table name the same, one of these nodes.
-
-        `settle`: give those that come into question time to make up their minds first.
-        """
-        if settle:
-            time.sleep(2.0)
-
-        def agreed() -> str | None:
-            self._get_quietly()
-            on_the_wire = self.cluster.neighbour(self.address)
-            node = self.cluster.node_of_mac(on_the_wire.mac) if on_the_wire else None
-            return node if node in among and self._announced_by() == [node] else None
-
-        what = f"{' or '.join(sorted(among))} owns {self.address}, on the wire and in the IPAllocation"
-        self._own(wait_for(what, agreed, timeout_seconds=FAILOVER_SECONDS, poll_seconds=0.1))
-
-    def _own(self, node_name: str) -> None:
-        """Remember who owns the address now."""
-        if self.owners[-1:] != [node_name]:
-            self.owners.append(node_name)
-
-    def _owner_on_the_wire(self) -> str:
-        entry = self.cluster.neighbour(self.address)
-        node = self.cluster.node_of_mac(entry.mac) if entry else None
-        if node is None:
-            raise WaitExpired(f"the client's neighbour entry of {self.address} names no node: {entry}")
-        return node
-
-    def _wait_until_announced(self) -> None:
-        name = self._allocation
-        what = f"{name} is announced"
-        wait_for(what, lambda: self._is_true("ipallocation", name, "Announced"), timeout_seconds=SETTLE_SECONDS)
-
-    def _expect_no_failure(self, attempts: list[observe.Attempt], when: str) -> None:
-        failed = [attempt for attempt in attempts if attempt.body is None]
-        expect(bool(attempts) and not failed, f"no failed fetch {when}", f"{len(failed)} of {len(attempts)} failed")
-
     # --- small questions
-
-    @property
-    def _url(self) -> str:
-        return f"http://{self.address}:{PORT}/"
-
-    @property
-    def _allocation(self) -> str:
-        return f"v4-{self.address.replace('.', '-')}"
-
-    def _announced_by(self) -> list[str]:
-        found = self.kubectl.json("get", "ipallocation", self._allocation)
-        nodes: list[str] = found.get("status", {}).get("announcedBy", [])
-        return nodes
 
     def _condition(self, kind: str, name: str, condition: str) -> dict[str, str] | None:
         return observe.conditions(self.kubectl.json("get", kind, name)).get(condition)
 
-    def _is_true(self, kind: str, name: str, condition: str) -> bool:
-        found = self._condition(kind, name, condition)
+    def _is_ready(self, kind: str, name: str) -> bool:
+        found = self._condition(kind, name, "Ready")
         return found is not None and found["status"] == "True"
-
-    def _waits_for(self, node_name: str) -> str | None:
-        found = self._condition("ipallocation", self._allocation, "Withdrawn")
-        if found is None or (found["status"], found["reason"]) != ("False", "WaitingForSpeakers"):
-            return None
-        return found["message"] if node_name in found["message"] else None
 
     def _is_gone(self, service: str) -> bool:
         return self.kubectl.run("get", "service", service).returncode != 0
 
-    def _speakers_are_ready(self) -> bool:
-        return observe.serving(self.cluster) == set(self.node_names)
+    def _wait_until_all_serve(self) -> None:
+        def all_run() -> None:
+            for process in self.cluster.processes.values():
+                process.require_running()
 
-    def _events(self, service: str) -> str:
-        return self.kubectl("events", f"--for=service/{service}")
-
-    def _all_run(self) -> None:
-        for process in self.cluster.processes.values():
-            process.require_running()
-
-    # --- doing and telling
-
-    def _apply(self, manifest: str) -> None:
-        printed = self.kubectl.apply(manifest)
-        self.narrator.command("kubectl", "apply", "-f", "-", stdin=manifest, printed=printed)
-
-    def _show(self, *arguments: str) -> str:
-        printed = self.kubectl(*arguments)
-        self.narrator.command("kubectl", *arguments, printed=printed)
-        return printed
-
-    def _patch(self, service: str, patch: dict[str, object]) -> None:
-        self._show("patch", "service", service, f"--patch={json.dumps(patch)}")
-
-    def _show_neighbour(self) -> None:
-        command = ("ip", "neighbour", "show", "to", self.address)
-        self.narrator.command(*command, prompt=f"{CLIENT}$", printed=self.cluster.run(CLIENT, *command))
-
-    def _fetch(self, host: str = CLIENT) -> str:
-        """From `host`, shown; gives what the backend answered. The rules behind an address may follow it by moments."""
-        body = wait_for("the backend answers", lambda: self._body(host), timeout_seconds=10)
-        self.narrator.say(f"{host} fetches {self._url}: {body}")
-        return body
-
-    def _get(self) -> str:
-        return wait_for("the backend answers", self._body, timeout_seconds=10)
-
-    def _get_quietly(self) -> None:
-        self._body()
-
-    def _body(self, host: str = CLIENT) -> str | None:
-        body = self.cluster.fetch(self._url, host=host, timeout_seconds=1).get("body")
-        return str(body) if body else None
+        nodes = set(self.node_names)
+        wait_for(
+            "all speakers are ready",
+            lambda: observe.serving(self.cluster) == nodes,
+            timeout_seconds=60,
+            meanwhile=all_run,
+        )
