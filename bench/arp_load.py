@@ -115,7 +115,7 @@ def main() -> int:
     parser.add_argument("--ask", default="", metavar="MAC", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.ask:
-        os.nice(-15)  # what is measured must not push aside who measures
+        os.nice(-15)  # what is measured must not push the measuring process aside
         print(json.dumps(Load(bytes.fromhex(options.ask), options.rate, options.seconds).run()))
     else:
         log_to_stderr()

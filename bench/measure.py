@@ -16,7 +16,7 @@ def tell(bench: str, **figures: Any) -> None:
 
 
 def progress(line: str) -> None:
-    """For who waits: standard output is for figures alone."""
+    """On standard error: standard output is for figures alone."""
     print(line, file=sys.stderr, flush=True)
 
 

@@ -34,7 +34,7 @@ def render(
 
     Raises helm_python.HelmError when the values are not what values.schema.json allows.
     """
-    import helm_python  # 75 MB of Go: only who renders pays for it
+    import helm_python  # 75 MB of Go: loaded by rendering alone
 
     with helm_python.Chart.load(str(CHART)) as chart:
         texts = chart.render(dict(values or {}), name=release, namespace=namespace)

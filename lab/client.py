@@ -125,11 +125,11 @@ class LabClient:
         return self.until(f"{kind} {name} has {condition} with reason {reason}", matching)
 
     def event(self, kind: str, name: str, reason: str) -> str:
-        def told() -> str | None:
+        def reported() -> str | None:
             events = self.kubectl("events", f"--for={kind}/{name}")
             return events if reason in events else None
 
-        return self.until(f"an Event {reason} about {kind} {name}", told)
+        return self.until(f"an Event {reason} about {kind} {name}", reported)
 
     def all_serve(self, *, timeout_seconds: float = SETTLE_SECONDS) -> None:
         """Once the Speakers of all nodes are Ready. Before that, addresses move to those that join."""

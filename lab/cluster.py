@@ -179,8 +179,8 @@ class Cluster:
 
     def fetch(self, url: str, *, host: str = hosts.CLIENT, timeout_seconds: float = 2.0) -> dict[str, Any]:
         """One HTTP GET by a new connection from `host`: `body` or `error`, and `seconds`. See lab/scripts/fetch.py."""
-        told = self.run(host, *script("fetch.py"), url, f"--timeout-seconds={timeout_seconds}")
-        fetched: dict[str, Any] = json.loads(told)
+        printed = self.run(host, *script("fetch.py"), url, f"--timeout-seconds={timeout_seconds}")
+        fetched: dict[str, Any] = json.loads(printed)
         return fetched
 
     def neighbour(self, address: str, *, host: str = hosts.CLIENT) -> hosts.Neighbour | None:

@@ -90,17 +90,17 @@ def _start(directory: Path, options: argparse.Namespace) -> int:
     log_path = directory / LOG_FILE
     with log_path.open("wb") as log:
         supervisor = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    told = 0
+    shown = 0
     deadline = time.monotonic() + UP_SECONDS
     while time.monotonic() < deadline:
         lines = log_path.read_text().splitlines(keepends=True)
-        for line in lines[told:]:
+        for line in lines[shown:]:
             if line == "ready\n":
                 print(f"\nThe lab is up. Logs and keys: {directory}")
                 print(f"export KUBECONFIG={directory / 'admin.kubeconfig'}")
                 return 0
             sys.stdout.write(line)
-        told = len(lines)
+        shown = len(lines)
         sys.stdout.flush()
         if supervisor.poll() is not None:
             return _fail(f"it did not come up; what it left is in {directory}")

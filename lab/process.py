@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 ORPHANS_END = 'test "$PPID" = "$0" || exit 1; exec "$@"'
-"""For `sh -c`, with our process id as $0: whoever lost us before the kernel was told to end it with us, ends now."""
+r"""For `sh -c`, with our process id as \$0: a child whose parent died before prctl(2) took effect ends at once."""
 
 STOP_SECONDS = 10.0
 TAIL_LINES = 15

@@ -1,5 +1,4 @@
-"""What was said on the segment: ARP and NDP frames as lab/scripts/sniff.py recorded them, and who claimed an address
-when.
+"""Which MAC claimed an address, and when: the ARP and NDP frames that lab/scripts/sniff.py recorded.
 
 No I/O: reads the recorder's lines.
 """
@@ -50,7 +49,7 @@ def answered_requests(lines: Iterable[str], nodes_by_mac: Mapping[str, str]) -> 
 
 
 def ownership_spans(claims: Iterable[Claim], nodes_by_mac: Mapping[str, str]) -> list[OwnershipSpan]:
-    """Who claimed the address, one after the other. A MAC that is no node's stands for itself."""
+    """The nodes that claimed the address, one after the other. A MAC that is no node's stands for itself."""
     spans: list[OwnershipSpan] = []
     for claim in claims:
         node = nodes_by_mac.get(claim.mac, claim.mac)

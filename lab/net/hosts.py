@@ -142,8 +142,8 @@ def plan_router(name: str, index: int) -> Host:
 
 def neighbour(namespaces: NamespaceHandle, host: str, address: str) -> Neighbour | None:
     """What `host` knows of the neighbour `address`; None = nothing."""
-    told = namespaces.run(host, ["ip", "-json", "neighbour", "show", "to", address]).stdout
-    rows = json.loads(told or "[]")
+    printed = namespaces.run(host, ["ip", "-json", "neighbour", "show", "to", address]).stdout
+    rows = json.loads(printed or "[]")
     if not rows:
         return None
     row = rows[0]
@@ -151,8 +151,8 @@ def neighbour(namespaces: NamespaceHandle, host: str, address: str) -> Neighbour
 
 
 def interface_mac(namespaces: NamespaceHandle, host: str, interface: str = "eth0") -> str:
-    told = namespaces.run(host, ["ip", "-json", "link", "show", interface]).stdout
-    return str(json.loads(told)[0]["address"])
+    printed = namespaces.run(host, ["ip", "-json", "link", "show", interface]).stdout
+    return str(json.loads(printed)[0]["address"])
 
 
 def _addresses(number: int) -> tuple[IPv4Address, IPv6Address]:

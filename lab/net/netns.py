@@ -23,7 +23,7 @@ PROXY_VARIABLES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 START_SECONDS = 10.0
 
 # A private /run, so that `ip netns add` leaves nothing behind on the machine. The last line becomes the holder.
-# Who set it up may have died before the kernel was told to end the holder with it: hence the look at $PPID.
+# The parent may have died before PR_SET_PDEATHSIG took effect: hence the look at $PPID.
 _SETUP = """
 set -e
 test "$PPID" = "$0"

@@ -150,8 +150,8 @@ class Router(ABC):
     def kernel_hops(self, address: str) -> list[KernelHop]:
         """The next hops in the host's own table, by node. Empty: no host route."""
         version = "-6" if ":" in address else "-4"
-        told = self.place.site.run("ip", version, "-json", "route", "show", str(ip_network(address)))
-        rows: list[dict[str, Any]] = json.loads(told or "[]")
+        printed = self.place.site.run("ip", version, "-json", "route", "show", str(ip_network(address)))
+        rows: list[dict[str, Any]] = json.loads(printed or "[]")
         hops = [hop for row in rows for hop in row.get("nexthops", [row])]
         named = [(self.node_at(hop["gateway"]), hop.get("weight", 1)) for hop in hops if "gateway" in hop]
         return sorted((KernelHop(node, weight) for node, weight in named if node), key=lambda hop: hop.node)

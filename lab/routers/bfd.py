@@ -55,8 +55,8 @@ class Frr(FrrDaemons):
         self.tell("bfdd", "configure terminal", "bfd", *lines)
 
     def session(self, address: str) -> dict[str, Any] | None:
-        told = self.ask("bfdd", "show bfd peers")
-        return next((each for each in told if each["peer"] == address), None)
+        peers = self.ask("bfdd", "show bfd peers")
+        return next((each for each in peers if each["peer"] == address), None)
 
     def is_up(self, address: str) -> bool:
         found = self.session(address)

@@ -167,12 +167,12 @@ def _asked(path: Path, command: str) -> str:
 
 
 def _answer(lines: "Iterator[str]") -> list[str]:
-    told: list[str] = []
+    answer: list[str] = []
     for line in lines:
         is_coded = line[:4].isdigit()
-        told.append(line[5:].rstrip("\n") if is_coded else line[1:].rstrip("\n"))
+        answer.append(line[5:].rstrip("\n") if is_coded else line[1:].rstrip("\n"))
         if is_coded and line[4] == " ":
-            return told
+            return answer
     raise ConnectionError("BIRD ended the connection")
 
 
@@ -202,20 +202,20 @@ def _received(answer: str) -> Iterator[tuple[str, str, Received]]:
         elif blocks:
             name, _, value = line.strip().partition(": ")
             blocks[-1][2][name] = value
-    return ((node, prefix, _attributes(told)) for node, prefix, told in blocks if node)
+    return ((node, prefix, _attributes(values)) for node, prefix, values in blocks if node)
 
 
-def _attributes(told: dict[str, str]) -> Received:
+def _attributes(values: dict[str, str]) -> Received:
     return Received(
-        next_hop=told.get("BGP.next_hop", "").split(" ")[0],
-        as_path=tuple(int(word) for word in told.get("BGP.as_path", "").split() if word.isdigit()),
-        communities=frozenset((int(a), int(b)) for a, b in _PAIR.findall(told.get("BGP.community", ""))),
+        next_hop=values.get("BGP.next_hop", "").split(" ")[0],
+        as_path=tuple(int(word) for word in values.get("BGP.as_path", "").split() if word.isdigit()),
+        communities=frozenset((int(a), int(b)) for a, b in _PAIR.findall(values.get("BGP.community", ""))),
         large_communities=frozenset(
-            (int(a), int(b), int(c)) for a, b, c in _TRIPLE.findall(told.get("BGP.large_community", ""))
+            (int(a), int(b), int(c)) for a, b, c in _TRIPLE.findall(values.get("BGP.large_community", ""))
         ),
-        local_pref=int(told["BGP.local_pref"]) if "BGP.local_pref" in told else None,
-        med=int(told["BGP.med"]) if "BGP.med" in told else None,
-        link_bandwidth=_bandwidth(told.get("BGP.ext_community", "")),
+        local_pref=int(values["BGP.local_pref"]) if "BGP.local_pref" in values else None,
+        med=int(values["BGP.med"]) if "BGP.med" in values else None,
+        link_bandwidth=_bandwidth(values.get("BGP.ext_community", "")),
     )
 
 

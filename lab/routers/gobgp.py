@@ -20,17 +20,17 @@ class GoBgpDaemon(Daemons):
         self.launch(self.site.name, ["gobgpd", "-f", self.site.path("gobgpd.toml"), f"--api-hosts={API}"])
         wait_for(
             "gobgpd answers",
-            lambda: "error" not in self._told("global") and self._told("global") != {},
+            lambda: "error" not in self._answer("global") and self._answer("global") != {},
             timeout_seconds=START_SECONDS,
             meanwhile=self.require_running,
         )
 
     def ask(self, *words: str) -> Any:
         """A command of gobgp, as JSON; {} when there is no answer, or nothing."""
-        told = self._told(*words)
-        return {} if "error" in told else told  # it is busy
+        answer = self._answer(*words)
+        return {} if "error" in answer else answer  # it is busy
 
-    def _told(self, *words: str) -> Any:
+    def _answer(self, *words: str) -> Any:
         try:
             return json.loads(self.site.run("gobgp", "-j", *words, check=False)) or {}
         except ValueError:

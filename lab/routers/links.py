@@ -176,8 +176,8 @@ class Frr(FrrDaemons):
 
     def counts(self, neighbor: object) -> tuple[int, int]:
         """How often the session came up, and how many UPDATEs it brought, End-of-RIB among them."""
-        told = self.ask("bgpd", f"show bgp neighbors {neighbor}")[str(neighbor)]
-        return told["connectionsEstablished"], told["messageStats"]["updatesRecv"]
+        found = self.ask("bgpd", f"show bgp neighbors {neighbor}")[str(neighbor)]
+        return found["connectionsEstablished"], found["messageStats"]["updatesRecv"]
 
 
 class GoBgp(GoBgpDaemon):

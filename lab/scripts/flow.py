@@ -34,10 +34,10 @@ SENT_AGAIN = struct.Struct("=100xI112xI")
 
 def sent_again(connection: socket.socket) -> int:
     """How many segments were sent more than once and had not arrived before."""
-    told = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SENT_AGAIN.size)
+    counts = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, SENT_AGAIN.size)
     again: int
     in_vain: int
-    again, in_vain = SENT_AGAIN.unpack(told)
+    again, in_vain = SENT_AGAIN.unpack(counts)
     return max(0, again - in_vain)
 
 
@@ -66,7 +66,7 @@ def answer(connection: socket.socket, name: str) -> None:
 
 @dataclass
 class Flow:
-    """One connection. Segments sent again: `before`, until it was open; `theirs`, by the server, as it told last."""
+    """One connection. Segments sent again: `before`, until it was open; `theirs`, by the server, as it said last."""
 
     connection: socket.socket
     server: str
@@ -111,7 +111,7 @@ class Flow:
         if lines:
             self.theirs = int(lines[-1].split()[1])
 
-    def told(self) -> dict[str, object]:
+    def report(self) -> dict[str, object]:
         again = self.theirs if self.error else self.theirs + sent_again(self.connection) - self.before
         return {
             "server": self.server,
@@ -137,7 +137,7 @@ def keep(address: str, port: int, count: int, every_seconds: float) -> None:
     while time.monotonic() < end and any(flow.answered < flow.lines and not flow.error for flow in flows):
         hear_until(flows, min(end, time.monotonic() + every_seconds))
     for flow in flows:
-        print(json.dumps(flow.told()), flush=True)
+        print(json.dumps(flow.report()), flush=True)
 
 
 def hear_until(flows: list[Flow], until: float) -> None:

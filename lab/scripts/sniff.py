@@ -57,11 +57,11 @@ def decode_ndp(frame: bytes) -> dict[str, object] | None:
     next_header, _, source, destination, kind, _, _, _, target = NDP.unpack_from(frame, ETHERNET_HEADER_BYTES)
     if next_header != ICMPV6 or kind not in (SOLICITATION, ADVERTISEMENT):
         return None
-    told = link_layer_address(frame, SOURCE_OPTION if kind == SOLICITATION else TARGET_OPTION)
+    option = link_layer_address(frame, SOURCE_OPTION if kind == SOLICITATION else TARGET_OPTION)
     claimed, other = (source, target) if kind == SOLICITATION else (target, destination)
     return {
         "op": "solicitation" if kind == SOLICITATION else "advertisement",
-        "sender_mac": (told or frame[6:12]).hex(":"),
+        "sender_mac": (option or frame[6:12]).hex(":"),
         "sender_ip": socket.inet_ntop(socket.AF_INET6, claimed),
         "target_ip": socket.inet_ntop(socket.AF_INET6, other),
     }

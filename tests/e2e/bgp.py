@@ -81,7 +81,7 @@ def heal(cluster: Cluster) -> None:
 
 
 @dataclass(frozen=True)
-class Look:
+class TableSample:
     """The router's table for one prefix. `at`: Unix time when it was asked."""
 
     at: float
@@ -92,12 +92,12 @@ class Look:
 
 
 @dataclass
-class Looking:
+class TableSampler:
     """Asks BIRD for a prefix hundreds of times a second, in a thread of its own, while the block lasts."""
 
     router: Bird
     prefix: str
-    looks: list[Look] = field(default_factory=list)
+    samples: list[TableSample] = field(default_factory=list)
     _ended: threading.Event = field(default_factory=threading.Event)
     _error: list[BaseException] = field(default_factory=list)
 
@@ -116,15 +116,15 @@ class Looking:
         try:
             while not self._ended.is_set():
                 at = time.time()
-                look = Look(at, self.router.routes(self.prefix))
-                if not self.looks or look.routes != self.looks[-1].routes or at - self.looks[-1].at > 0.05:
-                    self.looks.append(look)
+                sample = TableSample(at, self.router.routes(self.prefix))
+                if not self.samples or sample.routes != self.samples[-1].routes or at - self.samples[-1].at > 0.05:
+                    self.samples.append(sample)
                 time.sleep(0.003)
         except BaseException as error:
             self._error.append(error)
 
 
-class Appearing:
+class AddressWatch:
     """When the API server told a watcher first that a Service has an address. Unix time."""
 
     def __init__(self, lab: LabClient, name: str) -> None:

@@ -7,7 +7,7 @@ import pytest
 from lab.client import LabClient
 from lab.routers.base import RouterSettings
 from lab.waiting import wait_for
-from tests.e2e.bgp import BOTH, DRAIN_SECONDS, GRACEFUL_SHUTDOWN, NODES, Looking, bird, peering, service, settled
+from tests.e2e.bgp import BOTH, DRAIN_SECONDS, GRACEFUL_SHUTDOWN, NODES, TableSampler, bird, peering, service, settled
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -132,14 +132,14 @@ def test_layer_2_and_bgp_announce_one_address_side_by_side(routed: LabClient) ->
 
 def test_a_node_that_is_to_take_no_traffic_says_so_before_its_routes_go(routed: LabClient) -> None:
     address = service(routed)
-    with Looking(bird(routed), f"{address}/32") as looking:
+    with TableSampler(bird(routed), f"{address}/32") as sampler:
         began = time.time()
         routed.kubectl("label", "node", "node2", f"{EXCLUDE}=")
         routed.learned(address, "node1", "node3")
         gone = time.time()
-    drained = [look.at for look in looking.looks if look.nodes(GRACEFUL_SHUTDOWN)]
+    drained = [sample.at for sample in sampler.samples if sample.nodes(GRACEFUL_SHUTDOWN)]
     assert drained
-    assert all(look.nodes(GRACEFUL_SHUTDOWN) <= {"node2"} for look in looking.looks)
+    assert all(sample.nodes(GRACEFUL_SHUTDOWN) <= {"node2"} for sample in sampler.samples)
     assert drained[-1] - drained[0] > DRAIN_SECONDS * 0.7
     assert gone - began < DRAIN_SECONDS + 5
     routed.kubectl("label", "node", "node2", f"{EXCLUDE}-")

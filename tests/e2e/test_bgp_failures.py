@@ -18,8 +18,8 @@ from tests.e2e.bgp import (
     GRACEFUL_SHUTDOWN,
     NODES,
     PERMIT_SECONDS,
-    Appearing,
-    Looking,
+    AddressWatch,
+    TableSampler,
     bfd_settled,
     bird,
     peering,
@@ -74,22 +74,22 @@ def trouble(lab: LabClient, kind: str) -> Iterator[None]:
 @pytest.mark.parametrize("kind", ["nothing", "a session is shut down", "a router flaps", "an ExaBGP stands still"])
 def test_the_next_service_gets_the_address_when_no_router_has_the_old_route(routed: LabClient, kind: str) -> None:
     two_owners(routed)
-    with Looking(bird(routed), PREFIX) as looking:
-        appearing = Appearing(routed, "new")
+    with TableSampler(bird(routed), PREFIX) as sampler:
+        watch = AddressWatch(routed, "new")
         try:
             with trouble(routed, kind):
-                assert appearing.at is None
+                assert watch.at is None
                 routed.delete("service", "old", wait=False)
-                given = appearing.wait(60)
+                given = watch.wait(60)
                 time.sleep(0.3)  # the trouble lasts until after that
         finally:
-            appearing.close()
-        assert appearing.address == ONE_ADDRESS
+            watch.close()
+        assert watch.address == ONE_ADDRESS
         routed.until("all have the new route", lambda: holding(routed, NEW) == set(NODES), timeout_seconds=40)
-    assert any(look.nodes(OLD) for look in looking.looks), "the old route was seen while it was there"
-    late = [look for look in looking.looks if look.at > given and look.nodes(OLD)]
+    assert any(sample.nodes(OLD) for sample in sampler.samples), "the old route was seen while it was there"
+    late = [sample for sample in sampler.samples if sample.at > given and sample.nodes(OLD)]
     assert late == [], f"the address was given at {given}"
-    assert all(not (look.nodes(OLD) and look.nodes(NEW)) for look in looking.looks)
+    assert all(not (sample.nodes(OLD) and sample.nodes(NEW)) for sample in sampler.samples)
 
 
 def test_a_route_that_a_router_keeps_through_a_restart_holds_the_address_back(routed: LabClient) -> None:
@@ -99,18 +99,18 @@ def test_a_route_that_a_router_keeps_through_a_restart_holds_the_address_back(ro
     speaker = routed.cluster.speaker("node2")
     speaker.kill()
     routed.until("its session has ended", lambda: "node2" not in bird(routed).established())
-    with Looking(bird(routed), PREFIX) as looking:
-        appearing = Appearing(routed, "new")
+    with TableSampler(bird(routed), PREFIX) as sampler:
+        watch = AddressWatch(routed, "new")
         try:
             routed.delete("service", "old", wait=False)
             routed.until("only the kept route is left", lambda: holding(routed, OLD) == {"node2"})
             speaker.start()
-            given = appearing.wait(60)
+            given = watch.wait(60)
         finally:
-            appearing.close()
+            watch.close()
         routed.until("all have the new route", lambda: holding(routed, NEW) == set(NODES), timeout_seconds=40)
-    assert [look for look in looking.looks if look.at > given and look.nodes(OLD)] == []
-    assert all(not (look.nodes(OLD) and look.nodes(NEW)) for look in looking.looks)
+    assert [sample for sample in sampler.samples if sample.at > given and sample.nodes(OLD)] == []
+    assert all(not (sample.nodes(OLD) and sample.nodes(NEW)) for sample in sampler.samples)
     peering(routed)
 
 
@@ -137,10 +137,10 @@ def holding(lab: LabClient, community: tuple[int, int]) -> set[str]:
 def test_a_clean_stop_moves_traffic_away_and_then_withdraws(routed: LabClient) -> None:
     address = service(routed)
     speaker = routed.cluster.speaker("node2")
-    with Looking(bird(routed), f"{address}/32") as looking:
+    with TableSampler(bird(routed), f"{address}/32") as sampler:
         assert speaker.stop(timeout_seconds=30) == 0
         assert bird(routed).nodes_with(address) == {"node1", "node3"}
-    assert any(look.nodes(GRACEFUL_SHUTDOWN) == {"node2"} for look in looking.looks)
+    assert any(sample.nodes(GRACEFUL_SHUTDOWN) == {"node2"} for sample in sampler.samples)
     assert routed.get("speaker", "node2")["status"]["goodbye"] is True
     speaker.start()
     routed.learned(address, *NODES, timeout_seconds=40)
@@ -195,16 +195,16 @@ def test_a_frozen_speakers_routes_go_and_what_it_had_is_given_to_nobody_until_it
     routed.until("its routes go", lambda: holding(routed, OLD) == {"node2", "node3"}, timeout_seconds=PERMIT_SECONDS)
     routed.delete("service", "old", wait=False)
     routed.until("nobody's route is left", lambda: not bird(routed).routes(PREFIX))
-    appearing = Appearing(routed, "new")
+    watch = AddressWatch(routed, "new")
     try:
         while time.monotonic() < frozen + FREEZE_SECONDS:
-            assert appearing.at is None, "the address was given while its old speaker may still have it"
+            assert watch.at is None, "the address was given while its old speaker may still have it"
             assert bird(routed).routes(PREFIX) == {}
             time.sleep(0.2)
         speaker.resume()
-        appearing.wait(30)
+        watch.wait(30)
     finally:
-        appearing.close()
+        watch.close()
     routed.until("all have the new route", lambda: holding(routed, NEW) == set(NODES), timeout_seconds=40)
 
 
