@@ -12,18 +12,20 @@ FIRST_QUERY_SECONDS, LAST_QUERY_SECONDS = 0.001, 0.1
 
 class AckQuery:
     """One query at a time. `progress_at`: when TCP last acknowledged something, or the wait for it began (monotonic
-    seconds). `is_permitted`: the process that runs was given a permit with the last query, not freed of it."""
+    seconds). `known_at`: all that happened in this process until then has been read, since it answers in order.
+    `is_permitted`: the process that runs was given a permit with the last query, not freed of it."""
 
     def __init__(self, now: float) -> None:
-        self.progress_at = now
+        self.progress_at = self.known_at = now
         self.is_permitted = False
         self.is_asked = False
-        self._ask_at = now
+        self._ask_at = self._asked_at = now
         self._ask_again_after = FIRST_QUERY_SECONDS
         self._byte_count = 0
 
     def process_started(self, now: float) -> None:
-        self.is_permitted, self._ask_at = False, now
+        self.is_permitted = False
+        self._ask_at = self.known_at = now
 
     def process_ended(self) -> None:
         self.is_asked = False
@@ -37,13 +39,15 @@ class AckQuery:
     def is_due(self, now: float) -> bool:
         return not self.is_asked and now >= self._ask_at
 
-    def line(self, permit: float | None, *, is_permit_needed: bool) -> str:
+    def line(self, now: float, permit: float | None, *, is_permit_needed: bool) -> str:
         """The query, which is asked with that. `permit`: see RouterSession."""
+        if not self.is_asked:
+            self._asked_at = now
         self.is_asked, self.is_permitted = True, is_permit_needed and permit is not None
         return commands.query(permit, is_needed=is_permit_needed)
 
     def answered(self, byte_count: int, now: float) -> None:
-        self.is_asked = False
+        self.is_asked, self.known_at = False, self._asked_at
         if byte_count < self._byte_count:
             self.progress_at = now
         self._byte_count = byte_count

@@ -6,6 +6,7 @@ Pure. Moves entries by the table in routestate.py, and decides nothing. No quest
 from collections.abc import Iterator
 from dataclasses import replace
 from enum import Enum
+from math import inf
 
 from speaker.bgp.exabgp.routestate import RibEntry, RouteEvent, RouteState, next_state
 from speaker.bgp.model import GRACEFUL_SHUTDOWN, Prefix, Route
@@ -86,14 +87,19 @@ class RibOut:
         return True
 
     def keep(self, entry: RibEntry, until: float) -> None:
-        """The router may have it until then from a session that was lost."""
+        """The router may have it until then from a session that was lost. No sooner than was said before."""
         entry.kept_until = max(until, entry.kept_until)
         self._kept[entry] = None
         self._changed.add(entry)
 
-    def drop_kept(self, now: float | None = None) -> None:
+    def keep_on(self, until: float) -> None:
+        """Of all that it may have from earlier sessions: until then, whatever was said before."""
+        for entry in self._kept:
+            entry.kept_until = until
+
+    def drop_kept(self, now: float = inf) -> None:
         """The router has dropped what it had from earlier sessions: all of it, or what it keeps no longer than now."""
-        for entry in [entry for entry in self._kept if now is None or entry.kept_until <= now]:
+        for entry in [entry for entry in self._kept if entry.kept_until <= now]:
             del self._kept[entry]
             entry.kept_until = 0.0
             self._changed.add(entry)
@@ -121,6 +127,7 @@ class RibOut:
         """Whether ExaBGP holds nothing, and the router has nothing from the session that is up."""
         return len(self._in[RouteState.Absent]) == len(self._entries)
 
-    def is_kept(self, now: float) -> bool:
+    @property
+    def has_kept(self) -> bool:
         """Whether the router may have something from earlier sessions."""
-        return any(entry.kept_until > now for entry in self._kept)
+        return bool(self._kept)

@@ -11,6 +11,7 @@ ExaBGP holds: where they differ, a command is due.
 
 from collections.abc import Iterable, Mapping, Set
 from itertools import islice
+from math import inf
 
 from crds.addresses import Family, family_of
 from speaker.bgp.exabgp import commands, events
@@ -109,7 +110,12 @@ class RouterSession:
         self._plan_all()
 
     def exabgp_ended(self, why: str, now: float) -> None:
-        """The process is dead, and with it its connections."""
+        """The process is dead, and with it its connections. The last that happened may not have been reported: what it
+        held, it may have sent."""
+        until = self._outlived_at(now)
+        for entry in self._rib:
+            if entry.is_out:
+                self._rib.keep(entry, until)
         self._lost(is_dropped=False, now=now)
         self._is_running = False
         self._ack_query.process_ended()
@@ -152,7 +158,8 @@ class RouterSession:
 
     def pass_time(self, now: float) -> None:
         """Forget what the router has surely dropped by now. To be called each second or so."""
-        self._rib.drop_kept(now)
+        is_resumable = self._is_running and self.peer.graceful_restart_seconds is not None
+        self._rib.drop_kept(min(now, self._ack_query.known_at) if is_resumable else now)
 
     # What to write
 
@@ -165,7 +172,7 @@ class RouterSession:
             self._write_changes(now)
             self._write_end_of_rib(now)
             if self._ack_query.is_due(now):
-                self._write_query(is_permit_needed=not self.is_clean)
+                self._write_query(now, is_permit_needed=not self.is_clean)
         if self._commands and not begun:
             self._commands.waiting_since = now
         return self._commands.lines_after(begun)
@@ -227,16 +234,18 @@ class RouterSession:
         entry = self._rib.get(prefix)
         return entry is not None and entry.state.is_sent
 
-    def may_be_heard(self, prefix: Prefix, now: float) -> bool:
+    def may_be_heard(self, prefix: Prefix) -> bool:
+        """Of what passes with time: as of the last `pass_time`."""
         entry = self._rib.get(prefix)
         if entry is None:
             return False
         is_presented = entry.wanted is not None and self._posture is not Posture.Silent
-        return is_presented or entry.is_out or entry.kept_until > now
+        return is_presented or entry.is_out or entry.kept_until > 0.0
 
-    def is_kept(self, now: float) -> bool:
-        """Whether the router may still have something from earlier sessions."""
-        return self._rib.is_kept(now)
+    @property
+    def has_kept(self) -> bool:
+        """Whether the router may still have something from earlier sessions, as of the last `pass_time`."""
+        return self._rib.has_kept
 
     @property
     def outlives_seconds(self) -> float:
@@ -260,6 +269,8 @@ class RouterSession:
                 self._rib.move(entry, event)
         if self.peer.graceful_restart_seconds is None:
             self._rib.drop_kept()
+        else:  # until it has End-of-RIB (RFC 4724 §4.2)
+            self._rib.keep_on(inf)
         self._progress_at = now
         self._plan_all()
 
@@ -270,7 +281,9 @@ class RouterSession:
 
     def _lost(self, *, is_dropped: bool, now: float) -> None:
         """`is_dropped`: the router has ended it, and so has dropped the routes (RFC 4271 §9, RFC 4724 §4.2)."""
-        until = now + self.outlives_seconds + CLOCK_MARGIN_SECONDS
+        until = self._outlived_at(now)
+        if self._connection.is_up:
+            self._rib.keep_on(until)
         for entry in self._rib:
             if entry.state.is_exposed and not is_dropped:
                 self._rib.keep(entry, until)
@@ -279,6 +292,10 @@ class RouterSession:
         self._connection.lost()
         self._is_synced = False
         self._end_of_rib.reset()
+
+    def _outlived_at(self, now: float) -> float:
+        """When the router has surely dropped what it may have now, if the session is lost now."""
+        return now + self.outlives_seconds + CLOCK_MARGIN_SECONDS
 
     # Changes
 
@@ -328,7 +345,7 @@ class RouterSession:
         for line, prefixes in commands.withdrawals(prefix for prefix, (_, route) in after.items() if route is None):
             self._write(line, RouteEvent.WithdrawWritten, (after[prefix] for prefix in prefixes))
         if routes and self.permit is not None and not self._ack_query.is_permitted:
-            self._write_query(is_permit_needed=True)
+            self._write_query(now, is_permit_needed=True)
         announcements = commands.announcements(routes, my_asn=self.peer.my_asn, is_internal=self.peer.is_internal)
         for line, prefixes in announcements:
             if self._commands.room <= 0:
@@ -343,8 +360,8 @@ class RouterSession:
             self._rib.move(change.entry, event)
             change.entry.held = change.after
 
-    def _write_query(self, *, is_permit_needed: bool) -> None:
-        self._commands.write(self._ack_query.line(self.permit, is_permit_needed=is_permit_needed))
+    def _write_query(self, now: float, *, is_permit_needed: bool) -> None:
+        self._commands.write(self._ack_query.line(now, self.permit, is_permit_needed=is_permit_needed))
 
     def _answered(self, is_done: bool, now: float) -> None:
         command = self._commands.answered(now)

@@ -87,10 +87,7 @@ class BgpDriver:
     @property
     def leftovers(self) -> Mapping[str, IPAddress]:
         """Routers that may still have routes of sessions that are no more: by the names that the peers had."""
-        now = time.monotonic()
-        return {
-            one.session.peer.name: one.session.peer.peer_address for one in self._retired if one.session.is_kept(now)
-        }
+        return {one.session.peer.name: one.session.peer.peer_address for one in self._retired if one.session.has_kept}
 
     @property
     def synced_routers(self) -> frozenset[IPAddress]:
@@ -164,8 +161,7 @@ class BgpDriver:
         """Whether any router may have a route to exactly this prefix from us. False only when each peer never got it,
         or was sent the withdrawal and its TCP has acknowledged that, or has surely dropped the session since. Deleted
         peers count too. True as long as it is wanted of a peer (set_routes) and not silenced."""
-        now = time.monotonic()
-        return any(runner.session.may_be_heard(prefix, now) for runner in self._all())
+        return any(runner.session.may_be_heard(prefix) for runner in self._all())
 
     def sent_to(self, prefix: Prefix) -> tuple[str, ...]:
         """The peers to which an UPDATE with exactly this prefix was seen to be sent, and none that withdraws it, in the
@@ -309,7 +305,7 @@ class BgpDriver:
     def _pass_time(self, now: float) -> None:
         for runner in self._all():
             runner.session.pass_time(now)
-        kept = [runner for runner in self._retired if runner.session.is_kept(now)]
+        kept = [runner for runner in self._retired if runner.session.has_kept]
         if any(runner.session.has_changed for runner in self._all()) or len(kept) < len(self._retired):
             for runner in self._all():
                 self._changed |= runner.session.take_changed()

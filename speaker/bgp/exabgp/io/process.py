@@ -22,6 +22,8 @@ START_SECONDS = 30.0
 """An interpreter that starts on a busy machine."""
 POLL_SECONDS = 0.01
 STOP_SECONDS = 3.0
+REST_SECONDS = 0.5
+"""What it said before its end is read for no longer than this."""
 MAX_LINE_BYTES = 1 << 20
 PACKAGE_ROOT = Path(__file__).resolve().parents[4]
 
@@ -72,6 +74,7 @@ class ExaBgpProcess:
         self._last_words = ""
         self._relay_group: int | None = None
         self._is_lost = False
+        self._is_read = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
@@ -105,10 +108,13 @@ class ExaBgpProcess:
             self._lines.write("".join(f"{line}\n" for line in lines).encode("ascii"))
 
     async def kill(self) -> str:
-        """SIGKILL, also when it is frozen. Its connections are closed without a word. Returns its last words."""
+        """SIGKILL, also when it is frozen. Its connections are closed without a word. The events that it wrote before
+        are read to the last. Returns its last words."""
         if self._process is not None:
             self._kill_group(self._process.pid)
             await self._process.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_read.wait(), REST_SECONDS)
         await self._close()
         return self._last_words
 
@@ -135,7 +141,7 @@ class ExaBgpProcess:
         """First: without a reader the relay would wait."""
         file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
         self._reading, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: _Reader(self._on_line, self._lose), file
+            lambda: _Reader(self._on_line, self._lose, self._is_read), file
         )
 
     async def _spawn(self, peer: PeerConfig) -> None:
@@ -223,9 +229,12 @@ class ExaBgpProcess:
 
 
 class _Reader(asyncio.Protocol):
-    def __init__(self, on_line: Callable[[bytes], None], lost: Callable[[], None]) -> None:
+    """`lost()` also when a line is too long. `is_read` is set at the end of the pipe."""
+
+    def __init__(self, on_line: Callable[[bytes], None], lost: Callable[[], None], is_read: asyncio.Event) -> None:
         self._on_line = on_line
         self._lost = lost
+        self._is_read = is_read
         self._rest = b""
 
     def data_received(self, data: bytes) -> None:
@@ -236,6 +245,7 @@ class _Reader(asyncio.Protocol):
             self._lost()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._is_read.set()
         self._lost()
 
 

@@ -72,10 +72,10 @@ def test_a_silent_session_withdraws_all_and_knows_what_to_announce_afterwards() 
     assert written(session, 1002.0) == [f"withdraw attributes next-hop 0.0.0.0 nlri {V4}"]
     session.handle(events.Sent(withdrawn=(V4,)), 1002.0)
     session.handle(events.Unacknowledged(0), 1002.0)
-    assert not any(session.may_be_heard(prefix, 1002.0) for prefix in (V4, OTHER))
+    assert not any(session.may_be_heard(prefix) for prefix in (V4, OTHER))
     assert session.wanted == {V4: Route(V4), OTHER: Route(OTHER)}
     session.set_posture(Posture.Normal)
-    assert all(session.may_be_heard(prefix, 1003.0) for prefix in (V4, OTHER))
+    assert all(session.may_be_heard(prefix) for prefix in (V4, OTHER))
     assert written(session, 1003.0) == [f"{announcing(V4)} {OTHER}"]
 
 
@@ -134,6 +134,80 @@ def test_a_refused_route_does_not_confirm_the_withdrawal_before_it() -> None:
     for line in lines:
         session.handle(events.Answer(" nlri " not in line), 1002.5)
     session.change({V4: None})
-    assert session.may_be_heard(V4, 1003.0)
+    assert session.may_be_heard(V4)
     session.handle(events.Unacknowledged(0), 1003.0)
-    assert not session.may_be_heard(V4, 1003.0)
+    assert not session.may_be_heard(V4)
+
+
+GRACEFUL = replace(PEER, families=frozenset({"ipv4"}), hold_time_seconds=90, graceful_restart_seconds=60)
+OUTLIVED_SECONDS = 90 + 60 + 1
+
+
+def lost_under_graceful_restart(now: float) -> RouterSession:
+    """With a route at the router that is to be withdrawn, and another that is to stay."""
+    session = session_that_is_up(now - 1, GRACEFUL)
+    advertise(session, now - 1, Route(V4), Route(OTHER))
+    session.handle(events.Down("closing connection", False), now)
+    session.change({V4: None})
+    written(session, now)
+    return session
+
+
+def test_what_a_router_kept_through_a_restart_may_be_heard_until_it_has_end_of_rib() -> None:
+    session = lost_under_graceful_restart(1000.0)
+    come_up(session, 1000.0 + OUTLIVED_SECONDS - 1)
+    late = 1000.0 + OUTLIVED_SECONDS + 30
+    session.pass_time(late)
+    assert session.may_be_heard(V4)
+    session.handle(events.Sent(announced=(OTHER,)), late)
+    assert "announce eor ipv4 unicast" in session.next_lines(late)
+    session.handle(events.EndOfRib("ipv4"), late)
+    session.pass_time(late)
+    assert session.may_be_heard(V4)
+    session.handle(events.Unacknowledged(0), late)
+    assert not session.may_be_heard(V4)
+    assert session.may_be_heard(OTHER)
+
+
+def test_what_a_router_kept_is_waited_for_anew_when_the_session_is_lost_before_end_of_rib() -> None:
+    session = lost_under_graceful_restart(1000.0)
+    come_up(session, 1050.0)
+    session.handle(events.Down("closing connection", False), 1060.0)
+    session.exabgp_ended("", 1060.0)
+    session.pass_time(1059.0 + OUTLIVED_SECONDS)
+    assert session.may_be_heard(V4)
+    session.pass_time(1060.0 + OUTLIVED_SECONDS)
+    assert not session.may_be_heard(V4)
+
+
+def test_a_restart_time_has_passed_only_when_exabgp_knows_of_no_session_since() -> None:
+    session = lost_under_graceful_restart(1000.0)
+    over = 1000.0 + OUTLIVED_SECONDS
+    assert any(line.startswith("unacknowledged") for line in session.next_lines(over + 1))
+    session.pass_time(over + 2)
+    assert session.may_be_heard(V4)
+    session.handle(events.Unacknowledged(0), over + 2)
+    session.pass_time(over + 2)
+    assert not session.may_be_heard(V4)
+
+
+def test_what_exabgp_held_when_it_died_may_have_been_sent_unseen() -> None:
+    session = session_that_is_up(1000.0)
+    advertise(session, 1000.0, Route(V4))
+    session.handle(events.Down("notification received", True), 1001.0)
+    session.change({V4: None})
+    session.exabgp_ended("died", 1010.0)
+    session.pass_time(1010.0 + 90)
+    assert session.may_be_heard(V4)
+    session.pass_time(1010.0 + 90 + 1)
+    assert not session.may_be_heard(V4)
+
+
+def test_the_routes_of_a_session_that_the_router_ended_are_gone() -> None:
+    session = session_that_is_up(1000.0)
+    advertise(session, 1000.0, Route(V4))
+    session.change({V4: None})
+    session.handle(events.Down("notification received", True), 1001.0)
+    assert session.may_be_heard(V4)  # ExaBGP holds it still
+    assert written(session, 1002.0) == [f"withdraw attributes next-hop 0.0.0.0 nlri {V4}"]
+    assert not session.may_be_heard(V4)
