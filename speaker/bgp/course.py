@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping, Set
 from ipaddress import ip_address, ip_network
 
 from speaker.bgp.bfdsessions import BfdStatus, failed_peers
-from speaker.bgp.decisions import BGPPicture
+from speaker.bgp.decisions import Decisions
 from speaker.bgp.exabgp.config import outlives_seconds
 from speaker.bgp.model import FOREVER_SECONDS, PeerConfig, Prefix, Route, SessionView
 from speaker.bgp.routers import RouterOrders, RouterReport
@@ -77,14 +77,14 @@ class BgpCourse:
         self._is_silent = self._is_draining = self._must_show = False
         self._is_leaving = self._has_left = self._has_stopped = False
         self._stop_at: float | None = None
-        self.decisions = BGPPicture(own_node, ClusterState(), drain_seconds=drain_seconds)
+        self.decisions = Decisions(own_node, ClusterState(), drain_seconds=drain_seconds)
         draft.set("outlivesSeconds", 0)
 
     # ---- what is observed ----
 
     def begin(self, cluster: ClusterState) -> None:
         """Until the cluster was read in full, nothing is changed at the routers."""
-        self.decisions = BGPPicture(self._own_node, cluster, drain_seconds=self._drain_seconds)
+        self.decisions = Decisions(self._own_node, cluster, drain_seconds=self._drain_seconds)
         self.decisions.set_failed(failed_peers(self._bfd_states))
         self._is_whole = self._is_applied = False
 

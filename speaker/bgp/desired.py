@@ -31,22 +31,23 @@ BYTES_PER_SECOND_PER_ENDPOINT = 1e6
 32-bit float up to 1,024 endpoints on a node, and stays below 2^32 (where FRR 8 overflows) up to 4,294."""
 
 
-class Given(NamedTuple):
-    """By which advertisements (sorted) an address makes a route, and whether its policy is Local."""
+class RouteSource(NamedTuple):
+    """By which advertisements (their names, sorted) an address makes a route, and whether its policy is Local."""
 
-    names: tuple[str, ...]
+    advertisements: tuple[str, ...]
     is_local: bool
 
 
-Giving = tuple[tuple[Prefix, Given], ...]
+Contributions = tuple[tuple[Prefix, RouteSource], ...]
 """The prefixes that one address makes routes of."""
 
 
 @dataclass(frozen=True)
-class Traits:
-    """What of a peer decides which routes it gets, with which attributes: peers with equal traits get the same.
+class PeerClass:
+    """What of a peer decides which routes it gets, with which attributes. Peers of one class get the same.
 
-    `next_hops`: what to name as next hop for each family that can be sent; None = the session's own address.
+    `advertisements`: the names of those that are for it. `next_hops`: what to name as next hop for each family that can
+    be sent; None = the session's own address.
     """
 
     is_internal: bool
@@ -97,7 +98,7 @@ class BGPView:
         """Those that choose this node, in order of names."""
         return self._ads
 
-    def giving(self, allocation: Allocation, placement: Placement) -> Giving:
+    def contributions(self, allocation: Allocation, placement: Placement) -> Contributions:
         """The routes that this address is worth from this node, whoever gets them."""
         if allocation.is_releasing or not allocation.address:
             return ()
@@ -109,16 +110,16 @@ class BGPView:
             names = [name for name in names if self._ads[name].advertise_without_endpoints]
         lengths = {self._length(allocation, name) for name in names}
         if len(lengths) == 1:
-            return ((_prefix(allocation.address, *lengths), Given(tuple(names), allocation.is_local)),)
+            return ((_prefix(allocation.address, *lengths), RouteSource(tuple(names), allocation.is_local)),)
         return tuple(
             (
                 _prefix(allocation.address, length),
-                Given(self._of_length(allocation, names, length), allocation.is_local),
+                RouteSource(self._of_length(allocation, names, length), allocation.is_local),
             )
             for length in sorted(lengths)
         )
 
-    def traits(self, peer: PeerConfig) -> Traits:
+    def peer_class(self, peer: PeerConfig) -> PeerClass:
         own = family_of(peer.peer_address)
         next_hops: list[tuple[Family, IPAddress | None]] = []
         for family in sorted(peer.families):
@@ -126,7 +127,7 @@ class BGPView:
                 next_hops.append((family, None))
             elif next_hop := self.next_hop(family):
                 next_hops.append((family, next_hop))
-        return Traits(
+        return PeerClass(
             is_internal=peer.is_internal,
             advertisements=frozenset(name for name, ad in self._ads.items() if not ad.peers or peer.name in ad.peers),
             next_hops=tuple(next_hops),
@@ -137,9 +138,9 @@ class BGPView:
         addresses = map(ip_address, self._own.addresses if self._own is not None else ())
         return next((one for one in addresses if family_of(one) == family and not one.is_link_local), None)
 
-    def attributes(self, names: Iterable[str], traits: Traits) -> Attributes | None:
+    def attributes(self, names: Iterable[str], peer_class: PeerClass) -> Attributes | None:
         """Of a route that these advertisements (sorted) give; None = none of them is for that peer."""
-        ads = [self._ads[name] for name in names if name in traits.advertisements]
+        ads = [self._ads[name] for name in names if name in peer_class.advertisements]
         if not ads:
             return None
         standard: set[StandardCommunity] = set()
@@ -151,7 +152,7 @@ class BGPView:
                 case (a, b, c):
                     large.add((a, b, c))
         return Attributes(
-            local_pref=_first(ad.local_pref for ad in ads) if traits.is_internal else None,
+            local_pref=_first(ad.local_pref for ad in ads) if peer_class.is_internal else None,
             med=_first(ad.med for ad in ads),
             prepend=_first(ad.as_path_prepend or None for ad in ads) or 0,
             communities=tuple(sorted(standard)),
@@ -168,21 +169,21 @@ class BGPView:
     ) -> dict[Prefix, Route]:
         """All that `peer` should have from this node: the rules in one piece. The numbers are endpoints on this node.
 
-        Slow for many addresses: BGPPicture comes to the same, change by change, and is tested against this.
+        Slow for many addresses: Decisions comes to the same, change by change, and is tested against this.
         """
         if self._own is None or self._own.is_excluded or self._own.is_network_unavailable:
             return {}
-        traits = self.traits(peer)
-        givens: dict[Prefix, set[Given]] = {}
+        peer_class = self.peer_class(peer)
+        sources: dict[Prefix, set[RouteSource]] = {}
         weights: dict[Prefix, int | None] = {}
         for allocation, placement, endpoints in addresses:
-            for prefix, given in self.giving(allocation, placement):
-                givens.setdefault(prefix, set()).add(given)
-                weights[prefix] = endpoints if given.is_local else None
+            for prefix, source in self.contributions(allocation, placement):
+                sources.setdefault(prefix, set()).add(source)
+                weights[prefix] = endpoints if source.is_local else None
         routes: dict[Prefix, Route] = {}
-        for prefix, several in givens.items():
-            attributes = self.attributes(united(several), traits)
-            if attributes is not None and (route := route_of(prefix, attributes, traits, weights[prefix])):
+        for prefix, several in sources.items():
+            attributes = self.attributes(united(several), peer_class)
+            if attributes is not None and (route := route_of(prefix, attributes, peer_class, weights[prefix])):
                 routes[prefix] = route
         return routes
 
@@ -204,9 +205,9 @@ class BGPView:
         return ad.aggregation_length_v6 if allocation.is_ipv6 else ad.aggregation_length
 
 
-def route_of(prefix: Prefix, attributes: Attributes, traits: Traits, endpoints: int | None) -> Route | None:
+def route_of(prefix: Prefix, attributes: Attributes, peer_class: PeerClass, endpoints: int | None) -> Route | None:
     """`endpoints`: how many are on this node, where they count. None: the peer can't be sent routes of that family."""
-    for family, next_hop in traits.next_hops:
+    for family, next_hop in peer_class.next_hops:
         if family == family_of(prefix):
             is_weighted = attributes.is_weighted and endpoints is not None
             return Route(
@@ -222,13 +223,13 @@ def route_of(prefix: Prefix, attributes: Attributes, traits: Traits, endpoints: 
     return None
 
 
-def united(givens: Iterable[Given]) -> tuple[str, ...]:
+def united(sources: Iterable[RouteSource]) -> tuple[str, ...]:
     """All the advertisements that give a prefix, sorted."""
-    match list(givens):
+    match list(sources):
         case [only]:
-            return only.names
+            return only.advertisements
         case several:
-            return tuple(sorted({name for given in several for name in given.names}))
+            return tuple(sorted({name for source in several for name in source.advertisements}))
 
 
 def is_host(prefix: Prefix) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.bgppeer import BGPPeerSpec
 from crds.conditions import Reason
-from speaker.bgp.desired import BGPView, Given, Traits
+from speaker.bgp.desired import BGPView, PeerClass, RouteSource
 from speaker.bgp.model import PeerConfig
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Labels
@@ -20,7 +20,7 @@ from speaker.cluster.objects import Labels
 class Findings:
     """All that faults are found in.
 
-    `peers`: those of this node; `refused`: why others of this node have no session. `givens`: by which advertisements
+    `peers`: those of this node; `refused`: why others of this node have no session. `sources`: by which advertisements
     addresses make routes, with the IP version; `unions`: the advertisements that give one aggregate together.
     `blackhole_fault`: why packets to unused addresses of aggregates are not dropped, in words; "" = they are.
     """
@@ -30,9 +30,9 @@ class Findings:
     specs: Mapping[str, BGPPeerSpec]
     pools: Mapping[str, Labels]
     profiles: Collection[str]
-    peers: Mapping[str, tuple[PeerConfig, Traits]]
+    peers: Mapping[str, tuple[PeerConfig, PeerClass]]
     refused: Collection[Fault]
-    givens: Set[tuple[int, Given]]
+    sources: Set[tuple[int, RouteSource]]
     unions: Set[tuple[str, ...]]
     blackhole_fault: str = ""
 
@@ -48,12 +48,12 @@ def faults_in(found: Findings) -> list[Fault]:
 
 
 def _about_peers(found: Findings) -> Iterator[Fault]:
-    for name, (config, traits) in found.peers.items():
+    for name, (config, peer_class) in found.peers.items():
         profile = found.specs[name].bfd_profile
         if profile is not None and profile not in found.profiles:
             message = f"BGPPeer {name}: there is no BFDProfile {profile}, so no BFD watches the path"
             yield Fault(Reason.UnknownProfile, message, f"BGPPeer/{name}")
-        for family in sorted(config.families - {family for family, _ in traits.next_hops}):
+        for family in sorted(config.families - {family for family, _ in peer_class.next_hops}):
             message = (
                 f"BGPPeer {name}: node {found.node} has no {family} InternalIP, so {family} routes have no next hop"
             )
@@ -81,7 +81,7 @@ def _about_advertisement(found: Findings, name: str, ad: BGPAdvertisementSpec) -
 
 def _ineffective_for_peers(found: Findings, name: str, ad: BGPAdvertisementSpec) -> Iterator[str]:
     """Attributes that none of its peers is sent."""
-    peers = {each: config for each, (config, traits) in found.peers.items() if name in traits.advertisements}
+    peers = {each: config for each, (config, peer_class) in found.peers.items() if name in peer_class.advertisements}
     if peers and ad.local_pref is not None and not any(peer.is_internal for peer in peers.values()):
         yield f"localPref is not sent to {', '.join(sorted(peers))}: it is for peers in our own AS"
     if peers and ad.as_path_prepend and all(peer.is_internal for peer in peers.values()):
@@ -89,7 +89,7 @@ def _ineffective_for_peers(found: Findings, name: str, ad: BGPAdvertisementSpec)
 
 
 def _ineffective_for_addresses(found: Findings, name: str, ad: BGPAdvertisementSpec) -> Iterator[str]:
-    mine = {(version, given.is_local) for version, given in found.givens if name in given.names}
+    mine = {(version, source.is_local) for version, source in found.sources if name in source.advertisements}
     for version, field, length, longest in (
         (4, "aggregationLength", ad.aggregation_length, 32),
         (6, "aggregationLengthV6", ad.aggregation_length_v6, 128),
@@ -102,10 +102,10 @@ def _ineffective_for_addresses(found: Findings, name: str, ad: BGPAdvertisementS
 
 def _differences(found: Findings) -> Iterator[Fault]:
     """Advertisements that give one route to one peer and want different attributes: the first one's counts."""
-    together = found.unions | {given.names for _, given in found.givens}
-    for traits in {traits for _, traits in found.peers.values()}:
+    together = found.unions | {source.advertisements for _, source in found.sources}
+    for peer_class in {peer_class for _, peer_class in found.peers.values()}:
         for names in together:
-            yield from _losers([name for name in names if name in traits.advertisements], found)
+            yield from _losers([name for name in names if name in peer_class.advertisements], found)
 
 
 def _losers(names: list[str], found: Findings) -> Iterator[Fault]:

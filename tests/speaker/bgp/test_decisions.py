@@ -1,4 +1,4 @@
-"""The picture of BGP: deciding change by change equals deciding all at once, and a change costs what it concerns."""
+"""BGP's decisions: deciding change by change equals deciding all at once, and a change costs what it concerns."""
 
 from collections import defaultdict
 from ipaddress import ip_network
@@ -12,7 +12,7 @@ from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.bgppeer import BGPPeerSpec
 from crds.community import CommunitySpec
 from crds.conditions import Reason
-from speaker.bgp.decisions import BGPPicture
+from speaker.bgp.decisions import Decisions
 from speaker.bgp.desired import BGPView
 from speaker.bgp.weights import QUIET_SECONDS
 from speaker.cluster.objects import PoolFacts
@@ -40,7 +40,7 @@ class Speaker:
 
     def __init__(self, drain_seconds=5.0):
         self.cluster = ClusterState()
-        self.bgp = BGPPicture(OWN, self.cluster, drain_seconds=drain_seconds)
+        self.bgp = Decisions(OWN, self.cluster, drain_seconds=drain_seconds)
         self.sent = defaultdict(dict)
         self.slices = {}
 
