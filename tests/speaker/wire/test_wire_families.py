@@ -158,7 +158,9 @@ class TestConflicts:
                 await heard.until(lambda: heard.conflicts)
                 assert heard.conflicts[0].mac == rogue.mac.hex(":")
                 overheard = watcher.frames(0.3)
-                assert not any(watcher.is_question(frame) for frame in overheard)
+                # A bridge that has not learnt the machine's port yet floods what is for it alone.
+                others = [frame for frame in overheard if frame[:6] != rogue.mac and family.vip in frame]
+                assert not any(watcher.is_question(frame) for frame in others)
                 assert not any(watcher.mac_of(watcher.parse(frame)) == rogue.mac for frame in overheard)
             rogue.run("ip", "address", "delete", *its)
             await asyncio.sleep(1.1)  # a second report within a second would be held back

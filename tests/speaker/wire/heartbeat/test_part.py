@@ -325,7 +325,7 @@ class TestMany:
     @pytest.mark.asyncio
     async def test_so_many_that_they_are_taken_in_by_batches(self, segment):
         node, others, _ = segment.hosts
-        command = [*others.prefix, sys.executable, "-m", "bench.heartbeat", "--play", "40"]
+        command = [*others.prefix, sys.executable, "-m", "bench.members", "40"]
         async with wire_on(node, 40) as (link, watch):
             with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as player:
                 try:
