@@ -21,6 +21,7 @@ from speaker.batch import Batch, Standing
 from speaker.bgp.course import BgpCourse
 from speaker.bgp.routers import RouterReport
 from speaker.cluster.state import ClusterState, Kind
+from speaker.course import Course
 from speaker.fencing import AnnouncementRight, Hold, Permit, Promise, own_contact
 from speaker.inputs import (
     AllRead,
@@ -80,7 +81,8 @@ class NodeCore:
         self.bgp = BgpCourse(
             options.node, self.draft, announcements, self.notices, drain_seconds=options.bgp_drain_seconds
         )
-        self.releases = Releases((self.layer2, self.bgp), self.draft.released)
+        self._courses: tuple[Course[Any, Any], ...] = (self.layer2, self.bgp)
+        self.releases = Releases(self._courses, self.draft.released)
         self.writer = SpeakerWriter(options.incarnation, self.draft, self._promise)
         self.right = AnnouncementRight(options.node, options.limits())
         self._report = Report(options.node, options.limits(), options.fence_after_seconds, self.draft)
@@ -222,8 +224,8 @@ class NodeCore:
             self.notices.say("info", "stopping: others take over what this node announces")
             self.members.view.leave()
             self._judge(now)
-        self.layer2.leave(now)
-        self.bgp.leave(now)
+        for course in self._courses:
+            course.leave(now)
 
     def _lease_released(self, released: LeaseReleased, now: Moment) -> None:
         if released.error:
@@ -303,8 +305,8 @@ class NodeCore:
         """One registration after the other. Each begins with a renewal, or an allocator might still find this speaker
         silent after it has read everything."""
         self.cluster = ClusterState()
-        self.layer2.begin(self.cluster)
-        self.bgp.begin(self.cluster)
+        for course in self._courses:
+            course.begin(self.cluster)
         self.releases.begin(self.cluster)
         self.members.follow(self.cluster)
         self._secrets = frozenset()
@@ -333,11 +335,11 @@ class NodeCore:
         """One slice. Whether there is more to decide."""
         if not may(self.phase, Deed.DECIDE):
             return False
-        if self.layer2.has_work(now) or self.bgp.has_work(now):
-            self.layer2.decide(DECISIONS_AT_A_TIME, now)
-            self.bgp.decide(DECISIONS_AT_A_TIME, now)
+        if any(course.has_work(now) for course in self._courses):
+            for course in self._courses:
+                course.decide(DECISIONS_AT_A_TIME, now)
             self._must_settle = True
-        return self.layer2.has_work(now) or self.bgp.has_work(now)
+        return any(course.has_work(now) for course in self._courses)
 
     def _look_whether_complete(self, now: Moment) -> None:
         """Everything read has been decided on, the wire process has confirmed that nothing else is on it, and others,
@@ -447,11 +449,6 @@ class NodeCore:
         return self._leaving.has_failed
 
     # ---- what is asked ----
-
-    @property
-    def needs_leases(self) -> Callable[[float], bool]:
-        """Whether the Leases of the others are to be watched; see Members.needs_leases."""
-        return self.members.needs_leases
 
     def standing(self) -> Standing:
         """How things stand, for probes and metrics."""

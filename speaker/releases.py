@@ -10,19 +10,13 @@ and of nothing but what every course says at that moment. Pure.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from speaker.cluster.objects import Allocation
 from speaker.cluster.state import Change, ClusterState, Kind
+from speaker.course import Course
 from speaker.moment import Moment
 from speaker.own.status import PatchedMap
-
-
-class MayBeHeard(Protocol):
-    """A way to announce (speaker.course)."""
-
-    def may_be_heard(self, address: str, now: Moment) -> bool:
-        """Whether somebody may still send traffic for the address to this node because of it."""
 
 
 class _Asked(NamedTuple):
@@ -33,7 +27,7 @@ class _Asked(NamedTuple):
 class Releases:
     """`confirmed`: the map of the Speaker's status. Lives as long as the process."""
 
-    def __init__(self, courses: Sequence[MayBeHeard], confirmed: PatchedMap[int]) -> None:
+    def __init__(self, courses: Sequence[Course[Any, Any]], confirmed: PatchedMap[int]) -> None:
         self._courses = courses
         self._confirmed = confirmed
         self._asked: dict[str, _Asked] = {}
