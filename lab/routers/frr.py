@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.net.netns import Unsupported
+from lab.process import Process
 from lab.routers.base import ECMP_WAYS, Place, Received, Router, RouterSettings, by_node
 from lab.routers.daemons import Daemons, Site
 from lab.waiting import wait_for
@@ -33,8 +34,8 @@ class FrrDaemons(Daemons):
         self.site.run("sh", "-c", 'rm -f "$0"/*.vty "$0"/*.pid "$0"/*sock* "$0"/zserv', self._directory)
         for name, configuration in configurations.items():
             self.site.run("sh", "-c", 'cat >"$0"', f"{self._directory}/{name}.conf", stdin=configuration)
-            self.launch(f"{self.site.name}-{name}", [*self._command(name), *options])
-            self._wait_for(name)
+            process = self.launch(f"{self.site.name}-{name}", [*self._command(name), *options])
+            self._wait_for(name, process)
 
     def tell(self, daemon: str, *commands: str) -> str:
         """Commands of vtysh, one after the other; what it printed."""
@@ -54,11 +55,13 @@ class FrrDaemons(Daemons):
         places = ["-f", f"{at}/{name}.conf", "-i", f"{at}/{name}.pid", "--vty_socket", at, "-z", f"{at}/zserv"]
         return [str(PROGRAMS / name), "-A", "127.0.0.1", "--log", "stdout", *places, *control]
 
-    def _wait_for(self, name: str) -> None:
+    def _wait_for(self, name: str, process: Process) -> None:
+        """Only `process` is asked whether it still runs: after `kill` the daemons behind it have yet to start."""
+
         def answers() -> bool:
             return "FRRouting" in self.tell(name, "show version")
 
-        wait_for(f"{name} answers", answers, timeout_seconds=START_SECONDS, meanwhile=self.require_running)
+        wait_for(f"{name} answers", answers, timeout_seconds=START_SECONDS, meanwhile=process.require_running)
 
 
 class Frr(Router):
