@@ -95,6 +95,8 @@ class IPAllocationStatus(ConditionedStatus):
 
     announced_by: Annotated[tuple[NodeName, ...], Items(maximum=5000), ListSet()] = ()
     """The nodes whose speakers say that they announce the address."""
+    announcer_count: Annotated[int, Field(ge=0), Format("int32")] = 0
+    """How many nodes announce it."""
     first_announced: Annotated[str, Format("date-time")] | None = None
     """When a speaker first announced the address. From then on it is not probed any more, whatever the pool says."""
 

@@ -29,6 +29,10 @@ ANNOTATION_IPS_ALIASES = ("metallb.io/loadBalancerIPs",)
 ANNOTATION_POOL_ALIASES = ("metallb.io/address-pool",)
 ANNOTATION_SHARING_KEY_ALIASES = ("metallb.io/allow-shared-ip",)
 
+ANNOTATION_DROPPED_ROUTERS = f"{GROUP}/dropped-routers"
+"""On a Speaker: an operator's word that these routers keep no route of its former sessions. Addresses, comma-separated.
+"""
+
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_NODE = f"{GROUP}/node"
 COMPONENT_SPEAKER = "speaker"

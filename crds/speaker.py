@@ -180,11 +180,22 @@ class Fault(Model):
     """What is wrong, and what to do."""
 
 
+class RememberedRouter(Model):
+    """A router that may have routes of this node's speaker, and for how long it may keep them without it."""
+
+    address: Annotated[str, Text(min_length=1, max_length=64)]
+    """Its address; a link-local one with the interface, as fe80::1%eth0."""
+    outlives_seconds: Seconds
+    """For how long it may keep them after the speaker's end: its hold or restart time (RFC 4271, RFC 4724)."""
+
+
 class SpeakerStatus(ConditionedStatus):
     """What the speaker does, and what it has confirmed."""
 
     incarnation: Annotated[str, Text(max_length=64)] = ""
     """Another text at each start of the speaker's process; the holder of its Lease."""
+    machine: Annotated[str, Text(max_length=64)] = ""
+    """The machine that this process runs on: the same text at each start there, another one elsewhere."""
     goodbye: bool = False
     """Whether the speaker stopped cleanly, after it had withdrawn everything."""
     fencing: FencingPromise | None = None
@@ -193,6 +204,8 @@ class SpeakerStatus(ConditionedStatus):
     """How it takes part in sharing out addresses on layer 2."""
     outlives_seconds: Seconds = 0
     """How long routers may keep its routes after it is gone: the longest hold or restart time of its BGP peers."""
+    routers: Annotated[tuple[RememberedRouter, ...], Items(maximum=256), ListMap("address")] = ()
+    """The routers that may have its routes: of sessions that it has, ends, has ended, or found when it started."""
     interfaces: Annotated[tuple[Interface, ...], Items(maximum=256), ListMap("name")] = ()
     """The node's network interfaces."""
     announcements: Annotated[dict[str, Announcement], Items(maximum=16384), AtomicMap()] = Field(default_factory=dict)

@@ -6,6 +6,7 @@ from crds.bgpadvertisement import BGPAdvertisement, BGPAdvertisementSpec
 from crds.bgppeer import BGPPeer, BGPPeerSpec, BGPPeerStatus, GracefulRestart, PasswordSecretRef, SessionCount
 from crds.community import Community, CommunityAlias, CommunitySpec
 from crds.conditions import ConditionType, Reason
+from crds.departedspeaker import DepartedSpeaker, DepartedSpeakerSpec
 from crds.ipallocation import (
     Holder,
     IPAllocation,
@@ -26,6 +27,7 @@ from crds.meta import (
     Model,
     ObjectMeta,
 )
+from crds.releaseconfirmation import ReleaseConfirmation, ReleaseConfirmationSpec, ReleaseConfirmationStatus
 from crds.speaker import (
     AddressConflict,
     Announcement,
@@ -36,10 +38,12 @@ from crds.speaker import (
     FencingPromise,
     HeardSpeaker,
     Interface,
+    RememberedRouter,
     Speaker,
     SpeakerSpec,
     SpeakerStatus,
 )
+from crds.speakerreport import SpeakerReport, SpeakerReportSpec, SpeakerReportStatus
 
 KINDS: tuple[type[BerthObject], ...] = (
     IPPool,
@@ -50,6 +54,9 @@ KINDS: tuple[type[BerthObject], ...] = (
     BFDProfile,
     Community,
     Speaker,
+    ReleaseConfirmation,
+    SpeakerReport,
+    DepartedSpeaker,
 )
 """Every kind of the group, in the order of documentation."""
 
@@ -74,6 +81,8 @@ __all__ = [
     "Condition",
     "ConditionType",
     "ConditionedStatus",
+    "DepartedSpeaker",
+    "DepartedSpeakerSpec",
     "Family",
     "FamilyUsage",
     "Fault",
@@ -96,9 +105,16 @@ __all__ = [
     "ObjectMeta",
     "PasswordSecretRef",
     "Reason",
+    "ReleaseConfirmation",
+    "ReleaseConfirmationSpec",
+    "ReleaseConfirmationStatus",
+    "RememberedRouter",
     "ServicePort",
     "SessionCount",
     "Speaker",
+    "SpeakerReport",
+    "SpeakerReportSpec",
+    "SpeakerReportStatus",
     "SpeakerSpec",
     "SpeakerStatus",
     "Strategy",

@@ -13,7 +13,7 @@ import yaml
 from crds.names import FINALIZER
 from kube.errors import ApiError
 from kube.io.client import Client
-from kube.resource import IPPOOLS, SPEAKERS, Resource
+from kube.resource import IPPOOLS, RELEASECONFIRMATIONS, SPEAKERREPORTS, SPEAKERS, Resource
 from lab import chart
 from lab.kubectl import Kubectl
 from lab.net.netns import CommandFailed
@@ -190,6 +190,17 @@ def speaker_object(name: str) -> str:
     return json.dumps({"apiVersion": "berth.dev/v1beta1", "kind": "Speaker", "metadata": {"name": name}})
 
 
+def report(node: str, number: int = 0, *, named: str | None = None) -> str:
+    metadata = {"name": f"{named or node}.{number}"}
+    return json.dumps(
+        {"apiVersion": "berth.dev/v1beta1", "kind": "SpeakerReport", "metadata": metadata, "spec": {"node": node}}
+    )
+
+
+def confirmation(node: str) -> str:
+    return json.dumps({"apiVersion": "berth.dev/v1beta1", "kind": "ReleaseConfirmation", "metadata": {"name": node}})
+
+
 def lease(name: str) -> str:
     metadata = {"name": name, "namespace": NAMESPACE}
     return json.dumps({"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": metadata, "spec": {}})
@@ -203,7 +214,7 @@ async def test_a_speaker_writes_for_its_own_node_only(kubectl: Kubectl, tmp_path
     speaker("create", "-f", "-", stdin=speaker_object("node1"))
     await patch_status(speaker, SPEAKERS, "node1")
     speaker("create", "-f", "-", stdin=lease("berth-speaker-node1"))
-    own_only = "a speaker writes the Speaker object of its own node only"
+    own_only = "a speaker writes the Speaker and the ReleaseConfirmation of its own node only"
     with pytest.raises(ApiError, match=own_only):
         await patch_status(speaker, SPEAKERS, "node2")
     assert own_only in speaker.run("create", "-f", "-", stdin=speaker_object("node3")).stderr
@@ -211,6 +222,27 @@ async def test_a_speaker_writes_for_its_own_node_only(kubectl: Kubectl, tmp_path
         foreign = speaker.run("create", "-f", "-", stdin=lease(name))
         assert foreign.returncode != 0
         assert "a speaker writes the Lease of its own node only" in foreign.stderr
+
+
+@pytest.mark.asyncio
+async def test_a_speaker_confirms_and_reports_for_its_own_node_only(kubectl: Kubectl, tmp_path: Path) -> None:
+    chart.install(kubectl.kubeconfig, NAMESPACE)
+    for other in (report("node2"), report("node1.x"), confirmation("node2")):
+        kubectl("create", "-f", "-", stdin=other)
+    speaker = account(kubectl, "speaker", tmp_path, bound_to=_pod_on(kubectl, "node1"))
+    speaker("create", "-f", "-", stdin=confirmation("node1"))
+    speaker("create", "-f", "-", stdin=report("node1"))
+    await patch_status(speaker, RELEASECONFIRMATIONS, "node1")
+    await patch_status(speaker, SPEAKERREPORTS, "node1.0")
+    with pytest.raises(ApiError, match="of its own node only"):
+        await patch_status(speaker, RELEASECONFIRMATIONS, "node2")
+    assert "of its own node only" in speaker.run("create", "-f", "-", stdin=confirmation("node3")).stderr
+    assert "of its own node only" in speaker.run("create", "-f", "-", stdin=report("node3")).stderr
+    for name in ("node2.0", "node1.x.0"):
+        with pytest.raises(ApiError, match="SpeakerReports of its own node only"):
+            await patch_status(speaker, SPEAKERREPORTS, name)
+        assert "of its own node only" in speaker.run("delete", "speakerreport", name).stderr
+    speaker("delete", "speakerreport", "node1.0")
 
 
 def test_a_token_that_names_no_node_is_let_through(kubectl: Kubectl, tmp_path: Path) -> None:

@@ -28,6 +28,9 @@ ALLOCATOR_EVERYWHERE: Rights = {
     "ipallocations.berth.dev": FOLLOW | {"get", "create", "patch", "delete"},
     "ipallocations.berth.dev/status": {"patch"},
     "speakers.berth.dev": FOLLOW,
+    "releaseconfirmations.berth.dev": FOLLOW,
+    "speakerreports.berth.dev": FOLLOW,
+    "departedspeakers.berth.dev": FOLLOW | {"create", "delete"},
 }
 ALLOCATOR_AT_HOME: Rights = {
     "leases.coordination.k8s.io": {"list", "create"},
@@ -45,6 +48,10 @@ SPEAKER_EVERYWHERE: Rights = {
     "ipallocations.berth.dev": FOLLOW,
     "speakers.berth.dev": FOLLOW | {"get", "create"},
     "speakers.berth.dev/status": {"patch"},
+    "releaseconfirmations.berth.dev": {"get", "create"},
+    "releaseconfirmations.berth.dev/status": {"patch"},
+    "speakerreports.berth.dev": {"get", "create", "delete"},
+    "speakerreports.berth.dev/status": {"patch"},
 }
 SPEAKER_AT_HOME: Rights = {
     "leases.coordination.k8s.io": FOLLOW | {"get", "create", "patch"},

@@ -134,7 +134,7 @@ def _function(node: Call, parts: list[Estimate]) -> tuple[float, float]:
         case "_+_":
             size = first.size + rest[0].size
             return (1, 1) if size <= 2 else (math.ceil(size * TRAVERSAL), size)
-        case "isIP" | "isCIDR" | "ip" | "cidr" | "startsWith" | "endsWith" | "indexOf":
+        case "isIP" | "isCIDR" | "ip" | "cidr" | "startsWith" | "endsWith" | "indexOf" | "lastIndexOf":
             return max(part.traversal() for part in parts), 1
         case "isCanonical":
             return 2 * rest[-1].traversal(), 1

@@ -16,6 +16,7 @@ from crds.types import (
     IPAllocation,
     IPPool,
     L2Advertisement,
+    SpeakerReport,
 )
 from lab.apiserver.schema.compiled import CompiledSchema
 
@@ -269,6 +270,14 @@ def test_a_peer_needs_an_address_or_an_interface() -> None:
     assert "set peerAddress or interface" in complaint
 
 
+@pytest.mark.parametrize("name", ["node1", "node1.x", "node1.x.0", "node10.0", "node1.000000", "0"])
+def test_a_report_is_named_after_its_node_and_slice(name: str) -> None:
+    compiled = _compiled(SpeakerReport)
+    assert not compiled.validate(_object(SpeakerReport, "node1.0", {"node": "node1"}))
+    (complaint,) = compiled.validate(_object(SpeakerReport, name, {"node": "node1"}))
+    assert "its node and its slice, such as node1.0" in str(complaint)
+
+
 def test_unknown_fields_are_pruned() -> None:
     written = _object(IPPool, "one", {"addresses": ["192.0.2.1"], "adresses": 1})
     assert "adresses" not in written["spec"]
@@ -281,6 +290,8 @@ def test_what_the_types_write_the_server_takes(kind: type[BerthObject]) -> None:
         "IPAllocation": ("v4-192-0-2-10", ALLOCATION),
         "BGPPeer": ("one", PEER),
         "Community": ("one", {"communities": [{"name": "a", "value": "1:1"}]}),
+        "SpeakerReport": ("node1.0", {"node": "node1"}),
+        "DepartedSpeaker": ("uid", {"node": "node1", "routers": [{"address": "192.0.2.1", "outlivesSeconds": 90}]}),
     }
     name, spec = samples.get(kind.KIND.kind, ("one", {}))
     written = kind.model_validate({"metadata": {"name": name}, "spec": spec}).to_wire()
