@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from kube.decoding import decoder
+
 
 class StatusCause(msgspec.Struct, frozen=True):
     """One entry of `details.causes`: what is wrong with which field."""
@@ -123,7 +125,7 @@ _BY_CODE: Mapping[int, type[ApiError]] = {
     422: Invalid,
     429: TooManyRequests,
 }
-_decode_status = msgspec.json.Decoder(Status).decode
+_decode_status = decoder(Status)
 
 
 def error_from_response(code: int, body: bytes, retry_after_seconds: float | None = None) -> ApiError:
@@ -133,7 +135,7 @@ def error_from_response(code: int, body: bytes, retry_after_seconds: float | Non
     """
     try:
         status = _decode_status(body)
-    except msgspec.DecodeError:
+    except ValueError:
         status = Status()
     if status.kind != "Status":
         return _error_without_status(code, body, retry_after_seconds)

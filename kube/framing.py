@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from kube.decoding import decoder
 from kube.errors import ApiError, Gone, Status, Unreachable, error_from_status
 
 # Objects are at most 1.5 MiB in etcd; as JSON they grow by escaping, but never this much. A line that does is no line.
@@ -59,24 +60,24 @@ class _Event(msgspec.Struct, gc=False):
     object: msgspec.Raw
 
 
-_decode_list = msgspec.json.Decoder(_List).decode
-_decode_identified = msgspec.json.Decoder(_Identified).decode
-_decode_event = msgspec.json.Decoder(_Event).decode
-_decode_status = msgspec.json.Decoder(Status).decode
+_decode_list = decoder(_List)
+_decode_identified = decoder(_Identified)
+_decode_event = decoder(_Event)
+_decode_status = decoder(Status)
 
 
 def decode_page(body: bytes) -> Page:
     """Raises Unreachable when it is no list: then something else than an API server answered."""
     try:
         page = _decode_list(body)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise Unreachable(0, "Garbled", f"no list: {error}") from error
     items = [bytes(item) for item in page.items or ()]
     return Page(items, page.metadata.resource_version, page.metadata.continue_token)
 
 
 def decode_identity(raw: bytes) -> Identity:
-    """Raises msgspec.DecodeError (a ValueError) when the bytes are no Kubernetes object."""
+    """Raises ValueError when the bytes are no Kubernetes object."""
     return _decode_identified(raw).metadata
 
 
@@ -88,7 +89,7 @@ def decode_event(line: bytes) -> WatchEvent:
         if event.type == "ERROR":
             raise _error_of(_decode_status(raw))
         return WatchEvent(event.type, raw, decode_identity(raw).resource_version)
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise Unreachable(0, "Garbled", f"no watch event: {error}") from error
 
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from kube.decoding import decoder
+
 
 class Meta(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """ObjectMeta. `namespace` is None for cluster-scoped objects; times are RFC 3339 strings as they came."""
@@ -236,12 +238,12 @@ class Secret(KubeObject, frozen=True, kw_only=True, gc=False):
         return f"Secret(name={self.metadata.name!r}, keys={sorted(self.data)})"
 
 
-decode_meta = msgspec.json.Decoder(KubeObject).decode
-decode_service = msgspec.json.Decoder(Service).decode
-decode_endpoint_slice = msgspec.json.Decoder(EndpointSlice).decode
-decode_node = msgspec.json.Decoder(Node).decode
-decode_namespace = msgspec.json.Decoder(Namespace).decode
-decode_lease = msgspec.json.Decoder(Lease).decode
-decode_secret = msgspec.json.Decoder(Secret).decode
+decode_meta = decoder(KubeObject)
+decode_service = decoder(Service)
+decode_endpoint_slice = decoder(EndpointSlice)
+decode_node = decoder(Node)
+decode_namespace = decoder(Namespace)
+decode_lease = decoder(Lease)
+decode_secret = decoder(Secret)
 
 Labels = Mapping[str, str]

@@ -13,6 +13,7 @@ import msgspec
 
 from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION, allocation_name
 from crds.speaker import Standing
+from kube.decoding import decoder
 from kube.objects import Condition, ServiceKey, decode_endpoint_slice, decode_node
 from speaker.cluster.tiers import tier
 
@@ -182,9 +183,9 @@ class _Speaker(msgspec.Struct, frozen=True, gc=False):
     status: _SpeakerStatus = _SpeakerStatus()
 
 
-_decode_allocation = msgspec.json.Decoder(_Allocation).decode
-_decode_pool = msgspec.json.Decoder(_Pool).decode
-_decode_speaker = msgspec.json.Decoder(_Speaker).decode
+_decode_allocation = decoder(_Allocation)
+_decode_pool = decoder(_Pool)
+_decode_speaker = decoder(_Speaker)
 
 
 def allocation_from(raw: bytes) -> Allocation:

@@ -74,6 +74,12 @@ def test_a_proxy_that_answers_html_is_an_error_with_its_code() -> None:
     assert error.code == 502
 
 
+def test_a_proxy_that_answers_json_in_latin_1_is_an_error_with_its_code() -> None:
+    error = error_from_response(502, '{"message":"caf\u00e9"}'.encode("latin-1"))
+    assert isinstance(error, ServerError)
+    assert (error.code, error.message) == (502, '{"message":"caf\ufffd"}')
+
+
 def test_json_that_is_no_status_is_not_mistaken_for_one() -> None:
     assert isinstance(error_from_response(409, b'{"kind":"Service","reason":"AlreadyExists"}'), Conflict)
     assert not isinstance(error_from_response(409, b'{"kind":"Service","reason":"AlreadyExists"}'), AlreadyExists)

@@ -46,6 +46,21 @@ def test_what_is_no_list_is_not_taken_for_an_empty_one() -> None:
         decode_page(b'{"items": []}')
 
 
+@pytest.mark.parametrize("text", ["caf\u00e9".encode("latin-1"), b"\xff\xfe"])
+def test_bytes_that_are_no_utf_8_are_no_answer_of_an_api_server(text: bytes) -> None:
+    with pytest.raises(Unreachable):
+        decode_page(b'{"metadata":{"resourceVersion":"%s"},"items":[]}' % text)
+    with pytest.raises(Unreachable):
+        decode_event(b'{"type":"%s","object":{}}' % text)
+
+
+def test_an_object_nested_ten_thousand_times_hides_no_other() -> None:
+    deep = b'{"metadata":{"name":"a","resourceVersion":"9"},"x":%s}' % (b"[" * 9_990 + b"]" * 9_990)
+    page = decode_page(b'{"metadata":{"resourceVersion":"9"},"items":[%s,{"b":1}]}' % deep)
+    assert [json.loads(item).get("b") for item in page.items] == [None, 1]
+    assert decode_event(b'{"type":"ADDED","object":%s}' % deep).resource_version == "9"
+
+
 def test_an_event_carries_the_version_of_its_object() -> None:
     event = decode_event(b'{"type":"ADDED","object":{"metadata":{"name":"a","resourceVersion":"9"}}}')
     assert (event.type, event.resource_version) == ("ADDED", "9")
