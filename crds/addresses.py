@@ -1,7 +1,7 @@
 """IP addresses and their families, spelled as the API spells them. Values only."""
 
 from enum import StrEnum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -19,3 +19,18 @@ FAMILIES = (Family.IPv4, Family.IPv6)
 def family_of(value: IPAddress | IPv4Network | IPv6Network) -> Family:
     """Of an address or a prefix."""
     return Family.IPv4 if value.version == 4 else Family.IPv6
+
+
+def addresses_in(text: str, most: int) -> frozenset[str]:
+    """The addresses of a list that a person wrote, separated by commas, in canonical spelling, zones included.
+
+    What is not an address is left out, and so is what comes after `most` parts.
+    """
+    return frozenset(found for part in text.split(",", most)[:most] if (found := _address_in(part.strip())) is not None)
+
+
+def _address_in(text: str) -> str | None:
+    try:
+        return str(ip_address(text))
+    except ValueError:
+        return None

@@ -19,6 +19,9 @@ Time = Annotated[str, Format("date-time")]
 Seconds = Annotated[int, Field(ge=0), Format("int32")]
 Message = Annotated[str, Text(max_length=1024)]
 
+MOST_ROUTERS = 256
+"""That one speaker remembers."""
+
 
 class AnnounceProtocol(StrEnum):
     """How an address is announced."""
@@ -204,7 +207,7 @@ class SpeakerStatus(ConditionedStatus):
     """How it takes part in sharing out addresses on layer 2."""
     outlives_seconds: Seconds = 0
     """How long routers may keep its routes after it is gone: the longest hold or restart time of its BGP peers."""
-    routers: Annotated[tuple[RememberedRouter, ...], Items(maximum=256), ListMap("address")] = ()
+    routers: Annotated[tuple[RememberedRouter, ...], Items(maximum=MOST_ROUTERS), ListMap("address")] = ()
     """The routers that may have its routes: of sessions that it has, ends, has ended, or found when it started."""
     interfaces: Annotated[tuple[Interface, ...], Items(maximum=256), ListMap("name")] = ()
     """The node's network interfaces."""

@@ -115,6 +115,8 @@ class NodeCore:
             self._unless_ended(self._registration.why_node_ends_it(seen.new), now)
         elif seen.name == self._node and seen.kind is Kind.SPEAKER:
             self._unless_ended(self._registration.why_speaker_ends_it(seen.new), now)
+            if seen.new is not None and seen.new.dropped_routers:
+                self.bgp.routers_dropped(seen.new.dropped_routers, now)
 
     def _all_read(self, read: AllRead, now: Moment) -> None:
         if read.reading == self._registration.reading and self.phase is Phase.READING:
@@ -151,7 +153,7 @@ class NodeCore:
 
     def _found(self, found: Found, now: Moment) -> None:
         self._registration.node_uid = found.node_uid or self._registration.node_uid
-        if not self.writer.has_ever_registered:
+        if not self.writer.has_ever_registered and found.own.incarnation != self._incarnation:
             self.bgp.inherit(found.own.last_word, now)
         self._unless_ended(self.writer.found(found.own), now)
 

@@ -25,7 +25,7 @@ from speaker.cluster.state import ClusterState
 from speaker.moment import Moment, earliest
 from speaker.notices import Notices
 from speaker.own.announcements import Announcements
-from speaker.own.entries import Entry, fault
+from speaker.own.entries import Entry, fault, router
 from speaker.own.predecessor import LastWord, PredecessorRoutes
 from speaker.own.status import StatusDraft
 from speaker.wire.messages import Bfd, BfdState
@@ -79,6 +79,7 @@ class BgpCourse:
         self._stop_at: float | None = None
         self.decisions = Decisions(own_node, ClusterState(), drain_seconds=drain_seconds)
         draft.set("outlivesSeconds", 0)
+        draft.set("routers", [])
 
     # ---- what is observed ----
 
@@ -91,6 +92,11 @@ class BgpCourse:
     def inherit(self, last_word: LastWord, now: Moment) -> None:
         """What the predecessor may have left with routers, before the first registration of this process is written."""
         self._predecessor.take(last_word, now.monotonic)
+        self._show(now)
+
+    def routers_dropped(self, routers: Iterable[str], now: Moment) -> None:
+        """An operator's word that these keep no route of former sessions of this node."""
+        self._predecessor.dropped(routers)
         self._show(now)
 
     def bfd_reported(self, states: Mapping[str, BfdState], now: Moment) -> None:
@@ -356,8 +362,8 @@ class BgpCourse:
             for one in self.decisions.faults(SHOWN_FAULTS)
             if one.object.startswith("BGPPeer/") and (name := one.object.removeprefix("BGPPeer/")) not in self._peers
         }
-        leftovers = {**self._predecessor.routers(now.monotonic), **self._report.leftovers}
-        self._draft.set("bgpSessions", self._entries.show(self._report.sessions, refused, leftovers, now.text))
+        shown = self._entries.show(self._report.sessions, refused, self._report.leftovers, now.text)
+        self._draft.set("bgpSessions", shown)
         bfd = self._bfd_status.show(self._bfd_states, boot_time=now.unix - now.boottime)
         self._draft.set("bfdSessions", list(bfd))
         self._show_outlives(now)
@@ -371,6 +377,19 @@ class BgpCourse:
         if remaining := self._predecessor.remaining_seconds(now.monotonic):
             needed.append(min(FOREVER_SECONDS, int(remaining) + 1))
         self._draft.set("outlivesSeconds", max(needed, default=0))
+        self._show_routers(now)
+
+    def _show_routers(self, now: Moment) -> None:
+        """Every router that may have routes of this node, by address, with how long it may keep them."""
+        inherited = self._predecessor.routers(now.monotonic)
+        seconds = {router: min(FOREVER_SECONDS, int(remaining) + 1) for router, remaining in inherited.items()}
+        at_present = _with_permit(self._report.outlives_seconds)
+        kept = [(str(router), at_present) for router in self._report.leftovers.values()]
+        for peer in (*self.decisions.peers.values(), *self._peers.values()):
+            kept.append((str(peer.peer_address), max(at_present, _with_permit(outlives_seconds(peer)))))
+        for address, needed in kept:
+            seconds[address] = max(seconds.get(address, 0), needed)
+        self._draft.set("routers", [router(*one) for one in sorted(seconds.items())])
 
     def _show_prefix(self, prefix: Prefix, now: str) -> None:
         """By which peers the addresses that it covers are announced now."""

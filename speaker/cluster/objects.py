@@ -11,8 +11,9 @@ from ipaddress import ip_address
 
 import msgspec
 
-from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION, allocation_name
-from crds.speaker import Standing
+from crds.addresses import addresses_in
+from crds.names import ANNOTATION_DROPPED_ROUTERS, LABEL_EXCLUDE_NODE, TAINT_DELETION, allocation_name
+from crds.speaker import MOST_ROUTERS, Standing
 from kube.decoding import decoder
 from kube.objects import Condition, ServiceKey, decode_endpoint_slice, decode_node
 from speaker.cluster.tiers import tier
@@ -95,6 +96,8 @@ class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
     macs: frozenset[str]
     """Of all its interfaces: a frame from one of these comes from a speaker, not from a stranger."""
     tier: int = 0
+    dropped_routers: frozenset[str] = frozenset()
+    """An operator's word: these routers keep no route of its former sessions (ANNOTATION_DROPPED_ROUTERS)."""
 
 
 class SliceFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -178,8 +181,13 @@ class _SpeakerStatus(msgspec.Struct, frozen=True, gc=False):
     conditions: tuple[Condition, ...] | None = None
 
 
+class _SpeakerMeta(msgspec.Struct, frozen=True, gc=False):
+    uid: str = ""
+    annotations: dict[str, str] | None = None
+
+
 class _Speaker(msgspec.Struct, frozen=True, gc=False):
-    metadata: _Meta
+    metadata: _SpeakerMeta
     status: _SpeakerStatus = _SpeakerStatus()
 
 
@@ -253,7 +261,13 @@ def speaker_from(raw: bytes) -> SpeakerFacts:
         interfaces=tuple(sorted(usable)),
         macs=frozenset(one.mac for one in seen.status.interfaces or () if one.mac),
         tier=_TIERS.get(seen.status.standing, 0),
+        dropped_routers=_dropped_routers(seen.metadata.annotations or {}),
     )
+
+
+def _dropped_routers(annotations: dict[str, str]) -> frozenset[str]:
+    text = annotations.get(ANNOTATION_DROPPED_ROUTERS)
+    return addresses_in(text, MOST_ROUTERS) if text else frozenset()
 
 
 def slice_from(raw: bytes) -> SliceFacts:

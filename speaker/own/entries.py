@@ -80,6 +80,13 @@ def bgp_session(
     ).to_wire()
 
 
+def router(address: str, outlives_seconds: int) -> Entry:
+    """A router that may have routes of this node, and for how long it may keep them after the speaker's end.
+
+    `address`: with its zone, where it has one."""
+    return speaker.RememberedRouter(address=address, outlives_seconds=outlives_seconds).to_wire()
+
+
 def bfd_session(peer: str, state: str, since: str, *, detect_milliseconds: int, diagnostic: str) -> Entry:
     """A BFD session with a BGPPeer. `detect_milliseconds` 0 = not negotiated yet."""
     return speaker.BFDSession(

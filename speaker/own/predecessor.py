@@ -1,12 +1,12 @@
 """Routes that the predecessor, the speaker that ran on this node before, may have left with routers. Pure.
 
 A router that heard nothing of a killed speaker's end keeps its routes for the hold time; with graceful restart it keeps
-them for the restart time, on purpose. The predecessor's status names the routers that it had sessions with, and how
-long they may keep its routes. Until that time is over this speaker confirms no release: an old route may be to the
-released address.
+them for the restart time, on purpose. The predecessor's status names these routers by address, each with how long it
+may keep the routes. Until its time is over, or it surely has dropped them, this speaker confirms no release: an old
+route may be to the released address.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
 from crds.addresses import IPAddress
@@ -14,41 +14,50 @@ from crds.addresses import IPAddress
 
 @dataclass(frozen=True)
 class LastWord:
-    """What the predecessor wrote last. `outlives_seconds` 0: it left no routes. `routers`: by the names of their
-    BGPPeers."""
+    """What the predecessor wrote last. `routers`: for how many seconds after its end each may keep its routes, by
+    address; none = it left no routes."""
 
-    outlives_seconds: int = 0
-    routers: Mapping[str, IPAddress] = field(default_factory=dict)
+    routers: Mapping[str, int] = field(default_factory=dict)
 
 
 class PredecessorRoutes:
-    """`now`: monotonic seconds, the same clock in all calls."""
+    """`now`: monotonic seconds, the same clock in all calls. Routers are texts, as in the Speaker's status."""
 
     def __init__(self) -> None:
-        self._until: float | None = None
-        self._routers: Mapping[str, IPAddress] = {}
+        self._until: dict[str, float] = {}
+        self._is_known = False
 
     def take(self, last_word: LastWord, now: float) -> None:
-        """Take in what the predecessor wrote. It is dead by now, with all its processes. Only the first call counts."""
-        if self._until is None:
-            self._until, self._routers = now + last_word.outlives_seconds, last_word.routers
+        """Take in what the predecessor wrote. It is dead by now, with all its processes.
 
-    def may_be_heard(self, now: float, synced: frozenset[IPAddress]) -> bool:
+        Whatever was read counts, all of it together: a write of the predecessor may have arrived between two looks.
+        """
+        self._is_known = True
+        for router, seconds in last_word.routers.items():
+            self._until[router] = max(self._until.get(router, now), now + seconds)
+
+    def dropped(self, routers: Iterable[str]) -> None:
+        """An operator's word that these keep none of its routes."""
+        for router in routers:
+            self._until.pop(router, None)
+
+    def may_be_heard(self, now: float, synced: Set[IPAddress]) -> bool:
         """Whether a router may have a route of the predecessor's.
 
         `synced`: routers that have all routes of this process. A router that has a new session with us, and has its
         End-of-RIB, has dropped all routes of an old session (RFC 4271 §9, RFC 4724 §4.2).
         """
-        if self._until is None:
+        if not self._is_known:
             return True
-        if self._routers and synced.issuperset(self._routers.values()):
-            self._until = now
-        return now < self._until
+        if self._until:
+            self.dropped({str(router) for router in synced})
+        return bool(self.routers(now))
 
-    def routers(self, now: float) -> Mapping[str, IPAddress]:
-        """The routers that may have routes of the predecessor, by the names that their BGPPeers had."""
-        return self._routers if self.remaining_seconds(now) else {}
+    def routers(self, now: float) -> Mapping[str, float]:
+        """The routers that may have routes of the predecessor, and for how many seconds yet if nothing happens."""
+        self._until = {router: until for router, until in self._until.items() if until > now}
+        return {router: until - now for router, until in self._until.items()}
 
     def remaining_seconds(self, now: float) -> float:
         """How long routers may keep the predecessor's routes, if nothing else happens."""
-        return max(0.0, self._until - now) if self._until is not None else 0.0
+        return max(self.routers(now).values(), default=0.0)

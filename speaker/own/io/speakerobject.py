@@ -2,7 +2,6 @@
 
 import contextlib
 import random
-from ipaddress import ip_address
 from typing import Any
 
 import msgspec
@@ -20,16 +19,15 @@ class _Meta(msgspec.Struct, frozen=True, rename="camel"):
     resource_version: str
 
 
-class _Session(msgspec.Struct, frozen=True):
-    peer: str
-    address: str = ""
+class _Router(msgspec.Struct, frozen=True, rename="camel"):
+    address: str
+    outlives_seconds: int
 
 
 class _Status(msgspec.Struct, frozen=True, rename="camel"):
     incarnation: str = ""
     goodbye: bool = False
-    outlives_seconds: int = 0
-    bgp_sessions: tuple[_Session, ...] | None = None
+    routers: tuple[_Router, ...] | None = None
 
 
 class _Object(msgspec.Struct, frozen=True):
@@ -95,5 +93,4 @@ def _own(raw: bytes) -> Own:
 def _last_word(status: _Status) -> LastWord:
     if status.goodbye:
         return LastWord()
-    sessions = status.bgp_sessions or ()
-    return LastWord(status.outlives_seconds, {one.peer: ip_address(one.address) for one in sessions if one.address})
+    return LastWord({one.address: one.outlives_seconds for one in status.routers or ()})

@@ -475,21 +475,29 @@ def test_what_a_predecessor_left_with_routers_holds_every_release_back() -> None
     made = Node()
     made.course = BgpCourse(OWN, made.draft, Announcements(made.draft.announcements), made.notices, drain_seconds=0)
     assert made.may_be_heard()  # before it is known what it left
-    made.course.inherit(LastWord(90, {"tor": TOR}), at(made.now))
+    made.course.inherit(LastWord({str(TOR): 90}), at(made.now))
     assert made.may_be_heard()
     assert made.outlives == 91
-    (entry,) = made.draft._fields["bgpSessions"]
-    assert (entry["peer"], entry["address"]) == ("tor", str(TOR))
+    assert made.draft._fields["routers"] == [{"address": str(TOR), "outlivesSeconds": 91}]
     made.confirm(RouterReport(synced=frozenset({TOR})))
     assert not made.may_be_heard()
     made.report()
     assert made.outlives == 0
+    assert made.draft._fields["routers"] == []
+
+
+def test_an_operators_word_ends_what_a_predecessor_left() -> None:
+    made = Node()
+    made.course.inherit(LastWord({str(TOR): 2**31 - 1}), at(made.now))
+    made.course.routers_dropped({str(TOR)}, at(made.now))
+    assert not made.may_be_heard()
+    assert made.draft._fields["routers"] == []
 
 
 def test_what_a_predecessor_left_is_gone_with_time() -> None:
     made = Node()
     made.course = BgpCourse(OWN, made.draft, Announcements(made.draft.announcements), made.notices, drain_seconds=0)
-    made.course.inherit(LastWord(90, {"tor": TOR}), at(made.now))
+    made.course.inherit(LastWord({str(TOR): 90}), at(made.now))
     made.now += 90
     assert not made.may_be_heard()
 

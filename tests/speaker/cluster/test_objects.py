@@ -217,3 +217,12 @@ def test_an_allocation_was_announced_once_anybody_did(status, was_announced) -> 
     spec = {"address": "192.0.2.10", "pool": "edge", "holders": []}
     meta = {"name": "v4-192-0-2-10", "uid": "u1"}
     assert allocation_from(raw(metadata=meta, spec=spec, status=status)).was_announced is was_announced
+
+
+def test_an_operators_word_on_routers_is_read_as_addresses_whatever_else_is_written_there() -> None:
+    text = "192.0.2.1, 2001:DB8::1,tor1,, fe80::1%eth0"
+    read = speaker_from(raw(metadata={"name": "n", "annotations": {"berth.dev/dropped-routers": text}}))
+    assert read.dropped_routers == {"192.0.2.1", "2001:db8::1", "fe80::1%eth0"}
+    many = ",".join(f"10.0.{n >> 8}.{n & 255}" for n in range(1000))
+    read = speaker_from(raw(metadata={"name": "n", "annotations": {"berth.dev/dropped-routers": many}}))
+    assert len(read.dropped_routers) == 256

@@ -5,11 +5,13 @@ from ipaddress import ip_address
 from speaker.own.predecessor import LastWord, PredecessorRoutes
 
 A, B = ip_address("192.0.2.1"), ip_address("2001:db8::1")
+AT_A, AT_B = str(A), str(B)
 
 
-def predecessor(outlives_seconds: int = 90, **routers) -> PredecessorRoutes:
+def predecessor(*last_words: dict[str, int]) -> PredecessorRoutes:
     left = PredecessorRoutes()
-    left.take(LastWord(outlives_seconds, routers), 100.0)
+    for each in last_words:
+        left.take(LastWord(each), 100.0)
     return left
 
 
@@ -19,35 +21,49 @@ def test_before_it_is_known_anything_may_be_left() -> None:
 
 
 def test_who_left_nothing_holds_nothing_back() -> None:
-    assert not predecessor(0).may_be_heard(100.0, frozenset())
+    assert not predecessor({}).may_be_heard(100.0, frozenset())
 
 
-def test_routes_are_there_until_the_routers_have_surely_dropped_them() -> None:
-    left = predecessor(90, tor=A)
+def test_routes_are_there_until_the_router_has_surely_dropped_them() -> None:
+    left = predecessor({AT_A: 90})
     assert left.may_be_heard(189.9, frozenset())
     assert left.remaining_seconds(189.0) == 1.0
     assert not left.may_be_heard(190.0, frozenset())
 
 
-def test_new_sessions_with_all_of_the_same_routers_end_it_sooner() -> None:
-    left = predecessor(90, tor=A, spine=B)
+def test_each_router_ends_by_its_own_time() -> None:
+    left = predecessor({AT_A: 90, AT_B: 200})
+    assert left.routers(150.0) == {AT_A: 40.0, AT_B: 150.0}
+    assert left.routers(190.0) == {AT_B: 110.0}
+
+
+def test_a_new_session_with_the_router_ends_it_sooner_and_for_that_router_alone() -> None:
+    left = predecessor({AT_A: 90, AT_B: 90})
     assert left.may_be_heard(101.0, frozenset({A}))
-    assert not left.may_be_heard(102.0, frozenset({A, B}))
+    assert left.routers(101.0).keys() == {AT_B}
+    assert not left.may_be_heard(102.0, frozenset({B}))
 
 
 def test_once_over_it_stays_over_though_a_session_goes_down_again() -> None:
-    left = predecessor(90, tor=A)
+    left = predecessor({AT_A: 90})
     assert not left.may_be_heard(101.0, frozenset({A}))
     assert not left.may_be_heard(102.0, frozenset())
     assert left.routers(102.0) == {}
 
 
-def test_routers_that_are_not_known_are_waited_for_by_time_alone() -> None:
-    assert predecessor(90).may_be_heard(101.0, frozenset({A, B}))
+def test_a_router_on_a_link_is_another_one_on_each_link() -> None:
+    left = predecessor({"fe80::1%eth0": 90, "fe80::1%eth1": 90})
+    assert left.may_be_heard(101.0, frozenset({ip_address("fe80::1%eth0")}))
+    assert left.routers(101.0).keys() == {"fe80::1%eth1"}
 
 
-def test_only_the_first_look_counts_since_the_next_one_finds_our_own_words() -> None:
-    left = predecessor(90, tor=A)
-    left.take(LastWord(), 101.0)
-    assert left.may_be_heard(102.0, frozenset())
-    assert left.routers(102.0) == {"tor": A}
+def test_the_union_of_all_that_was_read_counts() -> None:
+    """A write of the predecessor may have arrived between two looks."""
+    left = predecessor({AT_A: 90}, {AT_A: 30, AT_B: 60}, {})
+    assert left.routers(100.0) == {AT_A: 90.0, AT_B: 60.0}
+
+
+def test_an_operators_word_ends_it_for_the_routers_that_it_names() -> None:
+    left = predecessor({AT_A: 2**31 - 1, AT_B: 90})
+    left.dropped([AT_A, "198.51.100.1"])
+    assert left.routers(100.0).keys() == {AT_B}

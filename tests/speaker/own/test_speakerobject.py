@@ -1,7 +1,6 @@
 """Requests about the own Speaker object against the API server stand-in: what comes of each, as a value."""
 
 import asyncio
-from ipaddress import ip_address
 from typing import Any
 
 import msgspec
@@ -128,10 +127,10 @@ async def test_every_other_trouble_is_a_failure_with_a_chance_for_the_delay(tmp_
 async def test_a_look_tells_what_the_process_before_left_with_routers(tmp_path) -> None:
     async with cluster(tmp_path) as lab:
         own = await looked(lab)
-        session = {"peer": "tor", "address": "192.0.2.254", "state": "Established"}
-        said: dict[str, Any] = {"incarnation": "one", "outlivesSeconds": 105, "bgpSessions": [session]}
+        routers = [{"address": "192.0.2.254", "outlivesSeconds": 105}]
+        said: dict[str, Any] = {"incarnation": "one", "routers": routers}
         wrote = await write(lab, own, **said)
         assert isinstance(wrote, Wrote)
-        assert (await looked(lab)).last_word == LastWord(105, {"tor": ip_address("192.0.2.254")})
+        assert (await looked(lab)).last_word == LastWord({"192.0.2.254": 105})
         await write(lab, wrote.own, goodbye=True)
         assert (await looked(lab)).last_word == LastWord()
