@@ -12,7 +12,8 @@ process; decides nothing about addresses. The order that makes releases and grac
 """
 
 from collections.abc import Iterable, Mapping, Set
-from ipaddress import ip_address, ip_network
+from functools import lru_cache
+from ipaddress import ip_network
 
 from speaker.bgp.bfdsessions import BfdStatus, failed_peers
 from speaker.bgp.decisions import Decisions
@@ -280,11 +281,11 @@ class BgpCourse:
         """The routes by which a router may send traffic for the address here, and for no other address in use."""
         if not address or not self._has_had_peers:
             return frozenset()
-        host = ip_address(address)
-        prefixes: set[Prefix] = set()
-        for length in {host.max_prefixlen, *self._lengths[host.version]}:
-            prefix = ip_network(f"{address}/{length}", strict=False)
-            if length == host.max_prefixlen or not set(self.decisions.addresses_of(prefix)) - {address}:
+        host = _prefix(address)
+        prefixes: set[Prefix] = {host}
+        for length in self._lengths[host.version] - {host.prefixlen}:
+            prefix = _prefix(address, length)
+            if not set(self.decisions.addresses_of(prefix)) - {address}:
                 prefixes.add(prefix)
         return prefixes
 
@@ -410,6 +411,13 @@ class BgpCourse:
             self._announcements.on_bgp(address, {peer for peers in (routes or {}).values() for peer in peers}, now)
             if not routes:
                 self._routes_of.pop(address, None)
+
+
+@lru_cache(maxsize=8192)
+def _prefix(address: str, length: int | None = None) -> Prefix:
+    """The prefix of that length which holds the address; None = of the address alone. Kept, since addresses that are
+    being released are looked at again with each change."""
+    return ip_network(address if length is None else f"{address}/{length}", strict=False)
 
 
 def _with_permit(seconds: float) -> int:
