@@ -1,13 +1,17 @@
 """Addresses that Services show though nothing records them: they are reserved before anything is decided.
 
-Records are missing when somebody deleted them while no allocator ran, and when another system gave the address. In both
-cases the address may be announced, and traffic may rely on it. Decides nothing else: allocator.plan does.
+Records are missing when somebody deleted them while no allocator ran, and when another system gave the address: then it
+may be announced, and traffic may rely on it. Of a Service that is being deleted the record goes first: then nobody
+announces the address, and kube-proxy serves it still. Decides nothing else: allocator.plan does.
 """
 
+from collections.abc import Iterable
+
+from allocator.claims import Claim, sort_holders
 from allocator.ledger import Ledger
 from allocator.plan import new_claim
 from allocator.policy import serves
-from allocator.request import InvalidRequest, our_condition, request_of
+from allocator.request import InvalidRequest, holder_of, our_condition, request_of
 from allocator.space.pools import Labels
 from crds.addresses import IPAddress
 from kube.objects import Service
@@ -27,3 +31,14 @@ def adopt(service: Service, namespace_labels: Labels, ledger: Ledger) -> list[IP
             ledger.reserve(new_claim(request, address, pool))
             adopted.append(address)
     return adopted
+
+
+def keep_shown(address: IPAddress, showing: Iterable[Service], ledger: Ledger) -> None:
+    """Keep an address that nobody holds from everybody, for as long as one of these Services of ours shows it.
+
+    In no pool it can be given to nobody now; but pools change.
+    """
+    holders = sort_holders(tuple(holder_of(service) for service in showing))
+    if holders and ledger.get(address) is None:
+        pool = ledger.pools.holding(address)
+        ledger.reserve(Claim(address, "" if pool is None else pool.name, holders, releasing=True))

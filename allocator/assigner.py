@@ -16,14 +16,15 @@ and back:         step(Service) marks → step(address) writes `releasing` → b
 from collections.abc import Iterable, Mapping
 
 from allocator import notices
-from allocator.adoption import adopt
+from allocator.adoption import adopt, keep_shown
 from allocator.ledger import Entry, Ledger
 from allocator.notices import Notice
 from allocator.objects import StoredAllocation
+from allocator.ownership import Ownership
 from allocator.plan import Plan, plan, plan_invalid
 from allocator.policy import Draw
 from allocator.release.barrier import Mark
-from allocator.request import InvalidRequest, is_ours, key_of, our_condition, present_addresses, request_of
+from allocator.request import InvalidRequest, key_of, our_condition, present_addresses, request_of
 from allocator.services import KnownServices
 from allocator.sharing import left
 from allocator.space.pools import Labels, Pools
@@ -42,14 +43,14 @@ Key = ServiceKey | IPAddress
 class Assigner:
     """Lives as long as a leadership: `start` builds it from full lists."""
 
-    def __init__(self, *, load_balancer_class: str | None, finalizer: str, draw: Draw) -> None:
-        self._class = load_balancer_class
-        self._finalizer = finalizer
+    def __init__(self, *, ownership: Ownership, draw: Draw) -> None:
+        self._ownership = ownership
+        self._finalizer = ownership.finalizer
         self._draw = draw
         self.ledger = Ledger()
         self.waiting = Waiting()
         self.queue: WorkQueue[Key] = WorkQueue()
-        self.services = KnownServices()
+        self.services = KnownServices(ownership)
         self.notices: list[Notice] = []
         self.marks: dict[IPAddress, Mark] = {}
         """Releases that are written and wait for the barrier."""
@@ -78,9 +79,11 @@ class Assigner:
         for service in by_age:
             self.services.put(service)
             labels = self.services.labels(key_of(service).namespace) or {}
-            if is_ours(service, self._class):
+            if self._ownership.is_ours(service):
                 for address in adopt(service, labels, self.ledger):
                     self.queue.add(address)
+        for address in self.services.shown():
+            keep_shown(address, self.services.still_showing(address), self.ledger)
         settled = [one for one in by_age if present_addresses(one) or self.ledger.held_by_uid(one.metadata.uid)]
         for service in settled:
             self._decide(key_of(service))
@@ -110,7 +113,7 @@ class Assigner:
     def service_seen(self, service: Service) -> None:
         """From a watch or an answer. What is older than what we know is ignored."""
         known, is_news = self.services.get(key_of(service)), self.services.is_news(service)
-        self.services.put(service)
+        self._put(service)
         if not is_news:
             return
         if known is not None and known.metadata.uid != service.metadata.uid:
@@ -131,14 +134,19 @@ class Assigner:
         known = self.services.get(key_of(service))
         if known is None or known.metadata.uid != service.metadata.uid or not self.services.is_news(service):
             return
-        self.services.put(service)
+        self._put(service)
         if self._finalizer not in service.metadata.finalizers:
             self.services.forget_holder(service.metadata.uid)
         held = {entry.address for entry in self.ledger.held_by_uid(service.metadata.uid)}
-        if held != set(present_addresses(service)) or not is_ours(service, self._class):
+        if held != set(present_addresses(service)) or not self._ownership.is_ours(service):
             # There is more to do: an address to leave, or a finalizer to take off.
             self.queue.add(key_of(service), first=True)
-            self._look_at_lingering(service.metadata.uid)
+
+    def _put(self, service: Service) -> None:
+        known = self.services.get(key_of(service))
+        self.services.put(service)
+        if known is not None:
+            self._look_at_lingering(known)
 
     def allocation_seen(self, recorded: StoredAllocation, now: float) -> None:
         """An IPAllocation from a watch."""
@@ -245,7 +253,7 @@ class Assigner:
         if any(entry.is_exposed for entry in self.ledger.held_by_uid(known.metadata.uid)):
             self._notice_lost_finalizer(known)
         self.services.forget_holder(known.metadata.uid)
-        self._look_at_lingering(known.metadata.uid)
+        self._look_at_lingering(known)
 
     # Steps
 
@@ -282,7 +290,7 @@ class Assigner:
 
     def _is_unplanned(self, service: Service) -> bool:
         """Ours, but not to be decided yet: the labels of its namespace are not known."""
-        return is_ours(service, self._class)
+        return self._ownership.is_ours(service)
 
     def _decide(self, key: ServiceKey) -> Plan | None:
         """Plan for the Service at this place and enter it in the ledger; None when it is not ours (or not yet)."""
@@ -292,7 +300,7 @@ class Assigner:
             for holder in entry.claim.holders:
                 if holder.key == key and holder.uid != uid:
                     self._leave(entry, holder.uid)
-        if service is None or not is_ours(service, self._class):
+        if service is None or not self._ownership.is_ours(service):
             self.waiting.remove(key)
             return None
         request, labels = request_of(service), self.services.labels(key.namespace)
@@ -326,11 +334,10 @@ class Assigner:
         wrote = our_condition(service) is not None or self.services.held_in_our_time(uid)
         if not wrote and not held:
             return None
-        lives = service.spec.type == "LoadBalancer" and not service.metadata.is_terminating
-        ours = {entry.address for entry in held}
         present = present_addresses(service)
-        if lives and ours.intersection(present):
-            kept = tuple(address for address in present if address not in ours)
+        shown_no_more = set(present) & self._to_hide_first(service, held)
+        if shown_no_more:
+            kept = tuple(address for address in present if address not in shown_no_more)
             body = service_patch(service, Wanted(kept, True, None), self._finalizer, timestamp)
             if body is not None:
                 return PatchService(key, body)
@@ -340,10 +347,17 @@ class Assigner:
             return None
         ingress = () if service.metadata.is_terminating and service.spec.type == "LoadBalancer" else None
         body = service_patch(service, Wanted(ingress, False, None), self._finalizer, timestamp)
-        if body is None:
-            self._look_at_lingering(uid)
-            return None
-        return PatchService(key, body)
+        return None if body is None else PatchService(key, body)
+
+    def _to_hide_first(self, service: Service, held: list[Entry]) -> set[IPAddress]:
+        """What must go from the status before it is left: kube-proxy serves what is shown.
+
+        Of a Service that lives all does. One that is being deleted goes with its status as soon as nothing holds it
+        back; until then an address that it leaves to others must not be shown, since its ports are theirs to take.
+        """
+        lives = service.spec.type == "LoadBalancer" and not service.metadata.is_terminating
+        uid = service.metadata.uid
+        return {one.address for one in held if lives or (one.claim.others(uid) and not one.claim.releasing)}
 
     def _leave(self, entry: Entry | None, uid: str) -> None:
         """The Service gives the address up: others keep it, or else it is released."""
@@ -359,7 +373,7 @@ class Assigner:
         if entry is None:
             return None
         if entry.stage is Stage.WITHDRAWN:
-            if not self.services.show(entry.claim):
+            if not self.services.still_showing(address, entry.claim):
                 self._free(entry, now)
             return None
         return record_write(entry)
@@ -375,11 +389,12 @@ class Assigner:
         for holder in entry.claim.holders:
             self.queue.add(holder.key, first=True)
 
-    def _look_at_lingering(self, uid: str) -> None:
-        """Addresses that are free but for a status that showed them."""
-        for entry in self.ledger.held_by_uid(uid):
-            if entry.stage is Stage.WITHDRAWN:
-                self.queue.add(entry.address)
+    def _look_at_lingering(self, known: Service) -> None:
+        """Addresses that are free but for a status that showed them, as this Service did until now."""
+        for address in present_addresses(known):
+            entry = self.ledger.get(address)
+            if entry is not None and entry.stage is Stage.WITHDRAWN:
+                self.queue.add(address)
 
     def _notice_lost_finalizer(self, service: Service) -> None:
         held = self.ledger.held_by_uid(service.metadata.uid)

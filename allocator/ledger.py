@@ -109,11 +109,16 @@ class Ledger:
     # Changes
 
     def reserve(self, claim: Claim) -> Entry:
-        """Take a free address. Raises ValueError when it has an entry: two holders would be a broken invariant."""
+        """Take a free address. Raises ValueError when it has an entry: two holders would be a broken invariant.
+
+        A claim that is being released is one that nothing records and that is still shown: it is kept until it is not.
+        """
         if claim.address in self._entries:
             raise ValueError(f"{claim.address} is held already")
         entry = Entry(claim)
         self._add(entry)
+        if claim.releasing:
+            _move_on(entry, Event.GIVEN_UP)
         return entry
 
     def revise(self, entry: Entry, claim: Claim) -> bool:

@@ -17,6 +17,7 @@ from allocator.request import Request
 from allocator.sharing import joined, why_not_together
 from allocator.space.pools import Labels, Pool
 from allocator.space.ranges import address_at
+from allocator.stage import Stage
 from allocator.waiting import ChangeOf, FreeIn, QuotaIn, SharedUnder, Wait
 from crds.addresses import Family, IPAddress, family_of
 from crds.conditions import Reason
@@ -207,6 +208,8 @@ class _Planner:
         if entry.claim.releasing:
             names = ", ".join(str(holder.key) for holder in entry.claim.holders[:3])
             message = f"{entry.address} is being withdrawn from {names}; it is given out once every speaker confirmed"
+            if entry.stage is Stage.WITHDRAWN:
+                message = f"{entry.address} is still in the status of {names}; it is given out once it is not"
             return Refusal(Reason.AddressInUse, message, waits)
         why_not = why_not_together(entry.claim, self._request)
         if why_not is not None:

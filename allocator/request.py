@@ -1,7 +1,7 @@
-"""What a Service asks for: families, addresses, pool, sharing; whether it is ours to serve; and what it shows.
+"""What a Service asks for: families, addresses, pool, sharing; and what it shows.
 
-Reads one Service object: loadBalancerClass (KEP-1959), ipFamilies and ipFamilyPolicy (KEP-563), our annotations.
-Whether the wish can be granted is the business of allocator.plan.
+Reads one Service object: ipFamilies and ipFamilyPolicy (KEP-563), our annotations. Whether it is ours to serve is the
+business of allocator.ownership, and whether the wish can be granted that of allocator.plan.
 """
 
 from collections.abc import Mapping
@@ -57,19 +57,6 @@ class InvalidRequest:
     """A wish that cannot be read; `message` says what to write instead."""
 
     message: str
-
-
-def is_ours(service: Service, load_balancer_class: str | None) -> bool:
-    """Whether we serve this Service: a LoadBalancer of the configured class.
-
-    With a class configured, Services without one belong to somebody else; without, they and DEFAULT_CLASS are ours.
-    """
-    if service.spec.type != "LoadBalancer" or service.metadata.is_terminating:
-        return False
-    asked = service.spec.load_balancer_class
-    if load_balancer_class is not None:
-        return asked == load_balancer_class
-    return asked is None or asked == DEFAULT_CLASS
 
 
 def key_of(service: Service) -> ServiceKey:

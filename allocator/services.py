@@ -5,7 +5,8 @@ From lists, watches and answers to our own writes. Knows no ledger: who holds wh
 
 from collections.abc import Iterator, Mapping
 
-from allocator.claims import Claim, Holder
+from allocator.claims import Claim
+from allocator.ownership import Ownership
 from allocator.request import key_of, our_condition, present_addresses
 from allocator.space.pools import Labels
 from crds.addresses import IPAddress
@@ -15,8 +16,11 @@ from kube.objects import Service, ServiceKey
 class KnownServices:
     """Services by their place. One that is older than what is known changes nothing."""
 
-    def __init__(self) -> None:
+    def __init__(self, ownership: Ownership) -> None:
+        self._ownership = ownership
         self._services: dict[ServiceKey, Service] = {}
+        self._showing: dict[IPAddress, set[ServiceKey]] = {}
+        """Who shows an address, whosever it is."""
         self._namespaces: dict[str, Labels] = {}
         self._holders: set[str] = set()
 
@@ -39,20 +43,42 @@ class KnownServices:
         """Take it in, unless it is older. Of the same version this copy is kept: the informer has it anyway."""
         known = self._services.get(key_of(service))
         if known is None or _version(service) >= _version(known):
+            if known is not None:
+                self._unindex(known)
             self._services[key_of(service)] = service
+            for address in present_addresses(service):
+                self._showing.setdefault(address, set()).add(key_of(service))
 
     def remove(self, key: ServiceKey, uid: str) -> Service | None:
         """The Service with that uid is no more. None when it was not known."""
         known = self._services.get(key)
-        return self._services.pop(key) if known is not None and known.metadata.uid == uid else None
+        if known is None or known.metadata.uid != uid:
+            return None
+        self._unindex(known)
+        return self._services.pop(key)
 
-    def show(self, claim: Claim) -> bool:
-        """Whether a holder's status still names the address: kube-proxy serves it there, so nobody else gets it yet."""
-        return any(self._shows(holder, claim.address) for holder in claim.holders)
+    def _unindex(self, service: Service) -> None:
+        key = key_of(service)
+        for address in present_addresses(service):
+            showing = self._showing.get(address, set())
+            showing.discard(key)
+            if not showing:
+                self._showing.pop(address, None)
 
-    def _shows(self, holder: Holder, address: IPAddress) -> bool:
-        service = self._services.get(holder.key)
-        return service is not None and service.metadata.uid == holder.uid and address in present_addresses(service)
+    # What they show
+
+    def shown(self) -> list[IPAddress]:
+        """All addresses that some Service shows, whosever they are."""
+        return list(self._showing)
+
+    def still_showing(self, address: IPAddress, claim: Claim | None = None) -> list[Service]:
+        """Who shows an address that an allocator gave it, or that it holds by this claim.
+
+        Whatever these Services are now (terminating, say), kube-proxy serves them there: so it is nobody else's yet.
+        """
+        uids = {holder.uid for holder in claim.holders} if claim is not None else set()
+        showing = [self._services[key] for key in sorted(self._showing.get(address, ()))]
+        return [one for one in showing if one.metadata.uid in uids or self._ownership.is_marked(one)]
 
     # Namespaces
 

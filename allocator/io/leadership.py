@@ -20,6 +20,7 @@ from allocator.notices import Notice
 from allocator.objects import Advertisement, StoredAllocation, StoredPeer
 from allocator.observed import Observed
 from allocator.options import Options
+from allocator.ownership import Ownership
 from allocator.release.departures import Departures
 from allocator.release.speakers import SpeakerState
 from allocator.space.pools import compile_pools
@@ -47,7 +48,7 @@ class Leadership:
         """From full lists to a running state, without a gap: no event is handled in between."""
         self._observed = observed
         self.assigner = Assigner(
-            load_balancer_class=options.load_balancer_class, finalizer=options.finalizer, draw=random.randrange
+            ownership=Ownership(options.load_balancer_class, options.finalizer), draw=random.randrange
         )
         self.assigner.start(
             pools=compile_pools(observed.pools.values()),

@@ -22,7 +22,8 @@ from kube.objects import Condition, Ingress, Service
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the Service should show. `ingress` None: leave what it shows. `verdict` None: our condition goes."""
+    """What the Service should show. `ingress` None: leave what it shows. `verdict` None: our condition goes, but not
+    before the finalizer: it is what says that the finalizer is ours."""
 
     ingress: tuple[IPAddress, ...] | None
     has_finalizer: bool
@@ -61,7 +62,8 @@ def service_patch(service: Service, wanted: Wanted, finalizer: str, timestamp: s
         metadata["finalizers"] = finalizers
     if wanted.ingress is not None and not shows_exactly(service, wanted.ingress):
         status["loadBalancer"] = {"ingress": [{"ip": str(one), "ipMode": "VIP"} for one in wanted.ingress] or None}
-    conditions = _conditions(service.status.conditions, wanted.verdict, timestamp)
+    keeps_condition = wanted.verdict is None and wanted.has_finalizer
+    conditions = None if keeps_condition else _conditions(service.status.conditions, wanted.verdict, timestamp)
     if conditions is not None:
         status["conditions"] = conditions
     if not metadata and not status:

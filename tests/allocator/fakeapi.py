@@ -13,6 +13,7 @@ from typing import Any
 
 from allocator.assigner import Assigner, Key
 from allocator.objects import decode_allocation
+from allocator.ownership import Ownership
 from allocator.space.pools import Pools
 from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
 from crds.addresses import IPAddress
@@ -186,7 +187,7 @@ class Allocator:
         self.writes = 0
         self.die_after = die_after
         self.assigner = Assigner(
-            load_balancer_class=options.pop("load_balancer_class", None), finalizer=FINALIZER, draw=lambda _: 0
+            ownership=Ownership(options.pop("load_balancer_class", None), FINALIZER), draw=lambda _: 0
         )
         self.known_services: dict[ServiceKey, Service] = {}
         self.known_allocations: dict[str, tuple[IPAddress, str]] = {}

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from allocator.claims import Port
-from allocator.request import DEFAULT_CLASS, InvalidRequest, Request, is_ours, request_of
+from allocator.request import InvalidRequest, Request, request_of
 from crds.addresses import Family
 from tests.allocator.build import address, request, service
 
@@ -80,22 +80,6 @@ def test_families_follow_the_cluster_ips_where_the_field_is_empty() -> None:
 def test_the_selector_matters_under_local_only() -> None:
     assert request("web").selector == ()
     assert request("web", externalTrafficPolicy="Local").selector == (("app", "web"),)
-
-
-@pytest.mark.parametrize(
-    ("spec", "configured", "expected"),
-    [
-        ({}, None, True),
-        ({"loadBalancerClass": DEFAULT_CLASS}, None, True),
-        ({"loadBalancerClass": "example.org/x"}, None, False),
-        ({"loadBalancerClass": "example.org/x"}, "example.org/x", True),
-        ({}, "example.org/x", False),
-        ({"type": "ClusterIP"}, None, False),
-        ({"type": "NodePort"}, None, False),
-    ],
-)
-def test_whose_service_it_is(spec: dict[str, Any], configured: str | None, expected: bool) -> None:
-    assert is_ours(service("web", **spec), configured) is expected
 
 
 def test_a_wish_is_a_value() -> None:
