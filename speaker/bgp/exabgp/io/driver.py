@@ -56,7 +56,6 @@ class BgpDriver:
 
     async def run(self) -> None:
         """Hold the sessions until cancelled; then every one is dropped without a word. `stop` is the clean way."""
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             async with asyncio.TaskGroup() as group:
                 self._group = group

@@ -6,6 +6,7 @@ in control. It dies with the agent (PR_SET_PDEATHSIG), and its relay with either
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import sys
@@ -89,8 +90,8 @@ class ExaBgpProcess:
         """Until it takes lines. Raises ExaBgpError or ConfigError; then nothing is left running."""
         commands_path, events_path = self._directory / "commands", self._directory / "events"
         text = configuration(peer, commands_path=str(commands_path), events_path=str(events_path))
-        self._prepare(text, commands_path, events_path)
         try:
+            self._prepare(text, commands_path, events_path)
             async with asyncio.timeout(START_SECONDS):
                 await self._open_events(events_path)
                 await self._spawn(peer)
@@ -128,7 +129,8 @@ class ExaBgpProcess:
         await self.kill()
 
     def _prepare(self, text: str, *pipes: Path) -> None:
-        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for directory in (self._directory.parent, self._directory):  # `parents` would make these for all to read
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         for pipe in pipes:
             pipe.unlink(missing_ok=True)
             os.mkfifo(pipe, 0o600)
@@ -175,9 +177,12 @@ class ExaBgpProcess:
             if self._is_lost:
                 await asyncio.wait(self._tasks, timeout=0.5)  # for its last words
                 raise OSError(self._last_words or "ExaBGP ended at once")
-            with contextlib.suppress(OSError):
+            try:
                 pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
                 break
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
             await asyncio.sleep(POLL_SECONDS)
         file = os.fdopen(pipe, "wb", buffering=0)
         self._lines, _ = await asyncio.get_running_loop().connect_write_pipe(lambda: _Writer(self._lose), file)

@@ -126,13 +126,24 @@ class SessionRunner:
             is_wanted_so, why = await self._pump(process)
         except (ExaBgpError, ConfigError) as error:
             why = f"ExaBGP can't be started: {error}"
+        except Exception as error:  # a fault of ours ends this session, and no other
+            log.exception("a BGP session could not go on", peer=peer.name)
+            why = f"the speaker could not go on with it: {error!r}"
         finally:
-            words = await process.kill()
+            words = await self._kill(process)
             if not is_wanted_so:
                 log.warning("a BGP session's process has ended", peer=peer.name, reason=why, words=words)
             self.session.exabgp_ended("" if is_wanted_so else why, time.monotonic())
             self._notify()
         return is_wanted_so
+
+    async def _kill(self, process: ExaBgpProcess) -> str:
+        """Its last words. The signal comes before anything that can fail."""
+        try:
+            return await process.kill()
+        except Exception as error:
+            log.exception("what is left of a BGP session's process could not be cleared away", peer=self.peer.name)
+            return repr(error)
 
     async def _pump(self, process: ExaBgpProcess) -> tuple[bool, str]:
         """Whether the end was wanted, and why it came."""
