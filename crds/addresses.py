@@ -16,6 +16,17 @@ class Family(StrEnum):
 FAMILIES = (Family.IPv4, Family.IPv6)
 
 
+def plain_address(text: str) -> IPAddress | None:
+    """None for what is not one address. IPv4-mapped IPv6 is none, nor is one with a zone: that may be any text."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(address, IPv6Address) and (address.ipv4_mapped is not None or address.scope_id is not None):
+        return None
+    return address
+
+
 def family_of(value: IPAddress | IPv4Network | IPv6Network) -> Family:
     """Of an address or a prefix."""
     return Family.IPv4 if value.version == 4 else Family.IPv6

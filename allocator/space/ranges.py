@@ -5,9 +5,9 @@ says what to write instead, because it ends in a condition on the IPPool.
 """
 
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 
-from crds.addresses import Family, IPAddress, family_of
+from crds.addresses import Family, IPAddress, family_of, plain_address
 
 
 def address_at(family: Family, number: int) -> IPAddress:
@@ -53,14 +53,8 @@ def parse_range(text: str) -> AddressRange | BadRange:
 
 
 def parse_address(text: str) -> IPAddress | None:
-    """None for what is not one plain address; IPv4-mapped IPv6 and zones are not."""
-    try:
-        address = ip_address(text.strip())
-    except ValueError:
-        return None
-    if isinstance(address, IPv6Address) and (address.ipv4_mapped is not None or address.scope_id is not None):
-        return None
-    return address
+    """None for what is not one plain address (crds.addresses.plain_address); white space around it does not count."""
+    return plain_address(text.strip())
 
 
 def _parse_cidr(text: str, stripped: str) -> AddressRange | BadRange:

@@ -254,13 +254,14 @@ def _aliases(communities: Mapping[str, CommunitySpec]) -> dict[str, str]:
 
 
 def _number(text: str) -> StandardCommunity | LargeCommunity | None:
+    """RFC 1997: two numbers of 16 bits. RFC 8092: three of 32."""
     parts = text.removeprefix("large:").split(":")
-    if not all(part.isdecimal() for part in parts):
+    if not all(part.isdecimal() and len(part) <= 10 for part in parts):
         return None
     match [int(part) for part in parts]:
-        case [a, b] if not text.startswith("large:"):
+        case [a, b] if not text.startswith("large:") and max(a, b) < 2**16:
             return a, b
-        case [a, b, c] if text.startswith("large:"):
+        case [a, b, c] if text.startswith("large:") and max(a, b, c) < 2**32:
             return a, b, c
         case _:
             return None

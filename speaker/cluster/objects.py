@@ -3,22 +3,35 @@
 A node holds thousands of these, so they keep only what decides an announcement. Two values that decide the same are
 equal, whatever else changed in the object (a node's heartbeat, another speaker's acknowledgements). Decides nothing
 itself. Operators' few configuration objects (L2Advertisement) are kept whole: crds.types reads them.
+
+What grows with a list or a text that a node writes of itself is bounded here, and what is beyond that is left out: the
+other nodes work with it. docs/limits.md names the bounds.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from functools import lru_cache
-from ipaddress import ip_address
+from itertools import islice
 
 import msgspec
 
-from crds.addresses import addresses_in
+from crds.addresses import IPAddress, addresses_in, plain_address
 from crds.names import ANNOTATION_DROPPED_ROUTERS, LABEL_EXCLUDE_NODE, TAINT_DELETION, allocation_name
 from crds.speaker import MOST_ROUTERS, Standing
 from kube.decoding import decoder
-from kube.objects import Condition, ServiceKey, decode_endpoint_slice, decode_node
+from kube.objects import Condition, Node, ServiceKey, decode_endpoint_slice, decode_node
 from speaker.cluster.tiers import tier
 
 Labels = dict[str, str]
+
+MOST_ADDRESSES_OF_A_FAMILY = 2
+"""InternalIPs of a Node. Heartbeats go to the first, BGP needs the first of each family; a node can list thousands."""
+MOST_INTERFACES = 64
+"""Of a Speaker. Its own process shows no more."""
+MOST_INTERFACE_CHARACTERS = 15
+"""Of an interface's name (linux/if.h IFNAMSIZ)."""
+MAC_CHARACTERS = 17
+"""Of an Ethernet address: no other counts."""
 
 _TIERS = {
     Standing.Waiting.value: tier(is_leaving=False, is_behind=False, is_member=False),
@@ -77,7 +90,7 @@ class NodeFacts(msgspec.Struct, frozen=True, gc=False):
     """Labelled to take no traffic from load balancers, or tainted because the cluster autoscaler will delete it."""
     is_network_unavailable: bool
     addresses: tuple[str, ...] = ()
-    """Its InternalIPs: where its speaker can be written to."""
+    """Its InternalIPs, in canonical spelling: where its speaker can be written to."""
 
 
 class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
@@ -216,11 +229,8 @@ def allocation_from(raw: bytes) -> Allocation:
 
 
 def _address_of(seen: _Allocation) -> str:
-    try:
-        address = str(ip_address(seen.spec.address))
-    except ValueError:
-        return ""
-    return address if allocation_name(address) == seen.metadata.name else ""
+    address = plain_address(seen.spec.address)
+    return str(address) if address is not None and allocation_name(address) == seen.metadata.name else ""
 
 
 def node_from(raw: bytes) -> NodeFacts:
@@ -234,32 +244,34 @@ def node_from(raw: bytes) -> NodeFacts:
         is_excluded=labels.get(LABEL_EXCLUDE_NODE, "false") != "false"
         or any(taint.key == TAINT_DELETION for taint in node.spec.taints),
         is_network_unavailable=node.condition("NetworkUnavailable") == "True",
-        addresses=tuple(
-            one.address for one in node.status.addresses if one.type == "InternalIP" and _is_address(one.address)
-        ),
+        addresses=_internal_addresses(node),
     )
 
 
-def _is_address(text: str) -> bool:
-    """The API server does not check the addresses of nodes."""
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+def _internal_addresses(node: Node) -> tuple[str, ...]:
+    """In the Node's order. The API server does not check them."""
+    read = (plain_address(one.address) for one in node.status.addresses if one.type == "InternalIP")
+    known = list(dict.fromkeys(address for address in read if address is not None))
+    kept = {one for version in (4, 6) for one in _first(known, version)}
+    return tuple(str(address) for address in known if address in kept)
+
+
+def _first(addresses: list[IPAddress], version: int) -> Iterator[IPAddress]:
+    return islice((one for one in addresses if one.version == version), MOST_ADDRESSES_OF_A_FAMILY)
 
 
 def speaker_from(raw: bytes) -> SpeakerFacts:
-    """Interfaces that are down, or that the speaker found unfit, are left out."""
+    """Interfaces that are down, or that the speaker found unfit, are left out; so is what no interface is called."""
     seen = _decode_speaker(raw)
-    usable = (_shared(one.name) for one in seen.status.interfaces or () if one.up and one.usable)
+    interfaces = (seen.status.interfaces or ())[:MOST_INTERFACES]
+    usable = (_shared(one.name) for one in interfaces if one.up and one.usable and _can_be_name(one.name))
     return SpeakerFacts(
         uid=seen.metadata.uid,
         incarnation=seen.status.incarnation,
         said_goodbye=seen.status.goodbye,
         is_serving=any(one.type == "Ready" and one.status == "True" for one in seen.status.conditions or ()),
         interfaces=tuple(sorted(usable)),
-        macs=frozenset(one.mac for one in seen.status.interfaces or () if one.mac),
+        macs=frozenset(one.mac for one in interfaces if len(one.mac) == MAC_CHARACTERS),
         tier=_TIERS.get(seen.status.standing, 0),
         dropped_routers=_dropped_routers(seen.metadata.annotations or {}),
     )
@@ -268,6 +280,10 @@ def speaker_from(raw: bytes) -> SpeakerFacts:
 def _dropped_routers(annotations: dict[str, str]) -> frozenset[str]:
     text = annotations.get(ANNOTATION_DROPPED_ROUTERS)
     return addresses_in(text, MOST_ROUTERS) if text else frozenset()
+
+
+def _can_be_name(name: str) -> bool:
+    return 0 < len(name) <= MOST_INTERFACE_CHARACTERS
 
 
 def slice_from(raw: bytes) -> SliceFacts:

@@ -15,10 +15,10 @@ import itertools
 import socket
 import sys
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from speaker.wire.codec import MAX_MESSAGE_BYTES, packets
+from speaker.wire.codec import MAX_MESSAGE_BYTES, MessageError, packets
 from speaker.wire.messages import (
     AgeChanges,
     Ages,
@@ -128,13 +128,13 @@ class WireLink:
     async def carry_out(self, order: ConfirmedOrder) -> None:
         """Give the order in as many packets as it needs, and wait until all of it is confirmed.
 
-        Raises OrderRefusedError when part of it was refused; the rest is in force. Raises WireDiedError and
-        WireStalledError.
+        Raises OrderRefusedError when part of it was refused; the rest is in force, but for what comes after an item
+        that is too long for any packet. Raises WireDiedError and WireStalledError.
         """
         in_flight: deque[asyncio.Future[None]] = deque()
         refused: list[OrderRefusedError] = []
         async with _deadline(self._confirm_timeout_seconds, "confirmation"):
-            for sequence, packet in packets(order, self._sequences):
+            for sequence, packet in _as_packets(order, self._sequences, refused):
                 if len(in_flight) == PACKETS_IN_FLIGHT:
                     await _confirmed(in_flight.popleft(), refused)
                 if self.dead.is_set():
@@ -260,6 +260,16 @@ class WireLink:
         for sequence in list(self._unconfirmed):
             self._settle(sequence, WireDiedError("the wire process is gone"))
         self._outbox.clear()
+
+
+def _as_packets(
+    order: ConfirmedOrder, sequences: Iterator[int], refused: list[OrderRefusedError]
+) -> Iterator[tuple[int, bytes]]:
+    """Whatever somebody wrote into an object, an order that no packet can carry is refused, and ends nothing."""
+    try:
+        yield from packets(order, sequences)
+    except MessageError as error:
+        refused.append(OrderRefusedError(str(error)))
 
 
 async def _confirmed(packet: asyncio.Future[None], refused: list[OrderRefusedError]) -> None:

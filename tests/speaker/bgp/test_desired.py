@@ -136,6 +136,12 @@ def test_a_route_goes_without_a_community_that_nobody_defines() -> None:
     assert set(made) == {ip_network("192.0.2.10/32")}
 
 
+@pytest.mark.parametrize("text", ["65536:1", "large:1:2:4294967296", "1" * 5000 + ":1", "1:2:3", "large:1:2", ":", ""])
+def test_a_number_that_no_community_can_have_is_none(text) -> None:
+    made = route((allocation(), HERE), one=ad(communities=[text, "64512:65535", "large:0:0:4294967295"]))
+    assert (made.communities, made.large_communities) == (((64512, 65535),), ((0, 0, 4294967295),))
+
+
 def test_advertisements_of_one_route_unite_and_the_first_name_counts_where_they_differ() -> None:
     only = route((allocation(), HERE), b=ad(med=5, communities=["1:2"]), a=ad(med=7, communities=["1:1"]))
     assert (only.med, only.communities) == (7, ((1, 1), (1, 2)))

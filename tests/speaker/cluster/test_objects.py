@@ -1,11 +1,21 @@
 """What a speaker keeps of the objects it watches."""
 
+from ipaddress import ip_address
+
 import pytest
 
 from crds.ipallocation import IPAllocation
 from crds.speaker import Speaker
 from kube.objects import ServiceKey
-from speaker.cluster.objects import PoolFacts, allocation_from, node_from, pool_from, slice_from, speaker_from
+from speaker.cluster.objects import (
+    MOST_INTERFACES,
+    PoolFacts,
+    allocation_from,
+    node_from,
+    pool_from,
+    slice_from,
+    speaker_from,
+)
 from tests.speaker.make import raw
 
 HOLDER = {"namespace": "default", "name": "web", "uid": "u", "ports": [{"port": 80}], "labels": {"app": "web"}}
@@ -98,6 +108,27 @@ def test_a_node_is_written_to_at_its_internal_addresses() -> None:
     )
 
 
+def internal(*addresses: str) -> bytes:
+    listed = [{"type": "InternalIP", "address": address} for address in addresses]
+    return raw(metadata={"name": "n"}, status={"addresses": listed})
+
+
+def test_of_a_nodes_thousands_of_addresses_the_first_two_of_each_family_count() -> None:
+    many = [str(ip_address("10.0.0.1") + number) for number in range(3500)]
+    assert node_from(internal(*many, "2001:db8::1", "2001:DB8:0::2", "2001:db8::3")).addresses == (
+        "10.0.0.1",
+        "10.0.0.2",
+        "2001:db8::1",
+        "2001:db8::2",
+    )
+    assert node_from(internal("10.0.0.1", "10.0.0.1", "10.0.0.2")).addresses == ("10.0.0.1", "10.0.0.2")
+
+
+@pytest.mark.parametrize("zone", ["eth0", "x" * 100_000, "a\nannounce route 0.0.0.0/0", "\u00e9", "\0"])
+def test_an_address_with_a_zone_is_none_of_a_nodes_since_that_can_be_any_text(zone) -> None:
+    assert node_from(internal(f"2001:db8::1%{zone}")).addresses == ()
+
+
 @pytest.mark.parametrize(("status", "is_unavailable"), [("True", True), ("False", False), ("Unknown", False)])
 def test_a_nodes_network_is_unavailable_when_its_condition_says_so(status, is_unavailable) -> None:
     conditions = [{"type": "Ready", "status": "True"}, {"type": "NetworkUnavailable", "status": status}]
@@ -134,6 +165,19 @@ def test_a_speaker_is_known_by_its_usable_interfaces_in_order() -> None:
 def test_what_a_speaker_announces_and_confirms_changes_nothing_for_others() -> None:
     busy = speaker_object(released={"u1": 2}, announcements={"192.0.2.10": {"protocols": ["Layer2"]}})
     assert speaker_from(busy) == speaker_from(speaker_object())
+
+
+def test_of_a_speakers_interfaces_64_count_and_what_no_interface_is_called_is_left_out() -> None:
+    interfaces = [
+        {"name": f"eth{number}", "mac": "02:00:00:00:00:01", "up": True, "usable": True} for number in range(66)
+    ]
+    assert len(speaker_from(speaker_object(interfaces=interfaces)).interfaces) == MOST_INTERFACES
+    strange = [
+        {"name": "a" * 16, "mac": "02:" * 19 + "02", "up": True, "usable": True},
+        {"name": "", "up": True, "usable": True},
+    ]
+    read = speaker_from(speaker_object(interfaces=[*strange, interfaces[0]]))
+    assert (read.interfaces, read.macs) == (("eth0",), {"02:00:00:00:00:01"})
 
 
 @pytest.mark.parametrize(("status", "is_serving"), [("True", True), ("False", False), ("Unknown", False)])

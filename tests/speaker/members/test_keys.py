@@ -54,9 +54,9 @@ def test_a_key_given_twice_is_one_key(secret):
     [
         ({}, "key: No such file"),
         ({"next": NEXT}, "key: No such file"),
-        ({"key": b"short"}, "16 to 4096 bytes, this one 5"),
-        ({"key": KEY, "next": b"short"}, "next: a key has 16 to 4096 bytes, this one 5"),
-        ({"key": b"x" * (MOST_KEY_BYTES + 1)}, "16 to 4096 bytes, this one 4097"),
+        ({"key": b"short"}, "16 to 128 bytes, this one 5"),
+        ({"key": KEY, "next": b"short"}, "next: a key has 16 to 128 bytes, this one 5"),
+        ({"key": b"x" * (MOST_KEY_BYTES + 1)}, "16 to 128 bytes, this one 129"),
     ],
 )
 def test_a_folder_without_a_usable_key_says_which_file_and_why(secret, files, fault):

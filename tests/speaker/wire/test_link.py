@@ -25,6 +25,7 @@ from speaker.wire.messages import (
     Conflict,
     Counters,
     Done,
+    Heartbeat,
     Interface,
     Interfaces,
     Member,
@@ -184,6 +185,17 @@ async def test_a_refused_order_raises_after_all_others_were_carried_out(peer):
         peer.tell(Done(), sequence)
     with pytest.raises(OrderRefusedError, match="no such family"):
         await announcing
+    await ended(link, peer)
+
+
+@pytest.mark.asyncio
+async def test_an_order_that_no_packet_can_carry_is_refused_and_the_next_one_is_carried_out(peer):
+    link = linked(peer)
+    order = Heartbeat("node-a", "one", members={"node-b": ("10.0.0.1",), "node-c": ("10.0.0.2",) * 3500})
+    with pytest.raises(OrderRefusedError, match="longer than 32768 bytes"):
+        await beside(peer, link.carry_out(order))
+    await beside(peer, link.carry_out(Heartbeat("node-a", "one")))
+    assert peer.orders[-1] == Heartbeat("node-a", "one")
     await ended(link, peer)
 
 

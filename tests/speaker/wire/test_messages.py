@@ -2,11 +2,13 @@
 
 import itertools
 import json
+from ipaddress import IPv6Address
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from speaker.members.io.keys import MOST_KEY_BYTES
 from speaker.wire import messages
 from speaker.wire.codec import MAX_MESSAGE_BYTES, MessageError, encode, joined, packets
 from speaker.wire.messages import (
@@ -44,6 +46,9 @@ from speaker.wire.messages import (
     decode_order,
     decode_report,
 )
+from speaker.wire.neighbours.io.part import COUNTED_ADDRESSES_PER_REPORT
+from speaker.wire.neighbours.io.port import Counters as PortCounters
+from speaker.wire.neighbours.io.ports import REPORTED_INTERFACES
 
 TEXTS = st.text(max_size=20)
 NUMBERS = st.floats(allow_nan=False)
@@ -227,7 +232,7 @@ class TestPackets:
     @given(st.integers(0, 300), st.integers(1, 600))
     def test_the_parts_of_an_order_join_to_the_whole(self, count, length) -> None:
         """Also with long keys, and after parts of an order that never came to its end."""
-        keys = (b"k" * 4096, b"o" * 4096, b"n" * 1000)
+        keys = (b"k" * MOST_KEY_BYTES,) * 3
         whole = Heartbeat("n", "i", keys, 0.2, 7473, {f"{at:0>{length}}": (f"a{at}",) for at in range(count)})
         before: Heartbeat | None = Heartbeat("n", "i", members={"other": ()}, is_last=False)
         parts = self.cut(whole)
@@ -247,6 +252,20 @@ class TestPackets:
         made = [decode_report(packet)[1] for _, packet in packets(Counters(many, {}), itertools.repeat(0))]
         assert len(made) > 1
         assert {name: totals for report in made for name, totals in report.interfaces.items()} == many
+
+    def test_counters_of_as_many_interfaces_and_addresses_as_a_report_has_fit(self) -> None:
+        """With numbers of eight digits and IPv6 addresses without a zero they would be 34.5 KB in one packet."""
+        counters = dict.fromkeys(
+            [prefix + name for name in PortCounters.__slots__ for prefix in ("", "ndp_")], 12345678
+        )
+        interfaces = {f"bond{number:0>4}.{number:0>4}.1": counters for number in range(REPORTED_INTERFACES)}
+        addresses = {str(IPv6Address(2**128 - 1 - number)): 12345678 for number in range(COUNTED_ADDRESSES_PER_REPORT)}
+        packets_of = dict.fromkeys("abcdefghij", 12345678)
+        whole = Counters(interfaces, addresses, packets_of, packets_of)
+        assert len(encode(whole)) > MAX_MESSAGE_BYTES
+        made = [decode_report(packet)[1] for _, packet in packets(whole, itertools.repeat(0))]
+        assert {name: totals for report in made for name, totals in report.interfaces.items()} == interfaces
+        assert {address: replies for report in made for address, replies in report.addresses.items()} == addresses
 
 
 def test_changes_and_ages_make_a_new_mapping() -> None:
