@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from allocator.objects import Advertisement, StoredAllocation, StoredPeer
+from allocator.release.confirmations import Confirmation
 from allocator.release.speakers import SpeakerState
+from allocator.status.slices import Slice
 from crds.types import IPPool
 from kube.informer.store import ObjectKey
 from kube.objects import Namespace, Node, Service
@@ -19,10 +21,12 @@ class Observed:
     pools: Mapping[ObjectKey, IPPool] = field(default_factory=dict)
     allocations: Mapping[ObjectKey, StoredAllocation] = field(default_factory=dict)
     speakers: Mapping[ObjectKey, SpeakerState] = field(default_factory=dict)
+    confirmations: Mapping[ObjectKey, Confirmation] = field(default_factory=dict)
     nodes: Mapping[ObjectKey, Node] = field(default_factory=dict)
     l2_advertisements: Mapping[ObjectKey, Advertisement] = field(default_factory=dict)
     bgp_advertisements: Mapping[ObjectKey, Advertisement] = field(default_factory=dict)
     peers: Mapping[ObjectKey, StoredPeer] = field(default_factory=dict)
+    slices: Mapping[ObjectKey, Slice] = field(default_factory=dict)
 
     def advertisements(self) -> list[Advertisement]:
         """Of both kinds."""

@@ -1,10 +1,10 @@
 """Reads what the release barrier is judged on, and hands the verdicts on. allocator.release.barrier judges.
 
-One round serves all releases that are pending: a quorum list of the Speakers, started after the marks were known. A
-round is worth its request when the watched Speakers already look as if a release had passed; and now and then
-otherwise, because fences pass by time. Leases are read before the Speakers, by the same task, so that a promise in the
-list was in force while they were silent; and slowly while nobody waits: a watch would bring each renewal of each node,
-and F is long.
+One round serves all releases that are pending: a quorum list of the Speakers, started after the marks were known, and
+the ReleaseConfirmations that the watch has brought. A round is worth its request when by all that is watched a release
+already looks passed; and now and then otherwise, because fences pass by time. Leases are read before the Speakers, by
+the same task, so that a promise in the list was in force while they were silent; and slowly while nobody waits: a watch
+would bring each renewal of each node, and F is long.
 """
 
 import asyncio
@@ -18,9 +18,9 @@ from allocator.assigner import Assigner
 from allocator.notices import Notice, of_entry
 from allocator.observed import Observed
 from allocator.options import Options
-from allocator.release.barrier import Awaited, LeaseBook, Mark, Renewed, Round, awaited, describe
+from allocator.release.barrier import Awaited, LeaseBook, Mark, Renewed, Round, awaited, describe, has_passed
 from allocator.release.departures import Departures
-from allocator.release.speakers import SpeakerState, decode_speaker
+from allocator.release.speakers import SpeakerState, listed_speaker
 from crds.addresses import IPAddress
 from crds.conditions import Reason
 from crds.names import SPEAKER_LEASES, node_of_speaker_lease
@@ -76,6 +76,7 @@ class BarrierLoop:
         self._assigner = assigner
         self._namespace = options.namespace
         self._speakers = observed.speakers
+        self._confirmations = observed.confirmations
         self._nodes = observed.nodes
         self._departures = departures
         self._fence_after_seconds = options.fence_after_seconds
@@ -94,7 +95,7 @@ class BarrierLoop:
         return self._leases.silent_seconds(node) > SILENT_SECONDS
 
     def nudge(self) -> None:
-        """A Speaker changed, or a release was marked."""
+        """A Speaker or a ReleaseConfirmation changed, or a release was marked."""
         self._wake.set()
 
     async def run(self) -> None:
@@ -123,29 +124,35 @@ class BarrierLoop:
 
     def _looks_passed(self, marks: list[Mark]) -> bool:
         round_ = self._round_of(tuple(self._speakers.values()), time.monotonic())
-        return any(not awaited(mark, round_) for mark in marks)
+        return any(has_passed(mark, round_) for mark in marks)
 
     def _round_of(self, speakers: tuple[SpeakerState, ...], sent: float) -> Round:
-        departed = self._departures.at(sent)
-        return Round(speakers, sent, self._gone_nodes, self._leases, self._fence_after_seconds, departed)
+        return Round(
+            speakers,
+            sent,
+            self._gone_nodes,
+            self._leases,
+            self._fence_after_seconds,
+            self._departures.at(sent),
+            {key.name: one for key, one in self._confirmations.items()},
+        )
 
     async def _round(self) -> None:
         sent = time.monotonic()
         raws, _ = await self._client.list(SPEAKERS)
-        speakers = tuple(decode_speaker(raw) for raw in raws)
+        speakers = tuple(listed_speaker(raw) for raw in raws)
         self._look_for_departed(speakers)
         await self._look_for_nodes(speakers)
         round_ = self._round_of(speakers, sent)
         for mark in list(self._assigner.marks.values()):
             if mark.known_at > sent:
                 continue  # these Speakers were listed before it
-            waiting_for = awaited(mark, round_)
-            if not waiting_for:
+            if has_passed(mark, round_):
                 self.awaited.pop(mark.address, None)
                 self._noticed.discard((mark.address, mark.uid))
                 self._assigner.barrier_passed(mark)
             elif sent - mark.known_at >= SLOW_RELEASE_SECONDS:
-                self._report_slow(mark, waiting_for)
+                self._report_slow(mark, awaited(mark, round_))
         for address in self.awaited.keys() - self._assigner.marks.keys():
             del self.awaited[address]
         self._on_progress()

@@ -19,8 +19,10 @@ from allocator.notices import Notice
 from allocator.objects import decode_allocation, decode_bgp_advertisement, decode_l2_advertisement, decode_peer
 from allocator.observed import Observed
 from allocator.options import Options
+from allocator.release.confirmations import decode_confirmation
 from allocator.release.departures import Departures
 from allocator.release.speakers import SpeakerState, decode_speaker
+from allocator.status.slices import Slice, decode_slice
 from crds.names import ALLOCATOR_LEASE
 from crds.types import IPPool
 from kube.events.io.recorder import EventRecorder, ObjectRef
@@ -36,7 +38,9 @@ from kube.resource import (
     L2ADVERTISEMENTS,
     NAMESPACES,
     NODES,
+    RELEASECONFIRMATIONS,
     SERVICES,
+    SPEAKERREPORTS,
     SPEAKERS,
     Resource,
 )
@@ -74,6 +78,10 @@ class Controller:
         self._departures = Departures()
         self._unsent: deque[tuple[float, Notice]] = deque(maxlen=EVENT_LIMIT)
         self._informers: list[Informer[Any]] = []
+        self._slices: Informer[Slice] = Informer(
+            client, SPEAKERREPORTS, decode_slice, on_change=self._slice_changed, metrics=metrics
+        )
+        """Large, and for people: nobody waits for it in order to lead."""
         self._observed = self._observe()
 
     def _observe(self) -> Observed:
@@ -84,11 +92,19 @@ class Controller:
             pools=self._informer(IPPOOLS, IPPool.decode, Leadership.pool_changed).items,
             allocations=self._informer(IPALLOCATIONS, decode_allocation, Leadership.allocation_changed).items,
             speakers=self._informer(SPEAKERS, decode_speaker, Leadership.speaker_changed, self._note_departure).items,
+            confirmations=self._informer(
+                RELEASECONFIRMATIONS, decode_confirmation, Leadership.confirmation_changed
+            ).items,
             nodes=self._informer(NODES, decode_node, Leadership.node_changed).items,
             l2_advertisements=self._informer(L2ADVERTISEMENTS, decode_l2_advertisement, of_advertisement).items,
             bgp_advertisements=self._informer(BGPADVERTISEMENTS, decode_bgp_advertisement, of_advertisement).items,
             peers=self._informer(BGPPEERS, decode_peer, Leadership.peer_changed).items,
+            slices=self._slices.items,
         )
+
+    def _slice_changed(self, change: Change[Slice]) -> None:
+        if self._leadership is not None:
+            self._leadership.slice_changed(change)
 
     def _informer(
         self,
@@ -122,7 +138,7 @@ class Controller:
         """Stand by, lead when elected, for ever."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                for informer in self._informers:
+                for informer in (*self._informers, self._slices):
                     tasks.create_task(informer.run())
                 tasks.create_task(self._events.run())
                 tasks.create_task(self._send_events())
@@ -148,6 +164,7 @@ class Controller:
             self._observed,
             self._departures,
             may_write=lambda: self._election.is_leader(time.monotonic()),
+            has_reports=lambda: self._slices.synced,
             notify=self._notify,
         )
         log.info("leading", allocations=len(leadership.assigner.ledger), services=len(leadership.assigner.services))

@@ -21,9 +21,11 @@ from allocator.objects import Advertisement, StoredAllocation, StoredPeer
 from allocator.observed import Observed
 from allocator.options import Options
 from allocator.ownership import Ownership
+from allocator.release.confirmations import Confirmation
 from allocator.release.departures import Departures
 from allocator.release.speakers import SpeakerState
 from allocator.space.pools import compile_pools
+from allocator.status.slices import Slice
 from crds.types import IPPool
 from kube.informer.io.informer import Change
 from kube.io.client import Client
@@ -32,7 +34,8 @@ from kube.objects import Namespace, Node, Service, ServiceKey
 
 class Leadership:
     """One term as leader. `may_write` says whether the Lease is surely ours still; `notify` receives what happens to
-    Services. `observed` must hold full lists, read since the Lease was ours."""
+    Services. `observed` must hold full lists, read since the Lease was ours; but for the speakers' reports, of which
+    `has_reports` says whether they have been read at all."""
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class Leadership:
         departures: Departures,
         *,
         may_write: Callable[[], bool],
+        has_reports: Callable[[], bool],
         notify: Callable[[Notice], None],
     ) -> None:
         """From full lists to a running state, without a gap: no event is handled in between."""
@@ -63,7 +67,7 @@ class Leadership:
         self._barrier = BarrierLoop(
             client, self.assigner, observed, departures, options, notify=notify, on_progress=self.writer.nudge
         )
-        self._reporter = Reporter(client, self.assigner, observed, self._barrier, self.writer, notify)
+        self._reporter = Reporter(client, self.assigner, observed, self._barrier, self.writer, has_reports, notify)
         self._reporter.everything_changed()
 
     async def run(self) -> None:
@@ -111,9 +115,17 @@ class Leadership:
         self.writer.nudge()
 
     def speaker_changed(self, change: Change[SpeakerState]) -> None:
-        """It may have acknowledged a release, or announce something else."""
+        """Another process may have registered, or the one that there was has said goodbye."""
         self._reporter.speaker_changed(change.key.name)
         self._barrier.nudge()
+
+    def confirmation_changed(self, _: Change[Confirmation]) -> None:
+        """A release may have passed."""
+        self._barrier.nudge()
+
+    def slice_changed(self, change: Change[Slice]) -> None:
+        """It announces something else, or sees or finds something wrong."""
+        self._reporter.slice_changed(change)
 
     def node_changed(self, change: Change[Node]) -> None:
         """A Node that comes or goes: a speaker without a Node counts as dead."""

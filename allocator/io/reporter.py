@@ -27,13 +27,14 @@ from allocator.status.conflicts import of_transition
 from allocator.status.faults import reported_fault
 from allocator.status.peer import duplicate_fault, peer_status
 from allocator.status.pool import pool_status
-from allocator.status.reports import Announcers, BGPReports, Sightings
+from allocator.status.reports import Reports
+from allocator.status.slices import Slice
 from allocator.status.writerate import WriteRate
 from crds.addresses import IPAddress
 from crds.meta import Condition
 from crds.names import allocation_name
 from kube.errors import ApiError, NotFound, is_precondition_failure
-from kube.informer.io.informer import ObjectKey
+from kube.informer.io.informer import Change, ObjectKey
 from kube.io.client import Client
 from kube.io.clock import timestamp
 from kube.resource import BGPADVERTISEMENTS, BGPPEERS, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, Resource
@@ -57,13 +58,17 @@ FEW_ANNOUNCERS = 2
 
 CONCURRENCY = 8
 
+SLICES_AT_ONCE = 20
+"""How many slices of reports are taken in before something else has its turn."""
+
 AUDIT_SECONDS = 60.0
 """How often records that the informer does not have are asked for. One that was written, and deleted by hand while a
 watch was down, comes in no list and in no event."""
 
 
 class Reporter:
-    """Runs while this process leads. `notify` receives the notices that are due."""
+    """Runs while this process leads. `notify` receives the notices that are due. Until `has_reports` nothing is said
+    of addresses, advertisements and peers."""
 
     def __init__(
         self,
@@ -72,6 +77,7 @@ class Reporter:
         observed: Observed,
         barrier: BarrierLoop,
         writer: Writer,
+        has_reports: Callable[[], bool],
         notify: Callable[[Notice], None],
     ) -> None:
         self._client = client
@@ -80,22 +86,28 @@ class Reporter:
         self._barrier = barrier
         self._writer = writer
         self._notify = notify
-        self._announcers = Announcers()
-        self._sightings = Sightings()
-        self._reports = BGPReports()
+        self._has_reports = has_reports
+        self._reports = Reports()
         self._silent: frozenset[str] = frozenset()
         self._is_bgp_dirty = True
         self._object_rate = WriteRate(burst=3, seconds=10.0)
         self._address_rate = WriteRate(burst=3, seconds=5.0)
         self._dirty_nodes: set[str] = set(one.node for one in observed.speakers.values())
+        self._changed_slices: list[tuple[str, Slice | None, Slice | None]] = [
+            (key.name, None, one) for key, one in observed.slices.items()
+        ]
         self._dirty: dict[IPAddress, float] = {}
         self._awaited_before: dict[IPAddress, tuple[Awaited, ...]] = {}
 
     # What changed; called from the informers' callbacks
 
     def speaker_changed(self, node: str) -> None:
-        """What it announces, sees or finds wrong may be news."""
+        """Other reports may count."""
         self._dirty_nodes.add(node)
+
+    def slice_changed(self, change: Change[Slice]) -> None:
+        """What it announces, sees or finds wrong may be news."""
+        self._changed_slices.append((change.key.name, change.old, change.new))
 
     def allocation_changed(self, stored: StoredAllocation) -> None:
         """A new one is looked at after a moment: most are announced by then, and one write says it all."""
@@ -133,8 +145,10 @@ class Reporter:
             if not self._writer.is_idle and now - busy_since < PATIENCE_SECONDS:
                 continue
             busy_since = now
-            self._collect(now)
+            await self._collect(now)
             await self._report_pools()
+            if not self._has_reports():
+                continue
             await self._report_advertisements(now)
             await self._report_peers(now)
             await self._report_allocations(now)
@@ -152,7 +166,7 @@ class Reporter:
     async def _report_advertisements(self, now: float) -> None:
         peers = {one.name for one in self._observed.peers.values()}
         for one in self._observed.advertisements():
-            fault = reported_fault(self._reports, one.kind, one.name, JUDGED_HERE)
+            fault = reported_fault(self._reports.bgp, one.kind, one.name, JUDGED_HERE)
             conditions = advertisement_conditions(one, self._assigner.ledger.pools, peers, fault, timestamp())
             if conditions != one.conditions and self._object_rate.admits((one.kind, one.name), now):
                 resource = L2ADVERTISEMENTS if one.kind == "L2Advertisement" else BGPADVERTISEMENTS
@@ -164,9 +178,9 @@ class Reporter:
             return
         self._is_bgp_dirty = False
         for one in list(self._observed.peers.values()):
-            duplicate = duplicate_fault(self._reports.duplicates(one, self._observed.peers.values()))
-            fault = duplicate or reported_fault(self._reports, "BGPPeer", one.name)
-            status = peer_status(one, self._reports.sessions(one.name), fault, self._silent, timestamp())
+            duplicate = duplicate_fault(self._reports.bgp.duplicates(one, self._observed.peers.values()))
+            fault = duplicate or reported_fault(self._reports.bgp, "BGPPeer", one.name)
+            status = peer_status(one, self._reports.bgp.sessions(one.name), fault, self._silent, timestamp())
             if status == one.status:
                 continue
             if self._object_rate.admits(("BGPPeer", one.name), now):
@@ -184,21 +198,30 @@ class Reporter:
                     del self._dirty[address]
                     tasks.create_task(self._report_allocation(address, now))
 
-    def _collect(self, now: float) -> None:
-        """What the Speakers say now, and for whom releases wait."""
-        for node in self._dirty_nodes:
-            speaker = self._observed.speakers.get(ObjectKey(None, node))
-            self._reports.update(node, speaker)
-            announced = speaker.announcements() if speaker is not None else {}
-            sightings = speaker.sightings() if speaker is not None else {}
-            for text in self._announcers.update(node, announced) | self._sightings.update(node, sightings):
-                address = parse_address(text)
-                if address is not None:
-                    self._dirty[address] = now
-        silent = frozenset(filter(self._barrier.is_silent, self._reports.nodes))
-        self._is_bgp_dirty |= bool(self._dirty_nodes) or silent != self._silent
+    async def _take_reports(self) -> None:
+        """In parts, so that nothing waits: of 500 nodes with 10,000 addresses each there are millions of entries."""
+        nodes, self._dirty_nodes = self._dirty_nodes, set()
+        for node in nodes:
+            self._reports.speaker_seen(node, self._observed.speakers.get(ObjectKey(None, node)))
+            await asyncio.sleep(0)
+        changes, self._changed_slices = self._changed_slices, []
+        for number, change in enumerate(changes):
+            self._reports.slice_seen(*change)
+            if number % SLICES_AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    async def _collect(self, now: float) -> None:
+        """What the nodes say now, and for whom releases wait."""
+        await self._take_reports()
+        news = self._reports.take_news()
+        self._is_bgp_dirty |= news.is_about_peers
+        for text in news.addresses:
+            address = parse_address(text)
+            if address is not None:
+                self._dirty[address] = now
+        silent = frozenset(filter(self._barrier.is_silent, self._reports.bgp.nodes))
+        self._is_bgp_dirty |= silent != self._silent
         self._silent = silent
-        self._dirty_nodes.clear()
         for address in self._awaited_before.keys() | self._barrier.awaited.keys():
             if self._awaited_before.get(address) != self._barrier.awaited.get(address):
                 self._dirty[address] = now
@@ -210,8 +233,8 @@ class Reporter:
             return
         pools = self._assigner.ledger.pools
         advertised = is_advertised(stored.claim, pools, self._observed.advertisements())
-        announcers, waiting = self._announcers.of(address), self._barrier.awaited.get(address, ())
-        sightings = self._sightings.of(address)
+        announcers, waiting = self._reports.announcers.of(address), self._barrier.awaited.get(address, ())
+        sightings = self._reports.sightings.of(address)
         status = allocation_status(stored, announcers, advertised, waiting, timestamp(), sightings)
         shown = (stored.announced_by, stored.conditions, stored.first_announced)
         if (status.announced_by, status.conditions, status.first_announced) == shown:

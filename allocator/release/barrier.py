@@ -1,10 +1,12 @@
 """The release barrier: whether an address that is being given back can no longer be on the wire anywhere.
 
-Judged on a list of Speakers that was read after the mark (`spec.releasing`) was known. Each Speaker of that list must
-have acknowledged this very mark, or be fenced. A speaker that registers later reads the mark, or the deletion,
-before it announces anything: it renews its Lease, then writes its Speaker object, then lists the IPAllocations.
+Judged on a list of Speakers that was read after the mark (`spec.releasing`) was known. The process that each Speaker
+of that list names must have confirmed this very mark, or be fenced. A process that registers later reads the mark, or
+the deletion, before it announces anything: it renews its Lease, then writes its Speaker object, then lists the
+IPAllocations. So a Speaker that names no process counts as if it were not listed: nobody has registered by it.
 
-    acknowledged   status.released[uid] is at least the generation of the mark
+    confirmed      the node's ReleaseConfirmation names the same process, and released[uid] is at least the generation
+                   of the mark
     fenced         it said goodbye (withdrew all, then said so);
                    or its Node is gone, or its Speaker object (so it is not in the list): the operator's word;
                    or all of: it promised to fence itself; its Lease was not renewed for longer than it promised, nor
@@ -12,14 +14,20 @@ before it announces anything: it renews its Lease, then writes its Speaker objec
                    (crds.fencing), long enough ago that it has heard of that, or hears nothing.
                    Where routers keep its routes after it is gone, these seconds come on top.
 
+The Speakers must be listed anew, and by quorum; confirmations may come from a watch, however old its copy is. What a
+process has confirmed for (uid, generation) never becomes untrue: it announces no address again that is marked, marks
+are not taken back, and a higher generation asks anew. That this process is still the last one on its node is what the
+list says: any other registers after that list was made, and so reads the mark before it announces.
+
 Leases count as read before the list of Speakers: so the promise in that list was in force all the time. No clocks of
 two machines are compared: LeaseBook counts on our own clock. Reads nothing itself.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
+from allocator.release.confirmations import Confirmation
 from allocator.release.departures import Departed
 from allocator.release.speakers import SpeakerState
 from crds.addresses import IPAddress
@@ -156,7 +164,7 @@ class Round:
     """What the barrier is judged on. `speakers` were listed by a request sent at `sent`.
 
     `gone_nodes`: Speakers whose Node does not exist, with the time since when we know. `departed`: those that are gone
-    from the list, and whose routes may not be.
+    from the list, and whose routes may not be. `confirmations`: by node.
     """
 
     speakers: Sequence[SpeakerState]
@@ -165,6 +173,15 @@ class Round:
     leases: LeaseBook
     fence_after_seconds: float
     departed: Sequence[Departed] = ()
+    confirmations: Mapping[str, Confirmation] = field(default_factory=dict)
+
+
+def has_passed(mark: Mark, round_: Round) -> bool:
+    """Whether no node must still confirm: `awaited`, as far as the first one.
+
+    Raises ValueError as `awaited` does.
+    """
+    return next(_awaited(mark, round_), None) is None
 
 
 def awaited(mark: Mark, round_: Round) -> tuple[Awaited, ...]:
@@ -174,21 +191,36 @@ def awaited(mark: Mark, round_: Round) -> tuple[Awaited, ...]:
 
     Raises ValueError when the Speakers were listed before the mark was known: they say nothing about it.
     """
+    return tuple(sorted(_awaited(mark, round_), key=lambda one: (one.node, one.why)))
+
+
+def _awaited(mark: Mark, round_: Round) -> Iterator[Awaited]:
     if round_.sent < mark.known_at:
         raise ValueError(f"the Speakers were listed before the release of {mark.address} was known")
-    found = [_not_fenced(one, mark, round_) for one in round_.speakers if not _has_confirmed(one, mark)]
-    for one in round_.departed:
-        if not _has_confirmed(one.speaker, mark):
-            found.append(_not_forgotten(one, "Speaker", round_.sent))
-    return tuple(sorted((one for one in found if one.why), key=lambda one: (one.node, one.why)))
+    for speaker in round_.speakers:
+        if speaker.has_registered and not _has_confirmed(speaker, mark, round_):
+            one = _not_fenced(speaker, mark, round_)
+            if one.why:
+                yield one
+    for departed in round_.departed:
+        if not _has_confirmed(departed.speaker, mark, round_):
+            one = _not_forgotten(departed, "Speaker", round_.sent)
+            if one.why:
+                yield one
 
 
-def _has_confirmed(speaker: SpeakerState, mark: Mark) -> bool:
-    return speaker.released.get(mark.uid, -1) >= mark.generation
+def _has_confirmed(speaker: SpeakerState, mark: Mark, round_: Round) -> bool:
+    """Also one that is gone: what its process had withdrawn no router has."""
+    confirmation = round_.confirmations.get(speaker.node)
+    confirmed = confirmation.confirmed_by(speaker.status.incarnation) if confirmation is not None else {}
+    released = confirmed or speaker.released
+    return released.get(mark.uid, -1) >= mark.generation
 
 
 def _not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> Awaited:
     """`why` is empty when it is fenced."""
+    if speaker.unreadable:
+        return Awaited(speaker.node, f"its Speaker can't be read: {speaker.unreadable}")
     if speaker.goodbye:
         return Awaited(speaker.node, "")
     gone_since = round_.gone_nodes.get(speaker.node)

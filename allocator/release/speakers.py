@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from kube.objects import Condition, KubeObject
+from kube.objects import KubeObject, decode_meta
 
 
 class Fencing(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -66,7 +66,6 @@ class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     outlives_seconds: int = 0
     released: dict[str, int] = {}
     announcements: msgspec.Raw = msgspec.Raw(b"{}")
-    conditions: tuple[Condition, ...] = ()
     conflicts: tuple[Sighting, ...] | None = None
     bgp_sessions: tuple[Session, ...] | None = None
     faults: tuple[Fault, ...] | None = None
@@ -76,6 +75,16 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
     """One Speaker; its name is its node's."""
 
     status: SpeakerStatus = SpeakerStatus()
+
+    @property
+    def has_registered(self) -> bool:
+        """Whether a process has registered by it, and so may announce. An object is there before its status is."""
+        return bool(self.status.incarnation or self.unreadable)
+
+    @property
+    def unreadable(self) -> str:
+        """Why nothing is known of it but that it is there: its status does not decode. Empty for one that was read."""
+        return ""
 
     @property
     def node(self) -> str:
@@ -106,26 +115,22 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
     @property
     def outlives_seconds(self) -> int:
         """For how long routers may keep its routes after it is gone; 0 = they keep none."""
-        return self.status.outlives_seconds
+        return max(0, self.status.outlives_seconds)
 
     def announcements(self) -> dict[str, Announcement]:
         """What it announces, by address: decoded at each call, since it is large and seldom asked for."""
         return {} if self.goodbye else _decode_announcements(self.status.announcements)
 
-    def sightings(self) -> dict[str, Sighting]:
-        """Other machines at addresses of ours, by address."""
-        return {} if self.goodbye else {one.address: one for one in self.status.conflicts or ()}
 
-    def sessions(self) -> dict[str, Session]:
-        """Its BGP sessions, by the BGPPeer's name."""
-        return {} if self.goodbye else {one.peer: one for one in self.status.bgp_sessions or ()}
+class UnreadableSpeaker(SpeakerState, frozen=True, kw_only=True, gc=False):
+    """One whose status does not decode."""
 
-    def faults(self) -> dict[str, tuple[Fault, ...]]:
-        """What it finds wrong with other objects, by object."""
-        found: dict[str, tuple[Fault, ...]] = {}
-        for one in () if self.goodbye else self.status.faults or ():
-            found[one.object] = (*found.get(one.object, ()), one)
-        return found
+    error: str
+
+    @property
+    def unreadable(self) -> str:
+        """The error."""
+        return self.error
 
 
 def _decode_announcements(raw: msgspec.Raw) -> dict[str, Announcement]:
@@ -134,3 +139,15 @@ def _decode_announcements(raw: msgspec.Raw) -> dict[str, Announcement]:
 
 _announcements: Any = msgspec.json.Decoder(dict[str, Announcement] | None)
 decode_speaker = msgspec.json.Decoder(SpeakerState).decode
+"""Raises ValueError."""
+
+
+def listed_speaker(raw: bytes) -> SpeakerState:
+    """One of a list that must leave none out: where its status does not decode, that is what is known of it.
+
+    Raises ValueError where not even its name can be read.
+    """
+    try:
+        return decode_speaker(raw)
+    except ValueError as error:
+        return UnreadableSpeaker(metadata=decode_meta(raw).metadata, error=str(error))

@@ -1,43 +1,52 @@
 """What the nodes report, turned round: for each address, peer or other object, what each node last said of it.
 
-From the status of each Speaker; judges nothing.
+From the slices of their reports; judges nothing. A slice counts while the node's Speaker names the process that wrote
+it, and has not said goodbye.
 """
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from allocator.objects import StoredPeer
 from allocator.release.speakers import Announcement, Fault, Session, Sighting, SpeakerState
+from allocator.status.slices import Slice
 from crds.addresses import IPAddress
 
 T = TypeVar("T")
 
 
+class Source(NamedTuple):
+    """Where something is said: by a node, in the object of this name."""
+
+    node: str
+    object: str
+
+
 class NodeReports(Generic[T]):
-    """What nodes say of addresses, or of other things by name, from the latest status of each Speaker."""
+    """What nodes say of addresses, or of other things by name, as it stands in the latest version of each object."""
 
     def __init__(self) -> None:
-        self._by_address: dict[str, dict[str, T]] = {}
-        self._by_node: dict[str, Mapping[str, T]] = {}
+        self._by_name: dict[str, dict[Source, T]] = {}
+        self._by_source: dict[Source, Mapping[str, T]] = {}
 
-    def of(self, address: IPAddress | str) -> Mapping[str, T]:
-        """By node."""
-        return self._by_address.get(str(address), {})
+    def of(self, name: IPAddress | str) -> Mapping[str, T]:
+        """By node. What moves from one slice to another stands in both for a moment: either will do."""
+        return {source.node: said for source, said in self._by_name.get(str(name), {}).items()}
 
-    def update(self, node: str, reported: Mapping[str, T]) -> set[str]:
-        """Replace what a node says; the addresses for which that is news."""
-        before = self._by_node.pop(node, {})
+    def update(self, source: Source, reported: Mapping[str, T]) -> set[str]:
+        """Replace what is said there; the names for which that is news."""
+        before = self._by_source.pop(source, {})
         changed = {one for one in before.keys() | reported.keys() if before.get(one) != reported.get(one)}
-        for address in changed:
-            nodes = self._by_address.setdefault(address, {})
-            nodes.pop(node, None)
-            if address in reported:
-                nodes[node] = reported[address]
-            if not nodes:
-                del self._by_address[address]
+        for name in changed:
+            sources = self._by_name.setdefault(name, {})
+            sources.pop(source, None)
+            if name in reported:
+                sources[source] = reported[name]
+            if not sources:
+                del self._by_name[name]
         if reported:
-            self._by_node[node] = reported
+            self._by_source[source] = reported
         return changed
 
 
@@ -51,21 +60,23 @@ class BGPReports:
 
     _sessions: NodeReports[Session] = field(default_factory=NodeReports)
     _faults: NodeReports[tuple[Fault, ...]] = field(default_factory=NodeReports)
-    _peers: dict[str, frozenset[str]] = field(default_factory=dict)
+    _peers: dict[Source, frozenset[str]] = field(default_factory=dict)
 
-    def update(self, node: str, speaker: SpeakerState | None) -> None:
-        """Replace what a node says; None = there is no such Speaker."""
-        sessions = speaker.sessions() if speaker is not None else {}
-        self._sessions.update(node, sessions)
-        self._faults.update(node, speaker.faults() if speaker is not None else {})
-        self._peers.pop(node, None)
-        if sessions:
-            self._peers[node] = frozenset(sessions)
+    def update(self, source: Source, sessions: Iterable[Session], faults: Iterable[Fault]) -> bool:
+        """Replace what is said there; whether that is news."""
+        by_peer = {one.peer: one for one in sessions}
+        by_object: dict[str, tuple[Fault, ...]] = {}
+        for one in faults:
+            by_object[one.object] = (*by_object.get(one.object, ()), one)
+        self._peers.pop(source, None)
+        if by_peer:
+            self._peers[source] = frozenset(by_peer)
+        return bool(self._sessions.update(source, by_peer) | self._faults.update(source, by_object))
 
     @property
-    def nodes(self) -> Iterable[str]:
+    def nodes(self) -> set[str]:
         """Those that have sessions."""
-        return self._peers.keys()
+        return {source.node for source in self._peers}
 
     def sessions(self, peer: str) -> Mapping[str, Session]:
         """By node."""
@@ -80,4 +91,86 @@ class BGPReports:
         same = {one.name for one in others if one.endpoint == peer.endpoint and one.name != peer.name}
         if not same or peer.endpoint[0] is None:
             return []
-        return sorted(same & {name for node in self.sessions(peer.name) for name in self._peers.get(node, ())})
+        nodes = self.sessions(peer.name)
+        return sorted(same & {name for source, names in self._peers.items() if source.node in nodes for name in names})
+
+
+@dataclass(slots=True)
+class News:
+    """What is to be looked at again."""
+
+    addresses: set[str] = field(default_factory=set)
+    is_about_peers: bool = False
+    """Or about advertisements."""
+
+
+class Reports:
+    """All that the nodes say. Told of each change of a Speaker or a slice, in any order."""
+
+    def __init__(self) -> None:
+        self.announcers = Announcers()
+        self.sightings = Sightings()
+        self.bgp = BGPReports()
+        self._news = News()
+        self._counting: dict[str, str] = {}
+        """By node, the process whose slices count."""
+        self._slices: dict[str, dict[str, Slice]] = {}
+        """By node and name."""
+
+    def speaker_seen(self, node: str, speaker: SpeakerState | None) -> None:
+        """What its Speaker says, and which slices count now; None = there is no such Speaker."""
+        self._replace(Source(node, ""), _of_speaker(speaker))
+        counts = speaker.status.incarnation if speaker is not None and not speaker.goodbye else ""
+        if counts != self._counting.get(node, ""):
+            self._counting[node] = counts
+            for name, one in self._slices.get(node, {}).items():
+                self._replace(Source(node, name), one if self._does_count(one) else _SILENCE)
+        if not counts:
+            self._counting.pop(node, None)
+
+    def slice_seen(self, name: str, old: Slice | None, new: Slice | None) -> None:
+        """The SpeakerReport of this name has changed; None = it was not there, or is not any more."""
+        if old is not None and (new is None or new.node != old.node):
+            self._forget(name, old.node)
+        if new is not None:
+            self._slices.setdefault(new.node, {})[name] = new
+            self._replace(Source(new.node, name), new if self._does_count(new) else _SILENCE)
+
+    def take_news(self) -> News:
+        """What has changed since the last call."""
+        news, self._news = self._news, News()
+        return news
+
+    def _forget(self, name: str, node: str) -> None:
+        self._replace(Source(node, name), _SILENCE)
+        slices = self._slices.get(node, {})
+        slices.pop(name, None)
+        if not slices:
+            self._slices.pop(node, None)
+
+    def _does_count(self, one: Slice) -> bool:
+        return one.incarnation != "" and one.incarnation == self._counting.get(one.node)
+
+    def _replace(self, source: Source, said: Slice) -> None:
+        sightings = {one.address: one for one in said.sightings}
+        self._news.addresses |= self.announcers.update(source, said.announcements)
+        self._news.addresses |= self.sightings.update(source, sightings)
+        self._news.is_about_peers |= self.bgp.update(source, said.sessions, said.faults)
+
+
+def _of_speaker(speaker: SpeakerState | None) -> Slice:
+    if speaker is None or speaker.goodbye:
+        return _SILENCE
+    status = speaker.status
+    return Slice(
+        speaker.node,
+        status.incarnation,
+        speaker.announcements(),
+        status.conflicts or (),
+        status.bgp_sessions or (),
+        status.faults or (),
+    )
+
+
+_SILENCE = Slice("", "", {})
+"""Nothing is said."""

@@ -16,7 +16,19 @@ from crds.schema import custom_resource_definition
 from crds.types import KINDS
 from kube.errors import AlreadyExists, ApiError, NotFound
 from kube.io.client import Client
-from kube.resource import EVENTS, IPALLOCATIONS, IPPOOLS, LEASES, NAMESPACES, NODES, SERVICES, SPEAKERS, Resource
+from kube.resource import (
+    EVENTS,
+    IPALLOCATIONS,
+    IPPOOLS,
+    LEASES,
+    NAMESPACES,
+    NODES,
+    RELEASECONFIRMATIONS,
+    SERVICES,
+    SPEAKERREPORTS,
+    SPEAKERS,
+    Resource,
+)
 from lab.apiserver.server import ApiServer
 
 CRDS = Resource("apiextensions.k8s.io", "v1", "customresourcedefinitions", "CustomResourceDefinition", False)
@@ -148,6 +160,7 @@ class AckingSpeaker:
     node: str
     fencing: Body | None = None
     frozen: bool = False
+    incarnation: str = "one"
     seen: set[str] = field(default_factory=set)
 
     async def register(self, *, with_node: bool = True) -> None:
@@ -156,7 +169,22 @@ class AckingSpeaker:
                 await self.client.create(NODES, {"metadata": {"name": self.node}})
         with contextlib.suppress(AlreadyExists):
             await self.client.create(SPEAKERS, {"metadata": {"name": self.node}, "spec": {}})
-        await self.patch({"goodbye": False, "fencing": self.fencing})
+        await self.patch({"incarnation": self.incarnation, "goodbye": False, "fencing": self.fencing})
+
+    async def report(self, *, number: int = 0, **status: Any) -> None:
+        """Replace a slice of its report; `status` in camelCase."""
+        name, written = f"{self.node}.{number}", {"status": {"incarnation": self.incarnation, **status}}
+        with contextlib.suppress(NotFound):
+            await self.client.delete(SPEAKERREPORTS, name)
+        await self.client.create(SPEAKERREPORTS, {"metadata": {"name": name}, "spec": {"node": self.node}})
+        await self.client.merge_patch(SPEAKERREPORTS, name, written, subresource="status")
+
+    async def confirm(self, released: dict[str, int]) -> None:
+        """Write its ReleaseConfirmation."""
+        with contextlib.suppress(AlreadyExists):
+            await self.client.create(RELEASECONFIRMATIONS, {"metadata": {"name": self.node}, "spec": {}})
+        status = {"status": {"incarnation": self.incarnation, "released": released}}
+        await self.client.merge_patch(RELEASECONFIRMATIONS, self.node, status, subresource="status")
 
     async def patch(self, status: Body) -> None:
         await self.client.merge_patch(SPEAKERS, self.node, {"status": status}, subresource="status")
@@ -175,7 +203,7 @@ class AckingSpeaker:
         releasing = [one for one in map(json.loads, raws) if one["spec"].get("releasing")]
         news = {one["metadata"]["uid"]: one["metadata"]["generation"] for one in releasing}
         if news.keys() - self.seen:
-            await self.patch({"released": news})
+            await self.confirm(news)
             self.seen |= news.keys()
 
     async def run(self) -> None:

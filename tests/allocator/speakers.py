@@ -31,6 +31,7 @@ class FakeSpeaker:
     has_listed: bool = False
     renewed: float = 0.0
     renewals: int = 0
+    starts: int = 0
     witnesses: tuple[str, ...] = ("n1", "n2", "n3")
     on_wire: dict[IPAddress, frozenset[str]] = field(default_factory=dict)
     unwritten: dict[str, int] = field(default_factory=dict)
@@ -45,7 +46,8 @@ class FakeSpeaker:
         self.unwritten.clear()
         self.renew(now)
         fencing = Fencing(promised=True, fence_after_seconds=int(FENCE_SECONDS), witnesses=self.witnesses)
-        self.written = SpeakerStatus(fencing=fencing)
+        self.starts += 1
+        self.written = SpeakerStatus(f"{self.node}-{self.starts}", fencing=fencing)
 
     def renew(self, now: float) -> None:
         self.renewed = now

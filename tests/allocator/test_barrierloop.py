@@ -33,7 +33,7 @@ async def test_a_speaker_that_the_list_lacks_before_the_watch_shows_it(outlives_
     passed: list[Mark] = []
     assigner: Any = SimpleNamespace(marks={MARK.address: MARK}, ledger={}, barrier_passed=passed.append)
     still_known = SpeakerState(
-        metadata=Meta(name="n1", uid="s1"), status=SpeakerStatus(outlives_seconds=outlives_seconds)
+        metadata=Meta(name="n1", uid="s1"), status=SpeakerStatus("i1", outlives_seconds=outlives_seconds)
     )
     client: Any = NothingThere()
     barrier = BarrierLoop(

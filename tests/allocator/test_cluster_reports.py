@@ -39,7 +39,7 @@ async def test_an_advertisement_that_names_a_pool_in_vain_says_so(user: User) ->
 
 async def test_the_record_says_who_announces(user: User) -> None:
     async with settled(user, "node-a", "node-b") as (speaker, _):
-        await speaker.patch({"announcements": {"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"]}}})
+        await speaker.report(announcements={"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"]}})
 
         async def is_told(nodes: list[str]) -> bool:
             status = (await user.allocations())["v4-192-0-2-10"].get("status", {})
@@ -48,7 +48,7 @@ async def test_the_record_says_who_announces(user: User) -> None:
         await user.until(lambda: is_told(["node-a"]), "node-a announces")
         status = (await user.allocations())["v4-192-0-2-10"]["status"]
         assert status["conditions"][0]["message"] == "Announced by node-a (Layer2 on eth0)"
-        await speaker.patch({"announcements": {"192.0.2.10": None}})
+        await speaker.report(announcements={})
         await user.until(lambda: is_told([]), "nobody announces")
         reason = (await user.allocations())["v4-192-0-2-10"]["status"]["conditions"][0]["reason"]
         assert reason == "NoAdvertisement"
@@ -78,8 +78,8 @@ async def test_bgp_peers_and_advertisements_say_what_speakers_report(user: User)
         assert "tor2" in (await until_ready(user, BGPADVERTISEMENTS, "ad", "UnknownPeer"))["message"]
         await until_ready(user, BGPPEERS, "tor1", "NoSessions")
         fault = {"object": "BGPAdvertisement/ad", "reason": "UnknownCommunity", "message": "no Community defines blue"}
-        await one.patch({"bgpSessions": [up], "faults": [fault]})
-        await other.patch({"bgpSessions": [down]})
+        await one.report(bgpSessions=[up], faults=[fault])
+        await other.report(bgpSessions=[down])
         message = (await until_ready(user, BGPPEERS, "tor1", "SomeSessionsDown"))["message"]
         assert message == "1 of 2 sessions are up. node-b: hold timer expired"
         body = await user.get(BGPPEERS, "tor1")
@@ -87,9 +87,9 @@ async def test_bgp_peers_and_advertisements_say_what_speakers_report(user: User)
         assert body["status"]["sessions"] == {"wanted": 2, "established": 1, "summary": "1/2"}
         await user.client.create(BGPPEERS, {"metadata": {"name": "tor2"}, "spec": {**spec, "peerAddress": "192.0.2.2"}})
         assert "blue" in (await until_ready(user, BGPADVERTISEMENTS, "ad", "UnknownCommunity"))["message"]
-        await one.patch({"faults": []})
+        await one.report(bgpSessions=[up])
         await until_ready(user, BGPADVERTISEMENTS, "ad", "Valid")
-        await other.patch({"bgpSessions": [up]})
+        await other.report(bgpSessions=[up])
         await until_ready(user, BGPPEERS, "tor1", "SessionsUp")
 
 
@@ -101,7 +101,7 @@ async def test_a_session_that_flaps_is_no_storm_of_writes(user: User) -> None:
         states, versions, until = ("Established", "Idle"), set(), time.monotonic() + 4.0
         while time.monotonic() < until:
             states = states[::-1]
-            await one.patch({"bgpSessions": [{"peer": "tor1", "state": states[0]}]})
+            await one.report(bgpSessions=[{"peer": "tor1", "state": states[0]}])
             body = await user.get(BGPPEERS, "tor1")
             assert body is not None
             versions.add(body["metadata"]["resourceVersion"])

@@ -34,8 +34,8 @@ MUTATIONS = {
     "ack-uid": Mutation(
         "acknowledged by uid",
         RELEASE,
-        "speaker.released.get(mark.uid, -1) >=",
-        "max(speaker.released.values(), default=-1) >=",
+        "released.get(mark.uid, -1) >=",
+        "max(released.values(), default=-1) >=",
     ),
     "everybody": Mutation("everybody must be off", RELEASE, "(one.node, one.why))", "(one.node, one.why))[1:]"),
     "withdraw-first": Mutation(

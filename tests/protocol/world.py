@@ -412,6 +412,7 @@ def _state(node: str, stored: Stored) -> SpeakerState:
     return SpeakerState(
         metadata=Meta(name=node),
         status=SpeakerStatus(
+            incarnation=stored.status.get("incarnation", ""),
             goodbye=bool(stored.status.get("goodbye")),
             fencing=Fencing(fencing["promised"], F, tuple(fencing["witnesses"])),
             released=dict(stored.status.get("released") or {}),

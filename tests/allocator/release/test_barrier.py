@@ -10,9 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from allocator.claims import Claim, Holder
 from allocator.objects import StoredAllocation
-from allocator.release.barrier import LeaseBook, Mark, Renewed, Round, awaited, describe
+from allocator.release.barrier import LeaseBook, Mark, Renewed, Round, awaited, describe, has_passed
+from allocator.release.confirmations import Confirmation, ConfirmationStatus, decode_confirmation
 from allocator.release.departures import Departures
-from allocator.release.speakers import Fencing, SpeakerState, SpeakerStatus, decode_speaker
+from allocator.release.speakers import Fencing, SpeakerState, SpeakerStatus, decode_speaker, listed_speaker
 from kube.objects import Meta, ServiceKey
 from tests.allocator.build import address
 from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker, keep_promises, renewals
@@ -22,8 +23,8 @@ MARK = Mark(VIP, "a1", 7, known_at=990.0)
 THREE = ("n1", "n2", "n3")
 
 
-def speaker(node: str = "n1", **status: Any) -> SpeakerState:
-    return SpeakerState(metadata=Meta(name=node), status=SpeakerStatus(**status))
+def speaker(node: str = "n1", incarnation: str = "i1", **status: Any) -> SpeakerState:
+    return SpeakerState(metadata=Meta(name=node), status=SpeakerStatus(incarnation, **status))
 
 
 def promising(node: str, seconds: int = 60, witnesses: tuple[str, ...] = THREE, **status: Any) -> SpeakerState:
@@ -58,6 +59,78 @@ def test_without_speakers_nobody_is_waited_for() -> None:
 )
 def test_an_acknowledgement_counts_for_its_uid_and_generation_only(released: dict[str, int], is_awaited: bool) -> None:
     assert bool(judged(speaker(released=released))) is is_awaited
+
+
+def confirming(node: str = "n1", incarnation: str = "i1", released: dict[str, int] | None = None) -> Confirmation:
+    status = ConfirmationStatus(incarnation, {"a1": 7} if released is None else released)
+    return Confirmation(metadata=Meta(name=node), status=status)
+
+
+def confirmed(*speakers: SpeakerState, by: tuple[Confirmation, ...]) -> list[str]:
+    """Who is still awaited when these ReleaseConfirmations are there."""
+    round_ = Round(speakers, 1001.0, {}, LeaseBook(), FENCE_SECONDS, (), {one.metadata.name: one for one in by})
+    assert has_passed(MARK, round_) is not bool(awaited(MARK, round_))
+    return [one.node for one in awaited(MARK, round_)]
+
+
+@pytest.mark.parametrize(
+    ("released", "is_awaited"),
+    [({"a1": 7}, False), ({"a1": 8}, False), ({"a1": 6}, True), ({"a2": 7}, True), ({}, True), ({"a1": -1}, True)],
+)
+def test_a_confirmation_counts_for_its_uid_and_generation_only(released: dict[str, int], is_awaited: bool) -> None:
+    assert bool(confirmed(speaker(), by=(confirming(released=released),))) is is_awaited
+
+
+def test_a_confirmation_counts_for_its_own_node_alone() -> None:
+    assert confirmed(speaker("n1"), speaker("n2"), by=(confirming("n1"),)) == ["n2"]
+    assert confirmed(speaker("n1"), speaker("n2"), by=(confirming("n1"), confirming("n2"))) == []
+
+
+def test_what_another_process_of_the_node_has_confirmed_counts_for_nothing() -> None:
+    """Its predecessor withdrew; this one may have announced since then."""
+    assert confirmed(speaker(incarnation="i2"), by=(confirming(incarnation="i1"),)) == ["n1"]
+    assert confirmed(speaker(incarnation="i1"), by=(confirming(incarnation="i2"),)) == ["n1"]
+    assert confirmed(speaker(incarnation="i1"), by=(confirming(incarnation=""),)) == ["n1"]
+
+
+def test_a_confirmation_without_a_status_says_nothing() -> None:
+    for status in (None, ConfirmationStatus("i1", None)):
+        assert confirmed(speaker(), by=(Confirmation(metadata=Meta(name="n1"), status=status),)) == ["n1"]
+
+
+def test_what_the_process_of_a_speaker_that_is_gone_had_confirmed_its_routers_do_not_have() -> None:
+    departures = Departures()
+    departures.gone(departing(), 1000.0)
+    for incarnation, passes in (("i1", True), ("i2", False)):
+        by = {"n1": confirming(incarnation=incarnation)}
+        round_ = Round((), 1001.0, {}, LeaseBook(), FENCE_SECONDS, departures.at(1001.0), by)
+        assert has_passed(MARK, round_) is passes
+
+
+def test_a_speaker_by_which_nobody_has_registered_is_not_waited_for() -> None:
+    """Its object was made, and its process died before it wrote a status; whoever registers by it reads the mark."""
+    assert judged(speaker("n1", incarnation="")) == []
+    assert judged(speaker("n1", incarnation=""), speaker("n2")) == ["n2"]
+
+
+def test_a_speaker_whose_status_does_not_decode_is_waited_for_until_it_is_deleted() -> None:
+    raw = b'{"metadata":{"name":"n1"},"status":{"incarnation":"i1","goodbye":true,"outlivesSeconds":"long"}}'
+    with pytest.raises(ValueError, match="Expected"):
+        decode_speaker(raw)
+    odd = listed_speaker(raw)
+    assert (odd.node, odd.has_registered) == ("n1", True)
+    assert judged(odd) == ["n1"]
+    assert judged(odd, gone={"n1": 0.0}) == ["n1"], "nobody knows what its routers have"
+    (one,) = awaited(MARK, Round((odd,), 1001.0, {}, LeaseBook(), FENCE_SECONDS))
+    assert "its Speaker can't be read" in one.why
+
+
+@pytest.mark.parametrize("number", [-1, 0, 2**31 - 1, 2**63, 10**30])
+def test_numbers_of_any_size_are_read(number: int) -> None:
+    status = {"incarnation": "i1", "outlivesSeconds": number, "released": {"a1": number}}
+    raw = msgspec.json.encode({"metadata": {"name": "n1"}, "status": status})
+    assert decode_confirmation(raw).confirmed_by("i1") == {"a1": number}
+    assert judged(listed_speaker(raw)) == ([] if number >= MARK.generation else ["n1"])
 
 
 def test_everybody_must_have_acknowledged() -> None:
@@ -203,6 +276,11 @@ def test_the_speakers_must_have_been_listed_after_the_leases() -> None:
 def test_the_speakers_must_have_been_listed_after_the_mark() -> None:
     with pytest.raises(ValueError, match="before the release"):
         awaited(MARK, Round((), 989.0, {}, LeaseBook(), FENCE_SECONDS))
+
+
+def test_no_speaker_can_shorten_its_fence() -> None:
+    odd = promising("n3", -1000, outlives_seconds=-1000)
+    assert judged(*WORLD[:2], odd, leases=book("n1", "n2", silent=("n3",), seconds=50)) == ["n3"]
 
 
 def test_the_longer_of_both_fences_counts_and_what_routers_keep_on_top() -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from allocator.notices import of_conflict
 from allocator.objects import StoredAllocation
-from allocator.release.speakers import Announcement, Sighting, decode_speaker
+from allocator.release.speakers import Announcement, Sighting
 from allocator.status.allocation import allocation_status
 from allocator.status.conflicts import of_transition
 from crds.types import IPAllocationStatus
@@ -80,11 +80,3 @@ def test_the_first_announcement_is_remembered_for_ever() -> None:
     status = allocation_status(record, {"n1": ETH0}, True, (), NOW)
     assert status.first_announced == NOW
     assert allocation_status(after(record, status), {}, True, (), LATER).first_announced == NOW
-
-
-def test_sightings_are_read_from_a_speaker_unless_it_said_goodbye() -> None:
-    entry = b'{"address":"192.0.2.10","mac":"02:00:00:00:00:66","interface":"eth0","announced":false,"count":7}'
-    raw = b'{"metadata":{"name":"n1"},"status":{"goodbye":%s,"conflicts":[' + entry + b"]}}"
-    assert decode_speaker(raw % b"false").sightings() == {"192.0.2.10": PROBED}
-    assert decode_speaker(raw % b"true").sightings() == {}
-    assert decode_speaker(b'{"metadata":{"name":"n1"},"status":{"conflicts":null}}').sightings() == {}

@@ -1,12 +1,12 @@
 """What a BGPPeer says, from what the Speakers report."""
 
 from allocator.objects import StoredPeer
-from allocator.release.speakers import Fault, Session, SpeakerState, SpeakerStatus
+from allocator.release.speakers import Fault, Session
 from allocator.status.faults import reported_fault
 from allocator.status.peer import duplicate_fault, peer_status
-from allocator.status.reports import BGPReports
+from allocator.status.reports import BGPReports, Source
+from allocator.status.slices import Slice
 from crds.types import BGPPeerStatus, Condition
-from kube.objects import Meta
 
 NOW = "2026-01-01T00:00:00Z"
 
@@ -15,9 +15,9 @@ def peer(name: str = "tor1", address: str | None = "192.0.2.1", status: BGPPeerS
     return StoredPeer(name, f"uid-{name}", 3, (address, 179, None), status or BGPPeerStatus())
 
 
-def speaker(node: str, *sessions: Session, faults: tuple[Fault, ...] = (), goodbye: bool = False) -> SpeakerState:
-    status = SpeakerStatus(bgp_sessions=sessions, faults=faults, goodbye=goodbye)
-    return SpeakerState(metadata=Meta(name=node), status=status)
+def speaker(node: str, *sessions: Session, faults: tuple[Fault, ...] = ()) -> Slice:
+    """What it reports."""
+    return Slice(node, "i1", {}, sessions=sessions, faults=faults)
 
 
 def up(peer: str = "tor1") -> Session:
@@ -28,11 +28,15 @@ def down(error: str = "", state: str = "Active", peer: str = "tor1") -> Session:
     return Session(peer, state, error)
 
 
-def reported(*speakers: SpeakerState) -> BGPReports:
+def reported(*slices: Slice) -> BGPReports:
     reports = BGPReports()
-    for one in speakers:
-        reports.update(one.node, one)
+    for one in slices:
+        update(reports, one)
     return reports
+
+
+def update(reports: BGPReports, one: Slice) -> None:
+    reports.update(Source(one.node, f"{one.node}.0"), one.sessions, one.faults)
 
 
 def shown(reports: BGPReports, one: StoredPeer | None = None, silent: tuple[str, ...] = ()) -> tuple[str, Condition]:
@@ -68,13 +72,13 @@ def test_without_any_session_a_peer_is_not_ready() -> None:
     assert (summary, ready.status, ready.reason) == ("0/0", "False", "NoSessions")
 
 
-def test_a_speaker_that_is_silent_or_has_gone_has_no_sessions() -> None:
+def test_a_speaker_that_is_silent_or_says_nothing_any_more_has_no_sessions() -> None:
     reports = reported(speaker("a", up()), speaker("b", up()))
     summary, ready = shown(reports, silent=("b",))
     assert (summary, ready.message) == ("1/2", "1 of 2 sessions are up. b: its speaker is silent")
-    reports.update("b", None)
+    update(reports, speaker("b"))
     assert shown(reports)[0] == "1/1"
-    reports.update("a", speaker("a", up(), goodbye=True))
+    update(reports, speaker("a"))
     assert shown(reports)[0] == "0/0"
     assert not list(reports.nodes)
 
@@ -121,7 +125,7 @@ def test_a_message_stays_short_whatever_speakers_say() -> None:
     reports = reported(*many)
     assert len(shown(reports)[1].message) < 1024
     for one in many:
-        reports.update(one.node, speaker(one.node, *(one.status.bgp_sessions or ())))
+        update(reports, speaker(one.node, *one.sessions))
     message = shown(reports)[1].message
     assert len(message) < 2048
     assert message.endswith("and 95 more")
@@ -130,6 +134,6 @@ def test_a_message_stays_short_whatever_speakers_say() -> None:
 def test_what_did_not_change_is_equal_and_so_not_written_again() -> None:
     reports = reported(speaker("a", up()), speaker("b", down("connection refused", "Connect")))
     first = peer_status(peer(), reports.sessions("tor1"), None, (), NOW)
-    reports.update("b", speaker("b", down("connection refused", "Active")))
+    update(reports, speaker("b", down("connection refused", "Active")))
     later = "2026-01-01T00:01:00Z"
     assert peer_status(peer(status=first), reports.sessions("tor1"), None, (), later) == first

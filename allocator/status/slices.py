@@ -1,0 +1,75 @@
+"""What the allocator reads of a SpeakerReport: one slice of what a node's speaker says that it does.
+
+Decodes only these fields. Nodes that announce by BGP say the same of thousands of addresses, so what is equal is kept
+once: 500 nodes with 10,000 addresses each are 50,000 slices. The full type is crds.speakerreport.SpeakerReport.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import msgspec
+
+from allocator.release.speakers import Announcement, Fault, Session, Sighting
+from kube.objects import KubeObject
+
+KEPT_ONCE = 4096
+"""How many different slices, and announcements, are remembered for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One SpeakerReport. `incarnation`: the process that wrote it. Nobody changes the mapping, which others share."""
+
+    node: str
+    incarnation: str
+    announcements: Mapping[str, Announcement]
+    """By address."""
+    sightings: tuple[Sighting, ...] = ()
+    sessions: tuple[Session, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+class _Spec(msgspec.Struct, frozen=True, gc=False):
+    node: str = ""
+
+
+class _Status(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    incarnation: str = ""
+    announcements: dict[str, Announcement] | None = None
+    conflicts: tuple[Sighting, ...] | None = None
+    bgp_sessions: tuple[Session, ...] | None = None
+    faults: tuple[Fault, ...] | None = None
+
+
+class _Report(KubeObject, frozen=True, kw_only=True, gc=False):
+    spec: _Spec = _Spec()
+    status: _Status | None = None
+
+
+def decode_slice(raw: bytes) -> Slice:
+    """Raises ValueError."""
+    report = _decode(raw)
+    status = report.status or _Status()
+    said = status.announcements or {}
+    return Slice(
+        report.spec.node,
+        status.incarnation,
+        _announcements(tuple(said), tuple(map(_once, said.values()))),
+        status.conflicts or (),
+        status.bgp_sessions or (),
+        status.faults or (),
+    )
+
+
+@lru_cache(KEPT_ONCE)
+def _announcements(addresses: tuple[str, ...], how: tuple[Announcement, ...]) -> Mapping[str, Announcement]:
+    return dict(zip(addresses, how, strict=True))
+
+
+@lru_cache(KEPT_ONCE)
+def _once(one: Announcement) -> Announcement:
+    return one
+
+
+_decode = msgspec.json.Decoder(_Report).decode
