@@ -13,8 +13,8 @@ class L2AdvertisementSpec(AdvertisementSpec):
     """Which addresses, from which nodes, on which interfaces."""
 
     interfaces: Annotated[tuple[InterfacePattern, ...], Items(maximum=64), ListSet()] = ()
-    """The interfaces to announce on: names (eth0), or a regular expression between slashes that must fit the whole
-    name (/ens[0-9]+/). Empty: all interfaces that can carry it."""
+    """The interfaces to announce on: names (eth0), or patterns for whole names as in a shell (ens*, eth?, bond[0-9],
+    [!v]*). Empty: all interfaces that can carry it."""
 
 
 class L2AdvertisementStatus(ConditionedStatus):

@@ -84,12 +84,19 @@ InterfaceName = Annotated[str, Text(min_length=1, max_length=15, pattern=r"^[^/\
 
 InterfacePattern = Annotated[
     str,
-    Text(min_length=1, max_length=128),
+    Text(min_length=1, max_length=64),
     Rule(
-        r"self.startsWith('/') ? size(self) > 2 && self.endsWith('/') : self.matches('^[^/\\s]{1,15}$')",
-        "write an interface's name (eth0; at most 15 bytes), or a regular expression between slashes (/ens[0-9]+/)",
+        "!self.contains('/')",
+        "regular expressions are not taken: write an interface's name (eth0), or a pattern as in a shell "
+        "(ens*, eth?, bond[0-9], [!v]*)",
+    ),
+    Rule(
+        r"self.matches('^([^][\\s]|\\[[^][\\s]+\\])+$') && (self.matches('[*?\\[]') || size(self) <= 15)",
+        "write an interface's name (eth0; at most 15 bytes), or a pattern as in a shell: * stands for any characters, "
+        "? for one, [a-c0-9] for one of these, [!v] for one that is none of these",
     ),
 ]
+"""See speaker.layer2.glob."""
 
 # BGP
 

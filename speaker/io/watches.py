@@ -35,7 +35,7 @@ from speaker.cluster.state import Kind
 from speaker.inputs import AllRead, LeaseGone, LeaseSeen, LeasesListed, Observed
 from speaker.members.io.leasewatch import LeaseWatch
 
-_WATCHED: tuple[tuple[Kind, Resource, Callable[[bytes], Any]], ...] = (
+WATCHED: tuple[tuple[Kind, Resource, Callable[[bytes], Any]], ...] = (
     (Kind.ALLOCATION, IPALLOCATIONS, allocation_from),
     (Kind.SLICE, ENDPOINTSLICES, slice_from),
     (Kind.NODE, NODES, node_from),
@@ -69,7 +69,7 @@ class Watches:
         self._reading = reading
         self._tell = tell
         self._informers: dict[str, Informer[Any]] = {}
-        for kind, resource, decode in _WATCHED:
+        for kind, resource, decode in WATCHED:
             self._watch(kind, resource, decode)
         self._secrets = SecretWatch(client, namespace, self._secret_changed)
         self._leases = LeaseWatch(

@@ -8,7 +8,6 @@ With the policy `Cluster` an address is announced also when its Services have no
 connections at once, and a refused connection is better than one that times out.
 """
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -21,6 +20,7 @@ from crds.wording import listed
 from speaker.cluster.endpoints import Placement
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation, Labels, NodeFacts
+from speaker.layer2.glob import glob
 from speaker.members.election import best_tier, owner
 
 NAMED_NODES = 5
@@ -197,14 +197,17 @@ class Layer2View:
         return f"{node} {fault or 'can announce it'}"
 
     def faults_in_advertisements(self) -> list[Fault]:
-        """Faults for interfaces that no selected node has, and for invalid regular expressions."""
+        """Faults for interfaces that no selected node has, and for what is no pattern."""
         return [fault for name, ad in self._advertisements.items() for fault in self._faults_in(name, ad)]
 
     def _faults_in(self, name: str, ad: L2AdvertisementSpec) -> Iterator[Fault]:
         selected = [node for node in self._eligible if ad.selects_node(self._nodes[node].labels)]
         for pattern in ad.interfaces:
-            if _expression(pattern) is None:
-                message = f"L2Advertisement {name}: {pattern} is not a regular expression"
+            if glob(pattern) is None:
+                message = (
+                    f"L2Advertisement {name}: {pattern} is no name and no pattern: write eth0, or as in a shell "
+                    "ens*, eth? or bond[0-9]"
+                )
                 yield Fault(Reason.InvalidSpec, message, f"L2Advertisement/{name}")
             elif selected and not any(_fits(pattern, one) for node in selected for one in self._speakers[node]):
                 message = f"L2Advertisement {name}: no selected node has a usable interface {pattern}"
@@ -216,19 +219,8 @@ def _names_interface(ad: L2AdvertisementSpec, interface: str) -> bool:
 
 
 def _fits(pattern: str, interface: str) -> bool:
-    expression = _expression(pattern)
-    return expression is not None and expression.fullmatch(interface) is not None
-
-
-@lru_cache(maxsize=256)
-def _expression(pattern: str) -> re.Pattern[str] | None:
-    """`/regex/` matches whole names, anything else is a name. None when the expression is invalid."""
-    if len(pattern) < 2 or not (pattern.startswith("/") and pattern.endswith("/")):
-        return re.compile(re.escape(pattern))
-    try:
-        return re.compile(pattern[1:-1])
-    except re.error:
-        return None
+    names = glob(pattern)
+    return names is not None and names.fits(interface)
 
 
 @lru_cache(maxsize=1024)

@@ -167,14 +167,23 @@ def test_a_release_can_not_be_taken_back() -> None:
     assert "can't be taken back" in complaint
 
 
-@pytest.mark.parametrize("interface", ["eth0", "enp3s0f0.100", "br-lan", "/ens[0-9]+/", "/a/"])
+@pytest.mark.parametrize(
+    "interface",
+    ["eth0", "enp3s0f0.100", "br-lan", "bond4000.1000", "*", "ens*", "eth?", "eth[0-9]", "[!v]*", "e[n-pt][!0-9]?-*"],
+)
 def test_interfaces_that_advertisements_take(interface: str) -> None:
     assert complaints(L2Advertisement, {"interfaces": [interface]}) == []
 
 
-@pytest.mark.parametrize("interface", ["", "//", "/ens", "eth0/", "eth 0", "a-name-of-16-byte"])
+@pytest.mark.parametrize("interface", ["", "eth 0", "a-name-of-16-byte", "[", "eth[", "eth]", "[]", "[[]", "*" * 65])
 def test_interfaces_that_advertisements_refuse(interface: str) -> None:
     assert complaints(L2Advertisement, {"interfaces": [interface]})
+
+
+@pytest.mark.parametrize("interface", ["/ens[0-9]+/", "//", "/", "eth0/", "/((\\w+)+)+-/", "/ens[0-9]{1,4294967295}/"])
+def test_an_advertisement_with_a_regular_expression_is_told_what_to_write_instead(interface: str) -> None:
+    complaint = complaints(L2Advertisement, {"interfaces": [interface]})[0]
+    assert "regular expressions are not taken: write an interface's name (eth0), or a pattern" in complaint
 
 
 @pytest.mark.parametrize(
