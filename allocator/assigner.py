@@ -21,10 +21,11 @@ from allocator.ledger import Entry, Ledger
 from allocator.notices import Notice
 from allocator.objects import StoredAllocation
 from allocator.ownership import Ownership
-from allocator.plan import Plan, plan, plan_invalid
+from allocator.plan import Plan, plan, plan_refused
 from allocator.policy import Draw
+from allocator.rejections import Rejections
 from allocator.release.barrier import Mark
-from allocator.request import InvalidRequest, key_of, our_condition, present_addresses, request_of
+from allocator.request import InvalidRequest, Request, key_of, our_condition, present_addresses, request_of
 from allocator.services import KnownServices
 from allocator.sharing import left
 from allocator.space.pools import Labels, Pools
@@ -33,11 +34,15 @@ from allocator.status.service import Wanted, service_patch, wanted_of
 from allocator.waiting import Waiting
 from allocator.wakeups import Wakeups
 from allocator.workqueue import WorkQueue
-from allocator.writes import PatchService, Write, record_write
+from allocator.writes import PatchService, Write, record_write, unrecorded_holders, without
 from crds.addresses import IPAddress
+from crds.conditions import Reason
 from kube.objects import Service, ServiceKey
 
 Key = ServiceKey | IPAddress
+
+MOST_WORDS = 500
+"""Characters of an API server's refusal that are passed on."""
 
 
 class Assigner:
@@ -57,6 +62,7 @@ class Assigner:
         self._deleted: set[str] = set()
         """uids of IPAllocations that we deleted, until the watch says so too."""
         self._wakeups = Wakeups(self.ledger, self.waiting)
+        self._rejections = Rejections()
 
     # Observations
 
@@ -207,6 +213,31 @@ class Assigner:
         if entry is not None:
             self.ledger.create_refused(entry)
 
+    def record_refused(self, address: IPAddress, why: str, now: float) -> bool:
+        """The API server refuses the record as it was decided, and would again; `why` in its words.
+
+        The holder that it is about leaves, or stays as it is recorded, and is told so. Of several that are new nobody
+        knows yet: they are written one by one. False when no holder can be the cause, as of a release.
+        """
+        entry = self.ledger.get(address)
+        suspects = [] if entry is None or entry.claim.releasing else unrecorded_holders(entry)
+        if entry is None or not suspects:
+            return False
+        self.queue.add(address)
+        if len(suspects) > 1:
+            entry.is_one_by_one = True
+            return True
+        (holder,) = suspects
+        service = self.services.get(holder.key)
+        request = None if service is None or service.metadata.uid != holder.uid else request_of(service)
+        if isinstance(request, Request):
+            message = f"The API server refuses the record of {address} with this Service: {why[:MOST_WORDS]}"
+            self._rejections.add(request, message, now)
+        self.ledger.revise(entry, without(entry, holder))
+        self._wakeups.of_changed(entry.claim, holder.key)
+        self.queue.add(holder.key, first=True)
+        return True
+
     def barrier_passed(self, mark: Mark) -> None:
         """Nobody can announce it any more, for this very mark."""
         entry = self.ledger.get(mark.address)
@@ -250,6 +281,7 @@ class Assigner:
     def _vanished(self, known: Service) -> None:
         """A Service object is no more. If it still held an address, its finalizer was taken off by somebody else."""
         self.waiting.remove(key_of(known))
+        self._rejections.forget(known.metadata.uid)
         if any(entry.is_exposed for entry in self.ledger.held_by_uid(known.metadata.uid)):
             self._notice_lost_finalizer(known)
         self.services.forget_holder(known.metadata.uid)
@@ -259,7 +291,11 @@ class Assigner:
 
     def step(self, key: Key, now: float, timestamp: str) -> Write | None:
         """The next write for this key, None when there is nothing to do or something else must come first."""
-        write = self._service_step(key, timestamp) if isinstance(key, ServiceKey) else self._address_step(key, now)
+        if isinstance(key, ServiceKey):
+            self._rejections.expire(self.services.uid_at(key), now)
+            write = self._service_step(key, timestamp)
+        else:
+            write = self._address_step(key, now)
         self._wakeups.settle(self._ask)
         return write
 
@@ -294,8 +330,7 @@ class Assigner:
 
     def _decide(self, key: ServiceKey) -> Plan | None:
         """Plan for the Service at this place and enter it in the ledger; None when it is not ours (or not yet)."""
-        service = self.services.get(key)
-        uid = service.metadata.uid if service is not None else ""
+        service, uid = self.services.get(key), self.services.uid_at(key)
         for entry in self.ledger.held_by_key(key):
             for holder in entry.claim.holders:
                 if holder.key == key and holder.uid != uid:
@@ -305,7 +340,10 @@ class Assigner:
             return None
         request, labels = request_of(service), self.services.labels(key.namespace)
         if isinstance(request, InvalidRequest):
-            decision = plan_invalid(uid, request.message, self.ledger)
+            decision = plan_refused(uid, request.reason, request.message, self.ledger)
+        elif (rejection := self._rejections.of(request)) is not None:
+            decision = plan_refused(uid, Reason.RecordRefused, rejection.message, self.ledger)
+            self.queue.add_at(key, rejection.until)
         elif labels is None and self.ledger.pools.select_by_namespace_labels:
             return None
         else:

@@ -3,8 +3,8 @@
 Values only: allocator.ledger keeps them, allocator.plan decides them.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from crds.addresses import IPAddress
@@ -30,6 +30,12 @@ Pairs = tuple[tuple[str, str], ...]
 def pairs(mapping: Mapping[str, str]) -> Pairs:
     """Sorted by key."""
     return tuple(sorted(mapping.items()))
+
+
+HOLDER_BYTES = len('{"namespace":"","name":"","uid":"","ports":[],"labels":{}},')
+PORT_BYTES = len('{"port":65535,"protocol":"SCTP"},')
+LABEL_BYTES = len('"":"",')
+"""What stands around the texts of a holder in JSON."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +74,19 @@ def sort_holders(holders: tuple[Holder, ...]) -> tuple[Holder, ...]:
     return tuple(sorted(holders, key=lambda holder: (holder.key, holder.uid)))
 
 
+def wire_bytes(holders: Iterable[Holder]) -> int:
+    """What these take in a record as JSON, rounded up: texts are ASCII, as names, uids and labels are."""
+    return sum(
+        HOLDER_BYTES
+        + len(holder.key.namespace)
+        + len(holder.key.name)
+        + len(holder.uid)
+        + PORT_BYTES * len(holder.ports)
+        + sum(len(name) + len(value) + LABEL_BYTES for name, value in holder.labels)
+        for holder in holders
+    )
+
+
 def claim_from(address: IPAddress, spec: IPAllocationSpec) -> Claim:
     """The claim that a record makes; `address` is `spec.address`, parsed."""
     holders = tuple(
@@ -97,7 +116,10 @@ def wire_spec(claim: Claim) -> dict[str, Any]:
 
 
 def wire_allocation(claim: Claim) -> dict[str, Any]:
-    """The whole object for a create."""
+    """The whole object for a create. One that is made only to be released says no more than who had the address."""
+    if claim.releasing:
+        bare = tuple(replace(holder, ports=(), labels=()) for holder in claim.holders)
+        claim = replace(claim, holders=bare, selector=())
     return {
         "apiVersion": API_VERSION,
         "kind": "IPAllocation",

@@ -31,6 +31,8 @@ class Entry:
     claim: Claim
     recorded: StoredAllocation | None = None
     stage: Stage = Stage.RESERVED
+    is_one_by_one: bool = False
+    """Whether the API server refused several holders at once: then each is written alone, until all are recorded."""
 
     @property
     def address(self) -> IPAddress:
@@ -145,6 +147,7 @@ class Ledger:
             entry = Entry(recorded.claim)
             self._add(entry)
         known, entry.recorded = entry.recorded, recorded
+        entry.is_one_by_one = entry.is_one_by_one and entry.claim != recorded.claim
         if recorded.mark is None:
             _move_on(entry, Event.RECORD_SEEN)
         elif known is None or known.mark != recorded.mark:

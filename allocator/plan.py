@@ -63,11 +63,11 @@ def new_claim(request: Request, address: IPAddress, pool: Pool) -> Claim:
     return Claim(address, pool.name, (request.holder,), request.traffic_policy, request.sharing_key, request.selector)
 
 
-def plan_invalid(uid: str, message: str, ledger: Ledger) -> Plan:
-    """A wish that cannot be read cuts no traffic: the Service keeps what it holds."""
+def plan_refused(uid: str, reason: Reason, message: str, ledger: Ledger) -> Plan:
+    """A wish that cannot be read or recorded cuts no traffic: the Service keeps what it holds."""
     held = [entry for entry in ledger.held_by_uid(uid) if not entry.claim.releasing]
     grants = tuple(entry.claim for entry in held)
-    return Plan(grants, (), Verdict(False, Reason.InvalidRequest, _with_kept(message, grants)))
+    return Plan(grants, (), Verdict(False, reason, _with_kept(message, grants)))
 
 
 def plan(request: Request, namespace_labels: Labels, ledger: Ledger, draw: Draw) -> Plan:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from allocator.claims import Holder, Pairs, Port, pairs
 from allocator.space.ranges import parse_address
 from crds.addresses import Family, IPAddress, family_of
-from crds.conditions import ConditionType
+from crds.conditions import ConditionType, Reason
+from crds.ipallocation import MOST_KEY_CHARACTERS, MOST_LABELS, MOST_PORTS
 from crds.names import (
     ANNOTATION_IPS,
     ANNOTATION_IPS_ALIASES,
@@ -54,9 +55,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class InvalidRequest:
-    """A wish that cannot be read; `message` says what to write instead."""
+    """A wish that cannot be read or recorded; `message` says what to write instead."""
 
     message: str
+    reason: Reason = Reason.InvalidRequest
 
 
 def key_of(service: Service) -> ServiceKey:
@@ -90,18 +92,22 @@ def request_of(service: Service) -> Request | InvalidRequest:
     addresses = _requested_addresses(asked[ANNOTATION_IPS], service.spec.load_balancer_ip.strip(), families)
     if isinstance(addresses, InvalidRequest):
         return addresses
-    if sharing_key is not None and len(sharing_key) > 1024:
-        return InvalidRequest(f"annotation {ANNOTATION_SHARING_KEY} is longer than 1024 characters: use a shorter key")
+    if sharing_key is not None and len(sharing_key) > MOST_KEY_CHARACTERS:
+        return InvalidRequest(
+            f"annotation {ANNOTATION_SHARING_KEY} is longer than {MOST_KEY_CHARACTERS} characters: use a shorter key"
+        )
     traffic_policy = LOCAL if service.spec.external_traffic_policy == LOCAL else CLUSTER
-    return Request(
-        holder=holder_of(service),
+    holder = holder_of(service)
+    selector = pairs(service.spec.selector) if traffic_policy == LOCAL else ()
+    return _too_large(holder, selector) or Request(
+        holder=holder,
         families=families,
         requires_all=len(families) == 1 or service.spec.ip_family_policy == REQUIRE_DUAL_STACK,
         addresses=addresses,
         pool=asked[ANNOTATION_POOL],
         sharing_key=sharing_key,
         traffic_policy=traffic_policy,
-        selector=pairs(service.spec.selector) if traffic_policy == LOCAL else (),
+        selector=selector,
         present=present_addresses(service),
     )
 
@@ -110,6 +116,20 @@ def holder_of(service: Service) -> Holder:
     """What an IPAllocation says of this Service."""
     ports = sorted({Port(port.protocol, port.port) for port in service.spec.ports})
     return Holder(key_of(service), service.metadata.uid, tuple(ports), pairs(service.metadata.labels))
+
+
+def _too_large(holder: Holder, selector: Pairs) -> InvalidRequest | None:
+    """What the record of an address can't hold; None when it can hold it all."""
+    counted = (
+        (len(holder.ports), MOST_PORTS, "ports", "split it into several Services, which may share an address"),
+        (len(holder.labels), MOST_LABELS, "labels", "take some off"),
+        (len(selector), MOST_LABELS, "entries in its selector", "use fewer"),
+    )
+    for count, most, what, advice in counted:
+        if count > most:
+            message = f"the Service has {count} {what}, and the record of an address holds {most}: {advice}"
+            return InvalidRequest(message, Reason.TooLarge)
+    return None
 
 
 def _annotation(annotations: Mapping[str, str], name: str, aliases: tuple[str, ...]) -> str | InvalidRequest | None:

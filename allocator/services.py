@@ -34,6 +34,11 @@ class KnownServices:
         """The newest that is known; None when there is none at that place."""
         return self._services.get(key)
 
+    def uid_at(self, key: ServiceKey) -> str:
+        """Of the Service at that place; empty when there is none."""
+        known = self._services.get(key)
+        return "" if known is None else known.metadata.uid
+
     def is_news(self, service: Service) -> bool:
         """Whether it is newer than what is known at its place. Takes in nothing."""
         known = self._services.get(key_of(service))

@@ -5,8 +5,9 @@ Answers in the words of the condition; chooses nothing.
 
 from dataclasses import replace
 
-from allocator.claims import Claim, Holder, Port, sort_holders
+from allocator.claims import Claim, Holder, Port, sort_holders, wire_bytes
 from allocator.request import CLUSTER, Request
+from crds.ipallocation import MOST_BYTES
 
 MAX_HOLDERS = 128
 """Items of IPAllocation.spec.holders."""
@@ -38,6 +39,8 @@ def why_not_together(claim: Claim, request: Request) -> str | None:
         return f"with externalTrafficPolicy Local the selectors must be equal, and {named} has another one"
     if len(others) >= MAX_HOLDERS:
         return f"{MAX_HOLDERS} Services share it already"
+    if wire_bytes((*others, request.holder)) > MOST_BYTES:
+        return "with it the record of the address would be too large: all ports and labels at an address count"
     return None
 
 

@@ -275,6 +275,12 @@ class Reason(_Documented):
         "QuotaExceeded",
         "The namespace has as many addresses of the pool as `maxPerNamespace` grants.",
     )
+    RecordRefused = (
+        "RecordRefused",
+        "The API server refuses the record of an address (IPAllocation) as it would be with this Service; the message "
+        "has its words. The Service keeps what it has, others that share the address go on, and it is tried again each "
+        "minute. An admission policy can be the cause, or definitions (CRDs) of another release of Berth.",
+    )
     Releasing = (
         "Releasing",
         "The address is being given back; speakers withdraw it.",
@@ -308,6 +314,11 @@ class Reason(_Documented):
     Stopped = (
         "Stopped",
         "The speaker stopped cleanly after it had withdrawn everything.",
+    )
+    TooLarge = (
+        "TooLarge",
+        "The Service has more ports, labels or entries of its selector than the record of an address (IPAllocation) "
+        "holds; the message says which, and how many it holds. The Service keeps what it has.",
     )
     UnknownCommunity = (
         "UnknownCommunity",

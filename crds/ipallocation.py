@@ -9,9 +9,24 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from crds.kind import AGE, Column, CustomKind
-from crds.markers import Format, Items, ListMap, ListSet, Rule, Text
+from crds.markers import AtomicMap, Format, Items, ListMap, ListSet, Rule, Text
 from crds.meta import BerthObject, ConditionedStatus, Labels, Model
 from crds.rules import Address, Namespace, NodeName, ObjectName
+
+MOST_PORTS = 4096
+"""Ports of one holder; of three protocols there could be 196,605. About 140 KB as JSON."""
+
+MOST_LABELS = 64
+"""Labels of one holder, and entries of the selector; about 25 KB at the longest that Kubernetes takes."""
+
+MOST_KEY_CHARACTERS = 1024
+"""Of a sharing key."""
+
+MOST_BYTES = 1 << 20
+"""Of the holders of one address as JSON; the allocator keeps this one. A request to etcd takes 1.5 MiB
+(`--max-request-bytes`), and the status and managedFields are in it too."""
+
+FewLabels = Annotated[Labels, Items(maximum=MOST_LABELS), AtomicMap()]
 
 
 class TrafficPolicy(StrEnum):
@@ -47,9 +62,9 @@ class Holder(Model):
     """The Service's name."""
     uid: Annotated[str, Text(min_length=1, max_length=128)]
     """The Service's uid: a Service that was deleted and created again is another holder."""
-    ports: Annotated[tuple[ServicePort, ...], Items(maximum=4096)] = ()
+    ports: Annotated[tuple[ServicePort, ...], Items(maximum=MOST_PORTS)] = ()
     """The ports that the Service occupies; holders of one address never share a port of the same protocol."""
-    labels: Labels = Field(default_factory=dict)
+    labels: FewLabels = Field(default_factory=dict)
     """The Service's labels, for the serviceSelector of advertisements."""
 
 
@@ -82,9 +97,9 @@ class IPAllocationSpec(Model):
     """The Services that hold the address; more than one when they share it."""
     traffic_policy: TrafficPolicy = TrafficPolicy.Cluster
     """The holders' externalTrafficPolicy. With Local only nodes that have a ready endpoint announce the address."""
-    sharing_key: str | None = None
+    sharing_key: Annotated[str, Text(max_length=MOST_KEY_CHARACTERS)] | None = None
     """The key that Services must carry to share the address. Not set: it is not shared."""
-    selector: Labels = Field(default_factory=dict)
+    selector: FewLabels = Field(default_factory=dict)
     """The holders' selector. Services that share an address under the policy Local have the same one."""
     releasing: bool = False
     """Whether the address is being given back: speakers withdraw it and confirm. It never becomes false again."""

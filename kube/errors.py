@@ -177,3 +177,13 @@ def is_precondition_failure(error: ApiError) -> bool:
             return {cause.field for cause in error.causes} == {"metadata.uid"}
         case _:
             return False
+
+
+def is_refused_content(error: ApiError) -> bool:
+    """Whether the object as it would be is refused, for what is in it or for its size: the same write fails again.
+
+    Validation and admission say 422. Too large is 413 from the API server, or etcd's own words within a 5xx.
+    """
+    if isinstance(error, Invalid):
+        return not is_precondition_failure(error)
+    return error.code == 413 or "request is too large" in error.message

@@ -18,7 +18,7 @@ from allocator.objects import decode_allocation
 from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
 from crds.addresses import IPAddress
 from crds.names import allocation_name
-from kube.errors import AlreadyExists, ApiError, NotFound, is_precondition_failure
+from kube.errors import AlreadyExists, ApiError, NotFound, is_precondition_failure, is_refused_content
 from kube.io.client import Client
 from kube.io.clock import timestamp
 from kube.objects import ServiceKey, decode_service
@@ -120,12 +120,22 @@ class Writer:
             queue.done(key)
         except ApiError as error:
             self._metrics.write_failed(type(write).__name__, error.code)
+            if self._is_settled_by(write, error):
+                queue.done(key)
+                log.warning("record refused", key=str(key), write=type(write).__name__, error=str(error))
+                return
             delay = queue.failed(key, time.monotonic(), random.random(), error.retry_after_seconds)
             level = log.debug if isinstance(error, NotFound) or is_precondition_failure(error) else log.warning
             level("write failed", key=str(key), write=type(write).__name__, error=str(error), again_seconds=delay)
         finally:
             self._in_flight -= 1
             self._wake.set()
+
+    def _is_settled_by(self, write: Write, error: ApiError) -> bool:
+        """The same record would be refused again: whoever it is about leaves it and is told."""
+        if not isinstance(write, CreateAllocation | PatchAllocation) or not is_refused_content(error):
+            return False
+        return self._assigner.record_refused(write.address, error.message, time.monotonic())
 
     async def _send(self, write: Write) -> None:
         match write:

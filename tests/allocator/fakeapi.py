@@ -47,6 +47,8 @@ class FakeApi:
     version: int = 0
     uids: int = 0
     log: list[str] = field(default_factory=list)
+    refuses: Callable[[Body], bool] = lambda _: False
+    """Whether a record with this spec is not valid (422)."""
 
     def _stamp(self, body: Body) -> Body:
         self.version += 1
@@ -115,6 +117,8 @@ class FakeApi:
         name = body["metadata"]["name"]
         if name in self.allocations:
             raise Refused("AlreadyExists")
+        if self.refuses(body["spec"]):
+            raise Refused("Invalid")
         self.uids += 1
         stored = copy.deepcopy(body)
         stored["metadata"] |= {"uid": f"a{self.uids}", "generation": 1}
@@ -128,6 +132,9 @@ class FakeApi:
         assert spec["address"] == stored["spec"]["address"]
         assert spec["releasing"] or not stored["spec"]["releasing"], "a release was taken back"
         if spec != stored["spec"]:
+            # What was there before is not validated again (CRDValidationRatcheting, KEP-4008).
+            if self.refuses(spec) and {**spec, "releasing": False} != stored["spec"]:
+                raise Refused("Invalid")
             stored["metadata"]["generation"] += 1
             stored["spec"] = spec
             self._stamp(stored)
@@ -248,6 +255,9 @@ class Allocator:
         try:
             answer = self.api.perform(write)
         except Refused as refusal:
+            if self._is_settled_by(write, refusal):
+                queue.done(key)
+                return
             self._look_again(write, refusal)
             queue.failed(key, self.now, 1.0)
             self.now += 0.1
@@ -270,6 +280,13 @@ class Allocator:
                 stored = decode_allocation(json.dumps(answer).encode())
                 self.assigner.allocation_written(stored, self.now)
 
+    def _is_settled_by(self, write: Write, refusal: Refused) -> bool:
+        if refusal.reason != "Invalid" or not isinstance(write, CreateAllocation | PatchAllocation):
+            return False
+        if isinstance(write, CreateAllocation):
+            self.assigner.create_refused(write.address)
+        return self.assigner.record_refused(write.address, "no such ports", self.now)
+
     def _look_again(self, write: Write, refusal: Refused) -> None:
         if isinstance(write, PatchService):
             return
@@ -280,8 +297,9 @@ class Allocator:
         elif isinstance(write, DeleteAllocation):
             self.assigner.allocation_deleted(write.address, write.uid)
 
-    def run(self, *, withdraw: bool = True, limit: int = 2000) -> None:
-        """Until nothing is left to do; with `withdraw` every release passes its barrier at once."""
+    def run(self, *, withdraw: bool = True, limit: int = 2000, until: float = float("inf")) -> None:
+        """Until nothing is left to do, or is due later than `until`; with `withdraw` every release passes its barrier
+        at once."""
         for _ in range(limit):
             self.watch()
             if self.step():
@@ -291,7 +309,7 @@ class Allocator:
                     self.pass_barrier(address)
                 continue
             due = self.assigner.queue.deadline()
-            if due is None:
+            if due is None or due > until:
                 return
             self.now = max(self.now, due)
         raise AssertionError("the allocator never comes to rest")

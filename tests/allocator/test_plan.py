@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from allocator.claims import wire_bytes
 from allocator.plan import plan
 from allocator.waiting import ChangeOf, FreeIn, QuotaIn
 from crds.addresses import Family
 from crds.conditions import Reason
+from crds.ipallocation import MOST_BYTES, MOST_PORTS
 from tests.allocator.build import address, claim, decide, granted, ledger, lowest, pool, request
 
 EDGE = pool("edge", "192.0.2.10-192.0.2.13")
@@ -206,6 +208,22 @@ def test_what_does_not_go_together_is_refused_at_that_address(
     assert decision.verdict.reason is reason
     assert said in decision.verdict.message
     assert decision.waits == {ChangeOf("192.0.2.10")}
+
+
+def test_an_address_is_shared_until_its_record_would_be_too_large() -> None:
+    book = ledger(EDGE)
+    many = [("SCTP", number) for number in range(1, MOST_PORTS + 1)]
+    fitting = MOST_BYTES // wire_bytes([request("s0", ports=many, annotations=KEY).holder])
+    for number in range(fitting):
+        ports = [(protocol, number * MOST_PORTS + port) for protocol, port in many]
+        assert granted(decide(book, request(f"s{number}", ports=ports, annotations=KEY))) == ["192.0.2.10"]
+    ports = [("TCP", port) for _, port in many]
+    assert granted(decide(book, request("next", ports=ports, annotations=KEY))) == ["192.0.2.11"]
+    asking = {**KEY, "berth.dev/ips": "192.0.2.10"}
+    refused = decide(book, request("last", ports=ports, annotations=asking))
+    assert refused.verdict.reason is Reason.SharingConflict
+    assert "too large" in refused.verdict.message
+    assert granted(decide(book, shared("small", 70000))) == ["192.0.2.10"]
 
 
 def test_local_services_share_with_equal_selectors_only() -> None:

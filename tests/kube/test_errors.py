@@ -19,6 +19,7 @@ from kube.errors import (
     Unreachable,
     error_from_response,
     is_precondition_failure,
+    is_refused_content,
 )
 
 
@@ -113,3 +114,24 @@ def test_details_may_be_missing_or_null() -> None:
 )
 def test_a_failed_precondition_is_told_from_other_refusals(error: ApiError, expected: bool) -> None:
     assert is_precondition_failure(error) is expected
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            answer(422, "Invalid", causes=[{"reason": "FieldValueTooMany", "message": "m", "field": "spec.holders"}]),
+            True,
+        ),
+        (answer(422, "Invalid"), True),
+        (answer(413, "RequestEntityTooLarge"), True),
+        (answer(500, "InternalError", "etcdserver: request is too large"), True),
+        (immutable_uid(), False),
+        (answer(409, "Conflict"), False),
+        (answer(403, "Forbidden"), False),
+        (answer(500, "InternalError", "etcdserver: leader changed"), False),
+        (Unreachable(0, "", "m"), False),
+    ],
+)
+def test_content_that_is_refused_would_be_refused_again(error: ApiError, expected: bool) -> None:
+    assert is_refused_content(error) is expected
