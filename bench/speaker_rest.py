@@ -81,7 +81,7 @@ def _renewer(client: Client, number: int, renewals: Counter[str]) -> LeaseRenewe
         incarnation_of(number),
         duration_seconds=LEASE_DURATION_SECONDS,
         renew_seconds=RENEW_SECONDS,
-        labels=speaker_lease_labels(name),  # or the speaker's watch would not show it
+        labels=speaker_lease_labels(name),
         on_renewed=lambda _: renewals.update([name]),
     )
 

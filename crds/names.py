@@ -49,8 +49,6 @@ HEARTBEAT_PORT = 7473
 """UDP, between the speakers, unless another one is configured."""
 
 _SPEAKER_LEASE = "berth-speaker-"
-SPEAKER_LEASES = f"{LABEL_COMPONENT}={COMPONENT_SPEAKER}"
-"""The label selector of all speakers' Leases."""
 LABEL_VALUE_CHARACTERS = 63
 """The longest value that an API server takes for a label."""
 
@@ -61,14 +59,15 @@ def speaker_lease(node: str) -> str:
 
 
 def speaker_lease_labels(node: str) -> dict[str, str]:
-    """For people and SPEAKER_LEASES; a node's name may be longer than a label's value, and then it has no label."""
+    """For people: programs go by the name, which nobody can change. A node's name may be longer than a label's value,
+    and then it has no label."""
     labels = {LABEL_COMPONENT: COMPONENT_SPEAKER}
     return labels | {LABEL_NODE: node} if len(node) <= LABEL_VALUE_CHARACTERS else labels
 
 
-def node_of_speaker_lease(lease: str) -> str:
-    """The node whose speaker renews the Lease of this name: by the name, since a node's may be too long for a label."""
-    return lease.removeprefix(_SPEAKER_LEASE)
+def node_of_speaker_lease(lease: str) -> str | None:
+    """The node whose speaker renews the Lease of this name; None for a Lease that is none of theirs."""
+    return lease.removeprefix(_SPEAKER_LEASE) if lease.startswith(_SPEAKER_LEASE) else None
 
 
 def allocation_name(address: str | IPv4Address | IPv6Address) -> str:

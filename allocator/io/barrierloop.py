@@ -10,7 +10,7 @@ would bring each renewal of each node, and F is long.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import structlog
 
@@ -23,11 +23,11 @@ from allocator.release.departures import Departures
 from allocator.release.speakers import SpeakerState, listed_speaker
 from crds.addresses import IPAddress
 from crds.conditions import Reason
-from crds.names import SPEAKER_LEASES, node_of_speaker_lease
+from crds.names import node_of_speaker_lease
 from kube.errors import ApiError, NotFound
 from kube.informer.io.informer import ObjectKey
 from kube.io.client import Client
-from kube.objects import Lease, decode_lease
+from kube.objects import decode_lease
 from kube.resource import LEASES, NODES, SPEAKERS
 
 log = structlog.get_logger()
@@ -196,14 +196,11 @@ class BarrierLoop:
         if sent - self._polled < self._poll_seconds():
             return
         try:
-            raws, _ = await self._client.list(LEASES, namespace=self._namespace, label_selector=SPEAKER_LEASES)
+            raws, _ = await self._client.list(LEASES, namespace=self._namespace)
         except ApiError as error:
             log.debug("cannot read the speakers' Leases", error=str(error))
             return
-        leases = [decode_lease(raw) for raw in raws]
-        self._leases.observe(
-            {node_of_speaker_lease(one.metadata.name): _renewed(one) for one in leases}, sent, time.monotonic()
-        )
+        self._leases.observe(dict(_renewals(raws)), sent, time.monotonic())
         self._polled = sent
 
     def _poll_seconds(self) -> float:
@@ -212,6 +209,15 @@ class BarrierLoop:
         return min(POLL_SECONDS, self._fence_after_seconds / 10)
 
 
-def _renewed(lease: Lease) -> Renewed:
-    """A label put on by hand is no sign of life."""
-    return Renewed(lease.metadata.uid, f"{lease.spec.holder_identity} {lease.spec.renew_time}")
+def _renewals(raws: Iterable[bytes]) -> Iterator[tuple[str, Renewed]]:
+    """By node. A Lease is a speaker's by its name; a label put on by hand is no sign of life, nor does one that is
+    taken off end any. One that makes no sense counts as not there."""
+    for raw in raws:
+        try:
+            lease = decode_lease(raw)
+        except ValueError as error:
+            log.warning("a Lease does not decode", error=str(error))
+            continue
+        node = node_of_speaker_lease(lease.metadata.name)
+        if node is not None:
+            yield node, Renewed(lease.metadata.uid, f"{lease.spec.holder_identity} {lease.spec.renew_time}")

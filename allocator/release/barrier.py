@@ -9,9 +9,9 @@ IPAllocations. So a Speaker that names no process counts as if it were not liste
                    of the mark
     fenced         it said goodbye (withdrew all, then said so);
                    or its Node is gone, or its Speaker object (so it is not in the list): the operator's word;
-                   or all of: it promised to fence itself; its Lease was not renewed for longer than it promised, nor
-                   since the mark was known; and a strict majority of the witnesses of its promise has outlived it
-                   (crds.fencing), long enough ago that it has heard of that, or hears nothing.
+                   or all of: it promised to fence itself; its Lease is there, and was not renewed for longer than it
+                   promised, nor since the mark was known; and a strict majority of the witnesses of its promise has
+                   outlived it (crds.fencing), long enough ago that it has heard of that, or hears nothing.
                    Where routers keep its routes after it is gone, these seconds come on top.
 
 The Speakers must be listed anew, and by quorum; confirmations may come from a watch, however old its copy is. What a
@@ -84,6 +84,7 @@ class Proof(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class _LeaseSeen:
     renewed: Renewed | None
+    """None = the Lease was not there."""
     since: float
     """When we first saw this version: the renewal was not later."""
     unchanged_until: float
@@ -97,7 +98,11 @@ class _LeaseSeen:
 
 @dataclass(slots=True)
 class LeaseBook:
-    """When the speakers' Leases were renewed, as far as our own reads can tell. Nodes are names."""
+    """When the speakers' Leases were renewed, as far as our own reads can tell. Nodes are names.
+
+    Silence is a Lease that is there and stays as it is. One that is not there says nothing of its speaker, which may
+    be about to make it anew.
+    """
 
     _seen: dict[str, _LeaseSeen] = field(default_factory=dict)
     read_at: float = float("-inf")
@@ -106,32 +111,36 @@ class LeaseBook:
     def observe(self, leases: Mapping[str, Renewed], sent: float, received: float) -> None:
         """Take in a list of the speakers' Leases, by node."""
         for node in self._seen.keys() - leases.keys():
-            self._seen[node] = _observed(self._seen[node], None, sent, received)
+            self._seen[node] = _LeaseSeen(None, received, sent, proofs=self._seen[node].proofs)
         for node, renewed in leases.items():
             self._seen[node] = _observed(self._seen.get(node), renewed, sent, received)
         self.read_at = received
 
     def silent_seconds(self, node: str) -> float:
         """For how long, proven by our reads, this node has not renewed its Lease. 0 when we know nothing."""
-        seen = self._seen.get(node)
+        seen = self._there(node)
         return 0.0 if seen is None else max(0.0, seen.unchanged_until - seen.since)
 
     def silent_until(self, node: str) -> float:
-        """When the last read was sent that showed no new renewal."""
-        seen = self._seen.get(node)
+        """When the last read was sent that showed the Lease without a new renewal."""
+        seen = self._there(node)
         return float("-inf") if seen is None else seen.unchanged_until
+
+    def is_there(self, node: str) -> bool:
+        """Whether the last read showed its Lease."""
+        return self._there(node) is not None
 
     def is_alive(self, node: str, now: float) -> bool:
         """Whether it was seen to renew lately."""
-        seen = self._seen.get(node)
-        return seen is not None and seen.renewed is not None and bool(seen.ends) and now - seen.since <= ALIVE_SECONDS
+        seen = self._there(node)
+        return seen is not None and bool(seen.ends) and now - seen.since <= ALIVE_SECONDS
 
     def outlived_by(self, node: str, witnesses: Iterable[str], after_seconds: float) -> Mapping[str, float]:
         """Which witnesses surely had contact that began so long after this node's last renewal; since when we know.
 
         To have outlived it never becomes untrue, so it is noted when first asked for.
         """
-        seen, named = self._seen.get(node), frozenset(witnesses)
+        seen, named = self._there(node), frozenset(witnesses)
         if seen is None:
             return {}
         found = dict(seen.outlived_by)
@@ -143,13 +152,17 @@ class LeaseBook:
         self._seen[node] = replace(seen, outlived_by=found)
         return {witness: since for witness, since in found.items() if witness in named}
 
+    def _there(self, node: str) -> _LeaseSeen | None:
+        seen = self._seen.get(node)
+        return seen if seen is not None and seen.renewed is not None else None
 
-def _observed(seen: _LeaseSeen | None, renewed: Renewed | None, sent: float, received: float) -> _LeaseSeen:
+
+def _observed(seen: _LeaseSeen | None, renewed: Renewed, sent: float, received: float) -> _LeaseSeen:
     if seen is None:
         return _LeaseSeen(renewed, received, sent)
     if seen.renewed == renewed:
         return replace(seen, unchanged_until=max(seen.unchanged_until, sent))
-    if seen.renewed is None or renewed is None or seen.renewed.lease_uid != renewed.lease_uid:
+    if seen.renewed is None or seen.renewed.lease_uid != renewed.lease_uid:
         return _LeaseSeen(renewed, received, sent, proofs=seen.proofs)  # another Lease: a chain of its own
     ends = (*seen.ends, seen.unchanged_until)[-PROOF_RENEWALS:]
     proofs = seen.proofs
@@ -246,6 +259,8 @@ def _not_forgotten(departed: Departed, gone: str, now: float) -> Awaited:
 
 def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
     leases = round_.leases
+    if not leases.is_there(speaker.node):
+        return "its Lease is not there, so nothing shows that it is silent"
     silent, until = leases.silent_seconds(speaker.node), leases.silent_until(speaker.node)
     needed = max(round_.fence_after_seconds, speaker.fence_after_seconds) + speaker.outlives_seconds
     after = outlived_after_seconds(speaker.fence_after_seconds) + OUTLIVED_SLACK_SECONDS

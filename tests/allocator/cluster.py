@@ -160,6 +160,8 @@ class AckingSpeaker:
     node: str
     fencing: Body | None = None
     frozen: bool = False
+    confirms: bool = True
+    labels_lease: bool = True
     incarnation: str = "one"
     seen: set[str] = field(default_factory=set)
 
@@ -190,7 +192,7 @@ class AckingSpeaker:
         await self.client.merge_patch(SPEAKERS, self.node, {"status": status}, subresource="status")
 
     async def renew(self) -> None:
-        labels = speaker_lease_labels(self.node)
+        labels = speaker_lease_labels(self.node) if self.labels_lease else None
         spec = {"holderIdentity": self.node, "renewTime": f"2026-01-01T00:00:00.{time.monotonic_ns() % 10**6:06d}Z"}
         body = {"metadata": {"name": speaker_lease(self.node), "labels": labels}, "spec": spec}
         try:
@@ -202,7 +204,7 @@ class AckingSpeaker:
         raws, _ = await self.client.list(IPALLOCATIONS)
         releasing = [one for one in map(json.loads, raws) if one["spec"].get("releasing")]
         news = {one["metadata"]["uid"]: one["metadata"]["generation"] for one in releasing}
-        if news.keys() - self.seen:
+        if self.confirms and news.keys() - self.seen:
             await self.confirm(news)
             self.seen |= news.keys()
 

@@ -118,6 +118,22 @@ async def test_a_dead_speaker_that_promised_is_fenced_by_the_majority(user: User
         assert asyncio.get_running_loop().time() - began > SETTLE_SECONDS
 
 
+async def test_a_living_speaker_whose_lease_loses_its_label_is_not_passed_over(user: User) -> None:
+    """It renews all the time, and has not confirmed. Somebody's policy takes off the label at each renewal."""
+    promise = {"promised": True, "fenceAfterSeconds": 2, "witnesses": ["a", "b", "c"]}
+    async with settled(user, "a", "b", "c", fence_after_seconds=2.0) as (_, _, slow):
+        await slow.patch({"fencing": promise})
+        slow.confirms = False
+        await user.delete("web")
+        await user.until(lambda: user.is_releasing("v4-192-0-2-10"), "it is being released")
+        await asyncio.sleep(1.0)  # its Lease has been read, with the label
+        slow.labels_lease = False
+        await asyncio.sleep(SETTLE_SECONDS + 8)
+        assert await user.is_releasing("v4-192-0-2-10"), "it was given out"
+        slow.confirms = True
+        await user.until_gone("web")
+
+
 async def test_without_any_speaker_a_release_waits_for_nobody(user: User) -> None:
     async with settled(user):
         await user.delete("web")

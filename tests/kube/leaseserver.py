@@ -104,9 +104,9 @@ class LeaseClient:
         wanted = body.get("metadata", {}).get("resourceVersion")
         if wanted not in (None, stored["metadata"]["resourceVersion"]):
             raise Conflict(409, "Conflict", name)
-        return self.server.store(
-            name, {"metadata": dict(stored["metadata"]), "spec": {**stored["spec"], **body["spec"]}}
-        )
+        labels = {**stored["metadata"].get("labels", {}), **body.get("metadata", {}).get("labels", {})}
+        metadata = {**stored["metadata"], "labels": labels}
+        return self.server.store(name, {"metadata": metadata, "spec": {**stored["spec"], **body["spec"]}})
 
     async def _answer(self, body: bytes) -> bytes:
         if self.server.loses_answers:

@@ -50,7 +50,7 @@ class LeaseRenewer:
         on_renewed: Callable[[Renewal], None] | None = None,
         boottime: Callable[[], float] = lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
     ) -> None:
-        """`on_renewed` is called before the next renewal is sent."""
+        """`labels` are written with each renewal. `on_renewed` is called before the next one is sent."""
         self.last_renewal: Renewal | None = None
         """The latest one that is known to have arrived."""
         self._client = client
@@ -151,10 +151,10 @@ class LeaseRenewer:
         version, self._version = self._version, None
         self._unanswered[spec["renewTime"]] = renewal
         if version is None:
-            metadata: dict[str, Any] = {"name": self._name, "labels": self._labels}
-            body = {"metadata": metadata, "spec": {**spec, "acquireTime": spec["renewTime"]}}
+            metadata = {"name": self._name, "labels": self._labels}
+            body: dict[str, Any] = {"metadata": metadata, "spec": {**spec, "acquireTime": spec["renewTime"]}}
             raw = await self._client.create(LEASES, body, self._namespace)
         else:
-            body = {"metadata": {"resourceVersion": version}, "spec": spec}
+            body = {"metadata": {"resourceVersion": version, "labels": self._labels}, "spec": spec}
             raw = await self._client.merge_patch(LEASES, self._name, body, namespace=self._namespace)
         self._version = decode_lease(raw).metadata.resource_version

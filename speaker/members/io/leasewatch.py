@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence, Set
 
 import structlog
 
-from crds.names import SPEAKER_LEASES, node_of_speaker_lease
+from crds.names import node_of_speaker_lease
 from kube.errors import ApiError
 from kube.informer.io.informer import Informer
 from kube.io.client import Client
@@ -70,7 +70,8 @@ class LeaseWatch:
                 informer = self._informer()
                 watching = group.create_task(informer.run())
                 await informer.wait_synced()
-                self._on_listed([node_of_speaker_lease(key.name) for key in informer.items])
+                nodes = [node_of_speaker_lease(key.name) for key in informer.items]
+                self._on_listed([node for node in nodes if node is not None])
                 self._has_read.set()
                 await self._until_not_needed()
                 watching.cancel()
@@ -95,19 +96,23 @@ class LeaseWatch:
     async def _glance(self) -> None:
         """List the Leases once."""
         try:
-            leases, _ = await self._client.list(LEASES, namespace=self._namespace, label_selector=SPEAKER_LEASES)
+            leases, _ = await self._client.list(LEASES, namespace=self._namespace)
             for lease in map(decode_lease, leases):
-                self._on_lease(node_of_speaker_lease(lease.metadata.name), lease)
+                self._read(lease.metadata.name, lease)
         except (ApiError, ValueError) as error:
             log.debug("the Leases can't be read", error=str(error))
+
+    def _read(self, name: str, lease: Lease | None) -> None:
+        node = node_of_speaker_lease(name)
+        if node is not None:
+            self._on_lease(node, lease)
 
     def _informer(self) -> Informer[Lease]:
         return Informer(
             self._client,
             LEASES,
             decode_lease,
-            on_change=lambda change: self._on_lease(node_of_speaker_lease(change.key.name), change.new),
+            on_change=lambda change: self._read(change.key.name, change.new),
             namespace=self._namespace,
-            label_selector=SPEAKER_LEASES,
             pace_seconds=PACE_SECONDS,
         )

@@ -343,6 +343,25 @@ def test_silence_is_only_what_our_own_reads_have_proven() -> None:
     assert leases.silent_seconds("unknown") == 0.0
 
 
+def test_a_lease_that_is_not_there_shows_no_silence() -> None:
+    """Somebody deleted it, and its speaker is about to make it anew."""
+    leases = book("n1", "n2", silent=("n3",))
+    assert judged(*WORLD, leases=leases) == []
+    leases.observe({n: Renewed(n, "1000.5") for n in ("n1", "n2")}, 1000.5, 1000.6)
+    (one,) = awaited(MARK, Round(WORLD, 1001.0, {}, leases, FENCE_SECONDS))
+    assert (one.node, one.why) == ("n3", "its Lease is not there, so nothing shows that it is silent")
+    assert leases.silent_seconds("n3") == 0.0
+
+
+def test_silence_begins_anew_when_a_lease_is_there_again() -> None:
+    leases = book("n1", "n2", silent=("n3",), seconds=500)
+    leases.observe({n: Renewed(n, "1000.5") for n in ("n1", "n2")}, 1000.5, 1000.6)
+    leases.observe({n: Renewed(n, "1002.5") for n in ("n1", "n2", "n3")}, 1002.5, 1002.6)
+    leases.observe({n: Renewed(n, "1002.5") for n in ("n1", "n2", "n3")}, 1004.5, 1004.6)
+    assert leases.silent_seconds("n3") == pytest.approx(1.9)
+    assert judged(*WORLD, leases=leases) == ["n3"]
+
+
 def outlived(leases: LeaseBook) -> dict[str, float]:
     return dict(leases.outlived_by("n1", ("n1", "n2"), 30.0))
 

@@ -172,6 +172,18 @@ def test_a_deleted_lease_is_made_again() -> None:
     run_virtual(main)
 
 
+def test_a_label_that_somebody_took_off_is_written_with_the_next_renewal() -> None:
+    async def main() -> None:
+        server = LeaseServer()
+        one = renewer(server)
+        await one.renew()
+        server.objects["berth-speaker-n1"]["metadata"]["labels"] = {"theirs": "kept"}
+        await one.renew()
+        assert server.objects["berth-speaker-n1"]["metadata"]["labels"] == {"theirs": "kept", "berth.dev/node": "n1"}
+
+    run_virtual(main)
+
+
 def test_a_released_lease_has_no_holder_and_another_holders_lease_is_left_alone() -> None:
     async def main() -> None:
         server = LeaseServer()

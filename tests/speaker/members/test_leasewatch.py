@@ -186,6 +186,25 @@ async def test_a_lease_that_is_deleted_while_it_is_watched_is_told_as_gone(tmp_p
         assert made.alive == {"node-b"}
 
 
+async def test_a_lease_that_loses_its_label_is_watched_on(tmp_path) -> None:
+    async with rig(tmp_path) as made:
+        body = {"metadata": {"labels": None}}
+        made.renew("node-a")
+        for node in PEERS:
+            await made.lab.admin.merge_patch(LEASES, f"berth-speaker-{node}", body, namespace=NAMESPACE)
+        await asyncio.sleep(2 * INTERVAL)
+        assert not [told for told in made.told if told in {(node, False) for node in PEERS}]
+
+
+async def test_other_leases_of_the_namespace_are_nobodys(tmp_path) -> None:
+    async with rig(tmp_path) as made:
+        await made.lab.admin.create(LEASES, {"metadata": {"name": "berth-allocator"}, "spec": {}}, NAMESPACE)
+        made.renew("node-a", "node-b")
+        await asyncio.sleep(2 * INTERVAL)
+        assert {node for node, _ in made.told} <= {"node-a", *PEERS}
+        assert set().union(*made.listed) <= {"node-a", *PEERS}
+
+
 async def test_a_lease_that_is_given_back_is_told_at_once(tmp_path) -> None:
     async with rig(tmp_path) as made:
         made.renew("node-a", "node-b")
