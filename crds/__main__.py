@@ -7,6 +7,7 @@ is not what the types say. What goes into the files is decided by crds/schema.py
 import argparse
 import difflib
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ CHART_MANIFESTS = Path("charts/berth/files/crds")
 HEADER = "# Made by `python -m crds` from the types in crds/; edit there.\n"
 
 
+@cache
 def generated_files() -> dict[Path, str]:
     """Every generated file, by its path from the project's root."""
     files: dict[Path, str] = {}

@@ -8,7 +8,9 @@ texts), so that stored objects stay about as short as they were written.
 
 import ast
 import inspect
+import sys
 import textwrap
+from collections.abc import Iterable, Iterator
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
@@ -236,12 +238,26 @@ def field_descriptions(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _own_descriptions(model: type[BaseModel]) -> dict[str, str]:
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
-    if not isinstance(definition, ast.ClassDef):
-        raise TypeError(f"{model!r} is not a class definition")
+    definition = _classes(model.__module__)[model.__qualname__]
     found: dict[str, str] = {}
     for statement, following in zip(definition.body, definition.body[1:], strict=False):
         match statement, following:
             case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
                 found[name] = flowing(text)
     return found
+
+
+@cache
+def _classes(module: str) -> dict[str, ast.ClassDef]:
+    """The definitions of the classes in a module, by their qualified names."""
+    return dict(_classes_of(ast.parse(inspect.getsource(sys.modules[module])).body, ""))
+
+
+def _classes_of(body: Iterable[ast.stmt], prefix: str) -> Iterator[tuple[str, ast.ClassDef]]:
+    for statement in body:
+        match statement:
+            case ast.ClassDef(name=name):
+                yield prefix + name, statement
+                yield from _classes_of(statement.body, f"{prefix}{name}.")
+            case ast.FunctionDef(name=name):
+                yield from _classes_of(statement.body, f"{prefix}{name}.<locals>.")

@@ -20,6 +20,7 @@ _CHARTS = (Path(__file__).parent / "charts" / "berth", Path(__file__).parent.par
 """In an installation, and in the repository."""
 CHART = next(path for path in _CHARTS if path.is_dir())
 RELEASE = "berth"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in pure Python a chart takes half a second
 WORKLOADS = frozenset({"Deployment", "DaemonSet", "PodDisruptionBudget", "PodMonitor"})
 RENDER_SECONDS = 60.0
 APPLY_SECONDS = 120.0
@@ -39,7 +40,7 @@ def render(
     with helm_python.Chart.load(str(CHART)) as chart:
         texts = chart.render(dict(values or {}), name=release, namespace=namespace)
     templates = (text for path, text in sorted(texts.items()) if path.endswith(".yaml"))
-    objects = [manifest for text in templates for manifest in yaml.safe_load_all(text) if manifest]
+    objects = [manifest for text in templates for manifest in yaml.load_all(text, Loader=_LOADER) if manifest]
     return sorted(objects, key=lambda manifest: manifest["kind"] != "CustomResourceDefinition")
 
 
@@ -69,7 +70,8 @@ def install(
 
 def apply(kubeconfig: Path | str, objects: Sequence[Manifest]) -> None:
     """`kubectl apply` of these objects."""
-    Kubectl(Path(kubeconfig))("apply", "-f", "-", stdin=yaml.safe_dump_all(objects), timeout_seconds=APPLY_SECONDS)
+    together = json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects)})
+    Kubectl(Path(kubeconfig))("apply", "-f", "-", stdin=together, timeout_seconds=APPLY_SECONDS)
 
 
 def render_apart(values: Mapping[str, Any], namespace: str = "berth-system") -> list[Manifest]:

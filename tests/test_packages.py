@@ -1,12 +1,13 @@
 """The two distributions: `berth` is what the image needs, `berth-lab` the rest; each declares what it imports."""
 
 import ast
+import itertools
 import re
 import subprocess
 import sys
 import tomllib
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import packages_distributions
@@ -117,8 +118,17 @@ def imports(*tops: str) -> dict[str, str]:
     return found
 
 
+def statements(body: Iterable[ast.AST]) -> Iterator[ast.AST]:
+    """All of them, inner ones too. Expressions, of which there are many more, hold no import."""
+    for node in body:
+        yield node
+        inner = (getattr(node, name, ()) for name in ("body", "orelse", "finalbody", "handlers", "cases"))
+        if isinstance(node, ast.stmt | ast.excepthandler | ast.match_case):
+            yield from statements(itertools.chain.from_iterable(inner))
+
+
 def imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in statements(ast.parse(path.read_text()).body):
         if isinstance(node, ast.Import):
             yield from (alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

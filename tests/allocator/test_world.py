@@ -22,10 +22,11 @@ from tests.allocator.build import address, pools, service_body
 from tests.allocator.build import pool as a_pool
 from tests.allocator.fakeapi import Allocator, Body, Died, FakeApi
 from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker, keep_promises, renewals
+from tests.examples import examples
 
 POOLS = pools(a_pool("edge", "192.0.2.10-192.0.2.11", "2001:db8::10"), a_pool("few", "198.51.100.1"))
 OTHER_POOLS = pools(a_pool("edge", "192.0.2.11-192.0.2.12"), a_pool("rest", "198.51.100.1", max_per_namespace=1))
-EXAMPLES = int(os.environ.get("WORLD_EXAMPLES", "60"))
+EXAMPLES = int(os.environ.get("WORLD_EXAMPLES", examples(60)))
 """More for a long search: WORLD_EXAMPLES=20000 pytest tests/allocator/test_world.py"""
 
 NAMES = ("a", "b", "c")

@@ -10,6 +10,7 @@ from speaker.cluster.state import ClusterState
 from speaker.layer2.orders import WireOrders
 from speaker.own.status import PatchedMap
 from speaker.releases import Releases
+from tests.examples import examples
 from tests.speaker.make import allocation, at
 
 A, B = "192.0.2.1", "192.0.2.2"
@@ -252,5 +253,5 @@ class ReleasesAgainstAWireAndRouters(RuleBasedStateMachine):
         assert self.world.releases.addresses == []
 
 
-ReleasesAgainstAWireAndRouters.TestCase.settings = settings(max_examples=100, stateful_step_count=30)
+ReleasesAgainstAWireAndRouters.TestCase.settings = settings(max_examples=examples(100), stateful_step_count=30)
 TestReleasesAgainstAWireAndRouters = ReleasesAgainstAWireAndRouters.TestCase

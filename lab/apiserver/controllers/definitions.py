@@ -25,6 +25,7 @@ class Establisher:
         self._rest = rest
         self._registry = registry
         self._store = store
+        self._names: dict[Key, tuple[int, Json]] = {}
         rest.after_commit.append(self._committed)
         rest.after_remove.append(self._removed)
 
@@ -35,11 +36,20 @@ class Establisher:
         if "deletionTimestamp" in definition["metadata"]:
             self._clean_up(resource, definition)
             return
-        others = [other.value() for other in self._store.table(DEFINITIONS).records() if other.key != record.key]
+        others = [self._named(other) for other in self._store.table(DEFINITIONS).records() if other.key != record.key]
         conflict = name_conflicts(definition, others)
         established = self._rest.write(resource, record.key, lambda one: _with_conditions(one, conflict))
         if established is not None and conflict is None:
             self._serve(definition)
+
+    def _named(self, record: Record) -> Json:
+        """A definition's group and accepted names alone: read once a version, for schemas are long."""
+        known = self._names.get(record.key)
+        if known is None or known[0] != record.revision:
+            definition = record.value()
+            named = {"spec": {"group": definition["spec"]["group"]}, "status": definition.get("status")}
+            known = self._names[record.key] = (record.revision, named)
+        return known[1]
 
     def _serve(self, definition: Json) -> None:
         spec = definition["spec"]

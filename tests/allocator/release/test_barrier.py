@@ -17,6 +17,7 @@ from allocator.release.speakers import Fencing, SpeakerState, SpeakerStatus, dec
 from kube.objects import Meta, ServiceKey
 from tests.allocator.build import address
 from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker, keep_promises, renewals
+from tests.examples import examples
 
 VIP = address("192.0.2.10")
 MARK = Mark(VIP, "a1", 7, known_at=990.0)
@@ -553,5 +554,5 @@ class HandOver(RuleBasedStateMachine):
         assert self.generation is None or self.owner == before + 1
 
 
-HandOver.TestCase.settings = settings(max_examples=500, stateful_step_count=20, deadline=None)
+HandOver.TestCase.settings = settings(max_examples=examples(500), stateful_step_count=20, deadline=None)
 TestHandOver = pytest.mark.slow(HandOver.TestCase)

@@ -7,6 +7,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 import allocator.space.intervals as intervals
 from allocator.space.intervals import FreeSpace
 from allocator.space.spans import Spans
+from tests.examples import examples
 
 numbers = st.integers(0, 200)
 span_lists = st.lists(
@@ -80,7 +81,7 @@ class FreeSpaceMachine(RuleBasedStateMachine):
         assert tuple(self.space) == Spans((number, number) for number in self.model).spans
 
 
-FreeSpaceMachine.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+FreeSpaceMachine.TestCase.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
 TestFreeSpace = FreeSpaceMachine.TestCase
 
 

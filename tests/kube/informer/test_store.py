@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from kube.informer.store import Change, ChangeKind, ObjectKey, Store, WentBack, is_older
+from tests.examples import examples
 
 
 @dataclass(frozen=True)
@@ -269,4 +270,4 @@ class AgainstServer(RuleBasedStateMachine):
 
 
 TestAgainstServer = AgainstServer.TestCase
-TestAgainstServer.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestAgainstServer.settings = settings(max_examples=examples(150), stateful_step_count=30, deadline=None)

@@ -33,6 +33,7 @@ def _uninstall(kubeconfig: str) -> None:
         helm.uninstall("berth", timeout=20)
 
 
+@pytest.mark.slow
 async def test_helm_installs_upgrades_and_removes_the_chart(api: Client) -> None:
     kubeconfig = str(api.server.kubeconfig_path)
     assert await asyncio.to_thread(_install, kubeconfig) == "deployed"

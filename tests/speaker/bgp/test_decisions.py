@@ -17,6 +17,7 @@ from speaker.bgp.desired import BGPView
 from speaker.bgp.weights import QUIET_SECONDS
 from speaker.cluster.objects import PoolFacts
 from speaker.cluster.state import ClusterState
+from tests.examples import examples
 from tests.speaker.make import allocation, node, slice_of
 
 OWN = "node-a"
@@ -540,7 +541,7 @@ class Feeder(Speaker):
         return self.cluster.endpoints.weight([each.service for each in one.holders], one.is_ipv6, OWN)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(CHANGES, max_size=50))
 def test_deciding_change_by_change_ends_like_deciding_all_at_once(changes) -> None:
     feeder = Feeder()

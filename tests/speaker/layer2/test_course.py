@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from speaker.own.entries import announcement
 from speaker.wire.messages import Announce, Order, Withdraw
+from tests.examples import examples
 from tests.speaker.layer2.courses import Node
 from tests.speaker.make import allocation, at
 
@@ -257,5 +258,5 @@ class World(RuleBasedStateMachine):
         assert all(core.written == {} for core in self.cores.values())
 
 
-World.TestCase.settings = settings(max_examples=150, stateful_step_count=20, deadline=None)
+World.TestCase.settings = settings(max_examples=examples(150), stateful_step_count=20, deadline=None)
 TestWorld = World.TestCase

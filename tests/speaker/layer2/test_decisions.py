@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from speaker.cluster.objects import PoolFacts
 from speaker.cluster.state import ClusterState
 from speaker.layer2.decisions import Decided, Decisions, Gone
+from tests.examples import examples
 from tests.speaker.make import advertisement, allocation, node, service, slice_of, speaker
 
 ADDRESSES = ("192.0.2.1", "192.0.2.2", "2001:db8::1")
@@ -256,7 +257,7 @@ class Feeder:
         return self.decisions
 
 
-@settings(max_examples=150)
+@settings(max_examples=examples(150))
 @given(st.lists(CHANGES, max_size=40))
 def test_deciding_change_by_change_ends_like_deciding_once_at_the_end(changes) -> None:
     feeder, fresh = Feeder(), Feeder()

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from speaker.layer2.orders import WireOrders
+from tests.examples import examples
 
 A, B = "192.0.2.1", "192.0.2.2"
 ETH0, ETH1 = ("eth0",), ("eth1",)
@@ -244,6 +245,6 @@ class OrdersAgainstAWire(RuleBasedStateMachine):
 
 
 OrdersAgainstAWire.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(100), stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
 )
 TestOrdersAgainstAWire = OrdersAgainstAWire.TestCase

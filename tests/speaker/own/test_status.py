@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule
 
 from speaker.own.status import StatusDraft
+from tests.examples import examples
 from tests.speaker.own.store import merge
 
 
@@ -173,7 +174,7 @@ class DraftAgainstAnObject(RuleBasedStateMachine):
 
 
 DraftAgainstAnObject.TestCase.settings = settings(
-    max_examples=100, stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=examples(100), stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
 )
 TestDraftAgainstAnObject = DraftAgainstAnObject.TestCase
 

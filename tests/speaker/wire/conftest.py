@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from lab.net.segment import Host, Segment
 from speaker.wire.io.link import WireLink
@@ -26,10 +25,6 @@ from speaker.wire.messages import (
     Report,
     UseInterfaces,
 )
-
-# An example may take long on a busy machine.
-settings.register_profile("l2", deadline=None)
-settings.load_profile("l2")
 
 
 @pytest.fixture

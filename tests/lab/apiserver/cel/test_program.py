@@ -12,6 +12,7 @@ from lab.apiserver.cel import types as t
 from lab.apiserver.cel.program import CompileError, Environment
 from lab.apiserver.cel.types import from_schema
 from lab.apiserver.cel.values import CelError
+from tests.examples import examples
 
 SELF = Environment({"self": t.DYN})
 
@@ -232,7 +233,7 @@ _TESTS = st.recursive(
 
 
 @given(text=_TESTS, a=st.integers(-5, 5), b=st.integers(-5, 5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 def test_it_agrees_with_the_rust_implementation(text: str, a: int, b: int) -> None:
     cel = pytest.importorskip("cel")
     environment = Environment({"a": t.INT, "b": t.INT})

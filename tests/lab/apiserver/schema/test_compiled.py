@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lab.apiserver.fielderrors import invalid_status
 from lab.apiserver.schema.compiled import CompiledSchema, unknown_field_warnings, unknown_fields_message
+from tests.examples import examples
 from tests.lab.apiserver.replay import steps_of
 
 STEPS = steps_of("custom-resources")
@@ -251,7 +252,7 @@ _SPEC = st.dictionaries(st.sampled_from(["addresses", "size", "color", "fixed", 
 
 
 @given(spec=_SPEC, status=_JSON)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_pruning_and_defaults_are_idempotent_and_validation_never_fails(spec: Any, status: Any) -> None:
     body = {"apiVersion": "example.dev/v1", "kind": "Widget", "metadata": {}, "spec": spec, "status": status}
     WIDGETS.prune(body)

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from lab.apiserver.schema.merging import builtin_merge_schema, crd_merge_schema
 from lab.apiserver.verbs.apply import Conflict, FieldManager, apply, track_update
 from lab.apiserver.verbs.fieldsets import compare, fields_of, format_fields, merge, parse_fields, path_text, remove
+from tests.examples import examples
 from tests.lab.apiserver.replay import steps_of
 
 STEPS = steps_of("server-side-apply")
@@ -233,7 +234,7 @@ _CONFIG = st.fixed_dictionaries(
 
 
 @given(configs=st.lists(st.tuples(st.sampled_from(["one", "two"]), _CONFIG), min_size=1, max_size=5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_after_a_forced_apply_the_object_holds_what_was_applied_and_again_is_no_change(configs: Any) -> None:
     live: Any = None
     for manager, config in configs:
@@ -244,7 +245,7 @@ def test_after_a_forced_apply_the_object_holds_what_was_applied_and_again_is_no_
 
 
 @given(old=_CONFIG, new=_CONFIG)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_sets_survive_their_written_form_and_what_is_removed_is_gone(old: Any, new: Any) -> None:
     owned = fields_of(new, SERVICE)
     assert parse_fields(format_fields(owned)) == owned

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from lab.apiserver.schema.merging import UNKNOWN, builtin_merge_schema, crd_merge_schema, object_meta
 from lab.apiserver.verbs.strategic import StrategicPatchError, strategic_merge
+from tests.examples import examples
 
 SERVICE = builtin_merge_schema("", "v1", "Service")
 NODE = builtin_merge_schema("", "v1", "Node")
@@ -129,7 +130,7 @@ def difference(old: Any, new: Any) -> Any:
 
 
 @given(old=_SPEC, new=_SPEC)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(200), deadline=None)
 def test_a_difference_applied_gives_the_new_object_and_changes_neither(old: Any, new: Any) -> None:
     before = copy.deepcopy(old)
     patch = difference(old, new)

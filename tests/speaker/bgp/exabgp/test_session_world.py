@@ -18,6 +18,7 @@ from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.exabgp.session import RouterSession
 from speaker.bgp.model import PeerConfig, Prefix, Route
+from tests.examples import examples
 
 PREFIXES = [IPv4Network(f"10.9.0.{number}/32") for number in range(4)]
 CHANGES = st.dictionaries(st.sampled_from(PREFIXES), st.one_of(st.none(), st.integers(0, 1)))
@@ -342,4 +343,4 @@ class World(RuleBasedStateMachine):
 
 
 TestWorld = pytest.mark.slow(World.TestCase)
-TestWorld.settings = settings(max_examples=150, stateful_step_count=60, deadline=None)
+TestWorld.settings = settings(max_examples=examples(150), stateful_step_count=60, deadline=None)

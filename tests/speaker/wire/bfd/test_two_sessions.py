@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from speaker.wire.bfd.packets import Packet, State, parse
 from speaker.wire.bfd.session import Parameters, Session
 from speaker.wire.deadlines import earliest, is_due
+from tests.examples import examples
 
 INTERVALS = st.integers(20, 2000).map(lambda milliseconds: milliseconds * 1000)
 PARAMETERS = st.builds(Parameters, INTERVALS, INTERVALS, st.integers(1, 10), st.just(False))
@@ -77,7 +78,7 @@ DICE = st.integers(0, 2**32).map(Random)
 
 
 @given(BOTH, DICE)
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(20))
 def test_they_come_up_agree_on_timers_and_never_lose_each_other_without_loss(asked, dice):
     link = Link(asked, dice)
     link.run(20.0)
@@ -93,7 +94,7 @@ def test_they_come_up_agree_on_timers_and_never_lose_each_other_without_loss(ask
 
 
 @given(BOTH, DICE)
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(20))
 def test_a_cut_is_noticed_by_both_within_the_detection_time(asked, dice):
     link = Link(asked, dice)
     link.run(20.0)
@@ -110,7 +111,7 @@ def test_a_cut_is_noticed_by_both_within_the_detection_time(asked, dice):
 
 
 @given(BOTH, DICE, st.floats(0.05, 0.4))
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(20))
 def test_after_any_loss_delay_and_reordering_they_are_up_again(asked, dice, loss):
     link = Link(asked, dice, least_delay=0.0, most_delay=0.05, loss=loss)
     link.run(30.0)
@@ -120,7 +121,7 @@ def test_after_any_loss_delay_and_reordering_they_are_up_again(asked, dice, loss
 
 
 @given(BOTH, PARAMETERS, DICE)
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(20))
 def test_new_timers_are_negotiated_without_losing_the_session(asked, changed, dice):
     link = Link(asked, dice)
     link.run(20.0)

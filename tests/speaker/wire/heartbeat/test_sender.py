@@ -11,6 +11,7 @@ from speaker.wire.heartbeat.packets import GOODBYE, LEAVING, SERVING, Dropped, P
 from speaker.wire.heartbeat.receiver import GRACE_INTERVALS, MISSED_INTERVALS
 from speaker.wire.heartbeat.sender import FRESH_SECONDS, Sender, Settings
 from speaker.wire.messages import NEVER, OwnState
+from tests.examples import examples
 from tests.speaker.wire.heartbeat.talk import KEY, SAY_SECONDS, WELL, Talk
 
 OTHER_KEY = b"another key that is as long......"
@@ -288,7 +289,7 @@ class TestReplays:
         assert talk.nodes["a"].sender.receiver.members["b"].view().incarnation == "b/2"
 
 
-@settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=examples(30), deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(st.data())
 def test_over_a_bad_line_a_heard_peer_is_alive_and_a_good_line_brings_all_together(data: st.DataObject) -> None:
     """Loss, delay up to half a second (so reordering) and silence in any mixture, then a good line."""
@@ -366,7 +367,7 @@ class Adversary(RuleBasedStateMachine):
 
 
 TestAdversary = Adversary.TestCase
-TestAdversary.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestAdversary.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
 
 
 def test_the_word_is_a_plain_value() -> None:
