@@ -14,13 +14,14 @@ from allocator.claims import Claim
 from allocator.ledger import Entry, Ledger
 from allocator.policy import Draw, Refusal, candidates, next_address, refuse_pool, serves
 from allocator.request import Request
-from allocator.sharing import joined, why_not_together
+from allocator.sharing import joined, why_apart, why_not_together
 from allocator.space.pools import Labels, Pool
 from allocator.space.ranges import address_at
 from allocator.stage import Stage
 from allocator.waiting import ChangeOf, FreeIn, QuotaIn, SharedUnder, Wait
 from crds.addresses import Family, IPAddress, family_of
 from crds.conditions import Reason
+from crds.ippool import SharingScope
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,8 @@ class _Planner:
         self._ledger = ledger
         self._draw = draw
         self._granted: list[Claim] = []
+        self._apart: str | None = None
+        """Why an address under the Service's key could not be joined, if that is for its namespace."""
         self._held = [entry for entry in ledger.held_by_uid(self._uid) if not entry.claim.releasing]
 
     def plan(self) -> Plan:
@@ -128,7 +131,7 @@ class _Planner:
         """What may stay as it is; else what may stay until something better is found."""
         held = [entry for entry in self._held if family_of(entry.address) is family]
         held.sort(key=lambda entry: entry.address not in self._request.present)
-        possible = [entry for entry in held if why_not_together(entry.claim, self._request) is None]
+        possible = [entry for entry in held if self._why_not_together(entry) is None]
         stay = next((entry for entry in possible if self._is_as_wished(entry)), None)
         return stay, possible[0] if possible else None
 
@@ -150,6 +153,13 @@ class _Planner:
         if pool is not None and pool != claim.pool and self._request.pool in (None, pool):
             claim = replace(claim, pool=pool)
         return claim
+
+    def _why_not_together(self, entry: Entry) -> str | None:
+        return why_not_together(entry.claim, self._request, self._scope(entry))
+
+    def _scope(self, entry: Entry) -> SharingScope:
+        pool = self._ledger.pools.by_name.get(entry.claim.pool)
+        return SharingScope.Namespace if pool is None else pool.sharing_scope
 
     # What it could get
 
@@ -182,8 +192,11 @@ class _Planner:
             pool = by_name.get(entry.claim.pool)
             if pool is None or family_of(entry.address) is not family or entry.claim.releasing:
                 continue
-            if why_not_together(entry.claim, self._request) is None and not self._is_over_quota(pool, entry):
+            why_not = self._why_not_together(entry)
+            if why_not is None and not self._is_over_quota(pool, entry):
                 return joined(entry.claim, self._request)
+            if self._apart is None:
+                self._apart = why_apart(entry.claim, self._request, self._scope(entry))
         return None
 
     def _specific(self, address: IPAddress) -> Claim | Refusal:
@@ -211,7 +224,7 @@ class _Planner:
             if entry.stage is Stage.WITHDRAWN:
                 message = f"{entry.address} is still in the status of {names}; it is given out once it is not"
             return Refusal(Reason.AddressInUse, message, waits)
-        why_not = why_not_together(entry.claim, self._request)
+        why_not = self._why_not_together(entry)
         if why_not is not None:
             shares = self._request.sharing_key is not None and entry.claim.sharing_key is not None
             reason = Reason.SharingConflict if shares else Reason.AddressInUse
@@ -277,6 +290,8 @@ class _Planner:
             f"No {family} address is free in {names}: extend the pool, or delete a Service that is not needed; "
             "this Service gets the next one that is free"
         )
+        if self._apart is not None:
+            message = f"{message}. Its sharing key opens no address: {self._apart}"
         return Refusal(Reason.PoolExhausted, message, frozenset(waits))
 
     def _new(self, address: IPAddress, pool: Pool) -> Claim:
@@ -320,12 +335,20 @@ class _Planner:
     def _satisfied(self, grants: tuple[Claim, ...]) -> Verdict:
         outside = [grant for grant in grants if self._pool_name(grant.address) != grant.pool]
         if not outside:
-            return Verdict(True, Reason.Allocated, _named(grants))
+            return Verdict(True, Reason.Allocated, f"{_named(grants)}{self._said_of_sharing(grants)}")
         message = "; ".join(
             f"{grant.address} is no longer in pool {grant.pool}: it keeps serving until you move the Service"
             for grant in outside
         )
         return Verdict(True, Reason.OutsidePool, message)
+
+    def _said_of_sharing(self, grants: tuple[Claim, ...]) -> str:
+        """Who carries a sharing key is told how far it reaches: in other systems that is the whole cluster."""
+        known = [self._ledger.pools.by_name.get(grant.pool) for grant in grants]
+        within = any(pool is not None and pool.sharing_scope is SharingScope.Namespace for pool in known)
+        if self._request.sharing_key is None or not within:
+            return ""
+        return f", shared within namespace {self._request.holder.key.namespace} only (sharingScope)"
 
 
 def _named(grants: Iterable[Claim]) -> str:

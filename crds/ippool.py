@@ -19,6 +19,13 @@ class Strategy(StrEnum):
     Sticky = "Sticky"
 
 
+class SharingScope(StrEnum):
+    """Whose Services may share an address of the pool."""
+
+    Namespace = "Namespace"
+    Cluster = "Cluster"
+
+
 class IPPoolSpec(Model):
     """What the pool holds and who may take from it."""
 
@@ -51,6 +58,10 @@ class IPPoolSpec(Model):
     """Only Services in namespaces with these labels, or in those that `namespaces` lists, may use the pool."""
     service_selector: LabelSelector | None = None
     """Only Services with these labels may use the pool."""
+    sharing_scope: SharingScope = SharingScope.Namespace
+    """Who may share an address of the pool: Namespace, Services of one namespace that carry the same sharing key; or
+    Cluster, those of all namespaces, except under externalTrafficPolicy Local. With Cluster whoever reads or guesses a
+    key takes free ports of addresses that other namespaces hold."""
     max_per_namespace: Annotated[int, Field(ge=1), Format("int64")] | None = None
     """How many addresses of the pool one namespace may hold at a time. Not set: no limit."""
 

@@ -6,6 +6,7 @@ announces.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import reduce
 
 from kube.objects import ServiceKey
 from speaker.cluster.objects import SliceFacts
@@ -57,10 +58,20 @@ class EndpointIndex:
     def placement(self, services: Iterable[ServiceKey], is_ipv6: bool) -> Placement:
         """Where an address of these Services finds endpoints of its own family.
 
-        Services share an address under Local only when their selectors are equal, so the slices of any of them serve.
+        Services of one namespace share an address under Local only when their selectors are equal, so the slices of
+        any of them serve. Those of another namespace choose other Pods, and kube-proxy would drop what is for the ones
+        on a node that has the others alone: so the address belongs where each namespace has some, or else to the first
+        namespace that has any. (Allocators let no such Services share; a record may be older than that rule.)
+
         Endpoints that serve while they terminate count only when none is ready anywhere (KEP-1669). While one is ready
         elsewhere, the address belongs there, and connections in flight still reach the old node's endpoint.
         """
+        placements = [self._of_namespace(group, is_ipv6) for group in _by_namespace(services)]
+        found = [one for one in placements if not one.is_empty]
+        common = reduce(_common, placements) if placements else NOWHERE
+        return found[0] if common.is_empty and found else common
+
+    def _of_namespace(self, services: Iterable[ServiceKey], is_ipv6: bool) -> Placement:
         slices = [
             facts
             for service in services
@@ -91,6 +102,21 @@ class EndpointIndex:
         slices.pop(name, None)
         if not slices:
             self._slices.pop(service, None)
+
+
+def _by_namespace(services: Iterable[ServiceKey]) -> list[list[ServiceKey]]:
+    """In the order of the namespaces' names, which is the same on every node."""
+    groups: dict[str, list[ServiceKey]] = {}
+    for service in services:
+        groups.setdefault(service.namespace, []).append(service)
+    return [groups[namespace] for namespace in sorted(groups)]
+
+
+def _common(one: Placement, other: Placement) -> Placement:
+    if one.is_everywhere or other.is_everywhere:
+        somewhere = other if one.is_everywhere else one
+        return Placement(somewhere.nodes, one.is_everywhere and other.is_everywhere)
+    return Placement(one.nodes & other.nodes)
 
 
 def _union(sets: Iterable[frozenset[str]]) -> frozenset[str]:

@@ -234,6 +234,57 @@ def test_local_services_share_with_equal_selectors_only() -> None:
     assert granted(decide(book, shared("c", 25, externalTrafficPolicy="Local"))) == ["192.0.2.11"]
 
 
+# Sharing: across namespaces
+
+OPEN = pool("edge", "192.0.2.10-192.0.2.13", sharing_scope="Cluster")
+WEB_PODS: dict[str, Any] = {"selector": {"app": "web"}}
+
+
+@pytest.mark.parametrize("key", ["berth.dev/sharing-key", "metallb.io/allow-shared-ip"])
+def test_a_key_is_good_for_one_namespace_unless_the_pool_opens_it(key: str) -> None:
+    for edge, expected in ((EDGE, "192.0.2.11"), (OPEN, "192.0.2.10")):
+        book = ledger(edge)
+        for namespace, port in (("shop", 443), ("other", 80)):
+            wish = request("web", namespace=namespace, ports=[("TCP", port)], annotations={key: "k"})
+            address = granted(decide(book, wish))
+        assert address == [expected]
+
+
+def test_who_asks_in_vain_for_an_address_of_another_namespace_is_told_why() -> None:
+    book = ledger(pool("edge", "192.0.2.10"))
+    first = decide(book, shared("web", 443, namespace="shop"))
+    assert "shared within namespace shop only (sharingScope)" in first.verdict.message
+    asking = decide(book, shared("web", 80, {"berth.dev/ips": "192.0.2.10"}, namespace="other"))
+    assert asking.verdict.reason is Reason.SharingConflict
+    waiting = decide(book, shared("web", 80, namespace="other"))
+    assert waiting.verdict.reason is Reason.PoolExhausted
+    for verdict in (asking.verdict, waiting.verdict):
+        assert "shop/web is of another namespace" in verdict.message
+        assert "sharingScope: Cluster" in verdict.message
+
+
+def test_under_local_no_two_namespaces_share_though_selectors_are_equal() -> None:
+    """Equal selectors choose other Pods in another namespace, so on other nodes."""
+    book = ledger(OPEN)
+    local = {"externalTrafficPolicy": "Local", **WEB_PODS}
+    decide(book, shared("web", 443, namespace="shop", **local))
+    asking = decide(book, shared("web", 80, {"berth.dev/ips": "192.0.2.10"}, namespace="evil", **local))
+    assert asking.verdict.reason is Reason.SharingConflict
+    assert "Local" in asking.verdict.message
+    assert granted(decide(book, shared("web", 80, namespace="evil", **local))) == ["192.0.2.11"]
+    assert granted(decide(book, shared("tls", 80, namespace="shop", **local))) == ["192.0.2.10"]
+
+
+def test_a_scope_that_is_closed_moves_nobody_who_shares_already() -> None:
+    book = ledger(OPEN)
+    wishes = [shared("web", 443, namespace="shop"), shared("web", 80, namespace="other")]
+    for wish in wishes:
+        decide(book, wish)
+    book.set_pools(ledger(EDGE).pools)
+    assert [granted(decide(book, wish)) for wish in wishes] == [["192.0.2.10"], ["192.0.2.10"]]
+    assert granted(decide(book, shared("late", 25, namespace="other"))) == ["192.0.2.11"]
+
+
 def test_the_only_holder_may_change_its_key_in_place() -> None:
     book = ledger(EDGE)
     decide(book, shared("a", 80))

@@ -2,7 +2,9 @@
 
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
+from kube.objects import ServiceKey
 from speaker.cluster.endpoints import EndpointIndex, Placement
 from tests.speaker.make import service, slice_of
 
@@ -48,6 +50,25 @@ def test_a_draining_endpoint_without_a_node_counts_when_none_is_ready() -> None:
 def test_a_shared_address_finds_the_endpoints_of_any_holder() -> None:
     index = index_of(one=slice_of("web", ready=("a",)), two=slice_of("web-udp", ready=("a", "b")))
     assert index.placement([service("web"), service("web-udp")], False).nodes == {"a", "b"}
+
+
+def of_two_namespaces(shop, evil) -> Placement:
+    index = EndpointIndex()
+    for namespace, facts in (("shop", shop), ("evil", evil)):
+        index.replace(namespace, None, structs.replace(facts, service=ServiceKey(namespace, "web")))
+    return index.placement([ServiceKey("shop", "web"), ServiceKey("evil", "web")], is_ipv6=False)
+
+
+def test_endpoints_of_two_namespaces_do_not_unite() -> None:
+    """On a node with endpoints of one of them kube-proxy drops what is for the other."""
+    both = of_two_namespaces(slice_of(ready=("a", "b")), slice_of(ready=("b", "c")))
+    assert both == Placement(frozenset({"b"}))
+    assert of_two_namespaces(slice_of(ready=("a",)), slice_of(is_ready_unplaced=True)) == Placement(frozenset({"a"}))
+
+
+def test_where_no_node_has_endpoints_of_both_the_first_namespace_that_has_any_is_served() -> None:
+    assert of_two_namespaces(slice_of(ready=("a",)), slice_of(ready=("b",))) == Placement(frozenset({"b"}))
+    assert of_two_namespaces(slice_of(ready=("a",)), slice_of()) == Placement(frozenset({"a"}))
 
 
 def weight(*services, is_ipv6=False, **slices):
