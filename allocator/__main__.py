@@ -28,6 +28,11 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--identity", default=os.environ.get("POD_NAME", "allocator"), help="shown as the leader")
     parser.add_argument("--load-balancer-class", help="serve this class only; default: Services without one")
     parser.add_argument("--finalizer", default=Options.finalizer)
+    parser.add_argument(
+        "--former-finalizers",
+        default=",".join(Options.former_finalizers),
+        help="names that the finalizer may have had before, comma-separated: where it was ours, it is replaced",
+    )
     parser.add_argument("--fence-after-seconds", type=float, default=Options.fence_after_seconds)
     parser.add_argument(
         "--lease-duration-seconds", "--lease-duration", type=float, default=Options.lease_duration_seconds
@@ -46,6 +51,7 @@ async def run(given: argparse.Namespace) -> None:
         identity=f"{given.identity}_{uuid.uuid4()}",
         load_balancer_class=given.load_balancer_class,
         finalizer=given.finalizer,
+        former_finalizers=tuple(name for name in given.former_finalizers.split(",") if name),
         fence_after_seconds=given.fence_after_seconds,
         lease_duration_seconds=given.lease_duration_seconds,
     )

@@ -50,7 +50,6 @@ class Assigner:
 
     def __init__(self, *, ownership: Ownership, draw: Draw) -> None:
         self._ownership = ownership
-        self._finalizer = ownership.finalizer
         self._draw = draw
         self.ledger = Ledger()
         self.waiting = Waiting()
@@ -124,7 +123,7 @@ class Assigner:
             return
         if known is not None and known.metadata.uid != service.metadata.uid:
             self._vanished(known)
-        elif known is not None and self._finalizer in set(known.metadata.finalizers) - set(service.metadata.finalizers):
+        elif known is not None and self._ownership.is_held(known) and not self._ownership.is_held(service):
             self._notice_lost_finalizer(known)
         self.queue.add(key_of(service))
 
@@ -141,7 +140,7 @@ class Assigner:
         if known is None or known.metadata.uid != service.metadata.uid or not self.services.is_news(service):
             return
         self._put(service)
-        if self._finalizer not in service.metadata.finalizers:
+        if not self._ownership.is_held(service):
             self.services.forget_holder(service.metadata.uid)
         held = {entry.address for entry in self.ledger.held_by_uid(service.metadata.uid)}
         if held != set(present_addresses(service)) or not self._ownership.is_ours(service):
@@ -316,8 +315,10 @@ class Assigner:
         uid = service.metadata.uid
         holds = bool(self.ledger.held_by_uid(uid))
         shows_ours = holds or self.services.shows_ours(service)
-        wanted = wanted_of(service, decision, self._finalizer, self.ledger, holds=holds, shows_ours=shows_ours)
-        body = service_patch(service, wanted, self._finalizer, timestamp)
+        wanted = wanted_of(
+            service, decision, self._ownership.finalizer, self.ledger, holds=holds, shows_ours=shows_ours
+        )
+        body = service_patch(service, wanted, self._ownership, timestamp)
         if body is not None:
             return PatchService(key, body, notices.of_transition(service, wanted))
         for address in decision.leaving:
@@ -376,7 +377,7 @@ class Assigner:
         shown_no_more = set(present) & self._to_hide_first(service, held)
         if shown_no_more:
             kept = tuple(address for address in present if address not in shown_no_more)
-            body = service_patch(service, Wanted(kept, True, None), self._finalizer, timestamp)
+            body = service_patch(service, Wanted(kept, True, None), self._ownership, timestamp)
             if body is not None:
                 return PatchService(key, body)
         for entry in held:
@@ -384,7 +385,7 @@ class Assigner:
         if any(entry.is_exposed for entry in self.ledger.held_by_uid(uid)):
             return None
         ingress = () if service.metadata.is_terminating and service.spec.type == "LoadBalancer" else None
-        body = service_patch(service, Wanted(ingress, False, None), self._finalizer, timestamp)
+        body = service_patch(service, Wanted(ingress, False, None, former_go=True), self._ownership, timestamp)
         return None if body is None else PatchService(key, body)
 
     def _to_hide_first(self, service: Service, held: list[Entry]) -> set[IPAddress]:
@@ -436,6 +437,6 @@ class Assigner:
 
     def _notice_lost_finalizer(self, service: Service) -> None:
         held = self.ledger.held_by_uid(service.metadata.uid)
-        notice = notices.of_lost_finalizer(service, held, self._finalizer)
+        notice = notices.of_lost_finalizer(service, held, self._ownership.finalizer)
         if notice is not None:
             self.notices.append(notice)

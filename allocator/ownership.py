@@ -11,10 +11,15 @@ from kube.objects import Service
 
 @dataclass(frozen=True, slots=True)
 class Ownership:
-    """`load_balancer_class` None: Services without a class are served, and those of DEFAULT_CLASS."""
+    """`load_balancer_class` None: Services without a class are served, and those of DEFAULT_CLASS.
+
+    `former_finalizers`: names that ours may have had in an earlier life of this installation. Others use them too, so
+    they are ours only on a Service of which our condition or a record says that it was served.
+    """
 
     load_balancer_class: str | None
     finalizer: str
+    former_finalizers: tuple[str, ...] = ()
 
     def is_ours(self, service: Service) -> bool:
         """Whether we serve this Service: a LoadBalancer of our class that is not being deleted."""
@@ -28,7 +33,24 @@ class Ownership:
         """
         if our_condition(service) is not None:
             return True
-        return self.finalizer in service.metadata.finalizers and self._is_of_our_class(service)
+        return self.is_held(service) and self._is_of_our_class(service)
+
+    def is_held(self, service: Service) -> bool:
+        """Whether a finalizer is on it that is ours, or may be."""
+        return not {self.finalizer, *self.former_finalizers}.isdisjoint(service.metadata.finalizers)
+
+    def finalizers(self, service: Service, *, has_ours: bool, former_go: bool) -> list[str] | None:
+        """The finalizers that it should have, others' among them; None when there is nothing to change.
+
+        One of a former name beside ours stays until both go: it may be another load balancer's.
+        """
+        present = list(service.metadata.finalizers)
+        if has_ours and (self.finalizer in present or service.metadata.is_terminating):
+            return None  # a terminating object takes no new finalizers (422)
+        going = {self.finalizer, *(self.former_finalizers if former_go else ())}
+        kept = [one for one in present if one not in going]
+        wanted = [*kept, self.finalizer] if has_ours else kept
+        return None if wanted == present else wanted
 
     def _is_of_our_class(self, service: Service) -> bool:
         if service.spec.type != "LoadBalancer":

@@ -16,6 +16,9 @@ FINALIZER = "service.kubernetes.io/load-balancer-cleanup"
 """The finalizer that Kubernetes documents for load balancers. A cloud controller manager strips it from every deleted
 Service, whatever its class, so the allocator takes another name by a flag."""
 
+FINALIZER_BESIDE_CLOUD = f"{GROUP}/load-balancer-cleanup"
+"""The name that the documentation advises for that case."""
+
 DEFAULT_NAMESPACE = "berth-system"
 
 ANNOTATION_IPS = f"{GROUP}/ips"

@@ -52,7 +52,8 @@ class Leadership:
         """From full lists to a running state, without a gap: no event is handled in between."""
         self._observed = observed
         self.assigner = Assigner(
-            ownership=Ownership(options.load_balancer_class, options.finalizer), draw=random.randrange
+            ownership=Ownership(options.load_balancer_class, options.finalizer, options.former_finalizers),
+            draw=random.randrange,
         )
         self.assigner.start(
             pools=compile_pools(observed.pools.values()),

@@ -11,8 +11,9 @@ from typing import Any
 
 import msgspec
 
+from allocator.ownership import Ownership
 from allocator.plan import Plan, Verdict
-from allocator.request import present_addresses
+from allocator.request import our_condition, present_addresses
 from allocator.space.ranges import parse_address
 from crds.addresses import IPAddress
 from crds.conditions import ConditionType
@@ -23,11 +24,13 @@ from kube.objects import Condition, Ingress, Service
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the Service should show. `ingress` None: leave what it shows. `verdict` None: our condition goes, but not
-    before the finalizer: it is what says that the finalizer is ours."""
+    before the finalizer: it is what says that the finalizer is ours. `former_go`: finalizers of names that ours had
+    before are from us, and go."""
 
     ingress: tuple[IPAddress, ...] | None
     has_finalizer: bool
     verdict: Verdict | None
+    former_go: bool = False
 
 
 def wanted_of(
@@ -50,14 +53,16 @@ def wanted_of(
         present = present_addresses(service)
         nobodys = tuple(address for address in present if address not in held)
         ingress = None if nobodys == present else nobodys
-    return Wanted(ingress, has_finalizer, decision.verdict)
+    condition = our_condition(service)
+    was_served = condition is not None and condition.status == "True"
+    return Wanted(ingress, has_finalizer, decision.verdict, former_go=was_served if holds else shows_ours)
 
 
-def service_patch(service: Service, wanted: Wanted, finalizer: str, timestamp: str) -> dict[str, Any] | None:
+def service_patch(service: Service, wanted: Wanted, ownership: Ownership, timestamp: str) -> dict[str, Any] | None:
     """The merge patch (RFC 7386) of the status subresource, None when there is nothing to change."""
     metadata: dict[str, Any] = {}
     status: dict[str, Any] = {}
-    finalizers = _finalizers(service, wanted.has_finalizer, finalizer)
+    finalizers = ownership.finalizers(service, has_ours=wanted.has_finalizer, former_go=wanted.former_go)
     if finalizers is not None:
         metadata["finalizers"] = finalizers
     if wanted.ingress is not None and not shows_exactly(service, wanted.ingress):
@@ -82,16 +87,6 @@ def shows_exactly(service: Service, addresses: Sequence[IPAddress]) -> bool:
 def _shown(entry: Ingress) -> IPAddress | None:
     is_ours = entry.ip_mode in (None, "VIP") and not entry.hostname
     return parse_address(entry.ip) if is_ours and entry.ip else None
-
-
-def _finalizers(service: Service, has_finalizer: bool, finalizer: str) -> list[str] | None:
-    present = list(service.metadata.finalizers)
-    if has_finalizer == (finalizer in present):
-        return None
-    if has_finalizer:
-        # A terminating object takes no new finalizers (422).
-        return None if service.metadata.is_terminating else [*present, finalizer]
-    return [one for one in present if one != finalizer]
 
 
 def _conditions(present: Sequence[Condition], verdict: Verdict | None, timestamp: str) -> list[Any] | None:

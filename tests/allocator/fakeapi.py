@@ -18,7 +18,7 @@ from allocator.space.pools import Pools
 from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
 from crds.addresses import IPAddress
 from crds.conditions import Reason
-from crds.names import FINALIZER, allocation_name
+from crds.names import FINALIZER, FINALIZER_BESIDE_CLOUD, allocation_name
 from kube.objects import Service, ServiceKey, decode_service
 from tests.allocator.build import address as parsed
 from tests.allocator.build import pool, pools, service_body
@@ -194,7 +194,12 @@ class Allocator:
         self.writes = 0
         self.die_after = die_after
         self.assigner = Assigner(
-            ownership=Ownership(options.pop("load_balancer_class", None), FINALIZER), draw=lambda _: 0
+            ownership=Ownership(
+                options.pop("load_balancer_class", None),
+                options.pop("finalizer", FINALIZER),
+                options.pop("former_finalizers", (FINALIZER, FINALIZER_BESIDE_CLOUD)),
+            ),
+            draw=lambda _: 0,
         )
         self.known_services: dict[ServiceKey, Service] = {}
         self.known_allocations: dict[str, tuple[IPAddress, str]] = {}

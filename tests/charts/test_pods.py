@@ -85,6 +85,7 @@ def test_arguments_follow_the_values() -> None:
     values: dict[str, Any] = {
         "loadBalancerClass": "berth.dev/lan",
         "finalizer": "berth.dev/cleanup",
+        "formerFinalizers": ["berth.dev/a", "berth.dev/b"],
         "fenceAfterSeconds": 90,
         "log": {"level": "debug", "format": "text"},
         "allocator": {"lease": {"durationSeconds": 20}, "extraArgs": ["--more"]},
@@ -102,6 +103,7 @@ def test_arguments_follow_the_values() -> None:
         "--identity=$(POD_NAME)",
         "--load-balancer-class=berth.dev/lan",
         "--finalizer=berth.dev/cleanup",
+        "--former-finalizers=berth.dev/a,berth.dev/b",
         "--fence-after-seconds=90",
         "--lease-duration-seconds=20",
         "--metrics-listen=0.0.0.0:7472",
@@ -224,6 +226,7 @@ def test_the_charts_defaults_are_the_programs(monkeypatch: pytest.MonkeyPatch) -
     given = allocator.__main__.parse_arguments()
     options = allocator.options.Options(given.namespace, given.identity)
     assert (given.load_balancer_class, given.finalizer) == (options.load_balancer_class, options.finalizer)
+    assert tuple(given.former_finalizers.split(",")) == options.former_finalizers
     assert given.fence_after_seconds == options.fence_after_seconds
     assert given.lease_duration_seconds == options.lease_duration_seconds
     _as_started(container_of(one(objects, "DaemonSet")), monkeypatch)
