@@ -14,7 +14,7 @@ from allocator.claims import Claim
 from allocator.ledger import Entry, Ledger
 from allocator.policy import Draw, Refusal, candidates, next_address, refuse_pool, serves
 from allocator.request import Request
-from allocator.sharing import joined, why_apart, why_not_together
+from allocator.sharing import joined, takes_ports_of_strangers, why_apart, why_not_together
 from allocator.space.pools import Labels, Pool
 from allocator.space.ranges import address_at
 from allocator.stage import Stage
@@ -102,18 +102,48 @@ class _Planner:
         return Plan(grants, leaving, self._verdict(outcomes, grants), waits)
 
     def _decide(self, family: Family) -> _Outcome:
-        stay, fallback = self._look_at_held(family)
-        if stay is not None:
-            outcome = _Outcome(self._keep(stay), None)
-        else:
-            found = self._find(family)
-            if isinstance(found, Claim):
-                outcome = _Outcome(found, None)
-            else:
-                outcome = _Outcome(self._keep(fallback) if fallback else self._adopted(family), found)
+        outcome = self._stay(family) or self._move(family)
         if outcome.grant is not None:
             self._granted.append(outcome.grant)
         return outcome
+
+    def _stay(self, family: Family) -> _Outcome | None:
+        """What it has is what it wants; None when it wants, or must have, something else."""
+        for entry in self._held_in(family):
+            if self._is_as_wished(entry) and self._why_not_together(entry) is None:
+                return _Outcome(self._keep(entry), None)
+        return None
+
+    def _move(self, family: Family) -> _Outcome:
+        """Something else, or what it has until there is something else."""
+        found = self._find(family)
+        if isinstance(found, Claim):
+            return _Outcome(found, None)
+        held = self._held_in(family)
+        for entry in held:
+            if self._why_not_together(entry) is None:
+                return _Outcome(self._keep(entry), found)
+        for entry in held:
+            grant = entry.claim if self._may_remain(entry) else None
+            return _Outcome(grant, self._conflict(entry, found))
+        return _Outcome(self._adopted(family), found)
+
+    def _may_remain(self, entry: Entry) -> bool:
+        """Whether it may keep the address as it is recorded, though as it is now it can't share it.
+
+        Not when it wants a port that a Service of another namespace has: kube-proxy serves what both show for either.
+        """
+        return not takes_ports_of_strangers(entry.claim, self._request)
+
+    def _conflict(self, entry: Entry, found: Refusal | None) -> Refusal:
+        """It holds the address, and can't as it is now. `found`: why it gets no other one either."""
+        message = f"{entry.address} can't be shared as the Service is now: {self._why_not_together(entry)}"
+        waits = frozenset({ChangeOf(str(entry.address))})
+        if found is None:
+            return Refusal(Reason.SharingConflict, message, waits)
+        if found.reason is not Reason.SharingConflict:
+            message = f"{message}. {found.message}"
+        return Refusal(Reason.SharingConflict, message, waits | found.waits)
 
     def _without_new(self, outcome: _Outcome) -> _Outcome:
         """All or nothing: no address is newly taken, but what serves goes on serving."""
@@ -127,13 +157,10 @@ class _Planner:
 
     # What it has
 
-    def _look_at_held(self, family: Family) -> tuple[Entry | None, Entry | None]:
-        """What may stay as it is; else what may stay until something better is found."""
+    def _held_in(self, family: Family) -> list[Entry]:
+        """What its status shows comes first."""
         held = [entry for entry in self._held if family_of(entry.address) is family]
-        held.sort(key=lambda entry: entry.address not in self._request.present)
-        possible = [entry for entry in held if self._why_not_together(entry) is None]
-        stay = next((entry for entry in possible if self._is_as_wished(entry)), None)
-        return stay, possible[0] if possible else None
+        return sorted(held, key=lambda entry: entry.address not in self._request.present)
 
     def _is_as_wished(self, entry: Entry) -> bool:
         wanted = self._request.addresses.get(family_of(entry.address), entry.address)
@@ -224,18 +251,20 @@ class _Planner:
             if entry.stage is Stage.WITHDRAWN:
                 message = f"{entry.address} is still in the status of {names}; it is given out once it is not"
             return Refusal(Reason.AddressInUse, message, waits)
+        pool = self._ledger.pools.by_name.get(entry.claim.pool)
+        if pool is None:
+            message = f"{entry.address} is of pool {entry.claim.pool}, which is gone: nobody else is let in there"
+            return Refusal(Reason.AddressNotInPool, message, waits)
         why_not = self._why_not_together(entry)
         if why_not is not None:
             shares = self._request.sharing_key is not None and entry.claim.sharing_key is not None
             reason = Reason.SharingConflict if shares else Reason.AddressInUse
             return Refusal(reason, f"{entry.address} cannot be had: {why_not}", waits)
-        pool = self._ledger.pools.by_name.get(entry.claim.pool)
-        if pool is not None:
-            refusal = self._wrong_pool(entry.address, pool) or refuse_pool(pool, self._request, self._labels)
-            if refusal is not None and refusal.reason is not Reason.PoolPaused:
-                return refusal
-            if self._is_over_quota(pool, entry):
-                return self._quota_refusal(pool)
+        refusal = self._wrong_pool(entry.address, pool) or refuse_pool(pool, self._request, self._labels)
+        if refusal is not None and refusal.reason is not Reason.PoolPaused:
+            return refusal
+        if self._is_over_quota(pool, entry):
+            return self._quota_refusal(pool)
         return joined(entry.claim, self._request)
 
     def _wrong_pool(self, address: IPAddress, pool: Pool) -> Refusal | None:
@@ -336,11 +365,15 @@ class _Planner:
         outside = [grant for grant in grants if self._pool_name(grant.address) != grant.pool]
         if not outside:
             return Verdict(True, Reason.Allocated, f"{_named(grants)}{self._said_of_sharing(grants)}")
-        message = "; ".join(
-            f"{grant.address} is no longer in pool {grant.pool}: it keeps serving until you move the Service"
-            for grant in outside
+        return Verdict(True, Reason.OutsidePool, "; ".join(self._outside(grant) for grant in outside))
+
+    def _outside(self, grant: Claim) -> str:
+        if grant.pool in self._ledger.pools.by_name:
+            return f"{grant.address} is no longer in pool {grant.pool}: it keeps serving until you move the Service"
+        return (
+            f"{grant.address} is of pool {grant.pool}, which is gone: it keeps serving until you move the Service, but "
+            "no longer by advertisements that choose pools by their labels (ipPoolSelector)"
         )
-        return Verdict(True, Reason.OutsidePool, message)
 
     def _said_of_sharing(self, grants: tuple[Claim, ...]) -> str:
         """Who carries a sharing key is told how far it reaches: in other systems that is the whole cluster."""

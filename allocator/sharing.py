@@ -82,6 +82,13 @@ def left(claim: Claim, uid: str) -> Claim:
     return replace(claim, holders=others) if others else replace(claim, releasing=True)
 
 
+def takes_ports_of_strangers(claim: Claim, request: Request) -> bool:
+    """Whether the request wants a port that a Service of another namespace has on this address."""
+    namespace = request.holder.key.namespace
+    strangers = tuple(one for one in claim.others(request.holder.uid) if one.key.namespace != namespace)
+    return _collision(strangers, request.holder.ports) is not None
+
+
 def _collision(others: tuple[Holder, ...], ports: tuple[Port, ...]) -> tuple[Holder, Port] | None:
     wanted = set(ports)
     for holder in others:

@@ -185,7 +185,7 @@ class Reason(_Documented):
     NoAdvertisement = (
         "NoAdvertisement",
         "No L2Advertisement and no BGPAdvertisement covers the address's pool and Service, so nobody announces it. "
-        "Create one.",
+        "Create one. When the pool is gone, so are its labels: name it in `ipPools`, or create it again.",
     )
     NoBlackhole = (
         "NoBlackhole",
@@ -233,8 +233,9 @@ class Reason(_Documented):
     )
     OutsidePool = (
         "OutsidePool",
-        "The address is no longer within its pool, because the pool was changed or deleted. It keeps serving. To move "
-        "the Service to another address, delete and create it, or request the new address with berth.dev/ips.",
+        "The address is no longer within its pool, because the pool was changed or deleted. It keeps serving; but when "
+        "the pool is gone, an advertisement that chooses pools by their labels (ipPoolSelector) covers it no longer. "
+        "To move the Service to another address, delete and create it, or request the new address with berth.dev/ips.",
     )
     PartiallyAllocated = (
         "PartiallyAllocated",
@@ -299,8 +300,8 @@ class Reason(_Documented):
     )
     SharingConflict = (
         "SharingConflict",
-        "The address can't be shared with its present holders: the ports collide, the keys differ, or the traffic "
-        "policies do not go together. The message says which.",
+        "The address can't be shared with its present holders: the ports collide, the keys or namespaces differ, or "
+        "the traffic policies do not go together. The message says which.",
     )
     SomeSessionsDown = (
         "SomeSessionsDown",

@@ -1,7 +1,8 @@
 """The assigner when a Service changes its address, its type or its ports, or shares an address."""
 
+from allocator.request import key_of
 from crds.names import FINALIZER
-from tests.allocator.build import pools, service_body
+from tests.allocator.build import pool, pools, service_body
 from tests.allocator.fakeapi import EDGE, OTHER, WEB, Allocator, FakeApi, settled
 
 
@@ -98,16 +99,32 @@ def test_services_share_and_leave_an_address_one_by_one(api: FakeApi) -> None:
 
 
 def test_a_service_that_leaves_a_shared_address_for_nothing_loses_its_finalizer(api: FakeApi) -> None:
-    allocator = Allocator(api, EDGE)
-    api.put_service(service_body("first"))
-    share(api, allocator)
-    assert api.ingress(WEB) == api.ingress(OTHER) == ["192.0.2.11"]
-    wish = {"berth.dev/ips": "192.0.2.10"}  # which the first one holds
-    api.edit_service(WEB, lambda body: body["metadata"].update(annotations=wish))
+    """It wants a port that another namespace has there, and there is no other address."""
+    key = {"berth.dev/sharing-key": "k"}
+    theirs = api.put_service(service_body("web", namespace="shop", ports=[("TCP", 443)], annotations=key))
+    api.put_service(service_body("web", ports=[("TCP", 80)], annotations=key))
+    allocator = Allocator(api, pools(pool("edge", "192.0.2.10", sharing_scope="Cluster")))
+    allocator.run()
+    assert api.ingress(WEB) == api.ingress(key_of(theirs)) == ["192.0.2.10"]
+    api.edit_service(WEB, lambda body: body["spec"].update(ports=[{"protocol": "TCP", "port": 443}]))
     allocator.run()
     assert api.ingress(WEB) == []
     assert not api.services[WEB]["metadata"].get("finalizers")
-    assert api.ingress(OTHER) == ["192.0.2.11"]
+    assert api.ingress(key_of(theirs)) == ["192.0.2.10"]
+
+
+def test_a_service_that_shares_no_more_keeps_the_address_until_it_gets_what_it_asks_for(api: FakeApi) -> None:
+    allocator = Allocator(api, EDGE)
+    first = api.put_service(service_body("first"))
+    share(api, allocator)
+    wish = {"berth.dev/ips": "192.0.2.10"}  # which the first one holds
+    api.edit_service(WEB, lambda body: body["metadata"].update(annotations=wish))
+    allocator.run()
+    assert api.ingress(WEB) == api.ingress(OTHER) == ["192.0.2.11"]
+    api.delete_service(key_of(first))
+    allocator.run()
+    assert api.ingress(WEB) == ["192.0.2.10"]
+    assert [one["name"] for one in api.allocations["v4-192-0-2-11"]["spec"]["holders"]] == ["other"]
 
 
 def test_colliding_ports_on_a_shared_address_move_the_service_that_changed(api: FakeApi) -> None:

@@ -234,6 +234,82 @@ def test_local_services_share_with_equal_selectors_only() -> None:
     assert granted(decide(book, shared("c", 25, externalTrafficPolicy="Local"))) == ["192.0.2.11"]
 
 
+# Sharing: holders that change
+
+
+def edited(name: str, *ports: int, **spec: Any) -> Any:
+    """A Service that shares 192.0.2.10 by its key, with these ports by now."""
+    return request(name, ports=[("TCP", port) for port in ports], annotations=KEY, ingress=["192.0.2.10"], **spec)
+
+
+def test_a_holder_that_adds_a_port_of_another_keeps_what_it_has_and_is_told_which_and_whose() -> None:
+    book = ledger(pool("edge", "192.0.2.10"))
+    decide(book, shared("a", 443))
+    decide(book, shared("b", 80))
+    decision = decide(book, edited("b", 80, 443))
+    assert (granted(decision), decision.leaving) == (["192.0.2.10"], ())
+    assert decision.verdict.reason is Reason.SharingConflict
+    assert "port TCP 443 is taken by default/a" in decision.verdict.message
+    assert decision.waits >= {ChangeOf("192.0.2.10"), FreeIn("edge", Family.IPv4)}
+    assert [port.port for holder in decision.grants[0].holders for port in holder.ports] == [443, 80]
+    decide(book, edited("a", 8443))
+    assert decide(book, edited("b", 80, 443)).verdict.satisfied
+
+
+def test_a_holder_that_takes_a_port_of_another_namespace_leaves_and_is_told_why() -> None:
+    """Were both shown, kube-proxy might serve the other's port for this Service."""
+    book = ledger(pool("edge", "192.0.2.10", sharing_scope="Cluster"))
+    decide(book, shared("a", 443, namespace="shop"))
+    decide(book, shared("b", 80, namespace="evil"))
+    decision = decide(book, edited("b", 80, 443, namespace="evil"))
+    assert (granted(decision), [str(one) for one in decision.leaving]) == ([], ["192.0.2.10"])
+    assert decision.verdict.reason is Reason.SharingConflict
+    assert "port TCP 443 is taken by shop/a" in decision.verdict.message
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"annotations": {"berth.dev/sharing-key": "other"}}, "under another key"),
+        ({"annotations": {}}, "sharing-key on all"),
+        ({"annotations": KEY, "externalTrafficPolicy": "Local"}, "externalTrafficPolicy"),
+    ],
+)
+def test_a_holder_that_shares_no_more_keeps_the_address_until_there_is_another(
+    change: dict[str, Any], said: str
+) -> None:
+    full, roomy = ledger(pool("edge", "192.0.2.10")), ledger(EDGE)
+    for book in (full, roomy):
+        decide(book, shared("a", 443))
+        decide(book, shared("b", 80))
+    wish = request("b", ports=[("TCP", 80)], ingress=["192.0.2.10"], **change)
+    stays = decide(full, wish)
+    assert granted(stays) == ["192.0.2.10"]
+    assert stays.verdict.reason is Reason.SharingConflict
+    assert said in stays.verdict.message
+    assert "extend the pool" in stays.verdict.message
+    assert FreeIn("edge", Family.IPv4) in stays.waits
+    assert granted(decide(roomy, wish)) == ["192.0.2.11"]
+
+
+@pytest.mark.parametrize("namespace", ["ops", "other"])
+def test_a_pool_that_is_gone_lets_nobody_join_an_address_of_its_namespaces(namespace: str) -> None:
+    ops = pool("ops", "192.0.2.10", namespaces=["ops"], sharing_scope="Cluster")
+    rest = pool("rest", "198.51.100.1", auto_assign=False)
+    asking = shared("b", 80, {"berth.dev/ips": "192.0.2.10"}, namespace=namespace)
+    expected = {"ops": Reason.Allocated, "other": Reason.NoMatchingPool}[namespace]
+    book = ledger(ops, rest)
+    decide(book, shared("a", 443, namespace="ops"))
+    assert plan(asking, {}, book, lowest).verdict.reason is expected
+    book.set_pools(ledger(rest).pools)
+    decision = decide(book, asking)
+    assert (granted(decision), decision.verdict.reason) == ([], Reason.AddressNotInPool)
+    assert "pool ops, which is gone" in decision.verdict.message
+    kept = decide(book, shared("a", 443, namespace="ops"))
+    assert (granted(kept), kept.verdict.reason) == (["192.0.2.10"], Reason.OutsidePool)
+    assert "ipPoolSelector" in kept.verdict.message
+
+
 # Sharing: across namespaces
 
 OPEN = pool("edge", "192.0.2.10-192.0.2.13", sharing_scope="Cluster")
