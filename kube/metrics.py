@@ -16,7 +16,7 @@ class Metrics(Protocol):
         """A request is sent again: `reason` is "Unauthorized" or "TooManyRequests"."""
 
     def watch_restart(self, resource: str, reason: str) -> None:
-        """A watch ended and is opened again: "Closed", "Broken", "Idle", "Gone", "Refused"."""
+        """A watch ended and is opened again: "Closed", "Broken", "Idle", "Doubted", "Gone", "Refused"."""
 
     def relist(self, resource: str, objects: int, seconds: float) -> None:
         """A full list was read."""

@@ -32,6 +32,7 @@ class WatchEnd(enum.Enum):
     CLOSED = "Closed"  # by the server, as asked with timeoutSeconds
     BROKEN = "Broken"  # connection lost, or never made; server busy or in trouble
     IDLE = "Idle"  # silent for too long
+    DOUBTED = "Doubted"  # silent while another request got no answer
     GONE = "Gone"  # 410
     REFUSED = "Refused"  # any other answer
 

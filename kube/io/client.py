@@ -186,7 +186,8 @@ class Client:
         """Events after `resource_version`, until the server ends the stream (a normal end, every 5 to 10 minutes).
 
         Raises Gone when the history is not there any more; Unreachable when the stream breaks, with reason "Idle" when
-        nothing, not even a bookmark, came for `idle_seconds`. All whole lines before that were delivered.
+        nothing, not even a bookmark, came for `idle_seconds`, and "Doubted" when nothing came since another request was
+        sent that got no answer. All whole lines before that were delivered.
         `pace_seconds`: look at the stream no more often than that, where many events come and none is urgent.
         Close it (contextlib.aclosing) when you leave early: that ends the connection.
         """

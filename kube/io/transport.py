@@ -3,6 +3,8 @@
 Knows nothing of resources or objects (kube.io.client does). It sends a request again in two cases only, because in both
 the server has done nothing with it: once after a 401, with the credentials read again, and after a 429, as long as the
 server asked to wait. Everything else is the caller's decision.
+
+A request that breaks or gets no answer says something of the other connections too: see kube.streams.
 """
 
 import asyncio
@@ -11,7 +13,7 @@ import random
 import ssl
 import time
 from asyncio import sslproto
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,7 +23,9 @@ from yarl import URL
 from kube.config.io.credentials import Credentials
 from kube.config.io.library import ApiClient
 from kube.errors import ApiError, TooManyRequests, Unauthorized, Unreachable, error_from_response
+from kube.io.connections import UNANSWERED_SECONDS, Connector
 from kube.metrics import Metrics
+from kube.streams import GIVEN_UP_SECONDS, Stream, Streams
 
 REQUEST_TIMEOUT_SECONDS = 10.0
 CONNECT_TIMEOUT_SECONDS = 5.0
@@ -58,6 +62,8 @@ class Transport:
         self._user_agent = user_agent
         self._slots = asyncio.Semaphore(max_connections)
         self._metrics = metrics
+        self._streams = Streams()
+        self._again: asyncio.TimerHandle | None = None
         self._api = self._connections()
         self._transport_of_api = credentials.transport
         self._retired: ApiClient | None = None
@@ -70,6 +76,8 @@ class Transport:
 
     async def close(self) -> None:
         """End all connections. Idempotent."""
+        if self._again is not None:
+            self._again.cancel()
         for api in (self._api, self._retired):
             if api is not None:
                 await api.close()
@@ -92,26 +100,53 @@ class Transport:
     async def stream(
         self, request: Request, idle_seconds: float, pace_seconds: float = 0.0
     ) -> AsyncIterator[AsyncIterator[bytes]]:
-        """The body of a 2xx answer as it comes; Unreachable("Idle") when nothing comes for that long. `pace_seconds`:
+        """The body of a 2xx answer as it comes; Unreachable("Idle") when nothing comes for that long, and
+        Unreachable("Doubted") when nothing came since another request was sent that got no answer. `pace_seconds`:
         nothing is read for so long after each chunk, so that what comes in between takes one turn and not many."""
-        async with (
-            self._answered(request, None, idle_seconds) as response,
-            contextlib.aclosing(_chunks(response, pace_seconds)) as chunks,
-        ):
-            yield chunks
+        async with self._answered(request, None, idle_seconds) as response:
+            with self._streams.opened(time.monotonic(), response.close) as stream:
+                async with contextlib.aclosing(_chunks(response, stream, pace_seconds)) as chunks:
+                    yield chunks
 
     @contextlib.asynccontextmanager
     async def _answered(
         self, request: Request, total: float | None, idle: float | None
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         timeout = aiohttp.ClientTimeout(total=total, sock_connect=CONNECT_TIMEOUT_SECONDS, sock_read=idle)
+        is_stream, began = total is None, time.monotonic()
         response = await self._accepted(request, timeout)
         try:
-            yield response
-        except (aiohttp.ClientError, OSError) as error:
-            raise _unreachable(error) from error
+            with self._doubting(None if is_stream else began):
+                yield response
         finally:
-            response.close() if total is None else response.release()
+            response.close() if is_stream else response.release()
+
+    @contextlib.contextmanager
+    def _doubting(self, sent: float | None) -> Iterator[None]:
+        """Errors of the connection as Unreachable. They are a reason to doubt the connections on which nothing came
+        since, and so is a request that its caller gave up after a while. `sent` None: a stream; that may be left any
+        time.
+        """
+        try:
+            yield
+        except (aiohttp.ClientError, OSError) as error:
+            self._doubt(time.monotonic() - UNANSWERED_SECONDS if sent is None else sent)
+            raise _unreachable(error) from error
+        except asyncio.CancelledError:
+            if sent is not None and time.monotonic() - sent >= GIVEN_UP_SECONDS:
+                self._doubt(sent)
+            raise
+
+    def _doubt(self, sent: float) -> None:
+        now = time.monotonic()
+        self._connector.drop_resting(now - sent)
+        again_at = self._streams.doubt(sent, now)
+        if again_at is not None and self._again is None:
+            self._again = asyncio.get_running_loop().call_later(again_at - now, self._doubt_again, sent)
+
+    def _doubt_again(self, sent: float) -> None:
+        self._again = None
+        self._doubt(sent)
 
     async def _accepted(self, request: Request, timeout: aiohttp.ClientTimeout) -> aiohttp.ClientResponse:
         """The response once it is a 2xx, after as many attempts as the rules at the top of this module allow."""
@@ -162,15 +197,16 @@ class Transport:
             headers["Authorization"] = authorization
         url = URL(self._credentials.configuration.host + request.path, encoded=True)
         try:
-            # A stream's own timeout bounds only its silence: its headers must come as quickly as any answer.
-            async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS if timeout.total is None else None):
-                answer = await self._api.call_api(request.method, url, headers, request.body, _request_timeout=timeout)
-            response: aiohttp.ClientResponse = answer.response
-            code = response.status
-            if not response.ok:
-                raise await self._refusal(response)
-        except (aiohttp.ClientError, OSError) as error:
-            raise _unreachable(error) from error
+            with self._doubting(sent):
+                # A stream's own timeout bounds only its silence: its headers must come as quickly as any answer.
+                async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS if timeout.total is None else None):
+                    answer = await self._api.call_api(
+                        request.method, url, headers, request.body, _request_timeout=timeout
+                    )
+                response: aiohttp.ClientResponse = answer.response
+                code = response.status
+                if not response.ok:
+                    raise await self._refusal(response)
         finally:
             self._metrics.api_request(request.verb, request.resource, code, time.monotonic() - sent)
         return response
@@ -186,7 +222,11 @@ class Transport:
         # trust_env would look into ~/.netrc for each request, in a thread: 0.12 ms of CPU become 0.45. What it is good
         # for, the proxy of the environment, kube.config.io.credentials has put into the configuration.
         configuration.client_session_kwargs = {"trust_env": False, "cookie_jar": aiohttp.DummyCookieJar()}
-        return ApiClient(configuration)
+        api = ApiClient(configuration)
+        self._connector = made = Connector(api.rest_client.ssl_context)
+        # As the package advises; a class of our own in its place would load the certificates a second time.
+        api.rest_client._create_connector = lambda: made
+        return api
 
     async def _reconnect(self) -> bool:
         """New connections, if what they depend on has changed. Requests in flight end on the old ones."""
@@ -200,9 +240,10 @@ class Transport:
         return True
 
 
-async def _chunks(response: aiohttp.ClientResponse, pace_seconds: float) -> AsyncGenerator[bytes, None]:
+async def _chunks(response: aiohttp.ClientResponse, stream: Stream, pace_seconds: float) -> AsyncGenerator[bytes, None]:
     try:
         while chunk := await response.content.read(CHUNK_BYTES):
+            stream.heard = time.monotonic()
             yield chunk
             # A reader with a full buffer never suspends: others must get their turn while a long history is replayed.
             await asyncio.sleep(0)
@@ -210,6 +251,10 @@ async def _chunks(response: aiohttp.ClientResponse, pace_seconds: float) -> Asyn
                 await _look_away(response, pace_seconds)
     except TimeoutError as error:
         raise Unreachable(0, "Idle", "nothing came in time, not even a bookmark") from error
+    except aiohttp.ClientError as error:
+        if stream.is_doubted:
+            raise Unreachable(0, "Doubted", "nothing came while another request got no answer") from error
+        raise
 
 
 async def _look_away(response: aiohttp.ClientResponse, seconds: float) -> None:

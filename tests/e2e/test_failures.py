@@ -112,6 +112,33 @@ def test_dropped_watches_and_lost_history_lose_nothing(api_faults: ApiFaults, we
     assert not web.exists("ipallocation", ALLOCATION)
 
 
+SILENCE = """
+table inet silence {{
+  chain sent {{ type filter hook output priority 0; tcp sport {{ {ports} }} drop; }}
+  chain received {{ type filter hook input priority 0; tcp dport {{ {ports} }} drop; }}
+}}
+"""
+
+
+@pytest.mark.parametrize("serves", [True, False])
+def test_connections_to_the_api_server_that_died_silently_are_noticed_within_seconds(
+    web: LabClient, serves: bool
+) -> None:
+    """As when a control-plane machine loses its power, or a firewall its state. The owner has to withdraw, and any
+    other speaker has to confirm."""
+    before = owner(web)
+    node = before if serves else next(name for name in web.cluster.macs().values() if name != before)
+    connections = web.cluster.run(node, "ss", "-tnH", "state", "established", "dport", "=", ":6443")
+    ports = {line.split()[2].rpartition(":")[2] for line in connections.splitlines()}
+    assert ports
+    web.cluster.run(node, "nft", SILENCE.format(ports=", ".join(ports)))
+    try:
+        web.delete("service", "web", wait=False)
+        web.gone("service", "web")
+    finally:
+        web.cluster.run(node, "nft", "delete table inet silence")
+
+
 @pytest.mark.parametrize("code", [409, 429, 500, 503])
 def test_writes_that_are_refused_are_made_again(api_faults: ApiFaults, web: LabClient, code: int) -> None:
     before = api_faults.answered(code, ALLOCATOR)

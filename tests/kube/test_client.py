@@ -1,8 +1,12 @@
 import asyncio
+import contextlib
 import itertools
 import json
+import socket
 import time
+from collections.abc import Awaitable
 from contextlib import aclosing
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
@@ -10,6 +14,7 @@ import pytest
 
 from kube.errors import (
     AlreadyExists,
+    ApiError,
     Conflict,
     Gone,
     NotFound,
@@ -260,6 +265,83 @@ async def test_a_silent_watch_is_ended(connected: Connected) -> None:
             await events(client, idle_seconds=0.3)
         assert caught.value.reason == "Idle"
         assert 0.2 < time.monotonic() - began < 2.0
+
+
+async def watched_while(client: Client, other: Awaitable[Any]) -> str:
+    """Why a watch ended on which nothing came, while that was done; "" = it did not."""
+    watching = asyncio.create_task(events(client))
+    await asyncio.sleep(0.1)
+    with contextlib.suppress(ApiError, TimeoutError):
+        await other
+    done, _ = await asyncio.wait([watching], timeout=0.3)
+    watching.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await watching if not done else None
+    error = watching.exception() if done else None
+    assert error is None or isinstance(error, Unreachable)
+    return "" if error is None else error.reason
+
+
+async def test_a_silent_watch_is_doubted_when_a_request_breaks(connected: Connected) -> None:
+    async with connected(stream(5.0), stream(cut=True)) as (client, _):
+        assert await watched_while(client, client.get(IPPOOLS, "a")) == "Doubted"
+
+
+async def test_a_silent_watch_is_doubted_when_a_request_is_given_up(
+    connected: Connected, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the renewal of a Lease is after two seconds."""
+    monkeypatch.setattr(transport, "GIVEN_UP_SECONDS", 0.1)
+    async with connected(stream(5.0), after(5.0, reply({}))) as (client, _):
+        assert await watched_while(client, asyncio.wait_for(client.get(IPPOOLS, "a"), 0.15)) == "Doubted"
+    async with connected(stream(5.0), after(5.0, reply({}))) as (client, _):
+        assert await watched_while(client, asyncio.wait_for(client.get(IPPOOLS, "a"), 0.05)) == ""
+
+
+async def test_a_watch_on_which_something_came_meanwhile_is_not_doubted(connected: Connected) -> None:
+    bookmark = event("BOOKMARK", {"metadata": {"resourceVersion": "6"}})
+    async with connected(stream(0.2, bookmark, 5.0), after(0.2, stream(cut=True))) as (client, _):
+        assert await watched_while(client, client.get(IPPOOLS, "a")) == ""
+
+
+async def test_a_refusal_is_an_answer_and_no_reason_for_doubt(connected: Connected) -> None:
+    async with connected(stream(5.0), status(500, "InternalError")) as (client, _):
+        assert await watched_while(client, client.get(IPPOOLS, "a")) == ""
+
+
+async def test_a_second_doubt_waits_for_its_time(connected: Connected, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("kube.streams.REST_SECONDS", 0.2)
+    broken = stream(cut=True)
+    async with connected(stream(5.0), broken, stream(5.0), broken, reply({})) as (client, _):
+        assert await watched_while(client, client.get(IPPOOLS, "a")) == "Doubted"
+        assert await watched_while(client, client.get(IPPOOLS, "a")) == "Doubted"
+
+
+async def test_connections_ask_whether_the_other_end_is_there(connected: Connected) -> None:
+    async with connected(reply({})) as (client, _):
+        await client.get(IPPOOLS, "a")
+        [[(kept, _)]] = client._transport._connector._conns.values()
+        made = kept.transport.get_extra_info("socket")
+        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
+        assert [made.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [10, 5, 3, 15000]
+
+
+async def test_a_connection_that_rested_while_a_request_broke_is_not_used_again(connected: Connected) -> None:
+    """The next request would wait on it until it is given up."""
+
+    def resting(client: Client) -> list[Any]:
+        pools = client._transport._connector._conns.values()
+        return [kept for pool in pools for kept, _ in pool if kept.is_connected()]
+
+    async with connected(reply({}), reply({}), after(0.2, stream(cut=True)), reply({})) as (client, _):
+        await asyncio.gather(client.get(IPPOOLS, "a"), client.get(IPPOOLS, "b"))
+        used, rests = resting(client)
+        with contextlib.suppress(ApiError):
+            await client.get(IPPOOLS, "c")
+        await asyncio.sleep(0)
+        assert not {used, rests} & set(resting(client))
+        await client.get(IPPOOLS, "d")
 
 
 async def test_a_watch_from_a_forgotten_version_is_gone(connected: Connected) -> None:

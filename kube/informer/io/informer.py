@@ -215,6 +215,8 @@ def _end_of(trouble: ApiError | None) -> WatchEnd:
             return WatchEnd.GONE
         case Unreachable(reason="Idle"):
             return WatchEnd.IDLE
+        case Unreachable(reason="Doubted"):
+            return WatchEnd.DOUBTED
         case Unreachable() | TooManyRequests() | ServerError():
             return WatchEnd.BROKEN
         case _:

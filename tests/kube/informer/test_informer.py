@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from kube.errors import ApiError
 from kube.informer.io.informer import Change, Informer, ObjectKey
 from kube.informer.pacing import Pacing
 from kube.informer.store import ChangeKind
@@ -219,6 +220,17 @@ async def test_a_silent_watch_is_opened_again_and_then_distrusted(connected: Con
         await watched.until_told("ADDED a@8")
         assert asked(script)[:4] == ["list", "watch 7", "watch 7", "list"]
         assert watched.restarts[:2] == ["Idle", "Idle"]
+
+
+async def test_a_doubted_watch_goes_on_where_it_was_at_once(connected: Connected) -> None:
+    answers = [page(rv="7"), stream(60.0), stream(cut=True), stream(event("ADDED", an_object("a", "8")), 5.0)]
+    async with connected(*answers) as (client, script), watching(client) as watched:
+        await watched.until(script, 2)
+        with contextlib.suppress(ApiError):
+            await client.get(SERVICES, "web", "default")
+        await watched.until_told("ADDED a@8")
+        assert [one for one in asked(script) if one.startswith("watch")] == ["watch 7", "watch 7"]
+        assert watched.restarts == ["Doubted"]
 
 
 async def test_an_undecodable_object_is_reported_and_others_go_on(connected: Connected) -> None:
