@@ -344,5 +344,6 @@ class Reason(_Documented):
     WaitingForSpeakers = (
         "WaitingForSpeakers",
         "An address can't be given back yet: the nodes in the message have not confirmed that they withdrew it. If a "
-        "node is dead for good, delete its Node object or its Speaker object.",
+        "node is dead for good, delete its Node object or its Speaker object. Routers may keep its routes after that: "
+        "if they surely have none any more, the message has the command that says so.",
     )

@@ -133,7 +133,7 @@ class BarrierLoop:
             self._gone_nodes,
             self._leases,
             self._fence_after_seconds,
-            self._departures.at(sent),
+            self._departures.at(sent, speakers),
             {key.name: one for key, one in self._confirmations.items()},
         )
 

@@ -20,7 +20,7 @@ from allocator.objects import decode_allocation, decode_bgp_advertisement, decod
 from allocator.observed import Observed
 from allocator.options import Options
 from allocator.release.confirmations import decode_confirmation
-from allocator.release.departures import Departures
+from allocator.release.departures import Departures, StoredDeparture, decode_departure
 from allocator.release.speakers import SpeakerState, decode_speaker
 from allocator.status.slices import Slice, decode_slice
 from crds.names import ALLOCATOR_LEASE
@@ -33,6 +33,7 @@ from kube.objects import decode_namespace, decode_node, decode_service
 from kube.resource import (
     BGPADVERTISEMENTS,
     BGPPEERS,
+    DEPARTEDSPEAKERS,
     IPALLOCATIONS,
     IPPOOLS,
     L2ADVERTISEMENTS,
@@ -82,6 +83,7 @@ class Controller:
             client, SPEAKERREPORTS, decode_slice, on_change=self._slice_changed, metrics=metrics
         )
         """Large, and for people: nobody waits for it in order to lead."""
+        self._informer(DEPARTEDSPEAKERS, decode_departure, Leadership.departure_changed, self._note_stored_departure)
         self._observed = self._observe()
 
     def _observe(self) -> Observed:
@@ -174,10 +176,19 @@ class Controller:
             self._leadership = None
 
     def _note_departure(self, change: Change[SpeakerState]) -> None:
+        if change.new is None and change.old is not None:
+            speaker = change.old
+            confirmation = self._observed.confirmations.get(change.key)
+            confirmed = confirmation.confirmed_by(speaker.incarnation) if confirmation is not None else None
+            self._departures.gone(speaker, time.monotonic(), confirmed)
+        elif change.new is not None and change.old is None:
+            self._departures.returned(change.new)
+
+    def _note_stored_departure(self, change: Change[StoredDeparture]) -> None:
         if change.new is not None:
-            self._departures.exists(change.new)
-        elif change.old is not None:
-            self._departures.gone(change.old, time.monotonic())
+            self._departures.stored_seen(change.new, time.monotonic())
+        else:
+            self._departures.stored_gone(change.key.name)
 
     # What happens to Services
 

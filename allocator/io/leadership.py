@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from allocator.assigner import Assigner
 from allocator.io.barrierloop import BarrierLoop
+from allocator.io.departurewriter import DepartureWriter
 from allocator.io.metrics import AllocatorMetrics
 from allocator.io.reporter import Reporter
 from allocator.io.writer import Writer
@@ -22,7 +23,7 @@ from allocator.observed import Observed
 from allocator.options import Options
 from allocator.ownership import Ownership
 from allocator.release.confirmations import Confirmation
-from allocator.release.departures import Departures
+from allocator.release.departures import Departures, StoredDeparture
 from allocator.release.speakers import SpeakerState
 from allocator.space.pools import compile_pools
 from allocator.status.slices import Slice
@@ -70,6 +71,7 @@ class Leadership:
         )
         self._reporter = Reporter(client, self.assigner, observed, self._barrier, self.writer, has_reports, notify)
         self._reporter.everything_changed()
+        self._departures = DepartureWriter(client, observed, departures)
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -77,6 +79,7 @@ class Leadership:
             tasks.create_task(self.writer.run())
             tasks.create_task(self._barrier.run())
             tasks.create_task(self._reporter.run())
+            tasks.create_task(self._departures.run())
 
     # Changes, after `observed` shows them
 
@@ -119,10 +122,17 @@ class Leadership:
         """Another process may have registered, or the one that there was has said goodbye."""
         self._reporter.speaker_changed(change.key.name)
         self._barrier.nudge()
+        if change.new is None:
+            self._departures.nudge()
 
     def confirmation_changed(self, _: Change[Confirmation]) -> None:
         """A release may have passed."""
         self._barrier.nudge()
+
+    def departure_changed(self, change: Change[StoredDeparture]) -> None:
+        """Its deletion is an operator's word."""
+        if change.new is None:
+            self._barrier.nudge()
 
     def slice_changed(self, change: Change[Slice]) -> None:
         """It announces something else, or sees or finds something wrong."""

@@ -12,7 +12,8 @@ IPAllocations. So a Speaker that names no process counts as if it were not liste
                    or all of: it promised to fence itself; its Lease is there, and was not renewed for longer than it
                    promised, nor since the mark was known; and a strict majority of the witnesses of its promise has
                    outlived it (crds.fencing), long enough ago that it has heard of that, or hears nothing.
-                   Where routers keep its routes after it is gone, these seconds come on top.
+                   Where routers keep its routes after it is gone, these seconds come on top, unless an operator
+                   has said that they dropped them.
 
 The Speakers must be listed anew, and by quorum; confirmations may come from a watch, however old its copy is. What a
 process has confirmed for (uid, generation) never becomes untrue: it announces no address again that is marked, marks
@@ -28,10 +29,11 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from allocator.release.confirmations import Confirmation
-from allocator.release.departures import Departed
+from allocator.release.departures import Departed, departed
 from allocator.release.speakers import SpeakerState
 from crds.addresses import IPAddress
 from crds.fencing import OUTLIVED_SLACK_SECONDS, PROOF_RENEWALS, SETTLE_SECONDS, outlived_after_seconds
+from crds.names import ANNOTATION_DROPPED_ROUTERS
 from crds.wording import listed
 
 KEPT_PROOFS = 8
@@ -39,6 +41,9 @@ KEPT_PROOFS = 8
 
 NAMED_NODES = 20
 """How many nodes a message names before it counts the rest."""
+
+NAMED_ROUTERS = 8
+"""The same for routers of one node."""
 
 ALIVE_SECONDS = 15.0
 """Only for words: a node whose Lease was seen to change this lately is called alive."""
@@ -63,8 +68,8 @@ class Awaited:
 
     node: str
     why: str
-    is_given_up: bool = False
-    """The operator has said that it is dead: nothing is left to do but to wait."""
+    word: str = ""
+    """Of one that an operator has given up: the command that says that routers have dropped its routes."""
 
 
 class Renewed(NamedTuple):
@@ -215,18 +220,18 @@ def _awaited(mark: Mark, round_: Round) -> Iterator[Awaited]:
             one = _not_fenced(speaker, mark, round_)
             if one.why:
                 yield one
-    for departed in round_.departed:
-        if not _has_confirmed(departed.speaker, mark, round_):
-            one = _not_forgotten(departed, "Speaker", round_.sent)
+    for gone in round_.departed:
+        if not _has_confirmed(gone, mark, round_):
+            one = _not_forgotten(gone, "Speaker", f"kubectl delete departedspeaker {gone.uid}", round_.sent)
             if one.why:
                 yield one
 
 
-def _has_confirmed(speaker: SpeakerState, mark: Mark, round_: Round) -> bool:
+def _has_confirmed(one: SpeakerState | Departed, mark: Mark, round_: Round) -> bool:
     """Also one that is gone: what its process had withdrawn no router has."""
-    confirmation = round_.confirmations.get(speaker.node)
-    confirmed = confirmation.confirmed_by(speaker.status.incarnation) if confirmation is not None else {}
-    released = confirmed or speaker.released
+    confirmation = round_.confirmations.get(one.node)
+    confirmed = confirmation.confirmed_by(one.incarnation) if confirmation is not None else {}
+    released = confirmed or one.released
     return released.get(mark.uid, -1) >= mark.generation
 
 
@@ -238,7 +243,7 @@ def _not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> Awaited:
         return Awaited(speaker.node, "")
     gone_since = round_.gone_nodes.get(speaker.node)
     if gone_since is not None:
-        return _not_forgotten(Departed(speaker, gone_since), "Node", round_.sent)
+        return _not_forgotten(departed(speaker, gone_since), "Node", _annotate(speaker), round_.sent)
     return Awaited(speaker.node, _why_not_fenced(speaker, mark, round_))
 
 
@@ -250,11 +255,22 @@ def _why_not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
     return _why_not_silent(speaker, mark, round_)
 
 
-def _not_forgotten(departed: Departed, gone: str, now: float) -> Awaited:
+def _not_forgotten(one: Departed, gone: str, word: str, now: float) -> Awaited:
     """By routers; for the rest the `gone` object is the operator's word. `why` is empty when they have no routes."""
-    remaining = departed.remaining_seconds(now)
-    why = f"its {gone} is gone, but routers may keep its routes for {remaining:.0f} s" if remaining else ""
-    return Awaited(departed.speaker.node, why, is_given_up=True)
+    remaining = one.remaining(now)
+    if not remaining:
+        return Awaited(one.node, "")
+    routers = listed([router for router in remaining if router], NAMED_ROUTERS)
+    who = f"routers {routers}" if routers else "routers"
+    why = f"its {gone} is gone, but {who} may keep its routes for {max(remaining.values()):.0f} s"
+    return Awaited(one.node, why, word)
+
+
+def _annotate(speaker: SpeakerState) -> str:
+    """The command for all of its routers together, since it replaces what was said before."""
+    routers = sorted({router for router in speaker.routers() if router} | speaker.dropped_routers)
+    named = ",".join(routers) if len(routers) <= NAMED_ROUTERS else "ADDRESSES"
+    return f"kubectl annotate --overwrite speaker {speaker.node} {ANNOTATION_DROPPED_ROUTERS}={named}"
 
 
 def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
@@ -283,7 +299,11 @@ def describe(address: IPAddress, waiting_for: Iterable[Awaited]) -> str:
     nodes = list(waiting_for)
     named = listed([f"{one.node}: {one.why}" for one in nodes], NAMED_NODES, "; ")
     text = f"{address} is not free until these nodes have withdrawn it: {named}."
-    example = next((one.node for one in nodes if not one.is_given_up), None)
-    if example is None:
-        return text
-    return f"{text} If such a node is dead for good, delete its Node or its Speaker: kubectl delete speaker {example}"
+    node = next((one.node for one in nodes if not one.word), None)
+    if node is not None:
+        text = f"{text} If such a node is dead for good, delete its Node or its Speaker: kubectl delete speaker {node}"
+    word = next((one.word for one in nodes if one.word), None)
+    if word is not None:
+        joint = "." if node is not None else ""
+        text = f"{text}{joint} Only if its routers surely have no such route any more, say so: {word}"
+    return text

@@ -4,10 +4,14 @@ Decodes only these fields, since a Speaker with thousands of announcements chang
 crds.speaker.Speaker. What follows from them is in allocator.release.barrier and allocator.status.allocation.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from crds.addresses import addresses_in
+from crds.names import ANNOTATION_DROPPED_ROUTERS
+from crds.speaker import MOST_ROUTERS
 from kube.objects import KubeObject, decode_meta
 
 
@@ -57,6 +61,18 @@ class Fault(msgspec.Struct, frozen=True, gc=False):
     message: str = ""
 
 
+class Router(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """A router that may have routes of a speaker, and for how long it may keep them without it."""
+
+    address: str
+    outlives_seconds: int = 0
+
+
+def seconds_by_router(routers: Iterable[Router] | None) -> dict[str, int]:
+    """For how long each may keep the routes, by address. Those that keep none are left out."""
+    return {one.address: one.outlives_seconds for one in routers or () if one.outlives_seconds > 0}
+
+
 class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """`status`, as far as the allocator reads it. Lists that are null are None."""
 
@@ -64,6 +80,7 @@ class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     goodbye: bool = False
     fencing: Fencing | None = None
     outlives_seconds: int = 0
+    routers: tuple[Router, ...] | None = None
     released: dict[str, int] = {}
     announcements: msgspec.Raw = msgspec.Raw(b"{}")
     conflicts: tuple[Sighting, ...] | None = None
@@ -79,7 +96,7 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
     @property
     def has_registered(self) -> bool:
         """Whether a process has registered by it, and so may announce. An object is there before its status is."""
-        return bool(self.status.incarnation or self.unreadable)
+        return bool(self.incarnation or self.unreadable)
 
     @property
     def unreadable(self) -> str:
@@ -90,6 +107,11 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
     def node(self) -> str:
         """Its node, and the name of the object."""
         return self.metadata.name
+
+    @property
+    def incarnation(self) -> str:
+        """The process that has registered by it; empty when none has, or it is not known."""
+        return self.status.incarnation
 
     @property
     def goodbye(self) -> bool:
@@ -113,9 +135,23 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
         return self.status.fencing.fence_after_seconds if self.status.fencing is not None else 0
 
     @property
+    def dropped_routers(self) -> frozenset[str]:
+        """An operator's word: these routers keep no route of its sessions (ANNOTATION_DROPPED_ROUTERS)."""
+        text = self.metadata.annotations.get(ANNOTATION_DROPPED_ROUTERS)
+        return addresses_in(text, MOST_ROUTERS) if text else frozenset()
+
+    def routers(self) -> dict[str, int]:
+        """For how many seconds routers may keep its routes after it is gone, by address; "" = some router."""
+        named, dropped = seconds_by_router(self.status.routers), self.dropped_routers
+        kept = {router: seconds for router, seconds in named.items() if router not in dropped}
+        if self.status.outlives_seconds > 0 and (kept or not named):
+            kept[""] = self.status.outlives_seconds
+        return kept
+
+    @property
     def outlives_seconds(self) -> int:
-        """For how long routers may keep its routes after it is gone; 0 = they keep none."""
-        return max(0, self.status.outlives_seconds)
+        """For how long any router may keep its routes after it is gone; 0 = none keeps any."""
+        return max(self.routers().values(), default=0)
 
     def announcements(self) -> dict[str, Announcement]:
         """What it announces, by address: decoded at each call, since it is large and seldom asked for."""

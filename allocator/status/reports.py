@@ -120,7 +120,7 @@ class Reports:
     def speaker_seen(self, node: str, speaker: SpeakerState | None) -> None:
         """What its Speaker says, and which slices count now; None = there is no such Speaker."""
         self._replace(Source(node, ""), _of_speaker(speaker))
-        counts = speaker.status.incarnation if speaker is not None and not speaker.goodbye else ""
+        counts = speaker.incarnation if speaker is not None and not speaker.goodbye else ""
         if counts != self._counting.get(node, ""):
             self._counting[node] = counts
             for name, one in self._slices.get(node, {}).items():

@@ -1,12 +1,14 @@
 """The whole allocator against the API server stand-in: which speakers a release waits for, and for how long."""
 
 import asyncio
+import contextlib
 import json
 
 import pytest
 
 from crds.fencing import SETTLE_SECONDS
 from kube.resource import (
+    DEPARTEDSPEAKERS,
     NODES,
     SERVICES,
     SPEAKERS,
@@ -67,7 +69,7 @@ async def test_who_may_have_left_routes_with_routers_is_waited_for_though_its_ob
     async with settled(user, "node-a", "node-b", "node-c") as (_, before, after):
         for speaker in (before, after):
             speaker.frozen = True
-            await speaker.patch({"outlivesSeconds": 4, "incarnation": "one"})
+            await speaker.patch({"routers": [{"address": "192.0.2.1", "outlivesSeconds": 4}]})
         await asyncio.sleep(0.1)
         if word.startswith("node"):
             await user.client.delete(NODES, "node-b")
@@ -82,7 +84,8 @@ async def test_who_may_have_left_routes_with_routers_is_waited_for_though_its_ob
             stored = (await user.allocations())["v4-192-0-2-10"]
             said = json.dumps(stored.get("status"))
             return all(
-                f"{node}: its Speaker is gone, but routers may keep its routes" in said for node in ("node-b", "node-c")
+                f"{node}: its Speaker is gone, but routers 192.0.2.1 may keep its routes" in said
+                for node in ("node-b", "node-c")
             )
 
         await user.until(says_so, "the record names both")
@@ -93,12 +96,107 @@ async def test_who_may_have_left_routes_with_routers_is_waited_for_though_its_ob
 async def test_who_registers_again_after_its_object_was_deleted_confirms_for_itself(user: User) -> None:
     async with settled(user, "node-a", "node-b") as (_, again):
         again.frozen = True
-        await again.patch({"outlivesSeconds": 3600, "incarnation": "one"})
+        await again.patch(LONG)
         await asyncio.sleep(0.1)
         await user.client.delete(SPEAKERS, "node-b")
         await again.register()
-        await again.patch({"outlivesSeconds": 3600, "incarnation": "one"})
+        await again.patch(LONG)
         again.frozen = False
+        await user.delete("web")
+        await user.until_gone("web")
+        await until_departed(user)
+
+
+LONG = {"routers": [{"address": "192.0.2.1", "outlivesSeconds": 3600}]}
+
+
+async def departed(user: User) -> dict[str, str]:
+    """The DepartedSpeakers: their names by node."""
+    raws, _ = await user.client.list(DEPARTEDSPEAKERS)
+    return {one["spec"]["node"]: one["metadata"]["name"] for one in map(json.loads, raws)}
+
+
+async def until_departed(user: User, *nodes: str) -> None:
+    async def is_so() -> bool:
+        return sorted(await departed(user)) == sorted(nodes)
+
+    await user.until(is_so, f"there are DepartedSpeakers of {nodes}")
+
+
+async def until_says(user: User, *words: str) -> None:
+    async def is_so() -> bool:
+        stored = (await user.allocations())["v4-192-0-2-10"]
+        return all(word in json.dumps(stored.get("status")) for word in words)
+
+    await user.until(is_so, f"the record says {words}")
+
+
+async def test_what_routers_keep_of_a_deleted_speaker_survives_all_allocators(user: User) -> None:
+    """The next one has never seen that Speaker. An operator's word ends it."""
+    await user.pool("edge", EDGE)
+    async with speaking(user, "node-a", "node-b") as (_, gone):
+        async with allocating(user.server):
+            await user.service("web")
+            await user.until_addresses("web", "192.0.2.10")
+            gone.frozen = True
+            await gone.patch(LONG)
+            await asyncio.sleep(0.1)
+            await user.client.delete(SPEAKERS, "node-b")
+            await until_departed(user, "node-b")
+        async with allocating(user.server, identity="two"):
+            await user.delete("web")
+            name = (await departed(user))["node-b"]
+            await until_says(user, "routers 192.0.2.1 may keep its routes", f"kubectl delete departedspeaker {name}")
+            await user.client.delete(DEPARTEDSPEAKERS, name)
+            await user.until_gone("web")
+            assert await departed(user) == {}
+
+
+async def test_what_routers_kept_is_deleted_when_its_time_is_over(user: User) -> None:
+    async with settled(user, "node-a", "node-b") as (_, gone):
+        gone.frozen = True
+        await gone.patch({"routers": [{"address": "192.0.2.1", "outlivesSeconds": 3}]})
+        await asyncio.sleep(0.1)
+        await user.client.delete(SPEAKERS, "node-b")
+        await until_departed(user, "node-b")
+        await until_departed(user)
+
+
+async def test_the_next_leader_writes_down_what_the_last_one_could_not(user: User) -> None:
+    await user.pool("edge", EDGE)
+    async with speaking(user, "node-a") as (gone,), contextlib.AsyncExitStack() as first:
+        await first.enter_async_context(allocating(user.server, lease_duration_seconds=2.0))
+        async with allocating(user.server, identity="two", lease_duration_seconds=2.0):
+            await user.service("web")
+            await user.until_addresses("web", "192.0.2.10")
+            await gone.patch(LONG)
+            gone.frozen = True
+            await asyncio.sleep(0.3)
+            user.server.faults.add(method="create", resource="departedspeakers.berth.dev", code=503)
+            await user.client.delete(SPEAKERS, "node-a")
+            await asyncio.sleep(0.5)
+            assert await departed(user) == {}
+            await first.aclose()
+            user.server.faults.clear()
+            await until_departed(user, "node-a")
+
+
+async def test_routers_of_a_dead_node_are_dropped_by_an_operators_word(user: User) -> None:
+    async with settled(user, "node-a", "node-b") as (_, gone):
+        gone.frozen = True
+        await gone.patch({"routers": [{"address": "192.0.2.1", "outlivesSeconds": 2**31 - 1}]})
+        await user.client.delete(NODES, "node-b")
+        await user.delete("web")
+        await until_says(user, "kubectl annotate --overwrite speaker node-b berth.dev/dropped-routers=192.0.2.1")
+        annotations = {"berth.dev/dropped-routers": "192.0.2.1"}
+        await user.client.merge_patch(SPEAKERS, "node-b", {"metadata": {"annotations": annotations}})
+        await user.until_gone("web")
+
+
+async def test_a_speaker_that_never_registered_holds_nothing_back(user: User) -> None:
+    async with settled(user, "node-a"):
+        await user.client.create(NODES, {"metadata": {"name": "node-b"}})
+        await user.client.create(SPEAKERS, {"metadata": {"name": "node-b"}, "spec": {}})
         await user.delete("web")
         await user.until_gone("web")
 

@@ -13,7 +13,7 @@ from allocator.objects import StoredAllocation
 from allocator.release.barrier import LeaseBook, Mark, Renewed, Round, awaited, describe, has_passed
 from allocator.release.confirmations import Confirmation, ConfirmationStatus, decode_confirmation
 from allocator.release.departures import Departures
-from allocator.release.speakers import Fencing, SpeakerState, SpeakerStatus, decode_speaker, listed_speaker
+from allocator.release.speakers import Fencing, Router, SpeakerState, SpeakerStatus, decode_speaker, listed_speaker
 from kube.objects import Meta, ServiceKey
 from tests.allocator.build import address
 from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker, keep_promises, renewals
@@ -94,6 +94,10 @@ def test_what_another_process_of_the_node_has_confirmed_counts_for_nothing() -> 
     assert confirmed(speaker(incarnation="i1"), by=(confirming(incarnation=""),)) == ["n1"]
 
 
+def test_a_confirmation_by_nobody_is_nobodys() -> None:
+    assert confirming(incarnation="").confirmed_by("") == {}
+
+
 def test_a_confirmation_without_a_status_says_nothing() -> None:
     for status in (None, ConfirmationStatus("i1", None)):
         assert confirmed(speaker(), by=(Confirmation(metadata=Meta(name="n1"), status=status),)) == ["n1"]
@@ -104,7 +108,7 @@ def test_what_the_process_of_a_speaker_that_is_gone_had_confirmed_its_routers_do
     departures.gone(departing(), 1000.0)
     for incarnation, passes in (("i1", True), ("i2", False)):
         by = {"n1": confirming(incarnation=incarnation)}
-        round_ = Round((), 1001.0, {}, LeaseBook(), FENCE_SECONDS, departures.at(1001.0), by)
+        round_ = Round((), 1001.0, {}, LeaseBook(), FENCE_SECONDS, departures.at(1001.0, ()), by)
         assert has_passed(MARK, round_) is passes
 
 
@@ -149,14 +153,14 @@ def test_routes_outlive_a_node_that_is_gone() -> None:
 
 
 def departing(uid: str = "s1", *, incarnation: str = "i1", **status: Any) -> SpeakerState:
-    named = SpeakerStatus(incarnation=incarnation, outlives_seconds=90, **status)
+    named = SpeakerStatus(incarnation, outlives_seconds=90, **status)
     return SpeakerState(metadata=Meta(name="n1", uid=uid), status=named)
 
 
 def left_by(gone: SpeakerState, since: float, now: float = 1001.0) -> list[str]:
     departures = Departures()
     departures.gone(gone, since)
-    round_ = Round((speaker("n2", **ACKED),), now, {}, LeaseBook(), FENCE_SECONDS, departures.at(now))
+    round_ = Round((speaker("n2", **ACKED),), now, {}, LeaseBook(), FENCE_SECONDS, departures.at(now, ()))
     return [one.why for one in awaited(MARK, round_)]
 
 
@@ -168,17 +172,57 @@ def test_routes_outlive_a_speaker_whose_object_is_gone() -> None:
     assert left_by(departing(), since=911.0) == []
 
 
-def test_the_advice_names_no_node_that_was_given_up_already() -> None:
+TOR1 = (Router("192.0.2.1", 90),)
+
+
+def test_the_advice_is_the_true_next_step_for_each() -> None:
+    """Who is not given up yet is given up by deleting its Speaker; for one that is, only its routers are left."""
     departures = Departures()
-    departures.gone(departing(), 1000.0)
-    round_ = Round((speaker("n2"),), 1001.0, {}, LeaseBook(), FENCE_SECONDS, departures.at(1001.0))
+    departures.gone(departing(routers=TOR1), 1000.0)
+    round_ = Round((speaker("n2"),), 1001.0, {}, LeaseBook(), FENCE_SECONDS, departures.at(1001.0, ()))
     both = awaited(MARK, round_)
     assert [one.node for one in both] == ["n1", "n2"]
+    assert "n1: its Speaker is gone, but routers 192.0.2.1 may keep its routes for 89 s" in describe(VIP, both)
     assert "kubectl delete speaker n2" in describe(VIP, both)
-    assert "delete" not in describe(VIP, both[:1])
-    assert "delete" not in describe(
-        VIP, awaited(MARK, Round((departing(),), 1001.0, {"n1": 1000.0}, LeaseBook(), 60.0))
+    only = describe(VIP, both[:1])
+    assert only.endswith(
+        "Only if its routers surely have no such route any more, say so: kubectl delete departedspeaker s1"
     )
+    assert "delete speaker" not in only
+
+
+def test_routers_of_a_node_that_is_gone_are_named_with_the_word_for_all_of_them() -> None:
+    annotations = {"berth.dev/dropped-routers": "192.0.2.9"}
+    routers = (Router("192.0.2.9", 300), *TOR1, Router("fe80::1%eth0", 120))
+    gone = SpeakerState(
+        metadata=Meta(name="n1", uid="s1", annotations=annotations), status=SpeakerStatus("i1", routers=routers)
+    )
+    waiting = awaited(MARK, Round((gone,), 1001.0, {"n1": 1000.0}, LeaseBook(), FENCE_SECONDS))
+    assert waiting[0].why == "its Node is gone, but routers 192.0.2.1, fe80::1%eth0 may keep its routes for 119 s"
+    assert describe(VIP, waiting).endswith(
+        "kubectl annotate --overwrite speaker n1 berth.dev/dropped-routers=192.0.2.1,192.0.2.9,fe80::1%eth0"
+    )
+
+
+def with_routers(*routers: Router, dropped: str = "", **status: Any) -> SpeakerState:
+    annotations = {"berth.dev/dropped-routers": dropped} if dropped else {}
+    named = SpeakerStatus("i1", routers=routers, **status)
+    return SpeakerState(metadata=Meta(name="n1", annotations=annotations), status=named)
+
+
+def test_the_router_that_keeps_routes_for_longest_is_waited_for() -> None:
+    two = with_routers(Router("192.0.2.1", 90), Router("192.0.2.2", 120))
+    assert two.outlives_seconds == 120
+    assert judged(two, gone={"n1": 882.0}) == ["n1"]
+    assert judged(two, gone={"n1": 881.0}) == []
+    assert with_routers(Router("192.0.2.1", -5)).outlives_seconds == 0
+
+
+def test_a_router_that_an_operator_says_has_dropped_the_routes_is_not_waited_for() -> None:
+    routers = (Router("192.0.2.1", 2**31 - 1), Router("192.0.2.2", 90))
+    assert with_routers(*routers, dropped="192.0.2.1").outlives_seconds == 90
+    assert with_routers(*routers, dropped=" 192.0.2.2 , 192.0.2.1").outlives_seconds == 0
+    assert with_routers(*routers, dropped="192.0.2.3,all,,").outlives_seconds == 2**31 - 1
 
 
 def test_who_confirmed_or_said_goodbye_before_its_object_went_leaves_nothing() -> None:
@@ -186,34 +230,6 @@ def test_who_confirmed_or_said_goodbye_before_its_object_went_leaves_nothing() -
     assert left_by(departing(released={"a1": 6}), since=1000.0) != []
     assert left_by(departing(goodbye=True), since=1000.0) == []
     assert left_by(speaker("n1"), since=1000.0) == []
-
-
-def test_a_departure_counts_from_the_first_time_that_it_is_told() -> None:
-    departures = Departures()
-    departures.gone(departing(), 900.0)
-    departures.gone(departing(), 950.0)
-    assert [one.since for one in departures.at(989.0)] == [900.0]
-    assert departures.at(990.0) == ()
-
-
-@pytest.mark.parametrize(
-    ("uid", "incarnation", "counts"),
-    [("s1", "i1", False), ("s1", "i2", False), ("s2", "i1", False), ("s2", "i2", True), ("s2", "", True)],
-)
-def test_a_departure_ends_with_the_return_of_the_object_or_of_its_process(
-    uid: str, incarnation: str, counts: bool
-) -> None:
-    departures = Departures()
-    departures.gone(departing(), 1000.0)
-    departures.exists(departing(uid, incarnation=incarnation))
-    assert bool(departures.at(1001.0)) is counts
-
-
-def test_processes_that_have_not_said_which_they_are_are_not_taken_for_one() -> None:
-    departures = Departures()
-    departures.gone(departing(incarnation=""), 1000.0)
-    departures.exists(departing("s2", incarnation=""))
-    assert departures.at(1001.0) != ()
 
 
 WORLD = (speaker("n1", **ACKED), speaker("n2", **ACKED), promising("n3"))
