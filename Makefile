@@ -48,8 +48,17 @@ model: setup ## check the release protocol's models with spin: every state, and 
 model-nightly: setup ## the same for larger clusters, as far as bitstate hashing goes
 	tools/model --nightly --jobs 1 --seconds 7200
 
-bench: setup ## the benchmarks: JSON lines on stdout
-	$(BIN)/python -m bench
+bench: setup ## the benchmarks, or those named after it: JSON lines on stdout
+	$(BIN)/python -m bench $(BENCHMARKS)
+
+# `make bench scale arp`: what follows are names of benchmarks, not targets.
+ifeq ($(firstword $(MAKECMDGOALS)),bench)
+BENCHMARKS := $(wordlist 2,$(words $(MAKECMDGOALS)),$(MAKECMDGOALS))
+ifneq ($(BENCHMARKS),)
+.PHONY: $(BENCHMARKS)
+$(BENCHMARKS): bench ; @:
+endif
+endif
 
 format: setup ## format the code
 	$(BIN)/ruff format $(PY_SOURCES)

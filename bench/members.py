@@ -40,8 +40,9 @@ def name_of(number: int) -> str:
     return f"worker-{number:04}.example.internal"
 
 
-def incarnation_of(number: int) -> str:
-    return f"00000000-0000-4000-8000-{number:012}"
+def incarnation_of(number: int, start: int = 0) -> str:
+    """`start`: how often it has been started anew."""
+    return f"00000000-0000-4000-8{start:03}-{number:012}"
 
 
 class Members:

@@ -38,7 +38,14 @@ class Server:
     kubeconfig: Path
 
     def fetch(self, path: str) -> bytes:
-        request = urllib.request.Request(self.url + path, headers={"Authorization": f"Bearer {self.token}"})
+        """The answer to a GET."""
+        return self.order("GET", path)
+
+    def order(self, method: str, path: str) -> bytes:
+        """The answer to a request without a body."""
+        request = urllib.request.Request(
+            self.url + path, method=method, headers={"Authorization": f"Bearer {self.token}"}
+        )
         context = ssl.create_default_context(cafile=str(self.ca))
         with urllib.request.urlopen(request, context=context, timeout=30) as answer:
             body: bytes = answer.read()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
@@ -79,6 +79,7 @@ class Request:
     namespace: str = ""
     name: str = ""
     user: str = ""
+    agent: str = ""
 
     @property
     def resource_names(self) -> tuple[str, ...]:
@@ -166,10 +167,18 @@ class RequestCounters:
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str, str, int]] = Counter()
+        self._bodies: dict[tuple[str, str, str], Bodies] = {}
+        self._watched: Counter[tuple[str, str]] = Counter()
 
-    def count(self, request: Request, code: int) -> None:
+    def count(self, request: Request, code: int, body_bytes: int = 0) -> None:
         """Count a request that was answered with `code`."""
         self._counts[request.verb, request.resource_names[-1], request.user, code] += 1
+        key = (request.verb, request.resource_names[-1], request.agent)
+        self._bodies.setdefault(key, Bodies()).add(body_bytes)
+
+    def count_watched(self, resource: str, agent: str, sent_bytes: int) -> None:
+        """Count what was sent to a watch. `resource` as in the table, `agent`: the client's User-Agent."""
+        self._watched[resource, agent] += sent_bytes
 
     def total(self, *, verb: str = "", resource: str = "", user: str = "", code: int = 0) -> int:
         """`resource` as in the table: `services/status`, `ippools.berth.dev`."""
@@ -189,6 +198,36 @@ class RequestCounters:
             for (verb, resource, user, code), number in sorted(self._counts.items())
         ]
 
+    def traffic(self) -> Json:
+        """Bodies of requests, by verb, resource and User-Agent, and what was sent to watches, as bytes."""
+        return {
+            "requests": [
+                {"verb": verb, "resource": resource, "agent": agent, **asdict(bodies)}
+                for (verb, resource, agent), bodies in sorted(self._bodies.items())
+            ],
+            "watches": [
+                {"resource": resource, "agent": agent, "bytes": number}
+                for (resource, agent), number in sorted(self._watched.items())
+            ],
+        }
+
     def reset(self) -> None:
         """Begin anew."""
         self._counts.clear()
+        self._bodies.clear()
+        self._watched.clear()
+
+
+@dataclass(slots=True)
+class Bodies:
+    """Of requests of one kind: how many, and their bytes."""
+
+    count: int = 0
+    bytes: int = 0
+    largest: int = 0
+
+    def add(self, size: int) -> None:
+        """One more request."""
+        self.count += 1
+        self.bytes += size
+        self.largest = max(self.largest, size)

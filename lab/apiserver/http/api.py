@@ -81,6 +81,7 @@ class HttpApi:
             target.namespace,
             target.name,
             user.name,
+            request.headers.get(hdrs.USER_AGENT, ""),
         )
         code = 500
         try:
@@ -90,7 +91,7 @@ class HttpApi:
             code = error.code
             raise
         finally:
-            self._core.counters.count(asked, code)
+            self._core.counters.count(asked, code, request.content_length or 0)
         return response
 
     async def _serve(

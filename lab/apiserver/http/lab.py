@@ -70,7 +70,8 @@ class LabCommands:
                 server.faults.mend(json.loads(await request.content.read())["who"])
                 return lab_answer(self._faults())
             case "GET", ["counters"]:
-                return lab_answer({"counters": server.counters.rows(), "watches": server.watch_count})
+                counted = {"counters": server.counters.rows(), "traffic": server.counters.traffic()}
+                return lab_answer({**counted, "watches": server.watch_count})
             case "DELETE", ["counters"]:
                 server.counters.reset()
                 return lab_answer({})

@@ -66,6 +66,7 @@ class Streams:
             await self._gate.let_in(request, request.remote or "", call.user.name)
             signal.clear()
             if chunk := watch.take():
+                self._core.counters.count_watched(call.resource.storage, call.user_agent, len(chunk))
                 await response.write(chunk)
                 continue
             if watch.is_over or loop.time() >= ends:

@@ -169,6 +169,25 @@ async def test_requests_are_counted_by_verb_resource_user_and_code(api: Client) 
 
 
 @pytest.mark.asyncio
+async def test_bytes_are_counted_by_what_and_by_whom(api: Client) -> None:
+    api.server.counters.reset()
+    async with api.watch(SERVICES) as stream:
+        await api.post(SERVICES, service("a"))
+        await api.post(SERVICES, service("longer"))
+        assert await stream.names(3) == [("ADDED", "kubernetes"), ("ADDED", "a"), ("ADDED", "longer")]
+        traffic = (await api.get("/lab/counters"))[1]["traffic"]
+    (created,) = [one for one in traffic["requests"] if one["verb"] == "create"]
+    assert created["resource"] == "services"
+    assert (created["count"], created["bytes"]) == (2, created["largest"] * 2 - len("longer") + len("a"))
+    assert "aiohttp" in created["agent"]
+    (watched,) = traffic["watches"]
+    assert (watched["resource"], watched["agent"]) == ("services", created["agent"])
+    assert watched["bytes"] > created["bytes"]  # whole objects, with what the server adds
+    api.server.counters.reset()
+    assert api.server.counters.traffic() == {"requests": [], "watches": []}
+
+
+@pytest.mark.asyncio
 async def test_the_lab_breaks_and_counts_over_http(api: Client) -> None:
     code, fault = await api.post("/lab/faults", {"resource": "services", "code": 503, "count": 1})
     assert (code, fault["id"]) == (200, 1)
