@@ -321,6 +321,11 @@ class Reason(_Documented):
         "The Service has more ports, labels or entries of its selector than the record of an address (IPAllocation) "
         "holds; the message says which, and how many it holds. The Service keeps what it has.",
     )
+    TooManyRouters = (
+        "TooManyRouters",
+        "A node remembers the routers that may have routes of it, 256 at most. This BGPPeer would be one more, so the "
+        "node has no session with it. Have fewer peers for the node, or wait until former routers have dropped routes.",
+    )
     UnknownCommunity = (
         "UnknownCommunity",
         "The advertisement names a community that no Community object defines. Its routes go without it.",

@@ -115,7 +115,7 @@ class NodeCore:
             self._unless_ended(self._registration.why_node_ends_it(seen.new), now)
         elif seen.name == self._node and seen.kind is Kind.SPEAKER:
             self._unless_ended(self._registration.why_speaker_ends_it(seen.new), now)
-            if seen.new is not None and seen.new.dropped_routers:
+            if seen.new is not None:
                 self.bgp.routers_dropped(seen.new.dropped_routers, now)
 
     def _all_read(self, read: AllRead, now: Moment) -> None:

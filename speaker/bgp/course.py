@@ -3,8 +3,9 @@
 Joins speaker.bgp.decisions (which routes), the shell that holds the sessions (speaker.bgp.routers) and BFD in the wire
 process; decides nothing about addresses. The order that makes releases and graceful restart safe is here:
 
-* No session before the API server has confirmed an `outlivesSeconds` that covers it: whoever judges this speaker later
-  must know how long routers may keep its routes.
+* No session before the API server has confirmed that its router is remembered, for as long as it may keep routes, and
+  none comes up in which it may keep them for longer: whoever judges this speaker later must know
+  (speaker.bgp.remembered).
 * No session before this speaker may announce and knows all its routes: an End-of-RIB that comes too early makes a
   router drop what it kept through a restart.
 * An address is off BGP only when no router may have a route to it from this process, or from the one before. The
@@ -15,25 +16,30 @@ from collections.abc import Iterable, Mapping, Set
 from functools import lru_cache
 from ipaddress import ip_network
 
+from crds.conditions import Reason
+from crds.speaker import MOST_ROUTERS
 from speaker.bgp.bfdsessions import BfdStatus, failed_peers
 from speaker.bgp.decisions import Decisions
-from speaker.bgp.exabgp.config import outlives_seconds
-from speaker.bgp.model import FOREVER_SECONDS, PeerConfig, Prefix, Route, SessionView
+from speaker.bgp.model import EXABGP_PERMIT_SECONDS, PeerConfig, Prefix, Route, SessionView
+from speaker.bgp.remembered import RememberedRouters
 from speaker.bgp.routers import RouterOrders, RouterReport
 from speaker.bgp.status import SessionEntries
+from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation
 from speaker.cluster.state import ClusterState
 from speaker.moment import Moment, earliest
 from speaker.notices import Notices
 from speaker.own.announcements import Announcements
-from speaker.own.entries import Entry, fault, router
-from speaker.own.predecessor import LastWord, PredecessorRoutes
+from speaker.own.entries import Entry, fault
+from speaker.own.predecessor import LastWord
 from speaker.own.status import StatusDraft
 from speaker.wire.messages import Bfd, BfdState
 
-EXABGP_PERMIT_SECONDS = 15.0
-"""How long sessions go on without a word from the agent. Part of `outlivesSeconds`, so fencing counts it."""
 SHOWN_FAULTS = 32
+_TOO_MANY_ROUTERS = (
+    f"it gets no session with this node, as {MOST_ROUTERS} other routers have routes of it, or may have kept some: "
+    "have fewer peers for this node (nodeSelector), or wait until routers without a session drop theirs"
+)
 BFD_ORDER_SECONDS = 1.0
 """After an order for BFD sessions was refused."""
 
@@ -55,7 +61,7 @@ class BgpCourse:
         self._announcements = announcements
         self._notices = notices
         self._drain_seconds = drain_seconds
-        self._predecessor = PredecessorRoutes()
+        self._remembered = RememberedRouters(draft)
         self._entries = SessionEntries()
         self._bfd_status = BfdStatus()
         self._bfd_states: Mapping[str, BfdState] = {}
@@ -66,6 +72,7 @@ class BgpCourse:
         self._answers: dict[Prefix, bool] = {}
         self._peers: dict[str, PeerConfig] = {}
         self._has_had_peers = False
+        self._covered: Mapping[str, int] = {}
         self._permit_until = 0.0
         self._lengths: dict[int, frozenset[int]] = {4: frozenset(), 6: frozenset()}
         self._sent: dict[Prefix, tuple[str, ...]] = {}
@@ -79,8 +86,6 @@ class BgpCourse:
         self._is_leaving = self._has_left = self._has_stopped = False
         self._stop_at: float | None = None
         self.decisions = Decisions(own_node, ClusterState(), drain_seconds=drain_seconds)
-        draft.set("outlivesSeconds", 0)
-        draft.set("routers", [])
 
     # ---- what is observed ----
 
@@ -92,13 +97,15 @@ class BgpCourse:
 
     def inherit(self, last_word: LastWord, now: Moment) -> None:
         """What the predecessor may have left with routers, before the first registration of this process is written."""
-        self._predecessor.take(last_word, now.monotonic)
+        self._remembered.inherit(last_word, now.monotonic)
         self._show(now)
 
-    def routers_dropped(self, routers: Iterable[str], now: Moment) -> None:
-        """An operator's word that these keep no route of former sessions of this node."""
-        self._predecessor.dropped(routers)
-        self._show(now)
+    def routers_dropped(self, routers: frozenset[str], now: Moment) -> None:
+        """An operator's word that these keep no route of former sessions of this node, as the own Speaker has it."""
+        if new := self._remembered.take_word(routers):
+            self._notices.say("info", "an operator says that routers keep nothing", routers=sorted(new))
+            self._order().dropped |= new
+            self._show(now)
 
     def bfd_reported(self, states: Mapping[str, BfdState], now: Moment) -> None:
         """The wire process's BFD sessions, all of them."""
@@ -108,7 +115,9 @@ class BgpCourse:
         self._show(now)
 
     def status_written(self, now: Moment) -> None:
-        """The API server confirmed what the draft said: more peers may be allowed now."""
+        """The API server confirmed what the draft said: more peers may be allowed now, and more sessions come up."""
+        self._remembered.written()
+        self._order_covered()
         if self._is_whole and self._may_announce:
             self._allow_peers(now)
 
@@ -131,6 +140,7 @@ class BgpCourse:
         if not self._may_announce and not self._is_leaving:
             self._may_announce = True
             self._apply(now)
+        self._show_routers(now)  # what they keep passes with time
         for prefix in self.decisions.aggregates:  # addresses come and go without a change of the route
             self._show_prefix(prefix, now.text)
 
@@ -184,11 +194,11 @@ class BgpCourse:
             self._answers.clear()
 
     def _allow_peers(self, now: Moment) -> None:
-        """All that are wanted, but for those whose routes would outlive us for longer than the API server knows."""
-        covered = self._draft.written("outlivesSeconds") or 0
+        """All that are wanted, but for those whose routers might keep routes for longer than the API server knows."""
+        self._show_routers(now)
         peers: dict[str, PeerConfig] = {}
         for name, peer in self.decisions.peers.items():
-            if peer == self._peers.get(name) or _with_permit(outlives_seconds(peer)) <= covered:
+            if peer == self._peers.get(name) or self._remembered.covers(peer):
                 peers[name] = peer
             elif name in self._peers:
                 peers[name] = self._peers[name]
@@ -198,7 +208,7 @@ class BgpCourse:
             self._order().peers = peers
             self._order().permit_until = self._permit_until
             self._answers.clear()
-        self._show_outlives(now)
+        self._show_routers(now)
 
     # ---- orders, and what becomes of them ----
 
@@ -273,7 +283,7 @@ class BgpCourse:
         """An aggregate that stands for other addresses too is the pool's route, and says nothing of this one."""
         if not address:
             return False
-        if self._predecessor.may_be_heard(now.monotonic, self._report.synced):
+        if self._remembered.has_inherited(now.monotonic, self._report.synced):
             return True
         return any(self._answers.get(prefix, True) for prefix in self._prefixes_of(address))
 
@@ -317,7 +327,7 @@ class BgpCourse:
 
     def withdrew_everything(self, now: Moment) -> bool:
         """Whether it is certain that no router keeps a route."""
-        return not self._report.leftovers and not self._predecessor.remaining_seconds(now.monotonic)
+        return not self._report.routers and not self._remembered.has_inherited(now.monotonic)
 
     def _has_routes_to_withdraw(self) -> bool:
         sessions = self._report.sessions
@@ -350,47 +360,39 @@ class BgpCourse:
     def faults(self) -> list[Entry]:
         """What an operator should change about BGP's objects, for the field of that name."""
         self.decisions.set_blackhole_fault(self._report.blackhole_fault)
-        return [
-            fault(one.object, one.reason.value, one.message)
-            for one in self.decisions.faults(SHOWN_FAULTS)
-            if one.object
+        return [fault(one.object, one.reason.value, one.message) for one in self._found_faults() if one.object]
+
+    def _found_faults(self) -> list[Fault]:
+        left_out = self._remembered.left_out
+        forgotten = [
+            Fault(Reason.TooManyRouters, f"BGPPeer {name}: {_TOO_MANY_ROUTERS}", f"BGPPeer/{name}")
+            for name, peer in sorted(self.decisions.peers.items())
+            if peer.router in left_out
         ]
+        return [*forgotten, *self.decisions.faults(SHOWN_FAULTS)][:SHOWN_FAULTS]
 
     def _show(self, now: Moment) -> None:
         self._must_show = False
         refused = {
             name: one.message
-            for one in self.decisions.faults(SHOWN_FAULTS)
+            for one in self._found_faults()
             if one.object.startswith("BGPPeer/") and (name := one.object.removeprefix("BGPPeer/")) not in self._peers
         }
-        shown = self._entries.show(self._report.sessions, refused, self._report.leftovers, now.text)
-        self._draft.set("bgpSessions", shown)
+        self._draft.set("bgpSessions", self._entries.show(self._report.sessions, refused, now.text))
         bfd = self._bfd_status.show(self._bfd_states, boot_time=now.unix - now.boottime)
         self._draft.set("bfdSessions", list(bfd))
-        self._show_outlives(now)
-
-    def _show_outlives(self, now: Moment) -> None:
-        """Raised at once; lowered when nothing is left that would live so long."""
-        peers = (*self.decisions.peers.values(), *self._peers.values())
-        needed = [_with_permit(outlives_seconds(peer)) for peer in peers]
-        if at_present := self._report.outlives_seconds:
-            needed.append(_with_permit(at_present))
-        if remaining := self._predecessor.remaining_seconds(now.monotonic):
-            needed.append(min(FOREVER_SECONDS, int(remaining) + 1))
-        self._draft.set("outlivesSeconds", max(needed, default=0))
         self._show_routers(now)
 
     def _show_routers(self, now: Moment) -> None:
-        """Every router that may have routes of this node, by address, with how long it may keep them."""
-        inherited = self._predecessor.routers(now.monotonic)
-        seconds = {router: min(FOREVER_SECONDS, int(remaining) + 1) for router, remaining in inherited.items()}
-        at_present = _with_permit(self._report.outlives_seconds)
-        kept = [(str(router), at_present) for router in self._report.leftovers.values()]
-        for peer in (*self.decisions.peers.values(), *self._peers.values()):
-            kept.append((str(peer.peer_address), max(at_present, _with_permit(outlives_seconds(peer)))))
-        for address, needed in kept:
-            seconds[address] = max(seconds.get(address, 0), needed)
-        self._draft.set("routers", [router(*one) for one in sorted(seconds.items())])
+        """Raised at once; lowered when nothing is left that would live so long, and the sessions know."""
+        wanted, held = (() if self._has_stopped else peers.values() for peers in (self.decisions.peers, self._peers))
+        self._remembered.show(wanted, held, self._report.routers, now.monotonic)
+        self._order_covered()
+
+    def _order_covered(self) -> None:
+        covered = self._remembered.covered
+        if covered != self._covered:
+            self._covered = self._order().covered = covered
 
     def _show_prefix(self, prefix: Prefix, now: str) -> None:
         """By which peers the addresses that it covers are announced now."""
@@ -418,8 +420,3 @@ def _prefix(address: str, length: int | None = None) -> Prefix:
     """The prefix of that length which holds the address; None = of the address alone. Kept, since addresses that are
     being released are looked at again with each change."""
     return ip_network(address if length is None else f"{address}/{length}", strict=False)
-
-
-def _with_permit(seconds: float) -> int:
-    """Counted from when this process was heard of last: ExaBGP goes on for so long."""
-    return int(min(FOREVER_SECONDS, seconds + EXABGP_PERMIT_SECONDS))

@@ -6,7 +6,8 @@ have become numbers or None, and names of communities have become numbers.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address, IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from math import ceil
 
 from crds.addresses import Family, IPAddress
 from crds.speaker import BGPSessionState
@@ -17,6 +18,9 @@ LargeCommunity = tuple[int, int, int]
 
 FOREVER_SECONDS = 2**31 - 1
 """In place of an infinite time (hold time 0)."""
+EXABGP_PERMIT_SECONDS = 15.0
+"""How long sessions go on without a word from the agent. Part of how long routers may keep routes after its end, so
+fencing counts it."""
 
 GRACEFUL_SHUTDOWN: StandardCommunity = (65535, 0)  # RFC 8326 §3
 BLACKHOLE: StandardCommunity = (65535, 666)  # RFC 7999 §5
@@ -72,6 +76,15 @@ class PeerConfig:
         """Whether the session is within one AS (iBGP)."""
         return self.peer_asn == self.my_asn
 
+    @property
+    def router(self) -> str:
+        """What makes it the same router, as the Speaker's status names it: its address, with the link if that is
+        link-local (fe80::1%eth0)."""
+        address = self.peer_address
+        if isinstance(address, IPv6Address) and address.is_link_local and not address.scope_id:
+            return f"{address}%{self.source_interface}"
+        return str(address)
+
 
 @dataclass(frozen=True)
 class Route:
@@ -111,3 +124,8 @@ class SessionView:
     hold_time_seconds: int | None = None
     last_error: str = ""
     downs: int = 0
+
+
+def whole_seconds(seconds: float) -> int:
+    """As the Speaker's status has them: rounded up; inf is FOREVER_SECONDS."""
+    return ceil(min(FOREVER_SECONDS, seconds))

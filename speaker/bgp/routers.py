@@ -7,7 +7,6 @@ RouterReport  <--  what the routers have of us, right after that and whenever it
 from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
-from crds.addresses import IPAddress
 from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
 
 Changes = Mapping[Prefix, Route | None]
@@ -18,12 +17,17 @@ class RouterOrders:
     """Each field but `asks` is level-based: to repeat it changes nothing. None, or empty, = as it is.
 
     `routes`: by peer, all that it is to have. `changes`: by peer, what is to be otherwise of that; None = withdrawn.
+    `covered`: the routers that the API server knows of, by PeerConfig.router, and for how many seconds it knows that
+    they may keep routes: no session comes up that was agreed on with more. `dropped`: routers of which an operator
+    knows that they keep nothing of sessions that are no more.
     `is_draining`: whether routes carry GRACEFUL_SHUTDOWN (RFC 8326); `spares_graceful`: not those of peers with
     graceful restart. `is_silent`: everything is withdrawn, until it is False. `permit_until`: CLOCK_BOOTTIME seconds.
     `blackholes`: the prefixes whose unused addresses lead nowhere. `asks`: prefixes of which the next report is to say
     whether a router may have them. `stops`: end all sessions; those of peers with graceful restart without a word.
     """
 
+    covered: Mapping[str, int] | None = None
+    dropped: frozenset[str] = frozenset()
     routes: dict[str, Mapping[Prefix, Route]] = field(default_factory=dict)
     changes: dict[str, Changes] = field(default_factory=dict)
     is_draining: bool | None = None
@@ -44,6 +48,7 @@ class RouterOrders:
             or self.is_draining is not None
             or self.is_silent is not None
             or self.peers is not None
+            or self.dropped
             or self.asks
         )
 
@@ -52,17 +57,16 @@ class RouterOrders:
 class RouterReport:
     """`sent`: of the prefixes that changed since the last report, the peers to which a route was sent, sorted.
 
-    `answers`: whether a router may have a route to a prefix that was asked about (False is certain). `leftovers`:
-    routers that may keep routes of sessions that are no more, by the names that their peers had. `outlives_seconds`:
-    how long routers may keep our routes after the end of this process. `synced`: routers that have had everything from
-    this process, and so nothing of an earlier one. `has_stopped`: all sessions have ended, as was ordered.
+    `answers`: whether a router may have a route to a prefix that was asked about (False is certain). `routers`:
+    those that may have routes of this process, now or at any moment from its sessions, and for how many seconds they
+    may keep them after its end. `synced`: routers that have had everything from this process, and so nothing of an
+    earlier one. Routers are named by PeerConfig.router. `has_stopped`: all sessions have ended, as was ordered.
     """
 
     sessions: Mapping[str, SessionView] = field(default_factory=dict)
     sent: Mapping[Prefix, tuple[str, ...]] = field(default_factory=dict)
     answers: Mapping[Prefix, bool] = field(default_factory=dict)
-    leftovers: Mapping[str, IPAddress] = field(default_factory=dict)
-    outlives_seconds: int = 0
-    synced: frozenset[IPAddress] = frozenset()
+    routers: Mapping[str, int] = field(default_factory=dict)
+    synced: frozenset[str] = frozenset()
     blackhole_fault: str = ""
     has_stopped: bool = False

@@ -3,13 +3,11 @@ decided."""
 
 from collections.abc import Iterable, Mapping
 
-from crds.addresses import IPAddress
 from crds.speaker import BGPSessionState
 from speaker.bgp.model import SessionView
 from speaker.own.entries import Entry, bgp_session
 
 MOST_SESSIONS = 256
-_LEFT = "The session ended without the router's word: it may keep routes of this node until its timers have run out."
 
 
 class SessionEntries:
@@ -18,20 +16,11 @@ class SessionEntries:
     def __init__(self) -> None:
         self._since: dict[str, tuple[float, str]] = {}
 
-    def show(
-        self,
-        views: Mapping[str, SessionView],
-        refused: Mapping[str, str],
-        leftovers: Mapping[str, IPAddress],
-        now: str,
-    ) -> list[Entry]:
-        """In order of names. `refused`: peers that get no session, and why. `leftovers`: routers of peers that are no
-        more, which may still have routes of ours. `now`: RFC 3339.
-        """
+    def show(self, views: Mapping[str, SessionView], refused: Mapping[str, str], now: str) -> list[Entry]:
+        """In order of names. `refused`: peers that get no session, and why. `now`: RFC 3339."""
         before, self._since = self._since, {}
         idle = BGPSessionState.Idle
-        entries = {name: bgp_session(name, where, idle, last_error=_LEFT) for name, where in leftovers.items()}
-        entries |= {name: bgp_session(name, None, idle, last_error=why) for name, why in refused.items()}
+        entries = {name: bgp_session(name, None, idle, last_error=why) for name, why in refused.items()}
         for name, view in views.items():
             known = before.get(name)
             self._since[name] = known if known is not None and known[0] == view.since else (view.since, now)

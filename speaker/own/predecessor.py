@@ -9,15 +9,14 @@ route may be to the released address.
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 
-from crds.addresses import IPAddress
-
 
 @dataclass(frozen=True)
 class LastWord:
     """What the predecessor wrote last. `routers`: for how many seconds after its end each may keep its routes, by
-    address; none = it left no routes."""
+    address; none = it left no routes. `dropped`: of which an operator had said by then that they keep none."""
 
     routers: Mapping[str, int] = field(default_factory=dict)
+    dropped: frozenset[str] = frozenset()
 
 
 class PredecessorRoutes:
@@ -41,7 +40,7 @@ class PredecessorRoutes:
         for router in routers:
             self._until.pop(router, None)
 
-    def may_be_heard(self, now: float, synced: Set[IPAddress]) -> bool:
+    def may_be_heard(self, now: float, synced: Set[str]) -> bool:
         """Whether a router may have a route of the predecessor's.
 
         `synced`: routers that have all routes of this process. A router that has a new session with us, and has its
@@ -50,14 +49,10 @@ class PredecessorRoutes:
         if not self._is_known:
             return True
         if self._until:
-            self.dropped({str(router) for router in synced})
+            self.dropped(synced)
         return bool(self.routers(now))
 
     def routers(self, now: float) -> Mapping[str, float]:
         """The routers that may have routes of the predecessor, and for how many seconds yet if nothing happens."""
         self._until = {router: until for router, until in self._until.items() if until > now}
         return {router: until - now for router, until in self._until.items()}
-
-    def remaining_seconds(self, now: float) -> float:
-        """How long routers may keep the predecessor's routes, if nothing else happens."""
-        return max(self.routers(now).values(), default=0.0)

@@ -40,7 +40,8 @@ from kube.resource import (
 )
 from lab.apiserver.server import ApiServer
 from lab.apiserver.store import Key
-from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
+from speaker.bgp.exabgp.config import outlives_seconds
+from speaker.bgp.model import EXABGP_PERMIT_SECONDS, PeerConfig, Prefix, Route, SessionView, whole_seconds
 from speaker.io.agent import Agent
 from speaker.io.metrics import SpeakerMetrics
 from speaker.members.heartbeats import HeartbeatOptions
@@ -243,7 +244,11 @@ class TableDriver:
         self.is_silent = self.is_draining = False
         self.permit_until = 0.0
         self.synced_routers: frozenset[Any] = frozenset()
-        self.leftovers: dict[str, Any] = {}
+        self.kept: dict[str, int] = {}
+        """For how many seconds routers keep what sessions that are no more have left."""
+        self.covered: dict[str, int] = {}
+        self.covered_at_start: dict[str, int] = {}
+        """What the API server knew of a peer's router when it got its session."""
         self.known_at_start: dict[str, int] = {}
         """How many routes were known for a peer when it got its session."""
         self._changed: set[Prefix] = set()
@@ -261,14 +266,24 @@ class TableDriver:
         }
 
     @property
-    def outlives_seconds(self) -> int:
-        every = (peer.hold_time_seconds + (peer.graceful_restart_seconds or 0) for peer in self.peers.values())
-        return max(every, default=0)
+    def routers(self) -> dict[str, int]:
+        live = {
+            peer.router: whole_seconds(outlives_seconds(peer) + EXABGP_PERMIT_SECONDS) for peer in self.peers.values()
+        }
+        return {router: max(live.get(router, 0), self.kept.get(router, 0)) for router in {*live, *self.kept}}
+
+    def cover(self, covered: Any) -> None:
+        self.covered = dict(covered)
+
+    def drop_kept(self, routers: Any) -> None:
+        for router in routers:
+            self.kept.pop(router, None)
 
     def set_peers(self, peers: Any) -> None:
         for name in peers.keys() - self.peers.keys():
             self.journal.append(f"session {name}")
             self.known_at_start[name] = len(self.wanted.get(name, {}))
+            self.covered_at_start[name] = self.covered.get(peers[name].router, 0)
         self.peers = dict(peers)
         self.settle()
 
@@ -329,7 +344,7 @@ class TableDriver:
         self.journal.append("sessions stopped")
         for name, peer in self.peers.items():
             if graceful and peer.graceful_restart_seconds is not None and self.table.get(name):
-                self.leftovers[name] = peer.peer_address
+                self.kept[peer.router] = whole_seconds(outlives_seconds(peer))
             else:
                 self.table.pop(name, None)
         self.peers = {}

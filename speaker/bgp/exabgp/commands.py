@@ -15,6 +15,8 @@ PREFIXES_PER_LINE = 64
 UNACKNOWLEDGED = "unacknowledged"
 """Not ExaBGP's own: see io/main.py."""
 UNLIMITED = "unlimited"
+ACCEPT = "accept"
+"""Not ExaBGP's own either."""
 
 
 def announcements(routes: Iterable[Route], *, my_asn: int, is_internal: bool) -> Iterator[tuple[str, list[Prefix]]]:
@@ -44,6 +46,14 @@ def end_of_rib(family: Family) -> str:
 def teardown(peer_address: str, subcode: int) -> str:
     """End the session with NOTIFICATION Cease (RFC 4486), or without a word if graceful restart was agreed."""
     return f"neighbor {peer_address} teardown {subcode}"
+
+
+def accept(number: int, hold_time_seconds: int) -> str:
+    """That connection of this process may become a session with this hold time. Until that is said of it, none does.
+
+    `number`: OPEN was exchanged so often. Without it a late line might be taken for a word about the next one.
+    """
+    return f"{ACCEPT} {number} {hold_time_seconds}"
 
 
 def query(permit: float | None, *, is_needed: bool) -> str:

@@ -12,19 +12,24 @@ from speaker.bgp.model import PeerConfig, SessionView
 
 class Connection:
     """Through any number of processes and attempts. `now`: monotonic seconds. `families`: those that were agreed on, as
-    soon as they are; empty while there is no connection. `last_error`: why it failed last, in words; "" = never."""
+    soon as they are; empty while there is no connection. `last_error`: why it failed last, in words; "" = never.
+    `unaccepted`: a connection that waits for our word: which one of this process, and the hold time that was agreed on;
+    None = none waits."""
 
     def __init__(self, peer: PeerConfig, now: float) -> None:
         self.peer = peer
         self.is_up = False
         self.families: frozenset[Family] = frozenset()
         self.last_error = ""
+        self.unaccepted: tuple[int, int] | None = None
+        self._opens = 0
         self._state, self._since = BGPSessionState.Idle, now
         self._hold_seconds: int | None = None
         self._downs = 0
         self._notice = ""
 
     def process_started(self, now: float) -> None:
+        self._opens = 0
         self._enter(self._waiting, now)
 
     def process_ended(self, why: str, now: float) -> None:
@@ -33,12 +38,14 @@ class Connection:
         self._enter(BGPSessionState.Idle, now)
 
     def connected(self, now: float) -> None:
-        self._notice = ""
+        self._notice, self.unaccepted = "", None
         self._enter(BGPSessionState.OpenSent, now)
 
     def negotiated(self, event: events.Negotiated, now: float) -> str | None:
         """Why this must not become a session, in words, if so."""
         self._hold_seconds, self.families = event.hold_time_seconds, event.families
+        self._opens += 1
+        self.unaccepted = self._opens, event.hold_time_seconds
         self._enter(BGPSessionState.OpenConfirm, now)
         if self.peer.peer_asn is None and event.peer_asn == self.peer.my_asn:
             return f"the router is in our own AS {event.peer_asn}, and was to be in any other"
@@ -59,7 +66,7 @@ class Connection:
     def lost(self) -> None:
         self._downs += self.is_up
         self.is_up = False
-        self.families, self._hold_seconds = frozenset(), None
+        self.families, self._hold_seconds, self.unaccepted = frozenset(), None, None
 
     def in_trouble(self, trouble: str) -> None:
         """Why no connection can be had."""

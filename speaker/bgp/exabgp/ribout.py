@@ -50,6 +50,7 @@ class RibOut:
         self._entries: dict[Prefix, RibEntry] = {}
         self._in: dict[RouteState, dict[RibEntry, None]] = {state: {} for state in RouteState}
         self._kept: dict[RibEntry, None] = {}
+        self._kept_until = 0.0
         self._changed: set[RibEntry] = set()
 
     def __iter__(self) -> Iterator[RibEntry]:
@@ -89,13 +90,14 @@ class RibOut:
     def keep(self, entry: RibEntry, until: float) -> None:
         """The router may have it until then from a session that was lost. No sooner than was said before."""
         entry.kept_until = max(until, entry.kept_until)
+        self._kept_until = max(until, self._kept_until)
         self._kept[entry] = None
         self._changed.add(entry)
 
     def keep_on(self, until: float) -> None:
         """Of all that it may have from earlier sessions: until then, whatever was said before."""
         for entry in self._kept:
-            entry.kept_until = until
+            entry.kept_until = self._kept_until = until
 
     def drop_kept(self, now: float = inf) -> None:
         """The router has dropped what it had from earlier sessions: all of it, or what it keeps no longer than now."""
@@ -104,6 +106,8 @@ class RibOut:
             entry.kept_until = 0.0
             self._changed.add(entry)
             self.forget_empty(entry)
+        if not self._kept:
+            self._kept_until = 0.0
 
     def changed(self, entry: RibEntry) -> None:
         self._changed.add(entry)
@@ -131,3 +135,8 @@ class RibOut:
     def has_kept(self) -> bool:
         """Whether the router may have something from earlier sessions."""
         return bool(self._kept)
+
+    @property
+    def kept_until(self) -> float:
+        """Until when, at the latest; 0.0 = it has nothing."""
+        return self._kept_until

@@ -29,21 +29,25 @@ from speaker.bgp.exabgp.ribout import (
     presented,
 )
 from speaker.bgp.exabgp.routestate import RibEntry, RouteEvent, RouteState
-from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
+from speaker.bgp.model import EXABGP_PERMIT_SECONDS, PeerConfig, Prefix, Route, SessionView, whole_seconds
 
 CONFIRM_SECONDS = 10.0
 """So long may ExaBGP be silent, an UPDATE unsent, or what was sent unacknowledged, before the session is ended."""
 PROBE_SECONDS = 1.0
 """A withdrawal of which nothing is reported by then is looked for by an End-of-RIB after it."""
 CLOCK_MARGIN_SECONDS = 1.0
+_UNCOVERED = "the session waits until the API server has for how long the router may keep routes, as was agreed with it"
 
 
 class RouterSession:
     """`now`: monotonic seconds, everywhere. `permit`: until when ExaBGP may live (CLOCK_BOOTTIME); None: nobody says.
-    It goes with each query while ExaBGP holds routes, and before the first route."""
+    It goes with each query while ExaBGP holds routes, and before the first route. `covered_seconds`: whoever judges
+    this node knows that the router may keep routes for so long; None: nobody says. A session in which it may keep them
+    for longer does not come up: what ExaBGP holds would be sent in it."""
 
     def __init__(self, peer: PeerConfig, now: float) -> None:
         self.permit: float | None = None
+        self.covered_seconds: int | None = None
         self._connection = Connection(peer, now)
         self._is_running = self._is_synced = False
         self._fault: str | None = None
@@ -168,6 +172,7 @@ class RouterSession:
         if not self._is_running:
             return []
         begun = len(self._commands)
+        self._write_acceptance()
         if self._commands.room > 0:
             self._write_changes(now)
             self._write_end_of_rib(now)
@@ -248,9 +253,14 @@ class RouterSession:
         return self._rib.has_kept
 
     @property
-    def outlives_seconds(self) -> float:
-        """How long the router may keep our routes if it hears nothing of our end; inf = forever (hold time 0)."""
-        return self._connection.outlives_seconds
+    def outlives_seconds(self) -> int:
+        """How long the router may keep routes of the session that is up, or that comes next, after the agent's end."""
+        return whole_seconds(self._connection.outlives_seconds + EXABGP_PERMIT_SECONDS)
+
+    def kept_seconds(self, now: float) -> int:
+        """For how long it may yet keep what it has from earlier sessions; 0 = nothing, or no longer than the session
+        that is up."""
+        return 0 if self._connection.is_up or not self.has_kept else max(1, whole_seconds(self._rib.kept_until - now))
 
     def view(self) -> SessionView:
         """As of now."""
@@ -295,7 +305,7 @@ class RouterSession:
 
     def _outlived_at(self, now: float) -> float:
         """When the router has surely dropped what it may have now, if the session is lost now."""
-        return now + self.outlives_seconds + CLOCK_MARGIN_SECONDS
+        return now + self._connection.outlives_seconds + CLOCK_MARGIN_SECONDS
 
     # Changes
 
@@ -334,6 +344,17 @@ class RouterSession:
             f"{route.prefix} can't be sent: no next hop of its family is known on this session"
         )
         return False
+
+    def _write_acceptance(self) -> None:
+        """Of what was agreed on after OPEN, when it is covered."""
+        agreed = self._connection.unaccepted
+        if agreed is None:
+            return
+        if self.covered_seconds is not None and self.outlives_seconds > self.covered_seconds:
+            self._connection.last_error = _UNCOVERED
+            return
+        self._connection.unaccepted = None
+        self._commands.write(commands.accept(*agreed))
 
     def _write_changes(self, now: float) -> None:
         """Withdrawals first."""

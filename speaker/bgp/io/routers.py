@@ -28,6 +28,10 @@ class Routers:
 
     def carry_out(self, orders: RouterOrders) -> RouterReport | None:
         """All of it, at once. What the routers have right after that; None = nothing can have changed."""
+        if orders.covered is not None:
+            self._driver.cover(orders.covered)
+        if orders.dropped:
+            self._driver.drop_kept(orders.dropped)
         if orders.permit_until is not None:
             self._driver.permit(orders.permit_until)
         for peer, routes in orders.routes.items():
@@ -53,8 +57,7 @@ class Routers:
             sessions=driver.sessions,
             sent={prefix: driver.sent_to(prefix) for prefix in driver.take_changed()},
             answers={prefix: driver.may_be_heard(prefix) for prefix in asks},
-            leftovers=driver.leftovers,
-            outlives_seconds=driver.outlives_seconds,
+            routers=driver.routers,
             synced=driver.synced_routers,
             blackhole_fault=self._blackholes.fault,
             has_stopped=self._has_stopped,

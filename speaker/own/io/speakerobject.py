@@ -6,6 +6,9 @@ from typing import Any
 
 import msgspec
 
+from crds.addresses import addresses_in
+from crds.names import ANNOTATION_DROPPED_ROUTERS
+from crds.speaker import MOST_ROUTERS
 from kube.errors import AlreadyExists, ApiError, NotFound, is_precondition_failure
 from kube.io.client import Client
 from kube.objects import decode_node
@@ -17,6 +20,7 @@ from speaker.own.writer import Failed, Failure, Found, Look, Outcome, Own, Reque
 class _Meta(msgspec.Struct, frozen=True, rename="camel"):
     uid: str
     resource_version: str
+    annotations: dict[str, str] | None = None
 
 
 class _Router(msgspec.Struct, frozen=True, rename="camel"):
@@ -87,10 +91,11 @@ def _failed(failure: Failure, error: ApiError) -> Failed:
 
 def _own(raw: bytes) -> Own:
     found = _decode(raw)
-    return Own(found.metadata.uid, found.metadata.resource_version, found.status.incarnation, _last_word(found.status))
+    return Own(found.metadata.uid, found.metadata.resource_version, found.status.incarnation, _last_word(found))
 
 
-def _last_word(status: _Status) -> LastWord:
-    if status.goodbye:
+def _last_word(found: _Object) -> LastWord:
+    if found.status.goodbye:
         return LastWord()
-    return LastWord({one.address: one.outlives_seconds for one in status.routers or ()})
+    dropped = addresses_in((found.metadata.annotations or {}).get(ANNOTATION_DROPPED_ROUTERS, ""), MOST_ROUTERS)
+    return LastWord({one.address: one.outlives_seconds for one in found.status.routers or ()}, dropped)

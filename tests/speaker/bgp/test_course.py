@@ -9,6 +9,7 @@ import pytest
 from crds.bfdprofile import BFDProfileSpec
 from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.bgppeer import BGPPeerSpec
+from crds.speaker import MOST_ROUTERS
 from speaker.bgp.course import BFD_ORDER_SECONDS, EXABGP_PERMIT_SECONDS, BgpCourse
 from speaker.bgp.io.routers import Routers
 from speaker.bgp.model import FOREVER_SECONDS, Prefix
@@ -131,6 +132,11 @@ class Node:
     def outlives(self) -> int:
         return self.draft._fields["outlivesSeconds"]
 
+    @property
+    def remembered(self) -> dict[str, int]:
+        """The routers that the status is to name."""
+        return {one["address"]: one["outlivesSeconds"] for one in self.draft._fields["routers"]}
+
     def announced(self) -> set[str]:
         return set(self.draft.announcements.keys())
 
@@ -191,7 +197,7 @@ def test_no_session_before_there_is_leave_to_announce_and_all_routes_are_known()
     made.permit()
     made.write()
     assert made.course.has_work(at(made.now))
-    assert made.take() is None
+    assert made.take().peers is None
     made.run()
     made.write()
     made.run()
@@ -216,8 +222,8 @@ def test_how_long_routes_outlive_us_is_lowered_only_when_nothing_lives_so_long_a
     assert made.outlives == 30 + 60 + EXABGP_PERMIT_SECONDS
     made.carry_out(orders)
     made.run()
-    made.confirm(RouterReport(outlives_seconds=40))
-    assert made.outlives == 40 + EXABGP_PERMIT_SECONDS
+    made.confirm(RouterReport(routers={str(TOR): 40}))
+    assert made.outlives == 40
     made.confirm(RouterReport())
     assert made.outlives == 0
 
@@ -228,6 +234,98 @@ def test_routes_that_never_expire_are_said_to_live_for_ever() -> None:
     made.permit()
     made.run()
     assert made.outlives == FOREVER_SECONDS
+
+
+def test_no_session_before_the_api_server_has_confirmed_its_router_though_its_time_is_covered() -> None:
+    """That of another one: a successor would ask for a session with that one alone."""
+    made = serving(A)
+    made.peer("tor2", "192.0.2.253")
+    made.run()
+    draft = made.draft.next(only_urgent=False, limit=9)  # and the API server does not take it
+    made.run()
+    assert set(made.driver.peers) == {"tor"}
+    made.draft.confirm(draft)
+    made.course.status_written(at(made.now))
+    made.run()
+    assert set(made.driver.peers) == {"tor", "tor2"}
+    assert made.driver.covered_at_start["tor2"] == 90 + EXABGP_PERMIT_SECONDS
+
+
+def test_a_router_is_remembered_when_its_peer_has_another_address_for_as_long_as_it_may_keep_routes() -> None:
+    made = serving(A)
+    made.peer("tor", "192.0.2.253")
+    made.run()
+    made.write()
+    made.driver.kept[str(TOR)] = 91
+    made.run()
+    assert made.driver.peers["tor"].router == "192.0.2.253"
+    made.report()
+    assert made.remembered == {str(TOR): 105, "192.0.2.253": 105}
+    made.driver.kept.clear()
+    made.report()
+    assert made.remembered == {"192.0.2.253": 105}
+
+
+def test_a_successor_that_has_a_session_with_the_new_address_knows_nothing_of_the_old_router() -> None:
+    made = Node()
+    made.course.inherit(LastWord({str(TOR): 91, "192.0.2.253": 105}), at(made.now))
+    made.confirm(RouterReport(synced=frozenset({"192.0.2.253"})))
+    assert made.may_be_heard()
+    made.confirm(RouterReport(synced=frozenset({str(TOR)})))
+    assert not made.may_be_heard()
+
+
+def test_sessions_come_up_with_what_the_api_server_has_confirmed() -> None:
+    made = serving(A)
+    assert made.driver.covered == {str(TOR): 105}
+    made.confirm(RouterReport(routers={str(TOR): FOREVER_SECONDS}))  # what was agreed on after OPEN
+    draft = made.draft.next(only_urgent=False, limit=9)
+    made.run()
+    assert draft.fields["routers"] == [{"address": str(TOR), "outlivesSeconds": FOREVER_SECONDS}]
+    assert made.driver.covered == {str(TOR): 105}
+    made.draft.confirm(draft)
+    made.course.status_written(at(made.now))
+    made.run()
+    assert made.driver.covered == {str(TOR): FOREVER_SECONDS}
+
+
+def test_sessions_know_that_a_time_is_lowered_before_it_is_written() -> None:
+    made = serving(A)
+    made.confirm(RouterReport(routers={str(TOR): FOREVER_SECONDS}))
+    made.write()
+    made.confirm(RouterReport(routers={str(TOR): 105}))
+    assert made.take().covered == {str(TOR): 105}
+    draft = made.draft.next(only_urgent=False, limit=9)
+    made.confirm(RouterReport(routers={str(TOR): FOREVER_SECONDS}))
+    assert made.take() is None  # it may be written, or not
+    made.draft.confirm(draft)
+    made.course.status_written(at(made.now))
+    assert made.take() is None
+
+
+def test_a_peer_that_finds_no_room_among_the_routers_says_so_and_gets_a_session_when_there_is_room() -> None:
+    made = Node()
+    made.course.inherit(LastWord({f"198.51.100.{number}": 300 for number in range(MOST_ROUTERS)}), at(made.now))
+    made.peer()
+    made.permit()
+    made.run()
+    made.write()
+    made.run()
+    assert made.driver.peers == {}
+    assert len(made.remembered) == MOST_ROUTERS
+    (fault,) = made.course.faults()
+    assert (fault["object"], fault["reason"]) == ("BGPPeer/tor", "TooManyRouters")
+    assert "256 other routers" in fault["message"]
+    (entry,) = made.draft._fields["bgpSessions"]
+    assert "256 other routers" in entry["lastError"]
+    made.confirm(RouterReport(synced=frozenset({"198.51.100.7"})))
+    assert made.may_be_heard()
+    made.permit()
+    made.run()
+    made.write()
+    made.run()
+    assert set(made.driver.peers) == {"tor"}
+    assert made.course.faults() == []
 
 
 # ---- permits
@@ -477,13 +575,11 @@ def test_what_a_predecessor_left_with_routers_holds_every_release_back() -> None
     assert made.may_be_heard()  # before it is known what it left
     made.course.inherit(LastWord({str(TOR): 90}), at(made.now))
     assert made.may_be_heard()
-    assert made.outlives == 91
-    assert made.draft._fields["routers"] == [{"address": str(TOR), "outlivesSeconds": 91}]
-    made.confirm(RouterReport(synced=frozenset({TOR})))
+    assert made.remembered == {str(TOR): 90}
+    made.confirm(RouterReport(synced=frozenset({str(TOR)})))
     assert not made.may_be_heard()
     made.report()
-    assert made.outlives == 0
-    assert made.draft._fields["routers"] == []
+    assert made.remembered == {}
 
 
 def test_an_operators_word_ends_what_a_predecessor_left() -> None:
@@ -492,6 +588,41 @@ def test_an_operators_word_ends_what_a_predecessor_left() -> None:
     made.course.routers_dropped({str(TOR)}, at(made.now))
     assert not made.may_be_heard()
     assert made.draft._fields["routers"] == []
+
+
+def test_an_operators_word_ends_what_sessions_that_are_no_more_have_left() -> None:
+    made = serving(A)
+    made.driver.kept["198.51.100.1"] = FOREVER_SECONDS
+    made.report()
+    made.course.routers_dropped(frozenset({"198.51.100.1", str(TOR)}), at(made.now))
+    made.run()
+    assert made.remembered == {str(TOR): 105}  # its session lives
+
+
+def test_an_operators_word_says_nothing_of_what_was_left_after_it_was_given() -> None:
+    """It stands in the object until somebody takes it away."""
+    made = Node()
+    made.course = BgpCourse(OWN, made.draft, Announcements(made.draft.announcements), made.notices, drain_seconds=0)
+    made.course.inherit(LastWord({str(TOR): 90}, dropped=frozenset({str(TOR)})), at(made.now))
+    for _ in range(2):
+        made.course.routers_dropped(frozenset({str(TOR)}), at(made.now))
+        assert made.may_be_heard()
+    made.course.routers_dropped(frozenset(), at(made.now))
+    made.course.routers_dropped(frozenset({str(TOR)}), at(made.now))
+    assert not made.may_be_heard()
+
+
+def test_what_passes_with_time_is_written_seldom() -> None:
+    made = Node()
+    made.course.inherit(LastWord({str(TOR): 300}), at(made.now))
+    said = []
+    for _ in range(301):
+        made.now += 1
+        made.permit()
+        said.append(made.remembered.get(str(TOR), 0))
+    assert all(seconds >= 300 - after for after, seconds in enumerate(said, 1))
+    assert said[-1] == 0
+    assert len(set(said)) < 12
 
 
 def test_what_a_predecessor_left_is_gone_with_time() -> None:
@@ -632,7 +763,7 @@ def test_routers_are_asked_to_send_traffic_elsewhere_before_the_sessions_stop() 
     assert made.take() is None
     made.now += 0.01
     made.run()
-    assert made.orders[-1].stops
+    assert made.orders[-2].stops
     assert made.course.has_left
     assert made.course.withdrew_everything(at(made.now))
     assert made.take() is None
@@ -674,7 +805,6 @@ def test_it_has_left_only_when_the_sessions_have_ended() -> None:
 def test_routes_left_with_routers_are_no_clean_end() -> None:
     made = serving(A)
     made.course.leave(at(made.now))
-    made.confirm(RouterReport(leftovers={"tor": TOR}, has_stopped=True))
+    made.confirm(RouterReport(routers={str(TOR): 60}, has_stopped=True))
     assert not made.course.withdrew_everything(at(made.now))
-    (entry,) = made.draft._fields["bgpSessions"]
-    assert entry["peer"] == "tor"
+    assert made.remembered[str(TOR)] >= 60

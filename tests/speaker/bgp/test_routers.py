@@ -55,7 +55,7 @@ def test_routes_are_there_before_the_session_and_answers_are_of_after_the_orders
     assert report.answers == {PREFIX: True}
     assert report.sent == {PREFIX: ("tor",)}
     assert set(report.sessions) == {"tor"}
-    assert report.outlives_seconds == 30
+    assert report.routers == {"192.0.2.254": 30 + 15}
     report = rig.routers.carry_out(RouterOrders(changes={"tor": {PREFIX: None}}, asks={PREFIX}))
     assert report is not None
     assert report.answers == {PREFIX: False}

@@ -17,8 +17,8 @@ UP = SessionView(
 )
 
 
-def shown(entries: SessionEntries, *views: SessionView, refused=None, leftovers=None, now="t1"):
-    return entries.show({view.peer: view for view in views}, refused or {}, leftovers or {}, now)
+def shown(entries: SessionEntries, *views: SessionView, refused=None, now="t1"):
+    return entries.show({view.peer: view for view in views}, refused or {}, now)
 
 
 def test_a_session_is_shown_with_what_was_agreed() -> None:
@@ -49,13 +49,6 @@ def test_the_time_moves_with_the_state_only() -> None:
 def test_peers_without_a_session_say_why() -> None:
     (entry,) = shown(SessionEntries(), refused={"tor": "no password"})
     assert (entry["state"], entry["lastError"]) == ("Idle", "no password")
-
-
-def test_routers_that_may_still_have_routes_are_shown_unless_there_is_a_session_of_that_name() -> None:
-    entries = SessionEntries()
-    address = ip_address("192.0.2.9")
-    told = shown(entries, UP, leftovers={"old": address, "tor": address})
-    assert [(entry["peer"], entry["address"]) for entry in told] == [("old", "192.0.2.9"), ("tor", "192.0.2.1")]
 
 
 def test_every_entry_is_one_that_the_api_takes() -> None:

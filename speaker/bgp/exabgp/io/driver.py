@@ -9,19 +9,15 @@ set_peers and set_routes nothing is announced.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
-from math import isinf
+from collections.abc import Callable, Mapping, Set
 from pathlib import Path
 
-from crds.addresses import IPAddress
 from crds.speaker import BGPSessionState
 from speaker.bgp.exabgp.config import ConfigError, check
 from speaker.bgp.exabgp.io.runner import ADMINISTRATIVE_SHUTDOWN, PEER_DECONFIGURED, Ending, SessionRunner
 from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
 
-FOREVER_SECONDS = 2**31 - 1
-"""With hold time 0 a router never drops what it has; a status field has room for no more than this."""
 POLL_SECONDS = 1.0
 EXABGP_PERMIT_REACH_SECONDS = 8.0
 """A permit should reach so far: it is told every 2 s, and a busy machine may leave out a turn or two."""
@@ -48,6 +44,7 @@ class BgpDriver:
         self._waiting: dict[str, dict[Prefix, Route]] = {}
         """The routes of peers that have no session. Those of the others are in the sessions, and nowhere else here."""
         self._permit: float | None = None
+        self._covered: dict[str, int] | None = None
         self._changed: set[Prefix] = set()
         self._is_silent = self._is_draining = self._spares_graceful = self._is_stopped = False
         self._group: asyncio.TaskGroup | None = None
@@ -77,22 +74,24 @@ class BgpDriver:
         }
 
     @property
-    def outlives_seconds(self) -> int:
-        """How long routers may keep our routes after this process has gone, in seconds: the longest hold time (as
-        agreed, or as configured while it isn't) and graceful restart time of the peers. 0 = no peers."""
-        longest = max((runner.session.outlives_seconds for runner in self._all()), default=0)
-        return FOREVER_SECONDS if isinf(longest) else int(longest)
+    def routers(self) -> Mapping[str, int]:
+        """The routers that have routes of ours, may keep some, or may be given some at any moment, by their names.
+        For how many seconds each may keep them after the end of this process: of sessions by their hold time (as
+        agreed, or as configured while it isn't) and graceful restart time, of those that are no more what is left."""
+        now, found = time.monotonic(), dict[str, int]()
+        for runner in self._all():
+            seconds = runner.session.kept_seconds(now)
+            if runner not in self._retired:
+                seconds = max(seconds, runner.session.outlives_seconds)
+            if seconds:
+                found[runner.peer.router] = max(seconds, found.get(runner.peer.router, 0))
+        return found
 
     @property
-    def leftovers(self) -> Mapping[str, IPAddress]:
-        """Routers that may still have routes of sessions that are no more: by the names that the peers had."""
-        return {one.session.peer.name: one.session.peer.peer_address for one in self._retired if one.session.has_kept}
-
-    @property
-    def synced_routers(self) -> frozenset[IPAddress]:
-        """The addresses of routers whose session is up and has had all that there was to have when it came up, and
-        End-of-RIB, acknowledged by their TCP: whatever an earlier speaker said here, they have dropped."""
-        return frozenset(one.session.peer.peer_address for one in self._runners.values() if one.session.is_synced)
+    def synced_routers(self) -> frozenset[str]:
+        """The routers whose session is up and has had all that there was to have when it came up, and End-of-RIB,
+        acknowledged by their TCP: whatever an earlier speaker said here, they have dropped."""
+        return frozenset(one.session.peer.router for one in self._runners.values() if one.session.is_synced)
 
     def set_peers(self, peers: Mapping[str, PeerConfig]) -> None:
         """The routers to hold sessions with, by name: all of them. A changed peer resets that session only; one that is
@@ -139,6 +138,21 @@ class BgpDriver:
         self._permit = until
         for runner in self._all():
             runner.session.permit = until
+
+    def cover(self, covered: Mapping[str, int]) -> None:
+        """For how many seconds after the end of this process whoever judges it knows that a router may keep routes, by
+        PeerConfig.router. A session that was agreed on with longer times does not come up. Before the first call
+        nothing is limited."""
+        self._covered = dict(covered)
+        for runner in self._all():
+            self._set_covered(runner)
+            runner.poke()
+
+    def drop_kept(self, routers: Set[str]) -> None:
+        """Somebody knows that these routers keep nothing of sessions that are no more. Says nothing of the others."""
+        for runner in self._retired:
+            if runner.peer.router in routers:
+                runner.session.router_started_anew()
 
     def drain(self, is_draining: bool = True, *, spare_graceful: bool = False) -> None:
         """While draining, every route carries GRACEFUL_SHUTDOWN, and LOCAL_PREF 0 on iBGP (RFC 8326): routers move
@@ -202,12 +216,12 @@ class BgpDriver:
             return
         usable = self._usable()
         for name, runner in list(self._runners.items()):
-            if name not in usable or _router(usable[name]) != _router(runner.peer):
+            if name not in usable or usable[name].router != runner.peer.router:
                 self._retire(runner, Ending.Closed, PEER_DECONFIGURED)
         for name, peer in usable.items():
             if name in self._runners:
                 self._change(self._runners[name], peer)
-            elif in_the_way := next((one for one in self._closing if _router(one.peer) == _router(peer)), None):
+            elif in_the_way := next((one for one in self._closing if one.peer.router == peer.router), None):
                 self._refuse(
                     peer, f"waits for the end of the session that {in_the_way.peer.name} had with this address"
                 )
@@ -231,7 +245,7 @@ class BgpDriver:
             except ConfigError as error:
                 self._refuse(peer, str(error))
                 continue
-            owner = owners.setdefault(_router(peer), name)
+            owner = owners.setdefault(peer.router, name)
             if owner != name:
                 self._refuse(peer, f"the peer {owner} has the same address, and one session with it")
                 continue
@@ -244,7 +258,7 @@ class BgpDriver:
         return usable
 
     def _has_same_router(self, name: str) -> bool:
-        return name in self._runners and _router(self._runners[name].peer) == _router(self._peers[name])
+        return name in self._runners and self._runners[name].peer.router == self._peers[name].router
 
     def _refuse(self, peer: PeerConfig, why: str) -> None:
         self._refused[peer.name] = SessionView(
@@ -258,6 +272,7 @@ class BgpDriver:
             self._directory / f"{self._count}", peer, on_change=self._runner_changed, prefix=self._prefix
         )
         runner.session.permit = self._permit
+        self._set_covered(runner)
         self._runners[peer.name] = runner
         self._set_posture(runner)
         if (routes := self._waiting.pop(peer.name, None)) is not None:
@@ -282,6 +297,9 @@ class BgpDriver:
         self._closing.append(runner)
         runner.end(ending, subcode=subcode)
 
+    def _set_covered(self, runner: SessionRunner) -> None:
+        runner.session.covered_seconds = None if self._covered is None else self._covered.get(runner.peer.router, 0)
+
     def _set_postures(self) -> None:
         for runner in self._runners.values():
             self._set_posture(runner)
@@ -297,7 +315,7 @@ class BgpDriver:
         self._changed |= runner.session.take_changed()
         if runner.session.is_synced:
             for old in self._retired:
-                if _router(old.peer) == _router(runner.peer):
+                if old.peer.router == runner.peer.router:
                     old.session.router_started_anew()
         self._on_change()
 
@@ -310,8 +328,3 @@ class BgpDriver:
                 self._changed |= runner.session.take_changed()
             self._retired = kept
             self._on_change()
-
-
-def _router(peer: PeerConfig) -> tuple[object, str | None]:
-    """What makes it the same router: its address, and for a link-local one the link."""
-    return peer.peer_address, peer.source_interface if peer.peer_address.is_link_local else None

@@ -7,6 +7,8 @@ held by a test against real routers:
   loop turns, and an attempt lasts as long as the kernel repeats its SYN: two minutes); after one that came about and
   ended the first attempts come sooner;
 - TCP_NODELAY: without it an UPDATE right after another one waits for the router's delayed acknowledgement;
+- a session comes up (our KEEPALIVE answers the router's OPEN) after a command `accept NUMBER HOLD-TIME`: how
+  often OPEN was exchanged, and the hold time that was agreed on; without that the connection is ended;
 - a command `unacknowledged [UNTIL]`: how many bytes the router's TCP has not acknowledged yet, and why there is no
   connection. On the way it says until when this process may live: a timer of the kernel's kills it then, also when it
   hangs or is stopped. So its routes go when nobody is in control any more.
@@ -29,14 +31,18 @@ from math import inf
 from typing import Any
 
 from exabgp.application import server
+from exabgp.bgp.message import Notify
 from exabgp.environment import getenv
 from exabgp.logger import log
 from exabgp.reactor import peer, protocol
 from exabgp.reactor.api.command.command import Command
 from exabgp.reactor.network import outgoing
+from exabgp.reactor.peer import ACTION
 
 PARENT, RETRY_SECONDS = "BERTH_BGP_PARENT", "BERTH_BGP_CONNECT_RETRY_SECONDS"
 FIRST_RETRY_SECONDS = 1.0
+ACCEPT_SECONDS = 20.0
+"""How long a connection waits to be accepted; the router's own patience is a hold time."""
 
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SIGEV_SIGNAL = 0  # asm-generic/siginfo.h
@@ -46,6 +52,11 @@ _TIMER_ABSTIME = 1  # linux/time.h
 class _Pace:
     retry_seconds = 10.0
     trouble = ""
+
+
+class _Acceptance:
+    opens = 0
+    words = ""
 
 
 class _Sigevent(ctypes.Structure):
@@ -95,7 +106,15 @@ def main() -> None:
         comm.write("berth-bgp")
     _Pace.retry_seconds = float(os.environ[RETRY_SECONDS])
     protocol.Outgoing, peer.Delay = _Outgoing, _Delay
+    peer.Peer._send_ka = _send_keepalive_when_accepted
     permit = _Permit()
+
+    def accept(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
+        _Acceptance.words = line.partition(" ")[2]
+        reactor.processes.answer_done(service)
+        return True
+
+    Command.register("accept", False)(accept)
 
     def answer(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
         permit.set(line.partition(" ")[2])
@@ -104,6 +123,21 @@ def main() -> None:
     Command.register("unacknowledged", False)(answer)
     log.init(getenv())
     server.run("", [sys.argv[1]])
+
+
+_send_keepalive = peer.Peer._send_ka
+
+
+def _send_keepalive_when_accepted(one: Any) -> Iterator[Any]:
+    """In the place of the KEEPALIVE that answers OPEN."""
+    _Acceptance.opens += 1
+    awaited = f"{_Acceptance.opens} {int(one.proto.negotiated.holdtime)}"
+    until = time.monotonic() + ACCEPT_SECONDS
+    while _Acceptance.words != awaited:
+        if time.monotonic() >= until:
+            raise Notify(2, 6, "the hold time was not accepted in time")  # RFC 4271 §6.2
+        yield ACTION.LATER
+    yield from _send_keepalive(one)
 
 
 class _Outgoing(outgoing.Outgoing):  # type: ignore[misc]

@@ -12,7 +12,7 @@ import pytest
 
 from lab.net.segment import Namespace
 from lab.routers.links import Bird, Link, routes
-from speaker.bgp.model import Route
+from speaker.bgp.model import FOREVER_SECONDS, Route
 from tests.speaker.bgp.exabgp.conftest import driving
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
@@ -248,6 +248,57 @@ async def test_a_peer_that_moves_to_another_router_takes_its_routes_along(
         await driven.until("left has it no more", lambda: not birds[0].prefixes())
         driven.driver.change_routes("tor", {V4: None, OTHER: Route(OTHER)})
         await driven.until("right is changed", lambda: birds[1].prefixes() == {OTHER})
+
+
+async def test_a_session_that_never_expires_comes_up_only_when_that_is_known(
+    link: Link, opened: ExitStack, tmp_path: Path
+) -> None:
+    """The router offers hold time 0. What ExaBGP holds from an earlier session it would send at once."""
+    bird = Bird(link, tmp_path, bgp="hold time 0;")
+    opened.enter_context(bird)
+    async with driving(link.node, tmp_path) as driven:
+        driver, router = driven.driver, str(link.theirs)
+        driver.cover({router: 105})
+        driver.set_peers({"tor": link.peer()})
+        driver.set_routes("tor", routes(str(V4)))
+        await driven.until("it is agreed", lambda: driver.routers == {router: FOREVER_SECONDS})
+        await asyncio.sleep(2)
+        assert not bird.prefixes()
+        assert driver.sessions["tor"].state == "OpenConfirm"
+        assert "until the API server" in driver.sessions["tor"].last_error
+        driver.cover({router: FOREVER_SECONDS})
+        await driven.until("it is there", lambda: bird.prefixes() == {V4})
+        driver.cover({})  # as after a session that ended; it holds the route now
+        bird.ask("restart node")
+        await driven.until("it is down", lambda: driver.sessions["tor"].state != "Established")
+        await driven.until("it is agreed again", lambda: driver.sessions["tor"].state == "OpenConfirm")
+        await asyncio.sleep(1)
+        assert not bird.prefixes()
+
+
+async def test_a_router_is_remembered_when_its_peer_moves_while_it_cannot_be_reached(
+    link: Link, opened: ExitStack, tmp_path: Path
+) -> None:
+    bird = Bird(link, tmp_path)
+    opened.enter_context(bird)
+    async with driving(link.node, tmp_path) as driven:
+        driver, router = driven.driver, str(link.theirs)
+        driver.set_peers({"tor": link.peer()})
+        driver.set_routes("tor", routes(str(V4)))
+        await driven.until("it is there", lambda: bird.prefixes() == {V4})
+        link.node.run(
+            "nft", "add table inet cut; add chain inet cut out { type filter hook output priority 0; policy drop; }"
+        )
+        moved = link.peer(peer_address=ip_address("192.0.2.1"))
+        driver.set_peers({"tor": moved})
+        assert driver.routers == {router: 105, "192.0.2.1": 105}
+        await driven.until("it is no more", lambda: len(driver.exabgp_pids()) == 1 and not driver._closing)
+        assert 80 < driver.routers[router] <= 91
+        assert driver.may_be_heard(V4)
+        driver.set_peers({"tor": replace(moved, peer_address=ip_address("192.0.2.2"))})
+        assert {router, "192.0.2.2"} <= driver.routers.keys()
+        driver.drop_kept({router})
+        assert router not in driver.routers
 
 
 async def test_two_peers_with_one_address_are_refused_and_a_rename_waits(

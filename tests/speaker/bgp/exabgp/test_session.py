@@ -7,7 +7,7 @@ from crds.addresses import Family
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.exabgp.session import RouterSession
-from speaker.bgp.model import PeerConfig, Prefix, Route
+from speaker.bgp.model import FOREVER_SECONDS, PeerConfig, Prefix, Route
 
 V4, OTHER, V6 = ip_network("10.9.0.1/32"), ip_network("10.9.0.2/32"), ip_network("fd09::1/128")
 PEER = PeerConfig(
@@ -20,16 +20,18 @@ PEER = PeerConfig(
 )
 
 
-def session_that_is_up(now: float = 1000.0, peer: PeerConfig = PEER) -> RouterSession:
+def session_that_is_up(now: float = 1000.0, peer: PeerConfig = PEER, *, hold_seconds: int = 90) -> RouterSession:
     session = RouterSession(peer, now)
     session.exabgp_started(now)
-    come_up(session, now)
+    come_up(session, now, hold_seconds)
     return session
 
 
-def come_up(session: RouterSession, now: float) -> None:
-    for event in (events.Connected(), events.Negotiated(90, session.peer.families), events.Up()):
-        session.handle(event, now)
+def come_up(session: RouterSession, now: float, hold_seconds: int = 90) -> None:
+    session.handle(events.Connected(), now)
+    session.handle(events.Negotiated(hold_seconds, session.peer.families), now)
+    written(session, now)
+    session.handle(events.Up(), now)
 
 
 def written(session: RouterSession, now: float) -> list[str]:
@@ -211,3 +213,32 @@ def test_the_routes_of_a_session_that_the_router_ended_are_gone() -> None:
     assert session.may_be_heard(V4)  # ExaBGP holds it still
     assert written(session, 1002.0) == [f"withdraw attributes next-hop 0.0.0.0 nlri {V4}"]
     assert not session.may_be_heard(V4)
+
+
+def test_a_session_comes_up_only_when_it_is_known_for_how_long_the_router_may_keep_its_routes() -> None:
+    session = RouterSession(PEER, 1000.0)
+    session.exabgp_started(1000.0)
+    session.covered_seconds = 90 + 15
+    session.handle(events.Connected(), 1001.0)
+    session.handle(events.Negotiated(0, session.peer.families), 1001.0)  # the router never expires it
+    assert session.outlives_seconds == FOREVER_SECONDS
+    assert not [line for line in session.next_lines(1001.0) if line.startswith("accept")]
+    assert "until the API server" in session.view().last_error
+    session.covered_seconds = FOREVER_SECONDS
+    assert "accept 1 0" in session.next_lines(1002.0)
+    assert "accept 1 0" not in session.next_lines(1002.0)
+    session.handle(events.Down("closing connection", False), 1003.0)
+    session.handle(events.Connected(), 1004.0)
+    session.handle(events.Negotiated(90, session.peer.families), 1004.0)
+    assert "accept 2 90" in session.next_lines(1004.0)
+
+
+def test_what_a_router_keeps_of_a_session_that_never_expired_it_keeps_for_ever() -> None:
+    session = session_that_is_up(hold_seconds=0)
+    advertise(session, 1001.0, Route(V4))
+    assert session.kept_seconds(1001.0) == 0
+    session.handle(events.Down("closing connection", False), 1002.0)
+    assert session.outlives_seconds == 90 + 15
+    assert session.kept_seconds(2000.0) == FOREVER_SECONDS
+    session.router_started_anew()
+    assert session.kept_seconds(2000.0) == 0

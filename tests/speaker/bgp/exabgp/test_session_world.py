@@ -1,12 +1,14 @@
 """A session between a model of ExaBGP and a model of a router, in any order of events: no withdrawal is believed early.
 
 The model has habits that were seen in ExaBGP: it sends what it holds again when a session comes up, leaves
-withdrawals out of its first round, reports an UPDATE before it writes it, and answers when it likes.
+withdrawals out of its first round, lets no session come up that is not accepted, reports an UPDATE before it writes it,
+and answers when it likes.
 """
 
 from collections import deque
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
+from math import inf
 
 import pytest
 from hypothesis import settings
@@ -17,12 +19,13 @@ from crds.addresses import Family
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.exabgp.session import RouterSession
-from speaker.bgp.model import PeerConfig, Prefix, Route
+from speaker.bgp.model import FOREVER_SECONDS, PeerConfig, Prefix, Route
 from tests.examples import examples
 
 PREFIXES = [IPv4Network(f"10.9.0.{number}/32") for number in range(4)]
 CHANGES = st.dictionaries(st.sampled_from(PREFIXES), st.one_of(st.none(), st.integers(0, 1)))
 HOLD_SECONDS, RESTART_SECONDS = 9, 60
+HOLDS = st.sampled_from([HOLD_SECONDS, HOLD_SECONDS, HOLD_SECONDS - 2, 0])
 
 
 class Exabgp:
@@ -36,6 +39,8 @@ class Exabgp:
         self.markers = 0
         self.is_first_round = False
         self.permit = ""
+        self.opens = 0
+        self.awaited = ""
 
     @property
     def is_to_announce(self) -> bool:
@@ -65,6 +70,8 @@ class World(RuleBasedStateMachine):
         self.answers: dict[Prefix, tuple[bool, bool]] = {}
         self.exabgp: Exabgp | None = None
         self.is_up = False
+        self.hold_seconds = HOLD_SECONDS
+        self.session.covered_seconds = HOLD_SECONDS + RESTART_SECONDS + 15
         self.tcp: deque[tuple[str, Prefix | None]] = deque()
         self.late: deque[tuple[str, Prefix | None]] = deque()
         self.table: set[Prefix] = set()
@@ -123,6 +130,9 @@ class World(RuleBasedStateMachine):
                 exabgp.said.append(events.Answer(False))
                 return
             exabgp.markers += 1
+        elif line.startswith("accept"):
+            if line == exabgp.awaited:
+                self._come_up()
         elif line.startswith("unacknowledged"):
             exabgp.permit = line.partition(" ")[2] or exabgp.permit
             exabgp.said.append(events.Unacknowledged(len(self.tcp)))
@@ -147,12 +157,17 @@ class World(RuleBasedStateMachine):
         self.exabgp.said.append(events.Answer(False))
 
     @precondition(lambda self: self.exabgp is not None)
-    @rule(changes=CHANGES, rounds=st.integers(0, 6), last=st.sampled_from(["write", "work", "send", "read", "arrive"]))
-    def goes_on(self, changes: dict[Prefix, int | None], rounds: int, last: str) -> None:
+    @rule(
+        changes=CHANGES,
+        rounds=st.integers(0, 6),
+        last=st.sampled_from(["write", "work", "send", "read", "arrive"]),
+        hold_seconds=HOLDS,
+    )
+    def goes_on(self, changes: dict[Prefix, int | None], rounds: int, last: str, hold_seconds: int) -> None:
         """As it should for a while, and no further than this."""
         self.change(changes)
-        if not self.is_up:
-            self.comes_up()
+        if not self.is_up and not self.exabgp.awaited:
+            self.opens(hold_seconds)
         for _ in range(rounds):
             self._go_on("arrive")
         self._go_on(last)
@@ -169,6 +184,7 @@ class World(RuleBasedStateMachine):
         for name, step in steps.items():
             step()
             self.what_a_router_may_have_may_be_heard()
+            self.what_a_router_may_have_it_keeps_no_longer_than_is_known()
             if name == last:
                 break
         self.now += 0.01
@@ -183,9 +199,22 @@ class World(RuleBasedStateMachine):
     def read(self) -> None:
         self.session.handle(self.exabgp.said.popleft(), self.now)
 
-    @precondition(lambda self: self.exabgp is not None and not self.is_up)
+    @precondition(lambda self: self.exabgp is not None and not self.is_up and not self.exabgp.awaited)
+    @rule(hold_seconds=HOLDS)
+    def opens(self, hold_seconds: int = HOLD_SECONDS) -> None:
+        """OPEN was exchanged: the router agrees to our hold time, or has a shorter one, or none."""
+        exabgp = self.exabgp
+        exabgp.opens += 1
+        exabgp.awaited, self.hold_seconds = f"accept {exabgp.opens} {hold_seconds}", hold_seconds
+        exabgp.said.extend([events.Connected(), events.Negotiated(hold_seconds, frozenset({Family.IPv4}))])
+
+    @precondition(lambda self: self.exabgp is not None and self.exabgp.awaited)
     @rule()
-    def comes_up(self) -> None:
+    def closes_before_it_comes_up(self) -> None:
+        self.exabgp.awaited = ""
+        self.exabgp.said.append(events.Down("closing connection", False))
+
+    def _come_up(self) -> None:
         """The router has dropped an earlier session by now, or kept its routes as stale ones."""
         self.late.clear()
         self.stale = (self.table | self.stale) if self.graceful else set()
@@ -194,7 +223,8 @@ class World(RuleBasedStateMachine):
         exabgp = self.exabgp
         exabgp.sending = deque(("announce", prefix) for prefix in sorted(exabgp.holds))
         exabgp.is_first_round, exabgp.markers = True, 0
-        exabgp.said.extend([events.Connected(), events.Negotiated(HOLD_SECONDS, frozenset({Family.IPv4})), events.Up()])
+        exabgp.awaited = ""
+        exabgp.said.append(events.Up())
 
     @precondition(lambda self: self.is_up)
     @rule(by_router=st.booleans())
@@ -231,7 +261,7 @@ class World(RuleBasedStateMachine):
     @rule(seconds=st.sampled_from([0.01, 1.5, 20.0, 80.0]))
     def pass_time(self, seconds: float) -> None:
         self.now += seconds
-        keeps = HOLD_SECONDS + (RESTART_SECONDS if self.graceful else 0)
+        keeps = (self.hold_seconds or inf) + (RESTART_SECONDS if self.graceful else 0)
         if self.lost_at is not None and self.now > self.lost_at + keeps:
             self._router_drops()
 
@@ -241,6 +271,20 @@ class World(RuleBasedStateMachine):
         for prefix in PREFIXES:
             if prefix in self.table | self.stale | on_its_way:
                 assert self.session.may_be_heard(prefix), prefix
+
+    @rule(is_forever=st.booleans())
+    def cover(self, is_forever: bool) -> None:
+        """Lowered only, as by the core, when the session does not need it any more."""
+        covered = FOREVER_SECONDS if is_forever else HOLD_SECONDS + RESTART_SECONDS + 15
+        if covered >= max(self.session.outlives_seconds, self.session.kept_seconds(self.now)):
+            self.session.covered_seconds = covered
+
+    @invariant()
+    def what_a_router_may_have_it_keeps_no_longer_than_is_known(self) -> None:
+        if self.table or self.stale:
+            seconds = (self.hold_seconds or inf) + (RESTART_SECONDS if self.graceful else 0)
+            left = seconds if self.is_up else self.lost_at + seconds - self.now
+            assert left <= self.session.covered_seconds or self.session.covered_seconds == FOREVER_SECONDS
 
     @invariant()
     def an_exabgp_that_holds_a_route_lives_as_long_as_it_is_permitted(self) -> None:
@@ -267,8 +311,9 @@ class World(RuleBasedStateMachine):
         self.session.want({prefix: Route(prefix) for prefix in kept})
         if self.exabgp is None:
             self.exabgp_starts()
-        if not self.is_up:
-            self.comes_up()
+        self.cover(True)
+        if not self.is_up and not self.exabgp.awaited:
+            self.opens()
         self._calm_down(kept)
         self.now += 3.0
         self.session.change({prefix: None for prefix in kept})
@@ -329,6 +374,7 @@ class World(RuleBasedStateMachine):
             self.tcp.append(("marker", None))
 
     def _lose(self) -> None:
+        self.exabgp.awaited = ""
         if self.is_up:
             self.is_up, self.lost_at = False, self.now
             self.late, self.tcp = self.tcp, deque()
