@@ -39,6 +39,39 @@ class Died(Exception):
 
 
 @dataclass
+class Life:
+    """An address from its first record until the record that was released is deleted. Hands that delete a record end
+    no life: what they delete is written again.
+
+    Whoever holds it came first, or joined by the sharing key those who were there: `spec` is the last record's.
+    """
+
+    number: int = 0
+    spec: Body | None = None
+    ports: dict[str, set[tuple[str, int]]] = field(default_factory=dict)
+    """Of each Service that ever was a holder in this life, by uid: the ports that it had last."""
+
+    def end(self) -> None:
+        self.number += 1
+        self.spec = None
+        self.ports.clear()
+
+    def go_on(self, spec: Body) -> None:
+        """Raises AssertionError when somebody holds the address who neither was there nor joined by the key."""
+        ports = {one["uid"]: {(port["protocol"], port["port"]) for port in one["ports"]} for one in spec["holders"]}
+        if not spec["releasing"]:
+            assert sum(map(len, ports.values())) == len(set().union(*ports.values())), "a port has two holders"
+        if self.spec is not None:
+            before = {one["uid"] for one in self.spec["holders"]}
+            joins_by_key = spec.get("sharingKey") is not None and (
+                bool(before & ports.keys()) or self.spec.get("sharingKey") == spec["sharingKey"]
+            )
+            assert ports.keys() <= before or joins_by_key, f"{ports.keys() - before} came to {before} without a release"
+        self.spec = copy.deepcopy(spec)
+        self.ports |= ports
+
+
+@dataclass
 class FakeApi:
     """Services by (namespace, name), IPAllocations by name. `log` holds each write that took effect."""
 
@@ -49,6 +82,8 @@ class FakeApi:
     log: list[str] = field(default_factory=list)
     refuses: Callable[[Body], bool] = lambda _: False
     """Whether a record with this spec is not valid (422)."""
+    lives: dict[str, "Life"] = field(default_factory=dict)
+    """Of addresses, by the names of their records: the present life, or the last one."""
 
     def _stamp(self, body: Body) -> Body:
         self.version += 1
@@ -123,6 +158,7 @@ class FakeApi:
         stored = copy.deepcopy(body)
         stored["metadata"] |= {"uid": f"a{self.uids}", "generation": 1}
         self.allocations[name] = self._stamp(stored)
+        self.lives.setdefault(name, Life()).go_on(stored["spec"])
         self.log.append(f"create {name}")
         return copy.deepcopy(stored)
 
@@ -138,6 +174,7 @@ class FakeApi:
             stored["metadata"]["generation"] += 1
             stored["spec"] = spec
             self._stamp(stored)
+            self.lives.setdefault(name, Life()).go_on(spec)
             self.log.append(f"patch {name}")
         return copy.deepcopy(stored)
 
@@ -145,6 +182,7 @@ class FakeApi:
         self._expect(self.allocations.get(name), {"uid": uid, "resourceVersion": str(version)})
         del self.allocations[name]
         self.version += 1
+        self.lives[name].end()
         self.log.append(f"delete {name}")
 
     def patch_service(self, key: ServiceKey, body: Body) -> Body:

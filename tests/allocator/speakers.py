@@ -7,6 +7,7 @@ of its witnesses had its last contact when it had; whoever was silent registers 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 import msgspec
 
@@ -15,6 +16,7 @@ from allocator.release.barrier import Renewed
 from allocator.release.speakers import Fencing, SpeakerState, SpeakerStatus
 from crds.addresses import IPAddress
 from crds.fencing import outlived_after_seconds
+from crds.names import allocation_name
 from kube.objects import Meta
 
 FENCE_SECONDS = 60.0
@@ -34,6 +36,8 @@ class FakeSpeaker:
     starts: int = 0
     witnesses: tuple[str, ...] = ("n1", "n2", "n3")
     on_wire: dict[IPAddress, frozenset[str]] = field(default_factory=dict)
+    lives: dict[IPAddress, int] = field(default_factory=dict)
+    """In which life of the address it learnt of what is on the wire."""
     unwritten: dict[str, int] = field(default_factory=dict)
     """Acknowledgements of what is withdrawn on the wire, but not written yet."""
     written: SpeakerStatus | None = None
@@ -53,14 +57,15 @@ class FakeSpeaker:
         self.renewed = now
         self.renewals += 1
 
-    def list(self, allocations: list[StoredAllocation]) -> None:
-        """Withdraw first, then announce."""
+    def list(self, allocations: list[StoredAllocation], lives: Mapping[str, int] = MappingProxyType({})) -> None:
+        """Withdraw first, then announce. `lives`: the present one of each address, by its record's name."""
         self.has_listed = True
         self.on_wire = {
             one.address: frozenset(holder.uid for holder in one.claim.holders)
             for one in allocations
             if not one.claim.releasing
         }
+        self.lives = {vip: lives.get(allocation_name(vip), 0) for vip in self.on_wire}
         self.unwritten = {one.uid: one.generation for one in allocations if one.claim.releasing}
 
     def acknowledge(self) -> None:
