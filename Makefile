@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 PACKAGES := allocator speaker crds kube cli lab
 PY_SOURCES := $(PACKAGES) tests bench packages
 JOBS ?= 2
+FULL = $(BIN)/python -m pytest -p no:cacheprovider -m "not root and not lab"
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync
 UNIT = $(BIN)/python -m pytest -q -p no:cacheprovider --hypothesis-profile=quick -m "not root and not slow and not lab"
 # The two distributions: what the image needs, and the lab with the benchmarks.
@@ -35,8 +36,12 @@ $(VENV)/.ready: requirements-dev.lock $(BERTH) $(BERTH_LAB) tools/setup
 demo: setup ## the main job in the lab, told as it happens
 	$(BIN)/python -m lab.demo
 
+# First what needs nothing but the processor, side by side; then what starts processes and waits for real timers, alone.
 test: setup ## all tests
-	$(BIN)/python -m pytest
+	@failed=0; \
+	$(SIDE_BY_SIDE) --keep-going full-others full-lab full-speaker || failed=1; \
+	$(BIN)/python -m pytest -m "root or lab" || failed=1; \
+	exit $$failed
 
 check: setup ## what must be green before a commit, under a minute
 	@$(SIDE_BY_SIDE) format-check lint imports manifests-check unit-others unit-speaker types unit-lab
@@ -77,19 +82,17 @@ types: setup
 imports: setup
 	$(BIN)/lint-imports
 
-.PHONY: unit-speaker unit-lab unit-others
 unit: setup ## unit and property tests, with few examples
 	@$(SIDE_BY_SIDE) unit-others unit-speaker unit-lab
 
 # Each reads the modules of its own tests alone: to read them all takes a worker of pytest a third of its time.
-unit-speaker: setup
-	$(UNIT) tests/speaker
-
-unit-lab: setup
-	$(UNIT) tests/lab tests/protocol
-
-unit-others: setup
-	$(UNIT) tests --ignore=tests/speaker --ignore=tests/lab --ignore=tests/protocol
+TESTS_speaker := tests/speaker
+TESTS_lab := tests/lab tests/protocol
+TESTS_others := tests $(addprefix --ignore=,$(TESTS_speaker) $(TESTS_lab))
+unit-%: setup
+	$(UNIT) $(TESTS_$*)
+full-%: setup
+	$(FULL) $(TESTS_$*)
 
 manifests: setup ## write the CRD manifests and generated documents again
 	$(BIN)/python -m crds
