@@ -243,8 +243,9 @@ class Reason(_Documented):
     )
     PasswordUnavailable = (
         "PasswordUnavailable",
-        "The password of a BGPPeer can't be read: the Secret does not exist in Berth's namespace, has no such key, or "
-        "what is there is no text. Nodes hold no session with the peer until it can.",
+        "The password of a BGPPeer can't be read: the Secret does not exist in Berth's namespace, has no such key, "
+        "what is there is no text, or speakers may not read it (`speaker.bgp.passwordSecrets` of the chart). Nodes "
+        "hold no session with the peer until it can.",
     )
     PeersUnheard = (
         "PeersUnheard",

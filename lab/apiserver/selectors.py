@@ -99,6 +99,15 @@ def parse_fields(text: str, supported: Collection[str], *, namespaced: bool) -> 
     return FieldSelector(tuple(terms))
 
 
+def name_asked_for(text: str) -> str:
+    """The one name that a field selector chooses, as RBAC sees it: a right to list or watch by resourceNames is good
+    for requests with such a selector. "" when there is none, or the selector can't be read."""
+    try:
+        return FieldSelector(tuple(_field_term(term) for term in text.split(",") if term)).exact_name() or ""
+    except StatusError:
+        return ""
+
+
 def unsupported_field(path: str) -> StatusError:
     """The refusal (400) of a field that a resource does not offer for selection."""
     return bad_request(f"field label not supported: {path}")

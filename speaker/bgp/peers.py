@@ -29,7 +29,10 @@ def resolve_peer(
         ref = spec.password_secret_ref
         password = _password(ref, secrets)
         if not password:
-            message = f"BGPPeer {name}: the password can't be read from the key {ref.key} of the Secret {ref.name}"
+            message = (
+                f"BGPPeer {name}: the password can't be read from key {ref.key} of the Secret {ref.name} in Berth's "
+                "namespace. Speakers may read those that speaker.bgp.passwordSecrets of the chart names"
+            )
             return Fault(Reason.PasswordUnavailable, message, f"BGPPeer/{name}")
     try:
         peer_address = ip_address(spec.peer_address)

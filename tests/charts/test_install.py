@@ -165,7 +165,10 @@ def test_rights_of_the_speakers_account(kubectl: Kubectl, tmp_path: Path) -> Non
     for readable in ("ipallocations", "speakers", "nodes", "endpointslices --all-namespaces"):
         speaker("get", *readable.split())
     assert refused(speaker, "get", "services", "--all-namespaces")
-    speaker("get", "secrets", f"--namespace={NAMESPACE}")  # passwords of BGPPeers
+    by_name = "--field-selector=metadata.name="
+    speaker("get", "secrets", f"--namespace={NAMESPACE}", f"{by_name}berth-bgp")  # passwords of BGPPeers
+    assert refused(speaker, "get", "secrets", f"--namespace={NAMESPACE}", f"{by_name}berth-heartbeat")
+    assert refused(speaker, "get", "secrets", f"--namespace={NAMESPACE}")
     assert refused(speaker, "get", "secrets", "--namespace=default")
     assert refused(speaker, "get", "namespaces")
     assert refused(speaker, "delete", "speaker", "node1")

@@ -55,7 +55,7 @@ SPEAKER_EVERYWHERE: Rights = {
 }
 SPEAKER_AT_HOME: Rights = {
     "leases.coordination.k8s.io": FOLLOW | {"get", "create", "patch"},
-    "secrets": FOLLOW,
+    "secrets berth-bgp": FOLLOW,
 }
 
 
@@ -95,11 +95,17 @@ def test_there_are_no_other_roles_and_each_is_bound_to_its_own_account() -> None
         assert [subject["name"] for subject in binding["subjects"]] == [role["metadata"]["name"]]
 
 
-def test_speakers_can_be_held_to_the_secrets_with_passwords() -> None:
-    objects = rendered({"speaker": {"bgp": {"passwordSecrets": ["tor1"]}}})
-    held = rights(one(objects, "Role", "berth-speaker"))
-    assert held["secrets tor1"] == FOLLOW
-    assert "secrets" not in held
+def test_speakers_read_no_secret_but_those_that_are_named() -> None:
+    assert secrets_of_speakers(None) == {"secrets berth-bgp": FOLLOW}
+    named = secrets_of_speakers(["tor1", "berth-bgp"])
+    assert named == {"secrets tor1": FOLLOW, "secrets berth-bgp": FOLLOW}
+    assert secrets_of_speakers([]) == {}
+
+
+def secrets_of_speakers(named: list[str] | None) -> Rights:
+    values = {} if named is None else {"speaker": {"bgp": {"passwordSecrets": named}}}
+    held = rights(one(rendered(values), "Role", "berth-speaker"))
+    return {what: verbs for what, verbs in held.items() if what.startswith("secrets")}
 
 
 def test_nothing_is_granted_by_wildcard_and_no_secrets_outside_the_own_namespace() -> None:

@@ -15,6 +15,11 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"speaker": {"lease": {"renewSeconds": "2"}}}, "/speaker/lease/renewSeconds"),
     ({"speaker": {"metrics": {"port": 70000}}}, "/speaker/metrics/port"),
     ({"speaker": {"updateStrategy": {"type": "Recreate"}}}, "/speaker/updateStrategy/type"),
+    (
+        {"speaker": {"updateStrategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}}},
+        "rollingUpdate/maxSurge",
+    ),
+    ({"speaker": {"updateStrategy": {"rollingUpdate": {"maxSurge": "25%"}}}}, "rollingUpdate/maxSurge"),
     ({"speaker": {"extraArgs": ["verbose"]}}, "/speaker/extraArgs/0"),
     ({"fenceAfterSeconds": 1}, "/fenceAfterSeconds"),
     ({"finalizer": "unqualified"}, "/finalizer"),
@@ -66,7 +71,7 @@ def _beyond(values: dict[str, Any], schema: dict[str, Any], path: str = "") -> l
     """Values at or below which the schema closes no object, where it could."""
     if "$ref" in schema or "properties" not in schema:
         return []
-    found = [] if schema.get("additionalProperties") is False or path.endswith("updateStrategy") else [path]
+    found = [] if schema.get("additionalProperties") is False else [path]
     for name, value in values.items():
         child = schema["properties"].get(name)
         if child is None:

@@ -187,23 +187,22 @@ def test_a_peer_that_is_wrong_says_so_and_disturbs_no_other(routed: LabClient) -
     if "router2" not in cluster.routers:
         cluster.start_router("bird", host="router2", settings=RouterSettings(password="sesame"))
     began = time.time()
-    routed.secret("right", password="sesame")
-    routed.secret("wrong", password="open")
+    routed.secret("berth-bgp", right="sesame", wrong="open")
     routed.bgp_peer("locked", host="router2", passwordSecretRef={"name": "nowhere"})
     said = routed.condition("bgppeer", "locked", "Ready", "PasswordUnavailable")
     assert "nowhere" in said["message"]
     assert cluster.routers["router2"].established() == set()
-    routed.bgp_peer("locked", host="router2", passwordSecretRef={"name": "wrong"})
+    routed.bgp_peer("locked", host="router2", passwordSecretRef={"name": "berth-bgp", "key": "wrong"})
     said = routed.condition("bgppeer", "locked", "Ready", "SessionsDown")
     assert "0 of 3 sessions" in said["message"]
     routed.until("it is tried, in vain", lambda: tried(routed, "locked"))
-    routed.bgp_peer("locked", host="router2", passwordSecretRef={"name": "right"})
+    routed.bgp_peer("locked", host="router2", passwordSecretRef={"name": "berth-bgp", "key": "right"})
     routed.established("locked", timeout_seconds=40)
     routed.learned(address, *NODES, host="router2")
     routed.condition("bgppeer", "locked", "Ready", "SessionsUp")
-    routed.secret("right", password="open")  # under live sessions: the key is another one, so they end
+    routed.secret("berth-bgp", right="open")  # under live sessions: the key is another one, so they end
     routed.condition("bgppeer", "locked", "Ready", "SessionsDown")
-    routed.secret("right", password="sesame")
+    routed.secret("berth-bgp", right="sesame")
     routed.established("locked", timeout_seconds=40)
     routed.learned(address, *NODES, host="router2")
     routed.delete("bgppeer", "locked")

@@ -23,6 +23,7 @@ from lab.apiserver.http.authentication import Authentication
 from lab.apiserver.http.gate import Gate, Hangup
 from lab.apiserver.http.lab import LabCommands
 from lab.apiserver.http.streaming import Streams
+from lab.apiserver.selectors import name_asked_for
 from lab.apiserver.status import StatusError
 from lab.apiserver.store import Json, encode
 from lab.apiserver.verbs import subresources
@@ -99,7 +100,8 @@ class HttpApi:
     ) -> web.StreamResponse:
         await self.gate.let_in(request, user.name)
         late_error = await self.gate.strike(asked)
-        wanted = Attributes(asked.verb, target.group, target.plural, target.subresource, target.namespace, target.name)
+        name = target.name or name_asked_for(query.get("fieldSelector", ""))
+        wanted = Attributes(asked.verb, target.group, target.plural, target.subresource, target.namespace, name)
         self._core.rbac.require(user, wanted)
         resource = self._core.registry.find(target.group, target.version, target.plural)
         if resource is None or (target.namespace and not resource.namespaced and resource.plural != "namespaces"):

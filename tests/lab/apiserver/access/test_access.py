@@ -77,6 +77,14 @@ async def test_rights_can_be_given_for_some_names_and_to_groups(api: Client) -> 
     assert (await bob.get(f"{SERVICES}/b"))[0] == 403
 
 
+async def test_a_right_to_list_some_names_is_good_for_a_list_by_name(api: Client) -> None:
+    bob = user(api, "bob")
+    await grant(api, {"kind": "User", "name": "bob"}, rule("list", resourceNames=["a"]))
+    assert (await bob.get(f"{SERVICES}?fieldSelector=metadata.name%3Da"))[0] == 200
+    for refused in ("", "?fieldSelector=metadata.name%3Db", "?fieldSelector=metadata.name!%3Da", "?fieldSelector=x"):
+        assert (await bob.get(f"{SERVICES}{refused}"))[0] == 403
+
+
 async def test_a_right_taken_away_is_gone_at_once(api: Client) -> None:
     bob = user(api, "bob")
     await grant(api, {"kind": "User", "name": "bob"}, rule("list"))
