@@ -30,8 +30,8 @@ class ConditionType(_Documented):
     )
     Announceable = (
         "Announceable",
-        "On a Speaker: every address has a node that may announce it, as this speaker sees it. False names the "
-        "addresses and advertisements that something is wrong with.",
+        "In slice 0 of a SpeakerReport: every address has a node that may announce it, as this speaker sees it. False"
+        " names the addresses and advertisements that something is wrong with.",
     )
     Announced = (
         "Announced",
@@ -43,8 +43,8 @@ class ConditionType(_Documented):
     )
     EndpointsPlaced = (
         "EndpointsPlaced",
-        "On a Speaker: all endpoints of Services with externalTrafficPolicy Local say which node they are on. Those "
-        "that do not count for every node.",
+        "In slice 0 of a SpeakerReport: all endpoints of Services with externalTrafficPolicy Local say which node "
+        "they are on. Those that do not count for every node.",
     )
     Exhausted = (
         "Exhausted",
@@ -56,8 +56,8 @@ class ConditionType(_Documented):
     )
     PeersHeard = (
         "PeersHeard",
-        "On a Speaker: the heartbeats of the other speakers arrive. False says what keeps them away; then another "
-        "node's death is noticed by its Lease only.",
+        "In slice 0 of a SpeakerReport: the heartbeats of the other speakers arrive. False says what keeps them away;"
+        " then another node's death is noticed by its Lease only.",
     )
     PromisesFencing = (
         "PromisesFencing",
@@ -67,6 +67,11 @@ class ConditionType(_Documented):
     Ready = (
         "Ready",
         "The object is valid and in use. False: the message says what is wrong with it; everything else goes on.",
+    )
+    Recorded = (
+        "Recorded",
+        "In slice 0 of a SpeakerReport: the API server takes everything that the speaker writes of itself. False "
+        "names what it refuses; that is left out, and all else is written.",
     )
     Withdrawn = (
         "Withdrawn",
@@ -101,6 +106,10 @@ class Reason(_Documented):
     AllAnnounceable = (
         "AllAnnounceable",
         "Every address has a node that may announce it.",
+    )
+    AllRecorded = (
+        "AllRecorded",
+        "The API server takes everything that the speaker writes.",
     )
     Allocated = (
         "Allocated",
@@ -240,6 +249,12 @@ class Reason(_Documented):
     PartiallyAllocated = (
         "PartiallyAllocated",
         "A Service that prefers two families has an address of one; the message says why the other is missing.",
+    )
+    PartsRefused = (
+        "PartsRefused",
+        "The API server refuses a part of what the speaker writes of itself: the message says which, and why. It is "
+        "left out and tried again every ten minutes; all else is written, and no release waits for it. Most often the "
+        "definitions in the cluster are older than the speaker: apply those of its version.",
     )
     PasswordUnavailable = (
         "PasswordUnavailable",

@@ -69,7 +69,9 @@ class Announcement(Model):
     interfaces: Annotated[tuple[InterfaceName, ...], Items(maximum=64), ListSet()] = ()
     """On layer 2: the interfaces on which it answers."""
     peers: Annotated[tuple[ObjectName, ...], Items(maximum=64), ListSet()] = ()
-    """By BGP: the BGPPeers that a route to it was sent to; of more than 16 the first ones by name."""
+    """By BGP: the BGPPeers that a route to it was sent to; of more than 4 the first ones by name."""
+    peer_count: Annotated[int, Field(ge=0), Format("int32")] | None = None
+    """How many they are, where they are not all named."""
     since: Time | None = None
     """Since when."""
 

@@ -12,7 +12,7 @@ from lab.cluster import NAMESPACE, Cluster
 from lab.kubectl import Kubectl
 from lab.net.hosts import CLIENT, ROUTER
 from lab.net.netns import Unsupported
-from lab.observe import conditions, ingress, serving
+from lab.observe import conditions, ingress, reports, serving
 from lab.process import State
 from lab.waiting import wait_for
 
@@ -137,13 +137,22 @@ class LabClient:
         self.until("all speakers serve", lambda: serving(self.cluster) == nodes, timeout_seconds=timeout_seconds)
 
     def announcer(self, address: str) -> str | None:
-        """The one node whose Speaker says that it announces the address; None when it is not one."""
-        nodes = [
-            speaker["metadata"]["name"]
-            for speaker in self.kubectl.json("get", "speakers")["items"]
-            if address in speaker["status"].get("announcements", {})
-        ]
+        """The one node whose speaker reports that it announces the address; None when it is not one."""
+        nodes = [node for node, said in self.reports().items() if address in said.get("announcements", {})]
         return nodes[0] if len(nodes) == 1 else None
+
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """By node: what its speaker reports."""
+        return reports(self.cluster)
+
+    def reported(self, node: str, condition: str, reason: str) -> dict[str, str]:
+        """Once the node's speaker reports the condition with that reason."""
+
+        def matching() -> dict[str, str] | None:
+            found = conditions({"status": self.reports().get(node, {})}).get(condition)
+            return found if found and found["reason"] == reason else None
+
+        return self.until(f"{node} reports {condition} with reason {reason}", matching)
 
     def found_at(self, address: str) -> str | None:
         """The node that the client's kernel finds by asking anew; None when nobody answers."""
@@ -160,7 +169,7 @@ class LabClient:
         return next((float(value) for name, _, value in rows if name == sample), None)
 
     def bgp_sessions(self, peer: str = "tor") -> dict[str, dict[str, Any]]:
-        """By node: what each Speaker says of its session with the peer. Nodes without one are left out."""
+        """By node: what each speaker reports of its session with the peer. Nodes without one are left out."""
         return self._sessions("bgpSessions", peer)
 
     def bfd_sessions(self, peer: str = "tor") -> dict[str, dict[str, Any]]:
@@ -169,7 +178,7 @@ class LabClient:
     def established(
         self, peer: str = "tor", nodes: Collection[str] | None = None, *, timeout_seconds: float = SETTLE_SECONDS
     ) -> None:
-        """Once the Speakers of these nodes, and of no others, say that their session with the peer is up."""
+        """Once the speakers of these nodes, and of no others, report that their session with the peer is up."""
         wanted = {node.name for node in self.cluster.topology.nodes} if nodes is None else set(nodes)
 
         def are_up() -> bool:
@@ -192,9 +201,9 @@ class LabClient:
 
     def _sessions(self, kind: str, peer: str) -> dict[str, dict[str, Any]]:
         return {
-            speaker["metadata"]["name"]: session
-            for speaker in self.kubectl.json("get", "speakers")["items"]
-            for session in speaker.get("status", {}).get(kind, [])
+            node: session
+            for node, said in self.reports().items()
+            for session in said.get(kind, [])
             if session["peer"] == peer
         }
 

@@ -67,6 +67,23 @@ def serving(cluster: Cluster) -> set[str]:
     return {one["metadata"]["name"] for one in speakers if conditions(one).get("Ready", {}).get("status") == "True"}
 
 
+def reports(cluster: Cluster) -> dict[str, dict[str, Any]]:
+    """By node: what its speaker reports, all slices together. Those of a process that is no more are left out."""
+    processes = {
+        one["metadata"]["name"]: one["status"].get("incarnation")
+        for one in cluster.kubectl.json("get", "speakers")["items"]
+        if one.get("status") and not one["status"].get("goodbye")
+    }
+    found: dict[str, dict[str, Any]] = {node: {} for node in processes}
+    for one in cluster.kubectl.json("get", "speakerreports")["items"]:
+        node, said = one["spec"]["node"], dict(one.get("status", {}))
+        if node in processes and said.pop("incarnation", None) == processes[node]:
+            for name, value in said.items():
+                known = found[node].get(name, type(value)())
+                found[node][name] = known | value if isinstance(value, dict) else known + value
+    return found
+
+
 def wait_for_address(cluster: Cluster, name: str, *, timeout_seconds: float = 20.0) -> str:
     """The Service's first address, as soon as it has one."""
 

@@ -7,7 +7,7 @@ from speaker.bgp.model import SessionView
 from speaker.bgp.routers import RouterOrders
 from speaker.fencing import Hold
 from speaker.notices import Count, Line
-from speaker.own.writer import Request
+from speaker.own.requests import Request
 from speaker.wire.messages import BfdState, Interface, Order
 
 
@@ -17,19 +17,19 @@ class Batch:
 
     `permit`: until when the wire process may speak (CLOCK_BOOTTIME seconds), 0 = silence at once, None = as it is.
     `orders`: for the wire process, in this order; those that are confirmed are told by OrderDone or OrderRefused.
-    `routers`: answered by a RouterReport at once, where it changes_routes. `request`: about the own Speaker; answered
-    by Found, Wrote or Failed. `renews_after`: a renewal of the Lease that is sent after that moment (CLOCK_BOOTTIME) is
-    wanted at once, by its answer; None = renewals come as they do. `reading`: the number of the reading of the cluster
-    that is wanted: another one = everything is listed and watched anew; None = nothing is read. `secrets`: the Secrets
-    to watch, by name. `gives_lease_back`: empty its holder; answered by LeaseReleased. `is_over`: there is nothing left
-    to do. `has_more`: call `advance` again soon, after a chance for everything else. `notices`: for the log and the
-    metrics.
+    `routers`: answered by a RouterReport at once, where it changes_routes. `requests`: about the own objects, in this
+    order; each is answered by Found, Wrote, Deleted or Failed. `renews_after`: a renewal of the Lease that is sent
+    after that moment (CLOCK_BOOTTIME) is wanted at once, by its answer; None = renewals come as they do. `reading`: the
+    number of the reading of the cluster that is wanted: another one = everything is listed and watched anew; None =
+    nothing is read. `secrets`: the Secrets to watch, by name. `gives_lease_back`: empty its holder; answered by
+    LeaseReleased. `is_over`: there is nothing left to do. `has_more`: call `advance` again soon, after a chance for
+    everything else. `notices`: for the log and the metrics.
     """
 
     permit: float | None = None
     orders: Sequence[Order] = ()
     routers: RouterOrders | None = None
-    request: Request | None = None
+    requests: Sequence[Request] = ()
     renews_after: float | None = None
     reading: int | None = None
     secrets: frozenset[str] = frozenset()

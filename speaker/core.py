@@ -47,9 +47,12 @@ from speaker.notices import Notices
 from speaker.options import Options
 from speaker.own.announcements import Announcements
 from speaker.own.conditions import SHOWN
+from speaker.own.confirming import ConfirmationWriter
 from speaker.own.report import Report
+from speaker.own.reporting import ReportWriter
+from speaker.own.requests import Deleted, Failed, Failure, Found, Request, Wrote
 from speaker.own.status import StatusDraft
-from speaker.own.writer import Failed, Failure, Found, SpeakerWriter, Wrote
+from speaker.own.writer import SpeakerWriter
 from speaker.phases import TABLE, Cause, Deed, Phase, after, may
 from speaker.registration import Registration
 from speaker.releases import Releases
@@ -83,7 +86,10 @@ class NodeCore:
         )
         self._courses: tuple[Course[Any, Any], ...] = (self.layer2, self.bgp)
         self.releases = Releases(self._courses, self.draft.released)
-        self.writer = SpeakerWriter(options.incarnation, self.draft, self._promise)
+        refusals = self.draft.refusals
+        self.writer = SpeakerWriter(options.incarnation, self.draft.speaker, self._promise, refusals)
+        self.confirming = ConfirmationWriter(options.incarnation, self.draft.released, refusals)
+        self.reporting = ReportWriter(options.incarnation, self.draft.report, refusals)
         self.right = AnnouncementRight(options.node, options.limits())
         self._report = Report(options.node, options.limits(), options.fence_after_seconds, self.draft)
         self._leaving = Leaving()
@@ -152,30 +158,53 @@ class NodeCore:
         self._judge(now)
 
     def _found(self, found: Found, now: Moment) -> None:
-        self._registration.node_uid = found.node_uid or self._registration.node_uid
-        if not self.writer.has_ever_registered and found.own.incarnation != self._incarnation:
-            self.bgp.inherit(found.own.last_word, now)
-        self._unless_ended(self.writer.found(found.own), now)
+        if self._is_of(self.confirming, found.request):
+            self.confirming.found(found)
+        elif self._is_of(self.reporting, found.request):
+            self.reporting.found(found)
+        else:
+            self._registration.node_uid = found.node_uid or self._registration.node_uid
+            if not self.writer.has_ever_registered and found.own.incarnation != self._incarnation:
+                self.bgp.inherit(found.own.last_word, now)
+            self._unless_ended(self.writer.found(found), now)
 
     def _wrote(self, wrote: Wrote, now: Moment) -> None:
-        is_registered = self.writer.wrote(wrote.own)
+        if self._is_of(self.confirming, wrote.request):
+            self.confirming.wrote(wrote)
+        elif self._is_of(self.reporting, wrote.request):
+            self.reporting.wrote(wrote)
+        else:
+            self._speaker_wrote(wrote, now)
+
+    def _speaker_wrote(self, wrote: Wrote, now: Moment) -> None:
+        is_registered = self.writer.wrote(wrote)
         self.bgp.status_written(now)
         if is_registered and self.phase is Phase.REGISTERING:
             self.notices.say("info", "registered", speaker=self._node, uid=wrote.own.uid, incarnation=self._incarnation)
             self._registration.written(wrote.own.uid)
             self._go(Cause.REGISTERED)
+            self.confirming.begin(self._registration.node_uid)
+            self.reporting.begin(self._registration.node_uid)
             self.members.begin(now)
+
+    def _deleted(self, deleted: Deleted, now: Moment) -> None:
+        self.reporting.deleted(deleted)
 
     def _failed(self, failed: Failed, now: Moment) -> None:
         if failed.failure is Failure.OTHER:
             self.notices.say("warning", "the API server refused; trying again", error=failed.error)
-        why = self.writer.failed(
-            failed.failure,
-            now.monotonic,
-            randomness=failed.randomness,
-            retry_after_seconds=failed.retry_after_seconds,
-        )
-        self._unless_ended(why, now)
+        elif failed.failure is Failure.REFUSED:
+            self.notices.say("error", "the API server refuses a part of what is written", error=failed.error)
+        if self._is_of(self.confirming, failed.request):
+            self.confirming.failed(failed, now.monotonic)
+        elif self._is_of(self.reporting, failed.request):
+            self.reporting.failed(failed, now.monotonic)
+        else:
+            self._unless_ended(self.writer.failed(failed, now.monotonic), now)
+
+    @staticmethod
+    def _is_of(writer: ConfirmationWriter | ReportWriter, request: Request) -> bool:
+        return writer.attempts.request is request
 
     def _unless_ended(self, why: str | None, now: Moment) -> None:
         if why is not None:
@@ -256,7 +285,9 @@ class NodeCore:
             self._tick_at,
             None if has_withdrawn else self.layer2.deadline(),
             None if has_withdrawn else self.bgp.deadline(),
+            self.confirming.deadline(),
             self.writer.deadline(),
+            self.reporting.deadline(),
             self._leaving.deadline(),
             self.members.heartbeats.deadline() if self.phase is Phase.LISTENING else None,
         )
@@ -273,7 +304,7 @@ class NodeCore:
             permit=self._permit,
             orders=self._wire_orders(now),
             routers=self.bgp.take_orders(now, may_announce=self.may_announce),
-            request=self.writer.next_request(now.monotonic),
+            requests=self._requests(now.monotonic),
             renews_after=self._registration.began if self.phase is Phase.RENEWING else None,
             reading=self._registration.reading if self._may_read else None,
             secrets=self._secrets,
@@ -284,6 +315,12 @@ class NodeCore:
         )
         self._permit = self._own_state = None
         return batch
+
+    def _requests(self, now: float) -> list[Request]:
+        """Confirmations first: allocators wait for them. The last write of the Speaker comes after theirs."""
+        confirmation = self.confirming.next_request(now)
+        others = (self.writer.next_request(now), self.reporting.next_request(now))
+        return [one for one in (confirmation, *others) if one is not None]
 
     @property
     def _may_read(self) -> bool:
@@ -316,6 +353,8 @@ class NodeCore:
 
     def _anew(self, now: Moment) -> None:
         """This speaker may have been taken for dead. One that leaves has nothing to register for."""
+        self.confirming.end()
+        self.reporting.end()
         if self.phase is not Phase.LEAVING:
             self._go(Cause.MAY_BE_FENCED)
             self._begin(now)
@@ -404,6 +443,7 @@ class NodeCore:
         self.members.heartbeats.follow(self.cluster, is_complete=is_complete)
         self._judge(now)
         if self._report.is_due(now):
+            self.draft.forgive(now.monotonic)
             self._judge_conditions(now)
 
     def _judge(self, now: Moment) -> None:
@@ -420,8 +460,10 @@ class NodeCore:
     def _judge_conditions(self, now: Moment) -> None:
         """What the Speaker object says for people, and its promise."""
         report, members = self._report, self.members
+        self.reporting.nodes = len(self.cluster.speakers) or 1
         contacts = members.for_fencing()
         report.judge(self.right.hold, contacts, self._renewal_sent, now)
+        report.judge_refusals(self.draft.refusals.told(), now)
         if members.heartbeats.are_wanted:
             report.judge_heartbeats(members.heartbeats.fault, contacts.known, members.heard, now)
         if self.right.hold is None:
@@ -439,10 +481,11 @@ class NodeCore:
             self.notices.say("info", "stopping: everything is withdrawn first")
             self.right.lose(Hold.STOPPING, now.boottime)
             self._permit = 0.0
-        if leaving.may_say_goodbye(now.monotonic):
+        if leaving.may_say_goodbye(now.monotonic, has_confirmed=self.confirming.has_said_all):
             withdrew = self.bgp.withdrew_everything(now)
             self._report.judge_end(withdrew_routes=withdrew, now=now)
             self.writer.say_goodbye(withdrew_everything=withdrew)
+            self.reporting.end()
         leaving.pass_time(now.monotonic, self.writer.goal)
 
     @property
@@ -477,6 +520,7 @@ _HANDLERS: Mapping[type, Callable[[NodeCore, Any, Moment], None]] = {
     Renewed: NodeCore._renewed,
     Found: NodeCore._found,
     Wrote: NodeCore._wrote,
+    Deleted: NodeCore._deleted,
     Failed: NodeCore._failed,
     OrderDone: NodeCore._order_done,
     OrderRefused: NodeCore._order_refused,

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from speaker.bgp.routers import RouterReport
 from speaker.cluster.state import Kind
-from speaker.own.writer import Failed, Found, Wrote
+from speaker.own.requests import Deleted, Failed, Found, Wrote
 from speaker.wire.messages import ConfirmedOrder, Report
 
 
@@ -98,6 +98,7 @@ Input = (
     | Renewed
     | Found
     | Wrote
+    | Deleted
     | Failed
     | OrderDone
     | OrderRefused

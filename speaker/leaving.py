@@ -11,6 +11,8 @@ from speaker.own.writer import Goal
 
 LEAVE_SECONDS = 3.0
 """For all that is handed over; speaker.layer2.handover gives up each address sooner."""
+CONFIRM_SECONDS = 1.0
+"""For the writes of releases that were confirmed in the end."""
 GOODBYE_SECONDS = 5.0
 """For each of the last two writes, well within a pod's 30 s to stop."""
 
@@ -65,11 +67,15 @@ class Leaving:
 
     def wire_stopped(self) -> None:
         """It has withdrawn everything and ended."""
-        self._step, self._is_ordered = Step.WIRE_STOPPED, False
+        self._step, self._is_ordered, self._until = Step.WIRE_STOPPED, False, None
 
-    def may_say_goodbye(self, now: float) -> bool:
-        """Whether to say goodbye now, once."""
+    def may_say_goodbye(self, now: float, *, has_confirmed: bool) -> bool:
+        """Whether to say goodbye now, once. `has_confirmed`: releases that were confirmed are written, or can't be;
+        they have a moment's time."""
         if self._step is not Step.WIRE_STOPPED:
+            return False
+        if not has_confirmed and not self._is_late(now):
+            self._until = now + CONFIRM_SECONDS if self._until is None else self._until
             return False
         self._step, self._until = Step.SAYING_GOODBYE, now + GOODBYE_SECONDS
         return True

@@ -16,7 +16,7 @@ from speaker.cluster.objects import Allocation
 from speaker.cluster.state import Change, ClusterState, Kind
 from speaker.course import Course
 from speaker.moment import Moment
-from speaker.own.status import PatchedMap
+from speaker.own.patched import PatchedMap
 
 
 class _Asked(NamedTuple):

@@ -1,8 +1,8 @@
 """The agent process's shell around speaker.core: carries out its batches, and tells it how they went and what comes in.
 
-    watches, own Speaker, Lease --+                       +--> wire process (link)
+    watches, own objects, Lease --+                       +--> wire process (link)
     wire process, routers --------+--> core --> batch ----+--> BGP sessions (routers)
-    keys, stop, the clocks -------+                       +--> own Speaker, Lease, watches, log, metrics
+    keys, stop, the clocks -------+                       +--> own objects, Lease, watches, log, metrics
 
 It decides nothing. One task drives the core; every other one waits for one thing and tells the core of it.
 """
@@ -34,8 +34,8 @@ from speaker.members.io.keys import follow_keys
 from speaker.moment import Moment
 from speaker.notices import Line
 from speaker.options import Options
-from speaker.own.io.speakerobject import SpeakerObject
-from speaker.own.writer import Request
+from speaker.own.io.ownobjects import OwnObjects
+from speaker.own.requests import Request
 from speaker.wire import messages
 from speaker.wire.io.link import OrderRefusedError, WireLink
 
@@ -67,7 +67,7 @@ class Agent:
         self._boottime = boottime
         self.core = NodeCore(options, self._now())
         self._routers = Routers(driver, blackholes, self.routers_changed)
-        self._speaker = SpeakerObject(client, options.node)
+        self._objects = OwnObjects(client, options.node)
         self._renewer = LeaseRenewer(
             client,
             options.namespace,
@@ -176,8 +176,8 @@ class Agent:
                 self._start(self._order(order))
         if batch.routers is not None and (report := self._routers.carry_out(batch.routers)) is not None:
             self.tell(report)
-        if batch.request is not None:
-            self._start(self._request(batch.request))
+        for request in batch.requests:
+            self._start(self._request(request))
         if batch.renews_after is not None and batch.renews_after != self._renews_after:
             self._start(self._renew(batch.renews_after))
         self._renews_after = batch.renews_after
@@ -202,7 +202,7 @@ class Agent:
             self.tell(OrderDone(order))
 
     async def _request(self, request: Request) -> None:
-        self.tell(await self._speaker.carry_out(request))
+        self.tell(await self._objects.carry_out(request))
 
     async def _renew(self, after: float) -> None:
         """Its answer is told by the renewer, as of every renewal."""

@@ -6,13 +6,13 @@ Layer 2 and BGP announce independently; an address has one entry for both.
 from collections.abc import Iterable
 
 from speaker.own.entries import announcement
-from speaker.own.status import Patch, PatchedMap
+from speaker.own.slices import ReportedMap
 
 
 class Announcements:
     """Keeps `entries` as the status should show them. Times are RFC 3339."""
 
-    def __init__(self, entries: PatchedMap[Patch]) -> None:
+    def __init__(self, entries: ReportedMap) -> None:
         self._entries = entries
         self._interfaces: dict[str, tuple[str, ...]] = {}
         self._peers: dict[str, tuple[str, ...]] = {}

@@ -1,4 +1,4 @@
-"""The conditions of the own Speaker object: which are true, since when, and what to do about those that are not.
+"""The conditions that a speaker writes of itself: which are true, since when, and what to do about those that are not.
 
 Words what other modules found; finds nothing itself.
 """
@@ -14,6 +14,8 @@ from speaker.fencing import Hold
 
 SHOWN = 5
 """How many addresses or objects a message names."""
+MESSAGE_CHARACTERS = 800
+"""All conditions of a report have room in one slice of it."""
 
 _STARTING = {
     Hold.STARTING: "The speaker has registered and is reading the objects.",
@@ -36,7 +38,8 @@ class Conditions:
 
     def set(self, kind: ConditionType, holds: bool, reason: Reason, message: str, now: str) -> None:
         """`now`: RFC 3339."""
-        self._by_type[kind] = Observation(kind, holds, reason, message).condition(self._by_type.get(kind), now)
+        told = Observation(kind, holds, reason, message[:MESSAGE_CHARACTERS])
+        self._by_type[kind] = told.condition(self._by_type.get(kind), now)
 
     def set_ready(self, hold: Hold | None, now: str) -> None:
         """Whether this node announces what it owns."""
@@ -79,6 +82,16 @@ class Conditions:
         else:
             message = "Fewer than half of the other speakers are heard: do firewalls let the heartbeats' port through?"
             self.set(kind, False, Reason.PeersUnheard, message, now)
+
+    def set_recorded(self, refused: Sequence[str], now: str) -> None:
+        """Whether the API server takes all that this speaker writes. `refused`: what it does not, and why."""
+        if not refused:
+            message = "The API server takes everything that the speaker writes."
+            self.set(ConditionType.Recorded, True, Reason.AllRecorded, message, now)
+            return
+        message = "The API server refuses a part of what the speaker writes, which is left out; are the definitions "
+        message += f"in the cluster as new as the speaker? {'; '.join(refused)}"
+        self.set(ConditionType.Recorded, False, Reason.PartsRefused, message, now)
 
     def set_announceable(self, faults: Sequence[Fault], now: str) -> None:
         """Whether every address has a node that may announce it, as far as this speaker sees."""

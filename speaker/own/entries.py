@@ -13,8 +13,13 @@ Entry = dict[str, Any]
 
 MOST_MESSAGE_CHARACTERS = 1024
 """As many as a text in the status may have."""
-NAMED_PEERS = 16
-"""More are rare. The object has room for 1.5 MiB: 5,000 addresses with 16 peers each."""
+NAMED_PEERS = 4
+"""For each address: the rest is counted, or a slice of the report would have room for few addresses."""
+MAC_CHARACTERS = 17
+"""Of an Ethernet address (IEEE 802); those of InfiniBand and of tunnels are longer, and nothing is announced there."""
+
+
+_NOTHING_ANNOUNCED: Entry = {"interfaces": None, "peers": None, "peerCount": None}
 
 
 def announcement(since: str, *, interfaces: Sequence[str] = (), peers: Iterable[str] = ()) -> Entry:
@@ -22,20 +27,30 @@ def announcement(since: str, *, interfaces: Sequence[str] = (), peers: Iterable[
 
     A part without a value is null, since a merge patch leaves what it does not name as it was. `since`: RFC 3339.
     """
-    named = tuple(sorted(peers)[:NAMED_PEERS])
+    every = sorted(peers)
+    named = tuple(every[:NAMED_PEERS])
     protocols = ((speaker.AnnounceProtocol.BGP, named), (speaker.AnnounceProtocol.Layer2, interfaces))
     entry = speaker.Announcement(
         protocols=tuple(protocol for protocol, found in protocols if found),
         interfaces=tuple(interfaces),
         peers=named,
+        peer_count=len(every) if len(every) > len(named) else None,
         since=since,
     ).to_wire()
-    return entry | {"interfaces": entry["interfaces"] or None, "peers": entry["peers"] or None}
+    return {"interfaces": None, "peers": None, "peerCount": None} | {
+        name: value for name, value in entry.items() if value
+    }
 
 
 def interface(name: str, mac: str, *, up: bool, usable: bool, reason: str) -> Entry:
     """A network interface of the node. `reason`: why it is not usable."""
+    mac = mac if len(mac) == MAC_CHARACTERS else ""
     return speaker.Interface(name=name, mac=mac, up=up, usable=usable, reason=_cut(reason)).to_wire()
+
+
+def interface_in_brief(entry: Entry) -> Entry:
+    """The same without the reason: what other speakers need to know."""
+    return {name: value for name, value in entry.items() if name != "reason"}
 
 
 def conflict(

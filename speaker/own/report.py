@@ -1,5 +1,4 @@
-"""The conditions of the own Speaker object, and its promise: what the parts of the core found, gathered about once a
-second.
+"""The conditions that a speaker writes of itself, and its promise: what the core's parts found, about once a second.
 
 Pure; speaker.own.conditions makes the sentences. For people, but for the promise: that binds.
 """
@@ -47,6 +46,10 @@ class Report:
         )
         self._conditions.set_promise(self._witnesses is not None, len(members.known), now.text)
         self._draft.set("fencing", fencing(self._witnesses, self._fence_after_seconds))
+
+    def judge_refusals(self, refused: Sequence[str], now: Moment) -> None:
+        """`refused`: what the API server does not take of what this speaker writes."""
+        self._conditions.set_recorded(refused, now.text)
 
     def judge_heartbeats(self, fault: str, known: Set[str], heard: Mapping[str, object], now: Moment) -> None:
         """`fault`: why there are none; "" when all is well. `known`: the other speakers."""

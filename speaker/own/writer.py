@@ -1,103 +1,32 @@
 """The writes of the own Speaker object, one after the other: registration, status, goodbye. Pure.
 
     register --> Look --Found--> Write(registration) --Wrote--> registered
-    status   --> Write(what differs) --Wrote-->                   again when something differs, as its kind allows
+    status   --> Write(what differs) --Wrote-->                   again when something differs
     goodbye  --> Look --Found--> Write(goodbye) --Wrote--> said
 
 Every write names the uid and the resourceVersion that this speaker knows. So no write of a process that was replaced
-can count as the word of its successor: an old confirmation of a release would be a lie about what that one announces.
-A request that failed is made again, from the present state: nothing is lost but time.
+can count as the word of its successor. A request that failed is made again, from the present state: nothing is lost but
+time. What the API server refuses is left out of the next one.
 """
 
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
-from kube.backoff import Backoff
 from speaker.fencing import Promise
-from speaker.own.predecessor import LastWord
-from speaker.own.status import Draft, Patch, StatusDraft
+from speaker.own.patched import PatchedFields
+from speaker.own.refused import Refusals, largest_field, named_parts
+from speaker.own.requests import SPEAKER, Attempts, Failed, Failure, Found, Look, Own, Patch, Request, Write, Wrote
 
-COALESCE_SECONDS = 0.02
-"""Releases mostly come in bursts; those that are confirmed within this time share a write."""
 ROUTINE_SECONDS = 0.25
-"""Announcements, interfaces and conditions are written at most this often, ..."""
-ROUTINE_SECONDS_PER_ENTRY = 0.0002
-"""... and less often as the object grows, since each write sends the whole object to every watcher: 1 s more at
-5,000."""
-ENTRIES_PER_WRITE = 2000
-"""Bounds one request to about 200 KB."""
-RETRY = Backoff(base_seconds=0.1, cap_seconds=5.0)
+"""Between two writes of the status: each goes to every speaker."""
+INDISPENSABLE = frozenset({"incarnation", "goodbye"})
+"""Never left out."""
+BINDING = frozenset({"fencing", "routers"})
+"""Left out only when the API server names them: others go by these when this speaker is gone."""
 
 
 class SupersededError(Exception):
     """Another process has registered as the speaker of this node. This process must end."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """Read the own Speaker. `creates`: read the own Node first, and make the Speaker, owned by the Node, when there is
-    none."""
-
-    creates: bool
-
-
-@dataclass(frozen=True)
-class Write:
-    """A merge patch of the Speaker's status subresource."""
-
-    uid: str
-    resource_version: str
-    status: Patch
-
-
-Request = Look | Write
-
-
-@dataclass(frozen=True)
-class Own:
-    """The Speaker object as the API server has it. `last_word`: what the process that wrote it left with routers."""
-
-    uid: str
-    resource_version: str
-    incarnation: str = ""
-    last_word: LastWord = field(default_factory=LastWord)
-
-
-class Failure(Enum):
-    """Why a request brought nothing."""
-
-    GONE = "Gone"
-    """There is no such object."""
-    CONFLICT = "Conflict"
-    """It is another one, or another version, than the one that we know."""
-    OTHER = "Other"
-    """It was refused, or never answered."""
-
-
-class Found(NamedTuple):
-    """The own Speaker, as asked for (Look). `node_uid`: of the own Node, "" when it was not read."""
-
-    own: Own
-    node_uid: str = ""
-
-
-class Wrote(NamedTuple):
-    """The Speaker was written as asked for (Write)."""
-
-    own: Own
-
-
-class Failed(NamedTuple):
-    """A request about the own Speaker brought nothing. `randomness`: 0 to 1, for the time until the next one."""
-
-    failure: Failure
-    error: str
-    randomness: float = 0.5
-    retry_after_seconds: float = 0.0
-
-
-Outcome = Found | Wrote | Failed
 
 
 class Goal(Enum):
@@ -114,22 +43,19 @@ class Goal(Enum):
 class SpeakerWriter:
     """`now`: monotonic seconds. One request is under way at a time."""
 
-    def __init__(self, incarnation: str, draft: StatusDraft, promise: Promise) -> None:
+    def __init__(self, incarnation: str, fields: PatchedFields, promise: Promise, refusals: Refusals) -> None:
         self._incarnation = incarnation
-        self._draft = draft
+        self._fields = fields
         self._promise = promise
+        self._refusals = refusals
+        self.attempts = Attempts()
         self._own: Own | None = None
         self._goal = Goal.NOTHING
         self._must_look = True
         self._has_ever_registered = False
-        self._in_flight: Request | None = None
         self._is_for_goal = True
         """Whether what is under way was asked for since the goal is what it is."""
-        self._sent: Draft | None = None
         self._withdrew_everything = False
-        self._failures = 0
-        self._retry_at = float("-inf")
-        self._urgent_since: float | None = None
         self._next_routine = float("-inf")
 
     @property
@@ -141,7 +67,7 @@ class SpeakerWriter:
         return self._has_ever_registered
 
     def register(self) -> None:
-        """Have the Speaker say that this process is the node's speaker, and nothing that an earlier one said."""
+        """Have the Speaker say that this process is the node's speaker."""
         self._set_goal(Goal.REGISTERED)
 
     def say_goodbye(self, *, withdrew_everything: bool) -> None:
@@ -155,86 +81,71 @@ class SpeakerWriter:
             self._goal = Goal.NOTHING
 
     def _set_goal(self, goal: Goal) -> None:
-        self._goal, self._must_look, self._failures, self._retry_at = goal, True, 0, float("-inf")
+        self._goal, self._must_look = goal, True
+        self.attempts.forgive()
         self._is_for_goal = False
 
     # ---- requests ----
 
     def next_request(self, now: float) -> Request | None:
         """The request to make now. Its outcome is told by `found`, `wrote` or `failed`."""
-        if self._in_flight is not None or now < self._retry_at:
+        if not self.attempts.may_begin(now):
             return None
         self._is_for_goal = True
         match self._goal:
             case Goal.REGISTERED:
-                self._in_flight = self._registration()
+                self.attempts.request = self._registration()
             case Goal.GOODBYE:
-                self._in_flight = self._goodbye()
+                self.attempts.request = self._goodbye()
             case Goal.STATUS:
-                self._in_flight = self._status(now)
-        return self._in_flight
+                self.attempts.request = self._status(now)
+        return self.attempts.request
 
     def deadline(self) -> float | None:
         """When to ask for a request though nothing changed; None = no need."""
-        if self._in_flight is not None or self._goal in (Goal.NOTHING, Goal.SAID):
+        if self.attempts.request is not None or self._goal in (Goal.NOTHING, Goal.SAID):
             return None
         if self._goal is not Goal.STATUS or self._must_look:
-            return self._retry_at if self._failures else None
-        return None if not self._draft.is_stale else max(self._retry_at, self._status_due())
-
-    def _status_due(self) -> float:
-        if self._urgent_since is not None:
-            return self._urgent_since + COALESCE_SECONDS
-        return float("-inf") if self._draft.is_urgent else self._next_routine
+            return self.attempts.retry_at if self.attempts.have_failed else None
+        return max(self.attempts.retry_at, self._next_routine) if self._fields.stale() else None
 
     def _registration(self) -> Request:
+        """With all fields: what an earlier process said of itself is over."""
         if self._must_look or self._own is None:
-            return Look(creates=True)
-        return self._write(self._own, self._draft.registration(self._incarnation))
+            return Look(SPEAKER, creates=True)
+        return self._write(self._own, {**self._fields.all(), "goodbye": False, "incarnation": self._incarnation})
 
     def _goodbye(self) -> Request:
         if self._must_look or self._own is None:
-            return Look(creates=False)
-        self._sent = self._draft.next(only_urgent=False, limit=ENTRIES_PER_WRITE)
-        gone: Patch = {"announcements": None, "goodbye": True} if self._withdrew_everything else {}
-        return self._write(self._own, self._sent.body() | gone)
+            return Look(SPEAKER)
+        gone: Patch = {"goodbye": True} if self._withdrew_everything else {}
+        return self._write(self._own, self._fields.stale() | gone)
 
     def _status(self, now: float) -> Request | None:
         if self._must_look or self._own is None:
-            return Look(creates=False)
-        if not self._draft.is_stale:
-            self._urgent_since = None
+            return Look(SPEAKER)
+        stale = self._fields.stale()
+        if not stale or now < self._next_routine:
             return None
-        if self._draft.is_urgent and self._urgent_since is None:
-            self._urgent_since = now
-        is_urgent = self._urgent_since is not None and now >= self._urgent_since + COALESCE_SECONDS
-        if not is_urgent and (self._urgent_since is not None or now < self._next_routine):
-            return None
-        only_urgent = self._urgent_since is not None and self._urgent_since < self._next_routine
-        self._urgent_since = None
-        draft = self._draft.next(only_urgent=only_urgent, limit=ENTRIES_PER_WRITE)
-        if draft.is_empty:
-            return None
-        if not only_urgent:
-            entries = len(self._draft.announcements) + len(self._draft.released)
-            self._next_routine = now + ROUTINE_SECONDS + entries * ROUTINE_SECONDS_PER_ENTRY
-        self._sent = draft
-        return self._write(self._own, draft.body())
+        self._next_routine = now + ROUTINE_SECONDS
+        return self._write(self._own, stale)
 
     def _write(self, own: Own, status: Patch) -> Write:
+        self._fields.sending(status)
         if "fencing" in status:
             self._promise.sending(promised_in(status))
-        return Write(own.uid, own.resource_version, status)
+        return Write(SPEAKER, own.uid, own.resource_version, status)
 
     # ---- outcomes ----
 
-    def found(self, own: Own) -> str | None:
+    def found(self, found: Found) -> str | None:
         """The Speaker object as it is. Returns why this registration may not count any more, None = it may.
 
         Raises SupersededError. Before the first registration of this process, every incarnation found is a
         predecessor's.
         """
-        self._end_request()
+        own = found.own
+        self.attempts.succeeded()
         if not self._is_for_goal:
             return None
         is_anothers = own.incarnation not in ("", self._incarnation)
@@ -249,22 +160,18 @@ class SpeakerWriter:
         self._own, self._must_look = own, False
         return None
 
-    def wrote(self, own: Own) -> bool:
-        """The write was answered with success; `own` is what it made of the object. Whether it was the registration."""
-        written = self._in_flight
-        self._end_request()
-        if not isinstance(written, Write):
-            return False
-        self._own = own
-        if "fencing" in written.status:
-            self._promise.confirmed(promised_in(written.status))
-        if self._sent is not None:
-            self._draft.confirm(self._sent)
-            self._sent = None
-        if "incarnation" in written.status:
-            self._draft.registered(written.status)
+    def wrote(self, wrote: Wrote) -> bool:
+        """The write was answered with success, and made this of the object. Whether it was the registration."""
+        self.attempts.succeeded()
+        status = wrote.request.status
+        self._own = wrote.own
+        if "fencing" in status:
+            self._promise.confirmed(promised_in(status))
+        if "incarnation" in status:
+            self._fields.forget()
             self._has_ever_registered = True
             self._next_routine = float("-inf")  # that it serves is told at once: others give up what it takes over
+        self._fields.confirm(status)
         return self._is_for_goal and self._has_come_to_its_goal()
 
     def _has_come_to_its_goal(self) -> bool:
@@ -276,31 +183,43 @@ class SpeakerWriter:
             self._goal = Goal.SAID
         return is_registration
 
-    def failed(
-        self, failure: Failure, now: float, *, randomness: float, retry_after_seconds: float = 0.0
-    ) -> str | None:
+    def failed(self, failed: Failed, now: float) -> str | None:
         """It brought nothing, as far as is known: a write may have arrived all the same.
 
-        Returns why this registration may not count any more, None = it may. `randomness`: 0 to 1.
+        Returns why this registration may not count any more, None = it may.
         """
-        self._in_flight = self._sent = None
-        self._next_routine = float("-inf")  # the next attempt waits for nothing but `_retry_at`
+        failure = failed.failure
+        self._next_routine = float("-inf")  # the next attempt waits for nothing but `retry_at`
+        if isinstance(failed.request, Write) and failure is Failure.REFUSED:
+            self._refused(failed, failed.request.status, now)
         if not self._is_for_goal:
+            self.attempts.succeeded()
             return None
         if self._goal is Goal.STATUS and failure is Failure.GONE:
+            self.attempts.succeeded()
             self.removed()
             return "it is gone"
         if self._goal is Goal.GOODBYE and failure is Failure.GONE:
+            self.attempts.succeeded()
             self._goal = Goal.SAID
             return None
         self._must_look = self._must_look or self._goal is not Goal.STATUS or failure is Failure.CONFLICT
-        if not (self._goal is Goal.STATUS and failure is Failure.CONFLICT):
-            self._retry_at = now + max(RETRY.delay_seconds(self._failures, randomness), retry_after_seconds)
-            self._failures += 1
+        if self._goal is Goal.STATUS and failure is Failure.CONFLICT:
+            self.attempts.request = None
+        else:
+            self.attempts.failed(failed, now)
         return None
 
-    def _end_request(self) -> None:
-        self._in_flight, self._failures, self._retry_at = None, 0, float("-inf")
+    def _refused(self, failed: Failed, status: Patch, now: float) -> None:
+        """Leave out what the API server names, or the largest part."""
+        self._refusals.note("Speaker", failed.causes, failed.error, now)
+        parts = named_parts(failed.causes, status)
+        for field, _, number in parts:
+            if field not in INDISPENSABLE:
+                self._fields.refuse(field, status[field] if number is None else status[field][number])
+        largest = None if parts else largest_field(status, INDISPENSABLE | BINDING)
+        if largest is not None:
+            self._fields.refuse(largest, status[largest])
 
 
 def promised_in(status: Patch) -> frozenset[str] | None:

@@ -35,9 +35,9 @@ LEAVING = {"ready": False, "serving": True, "terminating": True}
 def announcements(lab: LabClient, address: str) -> dict[str, dict[str, list[str]]]:
     """By node."""
     return {
-        speaker["metadata"]["name"]: speaker["status"]["announcements"][address]
-        for speaker in lab.kubectl.json("get", "speakers")["items"]
-        if address in speaker["status"].get("announcements", {})
+        node: said["announcements"][address]
+        for node, said in lab.reports().items()
+        if address in said.get("announcements", {})
     }
 
 

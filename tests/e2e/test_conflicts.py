@@ -47,7 +47,7 @@ def rogue(web: LabClient) -> Iterator[Rogue]:
 
 
 def sighting(web: LabClient, node: str, address: str = ADDRESS) -> dict[str, object] | None:
-    conflicts = web.get("speaker", node).get("status", {}).get("conflicts", [])
+    conflicts = web.reports().get(node, {}).get("conflicts", [])
     return next((one for one in conflicts if one["address"] == address), None)
 
 

@@ -35,7 +35,7 @@ def losses(lab: LabClient) -> int:
 
 def test_all_speakers_hear_each_other_and_say_so(talking: LabClient) -> None:
     for node in talking.cluster.topology.nodes:
-        talking.condition("speaker", node.name, "PeersHeard", "HearingPeers")
+        talking.reported(node.name, "PeersHeard", "HearingPeers")
         talking.until("they are counted", lambda name=node.name: (talking.metric(name, RECEIVED) or 0) > 0)
         assert not talking.metric(node.name, 'berth_heartbeats_dropped_total{reason="unsigned"}')
 
@@ -70,10 +70,10 @@ def test_a_broken_secret_changes_nothing_but_is_complained_about(talking: LabCli
     try:
         talking.kubectl("patch", *SECRET, "--type=merge", '--patch={"data": {"key": "c2hvcnQ="}}')
         talking.cluster.kubelet.sync_secrets()
-        told = talking.condition("speaker", "node1", "PeersHeard", "KeysUnusable")
+        told = talking.reported("node1", "PeersHeard", "KeysUnusable")
         assert "16 to 4096 bytes, this one 5" in told["message"]
     finally:
         talking.kubectl("patch", *SECRET, "--type=merge", f'--patch={{"data": {{"key": "{present}"}}}}')
         talking.cluster.kubelet.sync_secrets()
-    talking.condition("speaker", "node1", "PeersHeard", "HearingPeers")
+    talking.reported("node1", "PeersHeard", "HearingPeers")
     assert losses(talking) == before

@@ -39,13 +39,13 @@ def second(web: LabClient) -> Iterator[str]:
 
 
 def interface(web: LabClient, node: str, name: str) -> dict[str, object] | None:
-    interfaces = web.get("speaker", node).get("status", {}).get("interfaces", [])
+    interfaces = web.reports().get(node, {}).get("interfaces", [])
     return next((one for one in interfaces if one["name"] == name), None)
 
 
 def announced_on(web: LabClient) -> list[str] | None:
     """The interfaces of node1 that the address is announced on."""
-    announcement = web.get("speaker", NODE).get("status", {}).get("announcements", {}).get(ADDRESS)
+    announcement = web.reports().get(NODE, {}).get("announcements", {}).get(ADDRESS)
     return announcement["interfaces"] if announcement else None
 
 
@@ -82,7 +82,7 @@ def test_a_changed_mac_is_announced_at_once_and_told(web: LabClient) -> None:
         assert happened(web, owner, "MacChanged") == counted + 1
         web.until("it serves", lambda: web.cluster.fetch(f"http://{address}/").get("body"))
         assert web.announcer(address) == owner
-        assert web.get("speaker", owner).get("status", {}).get("conflicts", []) == []
+        assert web.reports()[owner].get("conflicts", []) == []
     finally:
         web.cluster.run(owner, "ip", "link", "set", "eth0", "address", old)
 

@@ -27,6 +27,7 @@ class Mutation:
 
 FENCING, RELEASE, RELEASES = "speaker.fencing", "allocator.release.barrier", "speaker.releases"
 CORE = "speaker.core"
+CONFIRMING, CONFIRMATIONS = "speaker.own.confirming", "allocator.release.confirmations"
 MUTATIONS = {
     "leases-after-mark": Mutation(
         "Leases read after the mark", RELEASE, "until <= mark.known_at or round_.sent < leases.read_at", "False"
@@ -81,6 +82,30 @@ MUTATIONS = {
         CORE,
         "            self._begin(now)\n\n    def _removed",
         "            self.right.registered(now.boottime)\n\n    def _removed",
+    ),
+    "confirmed-by-whom": Mutation(
+        "acknowledged by the process that the Speaker names",
+        CONFIRMATIONS,
+        "or self.status.incarnation != incarnation",
+        "",
+    ),
+    "late-confirmation": Mutation(
+        "a write names the version that it follows",
+        CONFIRMING,
+        "own.uid, own.resource_version, status",
+        '"", "", status',
+    ),
+    "refused-confirmation": Mutation(
+        "what was refused was not acknowledged",
+        CONFIRMING,
+        "self._refused(failed.request, failed, now)",
+        'self._released.confirm(failed.request.status["released"])',
+    ),
+    "confirmed-alone": Mutation(
+        "an acknowledgement waits for no other write",
+        CORE,
+        "confirmation = self.confirming.next_request(now)",
+        "confirmation = None if self.writer.attempts.have_failed else self.confirming.next_request(now)",
     ),
     "witnesses": Mutation(
         "the promise names its witnesses",

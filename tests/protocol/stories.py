@@ -3,7 +3,9 @@
 import itertools
 from collections.abc import Callable, Iterator
 
+from speaker.own.requests import CONFIRMATION
 from tests.protocol.test_world import ALL, World
+from tests.protocol.world import Speaker
 
 Story = Callable[[World], None]
 
@@ -48,6 +50,60 @@ def witnesses_restart_after_they_outlived_us(world: World) -> None:
     world.some_restart_without_the_api_server({"n2", "n3"}, 0, 40)
 
 
+def a_confirmation_of_a_process_that_is_dead_arrives_after_its_successors(world: World) -> None:
+    """Overwritten, the successor's would be missed for ever: it has nothing more to say."""
+    one = world.speakers["n1"]
+    for each in world.allocators:
+        each.link.mode = "no leases"
+    one.is_wire_slow = True
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(1)
+    for each in world.allocators:
+        each.frozen_until = world.now + 20
+    one.link.mode, one.is_wire_slow = "stuck", False
+    world.pass_seconds(3)
+    one.crash()
+    held, one.link.held = one.link.held, []
+    one.link.mode = "both"
+    one.start(world.now)
+    world.pass_seconds(12)
+    for effect in held:
+        effect()
+    world.pass_seconds(10)
+
+
+def a_machine_is_replaced_and_the_old_one_does_not_notice(world: World) -> None:
+    """It reads allocations, but not Speakers: its confirmation is not its successor's."""
+    world.speakers["n1"].is_blind = True
+    new = world.speakers["another n1"] = Speaker(world.api, "n1", "another machine")
+    new.start(world.now)
+    world.pass_seconds(12)
+    new.is_lagging = True
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(5)
+
+
+def everything_but_confirmations_is_refused(world: World) -> None:
+    """As when the definitions are older than the speakers: releases end all the same."""
+    for each in world.speakers.values():
+        each.refuses = lambda write: write.target != CONFIRMATION and "incarnation" not in write.status
+    world.others_join()
+    world.pass_seconds(5)
+    before = world.api.record
+    assert before is not None
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(8)
+    now = world.api.record
+    assert now is None or now.uid != before.uid, "a release waits for what is refused"
+
+
+def confirmations_are_refused_for_a_while(world: World) -> None:
+    for each in world.speakers.values():
+        each.refuses = lambda write: write.target == CONFIRMATION
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(8)
+
+
 def released_just_when_a_silent_speaker_is_back(silent: int, back: int) -> Story:
     """And the allocators can't read the Leases for a while."""
 
@@ -70,6 +126,10 @@ def stories() -> Iterator[Story]:
     yield renewals_sent_before_the_outage_arrive_late_in_it
     yield a_promise_is_made_while_the_lease_has_long_been_silent
     yield witnesses_restart_after_they_outlived_us
+    yield a_confirmation_of_a_process_that_is_dead_arrives_after_its_successors
+    yield a_machine_is_replaced_and_the_old_one_does_not_notice
+    yield everything_but_confirmations_is_refused
+    yield confirmations_are_refused_for_a_while
     for silent, back in itertools.product(range(80, 90), range(1, 5)):
         yield released_just_when_a_silent_speaker_is_back(silent, back)
 

@@ -202,7 +202,7 @@ class World(RuleBasedStateMachine):
     def teardown(self) -> None:
         """The faults end, and whoever is dead comes back: so does every release."""
         for one in self.speakers.values():
-            one.link.mode, one.is_lagging, one.frozen_until = "both", False, 0.0
+            one.link.mode, one.is_lagging, one.frozen_until, one.refuses = "both", False, 0.0, None
             if not one.is_running and one.node in self.api.speakers:
                 one.start(self.now)
         for each in self.allocators:

@@ -8,11 +8,14 @@ for the only one that could announce it, and so each of them does.
 
 import contextlib
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from allocator.release import barrier as release
+from allocator.release.confirmations import Confirmation, ConfirmationStatus
 from allocator.release.speakers import Fencing, SpeakerState, SpeakerStatus
+from crds.speakerreport import report_name
 from kube.objects import Meta
 from speaker import inputs
 from speaker.batch import Batch
@@ -23,10 +26,25 @@ from speaker.core import NodeCore
 from speaker.members.heartbeats import HeartbeatOptions
 from speaker.moment import Moment
 from speaker.options import Options
-from speaker.own.writer import Failed, Failure, Found, Look, Own, Request, Write, Wrote
+from speaker.own.requests import (
+    Delete,
+    Deleted,
+    Failed,
+    Failure,
+    Found,
+    Look,
+    Own,
+    Request,
+    Target,
+    Write,
+    Wrote,
+)
+from speaker.own.requests import Kind as Object
+from speaker.own.writer import SupersededError
 from speaker.wire import messages
 from tests.allocator.build import address
 from tests.speaker import make
+from tests.speaker.own.store import merge
 
 F = 60
 VIP = "192.0.2.10"
@@ -55,21 +73,19 @@ class Lease:
 
 @dataclass
 class Stored:
-    """A Speaker object."""
+    """One object that a speaker writes of itself."""
 
     uid: str
     version: int = 1
     status: dict[str, Any] = field(default_factory=dict)
 
     def own(self) -> Own:
-        return Own(self.uid, str(self.version), self.status.get("incarnation", ""))
+        keys = frozenset({*self.status.get("released", {}), *self.status.get("announcements", {})})
+        return Own(self.uid, str(self.version), self.status.get("incarnation", ""), keys, frozenset(self.status))
 
     def patch(self, status: dict[str, Any]) -> None:
         self.version += 1
-        released = {**(self.status.get("released") or {}), **(status.get("released") or {})}
-        self.status |= status
-        kept = status["released"] is None if "released" in status else False
-        self.status["released"] = {} if kept else {uid: one for uid, one in released.items() if one is not None}
+        self.status = merge(self.status, status)
 
 
 @dataclass
@@ -78,8 +94,20 @@ class Api:
 
     history: list[Record | None] = field(default_factory=lambda: [None])
     speakers: dict[str, Stored] = field(default_factory=dict)
+    confirmations: dict[str, Stored] = field(default_factory=dict)
+    reports: dict[str, Stored] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
     uids: itertools.count = field(default_factory=itertools.count)
+
+    def of(self, node: str, target: Target) -> tuple[dict[str, Stored], str]:
+        """Where that object is, and its name there."""
+        match target.kind:
+            case Object.SPEAKER:
+                return self.speakers, node
+            case Object.CONFIRMATION:
+                return self.confirmations, node
+            case Object.REPORT:
+                return self.reports, report_name(node, target.number)
 
     @property
     def record(self) -> Record | None:
@@ -114,13 +142,18 @@ class Link:
 class Speaker:
     """One node's speaker, in one process after the other. `on_wire`: the uid for which it would answer now."""
 
-    def __init__(self, api: Api, node: str) -> None:
+    def __init__(self, api: Api, node: str, machine: str = "machine") -> None:
         self.api, self.node, self.link = api, node, Link()
+        self.machine = machine
         self.process = 0
         self.is_running = False
         self.frozen_until = 0.0
         self.is_lagging = False
         self.is_wire_slow = False
+        self.is_blind = False
+        """Its watch of Speakers tells it nothing more."""
+        self.refuses: Callable[[Write], bool] | None = None
+        """Which writes the API server refuses."""
         self.says: messages.OwnState | None = None
         self.heard: dict[str, messages.Member] = {}
         self.permit_until = 0.0
@@ -131,7 +164,7 @@ class Speaker:
         self.is_running, self.frozen_until = True, 0.0
         options = Options(
             self.node,
-            str(self.process),
+            self.incarnation,
             "berth-system",
             renew_seconds=RENEW_SECONDS,
             fence_after_seconds=F,
@@ -152,6 +185,10 @@ class Speaker:
         self.says = None
         self.heard.clear()
 
+    @property
+    def incarnation(self) -> str:
+        return f"{self.machine} {self.process}"
+
     def crash(self) -> None:
         self.is_running = False
         self.permit_until = 0.0
@@ -171,13 +208,19 @@ class Speaker:
         notice by itself how old a word is."""
         for one in others:
             if one.says is not None:
-                self.heard[one.node] = messages.Member(str(one.process), (), one.says.contact, now, *one.says[1:])
+                self.heard[one.node] = messages.Member(one.incarnation, (), one.says.contact, now, *one.says[1:])
 
     # What an agent does in a second
 
     def work(self, now: float) -> None:
         if not self.is_running or now < self.frozen_until:
             return
+        try:
+            self._work(now)
+        except SupersededError:
+            self.crash()
+
+    def _work(self, now: float) -> None:
         self.core.take(messages.Members(self.heard), _moment(now))
         self._drive(now)
         with contextlib.suppress(Unanswered):
@@ -209,14 +252,14 @@ class Speaker:
                 self.orders.append((order, "" if known is None else known.uid))
         if batch.routers is not None and (batch.routers.changes_routes or batch.routers.stops):
             self.core.take(RouterReport(has_stopped=batch.routers.stops), moment)
-        if batch.request is not None:
-            self.core.take(self._request(batch.request), moment)
+        for request in batch.requests:
+            self.core.take(self._request(request), moment)
         if batch.gives_lease_back:
             self.core.take(inputs.LeaseReleased(), moment)
         self.must_renew = batch.renews_after is not None
         if batch.reading != self.reading:
             self.reading, self.seen = batch.reading, None
-        is_news = batch.request is not None or batch.routers is not None or batch.gives_lease_back
+        is_news = bool(batch.requests) or batch.routers is not None or batch.gives_lease_back
         return is_news or bool(self.orders and not self.is_wire_slow)
 
     def _use_wire(self, moment: Moment) -> None:
@@ -237,27 +280,33 @@ class Speaker:
     # Requests
 
     def _request(self, request: Request) -> inputs.Input:
-        def look(creates: bool) -> inputs.Input:
-            if self.node not in self.api.speakers and not creates:
-                return Failed(Failure.GONE, "gone")
-            stored = self.api.speakers.setdefault(self.node, Stored(f"speaker-{next(self.api.uids)}"))
-            return Found(stored.own(), "node" if creates else "")
-
-        def write(write: Write) -> inputs.Input:
-            stored = self.api.speakers.get(self.node)
-            if stored is None:
-                return Failed(Failure.GONE, "gone")
-            if (stored.uid, str(stored.version)) != (write.uid, write.resource_version):
-                return Failed(Failure.CONFLICT, "another version")
-            stored.patch(write.status)
-            return Wrote(stored.own())
-
-        effect = (lambda: look(request.creates)) if isinstance(request, Look) else (lambda: write(request))
         try:
-            answer: inputs.Input = self.link.send(effect)
+            answer: inputs.Input = self.link.send(lambda: self._answer(request))
         except Unanswered:
-            return Failed(Failure.OTHER, "no answer", randomness=0.0)
+            return Failed(request, Failure.OTHER, "no answer", randomness=0.0)
         return answer
+
+    def _answer(self, request: Request) -> inputs.Input:
+        """What the API server does, and says if it is heard. A write without preconditions has none."""
+        objects, name = self.api.of(self.node, request.target)
+        if isinstance(request, Look) and request.creates and name not in objects:
+            objects[name] = Stored(f"{name}-{next(self.api.uids)}")
+        stored = objects.get(name)
+        if stored is None:
+            return Failed(request, Failure.GONE, "gone")
+        if self.refuses is not None and isinstance(request, Write) and self.refuses(request):
+            return Failed(request, Failure.REFUSED, "invalid", randomness=0.0)
+        match request:
+            case Look(creates=creates):
+                return Found(request, stored.own(), "node" if creates else "")
+            case Write(uid=uid, resource_version=version, status=status):
+                if (uid or stored.uid, version or str(stored.version)) != (stored.uid, str(stored.version)):
+                    return Failed(request, Failure.CONFLICT, "another version")
+                stored.patch(status)
+                return Wrote(request, stored.own())
+            case Delete():
+                del objects[name]
+                return Deleted(request)
 
     def _renew(self, now: float) -> None:
         """As kube.lease.io.renewer.LeaseRenewer."""
@@ -268,7 +317,7 @@ class Speaker:
             if lease.text in self.unanswered:
                 self._renewed(self.unanswered[lease.text], now)
         version, self.lease_version = self.lease_version, None
-        text = f"{self.process} {now}"
+        text = f"{self.incarnation} {now}"
         self.unanswered[text] = now
 
         def write() -> int:
@@ -306,6 +355,8 @@ class Speaker:
 
     def _observe_speakers(self, now: float) -> None:
         assert self.seen is not None
+        if self.is_blind:
+            return
         there = {node: _speaker_facts(stored) for node, stored in self.api.speakers.items()}
         for node in there.keys() | self.seen.keys():
             if there.get(node) != self.seen.get(node):
@@ -345,6 +396,8 @@ class Allocator:
         self.api, self.link = api, Link()
         self.frozen_until = 0.0
         self.leases = release.LeaseBook()
+        self.confirmations: dict[str, Confirmation] = {}
+        """As a watch has them: always older than the list of Speakers that they are judged with."""
         self.position = 0
         self.mark: release.Mark | None = None
         self.polled = -10.0
@@ -356,10 +409,10 @@ class Allocator:
     def work(self, now: float, *, releases: bool) -> None:
         if now < self.frozen_until:
             return
-        try:
+        with contextlib.suppress(Unanswered):
             self._work(now, releases)
-        except Unanswered:
-            return
+        with contextlib.suppress(Unanswered):
+            self.confirmations = self.link.send(self._list_confirmations)
 
     def _work(self, now: float, releases: bool) -> None:
         if self.position < self.link.send(lambda: len(self.api.history) - 1):
@@ -378,7 +431,7 @@ class Allocator:
                 self.polled = now
         if self.mark is not None:
             speakers = self.link.send(self._list_speakers)
-            round_ = release.Round(speakers, now, {}, self.leases, F)
+            round_ = release.Round(speakers, now, {}, self.leases, F, confirmations=self.confirmations)
             if not release.awaited(self.mark, round_):
                 self._write(None, now)
 
@@ -403,6 +456,9 @@ class Allocator:
     def _list_leases(self) -> dict[str, release.Renewed]:
         return {node: release.Renewed(node, one.text) for node, one in self.api.leases.items() if one.version}
 
+    def _list_confirmations(self) -> dict[str, Confirmation]:
+        return {node: _confirmation(node, stored) for node, stored in self.api.confirmations.items()}
+
     def _list_speakers(self) -> tuple[SpeakerState, ...]:
         return tuple(_state(node, status) for node, status in self.api.speakers.items())
 
@@ -415,6 +471,10 @@ def _state(node: str, stored: Stored) -> SpeakerState:
             incarnation=stored.status.get("incarnation", ""),
             goodbye=bool(stored.status.get("goodbye")),
             fencing=Fencing(fencing["promised"], F, tuple(fencing["witnesses"])),
-            released=dict(stored.status.get("released") or {}),
         ),
     )
+
+
+def _confirmation(node: str, stored: Stored) -> Confirmation:
+    said = ConfirmationStatus(stored.status.get("incarnation", ""), dict(stored.status.get("released", {})))
+    return Confirmation(metadata=Meta(name=node), status=said)

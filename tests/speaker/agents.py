@@ -6,6 +6,7 @@ What happens is noted in one journal, so that tests can ask what came before wha
 import asyncio
 import contextlib
 import functools
+import itertools
 import os
 import time
 from collections import Counter
@@ -21,6 +22,7 @@ from prometheus_client import CollectorRegistry
 from crds.names import allocation_name
 from crds.schema import custom_resource_definition
 from crds.speaker import BGPSessionState
+from crds.speakerreport import report_name
 from crds.types import KINDS
 from kube.errors import NotFound
 from kube.framing import WatchEvent
@@ -35,6 +37,8 @@ from kube.resource import (
     LEASES,
     NAMESPACES,
     NODES,
+    RELEASECONFIRMATIONS,
+    SPEAKERREPORTS,
     SPEAKERS,
     Resource,
 )
@@ -113,10 +117,11 @@ class JournalingClient(Client):
 
     async def merge_patch(self, res: Resource, name: str, body: dict[str, Any], **options: Any) -> bytes:
         status = body.get("status", {})
-        what = "goodbye" if status.get("goodbye") else "register" if "incarnation" in status else "status"
+        noted = f"patch {res.plural}"
+        if res is SPEAKERS:
+            noted += " goodbye" if status.get("goodbye") else " register" if "incarnation" in status else " status"
         if status.get("released"):
-            what += f" released={sorted(status['released'])}"
-        noted = f"patch {res.plural} {what}" if res is SPEAKERS else f"patch {res.plural}"
+            noted += f" {sorted(status['released'])}"
         return await self._noted(noted, super().merge_patch(res, name, body, **options))
 
     async def watch(self, res: Resource, **options: Any) -> AsyncGenerator[WatchEvent, None]:
@@ -518,10 +523,24 @@ class Cluster:
         await self.admin.delete(IPALLOCATIONS, allocation_name(address))
 
     async def status(self, node: str) -> dict[str, Any]:
-        return self._stored(SPEAKERS, node).get("status", {})
+        """All that the node's speaker says of itself: in the Speaker, and in those slices of its report that count."""
+        status = dict(self._stored(SPEAKERS, node).get("status", {}))
+        for said in () if status.get("goodbye") else self._report(node, status.get("incarnation", "")):
+            for name in said.keys() - {"incarnation"}:
+                known = status.get(name)
+                status[name] = said[name] if known is None else _both(known, said[name])
+        return status
+
+    def _report(self, node: str, incarnation: str) -> list[dict[str, Any]]:
+        stored = (self._stored(SPEAKERREPORTS, report_name(node, number)) for number in itertools.count())
+        every = (one.get("status", {}) for one in itertools.takewhile(bool, stored))
+        return [one for one in every if one.get("incarnation") == incarnation]
 
     async def released(self, node: str) -> dict[str, int]:
-        return (await self.status(node)).get("released", {})
+        """What counts as confirmed by the node's speaker."""
+        said = self._stored(RELEASECONFIRMATIONS, node).get("status", {})
+        incarnation = self._stored(SPEAKERS, node).get("status", {}).get("incarnation")
+        return said.get("released", {}) if said.get("incarnation") == incarnation else {}
 
     async def announced(self, node: str) -> set[str]:
         return set((await self.status(node)).get("announcements", {}))
@@ -573,6 +592,11 @@ class Cluster:
                         self.air.leave(node)
                 elif not speaker.stopping.is_set() and not running.cancelled():
                     running.result()
+
+
+def _both(one: Any, other: Any) -> Any:
+    """Of what two objects say a part each."""
+    return {**one, **other} if isinstance(one, dict) else [*one, *other]
 
 
 @functools.cache

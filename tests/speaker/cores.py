@@ -23,12 +23,12 @@ from speaker.inputs import (
 )
 from speaker.members.heartbeats import HeartbeatOptions
 from speaker.options import Options
-from speaker.own.writer import Failed, Failure, Found, Look, Own, Request, Wrote
+from speaker.own.requests import CONFIRMATION, SPEAKER, Look, Own, Request
 from speaker.phases import Phase
 from speaker.wire import messages
 from speaker.wire.messages import Interface, Interfaces, Member
 from tests.speaker.make import BOOTED_BEFORE_SECONDS, advertisement, allocation, at, node, speaker
-from tests.speaker.own.store import Store
+from tests.speaker.own.store import Store, Stores
 
 OWN, INCARNATION = "node-a", "one"
 TURN_SECONDS = 0.0001
@@ -38,15 +38,16 @@ MANY_TURNS = 200
 
 
 class World:
-    """`held`: what is not answered, of renewals, lists, wire, routers, lease, and of requests look, register, status
-    and goodbye."""
+    """`held`: what is not answered, of renewals, lists, wire, routers, lease, and of requests look, register, status,
+    goodbye (of the Speaker), confirm and report."""
 
     def __init__(self, *others: str, held: tuple[str, ...] = (), **options: Any) -> None:
         self.now = 100.0
         self.others = others
         self.held = set(held)
         self.journal: list[str] = []
-        self.store = Store()
+        self.stores = Stores()
+        self.store = self.stores.speaker
         self.options = Options(
             OWN,
             INCARNATION,
@@ -60,7 +61,7 @@ class World:
         self.permit = 0.0
         self.table: set[str] = set()
         self.waiting: list[messages.Order] = []
-        self.request: Request | None = None
+        self.requests: list[Request] = []
         self.routes: set[Prefix] = set()
         self.reading: int | None = None
         self.contacts: dict[str, float] = {}
@@ -117,9 +118,10 @@ class World:
                 self._confirm(order)
         elif what == "lists":
             self.list_everything()
-        elif self.request is not None:
-            request, self.request = self.request, None
-            self._answer(request)
+        else:
+            requests, self.requests = self.requests, []
+            for request in requests:
+                self._request(request, is_noted=False)
         return self
 
     # ---- what is seen
@@ -135,8 +137,8 @@ class World:
 
     @property
     def released(self) -> dict[str, int]:
-        """What the Speaker object says."""
-        return self.store.status.get("released", {})
+        """What counts as confirmed."""
+        return self.stores.released
 
     # ---- the other ends
 
@@ -161,8 +163,8 @@ class World:
             self._order(order)
         if batch.routers is not None:
             self._route(batch.routers)
-        if batch.request is not None:
-            self._request(batch.request)
+        for request in batch.requests:
+            self._request(request)
         self._read(batch.reading)
         if batch.renews_after is not None and "renewals" not in self.held:
             self.journal.append("renewed")
@@ -211,22 +213,17 @@ class World:
         if orders.changes_routes or orders.stops:
             self.tell(RouterReport(answers=answers, has_stopped=orders.stops))
 
-    def _request(self, request: Request) -> None:
-        what = "look" if isinstance(request, Look) else _name_of_write(request.status)
-        self.journal.append(what)
+    def _request(self, request: Request, *, is_noted: bool = True) -> None:
+        what = _name_of(request)
+        if is_noted:
+            self.journal.append(what)
         if what in self.held:
-            self.request = request
+            self.requests.append(request)
         else:
             self._answer(request)
 
     def _answer(self, request: Request) -> None:
-        outcome = self.store.answer(request)
-        if isinstance(outcome, Failure):
-            self.tell(Failed(outcome, "no"))
-        elif isinstance(request, Look):
-            self.tell(Found(outcome, self.node_uid if request.creates else ""))
-        else:
-            self.tell(Wrote(outcome))
+        self.tell(self.stores.answer(request, self.node_uid))
 
     def _read(self, reading: int | None) -> None:
         if reading == self.reading:
@@ -266,7 +263,12 @@ class World:
             self.tell(messages.Members(heard))
 
 
-def _name_of_write(status: dict[str, Any]) -> str:
+def _name_of(request: Request) -> str:
+    if request.target != SPEAKER:
+        return "confirm" if request.target == CONFIRMATION else "report"
+    if isinstance(request, Look):
+        return "look"
+    status = getattr(request, "status", {})
     if "incarnation" in status:
         return "register"
     return "goodbye" if status.get("goodbye") else "status"

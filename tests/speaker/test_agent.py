@@ -53,9 +53,7 @@ async def test_a_release_is_confirmed_only_when_the_wire_has_confirmed(tmp_path)
             assert await lab.released("node-a") == {uid: generation}
             assert generation == 2
             assert speaker.wire.table == {}
-            assert speaker.position(f"withdrawn {A}") < speaker.position(
-                f"send patch speakers status released=['{uid}']"
-            )
+            assert speaker.position(f"withdrawn {A}") < speaker.position(f"send patch releaseconfirmations ['{uid}']")
             await eventually(lambda: _is_not_announced(lab))
 
 

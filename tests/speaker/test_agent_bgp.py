@@ -75,7 +75,7 @@ async def test_a_release_waits_for_the_routers_and_the_wire(tmp_path) -> None:
         await eventually(lambda: lab.released("node-a"))
         assert await lab.released("node-a") == {uid: generation}
         assert speaker.position(f"withdrawn {ROUTE_A} from tor") < speaker.position(
-            f"send patch speakers status released=['{uid}']"
+            f"send patch releaseconfirmations ['{uid}']"
         )
 
 

@@ -138,9 +138,7 @@ async def test_a_release_in_the_midst_of_probing_is_confirmed_at_once(tmp_path) 
                 return (await lab.released("node-a")).get(uid) == generation
 
             await eventually(confirmed)
-            assert speaker.position(f"withdrawn {VIP}") < speaker.position(
-                f"done patch speakers status released={[uid]}"
-            )
+            assert speaker.position(f"withdrawn {VIP}") < speaker.position(f"done patch releaseconfirmations {[uid]}")
             speaker.agent.tell(Probed(VIP, run, sent=3))
             assert VIP not in speaker.wire.answers
             assert not speaker.agent.core.layer2.orders.has_announcements

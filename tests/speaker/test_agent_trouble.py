@@ -183,7 +183,8 @@ async def test_confirmations_survive_what_the_api_server_answers(tmp_path, code)
         await lab.allocate(A)
         async with lab.speaker() as speaker:
             await eventually(lambda: speaker.wire.answers == {A})
-            lab.server.faults.add(method="patch", resource="speakers/status", code=code, count=2, retry_after_seconds=0)
+            resource = "releaseconfirmations/status"
+            lab.server.faults.add(method="patch", resource=resource, code=code, count=2, retry_after_seconds=0)
             uid, generation = await lab.release(A)
             await eventually(lambda: lab.released("node-a"))
             assert await lab.released("node-a") == {uid: generation}
@@ -194,7 +195,8 @@ async def test_a_write_that_arrived_without_an_answer_is_repeated_on_the_new_ver
         await lab.allocate(A)
         async with lab.speaker() as speaker:
             await eventually(lambda: speaker.wire.answers == {A})
-            lab.server.faults.add(method="patch", resource="speakers/status", code=504, count=1, after_commit=True)
+            resource = "releaseconfirmations/status"
+            lab.server.faults.add(method="patch", resource=resource, code=504, count=1, after_commit=True)
             first, _ = await lab.release(A)
             await eventually(lambda: lab.released("node-a"))
             await lab.allocate(B)

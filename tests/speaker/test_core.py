@@ -15,6 +15,7 @@ from speaker.leaving import GOODBYE_SECONDS, LEAVE_SECONDS
 from speaker.members.heartbeats import LISTEN_INTERVALS
 from speaker.own.writer import SupersededError
 from speaker.phases import Phase
+from speaker.wire.messages import Interface, Interfaces
 from tests.speaker.cores import OWN, World, another_process
 from tests.speaker.make import BOOTED_BEFORE_SECONDS, allocation, at, node
 
@@ -281,13 +282,13 @@ def test_a_successor_ends_this_process_in_each_phase(phase) -> None:
 def test_a_removal_that_a_write_alone_notices_counts_as_well() -> None:
     world = serving(A)
     world.store.delete()
-    world.release(A, f"uid-{A}")
-    world.run(0.1)
+    world.tell(Interfaces((Interface("eth0", 2, "02:00:00:00:00:99", True, True, ""),)))
+    world.run(1.0)
     assert "silence" in world.journal
     world.run(5.0)
     assert world.core.phase is Phase.SERVING
-    assert world.answers == set()
-    assert world.released == {f"uid-{A}": 2}
+    assert world.answers == {A}
+    assert world.store.status["interfaces"][0]["mac"] == "02:00:00:00:00:99"
 
 
 def test_what_was_confirmed_before_a_removal_is_confirmed_again_only_for_what_is_still_there() -> None:
@@ -539,9 +540,9 @@ def test_an_api_server_that_hears_no_goodbye_is_given_up() -> None:
 def test_a_status_that_is_under_way_when_it_stops_is_not_taken_for_the_goodbye() -> None:
     world = serving(A)
     world.held.add("status")
-    world.release(A, f"uid-{A}")
+    world.tell(Interfaces((Interface("eth0", 2, "02:00:00:00:00:99", True, True, ""),)))
     world.run(1.0)
-    assert world.journal[-1] == "status"
+    assert world.requests
     world.stop()
     world.run(1.0)
     world.answer("status")

@@ -26,7 +26,7 @@ def saying_goodbye() -> Leaving:
     made = stopping()
     assert made.takes_wire_stop()
     made.wire_stopped()
-    assert made.may_say_goodbye(START)
+    assert made.may_say_goodbye(START, has_confirmed=True)
     return made
 
 
@@ -41,7 +41,7 @@ def test_before_it_is_asked_to_stop_nothing_ends() -> None:
     made = Leaving()
     made.pass_time(START + 1000, Goal.STATUS)
     assert not made.may_end(START + 1000, layer2=True, bgp=True)
-    assert not made.may_say_goodbye(START + 1000)
+    assert not made.may_say_goodbye(START + 1000, has_confirmed=True)
     assert not any((made.takes_wire_stop(), made.takes_lease(), made.is_over))
     assert made.deadline() is None
 
@@ -78,10 +78,10 @@ def test_nothing_is_said_before_the_wire_process_has_ended() -> None:
     made = stopping()
     made.takes_wire_stop()
     made.pass_time(START + 1000, Goal.STATUS)
-    assert not made.may_say_goodbye(START + 1000)
+    assert not made.may_say_goodbye(START + 1000, has_confirmed=True)
     made.wire_stopped()
-    assert made.may_say_goodbye(START + 1000)
-    assert not made.may_say_goodbye(START + 1000)
+    assert made.may_say_goodbye(START + 1000, has_confirmed=True)
+    assert not made.may_say_goodbye(START + 1000, has_confirmed=True)
     assert made.deadline() == START + 1000 + GOODBYE_SECONDS
 
 

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from speaker.cluster.state import ClusterState
 from speaker.layer2.orders import WireOrders
-from speaker.own.status import PatchedMap
+from speaker.own.patched import PatchedMap
 from speaker.releases import Releases
 from tests.examples import examples
 from tests.speaker.make import allocation, at

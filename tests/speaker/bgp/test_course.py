@@ -78,9 +78,14 @@ class Node:
 
     def write(self) -> None:
         """The status is written, and confirmed."""
-        draft = self.draft.next(only_urgent=False, limit=1000)
-        self.draft.confirm(draft)
+        self.draft.speaker.confirm(self.send())
         self.course.status_written(at(self.now))
+
+    def send(self) -> dict[str, Any]:
+        """The status that differs is sent, and not confirmed yet."""
+        status = self.draft.speaker.stale()
+        self.draft.speaker.sending(status)
+        return status
 
     def permit(self) -> None:
         self.course.permit(at(self.now))
@@ -130,12 +135,12 @@ class Node:
 
     @property
     def outlives(self) -> int:
-        return self.draft._fields["outlivesSeconds"]
+        return self.draft.wanted("outlivesSeconds")
 
     @property
     def remembered(self) -> dict[str, int]:
         """The routers that the status is to name."""
-        return {one["address"]: one["outlivesSeconds"] for one in self.draft._fields["routers"]}
+        return {one["address"]: one["outlivesSeconds"] for one in self.draft.wanted("routers")}
 
     def announced(self) -> set[str]:
         return set(self.draft.announcements.keys())
@@ -166,11 +171,11 @@ def test_no_session_before_the_api_server_has_confirmed_how_long_its_routes_live
     made.run()
     assert made.driver.peers == {}
     assert made.outlives == 30 + 60 + EXABGP_PERMIT_SECONDS
-    draft = made.draft.next(only_urgent=False, limit=9)
+    written = made.draft.speaker.stale()
     made.course.status_written(at(made.now))  # of another write
     made.run()
     assert made.driver.peers == {}
-    made.draft.confirm(draft)
+    made.draft.speaker.confirm(written)
     made.course.status_written(at(made.now))
     made.run()
     assert set(made.driver.peers) == {"tor"}
@@ -241,10 +246,10 @@ def test_no_session_before_the_api_server_has_confirmed_its_router_though_its_ti
     made = serving(A)
     made.peer("tor2", "192.0.2.253")
     made.run()
-    draft = made.draft.next(only_urgent=False, limit=9)  # and the API server does not take it
+    written = made.send()  # and the API server does not take it
     made.run()
     assert set(made.driver.peers) == {"tor"}
-    made.draft.confirm(draft)
+    made.draft.speaker.confirm(written)
     made.course.status_written(at(made.now))
     made.run()
     assert set(made.driver.peers) == {"tor", "tor2"}
@@ -279,11 +284,11 @@ def test_sessions_come_up_with_what_the_api_server_has_confirmed() -> None:
     made = serving(A)
     assert made.driver.covered == {str(TOR): 105}
     made.confirm(RouterReport(routers={str(TOR): FOREVER_SECONDS}))  # what was agreed on after OPEN
-    draft = made.draft.next(only_urgent=False, limit=9)
+    written = made.send()
     made.run()
-    assert draft.fields["routers"] == [{"address": str(TOR), "outlivesSeconds": FOREVER_SECONDS}]
+    assert written["routers"] == [{"address": str(TOR), "outlivesSeconds": FOREVER_SECONDS}]
     assert made.driver.covered == {str(TOR): 105}
-    made.draft.confirm(draft)
+    made.draft.speaker.confirm(written)
     made.course.status_written(at(made.now))
     made.run()
     assert made.driver.covered == {str(TOR): FOREVER_SECONDS}
@@ -295,10 +300,10 @@ def test_sessions_know_that_a_time_is_lowered_before_it_is_written() -> None:
     made.write()
     made.confirm(RouterReport(routers={str(TOR): 105}))
     assert made.take().covered == {str(TOR): 105}
-    draft = made.draft.next(only_urgent=False, limit=9)
+    written = made.send()
     made.confirm(RouterReport(routers={str(TOR): FOREVER_SECONDS}))
     assert made.take() is None  # it may be written, or not
-    made.draft.confirm(draft)
+    made.draft.speaker.confirm(written)
     made.course.status_written(at(made.now))
     assert made.take() is None
 
@@ -316,7 +321,7 @@ def test_a_peer_that_finds_no_room_among_the_routers_says_so_and_gets_a_session_
     (fault,) = made.course.faults()
     assert (fault["object"], fault["reason"]) == ("BGPPeer/tor", "TooManyRouters")
     assert "256 other routers" in fault["message"]
-    (entry,) = made.draft._fields["bgpSessions"]
+    (entry,) = made.draft.wanted("bgpSessions")
     assert "256 other routers" in entry["lastError"]
     made.confirm(RouterReport(synced=frozenset({"198.51.100.7"})))
     assert made.may_be_heard()
@@ -587,7 +592,7 @@ def test_an_operators_word_ends_what_a_predecessor_left() -> None:
     made.course.inherit(LastWord({str(TOR): 2**31 - 1}), at(made.now))
     made.course.routers_dropped({str(TOR)}, at(made.now))
     assert not made.may_be_heard()
-    assert made.draft._fields["routers"] == []
+    assert made.draft.wanted("routers") == []
 
 
 def test_an_operators_word_ends_what_sessions_that_are_no_more_have_left() -> None:
@@ -726,7 +731,7 @@ def test_a_failed_path_withdraws_its_peers_routes_and_is_told() -> None:
     made.run()
     assert made.table == {}
     assert made.course.bfd_states == {"tor": DOWN}
-    assert made.draft._fields["bfdSessions"][0]["peer"] == "tor"
+    assert made.draft.wanted("bfdSessions")[0]["peer"] == "tor"
     made.course.bfd_reported({"tor": DOWN._replace(state="Up", has_failed=False)}, at(made.now))
     made.run()
     assert made.table == {"tor": {f"{A}/32"}}

@@ -97,7 +97,7 @@ class Node:
         return {uid: self.draft.released.get(uid) for uid in sorted(self.draft.released.keys())}
 
     def field(self, name: str) -> Any:
-        return self.draft._fields[name]
+        return self.draft.wanted(name)
 
 
 def _fields(facts: Any) -> dict[str, Any]:

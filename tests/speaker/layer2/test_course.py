@@ -64,10 +64,16 @@ def test_the_time_since_when_it_is_announced_outlasts_a_change_of_interfaces() -
 
 def test_an_entry_names_every_key_since_a_merge_patch_leaves_what_it_does_not_name() -> None:
     both = announcement("first", interfaces=("eth0",), peers=["tor2", "tor1"])
-    assert both == {"protocols": ["BGP", "Layer2"], "interfaces": ["eth0"], "peers": ["tor1", "tor2"], "since": "first"}
+    peers = {"peers": ["tor1", "tor2"], "peerCount": None}
+    assert both == {"protocols": ["BGP", "Layer2"], "interfaces": ["eth0"], "since": "first"} | peers
     layer2 = announcement("first", interfaces=("eth0",))
-    assert layer2 == {"protocols": ["Layer2"], "interfaces": ["eth0"], "peers": None, "since": "first"}
-    assert len(announcement("first", peers=map(str, range(100)))["peers"]) == 16
+    none = {"peers": None, "peerCount": None}
+    assert layer2 == {"protocols": ["Layer2"], "interfaces": ["eth0"], "since": "first"} | none
+
+
+def test_an_entry_names_a_few_peers_and_counts_the_rest() -> None:
+    entry = announcement("first", peers=map(str, range(100)))
+    assert (entry["peers"], entry["peerCount"]) == (["0", "1", "10", "11"], 100)
 
 
 class World(RuleBasedStateMachine):
@@ -191,13 +197,13 @@ class World(RuleBasedStateMachine):
     @rule(own=st.sampled_from(NODES))
     def write(self, own) -> None:
         core = self.cores[own]
-        draft = core.node.draft.next(only_urgent=False, limit=99)
-        for uid, generation in draft.released.items():
+        released = core.node.draft.released.patch(limit=99)
+        for uid, generation in released.items():
             if generation is None:
                 core.written.pop(uid, None)
             else:
                 core.written[uid] = generation
-        core.node.draft.confirm(draft)
+        core.node.draft.released.confirm(released)
         self.free_what_all_have_confirmed()
 
     @rule()
@@ -225,12 +231,10 @@ class World(RuleBasedStateMachine):
 
     @rule(own=st.sampled_from(NODES))
     def register_anew(self, own) -> None:
-        """After a pause: what it confirmed is cleared, and everything is read again."""
+        """After a pause: everything is read again. What it confirmed stays, and is written again."""
         core = self.cores[own]
         core.node.begin()
-        patch = core.node.draft.registration("again")
-        core.node.draft.registered(patch)
-        core.written.clear()
+        core.node.draft.released.found(core.written.keys())
         self._list(core)
         core.node.releases.forget_unread(core.node.cluster)
         core.node.course.read_in_full()

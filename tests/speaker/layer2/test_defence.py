@@ -43,4 +43,4 @@ async def test_a_speakers_claim_is_never_defended_against_nor_told(tmp_path) -> 
             one.agent.tell(other)
             one.agent.core.layer2.tick(one.agent._now())
             assert not any(entry.startswith("defend") for entry in one.journal)
-            assert one.agent.core.draft._fields["conflicts"] == []
+            assert one.agent.core.draft.wanted("conflicts") == []

@@ -41,7 +41,7 @@ class World:
 
     @property
     def shown(self):
-        return self.draft._fields["heard"]
+        return self.draft.wanted("heard")
 
 
 def test_those_who_are_heard_are_shown_with_the_time_since_when() -> None:
@@ -97,14 +97,14 @@ def test_heartbeats_say_how_this_node_stands() -> None:
     world.judge(2)
     said = world.members.own_state(7.0, is_serving=False)
     assert said == OwnState(7.0, is_serving=False, is_member=True, is_behind=False, is_leaving=True)
-    assert world.draft._fields["standing"] == Standing.Leaving.value
+    assert world.draft.wanted("standing") == Standing.Leaving.value
 
 
 def test_a_node_that_comes_while_others_serve_waits_unless_there_is_nothing_to_move() -> None:
     world = World("node-b")
     world.cluster.set_allocation("v4-192-0-2-1", allocation("192.0.2.1"))
     assert not world.judge(1, others=frozenset({"node-b"})).is_member
-    assert world.draft._fields["standing"] == Standing.Waiting.value
+    assert world.draft.wanted("standing") == Standing.Waiting.value
     world.cluster.set_allocation("v4-192-0-2-1", allocation("192.0.2.1", is_releasing=True))
     assert world.judge(2, others=frozenset({"node-b"})).is_member
 

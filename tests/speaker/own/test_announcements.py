@@ -1,33 +1,52 @@
 """One entry for an address, whoever of both protocols announces it."""
 
 from speaker.own.announcements import Announcements
-from speaker.own.status import PatchedMap
+from speaker.own.slices import ReportedMap, Slices
 
 A = "192.0.2.1"
 
 
-def made() -> tuple[Announcements, PatchedMap]:
-    entries: PatchedMap = PatchedMap()
+def of(entry):
+    """What an entry says, and that it says nothing else."""
+    assert entry.keys() == {"protocols", "interfaces", "peers", "peerCount", "since"}
+    return {name: value for name, value in entry.items() if value is not None}
+
+
+def made() -> tuple[Announcements, ReportedMap]:
+    entries = ReportedMap(Slices())
     return Announcements(entries), entries
 
 
 def test_layer_2_alone_has_no_peers() -> None:
     announcements, entries = made()
     announcements.on_layer2(A, ("eth0",), "t1")
-    assert entries.get(A) == {"protocols": ["Layer2"], "interfaces": ["eth0"], "peers": None, "since": "t1"}
+    assert of(entries.get(A)) == {
+        "protocols": ["Layer2"],
+        "interfaces": ["eth0"],
+        "since": "t1",
+    }
 
 
 def test_bgp_alone_has_no_interfaces() -> None:
     announcements, entries = made()
     announcements.on_bgp(A, {"tor2", "tor1"}, "t1")
-    assert entries.get(A) == {"protocols": ["BGP"], "interfaces": None, "peers": ["tor1", "tor2"], "since": "t1"}
+    assert of(entries.get(A)) == {
+        "protocols": ["BGP"],
+        "peers": ["tor1", "tor2"],
+        "since": "t1",
+    }
 
 
 def test_both_share_an_entry_and_the_time_of_the_first() -> None:
     announcements, entries = made()
     announcements.on_bgp(A, {"tor"}, "t1")
     announcements.on_layer2(A, ("eth0",), "t2")
-    assert entries.get(A) == {"protocols": ["BGP", "Layer2"], "peers": ["tor"], "interfaces": ["eth0"], "since": "t1"}
+    assert of(entries.get(A)) == {
+        "protocols": ["BGP", "Layer2"],
+        "peers": ["tor"],
+        "interfaces": ["eth0"],
+        "since": "t1",
+    }
 
 
 def test_one_part_ends_and_the_other_stays() -> None:
@@ -35,7 +54,11 @@ def test_one_part_ends_and_the_other_stays() -> None:
     announcements.on_bgp(A, {"tor"}, "t1")
     announcements.on_layer2(A, ("eth0",), "t2")
     announcements.on_bgp(A, (), "t3")
-    assert entries.get(A) == {"protocols": ["Layer2"], "peers": None, "interfaces": ["eth0"], "since": "t1"}
+    assert of(entries.get(A)) == {
+        "protocols": ["Layer2"],
+        "interfaces": ["eth0"],
+        "since": "t1",
+    }
     announcements.off_layer2(A)
     assert entries.get(A) is None
 

@@ -1,189 +1,68 @@
-"""The Speaker object's status against what was written."""
+"""What belongs to which object: the Speaker is small whatever the cluster does, and the report has the rest."""
 
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, rule
+import msgspec
 
+from speaker.own.entries import bgp_session, interface
 from speaker.own.status import StatusDraft
-from tests.examples import examples
-from tests.speaker.own.store import merge
 
 
-def written(draft, only_urgent=False, limit=99):
-    step = draft.next(only_urgent=only_urgent, limit=limit)
-    draft.confirm(step)
-    return step.body()
+def condition(kind: str) -> dict:
+    return {"type": kind, "status": "True", "reason": "Valid", "message": ""}
 
 
-def test_only_what_changed_is_written() -> None:
+def test_others_learn_who_this_is_from_the_speaker_and_people_read_the_rest_in_the_report() -> None:
     draft = StatusDraft()
-    draft.released.put("u1", 2)
-    draft.announcements.put("a", {"protocols": ["Layer2"]})
-    draft.set("interfaces", [])
-    assert written(draft) == {
-        "released": {"u1": 2},
-        "announcements": {"a": {"protocols": ["Layer2"]}},
-        "interfaces": [],
-    }
-    draft.released.put("u1", 2)
-    draft.set("interfaces", [])
-    assert not draft.is_stale
-    draft.announcements.put("b", {"protocols": ["Layer2"]})
-    draft.announcements.drop("a")
-    assert written(draft) == {"announcements": {"a": None, "b": {"protocols": ["Layer2"]}}}
+    draft.set("standing", "Member")
+    draft.set("fencing", {"promised": False})
+    draft.set("routers", [{"address": "192.0.2.1", "outlivesSeconds": 90}])
+    draft.set("conditions", [condition(kind) for kind in ("Ready", "PromisesFencing", "PeersHeard", "Announceable")])
+    draft.set("heard", [{"node": "node-b"}])
+    draft.set("bgpSessions", [{"peer": "tor", "state": "Idle"}])
+    draft.announcements.put("192.0.2.1", {"protocols": ["Layer2"]})
+    said = draft.speaker.all()
+    assert said.keys() == {"standing", "fencing", "routers", "conditions"}
+    assert [one["type"] for one in said["conditions"]] == ["Ready", "PromisesFencing"]
+    first = draft.report.all[0].fields
+    assert [one["type"] for one in first.get("conditions")] == ["PeersHeard", "Announceable"]
+    assert first.get("heard") == [{"node": "node-b"}]
+    assert draft.wanted("bgpSessions") == [{"peer": "tor", "state": "Idle"}]
+    assert draft.announcements.keys() == {"192.0.2.1"}
 
 
-def test_an_unconfirmed_patch_is_part_of_the_next_one() -> None:
+def test_the_speaker_names_interfaces_without_reasons_and_the_report_with_them() -> None:
     draft = StatusDraft()
-    draft.released.put("u1", 2)
-    draft.next(only_urgent=False, limit=99)
-    draft.released.put("u2", 5)
-    assert written(draft) == {"released": {"u1": 2, "u2": 5}}
+    draft.set("interfaces", [interface("eth0", "02:00:00:00:00:01", up=False, usable=False, reason="Down")])
+    (brief,) = draft.speaker.get("interfaces")
+    assert brief == {"name": "eth0", "mac": "02:00:00:00:00:01", "up": False, "usable": False}
+    (told,) = draft.report.all[0].fields.get("interfaces")
+    assert told["reason"] == "Down"
 
 
-def test_what_changed_while_a_patch_was_under_way_is_written_next() -> None:
+def test_a_hardware_address_that_is_none_of_ethernets_is_left_out() -> None:
+    """IPoIB's has 20 bytes, a tunnel's 4 or 16: one in a status would have the whole write refused."""
+    for mac in (":".join(["00"] * 20), ":".join(["00"] * 16), "00:00:00:00"):
+        assert interface("ib0", mac, up=True, usable=False, reason="NotEthernet")["mac"] == ""
+
+
+def test_a_speaker_is_a_few_kilobytes_whatever_it_announces() -> None:
     draft = StatusDraft()
-    draft.announcements.put("a", {"n": 1})
-    draft.set("conditions", [1])
-    step = draft.next(only_urgent=False, limit=99)
-    draft.announcements.drop("a")
-    draft.set("conditions", [2])
-    draft.confirm(step)
-    assert written(draft) == {"announcements": {"a": None}, "conditions": [2]}
+    draft.set(
+        "interfaces", [interface(f"eth{n}", "02:00:00:00:00:01", up=True, usable=True, reason="") for n in range(64)]
+    )
+    for number in range(5000):
+        draft.announcements.put(f"10.0.{number >> 8}.{number & 255}", {"protocols": ["BGP"], "peers": ["tor"]})
+    draft.set("bgpSessions", [bgp_session(f"tor{n}", None, "Idle", last_error="x" * 500) for n in range(200)])
+    assert len(msgspec.json.encode(draft.speaker.all())) < 6000
 
 
-def test_what_was_never_sent_needs_no_removal() -> None:
+def test_what_was_refused_is_tried_again_after_a_while() -> None:
     draft = StatusDraft()
-    draft.announcements.put("a", {})
-    draft.announcements.drop("a")
-    assert not draft.is_stale
-
-
-def test_what_may_have_arrived_is_removed() -> None:
-    draft = StatusDraft()
-    draft.announcements.put("a", {})
-    draft.next(only_urgent=False, limit=99)
-    draft.announcements.drop("a")
-    assert written(draft) == {"announcements": {"a": None}}
-
-
-def test_releases_go_first_and_alone_when_it_is_urgent() -> None:
-    draft = StatusDraft()
-    draft.announcements.put("a", {})
-    draft.set("interfaces", [])
-    assert draft.is_stale
-    assert not draft.is_urgent
-    draft.released.put("u1", 2)
-    assert draft.is_urgent
-    assert written(draft, only_urgent=True) == {"released": {"u1": 2}}
-    assert draft.is_stale
-
-
-def test_a_patch_is_bounded() -> None:
-    draft = StatusDraft()
-    for number in range(5):
-        draft.released.put(f"u{number}", 1)
-    assert [len(written(draft, limit=2)["released"]) for _ in range(3)] == [2, 2, 1]
-
-
-def test_registering_clears_an_earlier_life_and_writes_everything_again() -> None:
-    draft = StatusDraft()
-    draft.set("interfaces", [1])
-    draft.announcements.put("a", {"n": 1})
-    draft.released.put("u1", 2)
-    written(draft)
-    patch = draft.registration("second")
-    assert patch == {
-        "incarnation": "second",
-        "goodbye": False,
-        "announcements": None,
-        "released": None,
-        "interfaces": [1],
-    }
-    draft.registered(patch)
-    assert written(draft) == {"announcements": {"a": {"n": 1}}, "released": {"u1": 2}}
-
-
-KEYS = st.sampled_from(["a", "b", "c"])
-
-
-class DraftAgainstAnObject(RuleBasedStateMachine):
-    """Writes get through, get lost, or get through without an answer; the object ends as wanted."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.draft = StatusDraft()
-        self.object = {}
-        self.released, self.announced, self.fields = {}, {}, {}
-        self.under_way = None
-
-    @rule(key=KEYS, value=st.integers(1, 3))
-    def release(self, key, value) -> None:
-        self.draft.released.put(key, value)
-        self.released[key] = value
-
-    @rule(key=KEYS)
-    def forget(self, key) -> None:
-        self.draft.released.drop(key)
-        self.released.pop(key, None)
-
-    @rule(key=KEYS, interface=st.sampled_from(["eth0", "eth1"]))
-    def announce(self, key, interface) -> None:
-        value = {"protocols": ["Layer2"], "interfaces": [interface]}
-        self.draft.announcements.put(key, value)
-        self.announced[key] = value
-
-    @rule(key=KEYS)
-    def withdraw(self, key) -> None:
-        self.draft.announcements.drop(key)
-        self.announced.pop(key, None)
-
-    @rule(value=st.lists(st.integers(0, 2), max_size=2))
-    def set_field(self, value) -> None:
-        self.draft.set("conditions", value)
-        self.fields["conditions"] = value
-
-    @rule(only_urgent=st.booleans(), limit=st.integers(1, 3), arrives=st.booleans())
-    def send(self, only_urgent, limit, arrives) -> None:
-        self.under_way = self.draft.next(only_urgent=only_urgent, limit=limit)
-        if arrives:
-            self.object = merge(self.object, self.under_way.body())
-        self.is_arrived = arrives
-
-    @rule()
-    def answer(self) -> None:
-        if self.under_way is not None and self.is_arrived:
-            self.draft.confirm(self.under_way)
-        self.under_way = None
-
-    @rule(arrives=st.booleans())
-    def register(self, arrives) -> None:
-        self.under_way = None
-        patch = self.draft.registration("x")
-        if arrives:
-            self.object = merge(self.object, patch)
-            self.draft.registered(patch)
-
-    def teardown(self) -> None:
-        while self.draft.is_stale:
-            self.send(False, 2, True)
-            self.answer()
-        assert self.object.get("released", {}) == self.released
-        assert self.object.get("announcements", {}) == self.announced
-        assert self.object.get("conditions") == self.fields.get("conditions")
-
-
-DraftAgainstAnObject.TestCase.settings = settings(
-    max_examples=examples(100), stateful_step_count=30, suppress_health_check=[HealthCheck.too_slow]
-)
-TestDraftAgainstAnObject = DraftAgainstAnObject.TestCase
-
-
-def test_a_field_that_may_have_arrived_is_written_again_though_it_is_wanted_as_it_was_before() -> None:
-    draft = StatusDraft()
-    draft.set("conditions", [])
-    draft.confirm(draft.next(only_urgent=False, limit=1))
-    draft.set("conditions", ["x"])
-    draft.next(only_urgent=False, limit=1)  # sent, and no answer came
-    draft.set("conditions", [])
-    assert draft.next(only_urgent=False, limit=1).fields == {"conditions": []}
+    draft.set("standing", "Dancing")
+    draft.refusals.note("Speaker", {"status.standing": "Unsupported value"}, "422", 100.0)
+    draft.speaker.refuse("standing", "Dancing")
+    assert draft.speaker.all() == {"standing": None}
+    draft.forgive(699.0)
+    assert draft.speaker.all() == {"standing": None}
+    draft.forgive(700.0)
+    assert draft.speaker.all() == {"standing": "Dancing"}
+    assert draft.refusals.told() == []

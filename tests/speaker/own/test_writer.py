@@ -3,25 +3,13 @@
 import pytest
 
 from speaker.fencing import Promise
+from speaker.own.requests import RETRY, SPEAKER, Failed, Failure, Found, Look, Own, Request, Write, Wrote
 from speaker.own.status import StatusDraft
-from speaker.own.writer import (
-    COALESCE_SECONDS,
-    ENTRIES_PER_WRITE,
-    RETRY,
-    ROUTINE_SECONDS,
-    ROUTINE_SECONDS_PER_ENTRY,
-    Failure,
-    Goal,
-    Look,
-    Own,
-    Request,
-    SpeakerWriter,
-    SupersededError,
-    Write,
-)
+from speaker.own.writer import ROUTINE_SECONDS, Goal, SpeakerWriter, SupersededError
 from tests.speaker.own.store import Store
 
 MANY_STEPS = 1000
+CREATE, LOOK = Look(SPEAKER, creates=True), Look(SPEAKER)
 
 
 class Process:
@@ -31,7 +19,8 @@ class Process:
         self.store = store
         self.now = 100.0
         self.draft, self.promise, self.removed = StatusDraft(), Promise(), list[str]()
-        self.writer = SpeakerWriter(incarnation, self.draft, self.promise)
+        self.fields, self.refusals = self.draft.speaker, self.draft.refusals
+        self.writer = SpeakerWriter(incarnation, self.fields, self.promise, self.refusals)
 
     def step(self) -> bool:
         """One request, if it is time for one, and its outcome."""
@@ -40,16 +29,19 @@ class Process:
             self.tell(request, self.store.answer(request))
         return request is not None
 
-    def tell(self, request: Request, outcome: Own | Failure, **how: float) -> None:
+    def tell(self, request: Request, answer: Own | Failure, **how) -> bool:
+        """Whether it was the registration."""
         why = None
-        if isinstance(outcome, Failure):
-            why = self.writer.failed(outcome, self.now, **{"randomness": 1.0} | how)
+        is_registration = False
+        if isinstance(answer, Failure):
+            why = self.writer.failed(Failed(request, answer, "no", **{"randomness": 1.0} | how), self.now)
         elif isinstance(request, Look):
-            why = self.writer.found(outcome)
-        else:
-            self.writer.wrote(outcome)
+            why = self.writer.found(Found(request, answer))
+        elif isinstance(request, Write):
+            is_registration = self.writer.wrote(Wrote(request, answer))
         if why is not None:
             self.removed.append(why)
+        return is_registration
 
     def run(self, seconds: float = 3600.0) -> "Process":
         """Everything that comes in this time; an outcome comes at once. To its end only if something is to be done."""
@@ -82,16 +74,13 @@ class Process:
             self.now = max(self.now, deadline)
         raise AssertionError("there is no request")
 
-    def release(self, uid: str = "uid") -> None:
-        self.draft.released.put(uid, 2)
-
-    def announce(self, address: str) -> None:
-        self.draft.announcements.put(address, {"protocols": ["Layer2"], "interfaces": ["eth0"]})
+    def say(self, standing: str = "Waiting") -> None:
+        self.fields.set("standing", standing)
 
     def promise_on(self, *witnesses: str) -> None:
         """None for no promise."""
         fencing = {"promised": bool(witnesses), "fenceAfterSeconds": 60, "witnesses": list(witnesses)}
-        self.draft.set("fencing", fencing)
+        self.fields.set("fencing", fencing)
 
 
 @pytest.fixture
@@ -104,23 +93,24 @@ def store() -> Store:
 
 def test_nothing_is_asked_for_before_the_registration(store) -> None:
     process = Process(store)
-    process.release()
+    process.say()
     assert not process.step()
     assert process.writer.deadline() is None
 
 
-def test_a_registration_looks_or_creates_and_clears_what_an_earlier_process_said(store) -> None:
+def test_a_registration_looks_or_creates_and_says_everything_anew(store) -> None:
     store.create()
-    store.status = {"incarnation": "before", "released": {"u": 1}, "announcements": {"a": {}}, "goodbye": True}
+    store.status = {"incarnation": "before", "goodbye": True, "interfaces": [1]}
     process = Process(store)
-    process.draft.set("interfaces", [])
+    process.fields.set("interfaces", [])
     process.writer.register()
-    assert process.begin() == Look(creates=True)
-    process.writer.found(store.own)
+    assert process.begin() == CREATE
+    process.tell(CREATE, store.own)
     write = process.begin()
-    assert write == Write(store.uid, str(store.version), process.draft.registration("one"))
+    status = {"incarnation": "one", "goodbye": False, "interfaces": []}
+    assert write == Write(SPEAKER, store.uid, str(store.version), status)
     process.tell(write, store.answer(write))
-    assert store.status == {"incarnation": "one", "goodbye": False, "interfaces": []}
+    assert store.status == status
     assert process.writer.goal is Goal.STATUS
 
 
@@ -130,11 +120,11 @@ def test_only_the_answer_to_the_registration_counts_as_one(store) -> None:
     process.step()
     write = process.begin()
     assert not process.writer.has_ever_registered
-    assert process.writer.wrote(store.answer(write))
+    assert process.tell(write, store.answer(write))
     assert process.writer.has_ever_registered
-    process.release()
+    process.say()
     write = process.begin()
-    assert not process.writer.wrote(store.answer(write))
+    assert not process.tell(write, store.answer(write))
 
 
 def test_one_request_is_under_way_at_a_time(store) -> None:
@@ -148,17 +138,17 @@ def test_one_request_is_under_way_at_a_time(store) -> None:
 def test_every_registration_starts_from_a_new_look(store) -> None:
     process = Process(store).register()
     process.writer.register()
-    assert process.begin() == Look(creates=True)
-    process.tell(Look(creates=True), store.own)
+    assert process.begin() == CREATE
+    process.tell(CREATE, store.own)
     write = process.begin()
     process.tell(write, Failure.CONFLICT)
-    assert process.begin() == Look(creates=True)
-    process.tell(Look(creates=True), store.own)
+    assert process.begin() == CREATE
+    process.tell(CREATE, store.own)
     write = process.begin()
     store.answer(write)
     process.tell(write, Failure.OTHER)  # it arrived all the same
-    assert process.begin() == Look(creates=True)
-    process.tell(Look(creates=True), store.own)
+    assert process.begin() == CREATE
+    process.tell(CREATE, store.own)
     process.run()
     assert process.writer.goal is Goal.STATUS
 
@@ -167,16 +157,16 @@ def test_every_registration_starts_from_a_new_look(store) -> None:
 def test_a_registration_does_not_count_by_what_was_under_way_before_it(store, outcome) -> None:
     """What was asked for the status is answered after the registration was asked for: that begins with its own look."""
     process = Process(store).register()
-    process.release()
+    process.say()
     request = process.begin()
     if outcome == "looked":
         process.tell(request, Failure.CONFLICT)
         request = process.begin()
-        assert request == Look(creates=False)
+        assert request == LOOK
     process.writer.register()
     process.tell(request, store.answer(request))
     assert process.writer.goal is Goal.REGISTERED
-    assert process.begin() == Look(creates=True)
+    assert process.begin() == CREATE
 
 
 def test_an_earlier_registration_that_is_answered_late_is_not_the_present_one(store) -> None:
@@ -186,7 +176,7 @@ def test_an_earlier_registration_that_is_answered_late_is_not_the_present_one(st
     process.step()
     write = process.begin()
     process.writer.register()
-    assert not process.writer.wrote(store.answer(write))
+    assert not process.tell(write, store.answer(write))
     assert process.writer.goal is Goal.REGISTERED
     process.run()
     assert process.writer.goal is Goal.STATUS
@@ -199,10 +189,10 @@ def test_the_word_of_a_process_that_was_replaced_does_not_count(store) -> None:
     """Its confirmation would be a lie: the successor may announce the address."""
     old = Process(store, "old").register()
     Process(store, "new").register()
-    old.release()
+    old.say()
     with pytest.raises(SupersededError):
         old.run()
-    assert "released" not in store.status
+    assert "standing" not in store.status
     old.writer.register()
     with pytest.raises(SupersededError):
         old.run()
@@ -221,47 +211,47 @@ def test_a_write_notices_that_the_object_is_gone_or_another(store, makes_another
     store.delete()
     if makes_another:
         store.create()
-    process.release()
+    process.say()
     process.run()
     assert process.removed == ["another one has its name" if makes_another else "it is gone"]
-    assert "released" not in store.status
+    assert "standing" not in store.status
     assert process.writer.goal is Goal.NOTHING
 
 
 def test_another_writers_change_is_taken_up_and_survived(store) -> None:
     process = Process(store).register()
     store.touch()
-    process.release()
+    process.say()
     process.run()
-    assert store.status["released"] == {"uid": 2}
+    assert store.status["standing"] == "Waiting"
     assert process.removed == []
 
 
 def test_a_write_that_arrived_though_its_answer_was_lost_is_taken_up_and_repeated(store) -> None:
     process = Process(store).register()
-    process.release()
+    process.say()
     write = process.begin()
     store.answer(write)
     process.tell(write, Failure.OTHER)
     process.run()
-    assert store.status["released"] == {"uid": 2}
-    assert not process.draft.is_stale
+    assert store.status["standing"] == "Waiting"
+    assert not process.fields.stale()
     assert process.removed == []
 
 
 def test_once_removed_nothing_is_written_but_another_registration(store) -> None:
     process = Process(store).register()
-    process.release()
+    process.say()
     process.writer.removed()
     assert not process.step()
     assert process.writer.deadline() is None
     process.register().run()
-    assert store.status["released"] == {"uid": 2}
+    assert store.status["standing"] == "Waiting"
 
 
 def test_a_write_that_fails_after_the_removal_is_not_made_again(store) -> None:
     process = Process(store).register()
-    process.release()
+    process.say()
     write = process.begin()
     process.writer.removed()
     process.tell(write, Failure.GONE)
@@ -272,82 +262,37 @@ def test_a_write_that_fails_after_the_removal_is_not_made_again(store) -> None:
 # ---- what is written, and when
 
 
-def test_confirmations_of_a_burst_share_a_write_and_overtake_announcements(store) -> None:
+def test_changes_within_a_moment_share_a_write_since_each_goes_to_every_speaker(store) -> None:
     process = Process(store).register()
-    process.announce("192.0.2.1")
-    process.run(0.0)
-    before = len(store.writes)
-    process.announce("192.0.2.2")
-    for number in range(500):
-        process.release(f"uid-{number}")
-        process.run(COALESCE_SECONDS / 1000)
-    process.run(COALESCE_SECONDS)
-    assert len(store.status["released"]) == 500
-    assert store.status["announcements"].keys() == {"192.0.2.1"}
-    assert len(store.writes) - before == 1
-    process.run()
-    assert store.status["announcements"].keys() == {"192.0.2.1", "192.0.2.2"}
-
-
-def test_a_confirmation_is_written_after_the_time_of_a_burst_and_no_later(store) -> None:
-    process = Process(store).register()
-    asked = process.now
-    process.release()
-    assert process.writer.next_request(asked) is None
-    assert process.writer.deadline() == asked + COALESCE_SECONDS
-    assert process.writer.next_request(asked + COALESCE_SECONDS - 0.001) is None
-    assert process.writer.next_request(asked + COALESCE_SECONDS) is not None
-
-
-def test_announcements_are_written_the_less_often_the_larger_the_object_is(store) -> None:
-    process = Process(store).register()
-    for number in range(1000):
-        process.announce(str(number))
+    process.say("Waiting")
     process.run(0.0)
     began = process.now
-    process.announce("one more")
+    process.say("Member")
     assert not process.step()
-    due = began + ROUTINE_SECONDS + 1000 * ROUTINE_SECONDS_PER_ENTRY
-    assert process.writer.deadline() == pytest.approx(due)
-    process.now = due + 0.001
+    assert process.writer.deadline() == began + ROUTINE_SECONDS
+    process.now = began + ROUTINE_SECONDS
     assert process.step()
-
-
-def test_what_goes_with_a_confirmation_when_it_is_due_anyway_shares_its_write(store) -> None:
-    process = Process(store).register()
-    process.announce("192.0.2.1")
-    process.release()
-    process.run()
-    assert store.writes[-1].keys() == {"released", "announcements"}
 
 
 def test_after_a_registration_the_rest_is_told_at_once(store) -> None:
     process = Process(store).register()
-    process.announce("192.0.2.1")
+    process.say()
     process.run(0.0)
     process.writer.register()
     assert process.step()
     assert process.step()
-    process.draft.set("conditions", [{"type": "Ready"}])
+    process.fields.set("conditions", [{"type": "Ready"}])
     assert process.step()
     assert store.status["conditions"] == [{"type": "Ready"}]
 
 
-def test_a_large_status_goes_in_several_writes(store) -> None:
-    process = Process(store).register()
-    for number in range(ENTRIES_PER_WRITE + 1):
-        process.release(str(number))
-    process.run()
-    assert len(store.status["released"]) == ENTRIES_PER_WRITE + 1
-    assert [len(write["released"]) for write in store.writes[1:]] == [ENTRIES_PER_WRITE, 1]
-
-
 def test_nothing_is_written_when_nothing_differs(store) -> None:
     process = Process(store).register()
+    process.say("Waiting")
     process.run()
     writes = len(store.writes)
-    process.release()
-    process.draft.released.drop("uid")
+    process.say("Member")
+    process.say("Waiting")
     process.run()
     assert len(store.writes) == writes
 
@@ -384,12 +329,9 @@ def test_a_write_that_says_nothing_of_the_promise_changes_nothing_of_it(store) -
     process = Process(store)
     process.promise_on("a", "b")
     process.register()
-    process.announce("192.0.2.1")
+    process.say()
     process.run(0.0)
-    process.promise_on()
-    process.release()
-    process.run(2 * COALESCE_SECONDS)
-    assert store.writes[-1].keys() == {"released"}
+    assert store.writes[-1].keys() == {"standing"}
     assert process.promise.binding == {frozenset("ab")}
 
 
@@ -408,7 +350,7 @@ def test_failures_are_tried_again_ever_more_seldom_and_success_makes_it_quick_ag
     assert due - process.now == RETRY.cap_seconds
     process.run()
     assert process.writer.goal is Goal.STATUS
-    process.release()
+    process.say()
     process.tell(process.begin(), Failure.OTHER)
     assert process.writer.deadline() == process.now + RETRY.base_seconds
 
@@ -422,8 +364,7 @@ def test_the_api_server_may_ask_for_more_patience(store) -> None:
 
 def test_a_status_that_failed_waits_no_longer_than_for_the_next_attempt(store) -> None:
     process = Process(store).register()
-    for number in range(1000):
-        process.announce(str(number))
+    process.say()
     process.tell(process.begin(), Failure.OTHER)
     process.now += RETRY.base_seconds
     assert process.step()
@@ -438,35 +379,31 @@ def test_delays_differ_by_chance(store) -> None:
 
 def test_a_write_that_failed_is_made_again_from_the_present_state(store) -> None:
     process = Process(store).register()
-    process.announce("192.0.2.1")
+    process.say("Waiting")
     process.tell(process.begin(), Failure.OTHER)
-    process.draft.announcements.drop("192.0.2.1")
-    process.announce("192.0.2.2")
+    process.say("Member")
     process.run()
-    assert store.status["announcements"].keys() == {"192.0.2.2"}
+    assert store.status["standing"] == "Member"
 
 
 def test_a_conflict_is_looked_at_without_delay(store) -> None:
     process = Process(store).register()
-    process.release()
+    process.say()
     process.tell(process.begin(), Failure.CONFLICT)
-    assert process.writer.next_request(process.now) == Look(creates=False)
+    assert process.writer.next_request(process.now) == LOOK
 
 
 # ---- goodbye
 
 
-def test_a_goodbye_carries_all_that_is_not_written_yet_and_the_end_of_all_announcements(store) -> None:
+def test_a_goodbye_carries_all_that_is_not_written_yet(store) -> None:
     process = Process(store).register()
-    process.announce("192.0.2.1")
-    process.run()
-    process.release()
-    process.draft.set("conditions", [{"type": "Ready"}])
+    process.say()
+    process.fields.set("conditions", [{"type": "Ready"}])
     process.writer.say_goodbye(withdrew_everything=True)
     process.run()
     assert store.status["goodbye"] is True
-    assert "announcements" not in store.status
-    assert store.status["released"] == {"uid": 2}
+    assert store.status["standing"] == "Waiting"
     assert store.status["conditions"] == [{"type": "Ready"}]
     assert process.writer.goal is Goal.SAID
     assert not process.step()
@@ -476,13 +413,10 @@ def test_a_goodbye_carries_all_that_is_not_written_yet_and_the_end_of_all_announ
 def test_one_that_left_routes_with_routers_says_no_goodbye(store) -> None:
     """Releases wait for what it says of itself: how long routers may keep its routes."""
     process = Process(store).register()
-    process.announce("192.0.2.1")
-    process.run()
-    process.draft.set("conditions", [{"type": "Ready"}])
+    process.fields.set("conditions", [{"type": "Ready"}])
     process.writer.say_goodbye(withdrew_everything=False)
     process.run()
     assert store.status["goodbye"] is False
-    assert store.status["announcements"].keys() == {"192.0.2.1"}
     assert store.status["conditions"] == [{"type": "Ready"}]
     assert process.writer.goal is Goal.SAID
 
@@ -532,14 +466,14 @@ def test_a_goodbye_is_tried_until_it_is_written(store) -> None:
 @pytest.mark.parametrize("arrives", [True, False])
 def test_a_write_that_was_under_way_is_not_the_goodbye(store, arrives) -> None:
     process = Process(store).register()
-    process.release()
+    process.say()
     write = process.begin()
     process.writer.say_goodbye(withdrew_everything=True)
     process.tell(write, store.answer(write) if arrives else Failure.OTHER)
     assert process.writer.goal is Goal.GOODBYE
     process.run()
     assert store.status["goodbye"] is True
-    assert store.status["released"] == {"uid": 2}
+    assert store.status["standing"] == "Waiting"
 
 
 def test_a_process_that_never_registered_has_nothing_to_say_goodbye_to(store) -> None:
@@ -550,3 +484,70 @@ def test_a_process_that_never_registered_has_nothing_to_say_goodbye_to(store) ->
     assert store.status["incarnation"] == "before"
     assert store.status["goodbye"] is False
     assert process.writer.goal is Goal.SAID
+
+
+# ---- what the API server refuses
+
+
+def test_a_registration_that_is_refused_is_made_without_the_part_that_is_named(store) -> None:
+    """A speaker that can't register can't announce, and confirms nothing."""
+    process = Process(store)
+    process.fields.set("interfaces", [{"name": "eth0"}, {"name": "ib0", "mac": "x" * 59}])
+    process.fields.set("standing", "Dancing")
+    process.writer.register()
+    process.step()
+    write = process.begin()
+    process.tell(
+        write, Failure.REFUSED, causes={"status.interfaces[1].mac": "Too long", "status.standing": "Unsupported"}
+    )
+    process.run()
+    assert process.writer.goal is Goal.STATUS
+    assert store.status == {"incarnation": "one", "goodbye": False, "interfaces": [{"name": "eth0"}]}
+    told = ["Speaker status.interfaces[1].mac: Too long", "Speaker status.standing: Unsupported"]
+    assert process.refusals.told() == told
+
+
+def test_what_is_refused_without_a_name_goes_on_without_its_largest_part(store) -> None:
+    process = Process(store).register()
+    process.fields.set("interfaces", [{"name": "x" * 1000}])
+    process.say()
+    process.promise_on("a" * 2000)
+    process.tell(process.begin(), Failure.REFUSED)
+    process.run()
+    assert "interfaces" not in store.status
+    assert store.status["standing"] == "Waiting"
+    assert store.status["fencing"]["promised"]
+
+
+def test_a_promise_that_is_refused_is_taken_back_also_the_predecessors(store) -> None:
+    store.create()
+    store.status = {"incarnation": "before", "fencing": {"promised": True, "witnesses": ["x"]}}
+    process = Process(store)
+    process.promise_on("a", "b")
+    process.writer.register()
+    process.step()
+    process.tell(process.begin(), Failure.REFUSED, causes={"status.fencing.witnesses": "Too many"})
+    process.run()
+    assert "fencing" not in store.status
+    assert not process.promise.binding
+
+
+def test_routers_that_are_refused_stay_as_they_were_and_count_as_not_written(store) -> None:
+    """Others go by them when this speaker is gone."""
+    process = Process(store)
+    process.fields.set("routers", [{"address": "192.0.2.1", "outlivesSeconds": 90}])
+    process.register()
+    process.fields.set("routers", [{"address": "192.0.2.1", "outlivesSeconds": 2**40}])
+    process.tell(process.begin(), Failure.REFUSED, causes={"status.routers[0].outlivesSeconds": "too much"})
+    process.run()
+    assert store.status["routers"] == [{"address": "192.0.2.1", "outlivesSeconds": 90}]
+    assert process.fields.written("routers") != process.fields.get("routers")
+
+
+def test_what_is_indispensable_is_never_left_out(store) -> None:
+    process = Process(store)
+    process.writer.register()
+    process.step()
+    process.tell(process.begin(), Failure.REFUSED, causes={"status.incarnation": "no"})
+    process.run()
+    assert store.status["incarnation"] == "one"
