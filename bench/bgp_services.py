@@ -18,13 +18,16 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.measure import main_thread_seconds, progress, resident_megabytes, tell
+from bench.measure import cpu_seconds, main_thread_seconds, progress, resident_megabytes, tell
+from bench.server import server_of
 from bench.speaker_rest import wire_of
+from bench.traffic import read
 from kube.io.client import Client
 from kube.objects import decode_service
 from kube.resource import ENDPOINTSLICES, SERVICES
@@ -40,6 +43,8 @@ REST_SECONDS = 15.0
 CONCURRENCY = 16
 POOL = "10.77.0.0/16"
 NAMESPACE = "default"
+AGENT = "berth-bench"
+SETTLE_SECONDS = 5.0
 
 
 @dataclass
@@ -87,6 +92,7 @@ class Bench:
         self.cluster, self.router, self.client = cluster, router, client
         self.nodes = [node.name for node in cluster.topology.nodes]
         self.table = Table(router.log_path)
+        self.server = server_of(cluster)
 
     async def prepare(self, names: Iterable[str]) -> None:
         """Their endpoints, one ready on each node."""
@@ -115,6 +121,26 @@ class Bench:
     def pids(self, node: str) -> list[int]:
         agent = self.cluster.speaker(node).pid
         return [agent, wire_of(agent), *self.cluster.engines(node)]
+
+    def allocators(self) -> float:
+        """CPU seconds of all allocators."""
+        pids = [process.pid for name, process in self.cluster.processes.items() if name.startswith("allocator-")]
+        return sum(cpu_seconds(pid) for pid in pids)
+
+    @asynccontextmanager
+    async def counted(self, services: int) -> AsyncIterator[dict[str, Any]]:
+        """Filled when the block is left, and what follows it has been written: API writes for each Service but the
+        user's own, and the allocators' CPU."""
+        figures: dict[str, Any] = {}
+        before, used = await asyncio.to_thread(read, self.server), self.allocators()
+        yield figures
+        await asyncio.sleep(SETTLE_SECONDS)
+        written = (await asyncio.to_thread(read, self.server)).since(before).writes()
+        ours = {what: one.count for what, one in written.items() if what.agent != AGENT}
+        figures["writes_per_service"] = {
+            what.text: round(number / services, 2) for what, number in sorted(ours.items())
+        }
+        figures["allocator_cpu_ms_per_service"] = round(1000 * (self.allocators() - used) / services, 2)
 
     def usage(self) -> dict[str, list[float]]:
         """Agent, wire process and ExaBGP of the first node: seconds of CPU, and memory."""
@@ -195,9 +221,10 @@ async def burst(bench: Bench, count: int) -> None:
     await bench.prepare(names)
     await asyncio.sleep(1.0)
     routes, before, began = count * len(bench.nodes), bench.usage(), time.time()
-    await each(names, bench.create)
-    created = time.time()
-    await bench.table.until(lambda has: len(has) == routes, poll_seconds=0.02)
+    async with bench.counted(count) as counted:
+        await each(names, bench.create)
+        created = time.time()
+        await bench.table.until(lambda has: len(has) == routes, poll_seconds=0.02)
     done = max(bench.table.came[key] for key in bench.table.has)
     tell(
         "bgp_services",
@@ -205,6 +232,7 @@ async def burst(bench: Bench, count: int) -> None:
         seconds=round(done - began, 2),
         seconds_of_creating=round(created - began, 2),
         **cpu_between(before, bench.usage()),
+        **counted,
     )
     await asyncio.sleep(REST_SECONDS)
     before = bench.usage()
@@ -247,24 +275,29 @@ async def restart(bench: Bench, count: int) -> None:
 
 
 async def delete_all(bench: Bench, count: int) -> None:
-    began = time.time()
+    began, before = time.time(), bench.usage()
     keys = set(bench.table.has)
-    await each([f"burst-{number}" for number in range(count)], bench.delete)
-    await bench.table.until(lambda has: not has, poll_seconds=0.02)
-    went = max(bench.table.went[key] for key in keys)
-    await bench.gone()
+    async with bench.counted(count) as counted:
+        await each([f"burst-{number}" for number in range(count)], bench.delete)
+        await bench.table.until(lambda has: not has, poll_seconds=0.02)
+        went = max(bench.table.went[key] for key in keys)
+        await bench.gone()
+        gone = time.time()
     tell(
         "bgp_services",
         what=f"{count} Services deleted at once",
         seconds_until_no_route_is_left=round(went - began, 2),
-        seconds_until_all_are_gone=round(time.time() - began, 2),
+        seconds_until_all_are_gone=round(gone - began, 2),
+        **cpu_between(before, bench.usage()),
+        **counted,
     )
 
 
 async def measure(cluster: Cluster, router: Bird, options: argparse.Namespace) -> None:
-    async with await Client.connect(str(cluster.kubeconfig), user_agent="berth-bench") as client:
+    async with await Client.connect(str(cluster.kubeconfig), user_agent=AGENT) as client:
         bench = Bench(cluster, router, client)
-        await single(bench, options.rounds)
+        if options.rounds:
+            await single(bench, options.rounds)
         await burst(bench, options.services)
         await restart(bench, options.services)
         await delete_all(bench, options.services)

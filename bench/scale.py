@@ -33,11 +33,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from bench.bgp_services import NAMESPACE, Bench, each, peering
 from bench.measure import cpu_seconds, progress, tell
-from bench.server import Server
+from bench.server import server_of
 from bench.simulated import AGENT
 from bench.speaker_rest import heartbeats
 from bench.traffic import Traffic, read
@@ -45,7 +43,6 @@ from kube.errors import NotFound
 from kube.io.client import Client
 from kube.objects import decode_service
 from kube.resource import BGPPEERS, SERVICES
-from lab.apiserver import real
 from lab.cluster import Cluster, Settings
 from lab.net.hosts import CLIENT
 from lab.process import python
@@ -98,15 +95,6 @@ def simulated(cluster: Cluster, count: int) -> Iterator[Simulated]:
             yield Simulated(process)
         finally:
             process.kill()
-
-
-def server_of(cluster: Cluster) -> Server:
-    """The lab's API server, as this process reaches it."""
-    config = yaml.safe_load(cluster.kubeconfig.read_text())
-    authority = Path(config["clusters"][0]["cluster"]["certificate-authority"])
-    url, token = config["clusters"][0]["cluster"]["server"], config["users"][0]["user"]["token"]
-    kind = "stand-in" if real.assets() is None else "kube-apiserver"
-    return Server(kind, url, token, authority, cluster.kubeconfig)
 
 
 @dataclass
@@ -202,10 +190,7 @@ class Scale:
 
     def _told(self, traffic: Traffic) -> dict[str, Any]:
         figures = {
-            "writes": {
-                " ".join(filter(None, (what.agent.removeprefix("berth-"), what.verb, what.resource))): one.count
-                for what, one in sorted(traffic.writes().items())
-            },
+            "writes": {what.text: one.count for what, one in sorted(traffic.writes().items())},
             "bytes_written": sum(one.size for one in traffic.writes().values()),
         }
         if self.server.kind != "stand-in":

@@ -18,6 +18,7 @@ from typing import Any
 import yaml
 
 from lab.apiserver import real
+from lab.cluster import Cluster
 from lab.kubectl import Access
 from lab.process import python
 from lab.waiting import wait_for
@@ -117,6 +118,15 @@ def start_server(directory: Path, running: list[subprocess.Popen[bytes]]) -> Ser
     Access(server.url, server.ca, server.token).write(server.kubeconfig)
     _wait_for("kube-apiserver is ready", lambda: _answers(server, "/readyz"), running)
     return server
+
+
+def server_of(cluster: Cluster) -> Server:
+    """The lab's API server, as this process reaches it."""
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    authority = Path(config["clusters"][0]["cluster"]["certificate-authority"])
+    url, token = config["clusters"][0]["cluster"]["server"], config["users"][0]["user"]["token"]
+    kind = "stand-in" if real.assets() is None else "kube-apiserver"
+    return Server(kind, url, token, authority, cluster.kubeconfig)
 
 
 def _answers(server: Server, path: str) -> bool:

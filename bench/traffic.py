@@ -30,6 +30,11 @@ class What(NamedTuple):
     resource: str
     agent: str
 
+    @property
+    def text(self) -> str:
+        """`allocator create ipallocations`; without the client where it is not known."""
+        return " ".join(filter(None, (self.agent.removeprefix("berth-"), self.verb, self.resource)))
+
 
 class Sent(NamedTuple):
     """Of one kind to one kind of client."""
