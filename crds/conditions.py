@@ -260,7 +260,8 @@ class Reason(_Documented):
         "PasswordUnavailable",
         "The password of a BGPPeer can't be read: the Secret does not exist in Berth's namespace, has no such key, "
         "what is there is no text, or speakers may not read it (`speaker.bgp.passwordSecrets` of the chart). Nodes "
-        "hold no session with the peer until it can.",
+        "that have read it before go on with what they read last; others, and speakers that start, hold no session "
+        "with the peer until it can.",
     )
     PeersUnheard = (
         "PeersUnheard",

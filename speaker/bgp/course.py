@@ -21,6 +21,7 @@ from crds.speaker import MOST_ROUTERS
 from speaker.bgp.bfdsessions import BfdStatus, failed_peers
 from speaker.bgp.decisions import Decisions
 from speaker.bgp.model import EXABGP_PERMIT_SECONDS, PeerConfig, Prefix, Route, SessionView
+from speaker.bgp.passwords import Passwords
 from speaker.bgp.remembered import RememberedRouters
 from speaker.bgp.routers import RouterOrders, RouterReport
 from speaker.bgp.status import SessionEntries
@@ -62,6 +63,7 @@ class BgpCourse:
         self._notices = notices
         self._drain_seconds = drain_seconds
         self._remembered = RememberedRouters(draft)
+        self._passwords = Passwords()
         self._entries = SessionEntries()
         self._bfd_status = BfdStatus()
         self._bfd_states: Mapping[str, BfdState] = {}
@@ -91,7 +93,9 @@ class BgpCourse:
 
     def begin(self, cluster: ClusterState) -> None:
         """Until the cluster was read in full, nothing is changed at the routers."""
-        self.decisions = Decisions(self._own_node, cluster, drain_seconds=self._drain_seconds)
+        self.decisions = Decisions(
+            self._own_node, cluster, drain_seconds=self._drain_seconds, passwords=self._passwords
+        )
         self.decisions.set_failed(failed_peers(self._bfd_states))
         self._is_whole = self._is_applied = False
 

@@ -21,6 +21,7 @@ from speaker.bgp.desired import Attributes, BGPView, Contributions, PeerClass, i
 from speaker.bgp.drain import Drain
 from speaker.bgp.faults import Findings, faults_in
 from speaker.bgp.model import PeerConfig, Prefix, Route
+from speaker.bgp.passwords import Passwords
 from speaker.bgp.peertable import Changes, PeerTable
 from speaker.bgp.weights import Weights
 from speaker.cluster.faults import Fault
@@ -35,9 +36,12 @@ _ALL_REST_ON = frozenset(
 
 
 class Decisions:
-    """Follows `cluster`: to observe is cheap and decides nothing, `update` does. `drain_seconds`: see Drain."""
+    """Follows `cluster`: to observe is cheap and decides nothing, `update` does. `drain_seconds`: see Drain.
+    `passwords`: those that were read already."""
 
-    def __init__(self, own_node: str, cluster: ClusterState, *, drain_seconds: float) -> None:
+    def __init__(
+        self, own_node: str, cluster: ClusterState, *, drain_seconds: float, passwords: Passwords | None = None
+    ) -> None:
         self._own_node = own_node
         self._cluster = cluster
         self._own: NodeFacts | None = None
@@ -45,7 +49,7 @@ class Decisions:
         self._is_stale = True
         self._urgent: dict[str, None] = {}
         self._dirty: dict[str, None] = {}
-        self._peers = PeerTable()
+        self._peers = PeerTable(passwords if passwords is not None else Passwords())
         self._failed: frozenset[str] = frozenset()
         self._drain = Drain(drain_seconds)
         self._decided: dict[str, Allocation] = {}
@@ -194,7 +198,7 @@ class Decisions:
             pools=self._pool_labels(),
             profiles=self._cluster.bfd_profiles.keys(),
             peers=self._peers.described(),
-            refused=self._peers.refused,
+            about_peers=self._peers.faults,
             sources={(prefix.version, source) for prefix, source in every},
             unions=self._aggregates.unions(),
             blackhole_fault=self._blackhole_fault,

@@ -20,8 +20,9 @@ from speaker.cluster.objects import Labels
 class Findings:
     """All that faults are found in.
 
-    `peers`: those of this node; `refused`: why others of this node have no session. `sources`: by which advertisements
-    addresses make routes, with the IP version; `unions`: the advertisements that give one aggregate together.
+    `peers`: those of this node; `about_peers`: what is wrong with these, or why others of this node have no session.
+    `sources`: by which advertisements addresses make routes, with the IP version; `unions`: the
+    advertisements that give one aggregate together.
     `blackhole_fault`: why packets to unused addresses of aggregates are not dropped, in words; "" = they are.
     """
 
@@ -31,7 +32,7 @@ class Findings:
     pools: Mapping[str, Labels]
     profiles: Collection[str]
     peers: Mapping[str, tuple[PeerConfig, PeerClass]]
-    refused: Collection[Fault]
+    about_peers: Collection[Fault]
     sources: Set[tuple[int, RouteSource]]
     unions: Set[tuple[str, ...]]
     blackhole_fault: str = ""
@@ -39,7 +40,7 @@ class Findings:
 
 def faults_in(found: Findings) -> list[Fault]:
     """Sorted by object, each once."""
-    every = {*found.refused, *_about_peers(found), *_differences(found)}
+    every = {*found.about_peers, *_about_peers(found), *_differences(found)}
     for name, ad in found.view.advertisements.items():
         about = f"BGPAdvertisement/{name}"
         for reason, what in _about_advertisement(found, name, ad):

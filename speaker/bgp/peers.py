@@ -1,6 +1,5 @@
 """From a BGPPeer to the configuration of this node's session with it, or why there can be none. Pure."""
 
-from collections.abc import Mapping
 from hashlib import sha256
 from ipaddress import IPv4Address, ip_address
 
@@ -11,29 +10,21 @@ from speaker.bgp.model import PeerConfig
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import NodeFacts
 
-Secrets = Mapping[str, Mapping[str, bytes]]
-"""The data of the Secrets in Berth's namespace, by name."""
+_NAMED = ". Speakers may read those that speaker.bgp.passwordSecrets of the chart names"
 
 
 def resolve_peer(
-    name: str, spec: BGPPeerSpec, node_name: str, node: NodeFacts, secrets: Secrets
+    name: str, spec: BGPPeerSpec, node_name: str, node: NodeFacts, password: str | None
 ) -> PeerConfig | Fault | None:
-    """None: the peer is not for this node. A peer whose password is not known gets no session at all."""
+    """None: the peer is not for this node. `password`: where it wants one; None = it is not known, and so the peer gets
+    no session at all."""
     if spec.node_selector is not None and not spec.node_selector.matches(node.labels):
         return None
     fault = _unsupported(spec)
     if fault is not None or spec.peer_address is None:
         return Fault(Reason.InvalidSpec, f"BGPPeer {name}: {fault or 'peerAddress is missing'}", f"BGPPeer/{name}")
-    password = None
-    if spec.password_secret_ref is not None:
-        ref = spec.password_secret_ref
-        password = _password(ref, secrets)
-        if not password:
-            message = (
-                f"BGPPeer {name}: the password can't be read from key {ref.key} of the Secret {ref.name} in Berth's "
-                "namespace. Speakers may read those that speaker.bgp.passwordSecrets of the chart names"
-            )
-            return Fault(Reason.PasswordUnavailable, message, f"BGPPeer/{name}")
+    if spec.password_secret_ref is not None and not password:
+        return unreadable(name, spec.password_secret_ref, _NAMED)
     try:
         peer_address = ip_address(spec.peer_address)
         source = _source(spec, peer_address, node)
@@ -45,6 +36,13 @@ def resolve_peer(
         return _config(name, spec, peer_address, source, _router_id(spec, node_name, node), password)
     except ValueError as error:  # an object that is older than the API server's rules
         return Fault(Reason.InvalidSpec, f"BGPPeer {name}: {error}", f"BGPPeer/{name}")
+
+
+def unreadable(name: str, ref: PasswordSecretRef, consequence: str) -> Fault:
+    """The password of this BGPPeer is not where it says."""
+    where = f"key {ref.key} of the Secret {ref.name} in Berth's namespace"
+    message = f"BGPPeer {name}: the password can't be read from {where}{consequence}"
+    return Fault(Reason.PasswordUnavailable, message, f"BGPPeer/{name}")
 
 
 def _config(
@@ -92,14 +90,6 @@ def _unsupported(spec: BGPPeerSpec) -> str | None:
     if spec.vrf is not None:
         return "sessions in a VRF (vrf) are not supported"
     return None
-
-
-def _password(ref: PasswordSecretRef, secrets: Secrets) -> str | None:
-    value = secrets.get(ref.name, {}).get(ref.key)
-    try:
-        return value.decode() if value is not None else None
-    except UnicodeDecodeError:
-        return None
 
 
 def _peer_asn(spec: BGPPeerSpec) -> int | None:

@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence, Set
 from speaker.bgp.bfdsessions import session_config
 from speaker.bgp.desired import BGPView, PeerClass
 from speaker.bgp.model import PeerConfig, Prefix, Route
-from speaker.bgp.peers import resolve_peer
+from speaker.bgp.passwords import Passwords, is_missing
+from speaker.bgp.peers import resolve_peer, unreadable
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import NodeFacts
 from speaker.cluster.state import ClusterState
@@ -18,6 +19,7 @@ from speaker.wire.messages import BfdSession
 Changes = dict[Prefix, Route | None]
 """None = it is to be withdrawn."""
 _NOTHING: Mapping[Prefix, Route] = {}
+_GOES_ON = " any more: the session goes on with the one that was read last, but a speaker that starts will have none"
 
 
 class AdjRibOut:
@@ -73,13 +75,14 @@ class AdjRibOut:
 
 
 class PeerTable:
-    """`configs`: the peers to have a session with; `bfd`: the BFD sessions to have; `refused`: why others of this node
-    have none. `classes`: the peers that get the same, as of the last `resolve`."""
+    """`configs`: the peers to have a session with; `bfd`: the BFD sessions to have; `faults`: why others of this node
+    have none, or what is wrong with these. `classes`: the peers that get the same, as of the last `resolve`."""
 
-    def __init__(self) -> None:
+    def __init__(self, passwords: Passwords) -> None:
+        self._passwords = passwords
         self.configs: Mapping[str, PeerConfig] = {}
         self.bfd: Mapping[str, BfdSession] = {}
-        self.refused: Sequence[Fault] = ()
+        self.faults: Sequence[Fault] = ()
         self.classes: Sequence[tuple[PeerClass, Sequence[AdjRibOut]]] = ()
         self._ribs: dict[str, AdjRibOut] = {}
         self._gone: dict[str, dict[Prefix, None]] = {}
@@ -139,18 +142,23 @@ class PeerTable:
     def _configure(self, cluster: ClusterState, own_node: str) -> None:
         configs: dict[str, PeerConfig] = {}
         bfd: dict[str, BfdSession] = {}
-        refused: list[Fault] = []
+        faults: list[Fault] = []
         own: NodeFacts | None = cluster.nodes.get(own_node)
         for name, spec in sorted(cluster.bgp_peers.items()) if own is not None else ():
             assert own is not None
-            match resolve_peer(name, spec, own_node, own, cluster.secrets):
+            ref = spec.password_secret_ref
+            password = self._passwords.of(name, ref, cluster.secrets) if ref is not None else None
+            match resolve_peer(name, spec, own_node, own, password):
                 case PeerConfig() as config:
                     configs[name] = config
+                    if ref is not None and is_missing(ref, cluster.secrets):
+                        faults.append(unreadable(name, ref, _GOES_ON))
                     if (profile := cluster.bfd_profiles.get(spec.bfd_profile or "")) is not None:
                         bfd[name] = session_config(config, profile)
                 case Fault() as fault:
-                    refused.append(fault)
-        self.configs, self.bfd, self.refused = configs, bfd, refused
+                    faults.append(fault)
+        self._passwords.forget_others(cluster.bgp_peers.keys())
+        self.configs, self.bfd, self.faults = configs, bfd, faults
 
     def _set(self, name: str, view: BGPView) -> bool:
         """Have that peer as it is configured now. Whether its routes have to be decided anew."""

@@ -210,8 +210,38 @@ async def test_a_peer_with_a_password_has_no_session_until_the_secret_is_there(t
         changed = {"password": base64.b64encode(b"another").decode()}
         await lab.admin.merge_patch(SECRETS, "tor", {"data": changed}, namespace=NAMESPACE)
         await eventually(lambda: speaker.driver.peers["tor"].password == "another")
-        await lab.admin.merge_patch(SECRETS, "tor", {"data": {"password": None}}, namespace=NAMESPACE)
-        await eventually(lambda: not speaker.driver.peers)
+
+
+async def test_a_password_stays_in_use_while_its_secret_is_gone_and_over_new_registrations(tmp_path) -> None:
+    async with cluster(tmp_path) as lab, lab.speaker() as speaker:
+        secret = {"metadata": {"name": "tor"}, "data": {"password": base64.b64encode(b"s3cret").decode()}}
+        await lab.admin.create(SECRETS, secret, NAMESPACE)
+        await with_one_peer(lab, passwordSecretRef={"name": "tor", "key": "password"})
+        await eventually(lambda: speaker.driver.prefixes == {"tor": {ROUTE_A}})
+        ordered = []
+        speaker.driver.set_peers = ordered.append
+
+        async def faults():
+            found = (await lab.status("node-a")).get("faults", [])
+            return [one["message"] for one in found if one["object"] == "BGPPeer/tor"]
+
+        assert await faults() == []
+        await lab.admin.delete(SECRETS, "tor", namespace=NAMESPACE)
+        (message,) = await eventually(faults)
+        assert (
+            "Secret tor in Berth's namespace any more: the session goes on with the one that was read last" in message
+        )
+        await lab.admin.delete(SPEAKERS, "node-a")  # it registers anew
+        await eventually(lambda: speaker.driver.is_silent)
+        await eventually(lambda: speaker.driver.prefixes == {"tor": {ROUTE_A}})
+        assert await eventually(faults) == [message]
+        await lab.admin.create(SECRETS, secret, NAMESPACE)
+
+        async def has_no_fault():
+            return not await faults()
+
+        await eventually(has_no_fault)
+        assert ordered == []
 
 
 async def test_bfd_is_ordered_from_the_wire_and_its_failure_takes_the_routes_away(tmp_path) -> None:

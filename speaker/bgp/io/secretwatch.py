@@ -1,7 +1,7 @@
 """Watches the Secrets that BGPPeers name, each by itself, so that a speaker reads no other.
 
-A Secret that is not there, or may not be read, is None like one that was deleted; what that means for a peer is decided
-in speaker.bgp.peers.
+A Secret that is not there has no values; of one that may not be read nothing is told. What that means for a peer is
+decided in speaker.bgp.passwords.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ log = structlog.get_logger()
 
 
 class SecretWatch:
-    """`on_secret(name, values)` after each change; None = there is none."""
+    """`on_secret(name, values)` when it was read and after each change; none at all = it is not there; None = nobody
+    wants it any more."""
 
     def __init__(self, client: Client, namespace: str, on_secret: Callable[[str, Values | None], None]) -> None:
         self._client = client
@@ -44,15 +45,19 @@ class SecretWatch:
                     self._watches.pop(name).cancel()
                     self._on_secret(name, None)
                 for name in self._wanted - self._watches.keys():
-                    self._watches[name] = group.create_task(self._informer(name).run())
+                    self._watches[name] = group.create_task(self._watch(name))
                 await self._changed.wait()
                 self._changed.clear()
 
-    def _informer(self, name: str) -> Informer[Secret]:
-        def changed(change: Change[Secret]) -> None:
-            self._on_secret(name, None if change.new is None else _values(change.new))
+    async def _watch(self, name: str) -> None:
+        is_told = False
 
-        return Informer(
+        def changed(change: Change[Secret]) -> None:
+            nonlocal is_told
+            is_told = True
+            self._on_secret(name, {} if change.new is None else _values(change.new))
+
+        informer = Informer(
             self._client,
             SECRETS,
             decode_secret,
@@ -60,6 +65,11 @@ class SecretWatch:
             namespace=self._namespace,
             field_selector=f"metadata.name={name}",
         )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(informer.run())
+            await informer.wait_synced()
+            if not is_told:
+                self._on_secret(name, {})
 
 
 def _values(secret: Secret) -> Values:
