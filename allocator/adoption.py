@@ -36,9 +36,9 @@ def adopt(service: Service, namespace_labels: Labels, ledger: Ledger) -> list[IP
 def keep_shown(address: IPAddress, showing: Iterable[Service], ledger: Ledger) -> None:
     """Keep an address that nobody holds from everybody, for as long as one of these Services of ours shows it.
 
-    In no pool it can be given to nobody now; but pools change.
+    In no pool it can be given to nobody now; but pools change. Nothing happens when none of ours shows it.
     """
     holders = sort_holders(tuple(holder_of(service) for service in showing))
-    if holders and ledger.get(address) is None:
+    if holders:
         pool = ledger.pools.holding(address)
         ledger.reserve(Claim(address, "" if pool is None else pool.name, holders, releasing=True))

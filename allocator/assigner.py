@@ -17,13 +17,14 @@ from collections.abc import Iterable, Mapping
 
 from allocator import notices
 from allocator.adoption import adopt, keep_shown
+from allocator.claims import Claim, Holder
 from allocator.ledger import Entry, Ledger
 from allocator.notices import Notice
 from allocator.objects import StoredAllocation
 from allocator.ownership import Ownership
 from allocator.plan import Plan, plan, plan_refused
 from allocator.policy import Draw
-from allocator.rejections import Rejections
+from allocator.rejections import Rejections, unrecorded_holders, without
 from allocator.release.barrier import Mark
 from allocator.request import InvalidRequest, Request, key_of, our_condition, present_addresses, request_of
 from allocator.services import KnownServices
@@ -34,7 +35,7 @@ from allocator.status.service import Wanted, service_patch, wanted_of
 from allocator.waiting import Waiting
 from allocator.wakeups import Wakeups
 from allocator.workqueue import WorkQueue
-from allocator.writes import PatchService, Write, record_write, unrecorded_holders, without
+from allocator.writes import PatchService, Write, record_write
 from crds.addresses import IPAddress
 from crds.conditions import Reason
 from kube.objects import Service, ServiceKey
@@ -88,7 +89,8 @@ class Assigner:
                 for address in adopt(service, labels, self.ledger):
                     self.queue.add(address)
         for address in self.services.shown():
-            keep_shown(address, self.services.still_showing(address), self.ledger)
+            if address not in self.ledger:
+                keep_shown(address, self.services.still_showing(address), self.ledger)
         settled = [one for one in by_age if present_addresses(one) or self.ledger.held_by_uid(one.metadata.uid)]
         for service in settled:
             self._decide(key_of(service))
@@ -212,30 +214,33 @@ class Assigner:
         if entry is not None:
             self.ledger.create_refused(entry)
 
-    def record_refused(self, address: IPAddress, why: str, now: float) -> bool:
-        """The API server refuses the record as it was decided, and would again; `why` in its words.
+    def record_refused(self, written: Claim, why: str, now: float) -> bool:
+        """The API server refuses the record as it was written, and would again; `why` in its words.
 
         The holder that it is about leaves, or stays as it is recorded, and is told so. Of several that are new nobody
         knows yet: they are written one by one. False when no holder can be the cause, as of a release.
         """
-        entry = self.ledger.get(address)
-        suspects = [] if entry is None or entry.claim.releasing else unrecorded_holders(entry)
-        if entry is None or not suspects:
+        entry = self.ledger.get(written.address)
+        if entry is None or written.releasing:
             return False
-        self.queue.add(address)
-        if len(suspects) > 1:
-            entry.is_one_by_one = True
-            return True
-        (holder,) = suspects
+        recorded = entry.recorded.claim if entry.recorded is not None else None
+        suspects = unrecorded_holders(written, recorded)
+        self.queue.add(entry.address)
+        if len(suspects) == 1:
+            self._evict(entry, suspects[0], recorded, f"{entry.address} with this Service: {why[:MOST_WORDS]}", now)
+        entry.is_one_by_one = len(suspects) > 1
+        return bool(suspects)
+
+    def _evict(self, entry: Entry, holder: Holder, recorded: Claim | None, what: str, now: float) -> None:
+        if entry.claim.releasing or holder not in entry.claim.holders:
+            return  # it changed or left meanwhile
         service = self.services.get(holder.key)
         request = None if service is None or service.metadata.uid != holder.uid else request_of(service)
         if isinstance(request, Request):
-            message = f"The API server refuses the record of {address} with this Service: {why[:MOST_WORDS]}"
-            self._rejections.add(request, message, now)
-        self.ledger.revise(entry, without(entry, holder))
+            self._rejections.add(request, f"The API server refuses the record of {what}", now)
+        self.ledger.revise(entry, without(holder, entry.claim, recorded))
         self._wakeups.of_changed(entry.claim, holder.key)
         self.queue.add(holder.key, first=True)
-        return True
 
     def barrier_passed(self, mark: Mark) -> None:
         """Nobody can announce it any more, for this very mark."""

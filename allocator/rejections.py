@@ -1,8 +1,13 @@
-"""Services whose records the API server refused, and until when they are not tried again. Knows no addresses."""
+"""Records that the API server refused: which holder is the cause, what is left without it, and when it is tried again.
+
+An answer names fields and no Services, so the cause is whoever was new in what was written.
+"""
 
 from dataclasses import dataclass, replace
 
+from allocator.claims import Claim, Holder, sort_holders
 from allocator.request import Request
+from allocator.sharing import left
 
 AGAIN_SECONDS = 60.0
 """The cause may be gone by then: an admission policy, or definitions of another release."""
@@ -41,3 +46,29 @@ class Rejections:
     def forget(self, uid: str) -> None:
         """The Service is no more."""
         self._by_uid.pop(uid, None)
+
+
+def unrecorded_holders(claim: Claim, recorded: Claim | None) -> list[Holder]:
+    """Those of the claim that are new, or other than in the record: what writing it would bring."""
+    if recorded is None:
+        return list(claim.holders)
+    news = [holder for holder in claim.holders if holder not in recorded.holders]
+    alone = claim.holders if len(claim.holders) == 1 else ()
+    return news or [holder for holder in alone if without(holder, claim, recorded) != claim]
+
+
+def without(holder: Holder, claim: Claim, recorded: Claim | None) -> Claim:
+    """The claim without what is new of this holder: with the holder as it is recorded, or not at all."""
+    others = claim.others(holder.uid)
+    before = [] if recorded is None else [one for one in recorded.holders if one.uid == holder.uid]
+    if recorded is None or not before:
+        return left(claim, holder.uid)
+    if others:
+        return replace(claim, holders=sort_holders((*others, *before)))
+    return replace(
+        claim,
+        holders=tuple(before),
+        traffic_policy=recorded.traffic_policy,
+        sharing_key=recorded.sharing_key,
+        selector=recorded.selector,
+    )

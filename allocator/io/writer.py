@@ -135,7 +135,7 @@ class Writer:
         """The same record would be refused again: whoever it is about leaves it and is told."""
         if not isinstance(write, CreateAllocation | PatchAllocation) or not is_refused_content(error):
             return False
-        return self._assigner.record_refused(write.address, error.message, time.monotonic())
+        return self._assigner.record_refused(write.claim, error.message, time.monotonic())
 
     async def _send(self, write: Write) -> None:
         match write:

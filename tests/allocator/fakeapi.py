@@ -56,15 +56,19 @@ class Life:
         self.spec = None
         self.ports.clear()
 
-    def go_on(self, spec: Body) -> None:
-        """Raises AssertionError when somebody holds the address who neither was there nor joined by the key."""
+    def go_on(self, spec: Body, stored: Body | None) -> None:
+        """Raises AssertionError when somebody holds the address who neither was there nor joined by the key.
+
+        `stored`: the record that is changed, whoever wrote it last; None = there is none.
+        """
+        known = stored or self.spec
         ports = {one["uid"]: {(port["protocol"], port["port"]) for port in one["ports"]} for one in spec["holders"]}
         if not spec["releasing"]:
             assert sum(map(len, ports.values())) == len(set().union(*ports.values())), "a port has two holders"
-        if self.spec is not None:
-            before = {one["uid"] for one in self.spec["holders"]}
+        if known is not None:
+            before = {one["uid"] for one in known["holders"]}
             joins_by_key = spec.get("sharingKey") is not None and (
-                bool(before & ports.keys()) or self.spec.get("sharingKey") == spec["sharingKey"]
+                bool(before & ports.keys()) or known.get("sharingKey") == spec["sharingKey"]
             )
             assert ports.keys() <= before or joins_by_key, f"{ports.keys() - before} came to {before} without a release"
         self.spec = copy.deepcopy(spec)
@@ -158,7 +162,7 @@ class FakeApi:
         stored = copy.deepcopy(body)
         stored["metadata"] |= {"uid": f"a{self.uids}", "generation": 1}
         self.allocations[name] = self._stamp(stored)
-        self.lives.setdefault(name, Life()).go_on(stored["spec"])
+        self.lives.setdefault(name, Life()).go_on(stored["spec"], None)
         self.log.append(f"create {name}")
         return copy.deepcopy(stored)
 
@@ -172,9 +176,9 @@ class FakeApi:
             if self.refuses(spec) and {**spec, "releasing": False} != stored["spec"]:
                 raise Refused("Invalid")
             stored["metadata"]["generation"] += 1
+            self.lives.setdefault(name, Life()).go_on(spec, stored["spec"])
             stored["spec"] = spec
             self._stamp(stored)
-            self.lives.setdefault(name, Life()).go_on(spec)
             self.log.append(f"patch {name}")
         return copy.deepcopy(stored)
 
@@ -328,7 +332,7 @@ class Allocator:
             return False
         if isinstance(write, CreateAllocation):
             self.assigner.create_refused(write.address)
-        return self.assigner.record_refused(write.address, "no such ports", self.now)
+        return self.assigner.record_refused(write.claim, "no such ports", self.now)
 
     def _look_again(self, write: Write, refusal: Refused) -> None:
         if isinstance(write, PatchService):

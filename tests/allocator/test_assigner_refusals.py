@@ -84,6 +84,29 @@ def test_of_several_that_join_at_once_the_one_that_is_refused_leaves_alone(api: 
     assert reasons(allocator) == []
 
 
+def test_who_joined_while_the_write_was_under_way_is_not_the_cause(api: FakeApi) -> None:
+    """By the time of the answer the cause has left, and another one came: only what was written was refused."""
+    allocator = Allocator(api, ONE)
+    api.put_service(sharing("third", 80))
+    allocator.run()
+    api.refuses = has_bad_port
+    api.put_service(sharing("web", BAD))
+    allocator.watch()
+    assigner = allocator.assigner
+    assigner.step(WEB, 0.0, "")
+    write = assigner.step(FIRST, 0.0, "")
+    assert isinstance(write, PatchAllocation)
+    api.delete_service(WEB)
+    api.put_service(sharing("other", 443))
+    allocator.watch()
+    assigner.step(WEB, 0.0, "")
+    assigner.step(OTHER, 0.0, "")
+    assert assigner.record_refused(write.claim, "no such ports", 0.0)
+    allocator.run(until=10.0)
+    assert holders(api) == ["other", "third"]
+    assert reason(api, OTHER) == Reason.Allocated
+
+
 def test_a_holder_whose_change_is_refused_keeps_what_is_recorded(api: FakeApi) -> None:
     allocator = settled(api, "web", edge=ONE)
     api.refuses = has_bad_port

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from crds.ipallocation import MOST_LABELS, MOST_PORTS
+from crds.ipallocation import MOST_KEY_CHARACTERS, MOST_LABELS, MOST_PORTS
 from kube.errors import Invalid
 from kube.resource import IPALLOCATIONS, SERVICES
 from tests.allocator.cluster import User, settled
@@ -54,8 +54,9 @@ async def test_the_api_server_holds_records_to_the_same_bounds(user: User) -> No
             ("holders", {"ports": numbered[:-1], "labels": labels(MOST_LABELS)}, {"ports": numbered}),
             ("holders", {}, {"labels": labels(MOST_LABELS + 1)}),
             ("selector", labels(MOST_LABELS), labels(MOST_LABELS + 1)),
+            ("sharingKey", "k" * MOST_KEY_CHARACTERS, "k" * (MOST_KEY_CHARACTERS + 1)),
         ):
-            wrapped = [most, too_much] if field == "selector" else [[{**holder, **most}], [{**holder, **too_much}]]
+            wrapped = [most, too_much] if field != "holders" else [[{**holder, **most}], [{**holder, **too_much}]]
             client, name = user.client, record["metadata"]["name"]
             await client.merge_patch(IPALLOCATIONS, name, {"spec": {field: wrapped[0]}})
             try:

@@ -6,6 +6,7 @@ import pytest
 
 from allocator.claims import wire_bytes
 from allocator.plan import plan
+from allocator.sharing import MAX_HOLDERS
 from allocator.waiting import ChangeOf, FreeIn, QuotaIn
 from crds.addresses import Family
 from crds.conditions import Reason
@@ -208,6 +209,16 @@ def test_what_does_not_go_together_is_refused_at_that_address(
     assert decision.verdict.reason is reason
     assert said in decision.verdict.message
     assert decision.waits == {ChangeOf("192.0.2.10")}
+
+
+def test_an_address_is_shared_by_as_many_as_its_record_is_for() -> None:
+    book = ledger(EDGE)
+    for number in range(MAX_HOLDERS):
+        assert granted(decide(book, shared(f"s{number}", number + 1))) == ["192.0.2.10"]
+    asking = decide(book, shared("last", 9999, {"berth.dev/ips": "192.0.2.10"}))
+    assert asking.verdict.reason is Reason.SharingConflict
+    assert "128 Services share it already" in asking.verdict.message
+    assert granted(decide(book, shared("next", 9999))) == ["192.0.2.11"]
 
 
 def test_an_address_is_shared_until_its_record_would_be_too_large() -> None:
