@@ -63,15 +63,17 @@ class WatchedAddress:
         wait_for(what, lambda: self.condition("Announced").get("status") == "True", timeout_seconds=SETTLE_SECONDS)
 
     def wait_until_it_waits_for(self, node: str) -> str:
-        """The message, once its release waits for the node's speaker."""
+        """The message, once its release waits for the node's speaker, and for no other."""
+        others = {one.name for one in self._cluster.topology.nodes} - {node}
 
         def message() -> str | None:
             found = self.condition("Withdrawn")
             if (found.get("status"), found.get("reason")) != ("False", "WaitingForSpeakers"):
                 return None
-            return found["message"] if node in found["message"] else None
+            text: str = found["message"]
+            return text if f"{node}: " in text and not any(f"{other}: " in text for other in others) else None
 
-        return wait_for(f"the IPAllocation says that it waits for {node}", message, timeout_seconds=SETTLE_SECONDS)
+        return wait_for(f"the IPAllocation says that it waits for {node} alone", message, timeout_seconds=SETTLE_SECONDS)
 
     # --- what the wire says
 
