@@ -73,7 +73,9 @@ class WatchedAddress:
             text: str = found["message"]
             return text if f"{node}: " in text and not any(f"{other}: " in text for other in others) else None
 
-        return wait_for(f"the IPAllocation says that it waits for {node} alone", message, timeout_seconds=SETTLE_SECONDS)
+        return wait_for(
+            f"the IPAllocation says that it waits for {node} alone", message, timeout_seconds=SETTLE_SECONDS
+        )
 
     # --- what the wire says
 
