@@ -21,7 +21,7 @@ _TOKENS = re.compile(rb'"(?:[^"\\]|\\.)*+\\?(?:"|\Z)|[\[{]|[\]}]', re.DOTALL)
 
 def decoder(type: type[T]) -> Callable[[bytes], T]:
     """Decodes such values. Raises ValueError for what is no JSON, no UTF-8, or has other types."""
-    decode = msgspec.json.Decoder(type).decode
+    decode = msgspec.json.Decoder(type).decode  # noqa: TID251
 
     def tolerant(raw: bytes) -> T:
         try:

@@ -5,6 +5,7 @@ Why a copy that a watch keeps will do is in allocator.release.barrier. The full 
 
 import msgspec
 
+from kube.decoding import decoder
 from kube.objects import KubeObject
 
 
@@ -28,4 +29,4 @@ class Confirmation(KubeObject, frozen=True, kw_only=True, gc=False):
         return self.status.released or {}
 
 
-decode_confirmation = msgspec.json.Decoder(Confirmation).decode
+decode_confirmation = decoder(Confirmation)

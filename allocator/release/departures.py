@@ -18,6 +18,7 @@ import msgspec
 
 from allocator.release.speakers import Router, SpeakerState, seconds_by_router
 from crds.speaker import MOST_ROUTERS
+from kube.decoding import decoder
 from kube.objects import KubeObject
 
 MOST_SECONDS = 2**31 - 1
@@ -81,7 +82,7 @@ class StoredDeparture(KubeObject, frozen=True, kw_only=True, gc=False):
         return Departed(self.metadata.name, self.spec.node, self.spec.incarnation, routers, since)
 
 
-decode_departure = msgspec.json.Decoder(StoredDeparture).decode
+decode_departure = decoder(StoredDeparture)
 
 
 class Departures:

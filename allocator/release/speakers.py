@@ -12,6 +12,7 @@ import msgspec
 from crds.addresses import addresses_in
 from crds.names import ANNOTATION_DROPPED_ROUTERS
 from crds.speaker import MOST_ROUTERS
+from kube.decoding import decoder
 from kube.objects import KubeObject, decode_meta
 
 
@@ -173,8 +174,8 @@ def _decode_announcements(raw: msgspec.Raw) -> dict[str, Announcement]:
     return _announcements.decode(raw) or {}
 
 
-_announcements: Any = msgspec.json.Decoder(dict[str, Announcement] | None)
-decode_speaker = msgspec.json.Decoder(SpeakerState).decode
+_announcements: Any = msgspec.json.Decoder(dict[str, Announcement] | None)  # noqa: TID251 - a part of what was decoded
+decode_speaker = decoder(SpeakerState)
 """Raises ValueError."""
 
 

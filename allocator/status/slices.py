@@ -11,6 +11,7 @@ from functools import lru_cache
 import msgspec
 
 from allocator.release.speakers import Announcement, Fault, Session, Sighting
+from kube.decoding import decoder
 from kube.objects import KubeObject
 
 KEPT_ONCE = 4096
@@ -72,4 +73,4 @@ def _once(one: Announcement) -> Announcement:
     return one
 
 
-_decode = msgspec.json.Decoder(_Report).decode
+_decode = decoder(_Report)
