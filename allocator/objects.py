@@ -24,6 +24,7 @@ class StoredAllocation:
     resource_version: int
     generation: int
     announced_by: tuple[str, ...] = ()
+    announcer_count: int = 0
     conditions: tuple[Condition, ...] = ()
     first_announced: str | None = None
 
@@ -52,6 +53,7 @@ def decode_allocation(raw: bytes) -> StoredAllocation:
         int(metadata.resource_version or 0),
         metadata.generation,
         status.announced_by,
+        status.announcer_count,
         status.conditions,
         status.first_announced,
     )

@@ -122,7 +122,7 @@ class Reason(_Documented):
     )
     Announcing = (
         "Announcing",
-        "The nodes in `announcedBy` announce the address.",
+        "Nodes announce the address: `announcerCount` of them, up to ten are named in `announcedBy`.",
     )
     DuplicateAddress = (
         "DuplicateAddress",

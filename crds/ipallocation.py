@@ -29,6 +29,10 @@ MOST_BYTES = 1 << 20
 FewLabels = Annotated[Labels, Items(maximum=MOST_LABELS), AtomicMap()]
 
 
+MOST_NAMED = 10
+"""Nodes in a status. By BGP it may be all of the cluster."""
+
+
 class TrafficPolicy(StrEnum):
     """externalTrafficPolicy of the Services at an address."""
 
@@ -108,10 +112,11 @@ class IPAllocationSpec(Model):
 class IPAllocationStatus(ConditionedStatus):
     """What is seen of the address on the network."""
 
-    announced_by: Annotated[tuple[NodeName, ...], Items(maximum=5000), ListSet()] = ()
-    """The nodes whose speakers say that they announce the address."""
+    announced_by: Annotated[tuple[NodeName, ...], Items(maximum=MOST_NAMED), ListSet()] = ()
+    """Nodes whose speakers say that they announce the address: of more than 10 those that do so on layer 2, then the
+    first ones by name. Who announces it by BGP is brought up to date when there is time."""
     announcer_count: Annotated[int, Field(ge=0), Format("int32")] = 0
-    """How many nodes announce it."""
+    """How many nodes announce it, as of then."""
     first_announced: Annotated[str, Format("date-time")] | None = None
     """When a speaker first announced the address. From then on it is not probed any more, whatever the pool says."""
 
@@ -139,6 +144,7 @@ class IPAllocation(BerthObject):
             Column("Namespace", ".spec.holders[*].namespace", description="The namespace of the first holder."),
             Column("Service", ".spec.holders[*].name", description="The first Service that holds it."),
             Column("Nodes", ".status.announcedBy", description="The nodes that announce it."),
+            Column("Announcers", ".status.announcerCount", "integer", "How many nodes announce it.", priority=1),
             Column(
                 "State", '.status.conditions[?(@.type=="Announced")].reason', description="Whether it is announced."
             ),

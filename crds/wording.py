@@ -3,9 +3,13 @@
 from collections.abc import Sequence
 
 
-def listed(parts: Sequence[str], most: int, joint: str = ", ") -> str:
-    """At most `most` of the parts: "a, b", "a, b and 3 more"; with joint "; ": "a; b", "a; b; and 3 more"."""
-    if len(parts) <= most:
+def listed(parts: Sequence[str], most: int, joint: str = ", ", *, of: int | None = None) -> str:
+    """At most `most` of the parts: "a, b", "a, b and 3 more"; with joint "; ": "a; b", "a; b; and 3 more".
+
+    `of`: how many there are in all, where `parts` are but the first ones.
+    """
+    count = len(parts) if of is None else of
+    if count <= most:
         return joint.join(parts)
     last = " " if joint == ", " else joint
-    return f"{joint.join(parts[:most])}{last}and {len(parts) - most} more"
+    return f"{joint.join(parts[:most])}{last}and {count - most} more"

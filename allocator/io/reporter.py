@@ -2,13 +2,14 @@
 
 Coalesced and at low priority: it waits while Services are served, and a value that changes ten times is written once.
 What depends on many nodes is written at a limited rate: a BGPPeer or an advertisement at most 3 times at once and 6
-times a minute, an address that more than FEW_ANNOUNCERS announce 3 times at once and 12 times a minute.
+times a minute. Whether an address is announced, and by whom on layer 2, is written at once, 5 times and then 30 times
+a minute; which of many nodes announce it, COUNTS_PER_SECOND for all addresses together, each in its turn.
 What the statuses say comes from allocator.status.pool, allocator.status.allocation and allocator.status.peer.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any
 
 import structlog
@@ -22,17 +23,20 @@ from allocator.observed import Observed
 from allocator.release.barrier import Awaited
 from allocator.space.ranges import parse_address
 from allocator.status.advertisement import JUDGED_HERE, advertisement_conditions, is_advertised
-from allocator.status.allocation import allocation_status
+from allocator.status.allocation import allocation_status, differs_in_counts_only
 from allocator.status.conflicts import of_transition
 from allocator.status.faults import reported_fault
 from allocator.status.peer import duplicate_fault, peer_status
 from allocator.status.pool import pool_status
 from allocator.status.reports import Reports
 from allocator.status.slices import Slice
+from allocator.status.waitingline import WaitingLine
 from allocator.status.writerate import WriteRate
 from crds.addresses import IPAddress
 from crds.meta import Condition
 from crds.names import allocation_name
+from crds.speakerreport import WRITES_PER_SECOND
+from crds.types import IPAllocationStatus
 from kube.errors import ApiError, NotFound, is_precondition_failure
 from kube.informer.io.informer import Change, ObjectKey
 from kube.io.client import Client
@@ -53,8 +57,11 @@ GRACE_SECONDS = 3.0
 PROBING_SECONDS = 8.0
 """How much longer in a pool whose addresses are probed before their first announcement (RFC 5227 §2.1: 7 s at most)."""
 
-FEW_ANNOUNCERS = 2
-"""An address that more nodes announce is not written for each of them at once: by BGP it is all nodes."""
+COUNTS_PER_SECOND = 20
+"""Of all addresses together, where the only news is which of many nodes announce them: by BGP that is all nodes."""
+
+COUNTS_SETTLE_SECONDS = 2.0
+"""How long such news waits for more of it, at least; it is longer in large clusters, whose nodes report in turn."""
 
 CONCURRENCY = 8
 
@@ -91,12 +98,14 @@ class Reporter:
         self._silent: frozenset[str] = frozenset()
         self._is_bgp_dirty = True
         self._object_rate = WriteRate(burst=3, seconds=10.0)
-        self._address_rate = WriteRate(burst=3, seconds=5.0)
+        self._address_rate = WriteRate(burst=5, seconds=2.0)
         self._dirty_nodes: set[str] = set(one.node for one in observed.speakers.values())
         self._changed_slices: list[tuple[str, Slice | None, Slice | None]] = [
             (key.name, None, one) for key, one in observed.slices.items()
         ]
         self._dirty: dict[IPAddress, float] = {}
+        self._at_once: set[IPAddress] = set()
+        self._counts: WaitingLine[IPAddress] = WaitingLine(COUNTS_PER_SECOND)
         self._awaited_before: dict[IPAddress, tuple[Awaited, ...]] = {}
 
     # What changed; called from the informers' callbacks
@@ -189,14 +198,21 @@ class Reporter:
 
     async def _report_allocations(self, now: float) -> None:
         due = [address for address, at in self._dirty.items() if at <= now]
-        if not due or not self._observed.speakers:
+        if not self._observed.speakers:
             # Without any Speaker nothing can announce: the condition would say so on thousands of objects.
             return
-        for at in range(0, len(due), CONCURRENCY):
+        for address in due:
+            del self._dirty[address]
+        await self._each([self._report_allocation(address, now) for address in due])
+        settle = max(COUNTS_SETTLE_SECONDS, len(self._observed.speakers) / WRITES_PER_SECOND)
+        turn = list(self._counts.take(now, settle))
+        await self._each([self._report_allocation(address, now, in_turn=True) for address in turn])
+
+    async def _each(self, writes: Sequence[Coroutine[Any, Any, None]]) -> None:
+        for at in range(0, len(writes), CONCURRENCY):
             async with asyncio.TaskGroup() as tasks:
-                for address in due[at : at + CONCURRENCY]:
-                    del self._dirty[address]
-                    tasks.create_task(self._report_allocation(address, now))
+                for write in writes[at : at + CONCURRENCY]:
+                    tasks.create_task(write)
 
     async def _take_reports(self) -> None:
         """In parts, so that nothing waits: of 500 nodes with 10,000 addresses each there are millions of entries."""
@@ -215,10 +231,11 @@ class Reporter:
         await self._take_reports()
         news = self._reports.take_news()
         self._is_bgp_dirty |= news.is_about_peers
-        for text in news.addresses:
-            address = parse_address(text)
-            if address is not None:
-                self._dirty[address] = now
+        for address in _addresses(news.at_once):
+            self._dirty[address] = now
+            self._at_once.add(address)
+        for address in _addresses(news.in_time):
+            self._counts.join(address, now)
         silent = frozenset(filter(self._barrier.is_silent, self._reports.bgp.nodes))
         self._is_bgp_dirty |= silent != self._silent
         self._silent = silent
@@ -227,35 +244,52 @@ class Reporter:
                 self._dirty[address] = now
         self._awaited_before = dict(self._barrier.awaited)
 
-    async def _report_allocation(self, address: IPAddress, now: float) -> None:
+    async def _report_allocation(self, address: IPAddress, now: float, *, in_turn: bool = False) -> None:
+        """`in_turn`: also where nothing but which of many nodes announce it is news."""
         stored = self._observed.allocations.get(ObjectKey(None, allocation_name(address)))
-        if stored is None:
-            return
-        pools = self._assigner.ledger.pools
-        advertised = is_advertised(stored.claim, pools, self._observed.advertisements())
+        status = self._status_of(stored, address) if stored is not None else None
+        if stored is None or status is None:
+            self._at_once.discard(address)
+            self._counts.leave(address)
+        elif in_turn or not self._may_wait(address, stored, status):
+            if in_turn or address in self._barrier.awaited or self._address_rate.admits(address, now):
+                await self._write_allocation(stored, status, now)
+            else:
+                self._dirty[address] = now
+        else:
+            self._counts.join(address, now)
+
+    def _may_wait(self, address: IPAddress, stored: StoredAllocation, status: IPAllocationStatus) -> bool:
+        return address not in self._at_once and differs_in_counts_only(stored, status)
+
+    def _status_of(self, stored: StoredAllocation, address: IPAddress) -> IPAllocationStatus | None:
+        """None when it says so already."""
+        advertised = is_advertised(stored.claim, self._assigner.ledger.pools, self._observed.advertisements())
         announcers, waiting = self._reports.announcers.of(address), self._barrier.awaited.get(address, ())
         sightings = self._reports.sightings.of(address)
         status = allocation_status(stored, announcers, advertised, waiting, timestamp(), sightings)
-        shown = (stored.announced_by, stored.conditions, stored.first_announced)
-        if (status.announced_by, status.conditions, status.first_announced) == shown:
-            return
-        is_one_of_many = min(len(status.announced_by), len(stored.announced_by)) > FEW_ANNOUNCERS
-        if is_one_of_many and not waiting and not self._address_rate.admits(address, now):
-            self._dirty[address] = now
-            return
+        shown = (stored.announced_by, stored.announcer_count, stored.conditions, stored.first_announced)
+        said = (status.announced_by, status.announcer_count, status.conditions, status.first_announced)
+        return None if said == shown else status
+
+    async def _write_allocation(self, stored: StoredAllocation, status: IPAllocationStatus, now: float) -> None:
         wire: dict[str, Any] = {
             "announcedBy": list(status.announced_by),
+            "announcerCount": status.announcer_count,
             "conditions": _wire_conditions(status.conditions),
         }
         if status.first_announced is not None:
             wire["firstAnnounced"] = status.first_announced
-        raw = await self._patch(IPALLOCATIONS, allocation_name(address), stored.uid, wire)
-        if raw is not None:
-            if (conflict := of_transition(stored.conditions, status.conditions)) is not None:
-                for notice in of_conflict(stored, conflict):
-                    self._notify(notice)
-            written = decode_allocation(raw)
-            self._assigner.allocation_written(written, time.monotonic())
+        raw = await self._patch(IPALLOCATIONS, allocation_name(stored.address), stored.uid, wire)
+        if raw is None:
+            self._dirty.setdefault(stored.address, now + PATIENCE_SECONDS)
+            return
+        self._at_once.discard(stored.address)
+        self._counts.leave(stored.address)
+        if (conflict := of_transition(stored.conditions, status.conditions)) is not None:
+            for notice in of_conflict(stored, conflict):
+                self._notify(notice)
+        self._assigner.allocation_written(decode_allocation(raw), time.monotonic())
 
     async def _audit(self) -> None:
         unseen = [
@@ -283,6 +317,14 @@ class Reporter:
             if not isinstance(error, NotFound) and not is_precondition_failure(error):
                 log.warning("status not written", kind=resource.kind, name=name, error=str(error))
             return None
+
+
+def _addresses(texts: Iterable[str]) -> Iterator[IPAddress]:
+    """Whatever else a speaker says is nobody's address."""
+    for text in texts:
+        address = parse_address(text)
+        if address is not None:
+            yield address
 
 
 def _wire_conditions(conditions: tuple[Condition, ...]) -> list[dict[str, Any]]:

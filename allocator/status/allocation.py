@@ -13,11 +13,13 @@ from allocator.release.speakers import Announcement, Sighting
 from allocator.status.conditions import conditions_from
 from allocator.status.conflicts import conflicted, not_announced
 from crds.conditions import ConditionType, Reason
+from crds.ipallocation import MOST_NAMED
+from crds.meta import Condition
 from crds.observation import Observation
 from crds.types import IPAllocationStatus
 from crds.wording import listed
 
-NAMED_NODES = 10
+NAMED_NODES = MOST_NAMED
 """How many nodes a message names before it counts the rest."""
 
 NAMED_PLACES = 4
@@ -44,7 +46,8 @@ def allocation_status(
         message = describe(stored.address, awaited)
         observed.append(Observation(ConditionType.Withdrawn, False, Reason.WaitingForSpeakers, message))
     return IPAllocationStatus(
-        announced_by=tuple(sorted(announcers)),
+        announced_by=tuple(_named(announcers)),
+        announcer_count=len(announcers),
         first_announced=stored.first_announced or (timestamp if announcers else None),
         conditions=conditions_from(observed, stored.conditions, stored.generation, timestamp),
     )
@@ -57,7 +60,8 @@ def _announced(
     sightings: Mapping[str, Sighting],
 ) -> Observation:
     if announcers:
-        how = listed([f"{node} ({_how(one)})" for node, one in sorted(announcers.items())], NAMED_NODES)
+        named = [f"{node} ({_how(announcers[node])})" for node in _named(announcers)]
+        how = listed(named, NAMED_NODES, of=len(announcers))
         return Observation(ConditionType.Announced, True, Reason.Announcing, f"Announced by {how}")
     if stored.claim.releasing:
         message = "The address is being given back, and no speaker says that it announces it"
@@ -72,6 +76,28 @@ def _announced(
     where = "the ready endpoints, " if stored.claim.traffic_policy == "Local" else ""
     message = f"No node announces the address: look at {where}the advertisement's nodeSelector and the interfaces"
     return Observation(ConditionType.Announced, False, Reason.NoEligibleNode, message)
+
+
+def _named(announcers: Mapping[str, Announcement]) -> list[str]:
+    """Those that are named, sorted. On layer 2 it matters who it is: so these are, before the first ones by name."""
+    on_layer2 = sorted(node for node, how in announcers.items() if "Layer2" in how.protocols)[:NAMED_NODES]
+    by_name = sorted(announcers)[:NAMED_NODES]
+    others = [node for node in by_name if node not in on_layer2][: NAMED_NODES - len(on_layer2)]
+    return sorted([*on_layer2, *others])
+
+
+def differs_in_counts_only(stored: StoredAllocation, status: IPAllocationStatus) -> bool:
+    """Whether the only news is which of many nodes announce the address, and how."""
+    return stored.first_announced == status.first_announced and _essence(stored.conditions) == _essence(
+        status.conditions
+    )
+
+
+def _essence(conditions: Sequence[Condition]) -> list[tuple[str, str, str, str]]:
+    return [
+        (one.type, one.status, one.reason, "" if one.type == ConditionType.Announced else one.message)
+        for one in conditions
+    ]
 
 
 def _how(one: Announcement) -> str:

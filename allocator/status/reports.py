@@ -4,23 +4,17 @@ From the slices of their reports; judges nothing. A slice counts while the node'
 it, and has not said goodbye.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, TypeVar
 
 from allocator.objects import StoredPeer
-from allocator.release.speakers import Announcement, Fault, Session, Sighting, SpeakerState
+from allocator.release.speakers import Fault, Session, Sighting, SpeakerState
+from allocator.status.announcers import Announcers, Said, Source
 from allocator.status.slices import Slice
 from crds.addresses import IPAddress
 
 T = TypeVar("T")
-
-
-class Source(NamedTuple):
-    """Where something is said: by a node, in the object of this name."""
-
-    node: str
-    object: str
 
 
 class NodeReports(Generic[T]):
@@ -50,7 +44,6 @@ class NodeReports(Generic[T]):
         return changed
 
 
-Announcers = NodeReports[Announcement]
 Sightings = NodeReports[Sighting]
 
 
@@ -95,13 +88,13 @@ class BGPReports:
         return sorted(same & {name for source, names in self._peers.items() if source.node in nodes for name in names})
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class News:
-    """What is to be looked at again."""
+    """What is to be looked at again: addresses at once, and others in time; peers and advertisements."""
 
-    addresses: set[str] = field(default_factory=set)
-    is_about_peers: bool = False
-    """Or about advertisements."""
+    at_once: Set[str]
+    in_time: Set[str]
+    is_about_peers: bool
 
 
 class Reports:
@@ -111,7 +104,8 @@ class Reports:
         self.announcers = Announcers()
         self.sightings = Sightings()
         self.bgp = BGPReports()
-        self._news = News()
+        self._conflicted: set[str] = set()
+        self._is_about_peers = False
         self._counting: dict[str, str] = {}
         """By node, the process whose slices count."""
         self._slices: dict[str, dict[str, Slice]] = {}
@@ -138,7 +132,9 @@ class Reports:
 
     def take_news(self) -> News:
         """What has changed since the last call."""
-        news, self._news = self._news, News()
+        changed = self.announcers.take_changed()
+        news = News(changed.at_once | self._conflicted, changed.in_time, self._is_about_peers)
+        self._conflicted, self._is_about_peers = set(), False
         return news
 
     def _forget(self, name: str, node: str) -> None:
@@ -153,24 +149,24 @@ class Reports:
 
     def _replace(self, source: Source, said: Slice) -> None:
         sightings = {one.address: one for one in said.sightings}
-        self._news.addresses |= self.announcers.update(source, said.announcements)
-        self._news.addresses |= self.sightings.update(source, sightings)
-        self._news.is_about_peers |= self.bgp.update(source, said.sessions, said.faults)
+        self.announcers.update(source, said.announced)
+        self._conflicted |= self.sightings.update(source, sightings)
+        self._is_about_peers |= self.bgp.update(source, said.sessions, said.faults)
 
 
 def _of_speaker(speaker: SpeakerState | None) -> Slice:
     if speaker is None or speaker.goodbye:
         return _SILENCE
-    status = speaker.status
+    status, announced = speaker.status, speaker.announcements()
     return Slice(
         speaker.node,
         status.incarnation,
-        speaker.announcements(),
+        Said(tuple(announced), tuple(announced.values())),
         status.conflicts or (),
         status.bgp_sessions or (),
         status.faults or (),
     )
 
 
-_SILENCE = Slice("", "", {})
+_SILENCE = Slice("", "", Said())
 """Nothing is said."""

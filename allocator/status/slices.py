@@ -4,28 +4,28 @@ Decodes only these fields. Nodes that announce by BGP say the same of thousands 
 once: 500 nodes with 10,000 addresses each are 50,000 slices. The full type is crds.speakerreport.SpeakerReport.
 """
 
-from collections.abc import Mapping
+import sys
 from dataclasses import dataclass
 from functools import lru_cache
 
 import msgspec
 
 from allocator.release.speakers import Announcement, Fault, Session, Sighting
+from allocator.status.announcers import Said
 from kube.decoding import decoder
 from kube.objects import KubeObject
 
 KEPT_ONCE = 4096
-"""How many different slices, and announcements, are remembered for that."""
+"""How many different announcements, and series of them, are remembered for that."""
 
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """One SpeakerReport. `incarnation`: the process that wrote it. Nobody changes the mapping, which others share."""
+    """One SpeakerReport. `incarnation`: the process that wrote it."""
 
     node: str
     incarnation: str
-    announcements: Mapping[str, Announcement]
-    """By address."""
+    announced: Said
     sightings: tuple[Sighting, ...] = ()
     sessions: tuple[Session, ...] = ()
     faults: tuple[Fault, ...] = ()
@@ -56,7 +56,7 @@ def decode_slice(raw: bytes) -> Slice:
     return Slice(
         report.spec.node,
         status.incarnation,
-        _announcements(tuple(said), tuple(map(_once, said.values()))),
+        Said(tuple(map(sys.intern, said)), _all_once(tuple(map(_once, said.values())))),
         status.conflicts or (),
         status.bgp_sessions or (),
         status.faults or (),
@@ -64,8 +64,8 @@ def decode_slice(raw: bytes) -> Slice:
 
 
 @lru_cache(KEPT_ONCE)
-def _announcements(addresses: tuple[str, ...], how: tuple[Announcement, ...]) -> Mapping[str, Announcement]:
-    return dict(zip(addresses, how, strict=True))
+def _all_once(how: tuple[Announcement, ...]) -> tuple[Announcement, ...]:
+    return how
 
 
 @lru_cache(KEPT_ONCE)

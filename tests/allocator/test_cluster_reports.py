@@ -54,6 +54,42 @@ async def test_the_record_says_who_announces(user: User) -> None:
         assert reason == "NoAdvertisement"
 
 
+async def test_what_many_nodes_announce_is_counted_in_a_few_writes(user: User) -> None:
+    nodes = [f"node-{number:02}" for number in range(12)]
+    by_bgp = {"192.0.2.10": {"protocols": ["BGP"], "peers": ["tor1"]}}
+    async with settled(user, *nodes) as speakers:
+        for speaker in speakers:
+            await speaker.report(announcements=by_bgp)
+            await asyncio.sleep(0.1)  # they report in turn
+
+        async def is_told() -> bool:
+            status = (await user.allocations())["v4-192-0-2-10"].get("status", {})
+            return bool(status.get("announcerCount") == len(nodes))
+
+        await user.until(is_told, "all are counted")
+        status = (await user.allocations())["v4-192-0-2-10"]["status"]
+        assert status["announcedBy"] == nodes[:10]
+        assert status["firstAnnounced"]
+        assert status["conditions"][0]["message"].endswith("node-09 (BGP to tor1) and 2 more")
+        assert user.server.counters.total(verb="patch", resource="ipallocations.berth.dev/status") <= 3
+
+
+async def test_the_record_follows_who_announces_on_layer_2(user: User) -> None:
+    on_layer2 = {"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"]}}
+    async with settled(user, "node-a", "node-b") as (one, other):
+
+        async def is_by(*nodes: str) -> bool:
+            status = (await user.allocations())["v4-192-0-2-10"].get("status", {})
+            return bool(status.get("announcedBy") == list(nodes))
+
+        await one.report(announcements=on_layer2)
+        await user.until(lambda: is_by("node-a"), "node-a announces")
+        for new, old in ((other, one), (one, other)):
+            await new.report(announcements=on_layer2)
+            await old.report(announcements={})
+            await user.until(lambda new=new: is_by(new.node), f"{new.node} announces")
+
+
 async def ready_of(user: User, resource: Resource, name: str) -> Body:
     body = await user.get(resource, name)
     conditions = body.get("status", {}).get("conditions", []) if body is not None else []

@@ -1,9 +1,12 @@
 """What an IPAllocation says: who announces the address, or why nobody does."""
 
+from dataclasses import replace
+
 from allocator.objects import StoredAllocation
 from allocator.release.barrier import Awaited
 from allocator.release.speakers import Announcement
-from allocator.status.allocation import allocation_status
+from allocator.status.allocation import allocation_status, differs_in_counts_only
+from crds.types import IPAllocationStatus
 from tests.allocator.build import claim
 
 NOW = "2026-03-01T00:00:00Z"
@@ -12,6 +15,10 @@ ETH0 = Announcement(("Layer2",), ("eth0",))
 
 def stored(**kwargs: object) -> StoredAllocation:
     return StoredAllocation(claim(**kwargs), "a1", 5, 1)  # type: ignore[arg-type]
+
+
+def after(status: IPAllocationStatus) -> StoredAllocation:
+    return replace(stored(), conditions=status.conditions, first_announced=status.first_announced)
 
 
 def reasons(status: object) -> dict[str, str]:
@@ -30,3 +37,32 @@ def test_a_record_says_who_announces_or_why_nobody_does() -> None:
     assert reasons(allocation_status(stored(), {}, True, (), NOW)) == {"Announced": "NoEligibleNode"}
     waiting = allocation_status(stored(releasing=True), {}, True, (Awaited("n3", "it is asleep"),), NOW)
     assert reasons(waiting) == {"Announced": "Releasing", "Withdrawn": "WaitingForSpeakers"}
+
+
+def by_bgp(count: int, **others: Announcement) -> IPAllocationStatus:
+    announcers = {f"node-{number:03}": Announcement(("BGP",), peers=("tor1",)) for number in range(count)}
+    return allocation_status(stored(), announcers | others, True, (), NOW)
+
+
+def test_of_many_nodes_ten_are_named_and_all_are_counted() -> None:
+    status = by_bgp(500)
+    assert status.announced_by == tuple(f"node-{number:03}" for number in range(10))
+    assert status.announcer_count == 500
+    assert status.conditions[0].message.startswith("Announced by node-000 (BGP to tor1), node-001 (BGP to tor1), ")
+    assert status.conditions[0].message.endswith("node-009 (BGP to tor1) and 490 more")
+
+
+def test_who_announces_on_layer_2_is_named_before_all_others() -> None:
+    status = by_bgp(500, zeta=ETH0)
+    assert status.announced_by == (*(f"node-{number:03}" for number in range(9)), "zeta")
+    assert status.conditions[0].message.endswith("node-008 (BGP to tor1), zeta (Layer2 on eth0) and 491 more")
+
+
+def test_which_of_many_nodes_announce_an_address_is_not_urgent_and_all_else_is() -> None:
+    before = by_bgp(500)
+    assert differs_in_counts_only(after(before), by_bgp(499))
+    assert not differs_in_counts_only(after(before), by_bgp(0))
+    assert not differs_in_counts_only(stored(), by_bgp(0)), "it said nothing yet"
+    assert not differs_in_counts_only(after(by_bgp(0)), before)
+    waiting = allocation_status(after(before), {}, True, (Awaited("n3", "it is asleep"),), NOW)
+    assert not differs_in_counts_only(after(waiting), allocation_status(after(before), {}, True, (), NOW))

@@ -25,6 +25,7 @@ def after(record: StoredAllocation, status: IPAllocationStatus) -> StoredAllocat
     return replace(
         record,
         announced_by=status.announced_by,
+        announcer_count=status.announcer_count,
         conditions=status.conditions,
         first_announced=status.first_announced,
     )

@@ -2,9 +2,10 @@
 
 from allocator.objects import StoredPeer
 from allocator.release.speakers import Fault, Session
+from allocator.status.announcers import Said, Source
 from allocator.status.faults import reported_fault
 from allocator.status.peer import duplicate_fault, peer_status
-from allocator.status.reports import BGPReports, Source
+from allocator.status.reports import BGPReports
 from allocator.status.slices import Slice
 from crds.types import BGPPeerStatus, Condition
 
@@ -17,7 +18,7 @@ def peer(name: str = "tor1", address: str | None = "192.0.2.1", status: BGPPeerS
 
 def speaker(node: str, *sessions: Session, faults: tuple[Fault, ...] = ()) -> Slice:
     """What it reports."""
-    return Slice(node, "i1", {}, sessions=sessions, faults=faults)
+    return Slice(node, "i1", Said(), sessions=sessions, faults=faults)
 
 
 def up(peer: str = "tor1") -> Session:

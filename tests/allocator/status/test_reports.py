@@ -1,45 +1,28 @@
-"""Which reports count, and which addresses are news when one changes."""
+"""Which reports count, and how a slice is read."""
 
 import json
+import operator
 from typing import Any
 
 import pytest
 
 from allocator.release.speakers import Announcement, Fault, Session, Sighting, SpeakerState, SpeakerStatus
-from allocator.status.reports import Announcers, Reports, Source
+from allocator.status.announcers import Said
+from allocator.status.reports import Reports
 from allocator.status.slices import Slice, decode_slice
 from kube.objects import Meta
 from tests.allocator.build import address
 
 VIP = address("192.0.2.10")
 ETH0 = Announcement(("Layer2",), ("eth0",))
-N1, N2, N1_OTHER = Source("n1", "n1.0"), Source("n2", "n2.0"), Source("n1", "n1.1")
-
-
-def test_a_report_says_for_which_addresses_there_is_news() -> None:
-    announcers = Announcers()
-    assert announcers.update(N1, {"192.0.2.10": ETH0, "192.0.2.11": ETH0}) == {"192.0.2.10", "192.0.2.11"}
-    assert announcers.update(N1, {"192.0.2.10": ETH0}) == {"192.0.2.11"}
-    assert announcers.update(N2, {"192.0.2.10": ETH0}) == {"192.0.2.10"}
-    assert sorted(announcers.of(VIP)) == ["n1", "n2"]
-    assert announcers.update(N1, {}) == {"192.0.2.10"}
-    assert sorted(announcers.of(VIP)) == ["n2"]
-
-
-def test_an_address_that_moves_from_one_slice_to_another_is_announced_all_the_time() -> None:
-    announcers = Announcers()
-    announcers.update(N1, {"192.0.2.10": ETH0})
-    announcers.update(N1_OTHER, {"192.0.2.10": ETH0})
-    assert dict(announcers.of(VIP)) == {"n1": ETH0}
-    announcers.update(N1, {})
-    assert dict(announcers.of(VIP)) == {"n1": ETH0}
+ON_ETH0 = Said(("192.0.2.10",), (ETH0,))
 
 
 def speaker(incarnation: str = "i1", **status: Any) -> SpeakerState:
     return SpeakerState(metadata=Meta(name="n1"), status=SpeakerStatus(incarnation, **status))
 
 
-SLICE = Slice("n1", "i1", {"192.0.2.10": ETH0}, sessions=(Session("tor1", "Established"),))
+SLICE = Slice("n1", "i1", ON_ETH0, sessions=(Session("tor1", "Established"),))
 
 
 def counting(*, first: SpeakerState | None, then: SpeakerState | None) -> list[str]:
@@ -69,7 +52,7 @@ def test_no_slice_counts_after_a_goodbye_or_when_the_speaker_is_gone() -> None:
 
 def test_processes_that_do_not_say_which_they_are_report_nothing() -> None:
     reports = Reports()
-    reports.slice_seen("n1.0", None, Slice("n1", "", {"192.0.2.10": ETH0}))
+    reports.slice_seen("n1.0", None, Slice("n1", "", ON_ETH0))
     reports.speaker_seen("n1", speaker(""))
     assert not reports.announcers.of(VIP)
 
@@ -79,14 +62,14 @@ def test_a_slice_that_is_deleted_or_says_less_is_news() -> None:
     reports.speaker_seen("n1", speaker())
     reports.slice_seen("n1.0", None, SLICE)
     news = reports.take_news()
-    assert (news.addresses, news.is_about_peers) == ({"192.0.2.10"}, True)
-    less = Slice("n1", "i1", {}, sessions=SLICE.sessions)
+    assert (news.at_once, news.is_about_peers) == ({"192.0.2.10"}, True)
+    less = Slice("n1", "i1", Said(), sessions=SLICE.sessions)
     reports.slice_seen("n1.0", SLICE, less)
     news = reports.take_news()
-    assert (news.addresses, news.is_about_peers) == ({"192.0.2.10"}, False)
+    assert (news.at_once, news.is_about_peers) == ({"192.0.2.10"}, False)
     reports.slice_seen("n1.0", less, None)
     news = reports.take_news()
-    assert (news.addresses, news.is_about_peers) == (set(), True)
+    assert (news.at_once, news.is_about_peers) == (set(), True)
     reports.speaker_seen("n1", speaker("i2"))
     reports.speaker_seen("n1", speaker())
     assert not reports.bgp.sessions("tor1"), "a deleted slice does not come back"
@@ -110,19 +93,23 @@ def test_a_slice_is_read_from_the_wire() -> None:
     assert read == Slice(
         "n1",
         "i1",
-        {"192.0.2.10": ETH0},
+        ON_ETH0,
         (Sighting("192.0.2.10", "02:00:00:00:00:66", "eth0"),),
         (Session("tor1", "Active", "no route"),),
         (Fault("BGPPeer/tor1", "InvalidSpec", "odd"),),
     )
-    assert decode_slice(body(announcements=None, conflicts=None, bgpSessions=None, faults=None)) == Slice("n1", "", {})
-    assert decode_slice(b'{"metadata":{"name":"n1.0"},"spec":{"node":"n1"},"status":null}') == Slice("n1", "", {})
+    assert decode_slice(body(announcements=None, conflicts=None, bgpSessions=None, faults=None)) == Slice(
+        "n1", "", Said()
+    )
+    assert decode_slice(b'{"metadata":{"name":"n1.0"},"spec":{"node":"n1"},"status":null}') == Slice("n1", "", Said())
 
 
 def test_what_many_nodes_say_alike_is_kept_once() -> None:
     said = {f"192.0.2.{number}": {"protocols": ["BGP"], "peers": ["tor1"]} for number in range(100)}
     one, other = (decode_slice(body(incarnation=name, announcements=said)) for name in ("i1", "i2"))
-    assert one.announcements is other.announcements
+    assert one.announced == other.announced
+    assert one.announced.how is other.announced.how
+    assert all(map(operator.is_, one.announced.addresses, other.announced.addresses))
 
 
 @pytest.mark.parametrize("status", [{"announcements": {"192.0.2.10": 7}}, {"incarnation": []}, {"faults": [None]}])
