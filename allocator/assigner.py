@@ -31,7 +31,7 @@ from allocator.services import KnownServices
 from allocator.sharing import left
 from allocator.space.pools import Labels, Pools
 from allocator.stage import Stage
-from allocator.status.service import Wanted, service_patch, wanted_of
+from allocator.status.service import bare, hidden_before_it_leaves, service_patch, wanted_of
 from allocator.waiting import Waiting
 from allocator.wakeups import Wakeups
 from allocator.workqueue import WorkQueue
@@ -313,7 +313,8 @@ class Assigner:
         if service is None:
             return None
         if decision is None:
-            return None if self._is_unplanned(service) else self._disown(service, timestamp)
+            # Ours, but not to be decided yet: the labels of its namespace are not known.
+            return None if self._ownership.is_ours(service) else self._disown(service, timestamp)
         entries = [self.ledger.get(grant.address) for grant in decision.grants]
         if not all(entry is not None and entry.is_recorded for entry in entries):
             return None
@@ -329,10 +330,6 @@ class Assigner:
         for address in decision.leaving:
             self._leave(self.ledger.get(address), uid)
         return None
-
-    def _is_unplanned(self, service: Service) -> bool:
-        """Ours, but not to be decided yet: the labels of its namespace are not known."""
-        return self._ownership.is_ours(service)
 
     def _decide(self, key: ServiceKey) -> Plan | None:
         """Plan for the Service at this place and enter it in the ledger; None when it is not ours (or not yet)."""
@@ -378,30 +375,16 @@ class Assigner:
         wrote = our_condition(service) is not None or self.services.held_in_our_time(uid)
         if not wrote and not held:
             return None
-        present = present_addresses(service)
-        shown_no_more = set(present) & self._to_hide_first(service, held)
-        if shown_no_more:
-            kept = tuple(address for address in present if address not in shown_no_more)
-            body = service_patch(service, Wanted(kept, True, None), self._ownership, timestamp)
-            if body is not None:
-                return PatchService(key, body)
+        wanted = hidden_before_it_leaves(service, held)
+        body = None if wanted is None else service_patch(service, wanted, self._ownership, timestamp)
+        if body is not None:
+            return PatchService(key, body)
         for entry in held:
             self._leave(entry, uid)
         if any(entry.is_exposed for entry in self.ledger.held_by_uid(uid)):
             return None
-        ingress = () if service.metadata.is_terminating and service.spec.type == "LoadBalancer" else None
-        body = service_patch(service, Wanted(ingress, False, None, former_go=True), self._ownership, timestamp)
+        body = service_patch(service, bare(service), self._ownership, timestamp)
         return None if body is None else PatchService(key, body)
-
-    def _to_hide_first(self, service: Service, held: list[Entry]) -> set[IPAddress]:
-        """What must go from the status before it is left: kube-proxy serves what is shown.
-
-        Of a Service that lives all does. One that is being deleted goes with its status as soon as nothing holds it
-        back; until then an address that it leaves to others must not be shown, since its ports are theirs to take.
-        """
-        lives = service.spec.type == "LoadBalancer" and not service.metadata.is_terminating
-        uid = service.metadata.uid
-        return {one.address for one in held if lives or (one.claim.others(uid) and not one.claim.releasing)}
 
     def _leave(self, entry: Entry | None, uid: str) -> None:
         """The Service gives the address up: others keep it, or else it is released."""

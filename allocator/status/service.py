@@ -5,12 +5,13 @@ preconditions uid and resourceVersion. The finalizer is that of KEP-980, ipMode 
 conditions are kept.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
+from allocator.ledger import Entry
 from allocator.ownership import Ownership
 from allocator.plan import Plan, Verdict
 from allocator.request import our_condition, present_addresses
@@ -56,6 +57,27 @@ def wanted_of(
     condition = our_condition(service)
     was_served = condition is not None and condition.status == "True"
     return Wanted(ingress, has_finalizer, decision.verdict, former_go=was_served if holds else shows_ours)
+
+
+def hidden_before_it_leaves(service: Service, held: Iterable[Entry]) -> Wanted | None:
+    """What must go from the status before these addresses are left, since kube-proxy serves what is shown; None when
+    nothing must.
+
+    Of a Service that lives all must. One that is being deleted goes with its status as soon as nothing holds it back;
+    until then an address that it leaves to others must not be shown, since its ports are theirs to take.
+    """
+    lives = service.spec.type == "LoadBalancer" and not service.metadata.is_terminating
+    uid = service.metadata.uid
+    to_hide = {one.address for one in held if lives or (one.claim.others(uid) and not one.claim.releasing)}
+    present = present_addresses(service)
+    kept = tuple(address for address in present if address not in to_hide)
+    return None if kept == present else Wanted(kept, True, None)
+
+
+def bare(service: Service) -> Wanted:
+    """Without anything of ours: it holds nothing any more. Of another type than LoadBalancer it shows nothing."""
+    goes = service.metadata.is_terminating and service.spec.type == "LoadBalancer"
+    return Wanted(() if goes else None, False, None, former_go=True)
 
 
 def service_patch(service: Service, wanted: Wanted, ownership: Ownership, timestamp: str) -> dict[str, Any] | None:
