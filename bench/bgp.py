@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AsyncExitStack
-from dataclasses import replace
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
@@ -137,7 +136,7 @@ async def many_routes(node: Node, count: int) -> None:
     changed = next(iter(many))
     node.traced.clear()
     began, sent = time.perf_counter(), _updates(node)
-    node.driver.set_routes("tor", many | {changed: replace(many[changed], med=5)})
+    node.driver.set_routes("tor", many | {changed: many[changed]._replace(med=5)})
     await until("it has changed", lambda: _look(node, f"added {changed}"))
     seconds = time.perf_counter() - began
     await asyncio.sleep(0.5)

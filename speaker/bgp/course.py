@@ -13,8 +13,6 @@ process; decides nothing about addresses. The order that makes releases and grac
 """
 
 from collections.abc import Iterable, Mapping, Set
-from functools import lru_cache
-from ipaddress import ip_network
 
 from crds.conditions import Reason
 from crds.speaker import MOST_ROUTERS
@@ -22,6 +20,7 @@ from speaker.bgp.bfdsessions import BfdStatus, failed_peers
 from speaker.bgp.decisions import Decisions
 from speaker.bgp.model import EXABGP_PERMIT_SECONDS, PeerConfig, Prefix, Route, SessionView
 from speaker.bgp.passwords import Passwords
+from speaker.bgp.prefixes import prefix_of
 from speaker.bgp.remembered import RememberedRouters
 from speaker.bgp.routers import RouterOrders, RouterReport
 from speaker.bgp.status import SessionEntries
@@ -295,10 +294,10 @@ class BgpCourse:
         """The routes by which a router may send traffic for the address here, and for no other address in use."""
         if not address or not self._has_had_peers:
             return frozenset()
-        host = _prefix(address)
+        host = prefix_of(address)
         prefixes: set[Prefix] = {host}
         for length in self._lengths[host.version] - {host.prefixlen}:
-            prefix = _prefix(address, length)
+            prefix = prefix_of(address, length)
             if not set(self.decisions.addresses_of(prefix)) - {address}:
                 prefixes.add(prefix)
         return prefixes
@@ -417,10 +416,3 @@ class BgpCourse:
             self._announcements.on_bgp(address, {peer for peers in (routes or {}).values() for peer in peers}, now)
             if not routes:
                 self._routes_of.pop(address, None)
-
-
-@lru_cache(maxsize=8192)
-def _prefix(address: str, length: int | None = None) -> Prefix:
-    """The prefix of that length which holds the address; None = of the address alone. Kept, since addresses that are
-    being released are looked at again with each change."""
-    return ip_network(address if length is None else f"{address}/{length}", strict=False)

@@ -15,14 +15,14 @@ Rules where the API leaves room:
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import ip_address
 from typing import NamedTuple
 
 from crds.addresses import Family, IPAddress, family_of
 from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.community import CommunitySpec
 from speaker.bgp.model import WELL_KNOWN_COMMUNITIES, LargeCommunity, PeerConfig, Prefix, Route, StandardCommunity
+from speaker.bgp.prefixes import prefix_of
 from speaker.cluster.endpoints import Placement
 from speaker.cluster.objects import Allocation, Labels, NodeFacts
 
@@ -110,10 +110,10 @@ class BGPView:
             names = [name for name in names if self._ads[name].advertise_without_endpoints]
         lengths = {self._length(allocation, name) for name in names}
         if len(lengths) == 1:
-            return ((_prefix(allocation.address, *lengths), RouteSource(tuple(names), allocation.is_local)),)
+            return ((prefix_of(allocation.address, *lengths), RouteSource(tuple(names), allocation.is_local)),)
         return tuple(
             (
-                _prefix(allocation.address, length),
+                prefix_of(allocation.address, length),
                 RouteSource(self._of_length(allocation, names, length), allocation.is_local),
             )
             for length in sorted(lengths)
@@ -235,13 +235,6 @@ def united(sources: Iterable[RouteSource]) -> tuple[str, ...]:
 def is_host(prefix: Prefix) -> bool:
     """Whether it is the route of one address."""
     return prefix.prefixlen == prefix.max_prefixlen
-
-
-@lru_cache(maxsize=32768)
-def _prefix(address: str, length: int) -> Prefix:
-    """One object for all decisions on the address: making and comparing these is half of what deciding costs."""
-    make = IPv6Network if ":" in address else IPv4Network
-    return make((address, length), strict=False)
 
 
 def _aliases(communities: Mapping[str, CommunitySpec]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from math import ceil
+from typing import NamedTuple
 
 from crds.addresses import Family, IPAddress
 from crds.speaker import BGPSessionState
@@ -86,8 +87,7 @@ class PeerConfig:
         return str(address)
 
 
-@dataclass(frozen=True)
-class Route:
+class Route(NamedTuple):
     """A route with its path attributes. `next_hop` None: our own address of the session, in the prefix's family.
 
     `prepend`: how many times more our AS number is put before the path. `link_bandwidth`: bytes per second (IEEE

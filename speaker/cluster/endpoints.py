@@ -5,15 +5,14 @@ announces.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import reduce
+from typing import NamedTuple
 
 from kube.objects import ServiceKey
 from speaker.cluster.objects import SliceFacts
 
 
-@dataclass(frozen=True, slots=True)
-class Placement:
+class Placement(NamedTuple):
     """The nodes that may receive traffic for an address under the policy Local.
 
     `is_everywhere`: some endpoints carry no nodeName (implementations of the Gateway API make such). They count for
@@ -66,7 +65,10 @@ class EndpointIndex:
         Endpoints that serve while they terminate count only when none is ready anywhere (KEP-1669). While one is ready
         elsewhere, the address belongs there, and connections in flight still reach the old node's endpoint.
         """
-        placements = [self._of_namespace(group, is_ipv6) for group in _by_namespace(services)]
+        every = list(services)
+        if len(every) == 1:
+            return self._of_namespace(every, is_ipv6)
+        placements = [self._of_namespace(group, is_ipv6) for group in _by_namespace(every)]
         found = [one for one in placements if not one.is_empty]
         common = reduce(_common, placements) if placements else NOWHERE
         return found[0] if common.is_empty and found else common
@@ -78,6 +80,11 @@ class EndpointIndex:
             for facts in self._slices.get(service, {}).values()
             if facts.is_ipv6 == is_ipv6
         ]
+        if len(slices) == 1:
+            (only,) = slices
+            if only.ready or only.is_ready_unplaced:
+                return Placement(only.ready, only.is_ready_unplaced)
+            return Placement(only.draining, only.is_draining_unplaced)
         ready = Placement(_union(one.ready for one in slices), any(one.is_ready_unplaced for one in slices))
         if not ready.is_empty:
             return ready

@@ -4,7 +4,6 @@ Pure. Moves entries by the table in routestate.py, and decides nothing. No quest
 """
 
 from collections.abc import Iterator
-from dataclasses import replace
 from enum import Enum
 from math import inf
 
@@ -39,7 +38,7 @@ def presented(route: Route, posture: Posture, *, is_internal: bool) -> Route | N
 def draining(route: Route, *, is_internal: bool) -> Route:
     """The route as it is while traffic is to go elsewhere (RFC 8326 §4.1): routers prefer any other one."""
     communities = tuple(sorted({*route.communities, GRACEFUL_SHUTDOWN}))
-    return replace(route, communities=communities, local_pref=0 if is_internal else route.local_pref)
+    return route._replace(communities=communities, local_pref=0 if is_internal else route.local_pref)
 
 
 class RibOut:

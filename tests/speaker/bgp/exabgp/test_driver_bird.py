@@ -60,7 +60,7 @@ async def test_attributes_arrive_and_change(link: Link, opened: ExitStack, tmp_p
         assert seen["BGP.community"] == "(64512,100) (65535,65281)"
         assert seen["BGP.large_community"] == "(64512, 1, 2)"
         assert seen["BGP.ext_community"] == "(unknown 0x4004, 64512, 1232348160)"  # 0x49742400 = 1e6
-        driven.driver.set_routes("tor", {V4: replace(first[V4], med=8, prepend=0)})
+        driven.driver.set_routes("tor", {V4: first[V4]._replace(med=8, prepend=0)})
         await driven.until("it has changed", lambda: bird.route(V4).get("BGP.med") == "8")
         assert bird.route(V4)["BGP.as_path"] == "64512"
         driven.driver.drain()
