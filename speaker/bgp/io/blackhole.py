@@ -38,6 +38,12 @@ CHECK_SECONDS = 60.0
 """Other software takes away rules that it does not know: systemd-networkd, for one, when it starts."""
 ANSWER_SECONDS = 5.0
 
+_FORBIDDEN = "the speaker may not change rules: it needs the capability NET_ADMIN"
+_LEFT = (
+    "rules of an earlier speaker are left, which this one may not remove: on the node, remove those of protocol "
+    f"{PROTOCOL} (ip rule del pref {BLACKHOLE} for each, with ip -6 too)"
+)
+
 _NETLINK_ROUTE = 0
 _NEW_RULE, _DELETE_RULE, _GET_RULE = 32, 33, 34
 _ERROR, _DONE = 2, 3
@@ -59,7 +65,7 @@ class Rule(NamedTuple):
 
 
 class Blackholes:
-    """`is_wanted` False: it touches nothing, as for who has no right to."""
+    """`is_wanted` False: there are to be none. What a killed speaker left is removed once, if that may be done."""
 
     def __init__(self, *, is_wanted: bool = True) -> None:
         self.fault = ""
@@ -77,6 +83,7 @@ class Blackholes:
     async def run(self) -> None:
         """Until cancelled; then there are none any more. Raises nothing for what the kernel refuses: see `fault`."""
         if not self._is_wanted:
+            self._try(frozenset())
             return
         try:
             while True:
@@ -97,7 +104,7 @@ class Blackholes:
             too_many = len(prefixes) - MOST_PREFIXES
             self.fault = f"{too_many} aggregates are too many to have one each" if too_many > 0 else ""
         except PermissionError:
-            self.fault = "the speaker may not change rules: it needs the capability NET_ADMIN"
+            self.fault = _FORBIDDEN if self._is_wanted else _LEFT
         except OSError as error:
             self.fault = f"the kernel refuses: {error.strerror or error}"
         if self.fault and self.fault != before:

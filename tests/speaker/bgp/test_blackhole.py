@@ -1,8 +1,11 @@
 """What becomes of packets to an aggregate's addresses that nothing uses, in a kernel's own network."""
 
 import asyncio
+import ctypes
 import json
+import struct
 import subprocess
+import threading
 from collections.abc import Iterator
 from ipaddress import ip_network
 
@@ -195,8 +198,41 @@ def test_without_the_right_it_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatc
     assert "NET_ADMIN" in blackholes.fault
 
 
-def test_who_does_not_want_them_touches_nothing(host: Namespace) -> None:
+def test_who_does_not_want_them_removes_what_a_killed_speaker_left_and_nothing_else(host: Namespace) -> None:
+    before = all_rules(host)
     with host.entered():
+        have_exactly(frozenset({V4, V6}))
+        blackholes = Blackholes(is_wanted=False)
+        in_a_loop(blackholes.run())
+    assert all_rules(host) == before
+    assert not blackholes.fault
+
+
+def test_who_does_not_want_them_and_has_no_right_says_what_is_left(host: Namespace) -> None:
+    """To look takes no right."""
+    with host.entered():
+        blackholes = Blackholes(is_wanted=False)
+        without_rights(blackholes)
+        assert not blackholes.fault
         have_exactly(frozenset({V4}))
-        in_a_loop(Blackholes(is_wanted=False).run())
+        without_rights(blackholes)
+    assert "ip rule del pref 19002" in blackholes.fault
     assert rules(host) == [str(V4)]
+
+
+def without_rights(blackholes: Blackholes) -> None:
+    """Run in a thread of its own, which gives all its capabilities away."""
+
+    def run() -> None:
+        drop_capabilities()
+        asyncio.run(blackholes.run())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+
+
+def drop_capabilities() -> None:
+    """Of this thread: capset(2), linux/capability.h."""
+    header = struct.pack("Ii", 0x20080522, 0)
+    assert ctypes.CDLL(None, use_errno=True).capset(header, bytes(24)) == 0
