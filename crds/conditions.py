@@ -164,6 +164,12 @@ class Reason(_Documented):
         "HearingPeers",
         "Heartbeats of at least half of the other speakers arrive.",
     )
+    HeldByNode = (
+        "HeldByNode",
+        "The kernel of the node has an address of a Service on one of its interfaces, and answers ARP for it whichever "
+        "node is the owner: kube-proxy in IPVS mode does that on every node. Set `ipvs.strictARP` to true in its "
+        "configuration.",
+    )
     InterfaceNotFound = (
         "InterfaceNotFound",
         "No node that the advertisement selects has an interface of the given names.",

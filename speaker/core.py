@@ -39,6 +39,7 @@ from speaker.inputs import (
     Stop,
 )
 from speaker.layer2.course import Layer2Course
+from speaker.layer2.held import Held
 from speaker.leaving import Leaving
 from speaker.members.members import Members
 from speaker.members.view import MemberTimes
@@ -468,7 +469,8 @@ class NodeCore:
             report.judge_heartbeats(members.heartbeats.fault, contacts.known, members.heard, now)
         if self.right.hold is None:
             decisions = self.layer2.decisions
-            report.judge_addresses(decisions.faults(SHOWN + 1, self.bgp.covers), decisions.unplaced(), now)
+            faults = self.layer2.faults(SHOWN + 1, self.bgp.covers)
+            report.judge_addresses(faults, decisions.unplaced(), now)
             self.draft.set("faults", self.bgp.faults())
         report.show()
 
@@ -524,6 +526,7 @@ _HANDLERS: Mapping[type, Callable[[NodeCore, Any, Moment], None]] = {
     Failed: NodeCore._failed,
     OrderDone: NodeCore._order_done,
     OrderRefused: NodeCore._order_refused,
+    Held: lambda core, what, _: core.layer2.kernel_holds(what),
     KeysRead: lambda core, what, _: core.members.heartbeats.keys_read(what.keys),
     KeysUnusable: lambda core, what, _: core.members.heartbeats.keys_unusable(what.fault),
     Stop: NodeCore._stop,

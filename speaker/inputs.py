@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 from speaker.bgp.routers import RouterReport
 from speaker.cluster.state import Kind
+from speaker.layer2.held import Held
 from speaker.own.requests import Deleted, Failed, Found, Wrote
 from speaker.wire.messages import ConfirmedOrder, Report
 
@@ -102,6 +103,7 @@ Input = (
     | Failed
     | OrderDone
     | OrderRefused
+    | Held
     | KeysRead
     | KeysUnusable
     | Stop

@@ -19,6 +19,7 @@ from speaker.bgp.io.blackhole import Blackholes
 from speaker.io.agent import Agent
 from speaker.io.metrics import Snapshot, SpeakerMetrics
 from speaker.io.rundir import run_directory
+from speaker.layer2.io.kernel import follow_held
 from speaker.options import Options
 from speaker.wire.io.link import WireLink
 
@@ -97,7 +98,10 @@ async def run_speaker(
         try:
             await link.start(exclude_interfaces=surroundings.excluded_interfaces, pass_fds=(sole.fd,))
             async with asyncio.TaskGroup() as group:
-                helpers = [group.create_task(_end_with_the_wire(link, stop))]
+                helpers = [
+                    group.create_task(_end_with_the_wire(link, stop)),
+                    group.create_task(follow_held(agent.tell)),
+                ]
                 if surroundings.listen:
                     listener = listener_for(metrics, lambda: _snapshot(agent, link))
                     helpers.append(group.create_task(listener.serve(surroundings.listen)))

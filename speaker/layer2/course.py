@@ -8,9 +8,10 @@ One order is in flight at a time, withdrawals first, so that what was confirmed 
 """
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from crds.names import allocation_name
+from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation
 from speaker.cluster.state import ClusterState
 from speaker.layer2.conflicts import Claim, Conflicts
@@ -18,6 +19,7 @@ from speaker.layer2.decisions import Decided, Decisions, Gone
 from speaker.layer2.desired import Announce as ToAnnounce
 from speaker.layer2.desired import Refrain, Silence
 from speaker.layer2.handover import Handover
+from speaker.layer2.held import Held, fault_of
 from speaker.layer2.interfaces import changes, to_show
 from speaker.layer2.orders import Interfaces, WireOrders
 from speaker.layer2.probing import Probing, Verdict
@@ -67,6 +69,7 @@ class Layer2Course:
         self._interfaces: tuple[messages.Interface, ...] = ()
         self._usable: tuple[str, ...] = ()
         self._used: tuple[str, ...] = ()
+        self._held_fault: Fault | None = None
         self._cluster = ClusterState()
         self.decisions = Decisions(own_node, self._cluster)
         draft.set("conflicts", [])
@@ -103,6 +106,15 @@ class Layer2Course:
                     self._handover.leave_to(allocation.address, successor, now.monotonic)
                 case Decided(allocation, Refrain()):
                     self.orders.want(allocation.address, None)
+
+    def kernel_holds(self, held: Held) -> None:
+        """What the kernel answers ARP for by itself. To be told every now and then, as what is served changes."""
+        self._held_fault = fault_of(held, self.decisions.served(held.interfaces), self._usable)
+
+    def faults(self, limit: int, is_elsewhere: Callable[[Allocation], bool]) -> list[Fault]:
+        """What an operator should change. See Decisions.faults."""
+        found = self.decisions.faults(limit, is_elsewhere)
+        return ([self._held_fault, *found] if self._held_fault is not None else found)[:limit]
 
     def read_in_full(self) -> None:
         """All allocations are known: what vanished between two registrations was never seen to go."""

@@ -6,7 +6,7 @@ caller likes. Deciding is level-based: only the last state counts, however the c
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -232,6 +232,15 @@ class Decisions:
                 fault = self.view().explain(allocation, self.cluster.placement(allocation))
                 found += [fault] if fault else []
         return found[:limit]
+
+    def served(self, addresses: Iterable[str]) -> list[str]:
+        """Those of the addresses that some node announces on layer 2, as far as this one sees."""
+        found = []
+        for address in addresses:
+            decision = self._decisions.get(allocation_name(address))
+            if isinstance(decision, Announce) or (decision and decision.silence is Silence.OTHER_OWNER):
+                found.append(address)
+        return found
 
     def unplaced(self) -> list[str]:
         """Addresses with the policy Local that have endpoints without a nodeName."""
