@@ -246,6 +246,12 @@ class Reason(_Documented):
         "OnlySpeaker",
         "There are fewer than three speakers, so no majority could tell that this one is cut off: no promise is made.",
     )
+    OtherMachine = (
+        "OtherMachine",
+        "Another machine ran the speaker of this node before, and did not say goodbye: it may be cut off and announce "
+        "all the same. Until it is surely silent, this speaker confirms no release and makes no promise. If that "
+        "machine is off for good, delete the Speaker: `kubectl delete speaker NODE`; this one registers anew.",
+    )
     OutsidePool = (
         "OutsidePool",
         "The address is no longer within its pool, because the pool was changed or deleted. It keeps serving; but when "

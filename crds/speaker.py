@@ -21,6 +21,8 @@ Message = Annotated[str, Text(max_length=1024)]
 
 MOST_ROUTERS = 256
 """That one speaker remembers."""
+MOST_ELSEWHERE = 8
+"""Machines with one node name."""
 
 
 class AnnounceProtocol(StrEnum):
@@ -194,13 +196,27 @@ class RememberedRouter(Model):
     """For how long it may keep them after the speaker's end: its hold or restart time (RFC 4271, RFC 4724)."""
 
 
+class SpeakerElsewhere(Model):
+    """A speaker of this node's name on another machine, which may still announce."""
+
+    machine: Annotated[str, Text(max_length=64)]
+    """Its machine."""
+    fencing: FencingPromise
+    """Whether it withdraws by itself when it is cut off."""
+    outlives_seconds: Seconds = 0
+    """For how long routers may keep its routes after its end."""
+
+
 class SpeakerStatus(ConditionedStatus):
     """What the speaker does, and what it has confirmed."""
 
     incarnation: Annotated[str, Text(max_length=64)] = ""
     """Another text at each start of the speaker's process; the holder of its Lease."""
     machine: Annotated[str, Text(max_length=64)] = ""
-    """The machine that this process runs on: the same text at each start there, another one elsewhere."""
+    """The machine that this process runs on: the boot id of its kernel, and a digest of what its kubelet says of it."""
+    elsewhere: Annotated[tuple[SpeakerElsewhere, ...], Items(maximum=MOST_ELSEWHERE), ListMap("machine")] = ()
+    """Speakers of this node's name on other machines that may still announce. Until they are surely silent, this one
+    confirms no release; deleting the Speaker is the word that they are dead."""
     goodbye: bool = False
     """Whether the speaker stopped cleanly, after it had withdrawn everything."""
     fencing: FencingPromise | None = None

@@ -185,11 +185,25 @@ class NodeAddress(msgspec.Struct, frozen=True, gc=False):
     address: str
 
 
-class NodeStatus(msgspec.Struct, frozen=True, gc=False):
+class NodeSystemInfo(
+    msgspec.Struct,
+    frozen=True,
+    rename={"machine_id": "machineID", "system_uuid": "systemUUID", "boot_id": "bootID"},
+    gc=False,
+):
+    """`status.nodeInfo`, as far as it tells machines apart."""
+
+    machine_id: str = ""
+    system_uuid: str = ""
+    boot_id: str = ""
+
+
+class NodeStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """What kubelet and cloud controllers say of the node."""
 
     conditions: tuple[Condition, ...] = ()
     addresses: tuple[NodeAddress, ...] = ()
+    node_info: NodeSystemInfo = NodeSystemInfo()
 
 
 class Node(KubeObject, frozen=True, kw_only=True, gc=False):

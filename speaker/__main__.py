@@ -8,6 +8,7 @@ import re
 import signal
 import sys
 import uuid
+from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -21,6 +22,8 @@ from speaker.io.metrics import SpeakerMetrics
 from speaker.io.supervisor import EXCLUDED_INTERFACES, Surroundings, run_speaker
 from speaker.members.heartbeats import HeartbeatOptions
 from speaker.options import Options
+
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -54,6 +57,7 @@ def parse_arguments() -> argparse.Namespace:
         failback_seconds=given.failback_after_seconds,
         bgp_drain_seconds=given.bgp_drain_seconds,
         has_blackhole_routes=not given.no_blackhole_routes,
+        boot_id=BOOT_ID.read_text().strip(),
         heartbeats=HeartbeatOptions(
             given.heartbeat_key_dir, given.heartbeat_port, given.heartbeat_interval_milliseconds
         ),

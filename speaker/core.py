@@ -49,9 +49,11 @@ from speaker.options import Options
 from speaker.own.announcements import Announcements
 from speaker.own.conditions import SHOWN
 from speaker.own.confirming import ConfirmationWriter
+from speaker.own.elsewhere import OtherMachines
+from speaker.own.machine import machine_text
 from speaker.own.report import Report
 from speaker.own.reporting import ReportWriter
-from speaker.own.requests import Deleted, Failed, Failure, Found, Request, Wrote
+from speaker.own.requests import Deleted, Failed, Failure, Found, Own, Request, Wrote
 from speaker.own.status import StatusDraft
 from speaker.own.writer import SpeakerWriter
 from speaker.phases import TABLE, Cause, Deed, Phase, after, may
@@ -74,6 +76,7 @@ class NodeCore:
     def __init__(self, options: Options, now: Moment) -> None:
         self._node = options.node
         self._incarnation = options.incarnation
+        self._boot_id = options.boot_id
         self._started = now.boottime
         self.notices = Notices()
         self.draft = StatusDraft()
@@ -93,6 +96,8 @@ class NodeCore:
         self.reporting = ReportWriter(options.incarnation, self.draft.report, refusals)
         self.right = AnnouncementRight(options.node, options.limits())
         self._report = Report(options.node, options.limits(), options.fence_after_seconds, self.draft)
+        self._elsewhere = OtherMachines(options.node)
+        self._machine = ""
         self._leaving = Leaving()
         self.cluster = ClusterState()
         self.phase = self._left_from = Phase.RENEWING
@@ -165,9 +170,28 @@ class NodeCore:
             self.reporting.found(found)
         else:
             self._registration.node_uid = found.node_uid or self._registration.node_uid
-            if not self.writer.has_ever_registered and found.own.incarnation != self._incarnation:
-                self.bgp.inherit(found.own.last_word, now)
+            if found.node_uid:
+                self._machine = machine_text(self._boot_id, found.node_info)
+                self.draft.set("machine", self._machine)
+            self._inherit(found.own, now)
             self._unless_ended(self.writer.found(found), now)
+
+    def _inherit(self, own: Own, now: Moment) -> None:
+        """What those before may have left on the wire and with routers. A new Speaker is an operator's word that they
+        are dead, but not that their routers know."""
+        if not own.incarnation:
+            self._elsewhere.forget()
+        if not self.writer.has_ever_registered and own.incarnation != self._incarnation:
+            self.bgp.inherit(own.last_word, now)
+            self._elsewhere.take(own.last_word, self._machine)
+        if self._elsewhere.are_there and not self.writer.has_ever_registered:
+            self.notices.say("warning", "another machine ran this node's speaker; releases wait until it is silent")
+            self._judge_conditions(now)
+
+    def _is_alone(self, now: Moment) -> bool:
+        """Whether no speaker of this node's name on another machine may announce."""
+        others = self._elsewhere
+        return not (others.are_there and others.may_announce(now.boottime, self.members.for_fencing()))
 
     def _wrote(self, wrote: Wrote, now: Moment) -> None:
         if self._is_of(self.confirming, wrote.request):
@@ -184,6 +208,7 @@ class NodeCore:
             self.notices.say("info", "registered", speaker=self._node, uid=wrote.own.uid, incarnation=self._incarnation)
             self._registration.written(wrote.own.uid)
             self._go(Cause.REGISTERED)
+            self._elsewhere.registered(now.boottime)
             self.confirming.begin(self._registration.node_uid)
             self.reporting.begin(self._registration.node_uid)
             self.members.begin(now)
@@ -409,6 +434,8 @@ class NodeCore:
         if not self._must_settle:
             return
         self._must_settle = False
+        if not self._is_alone(now):
+            return  # asked again with each tick
         self.bgp.ask(self.releases.addresses)
         self.releases.settle(now)
 
@@ -463,7 +490,8 @@ class NodeCore:
         report, members = self._report, self.members
         self.reporting.nodes = len(self.cluster.speakers) or 1
         contacts = members.for_fencing()
-        report.judge(self.right.hold, contacts, self._renewal_sent, now)
+        others = () if self._is_alone(now) else self._elsewhere.entries()
+        report.judge(self.right.hold, contacts, self._renewal_sent, others, now)
         report.judge_refusals(self.draft.refusals.told(), now)
         if members.heartbeats.are_wanted:
             report.judge_heartbeats(members.heartbeats.fault, contacts.known, members.heard, now)
@@ -484,7 +512,7 @@ class NodeCore:
             self.right.lose(Hold.STOPPING, now.boottime)
             self._permit = 0.0
         if leaving.may_say_goodbye(now.monotonic, has_confirmed=self.confirming.has_said_all):
-            withdrew = self.bgp.withdrew_everything(now)
+            withdrew = self.bgp.withdrew_everything(now) and self._is_alone(now)
             self._report.judge_end(withdrew_routes=withdrew, now=now)
             self.writer.say_goodbye(withdrew_everything=withdrew)
             self.reporting.end()

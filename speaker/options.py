@@ -9,7 +9,8 @@ from speaker.members.heartbeats import HeartbeatOptions
 
 @dataclass(frozen=True)
 class Options:
-    """How to run one node's speaker. `incarnation` is another text at each start of the process."""
+    """How to run one node's speaker. `incarnation` is another text at each start of the process. `boot_id`: of the
+    running kernel (speaker.own.machine)."""
 
     node: str
     incarnation: str
@@ -20,6 +21,7 @@ class Options:
     failback_seconds: float = 120.0
     bgp_drain_seconds: float = 5.0
     has_blackhole_routes: bool = True
+    boot_id: str = ""
     heartbeats: HeartbeatOptions = field(default_factory=HeartbeatOptions)
 
     def fault(self) -> str:

@@ -69,6 +69,14 @@ class Conditions:
             message = "With fewer than three speakers there is no majority that could tell whether this one is cut off."
             self.set(ConditionType.PromisesFencing, False, Reason.OnlySpeaker, message, now)
 
+    def set_elsewhere(self, node: str, now: str) -> None:
+        """Another machine's speaker of this node may still announce."""
+        message = (
+            f"Another machine ran the speaker of {node} before and did not say goodbye. Releases wait until it is "
+            f"surely silent. If that machine is off for good: kubectl delete speaker {node}"
+        )
+        self.set(ConditionType.PromisesFencing, False, Reason.OtherMachine, message, now)
+
     def set_members_heard(self, fault: str, known: Set[str], heard: Iterable[str], now: str) -> None:
         """Whether heartbeats work here. A few dead nodes are no fault of heartbeats; more than half of all nodes
         are."""

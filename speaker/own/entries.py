@@ -8,6 +8,7 @@ from typing import Any
 
 from crds import speaker
 from crds.addresses import IPAddress
+from speaker.own.predecessor import Elsewhere
 
 Entry = dict[str, Any]
 
@@ -125,6 +126,12 @@ def fencing(witnesses: frozenset[str] | None, fence_after_seconds: int) -> Entry
         fence_after_seconds=fence_after_seconds,
         witnesses=tuple(sorted(witnesses or ())),
     ).to_wire()
+
+
+def elsewhere(one: Elsewhere) -> Entry:
+    """A speaker of this node's name on another machine, that may still announce."""
+    promise = fencing(one.witnesses, max(1, one.fence_after_seconds))
+    return {"machine": one.machine, "fencing": promise, "outlivesSeconds": one.outlives_seconds}
 
 
 def _cut(text: str) -> str:

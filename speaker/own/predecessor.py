@@ -11,12 +11,26 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
+class Elsewhere:
+    """A speaker of this node's name that may run on another machine. `witnesses`: of its promise to withdraw by itself
+    `fence_after_seconds` after its last renewal; None = it made none. `outlives_seconds`: how long routers may keep its
+    routes after its end."""
+
+    machine: str
+    fence_after_seconds: int = 0
+    witnesses: frozenset[str] | None = None
+    outlives_seconds: int = 0
+
+
+@dataclass(frozen=True)
 class LastWord:
     """What the predecessor wrote last. `routers`: for how many seconds after its end each may keep its routes, by
     address; none = it left no routes. `dropped`: of which an operator had said by then that they keep none."""
 
     routers: Mapping[str, int] = field(default_factory=dict)
     dropped: frozenset[str] = frozenset()
+    elsewhere: tuple[Elsewhere, ...] = ()
+    """Itself, unless it said goodbye; and those that it waited for."""
 
 
 class PredecessorRoutes:

@@ -9,7 +9,8 @@ from speaker.cluster.faults import Fault
 from speaker.fencing import Hold, Limits, MemberContacts, promise_to_make
 from speaker.moment import Moment
 from speaker.own.conditions import Conditions
-from speaker.own.entries import fencing
+from speaker.own.entries import elsewhere, fencing
+from speaker.own.predecessor import Elsewhere
 from speaker.own.status import StatusDraft
 
 CONDITIONS_SECONDS = 1.0
@@ -32,10 +33,27 @@ class Report:
         """Whether they have not been looked at for a while."""
         return now.monotonic >= self._due
 
-    def judge(self, hold: Hold | None, members: MemberContacts, renewal_sent: float | None, now: Moment) -> None:
-        """Whether this speaker serves, and what it promises. `renewal_sent`: CLOCK_BOOTTIME seconds."""
+    def judge(
+        self,
+        hold: Hold | None,
+        members: MemberContacts,
+        renewal_sent: float | None,
+        others: Sequence[Elsewhere],
+        now: Moment,
+    ) -> None:
+        """Whether this speaker serves, and what it promises. `renewal_sent`: CLOCK_BOOTTIME seconds. `others`: speakers
+        of this node elsewhere that may announce: as long as there are any, nobody may count on its silence."""
         self._due = now.monotonic + CONDITIONS_SECONDS
         self._conditions.set_ready(hold, now.text)
+        self._draft.set("elsewhere", [elsewhere(one) for one in others])
+        if others:
+            self._witnesses = None
+            self._conditions.set_elsewhere(self._own_node, now.text)
+        else:
+            self._judge_promise(members, renewal_sent, now)
+        self._draft.set("fencing", fencing(self._witnesses, self._fence_after_seconds))
+
+    def _judge_promise(self, members: MemberContacts, renewal_sent: float | None, now: Moment) -> None:
         self._witnesses = promise_to_make(
             self._own_node,
             members,
@@ -45,7 +63,6 @@ class Report:
             now=now.boottime,
         )
         self._conditions.set_promise(self._witnesses is not None, len(members.known), now.text)
-        self._draft.set("fencing", fencing(self._witnesses, self._fence_after_seconds))
 
     def judge_refusals(self, refused: Sequence[str], now: Moment) -> None:
         """`refused`: what the API server does not take of what this speaker writes."""

@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from kube.backoff import Backoff
+from speaker.own.machine import NodeInfo
 from speaker.own.predecessor import LastWord
 
 Patch = dict[str, Any]
@@ -95,11 +96,13 @@ class Failure(Enum):
 
 
 class Found(NamedTuple):
-    """The object, as asked for (Look). `node_uid`: of the own Node, "" when it was not read."""
+    """The object, as asked for (Look). `node_uid`: of the own Node, "" when it was not read. `node_info`: what that
+    says of its machine."""
 
     request: Look
     own: Own
     node_uid: str = ""
+    node_info: NodeInfo = NodeInfo()
 
 
 class Wrote(NamedTuple):

@@ -22,7 +22,7 @@ class StatusDraft:
     """`speaker`, `released` and `report`: what each object should say. `refusals`: what the API server did not take."""
 
     def __init__(self) -> None:
-        self.speaker = PatchedFields(kept=frozenset({"routers"}))
+        self.speaker = PatchedFields(kept=frozenset({"routers", "elsewhere"}))
         self.released: PatchedMap[int] = PatchedMap(MOST_CONFIRMED)
         self.report = Slices()
         self.announcements = ReportedMap(self.report)

@@ -21,7 +21,7 @@ ROUTINE_SECONDS = 0.25
 """Between two writes of the status: each goes to every speaker."""
 INDISPENSABLE = frozenset({"incarnation", "goodbye"})
 """Never left out."""
-BINDING = frozenset({"fencing", "routers"})
+BINDING = frozenset({"fencing", "routers", "elsewhere", "machine"})
 """Left out only when the API server names them: others go by these when this speaker is gone."""
 
 

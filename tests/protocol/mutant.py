@@ -101,6 +101,15 @@ MUTATIONS = {
         "self._refused(failed.request, failed, now)",
         'self._released.confirm(failed.request.status["released"])',
     ),
+    "other-machine": Mutation(
+        "nobody acknowledges for another machine", CORE, "if not self._is_alone(now):", "if False:"
+    ),
+    "other-machine-persists": Mutation(
+        "what is waited for outlives the process that waits",
+        "speaker.own.report",
+        "[elsewhere(one) for one in others]",
+        "[]",
+    ),
     "confirmed-alone": Mutation(
         "an acknowledgement waits for no other write",
         CORE,

@@ -75,12 +75,38 @@ def a_confirmation_of_a_process_that_is_dead_arrives_after_its_successors(world:
 def a_machine_is_replaced_and_the_old_one_does_not_notice(world: World) -> None:
     """It reads allocations, but not Speakers: its confirmation is not its successor's."""
     world.speakers["n1"].is_blind = True
-    new = world.speakers["another n1"] = Speaker(world.api, "n1", "another machine")
+    new = world.speakers["another n1"] = Speaker(world.api, "n1", "another-machine")
     new.start(world.now)
     world.pass_seconds(12)
     new.is_lagging = True
     world.the_service_is_deleted_and_its_address_wanted_again()
     world.pass_seconds(5)
+    new.is_lagging = False
+    world.pass_seconds(85)
+
+
+def a_machine_is_replaced_while_it_is_cut_off_and_announces(world: World) -> None:
+    """Nobody said that it is dead: its successor of the same name can't confirm for it."""
+    world.cut({"n1"}, "none")
+    world.pass_seconds(1)
+    new = world.speakers["another n1"] = Speaker(world.api, "n1", "another-machine")
+    new.start(world.now)
+    world.pass_seconds(12)
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(90)
+
+
+def a_machine_is_replaced_and_its_successor_dies_while_it_waits(world: World) -> None:
+    """What it waits for is in the Speaker: the next one waits on."""
+    world.cut({"n1"}, "none")
+    new = world.speakers["another n1"] = Speaker(world.api, "n1", "another-machine")
+    new.start(world.now)
+    world.pass_seconds(12)
+    new.crash()
+    new.start(world.now)
+    world.pass_seconds(12)
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(100)
 
 
 def everything_but_confirmations_is_refused(world: World) -> None:
@@ -128,6 +154,8 @@ def stories() -> Iterator[Story]:
     yield witnesses_restart_after_they_outlived_us
     yield a_confirmation_of_a_process_that_is_dead_arrives_after_its_successors
     yield a_machine_is_replaced_and_the_old_one_does_not_notice
+    yield a_machine_is_replaced_while_it_is_cut_off_and_announces
+    yield a_machine_is_replaced_and_its_successor_dies_while_it_waits
     yield everything_but_confirmations_is_refused
     yield confirmations_are_refused_for_a_while
     for silent, back in itertools.product(range(80, 90), range(1, 5)):

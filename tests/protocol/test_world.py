@@ -203,6 +203,7 @@ class World(RuleBasedStateMachine):
         """The faults end, and whoever is dead comes back: so does every release."""
         for one in self.speakers.values():
             one.link.mode, one.is_lagging, one.frozen_until, one.refuses = "both", False, 0.0, None
+            one.is_blind = False
             if not one.is_running and one.node in self.api.speakers:
                 one.start(self.now)
         for each in self.allocators:

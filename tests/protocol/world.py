@@ -8,6 +8,7 @@ for the only one that could announce it, and so each of them does.
 
 import contextlib
 import itertools
+import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from speaker.core import NodeCore
 from speaker.members.heartbeats import HeartbeatOptions
 from speaker.moment import Moment
 from speaker.options import Options
+from speaker.own.io.ownobjects import own_from
 from speaker.own.requests import (
     Delete,
     Deleted,
@@ -80,8 +82,8 @@ class Stored:
     status: dict[str, Any] = field(default_factory=dict)
 
     def own(self) -> Own:
-        keys = frozenset({*self.status.get("released", {}), *self.status.get("announcements", {})})
-        return Own(self.uid, str(self.version), self.status.get("incarnation", ""), keys, frozenset(self.status))
+        metadata = {"uid": self.uid, "resourceVersion": str(self.version)}
+        return own_from(json.dumps({"metadata": metadata, "status": self.status}).encode())
 
     def patch(self, status: dict[str, Any]) -> None:
         self.version += 1
@@ -169,6 +171,7 @@ class Speaker:
             renew_seconds=RENEW_SECONDS,
             fence_after_seconds=F,
             failback_seconds=0,
+            boot_id=self.machine,
             heartbeats=HeartbeatOptions("a folder of keys"),
         )
         self.core = NodeCore(options, _moment(now))
@@ -181,7 +184,7 @@ class Speaker:
         self.lease_version: int | None = None
         self.unanswered: dict[str, float] = {}
         self.renew_at = now
-        self.must_renew = False
+        self.must_renew = self.has_renewed = False
         self.says = None
         self.heard.clear()
 
@@ -207,7 +210,7 @@ class Speaker:
         interface to announce on, as far as this one knows. It is never told of a loss: it has to
         notice by itself how old a word is."""
         for one in others:
-            if one.says is not None:
+            if one.says is not None and one.node != self.node:
                 self.heard[one.node] = messages.Member(one.incarnation, (), one.says.contact, now, *one.says[1:])
 
     # What an agent does in a second
@@ -313,6 +316,9 @@ class Speaker:
         self.renew_at = now + RENEW_SECONDS
         lease = self.api.leases.setdefault(self.node, Lease())
         if self.lease_version is None:
+            holder = self.link.send(lambda: lease.text.rpartition(" ")[0])
+            if self.has_renewed and holder != self.incarnation:
+                raise Unanswered  # it has a successor
             self.lease_version = self.link.send(lambda: lease.version)
             if lease.text in self.unanswered:
                 self._renewed(self.unanswered[lease.text], now)
@@ -330,6 +336,7 @@ class Speaker:
 
     def _renewed(self, sent: float, now: float) -> None:
         self.unanswered.clear()
+        self.has_renewed = True
         self.core.take(inputs.Renewed(sent), _moment(now))
 
     # Watches

@@ -137,6 +137,9 @@ class LeaseRenewer:
             lease = decode_lease(await self._client.get(LEASES, self._name, self._namespace))
         except NotFound:
             return
+        holder = lease.spec.holder_identity
+        if self.last_renewal is not None and holder not in (None, "", self._holder):
+            raise ApiError(409, "Taken", f"{holder} has taken the Lease {self._name}")
         self._version = lease.metadata.resource_version
         arrived = self._unanswered.get(lease.spec.renew_time or "")
         if arrived is not None and lease.spec.holder_identity == self._holder:

@@ -18,7 +18,8 @@ from kube.errors import AlreadyExists, ApiError, Invalid, NotFound, is_precondit
 from kube.io.client import Client
 from kube.objects import decode_node
 from kube.resource import NODES, RELEASECONFIRMATIONS, SPEAKERREPORTS, SPEAKERS, Resource
-from speaker.own.predecessor import LastWord
+from speaker.own.machine import NodeInfo
+from speaker.own.predecessor import Elsewhere, LastWord
 from speaker.own.requests import (
     Delete,
     Deleted,
@@ -55,8 +56,27 @@ class _Router(msgspec.Struct, frozen=True, rename="camel"):
     outlives_seconds: int
 
 
+class _Fencing(msgspec.Struct, frozen=True, rename="camel"):
+    promised: bool = False
+    fence_after_seconds: int = 0
+    witnesses: tuple[str, ...] | None = None
+
+    @property
+    def promised_on(self) -> frozenset[str] | None:
+        return frozenset(self.witnesses or ()) if self.promised else None
+
+
+class _Elsewhere(msgspec.Struct, frozen=True, rename="camel"):
+    machine: str
+    fencing: _Fencing = _Fencing()
+    outlives_seconds: int = 0
+
+
 class _Status(msgspec.Struct, frozen=True, rename="camel"):
     incarnation: str = ""
+    machine: str = ""
+    elsewhere: tuple[_Elsewhere, ...] | None = None
+    fencing: _Fencing | None = None
     goodbye: bool = False
     routers: tuple[_Router, ...] | None = None
     released: dict[str, msgspec.Raw] | None = None
@@ -102,14 +122,20 @@ class OwnObjects:
     async def _look(self, look: Look) -> Found:
         resource, name = _RESOURCES[look.target.kind], self._name(look.target)
         if not look.creates:
-            return Found(look, _own(await self._client.get(resource, name)))
-        owner = look.owner or decode_node(await self._client.get(NODES, self._node)).metadata.uid
+            return Found(look, own_from(await self._client.get(resource, name)))
+        owner, info = (look.owner, NodeInfo()) if look.owner else await self._read_node()
         with contextlib.suppress(NotFound):
-            return Found(look, _own(await self._client.get(resource, name)), owner)
+            return Found(look, own_from(await self._client.get(resource, name)), owner, info)
         try:
-            return Found(look, _own(await self._client.create(resource, self._body(look.target, owner))), owner)
+            made = await self._client.create(resource, self._body(look.target, owner))
         except AlreadyExists:
-            return Found(look, _own(await self._client.get(resource, name)), owner)
+            made = await self._client.get(resource, name)
+        return Found(look, own_from(made), owner, info)
+
+    async def _read_node(self) -> tuple[str, NodeInfo]:
+        node = decode_node(await self._client.get(NODES, self._node))
+        info = node.status.node_info
+        return node.metadata.uid, NodeInfo(info.boot_id, info.machine_id, info.system_uuid)
 
     def _body(self, target: Target, owner: str) -> dict[str, Any]:
         """The owner reference makes the garbage collector delete it with its Node."""
@@ -124,7 +150,7 @@ class OwnObjects:
             "status": write.status,
         }
         resource = _RESOURCES[write.target.kind]
-        return _own(await self._client.merge_patch(resource, self._name(write.target), body, subresource="status"))
+        return own_from(await self._client.merge_patch(resource, self._name(write.target), body, subresource="status"))
 
     def _name(self, target: Target) -> str:
         return report_name(self._node, target.number) if target.kind is Kind.REPORT else self._node
@@ -149,7 +175,8 @@ def _failure(error: ApiError) -> Failure:
             return Failure.OTHER
 
 
-def _own(raw: bytes) -> Own:
+def own_from(raw: bytes) -> Own:
+    """What a writer needs to know of an object. Raises ValueError."""
     found = _decode(raw)
     status = found.status
     keys = frozenset((status.released or status.announcements or {}).keys())
@@ -158,7 +185,16 @@ def _own(raw: bytes) -> Own:
 
 
 def _last_word(found: _Object) -> LastWord:
-    if found.status.goodbye:
-        return LastWord()
+    status = found.status
+    routers = {one.address: one.outlives_seconds for one in status.routers or ()}
+    others = list(status.elsewhere or ())
+    if status.incarnation and not status.goodbye:
+        others.append(_Elsewhere(status.machine, status.fencing or _Fencing(), max(routers.values(), default=0)))
+    elsewhere = tuple(
+        Elsewhere(one.machine, one.fencing.fence_after_seconds, one.fencing.promised_on, one.outlives_seconds)
+        for one in others
+    )
+    if status.goodbye:
+        return LastWord(elsewhere=elsewhere)
     dropped = addresses_in((found.metadata.annotations or {}).get(ANNOTATION_DROPPED_ROUTERS, ""), MOST_ROUTERS)
-    return LastWord({one.address: one.outlives_seconds for one in found.status.routers or ()}, dropped)
+    return LastWord(routers, dropped, elsewhere)

@@ -196,3 +196,22 @@ def test_a_released_lease_has_no_holder_and_another_holders_lease_is_left_alone(
         assert server.objects["berth-speaker-n1"]["spec"]["holderIdentity"] == ""
 
     run_virtual(main)
+
+
+def test_one_that_finds_a_successor_renews_no_more_and_one_that_starts_takes_the_lease() -> None:
+    """Else two machines of one name would give each other the look of contact for ever."""
+
+    async def main() -> None:
+        server = LeaseServer()
+        seen: list[Renewal] = []
+        first, second = renewer(server, "i1", seen), renewer(server, "i2")
+        await first.renew()
+        await second.renew()
+        for _ in range(3):
+            with pytest.raises(ApiError):
+                await first.renew()
+        assert len(seen) == 1
+        assert server.objects["berth-speaker-n1"]["spec"]["holderIdentity"] == "i2"
+        await second.renew()
+
+    run_virtual(main)

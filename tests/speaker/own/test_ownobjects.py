@@ -11,7 +11,8 @@ from kube.errors import ApiError
 from kube.io.client import Client
 from kube.resource import NODES, RELEASECONFIRMATIONS, SPEAKERREPORTS, SPEAKERS
 from speaker.own.io.ownobjects import OwnObjects
-from speaker.own.predecessor import LastWord
+from speaker.own.machine import NodeInfo
+from speaker.own.predecessor import Elsewhere, LastWord
 from speaker.own.requests import (
     CONFIRMATION,
     SPEAKER,
@@ -148,7 +149,7 @@ async def test_a_look_tells_what_the_process_before_left_with_routers(tmp_path) 
         said: dict[str, Any] = {"incarnation": "one", "routers": routers}
         wrote = await write(lab, own, **said)
         assert isinstance(wrote, Wrote)
-        assert (await looked(lab)).last_word == LastWord({"192.0.2.254": 105})
+        assert (await looked(lab)).last_word.routers == {"192.0.2.254": 105}
         await write(lab, wrote.own, goodbye=True)
         assert (await looked(lab)).last_word == LastWord()
 
@@ -230,3 +231,29 @@ async def test_a_kind_that_the_api_server_does_not_know_is_no_object_that_is_gon
         outcome = await object_of(lab).carry_out(Look(REPORT))
         assert isinstance(outcome, Failed)
         assert outcome.failure is Failure.OTHER
+
+
+async def test_a_look_at_the_speaker_tells_which_machines_may_announce_for_this_node(tmp_path) -> None:
+    async with cluster(tmp_path) as lab:
+        own = await looked(lab)
+        assert own.last_word.elsewhere == ()
+        fencing = {"promised": True, "fenceAfterSeconds": 60, "witnesses": ["a", "b"]}
+        said = {"incarnation": "one", "machine": "m1", "fencing": fencing}
+        routers = [{"address": "192.0.2.254", "outlivesSeconds": 105}]
+        before = {"machine": "m0", "fencing": {"promised": False, "fenceAfterSeconds": 60}, "outlivesSeconds": 5}
+        wrote = await write(lab, own, **said, routers=routers, elsewhere=[before])
+        assert isinstance(wrote, Wrote)
+        earlier, last = (await looked(lab)).last_word.elsewhere
+        assert earlier == Elsewhere("m0", 60, None, 5)
+        assert last == Elsewhere("m1", 60, frozenset("ab"), 105)
+        await write(lab, wrote.own, goodbye=True)
+        assert (await looked(lab)).last_word.elsewhere == (earlier,)
+
+
+async def test_a_look_at_the_node_tells_of_its_machine(tmp_path) -> None:
+    async with cluster(tmp_path) as lab:
+        info = {"machineID": "m", "systemUUID": "s", "bootID": "b"}
+        await lab.admin.merge_patch(NODES, NODE, {"status": {"nodeInfo": info}}, subresource="status")
+        found = await object_of(lab).carry_out(Look(SPEAKER, creates=True))
+        assert isinstance(found, Found)
+        assert found.node_info == NodeInfo("b", "m", "s")
