@@ -15,6 +15,7 @@ from allocator.assigner import Assigner, Key
 from allocator.objects import decode_allocation
 from allocator.ownership import Ownership
 from allocator.space.pools import Pools
+from allocator.stage import Stage
 from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
 from crds.addresses import IPAddress
 from crds.conditions import Reason
@@ -41,7 +42,7 @@ class Died(Exception):
 @dataclass
 class Life:
     """An address from its first record until the record that was released is deleted. Hands that delete a record end
-    no life: what they delete is written again.
+    no life before the barrier is passed: what they delete is written again.
 
     Whoever holds it came first, or joined by the sharing key those who were there: `spec` is the last record's.
     """
@@ -88,6 +89,8 @@ class FakeApi:
     """Whether a record with this spec is not valid (422)."""
     lives: dict[str, "Life"] = field(default_factory=dict)
     """Of addresses, by the names of their records: the present life, or the last one."""
+    passed: set[str] = field(default_factory=set)
+    """uids of records whose release passed the barrier."""
 
     def _stamp(self, body: Body) -> Body:
         self.version += 1
@@ -137,6 +140,12 @@ class FakeApi:
         self.services[key] = self._stamp(body)
         if "deletionTimestamp" in body["metadata"] and not body["metadata"].get("finalizers"):
             del self.services[key]
+
+    def delete_by_hand(self, name: str) -> None:
+        """A record, whatever it is for."""
+        if self.allocations.pop(name)["metadata"]["uid"] in self.passed:
+            self.lives[name].end()
+        self.version += 1
 
     # What the allocator does
 
@@ -362,7 +371,11 @@ class Allocator:
         raise AssertionError("the allocator never comes to rest")
 
     def pass_barrier(self, address: IPAddress) -> None:
-        self.assigner.barrier_passed(self.assigner.marks[address])
+        mark = self.assigner.marks[address]
+        self.assigner.barrier_passed(mark)
+        entry = self.assigner.ledger.get(address)
+        if entry is not None and entry.stage is Stage.PASSED:
+            self.api.passed.add(mark.uid)
 
 
 EDGE = pools(pool("edge", "192.0.2.10-192.0.2.13"))

@@ -123,8 +123,7 @@ class World(RuleBasedStateMachine):
         held = [one for one, body in self.api.allocations.items() if body["spec"]["holders"][0]["name"] == name]
         for one in held[:1]:
             self.allocator.watch()
-            del self.api.allocations[one]
-            self.api.version += 1
+            self.api.delete_by_hand(one)
             self.allocator.run(withdraw=False)
 
     @rule(name=names)
@@ -196,7 +195,7 @@ class World(RuleBasedStateMachine):
         for vip in list(self.allocator.assigner.marks):
             mark = self.allocator.assigner.marks[vip]
             if not awaited(mark, round_):
-                self.allocator.assigner.barrier_passed(mark)
+                self.allocator.pass_barrier(vip)
 
     # Speakers and time
 
