@@ -7,6 +7,7 @@ import pytest
 from lab.client import ApiFaults, LabClient
 from lab.cluster import NAMESPACE
 from lab.observe import ingress, lease_holder
+from speaker.layer2.io.kernel import CHECK_SECONDS
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -137,6 +138,24 @@ def test_connections_to_the_api_server_that_died_silently_are_noticed_within_sec
         web.gone("service", "web")
     finally:
         web.cluster.run(node, "nft", "delete table inet silence")
+
+
+def test_a_node_whose_kernel_answers_for_an_address_says_so(web: LabClient) -> None:
+    """As kube-proxy in IPVS mode makes every node do, without strictARP."""
+    before = owner(web)
+    node = next(name for name in web.cluster.macs().values() if name != before)
+    web.cluster.run(node, "ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
+
+    def told() -> str | None:
+        reported = web.get("speakerreport", f"{node}.0")["status"]["conditions"]
+        found = next(one for one in reported if one["type"] == "Announceable")
+        return str(found["message"]) if found["reason"] == "HeldByNode" else None
+
+    try:
+        message = web.until(f"{node} says so", told, timeout_seconds=2 * CHECK_SECONDS)
+    finally:
+        web.cluster.run(node, "ip", "address", "del", f"{ADDRESS}/32", "dev", "lo")
+    assert f"{ADDRESS}: this node's kernel has it on lo and answers ARP for it on" in message
 
 
 @pytest.mark.parametrize("code", [409, 429, 500, 503])
