@@ -4,6 +4,7 @@ Here alone a fact of this process becomes a part of the object, so no field can 
 """
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from crds import speaker
@@ -20,22 +21,24 @@ MAC_CHARACTERS = 17
 """Of an Ethernet address (IEEE 802); those of InfiniBand and of tunnels are longer, and nothing is announced there."""
 
 
-_NOTHING_ANNOUNCED: Entry = {"interfaces": None, "peers": None, "peerCount": None}
-
-
 def announcement(since: str, *, interfaces: Sequence[str] = (), peers: Iterable[str] = ()) -> Entry:
     """An address that is announced: on layer 2 on these interfaces, by BGP to these peers, one at least.
 
     A part without a value is null, since a merge patch leaves what it does not name as it was. `since`: RFC 3339.
+    Of addresses that are announced alike it is one and the same value, which nobody changes.
     """
-    every = sorted(peers)
-    named = tuple(every[:NAMED_PEERS])
+    return _announcement(since, tuple(interfaces), tuple(sorted(peers)))
+
+
+@lru_cache(maxsize=1024)
+def _announcement(since: str, interfaces: tuple[str, ...], peers: tuple[str, ...]) -> Entry:
+    named = peers[:NAMED_PEERS]
     protocols = ((speaker.AnnounceProtocol.BGP, named), (speaker.AnnounceProtocol.Layer2, interfaces))
     entry = speaker.Announcement(
         protocols=tuple(protocol for protocol, found in protocols if found),
-        interfaces=tuple(interfaces),
+        interfaces=interfaces,
         peers=named,
-        peer_count=len(every) if len(every) > len(named) else None,
+        peer_count=len(peers) if len(peers) > len(named) else None,
         since=since,
     ).to_wire()
     return {"interfaces": None, "peers": None, "peerCount": None} | {

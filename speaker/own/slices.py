@@ -28,6 +28,8 @@ ONCE = {"conditions": 3500, "interfaces": 2800, "heard": 4300, "faults": 4000}
 """What the node has once, in slice 0, and how many bytes of it. Nothing else is in that slice."""
 COUNTS = frozenset({"routesSent", "lastSeen", "count"})
 """Fields that only count: they alone cause no write for a while."""
+NULL_BYTES = len('"":null,')
+"""A field that is null is in a patch, and not in the object."""
 ENCODE = msgspec.json.Encoder().encode
 
 
@@ -149,7 +151,7 @@ class Slices:
         if self._refused and (key, encoded) in self._refused:
             self.drop(key)
             return
-        size = len(ENCODE({name: value for name, value in entry.items() if value is not None})) + len(key.key) + 4
+        size = len(encoded) + len(key.key) + 4 - sum(len(name) + NULL_BYTES for name in entry if entry[name] is None)
         if home is not None and home.size + size - home.entries[key][1] > MOST_BYTES:
             self._remove(key, home, Urgency.ROUTINE)
             home = None
