@@ -230,9 +230,9 @@ def _awaited(mark: Mark, round_: Round) -> Iterator[Awaited]:
 def _has_confirmed(one: SpeakerState | Departed, mark: Mark, round_: Round) -> bool:
     """Also one that is gone: what its process had withdrawn no router has."""
     confirmation = round_.confirmations.get(one.node)
-    confirmed = confirmation.confirmed_by(one.incarnation) if confirmation is not None else {}
-    released = confirmed or one.released
-    return released.get(mark.uid, -1) >= mark.generation
+    released = confirmation.confirmed_by(one.incarnation) if confirmation is not None else {}
+    remembered = one.released if isinstance(one, Departed) else {}
+    return (released or remembered).get(mark.uid, -1) >= mark.generation
 
 
 def _not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> Awaited:
@@ -260,15 +260,14 @@ def _not_forgotten(one: Departed, gone: str, word: str, now: float) -> Awaited:
     remaining = one.remaining(now)
     if not remaining:
         return Awaited(one.node, "")
-    routers = listed([router for router in remaining if router], NAMED_ROUTERS)
-    who = f"routers {routers}" if routers else "routers"
-    why = f"its {gone} is gone, but {who} may keep its routes for {max(remaining.values()):.0f} s"
+    routers = listed(list(remaining), NAMED_ROUTERS)
+    why = f"its {gone} is gone, but routers {routers} may keep its routes for {max(remaining.values()):.0f} s"
     return Awaited(one.node, why, word)
 
 
 def _annotate(speaker: SpeakerState) -> str:
     """The command for all of its routers together, since it replaces what was said before."""
-    routers = sorted({router for router in speaker.routers() if router} | speaker.dropped_routers)
+    routers = sorted(speaker.routers().keys() | speaker.dropped_routers)
     named = ",".join(routers) if len(routers) <= NAMED_ROUTERS else "ADDRESSES"
     return f"kubectl annotate --overwrite speaker {speaker.node} {ANNOTATION_DROPPED_ROUTERS}={named}"
 

@@ -61,7 +61,7 @@ def departed(speaker: SpeakerState, since: float, confirmed: Mapping[str, int] |
         speaker.incarnation,
         speaker.routers(),
         since,
-        {**speaker.released, **(confirmed or {})},
+        confirmed or {},
     )
 
 
@@ -140,8 +140,7 @@ class Departures:
 
     def unwritten(self, now: float) -> list[dict[str, Any]]:
         """The DepartedSpeakers to create, as JSON. Each router has as many seconds as are left."""
-        bodies = [_body(one, now) for uid, one in self._departed.items() if uid not in self._stored]
-        return [body for body in bodies if body["spec"]["routers"]]
+        return [_body(one, now) for uid, one in self._departed.items() if uid not in self._stored]
 
     def over(self) -> list[str]:
         """The names of the DepartedSpeakers to delete."""
@@ -152,7 +151,6 @@ def _body(one: Departed, now: float) -> dict[str, Any]:
     routers = [
         {"address": router, "outlivesSeconds": min(math.ceil(left), MOST_SECONDS)}
         for router, left in one.remaining(now).items()
-        if router
     ]
     spec = {"node": one.node, "incarnation": one.incarnation, "routers": routers[:MOST_ROUTERS]}
     return {"metadata": {"name": one.uid}, "spec": spec}

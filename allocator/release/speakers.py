@@ -1,11 +1,10 @@
-"""What the allocator reads of a Speaker object: its acknowledgements, its promise, and what it announces.
+"""What the allocator reads of a Speaker object: which process it is, its promise, and its routers.
 
-Decodes only these fields, since a Speaker with thousands of announcements changes often; the full type is
-crds.speaker.Speaker. What follows from them is in allocator.release.barrier and allocator.status.allocation.
+Decodes only these fields; the full type is crds.speaker.Speaker. What follows from them is in
+allocator.release.barrier.
 """
 
 from collections.abc import Iterable
-from typing import Any
 
 import msgspec
 
@@ -22,44 +21,6 @@ class Fencing(msgspec.Struct, frozen=True, rename="camel", gc=False):
     promised: bool = False
     fence_after_seconds: int = 0
     witnesses: tuple[str, ...] = ()
-
-
-class Announcement(msgspec.Struct, frozen=True, gc=False):
-    """How one node announces one address."""
-
-    protocols: tuple[str, ...] = ()
-    interfaces: tuple[str, ...] = ()
-    peers: tuple[str, ...] = ()
-
-
-class Sighting(msgspec.Struct, frozen=True, gc=False):
-    """Another machine that uses an address, as one node sees it. Times and counts are for people, and left out."""
-
-    address: str
-    mac: str = ""
-    interface: str = ""
-    announced: bool = True
-
-
-class Session(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """A BGP session of one node, also one that a fault keeps from being tried. Times and counts are left out."""
-
-    peer: str
-    state: str = ""
-    last_error: str = ""
-
-    @property
-    def is_established(self) -> bool:
-        """RFC 4271 §8.2.2."""
-        return self.state == "Established"
-
-
-class Fault(msgspec.Struct, frozen=True, gc=False):
-    """What a node finds wrong with an object, which is named as kind and name: BGPPeer/tor1."""
-
-    object: str
-    reason: str = ""
-    message: str = ""
 
 
 class Router(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -80,13 +41,7 @@ class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     incarnation: str = ""
     goodbye: bool = False
     fencing: Fencing | None = None
-    outlives_seconds: int = 0
     routers: tuple[Router, ...] | None = None
-    released: dict[str, int] = {}
-    announcements: msgspec.Raw = msgspec.Raw(b"{}")
-    conflicts: tuple[Sighting, ...] | None = None
-    bgp_sessions: tuple[Session, ...] | None = None
-    faults: tuple[Fault, ...] | None = None
 
 
 class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
@@ -120,11 +75,6 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
         return self.status.goodbye
 
     @property
-    def released(self) -> dict[str, int]:
-        """The releases it has confirmed: generations by the uid of the IPAllocation."""
-        return self.status.released
-
-    @property
     def witnesses(self) -> frozenset[str]:
         """On whom its promise to fence itself rests; empty when it promises nothing."""
         fencing = self.status.fencing
@@ -142,21 +92,16 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
         return addresses_in(text, MOST_ROUTERS) if text else frozenset()
 
     def routers(self) -> dict[str, int]:
-        """For how many seconds routers may keep its routes after it is gone, by address; "" = some router."""
-        named, dropped = seconds_by_router(self.status.routers), self.dropped_routers
-        kept = {router: seconds for router, seconds in named.items() if router not in dropped}
-        if self.status.outlives_seconds > 0 and (kept or not named):
-            kept[""] = self.status.outlives_seconds
-        return kept
+        """For how many seconds routers may keep its routes after it is gone, by address."""
+        dropped = self.dropped_routers
+        return {
+            name: seconds for name, seconds in seconds_by_router(self.status.routers).items() if name not in dropped
+        }
 
     @property
     def outlives_seconds(self) -> int:
         """For how long any router may keep its routes after it is gone; 0 = none keeps any."""
         return max(self.routers().values(), default=0)
-
-    def announcements(self) -> dict[str, Announcement]:
-        """What it announces, by address: decoded at each call, since it is large and seldom asked for."""
-        return {} if self.goodbye else _decode_announcements(self.status.announcements)
 
 
 class UnreadableSpeaker(SpeakerState, frozen=True, kw_only=True, gc=False):
@@ -170,11 +115,6 @@ class UnreadableSpeaker(SpeakerState, frozen=True, kw_only=True, gc=False):
         return self.error
 
 
-def _decode_announcements(raw: msgspec.Raw) -> dict[str, Announcement]:
-    return _announcements.decode(raw) or {}
-
-
-_announcements: Any = msgspec.json.Decoder(dict[str, Announcement] | None)  # noqa: TID251 - a part of what was decoded
 decode_speaker = decoder(SpeakerState)
 """Raises ValueError."""
 

@@ -9,9 +9,9 @@ from types import MappingProxyType
 
 from allocator.objects import StoredAllocation
 from allocator.release.barrier import Awaited, describe
-from allocator.release.speakers import Announcement, Sighting
 from allocator.status.conditions import conditions_from
 from allocator.status.conflicts import conflicted, not_announced
+from allocator.status.entries import Announcement, Sighting
 from crds.conditions import ConditionType, Reason
 from crds.ipallocation import MOST_NAMED
 from crds.meta import Condition

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from allocator.release.speakers import Announcement
+from allocator.status.entries import Announcement
 from crds.addresses import IPAddress
 
 KEPT = 64

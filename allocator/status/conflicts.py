@@ -6,7 +6,7 @@ Built from what the Speakers report; the speakers decide which machine is a stra
 from collections.abc import Mapping, Sequence
 
 from allocator.objects import StoredAllocation
-from allocator.release.speakers import Sighting
+from allocator.status.entries import Sighting
 from crds.conditions import ConditionType, Reason
 from crds.meta import Condition
 from crds.observation import Observation

@@ -7,8 +7,8 @@ is off is reported once.
 from collections.abc import Container, Mapping, Sequence
 
 from allocator.objects import StoredPeer
-from allocator.release.speakers import Session
 from allocator.status.conditions import conditions_from
+from allocator.status.entries import Session
 from allocator.status.faults import NAMED_NODES, cut, not_ready
 from crds.conditions import ConditionType, Reason
 from crds.observation import Observation

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from allocator.objects import StoredPeer
-from allocator.release.speakers import Fault, Session, Sighting, SpeakerState
+from allocator.release.speakers import SpeakerState
 from allocator.status.announcers import Announcers, Said, Source
+from allocator.status.entries import Fault, Session, Sighting
 from allocator.status.slices import Slice
 from crds.addresses import IPAddress
 
@@ -112,8 +113,7 @@ class Reports:
         """By node and name."""
 
     def speaker_seen(self, node: str, speaker: SpeakerState | None) -> None:
-        """What its Speaker says, and which slices count now; None = there is no such Speaker."""
-        self._replace(Source(node, ""), _of_speaker(speaker))
+        """Which slices count now; None = there is no such Speaker."""
         counts = speaker.incarnation if speaker is not None and not speaker.goodbye else ""
         if counts != self._counting.get(node, ""):
             self._counting[node] = counts
@@ -152,20 +152,6 @@ class Reports:
         self.announcers.update(source, said.announced)
         self._conflicted |= self.sightings.update(source, sightings)
         self._is_about_peers |= self.bgp.update(source, said.sessions, said.faults)
-
-
-def _of_speaker(speaker: SpeakerState | None) -> Slice:
-    if speaker is None or speaker.goodbye:
-        return _SILENCE
-    status, announced = speaker.status, speaker.announcements()
-    return Slice(
-        speaker.node,
-        status.incarnation,
-        Said(tuple(announced), tuple(announced.values())),
-        status.conflicts or (),
-        status.bgp_sessions or (),
-        status.faults or (),
-    )
 
 
 _SILENCE = Slice("", "", Said())

@@ -10,8 +10,8 @@ from functools import lru_cache
 
 import msgspec
 
-from allocator.release.speakers import Announcement, Fault, Session, Sighting
 from allocator.status.announcers import Said
+from allocator.status.entries import Announcement, Fault, Session, Sighting
 from kube.decoding import decoder
 from kube.objects import KubeObject
 

@@ -13,6 +13,7 @@ import msgspec
 
 from allocator.objects import StoredAllocation
 from allocator.release.barrier import Renewed
+from allocator.release.confirmations import Confirmation, ConfirmationStatus
 from allocator.release.speakers import Fencing, SpeakerState, SpeakerStatus
 from crds.addresses import IPAddress
 from crds.fencing import outlived_after_seconds
@@ -42,6 +43,8 @@ class FakeSpeaker:
     """Acknowledgements of what is withdrawn on the wire, but not written yet."""
     written: SpeakerStatus | None = None
     """The status of its Speaker object; None = there is no object."""
+    confirmed: ConfirmationStatus = field(default_factory=ConfirmationStatus)
+    """The status of its ReleaseConfirmation."""
 
     def start(self, now: float) -> None:
         """Register; the first list follows later."""
@@ -70,7 +73,8 @@ class FakeSpeaker:
 
     def acknowledge(self) -> None:
         if self.written is not None:
-            self.written = msgspec.structs.replace(self.written, released={**self.written.released, **self.unwritten})
+            before = self.confirmation().confirmed_by(self.written.incarnation)
+            self.confirmed = ConfirmationStatus(self.written.incarnation, {**before, **self.unwritten})
 
     def say_goodbye(self) -> None:
         self.crash()
@@ -94,6 +98,9 @@ class FakeSpeaker:
             self.on_wire.clear()
             self.has_listed = False
 
+    def confirmation(self) -> Confirmation:
+        return Confirmation(metadata=Meta(name=self.node), status=self.confirmed)
+
     def state(self) -> SpeakerState:
         assert self.written is not None
         return SpeakerState(metadata=Meta(name=self.node), status=self.written)
@@ -104,6 +111,11 @@ def keep_promises(speakers: Iterable[FakeSpeaker], now: float) -> None:
     running = {one.node: one for one in speakers if one.is_running}
     for node, one in running.items():
         one.keep_promise(now, {other: running[other] for other in running if other != node})
+
+
+def confirmations(speakers: Iterable[FakeSpeaker]) -> dict[str, Confirmation]:
+    """Their ReleaseConfirmations."""
+    return {one.node: one.confirmation() for one in speakers}
 
 
 def renewals(speakers: Iterable[FakeSpeaker]) -> dict[str, Renewed]:

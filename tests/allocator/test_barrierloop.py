@@ -11,7 +11,7 @@ from allocator.observed import Observed
 from allocator.options import Options
 from allocator.release.barrier import Mark
 from allocator.release.departures import Departures
-from allocator.release.speakers import SpeakerState, SpeakerStatus
+from allocator.release.speakers import Router, SpeakerState, SpeakerStatus
 from kube.informer.io.informer import ObjectKey
 from kube.objects import Meta
 from tests.allocator.build import address
@@ -33,7 +33,7 @@ async def test_a_speaker_that_the_list_lacks_before_the_watch_shows_it(outlives_
     passed: list[Mark] = []
     assigner: Any = SimpleNamespace(marks={MARK.address: MARK}, ledger={}, barrier_passed=passed.append)
     still_known = SpeakerState(
-        metadata=Meta(name="n1", uid="s1"), status=SpeakerStatus("i1", outlives_seconds=outlives_seconds)
+        metadata=Meta(name="n1", uid="s1"), status=SpeakerStatus("i1", routers=(Router("192.0.2.1", outlives_seconds),))
     )
     client: Any = NothingThere()
     barrier = BarrierLoop(

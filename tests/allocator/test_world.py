@@ -22,7 +22,7 @@ from kube.objects import ServiceKey
 from tests.allocator.build import address, pools, service_body
 from tests.allocator.build import pool as a_pool
 from tests.allocator.fakeapi import Allocator, Body, Died, FakeApi
-from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker, keep_promises, renewals
+from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker, confirmations, keep_promises, renewals
 from tests.examples import examples
 
 POOLS = pools(a_pool("edge", "192.0.2.10-192.0.2.11", "2001:db8::10"), a_pool("few", "198.51.100.1"))
@@ -191,7 +191,8 @@ class World(RuleBasedStateMachine):
 
     def judge_releases(self) -> None:
         listed = [speaker.state() for speaker in self.speakers.values() if speaker.written is not None]
-        round_ = Round(listed, max(self.now, self.allocator.now), {}, self.leases, FENCE_SECONDS)
+        sent, by_node = max(self.now, self.allocator.now), confirmations(self.speakers.values())
+        round_ = Round(listed, sent, {}, self.leases, FENCE_SECONDS, confirmations=by_node)
         for vip in list(self.allocator.assigner.marks):
             mark = self.allocator.assigner.marks[vip]
             if not awaited(mark, round_):

@@ -35,8 +35,8 @@ MUTATIONS = {
     "ack-uid": Mutation(
         "acknowledged by uid",
         RELEASE,
-        "released.get(mark.uid, -1) >=",
-        "max(released.values(), default=-1) >=",
+        "(released or remembered).get(mark.uid, -1) >=",
+        "max((released or remembered).values(), default=-1) >=",
     ),
     "everybody": Mutation("everybody must be off", RELEASE, "(one.node, one.why))", "(one.node, one.why))[1:]"),
     "withdraw-first": Mutation(

@@ -1,5 +1,6 @@
 """The release barrier: each clause alone, and one address passed from owner to owner while speakers come and go."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,16 +13,17 @@ from allocator.claims import Claim, Holder
 from allocator.objects import StoredAllocation
 from allocator.release.barrier import LeaseBook, Mark, Renewed, Round, awaited, describe, has_passed
 from allocator.release.confirmations import Confirmation, ConfirmationStatus, decode_confirmation
-from allocator.release.departures import Departures
+from allocator.release.departures import Departed, Departures
 from allocator.release.speakers import Fencing, Router, SpeakerState, SpeakerStatus, decode_speaker, listed_speaker
 from kube.objects import Meta, ServiceKey
 from tests.allocator.build import address
-from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker, keep_promises, renewals
+from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker, confirmations, keep_promises, renewals
 from tests.examples import examples
 
 VIP = address("192.0.2.10")
 MARK = Mark(VIP, "a1", 7, known_at=990.0)
 THREE = ("n1", "n2", "n3")
+TOR1 = (Router("192.0.2.1", 90),)
 
 
 def speaker(node: str = "n1", incarnation: str = "i1", **status: Any) -> SpeakerState:
@@ -30,6 +32,28 @@ def speaker(node: str = "n1", incarnation: str = "i1", **status: Any) -> Speaker
 
 def promising(node: str, seconds: int = 60, witnesses: tuple[str, ...] = THREE, **status: Any) -> SpeakerState:
     return speaker(node, fencing=Fencing(promised=True, fence_after_seconds=seconds, witnesses=witnesses), **status)
+
+
+def confirming(node: str = "n1", incarnation: str = "i1", released: dict[str, int] | None = None) -> Confirmation:
+    status = ConfirmationStatus(incarnation, {"a1": 7} if released is None else released)
+    return Confirmation(metadata=Meta(name=node), status=status)
+
+
+ACKED: dict[str, Any] = {"incarnation": "acked"}
+"""A process that has confirmed MARK."""
+CONFIRMATIONS = {node: confirming(node, "acked") for node in ("n1", "n2", "n3", "n4", "n5", "n6")}
+
+
+def round_of(
+    speakers: Sequence[SpeakerState],
+    sent: float = 1001.0,
+    gone: Mapping[str, float] | None = None,
+    leases: LeaseBook | None = None,
+    departed: Sequence[Departed] = (),
+    confirmations: Mapping[str, Confirmation] | None = None,
+) -> Round:
+    by_node = CONFIRMATIONS if confirmations is None else confirmations
+    return Round(speakers, sent, gone or {}, leases or LeaseBook(), FENCE_SECONDS, departed, by_node)
 
 
 def book(
@@ -46,7 +70,7 @@ def book(
 
 
 def judged(*speakers: SpeakerState, leases: LeaseBook | None = None, gone: dict[str, float] | None = None) -> list[str]:
-    round_ = Round(speakers, 1001.0, gone or {}, leases or LeaseBook(), FENCE_SECONDS)
+    round_ = round_of(speakers, gone=gone, leases=leases)
     return [one.node for one in awaited(MARK, round_)]
 
 
@@ -54,22 +78,9 @@ def test_without_speakers_nobody_is_waited_for() -> None:
     assert judged() == []
 
 
-@pytest.mark.parametrize(
-    ("released", "is_awaited"),
-    [({"a1": 7}, False), ({"a1": 8}, False), ({"a1": 6}, True), ({"a2": 7}, True), ({}, True)],
-)
-def test_an_acknowledgement_counts_for_its_uid_and_generation_only(released: dict[str, int], is_awaited: bool) -> None:
-    assert bool(judged(speaker(released=released))) is is_awaited
-
-
-def confirming(node: str = "n1", incarnation: str = "i1", released: dict[str, int] | None = None) -> Confirmation:
-    status = ConfirmationStatus(incarnation, {"a1": 7} if released is None else released)
-    return Confirmation(metadata=Meta(name=node), status=status)
-
-
 def confirmed(*speakers: SpeakerState, by: tuple[Confirmation, ...]) -> list[str]:
     """Who is still awaited when these ReleaseConfirmations are there."""
-    round_ = Round(speakers, 1001.0, {}, LeaseBook(), FENCE_SECONDS, (), {one.metadata.name: one for one in by})
+    round_ = round_of(speakers, confirmations={one.metadata.name: one for one in by})
     assert has_passed(MARK, round_) is not bool(awaited(MARK, round_))
     return [one.node for one in awaited(MARK, round_)]
 
@@ -108,7 +119,7 @@ def test_what_the_process_of_a_speaker_that_is_gone_had_confirmed_its_routers_do
     departures.gone(departing(), 1000.0)
     for incarnation, passes in (("i1", True), ("i2", False)):
         by = {"n1": confirming(incarnation=incarnation)}
-        round_ = Round((), 1001.0, {}, LeaseBook(), FENCE_SECONDS, departures.at(1001.0, ()), by)
+        round_ = round_of((), departed=departures.at(1001.0, ()), confirmations=by)
         assert has_passed(MARK, round_) is passes
 
 
@@ -119,27 +130,31 @@ def test_a_speaker_by_which_nobody_has_registered_is_not_waited_for() -> None:
 
 
 def test_a_speaker_whose_status_does_not_decode_is_waited_for_until_it_is_deleted() -> None:
-    raw = b'{"metadata":{"name":"n1"},"status":{"incarnation":"i1","goodbye":true,"outlivesSeconds":"long"}}'
+    raw = b'{"metadata":{"name":"n1"},"status":{"incarnation":"i1","goodbye":true,"routers":7}}'
     with pytest.raises(ValueError, match="Expected"):
         decode_speaker(raw)
     odd = listed_speaker(raw)
     assert (odd.node, odd.has_registered) == ("n1", True)
     assert judged(odd) == ["n1"]
     assert judged(odd, gone={"n1": 0.0}) == ["n1"], "nobody knows what its routers have"
-    (one,) = awaited(MARK, Round((odd,), 1001.0, {}, LeaseBook(), FENCE_SECONDS))
+    (one,) = awaited(MARK, round_of((odd,)))
     assert "its Speaker can't be read" in one.why
 
 
 @pytest.mark.parametrize("number", [-1, 0, 2**31 - 1, 2**63, 10**30])
 def test_numbers_of_any_size_are_read(number: int) -> None:
-    status = {"incarnation": "i1", "outlivesSeconds": number, "released": {"a1": number}}
+    status = {
+        "incarnation": "i1",
+        "routers": [{"address": "192.0.2.1", "outlivesSeconds": number}],
+        "released": {"a1": number},
+    }
     raw = msgspec.json.encode({"metadata": {"name": "n1"}, "status": status})
     assert decode_confirmation(raw).confirmed_by("i1") == {"a1": number}
-    assert judged(listed_speaker(raw)) == ([] if number >= MARK.generation else ["n1"])
+    assert listed_speaker(raw).outlives_seconds == max(0, number)
 
 
 def test_everybody_must_have_acknowledged() -> None:
-    assert judged(speaker("n1", released={"a1": 7}), speaker("n2"), speaker("n3")) == ["n2", "n3"]
+    assert judged(speaker("n1", **ACKED), speaker("n2"), speaker("n3")) == ["n2", "n3"]
 
 
 def test_a_goodbye_and_a_node_that_is_gone_are_enough() -> None:
@@ -148,38 +163,34 @@ def test_a_goodbye_and_a_node_that_is_gone_are_enough() -> None:
 
 
 def test_routes_outlive_a_node_that_is_gone() -> None:
-    assert judged(speaker("n1", outlives_seconds=120), gone={"n1": 901.0}) == ["n1"]
-    assert judged(speaker("n1", outlives_seconds=90), gone={"n1": 901.0}) == []
+    assert judged(speaker("n1", routers=(Router("192.0.2.1", 120),)), gone={"n1": 901.0}) == ["n1"]
+    assert judged(speaker("n1", routers=TOR1), gone={"n1": 901.0}) == []
 
 
 def departing(uid: str = "s1", *, incarnation: str = "i1", **status: Any) -> SpeakerState:
-    named = SpeakerStatus(incarnation, outlives_seconds=90, **status)
+    named = SpeakerStatus(incarnation, **{"routers": TOR1, **status})
     return SpeakerState(metadata=Meta(name="n1", uid=uid), status=named)
 
 
 def left_by(gone: SpeakerState, since: float, now: float = 1001.0) -> list[str]:
     departures = Departures()
     departures.gone(gone, since)
-    round_ = Round((speaker("n2", **ACKED),), now, {}, LeaseBook(), FENCE_SECONDS, departures.at(now, ()))
+    round_ = round_of((speaker("n2", **ACKED),), now, departed=departures.at(now, ()))
     return [one.why for one in awaited(MARK, round_)]
 
 
-ACKED: dict[str, Any] = {"released": {"a1": 7}}
-
-
 def test_routes_outlive_a_speaker_whose_object_is_gone() -> None:
-    assert left_by(departing(), since=921.0) == ["its Speaker is gone, but routers may keep its routes for 10 s"]
+    assert left_by(departing(), since=921.0) == [
+        "its Speaker is gone, but routers 192.0.2.1 may keep its routes for 10 s"
+    ]
     assert left_by(departing(), since=911.0) == []
-
-
-TOR1 = (Router("192.0.2.1", 90),)
 
 
 def test_the_advice_is_the_true_next_step_for_each() -> None:
     """Who is not given up yet is given up by deleting its Speaker; for one that is, only its routers are left."""
     departures = Departures()
-    departures.gone(departing(routers=TOR1), 1000.0)
-    round_ = Round((speaker("n2"),), 1001.0, {}, LeaseBook(), FENCE_SECONDS, departures.at(1001.0, ()))
+    departures.gone(departing(), 1000.0)
+    round_ = round_of((speaker("n2"),), departed=departures.at(1001.0, ()))
     both = awaited(MARK, round_)
     assert [one.node for one in both] == ["n1", "n2"]
     assert "n1: its Speaker is gone, but routers 192.0.2.1 may keep its routes for 89 s" in describe(VIP, both)
@@ -197,7 +208,7 @@ def test_routers_of_a_node_that_is_gone_are_named_with_the_word_for_all_of_them(
     gone = SpeakerState(
         metadata=Meta(name="n1", uid="s1", annotations=annotations), status=SpeakerStatus("i1", routers=routers)
     )
-    waiting = awaited(MARK, Round((gone,), 1001.0, {"n1": 1000.0}, LeaseBook(), FENCE_SECONDS))
+    waiting = awaited(MARK, round_of((gone,), 1001.0, {"n1": 1000.0}, LeaseBook()))
     assert waiting[0].why == "its Node is gone, but routers 192.0.2.1, fe80::1%eth0 may keep its routes for 119 s"
     assert describe(VIP, waiting).endswith(
         "kubectl annotate --overwrite speaker n1 berth.dev/dropped-routers=192.0.2.1,192.0.2.9,fe80::1%eth0"
@@ -227,7 +238,7 @@ def test_a_router_that_an_operator_says_has_dropped_the_routes_is_not_waited_for
 
 def test_who_confirmed_or_said_goodbye_before_its_object_went_leaves_nothing() -> None:
     assert left_by(departing(**ACKED), since=1000.0) == []
-    assert left_by(departing(released={"a1": 6}), since=1000.0) != []
+    assert left_by(departing(), since=1000.0) != []
     assert left_by(departing(goodbye=True), since=1000.0) == []
     assert left_by(speaker("n1"), since=1000.0) == []
 
@@ -286,7 +297,7 @@ def test_the_lease_must_have_been_read_since_the_mark() -> None:
 def test_the_speakers_must_have_been_listed_after_the_leases() -> None:
     """Or else a promise may have been taken back in between."""
     leases = book("n1", "n2", silent=("n3",))
-    round_ = Round(WORLD, 1000.05, {}, leases, FENCE_SECONDS)
+    round_ = round_of(WORLD, 1000.05, {}, leases)
     assert [one.node for one in awaited(MARK, round_)] == ["n3"]
 
 
@@ -296,7 +307,7 @@ def test_the_speakers_must_have_been_listed_after_the_mark() -> None:
 
 
 def test_no_speaker_can_shorten_its_fence() -> None:
-    odd = promising("n3", -1000, outlives_seconds=-1000)
+    odd = promising("n3", -1000, routers=(Router("192.0.2.1", -1000),))
     assert judged(*WORLD[:2], odd, leases=book("n1", "n2", silent=("n3",), seconds=50)) == ["n3"]
 
 
@@ -304,7 +315,7 @@ def test_the_longer_of_both_fences_counts_and_what_routers_keep_on_top() -> None
     two = WORLD[:2]
     assert judged(*two, promising("n3", 120), leases=book("n1", "n2", silent=("n3",), seconds=100)) == ["n3"]
     assert judged(*two, promising("n3", 120), leases=book("n1", "n2", silent=("n3",), seconds=130)) == []
-    kept = promising("n3", outlives_seconds=180)
+    kept = promising("n3", routers=(Router("192.0.2.1", 180),))
     assert judged(*two, kept, leases=book("n1", "n2", silent=("n3",), seconds=230)) == ["n3"]
 
 
@@ -318,7 +329,7 @@ def fenced_at(stopped: SpeakerState, given_back_at: float) -> int:
         renewed = {n: Renewed(n, f"{n} {tick}") for n in ("n1", "n2")}
         holder = "n3" if tick < given_back_at else ""
         leases.observe({**renewed, "n3": Renewed("n3", f"{holder} {min(tick, 700)}")}, float(tick), tick + 0.1)
-        if tick >= 700 and not awaited(mark, Round((*WORLD[:2], stopped), tick + 1.0, {}, leases, FENCE_SECONDS)):
+        if tick >= 700 and not awaited(mark, round_of((*WORLD[:2], stopped), tick + 1.0, {}, leases)):
             return tick
     raise AssertionError("it is waited for without end")
 
@@ -326,26 +337,26 @@ def fenced_at(stopped: SpeakerState, given_back_at: float) -> int:
 def test_a_stop_under_graceful_restart_is_waited_for_until_routers_have_forgotten_or_it_is_back() -> None:
     """No goodbye was said, since nothing was withdrawn. That the Lease was given back shortens nothing: its holder was
     alive at that moment, so the silence begins there, and not at the renewal before."""
-    stopped = promising("n3", outlives_seconds=120)
+    stopped = promising("n3", routers=(Router("192.0.2.1", 120),))
     renewed, given_back = fenced_at(stopped, given_back_at=9999.0), fenced_at(stopped, given_back_at=750.0)
     assert 700 + FENCE_SECONDS + 120 <= renewed <= 700 + FENCE_SECONDS + 120 + 10
     assert 750 + FENCE_SECONDS + 120 <= given_back <= 750 + FENCE_SECONDS + 120 + 10
-    assert fenced_at(promising("n3", outlives_seconds=120, **ACKED), given_back_at=750.0) == 700
+    assert fenced_at(promising("n3", routers=(Router("192.0.2.1", 120),), **ACKED), given_back_at=750.0) == 700
 
 
 def test_who_was_outlived_long_ago_is_fenced_after_what_routers_keep() -> None:
-    kept = promising("n3", outlives_seconds=20)
+    kept = promising("n3", routers=(Router("192.0.2.1", 20),))
     leases = LeaseBook()
     for tick in range(0, 1001, 2):
         others = {n: Renewed(n, str(tick)) for n in ("n1", "n2")}
         leases.observe(others | {"n3": Renewed("n3", "0")}, float(tick), tick + 0.1)
         if tick >= 990:
-            outcome = awaited(MARK, Round((*WORLD[:2], kept), tick + 0.5, {}, leases, FENCE_SECONDS))
+            outcome = awaited(MARK, round_of((*WORLD[:2], kept), tick + 0.5, {}, leases))
     assert [one.node for one in outcome] == ["n3"]
     for tick in range(1002, 1031, 2):
         others = {n: Renewed(n, str(tick)) for n in ("n1", "n2")}
         leases.observe(others | {"n3": Renewed("n3", "0")}, float(tick), tick + 0.1)
-        outcome = awaited(MARK, Round((*WORLD[:2], kept), tick + 0.5, {}, leases, FENCE_SECONDS))
+        outcome = awaited(MARK, round_of((*WORLD[:2], kept), tick + 0.5, {}, leases))
     assert outcome == ()
 
 
@@ -365,7 +376,7 @@ def test_a_lease_that_is_not_there_shows_no_silence() -> None:
     leases = book("n1", "n2", silent=("n3",))
     assert judged(*WORLD, leases=leases) == []
     leases.observe({n: Renewed(n, "1000.5") for n in ("n1", "n2")}, 1000.5, 1000.6)
-    (one,) = awaited(MARK, Round(WORLD, 1001.0, {}, leases, FENCE_SECONDS))
+    (one,) = awaited(MARK, round_of(WORLD, 1001.0, {}, leases))
     assert (one.node, one.why) == ("n3", "its Lease is not there, so nothing shows that it is silent")
     assert leases.silent_seconds("n3") == 0.0
 
@@ -404,7 +415,7 @@ def test_renewals_of_another_lease_prove_nothing_together_with_those_of_the_firs
 
 
 def test_the_message_names_the_nodes_and_the_way_out() -> None:
-    round_ = Round((speaker("n2"), speaker("n1", released={"a1": 7})), 1001.0, {}, LeaseBook(), 60.0)
+    round_ = round_of((speaker("n2"), speaker("n1", **ACKED)))
     message = describe(VIP, awaited(MARK, round_))
     assert "192.0.2.10" in message
     assert "n2: it made no promise" in message
@@ -417,19 +428,16 @@ def test_a_speaker_is_read_from_the_wire() -> None:
         {
             "metadata": {"name": "n1"},
             "status": {
-                "released": {"a1": 7},
                 "fencing": {"promised": True, "fenceAfterSeconds": 60, "witnesses": ["n1"]},
-                "outlivesSeconds": 90,
-                "announcements": {"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"], "since": "x"}},
+                "routers": [{"address": "192.0.2.1", "outlivesSeconds": 90}],
                 "unknown": 1,
             },
         }
     )
     decoded = decode_speaker(raw)
-    assert (decoded.node, decoded.released, decoded.outlives_seconds) == ("n1", {"a1": 7}, 90)
+    assert (decoded.node, decoded.outlives_seconds) == ("n1", 90)
     assert decoded.witnesses == {"n1"}
-    assert decoded.announcements()["192.0.2.10"].interfaces == ("eth0",)
-    assert decode_speaker(b'{"metadata":{"name":"n1"},"status":{"announcements":null}}').announcements() == {}
+    assert decode_speaker(b'{"metadata":{"name":"n1"},"status":{"routers":null}}').routers() == {}
 
 
 NODES = ("n1", "n2", "n3")
@@ -475,7 +483,8 @@ class HandOver(RuleBasedStateMachine):
         if not self.releasing or self.generation is None:
             return
         listed = [one.state() for one in self.speakers.values() if one.written is not None]
-        round_ = Round(listed, self.now, {}, self.leases, FENCE_SECONDS)
+        by_node = confirmations(self.speakers.values())
+        round_ = round_of(listed, self.now, leases=self.leases, confirmations=by_node)
         if not awaited(Mark(VIP, f"a{self.owner}", self.generation, self.marked_at), round_):
             self.owner, self.releasing, self.generation = self.owner + 1, False, 1
 

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 from allocator.objects import StoredAllocation
 from allocator.release.barrier import Awaited
-from allocator.release.speakers import Announcement
 from allocator.status.allocation import allocation_status, differs_in_counts_only
+from allocator.status.entries import Announcement
 from crds.types import IPAllocationStatus
 from tests.allocator.build import claim
 

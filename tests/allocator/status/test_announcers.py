@@ -5,8 +5,8 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allocator.release.speakers import Announcement
 from allocator.status.announcers import Announcers, Said, Source
+from allocator.status.entries import Announcement
 from tests.allocator.build import address
 
 VIP = address("192.0.2.10")

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 from allocator.notices import of_conflict
 from allocator.objects import StoredAllocation
-from allocator.release.speakers import Announcement, Sighting
 from allocator.status.allocation import allocation_status
 from allocator.status.conflicts import of_transition
+from allocator.status.entries import Announcement, Sighting
 from crds.types import IPAllocationStatus
 from tests.allocator.build import address, claim
 

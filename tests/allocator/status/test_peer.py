@@ -1,8 +1,8 @@
 """What a BGPPeer says, from what the Speakers report."""
 
 from allocator.objects import StoredPeer
-from allocator.release.speakers import Fault, Session
 from allocator.status.announcers import Said, Source
+from allocator.status.entries import Fault, Session
 from allocator.status.faults import reported_fault
 from allocator.status.peer import duplicate_fault, peer_status
 from allocator.status.reports import BGPReports

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from allocator.release.speakers import Announcement, Fault, Session, Sighting, SpeakerState, SpeakerStatus
+from allocator.release.speakers import SpeakerState, SpeakerStatus
 from allocator.status.announcers import Said
+from allocator.status.entries import Announcement, Fault, Session, Sighting
 from allocator.status.reports import Reports
 from allocator.status.slices import Slice, decode_slice
 from kube.objects import Meta

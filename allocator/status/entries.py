@@ -1,0 +1,41 @@
+"""The entries of a SpeakerReport, as far as the allocator reads them; the full types are in crds.speaker."""
+
+import msgspec
+
+
+class Announcement(msgspec.Struct, frozen=True, gc=False):
+    """How one node announces one address."""
+
+    protocols: tuple[str, ...] = ()
+    interfaces: tuple[str, ...] = ()
+    peers: tuple[str, ...] = ()
+
+
+class Sighting(msgspec.Struct, frozen=True, gc=False):
+    """Another machine that uses an address, as one node sees it. Times and counts are for people, and left out."""
+
+    address: str
+    mac: str = ""
+    interface: str = ""
+    announced: bool = True
+
+
+class Session(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """A BGP session of one node, also one that a fault keeps from being tried. Times and counts are left out."""
+
+    peer: str
+    state: str = ""
+    last_error: str = ""
+
+    @property
+    def is_established(self) -> bool:
+        """RFC 4271 §8.2.2."""
+        return self.state == "Established"
+
+
+class Fault(msgspec.Struct, frozen=True, gc=False):
+    """What a node finds wrong with an object, which is named as kind and name: BGPPeer/tor1."""
+
+    object: str
+    reason: str = ""
+    message: str = ""
