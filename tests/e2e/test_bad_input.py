@@ -1,9 +1,14 @@
 """Bad input through the API: the object at fault says what is wrong, nothing else is disturbed, and it heals."""
 
+import json
+import time
+from pathlib import Path
+
 import pytest
 
 from lab.client import LabClient
 from lab.net.netns import CommandFailed
+from lab.process import State
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -130,3 +135,24 @@ def test_an_advertisement_of_an_unknown_pool_says_so_and_keeps_no_other_from_the
     lab.service("web")
     lab.addresses("web")
     lab.condition("ipallocation", "v4-172-30-0-200", "Announced", "Announcing")
+
+
+def test_a_node_with_thousands_of_addresses_ends_no_speaker(lab: LabClient, tmp_path: Path) -> None:
+    """A kubelet writes its own Node's status, and the other speakers read it: heartbeats go there."""
+    lab.pool("good", GOOD)
+    lab.advertise_all()
+    before = lab.get("node", "node3")["status"]["addresses"]
+    many = [{"type": "InternalIP", "address": f"10.{number >> 8}.{number & 255}.77"} for number in range(3500)]
+    patch = tmp_path / "patch.json"
+    by_file = ("patch", "node", "node3", "--subresource=status", "--type=merge", f"--patch-file={patch}")
+    try:
+        patch.write_text(json.dumps({"status": {"addresses": [*before, *many]}}))
+        lab.cluster.kubectl(*by_file)
+        time.sleep(2)  # each heartbeat order follows within half a second
+        lab.service("web")
+        lab.addresses("web")
+        lab.delete("service", "web")  # every speaker confirms
+        assert {lab.cluster.speaker(name).state for name in ("node1", "node2", "node3")} == {State.RUNNING}
+    finally:
+        patch.write_text(json.dumps({"status": {"addresses": before}}))
+        lab.cluster.kubectl(*by_file)
