@@ -36,7 +36,7 @@ from typing import Any
 from bench.bgp_services import NAMESPACE, Bench, each, peering
 from bench.measure import cpu_seconds, progress, tell
 from bench.server import server_of
-from bench.simulated import AGENT
+from bench.simulatednode import AGENT
 from bench.speaker_rest import heartbeats
 from bench.traffic import Traffic, read
 from kube.errors import NotFound
@@ -52,6 +52,7 @@ POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 240.0
 FILL_SECONDS = 900.0
 REST_SECONDS = 15.0
+ANSWERS_SECONDS = 1.0
 WATCH_ROOM_BYTES = 30_000
 WRITE_ROOM_BYTES = 16_000
 CONFIRMATION_ROOM_BYTES = 1_000
@@ -238,6 +239,7 @@ class Scale:
             await self.bench.delete(name)
             await self._gone(name)
             figures["ms_until_the_service_is_gone"] = round(1000 * (time.time() - began), 1)
+            await asyncio.sleep(ANSWERS_SECONDS)
             told = await self.others.order("told")
             (uid,) = set(told["by"]) - uids
             figures["confirmed_by_simulated"] = told["by"][uid]

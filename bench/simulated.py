@@ -2,8 +2,8 @@
 
 `python -m bench.simulated COUNT --kubeconfig FILE` obeys lines of JSON on standard input and answers each by one line:
 
-    {"do": "register"}            Node, Speaker, ReleaseConfirmation, two slices of SpeakerReport and a Lease for each;
-                                  the Leases are renewed from then on
+    {"do": "register"}            a Node and a Lease for each, and what the writers of speaker.own make; the Leases are
+                                  renewed from then on
     {"do": "follow"}              open the watches; an IPAllocation that is marked is confirmed at once, one that comes
                                   or goes is reported within the budget that all nodes share, and so is a BGPPeer
     {"do": "leave"}               close the watches
@@ -14,251 +14,28 @@
                                   how many Leases were renewed
 
 A speaker watches ten kinds; these watch those that change here: Speakers, IPAllocations and BGPPeers. A list is read
-once for all of them. Slice 1 of each report is nearly full, so that its writes are as large as those of a node that
-announces much; the other slices, which do not change, are left out.
+once for all of them. What a node writes is decided in bench.simulatednode.
 """
 
 import argparse
 import asyncio
 import contextlib
 import json
-import random
 import sys
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.measure import log_to_stderr
-from bench.members import incarnation_of, name_of
-from crds.ipallocation import IPAllocation
-from crds.names import speaker_lease, speaker_lease_labels
-from crds.speakerreport import WRITES_PER_SECOND, report_name
+from bench.simulatednode import AGENT, RENEW_SECONDS, Node, Told
 from kube.errors import ApiError, NotFound
 from kube.io.client import Client
-from kube.io.clock import micro_timestamp
-from kube.resource import (
-    BGPPEERS,
-    IPALLOCATIONS,
-    LEASES,
-    NODES,
-    RELEASECONFIRMATIONS,
-    SPEAKERREPORTS,
-    SPEAKERS,
-    Resource,
-)
+from kube.resource import BGPPEERS, IPALLOCATIONS, SPEAKERS, Resource
 
-AGENT = "berth-bench-simulated"
-NAMESPACE = "berth-system"
 FOLLOWED = (SPEAKERS, IPALLOCATIONS, BGPPEERS)
-LEASE_DURATION_SECONDS = 6
-RENEW_SECONDS = 2.0
-OUTLIVES_SECONDS = 120
-FULL = 95
-"""Entries that slice 1 has beforehand; it takes 100."""
 AT_ONCE = 16
 RENEWERS = 20
 STEADY_SECONDS = 0.5
-
-
-class Allocated(NamedTuple):
-    """What a speaker sees of an IPAllocation."""
-
-    uid: str
-    address: str
-    marked: int | None  # the generation of the mark
-
-
-@lru_cache(maxsize=4096)
-def allocated(raw: bytes) -> Allocated:
-    """Decoded once for all that see it."""
-    found = IPAllocation.decode(raw)
-    marked = found.metadata.generation if found.spec.releasing else None
-    return Allocated(found.metadata.uid, str(found.spec.address), marked)
-
-
-def timestamp() -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-
-
-def condition(kind: str, reason: str) -> dict[str, str]:
-    return {"type": kind, "status": "True", "reason": reason, "message": "", "lastTransitionTime": timestamp()}
-
-
-def announcement() -> dict[str, Any]:
-    return {"protocols": ["BGP"], "peers": ["tor"], "since": timestamp()}
-
-
-@dataclass
-class Told:
-    """Confirmations by the uid of the IPAllocation."""
-
-    by: Counter[str] = field(default_factory=Counter)
-    last: dict[str, float] = field(default_factory=dict)
-
-
-class Node:
-    """One simulated speaker."""
-
-    def __init__(self, client: Client, number: int, count: int, told: Told) -> None:
-        self.number, self.name = number, name_of(number)
-        self._client = client
-        self._spread = count / WRITES_PER_SECOND
-        self._told = told
-        self._starts = 0
-        self._released: dict[str, int] = {}
-        self._over: set[str] = set()
-        self._report: dict[str, Any] = {}
-        self._reporting: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[Any]] = set()
-        self.watches: list[asyncio.Task[None]] = []
-        self._has_lease = False
-        self.is_dead = False
-
-    @property
-    def incarnation(self) -> str:
-        return incarnation_of(self.number, self._starts)
-
-    # --- its objects
-
-    async def register(self) -> None:
-        owner = json.loads(await self._client.create(NODES, {"metadata": {"name": self.name}}))["metadata"]["uid"]
-        address = {"type": "InternalIP", "address": f"172.29.{self.number >> 8}.{self.number & 255}"}
-        status = {"status": {"addresses": [address]}}
-        await self._client.merge_patch(NODES, self.name, status, subresource="status")
-        await self._make(SPEAKERS, self.name, owner, {}, self._speaker())
-        confirmed = {"incarnation": self.incarnation, "released": {}}
-        await self._make(RELEASECONFIRMATIONS, self.name, owner, {}, confirmed)
-        for number, status in enumerate(self._reports()):
-            await self._make(SPEAKERREPORTS, report_name(self.name, number), owner, {"node": self.name}, status)
-
-    async def _make(
-        self, resource: Resource, name: str, owner: str, spec: dict[str, Any], status: dict[str, Any]
-    ) -> None:
-        reference = {"apiVersion": "v1", "kind": "Node", "name": self.name, "uid": owner}
-        await self._client.create(resource, {"metadata": {"name": name, "ownerReferences": [reference]}, "spec": spec})
-        await self._client.merge_patch(resource, name, {"status": status}, subresource="status")
-
-    def _speaker(self) -> dict[str, Any]:
-        mac = f"02:00:00:01:{self.number >> 8:02x}:{self.number & 255:02x}"
-        return {
-            "incarnation": self.incarnation,
-            "machine": f"machine-{self.number}",
-            "goodbye": False,
-            "interfaces": [{"name": "eth0", "mac": mac, "up": True, "usable": True}],
-            "routers": [{"address": "172.30.0.250", "outlivesSeconds": OUTLIVES_SECONDS}],
-            "fencing": {"promised": False, "fenceAfterSeconds": 60},
-            "conditions": [condition("Ready", "Serving")],
-        }
-
-    def _reports(self) -> tuple[dict[str, Any], dict[str, Any]]:
-        addresses = [f"10.{100 + self.number // 256}.{self.number % 256}.{one}" for one in range(FULL)]
-        session = {"peer": "tor", "address": "172.30.0.250", "state": "Established", "since": timestamp()}
-        first = {"incarnation": self.incarnation, "conditions": [condition("Announceable", "Announceable")]}
-        second = {"incarnation": self.incarnation, "bgpSessions": [session]}
-        return first, second | {"announcements": {one: announcement() for one in addresses}}
-
-    async def renew(self) -> None:
-        """Its Lease, as kube.lease writes it; made at first."""
-        times = {"holderIdentity": self.incarnation, "renewTime": micro_timestamp()}
-        body = {"spec": {"leaseDurationSeconds": LEASE_DURATION_SECONDS, **times}}
-        name = speaker_lease(self.name)
-        if self._has_lease:
-            await self._client.merge_patch(LEASES, name, body, namespace=NAMESPACE)
-        else:
-            labels = speaker_lease_labels(self.name)
-            await self._client.create(LEASES, {"metadata": {"name": name, "labels": labels}, **body}, NAMESPACE)
-            self._has_lease = True
-
-    # --- what it sees
-
-    def sees_allocation(self, kind: str, raw: bytes) -> None:
-        seen = allocated(raw)
-        if kind == "DELETED":
-            if self._released.pop(seen.uid, None) is not None:
-                self._over.add(seen.uid)  # goes with the next confirmation
-            return
-        if seen.marked is not None and self._released.get(seen.uid) != seen.marked:
-            self._released[seen.uid] = seen.marked
-            self._do(self._confirm(seen))
-            self._reports_soon(seen.address, None)
-        elif kind == "ADDED":
-            self._reports_soon(seen.address, announcement())
-
-    def sees_peer(self) -> None:
-        session = {"peer": "tor", "address": "172.30.0.250", "state": "Established", "since": timestamp()}
-        self._report["bgpSessions"] = [session]
-        self._report_within_budget()
-
-    async def _confirm(self, seen: Allocated) -> None:
-        released = {uid: None for uid in self._over} | {seen.uid: seen.marked}
-        self._over.clear()
-        body = {"status": {"incarnation": self.incarnation, "released": released}}
-        await self._client.merge_patch(RELEASECONFIRMATIONS, self.name, body, subresource="status")
-        self._told.by[seen.uid] += 1
-        self._told.last[seen.uid] = time.time()
-
-    def _reports_soon(self, address: str, entry: dict[str, Any] | None) -> None:
-        self._report.setdefault("announcements", {})[address] = entry
-        self._report_within_budget()
-
-    def _report_within_budget(self) -> None:
-        if self._reporting is None and not self.is_dead:
-            self._reporting = self._do(self._write_report())
-
-    async def _write_report(self) -> None:
-        await asyncio.sleep(random.random() * self._spread)
-        self._reporting = None
-        status, self._report = {"incarnation": self.incarnation, **self._report}, {}
-        await self._client.merge_patch(
-            SPEAKERREPORTS, report_name(self.name, 1), {"status": status}, subresource="status"
-        )
-
-    def _do(self, work: Awaitable[None]) -> asyncio.Task[None]:
-        async def carefully() -> None:
-            with contextlib.suppress(ApiError):
-                await work
-
-        task = asyncio.create_task(carefully())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    # --- how it ends
-
-    def die(self) -> None:
-        self.is_dead = True
-        self._reporting = None
-        for task in (*self.watches, *self._tasks):
-            task.cancel()
-
-    async def restart(self) -> None:
-        """A goodbye, then a new process."""
-        await self._write(SPEAKERS, self.name, {"goodbye": True, "incarnation": self.incarnation})
-        await self.start()
-
-    async def start(self) -> None:
-        """Another process: it renews, registers, looks at its objects, and serves."""
-        self.is_dead = False
-        self._starts += 1
-        await self._write(SPEAKERS, self.name, {"goodbye": False, "incarnation": self.incarnation})
-        await self._client.get(RELEASECONFIRMATIONS, self.name)
-        forgotten: dict[str, None] = dict.fromkeys(self._released)
-        await self._write(RELEASECONFIRMATIONS, self.name, {"incarnation": self.incarnation, "released": forgotten})
-        self._released.clear()
-        await self._write(SPEAKERS, self.name, {"conditions": [condition("Ready", "Serving")]})
-        self._do(self._report_anew())
-
-    async def _report_anew(self) -> None:
-        """Each slice counts for its incarnation only."""
-        for number, status in enumerate(self._reports()):
-            await asyncio.sleep(random.random() * self._spread)
-            await self._write(SPEAKERREPORTS, report_name(self.name, number), status)
-
-    async def _write(self, resource: Resource, name: str, status: dict[str, Any]) -> None:
-        await self._client.merge_patch(resource, name, {"status": status}, subresource="status")
 
 
 class Simulation:
@@ -283,7 +60,7 @@ class Simulation:
             case "die":
                 self.nodes[order["node"]].die()
             case "revive":
-                await self.nodes[order["node"]].start()
+                self.nodes[order["node"]].revive()
             case "roll":
                 await self._roll(order["pace"])
             case "told":
@@ -330,17 +107,11 @@ class Simulation:
                     async for event in events:
                         version = event.resource_version
                         if event.type != "BOOKMARK":
-                            self._seen(node, resource, event.type, event.raw_object)
+                            node.sees(resource, event.type, event.raw_object)
             except NotFound:
                 raise
             except ApiError:
                 await asyncio.sleep(1.0)
-
-    def _seen(self, node: Node, resource: Resource, kind: str, raw: bytes) -> None:
-        if resource is IPALLOCATIONS:
-            node.sees_allocation(kind, raw)
-        elif resource is BGPPEERS:
-            node.sees_peer()
 
     async def _roll(self, pace: float) -> None:
         began = time.monotonic()
