@@ -27,6 +27,10 @@ from speaker.own.requests import (
 
 COALESCE_SECONDS = 0.02
 """Releases mostly come in bursts; those that are confirmed within this time share a write."""
+FORGET_SECONDS = 60.0
+"""What is over goes with the next confirmation, or after so long: a write for it alone would double the writes."""
+FORGET_AT_ONCE = 256
+"""More than so many go at once."""
 ENTRIES_PER_WRITE = 2000
 """Bounds one request to about 100 KB."""
 
@@ -43,12 +47,13 @@ class ConfirmationWriter:
         self._own: Own | None = None
         self._is_for_present = True
         self._is_confirmed_as_speaker = False
-        self._since: float | None = None
+        self._due_at: float | None = None
+        self._waits_long = False
         self._limit = ENTRIES_PER_WRITE
 
     def begin(self, owner: str) -> None:
         """This process has registered. `owner`: the uid of the own Node."""
-        self._owner, self._own, self._since = owner, None, None
+        self._owner, self._own, self._due_at = owner, None, None
         self._is_for_present = False
         self.attempts.forgive()
 
@@ -59,7 +64,7 @@ class ConfirmationWriter:
     @property
     def has_said_all(self) -> bool:
         """Whether nothing is left to write, or it can't be written: nobody should wait for it any longer."""
-        is_idle = self.attempts.request is None and not self._released.is_stale
+        is_idle = self.attempts.request is None and (not self._released.is_stale or self._may_wait_long())
         return self._owner is None or is_idle or self.attempts.have_failed
 
     # ---- requests ----
@@ -85,20 +90,27 @@ class ConfirmationWriter:
             return self.attempts.retry_at
         if not self._released.is_stale:
             return None
-        return max(self.attempts.retry_at, float("-inf") if self._since is None else self._since + COALESCE_SECONDS)
+        is_noted = self._due_at is not None and self._waits_long == self._may_wait_long()
+        return max(self.attempts.retry_at, self._due_at if is_noted and self._due_at is not None else float("-inf"))
 
     def _may_replace(self, own: Own) -> bool:
         return own.incarnation in ("", self._incarnation) or self._is_confirmed_as_speaker
 
     def _is_due(self, now: float) -> bool:
         if not self._released.is_stale:
-            self._since = None
+            self._due_at = None
             return False
-        self._since = now if self._since is None else self._since
-        return now >= self._since + COALESCE_SECONDS
+        waits_long = self._may_wait_long()
+        if self._due_at is None or waits_long != self._waits_long:
+            self._due_at = now + (FORGET_SECONDS if waits_long else COALESCE_SECONDS)
+            self._waits_long = waits_long
+        return now >= self._due_at
+
+    def _may_wait_long(self) -> bool:
+        return self._released.only_loses(FORGET_AT_ONCE)
 
     def _write(self, own: Own) -> Write:
-        self._since = None
+        self._due_at = None
         named = {} if own.incarnation == self._incarnation else {"incarnation": self._incarnation}
         status = {**named, "released": self._released.patch(self._limit)}
         return Write(CONFIRMATION, own.uid, own.resource_version, status)

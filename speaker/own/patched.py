@@ -30,6 +30,10 @@ class PatchedMap(Generic[V]):
         """Whether something is to be written, and can be."""
         return bool(self._stale) and bool(self.patch_keys(1))
 
+    def only_loses(self, most: int) -> bool:
+        """Whether all that is to be written are entries that go, and no more of them than that."""
+        return len(self._stale) <= most and not any(key in self._wanted for key in self._stale)
+
     def get(self, key: str) -> V | None:
         return self._wanted.get(key)
 

@@ -3,7 +3,13 @@
 import pytest
 
 from crds.releaseconfirmation import MOST_CONFIRMED
-from speaker.own.confirming import COALESCE_SECONDS, ENTRIES_PER_WRITE, ConfirmationWriter
+from speaker.own.confirming import (
+    COALESCE_SECONDS,
+    ENTRIES_PER_WRITE,
+    FORGET_AT_ONCE,
+    FORGET_SECONDS,
+    ConfirmationWriter,
+)
 from speaker.own.patched import PatchedMap
 from speaker.own.refused import Refusals
 from speaker.own.requests import CONFIRMATION, SPEAKER, Failed, Failure, Found, Look, Request, Write, Wrote
@@ -114,6 +120,32 @@ def test_a_burst_shares_a_write_that_is_made_soon(stores) -> None:
     process.release("u2")
     process.run()
     assert len(process.store.writes) == 1
+
+
+def test_what_is_over_goes_with_the_next_confirmation_or_after_a_while(stores) -> None:
+    process = Process(stores).run().release("u1", "u2").run()
+    process.released.drop("u1")
+    process.run(FORGET_SECONDS - 1)
+    assert len(process.store.writes) == 1
+    assert process.writer.has_said_all
+    asked = process.now
+    process.release("u3")
+    assert process.writer.next_request(asked) is None
+    assert process.writer.deadline() == asked + COALESCE_SECONDS
+    process.run(1)
+    assert process.store.writes[1:] == [{"released": {"u1": None, "u3": 2}}]
+    process.released.drop("u2")
+    process.run(FORGET_SECONDS + 1)
+    assert process.store.writes[2:] == [{"released": {"u2": None}}]
+
+
+def test_many_that_are_over_go_at_once(stores) -> None:
+    uids = [f"u{number}" for number in range(FORGET_AT_ONCE + 1)]
+    process = Process(stores).run().release(*uids).run()
+    for uid in uids:
+        process.released.drop(uid)
+    process.run(1)
+    assert process.store.writes[1:] == [{"released": dict.fromkeys(uids)}]
 
 
 def test_many_go_in_several_writes(stores) -> None:
