@@ -57,6 +57,8 @@ WATCH_ROOM_BYTES = 30_000
 WRITE_ROOM_BYTES = 16_000
 CONFIRMATION_ROOM_BYTES = 1_000
 CONFIRM_SECONDS = 3.0
+ALLOCATOR_WRITES = 3
+CONFIRMATIONS = "releaseconfirmations/status"
 REAL, ALLOCATOR = "berth-speaker", "berth-allocator"
 
 
@@ -169,17 +171,22 @@ class Scale:
         is_quiet = await self.quiet()
         took = time.monotonic() - began - QUIET_SECONDS
         traffic = (await asyncio.to_thread(read, self.server)).since(before)
+        figures |= self._told(traffic)
         tell(
             "scale",
             what=what,
             server=self.server.kind,
-            nodes=self.count + len(self.bench.nodes),
+            nodes=self._nodes,
             addresses=self.addresses,
-            **figures,
             seconds_until_quiet=round(took, 1) if is_quiet else None,
             **spent(used, self.usage()),
-            **self._told(traffic),
+            **figures,
+            **({"bars": bars(what, figures)} if self.server.kind == "stand-in" else {}),
         )
+
+    @property
+    def _nodes(self) -> int:
+        return self.count + len(self.bench.nodes)
 
     async def _begin(self) -> Traffic:
         if self.server.kind == "stand-in":
@@ -196,11 +203,15 @@ class Scale:
         }
         if self.server.kind != "stand-in":
             return figures | {"bytes_to_watches_of_all": traffic.bytes_to("")}
-        of_nodes = [*traffic.writes(agent=REAL).values(), *traffic.writes(agent=AGENT).values()]
+        by_nodes = traffic.writes(agent=REAL) | traffic.writes(agent=AGENT)
+        confirmations = [one for what, one in by_nodes.items() if what.resource == CONFIRMATIONS]
         to_node = sum(traffic.bytes_to(AGENT).values()) / max(1, self.count)
         to_real = sum(traffic.bytes_to(REAL).values()) / len(self.bench.nodes)
         return figures | {
-            "largest_write_of_a_node": max((one.largest for one in of_nodes), default=0),
+            "allocator_writes": sum(one.count for one in traffic.writes(agent=ALLOCATOR).values()),
+            "largest_write_of_a_node": max((one.largest for one in by_nodes.values()), default=0),
+            "confirmations_per_node": round(sum(one.count for one in confirmations) / self._nodes, 2),
+            "largest_confirmation": max((one.largest for one in confirmations), default=0),
             "watch_bytes_to_a_simulated_node": round(to_node),
             "of_these": {name: round(size / self.count) for name, size in traffic.bytes_to(AGENT).items()},
             "watch_bytes_to_a_real_node": round(to_real),
@@ -285,6 +296,28 @@ class Scale:
             if addresses == self.options.addresses[-1] and self.options.pace:
                 await self.roll()
             await self.others.order("leave")
+
+
+def bars(what: str, figures: dict[str, Any]) -> dict[str, bool]:
+    """What we aim at, and whether it was so. Times mean something on a quiet machine alone."""
+    match what:
+        case "at rest":
+            return {"nothing but Leases is written": not figures["writes"]}
+        case "one new Service":
+            return {
+                "3 writes of the allocator": figures["allocator_writes"] <= ALLOCATOR_WRITES,
+                "no write of a node over 16 KB": figures["largest_write_of_a_node"] <= WRITE_ROOM_BYTES,
+                "no more than 30 KB to a node": figures["watch_bytes_to_a_simulated_node"] <= WATCH_ROOM_BYTES,
+            }
+        case "one release":
+            return {
+                "one confirmation of each node": figures["confirmations_per_node"] <= 1,
+                "under 1 KB each": figures["largest_confirmation"] < CONFIRMATION_ROOM_BYTES,
+                "received by allocators alone": CONFIRMATIONS.split("/")[0] not in figures["of_these"],
+                "confirmed in under 3 s": figures["ms_until_all_have_confirmed"] < 1000 * CONFIRM_SECONDS,
+            }
+        case _:
+            return {}
 
 
 def spent(before: Usage, after: Usage) -> dict[str, float]:
