@@ -77,8 +77,9 @@ class BgpCourse:
         self._permit_until = 0.0
         self._lengths: dict[int, frozenset[int]] = {4: frozenset(), 6: frozenset()}
         self._sent: dict[Prefix, tuple[str, ...]] = {}
-        self._shown: dict[Prefix, frozenset[str]] = {}
-        self._routes_of: dict[str, dict[Prefix, tuple[str, ...]]] = {}
+        self._shown: dict[Prefix, tuple[str, ...]] = {}
+        self._routes_of: dict[str, tuple[Prefix, ...]] = {}
+        """Of each address that is shown; tuples, since there are thousands and most have one."""
         self._orders = RouterOrders()
         self._has_orders = False
         self._blackholes: frozenset[Prefix] = frozenset()
@@ -401,18 +402,19 @@ class BgpCourse:
         """By which peers the addresses that it covers are announced now."""
         peers = self._sent.get(prefix, ())
         addresses = frozenset(self.decisions.addresses_of(prefix)) if peers else frozenset()
-        gone = self._shown.pop(prefix, frozenset()) - addresses
+        before = self._shown.pop(prefix, ())
         if addresses:
-            self._shown[prefix] = addresses
-        for address in addresses:
-            self._routes_of.setdefault(address, {})[prefix] = peers
+            self._shown[prefix] = tuple(addresses)
+        for address in addresses.difference(before):
+            self._routes_of[address] = (*self._routes_of.get(address, ()), prefix)
+        gone = frozenset(before) - addresses
         for address in gone:
-            self._routes_of.get(address, {}).pop(prefix, None)
+            self._routes_of[address] = tuple(one for one in self._routes_of[address] if one != prefix)
         self._show_addresses(addresses | gone, now)
 
     def _show_addresses(self, addresses: Iterable[str], now: str) -> None:
         for address in addresses:
-            routes = self._routes_of.get(address)
-            self._announcements.on_bgp(address, {peer for peers in (routes or {}).values() for peer in peers}, now)
+            routes = self._routes_of.get(address, ())
+            self._announcements.on_bgp(address, {peer for one in routes for peer in self._sent.get(one, ())}, now)
             if not routes:
                 self._routes_of.pop(address, None)

@@ -90,6 +90,7 @@ class BGPView:
         }
         self._aliases = _aliases(communities)
         self._covering: dict[str, tuple[str, ...]] = {}
+        self._sources: dict[RouteSource, RouteSource] = {}
         by_label = any(ad.ip_pool_selector is not None for ad in self._ads.values())
         self.basis = (self._ads, self._aliases, {pool: self._names(pool) for pool in pools} if by_label else None)
 
@@ -110,14 +111,19 @@ class BGPView:
             names = [name for name in names if self._ads[name].advertise_without_endpoints]
         lengths = {self._length(allocation, name) for name in names}
         if len(lengths) == 1:
-            return ((prefix_of(allocation.address, *lengths), RouteSource(tuple(names), allocation.is_local)),)
+            return ((prefix_of(allocation.address, *lengths), self._source(names, allocation.is_local)),)
         return tuple(
             (
                 prefix_of(allocation.address, length),
-                RouteSource(self._of_length(allocation, names, length), allocation.is_local),
+                self._source(self._of_length(allocation, names, length), allocation.is_local),
             )
             for length in sorted(lengths)
         )
+
+    def _source(self, names: Iterable[str], is_local: bool) -> RouteSource:
+        """One for all addresses alike."""
+        made = RouteSource(tuple(names), is_local)
+        return self._sources.setdefault(made, made)
 
     def peer_class(self, peer: PeerConfig) -> PeerClass:
         own = family_of(peer.peer_address)

@@ -1,7 +1,8 @@
 """The prefixes of addresses, each made once: to make, compare and hash them is half of what deciding costs. Pure."""
 
+from collections.abc import Iterator
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
 from speaker.bgp.model import Prefix
 
@@ -14,6 +15,11 @@ class _KeptV4(IPv4Network):
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, strict=False)
         self._hash = super().__hash__()
+        if self.prefixlen == self.max_prefixlen:  # a function of its own, as large as all the rest
+            del self.hosts
+
+    def hosts(self) -> Iterator[IPv4Address]:
+        return iter((self.network_address,)) if self.prefixlen == self.max_prefixlen else super().hosts()
 
     def __hash__(self) -> int:
         return self._hash
@@ -25,6 +31,11 @@ class _KeptV6(IPv6Network):
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, strict=False)
         self._hash = super().__hash__()
+        if self.prefixlen == self.max_prefixlen:  # a function of its own, as large as all the rest
+            del self.hosts
+
+    def hosts(self) -> Iterator[IPv6Address]:
+        return iter((self.network_address,)) if self.prefixlen == self.max_prefixlen else super().hosts()
 
     def __hash__(self) -> int:
         return self._hash

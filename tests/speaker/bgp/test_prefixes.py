@@ -1,6 +1,7 @@
 """Prefixes that are made once: they are the same as any others."""
 
 from ipaddress import ip_network
+from itertools import islice
 
 import pytest
 
@@ -23,6 +24,7 @@ def test_a_kept_prefix_is_the_one_that_is_made_anew(address: str, length: int | 
     assert hash(kept) == hash(made)
     assert {made: 1}[kept] == {kept: 1}[made] == 1
     assert str(kept) == same
+    assert list(islice(kept.hosts(), 3)) == list(islice(made.hosts(), 3))
     assert prefix_of(address, length) is kept
 
 
