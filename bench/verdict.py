@@ -1,0 +1,157 @@
+"""Whether addresses were on the wire only while they had a holder: judged on what others recorded. No I/O.
+
+    lives    when each IPAllocation was seen to come and to go, by a watch of our own
+    frames   when a node's frames claimed an address on the segment (lab/scripts/sniff.py)
+    routes   when a router had a node's route to an address (its own log)
+
+All times are monotonic seconds of this machine. A watch tells late, never early: so an address was free no later than
+it was seen to be, and held no later than that either.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from lab.routers.base import RouteEvent
+
+GONE_SLACK_SECONDS = 0.05
+"""After a record was seen to go: a frame that was on its way, and the recorder's own delay."""
+COME_SLACK_SECONDS = 1.0
+"""Before a record was seen to come: our watch may hear of it later than the speakers do."""
+
+
+@dataclass(frozen=True)
+class Life:
+    """Of one IPAllocation. `until` None = it is there still. `is_certain` False: our watch was broken when it came or
+    went, so that its times are the widest possible ones."""
+
+    address: str
+    uid: str
+    since: float
+    until: float | None = None
+    is_certain: bool = True
+
+
+class Lives:
+    """Fed in the order of a watch."""
+
+    def __init__(self) -> None:
+        self._present: dict[str, Life] = {}
+        self._past: list[Life] = []
+        self._known_until = float("-inf")
+
+    def seen(self, address: str, uid: str, at: float) -> None:
+        """It is there. Told again, nothing changes."""
+        if uid not in self._present:
+            self._present[uid] = Life(address, uid, at)
+        self._known_until = at
+
+    def gone(self, uid: str, at: float) -> None:
+        self._known_until = at
+        if (one := self._present.pop(uid, None)) is not None:
+            self._past.append(Life(one.address, uid, one.since, at, one.is_certain))
+
+    def listed(self, present: Mapping[str, str], at: float) -> None:
+        """A new list after the watch broke: addresses by uid. What changed meanwhile did so at an unknown time."""
+        since = self._known_until
+        for uid, one in list(self._present.items()):
+            if uid not in present:
+                del self._present[uid]
+                self._past.append(Life(one.address, uid, one.since, at, is_certain=False))
+        for uid, address in present.items():
+            if uid not in self._present:
+                self._present[uid] = Life(address, uid, since, is_certain=False)
+        self._known_until = at
+
+    def all(self) -> list[Life]:
+        return sorted((*self._past, *self._present.values()), key=lambda one: one.since)
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A node's address on the wire: one frame, or a route from `at` to `until` (None = it is there still)."""
+
+    node: str
+    address: str
+    at: float
+    until: float | None = None
+
+
+@dataclass(frozen=True)
+class Violation:
+    """What should not have been. `life`: the record that was over, None = there was none around that time."""
+
+    kind: str
+    sighting: Sighting
+    life: Life | None
+
+    def __str__(self) -> str:
+        one = self.sighting
+        until = "" if one.until is None else f" until {one.until:.3f}"
+        gone = (
+            "no record" if self.life is None else f"record {self.life.uid} {self.life.since:.3f} to {self.life.until}"
+        )
+        return f"{self.kind}: {one.address} at {one.node}, {one.at:.3f}{until}; {gone}"
+
+
+def frames_without_record(lives: Sequence[Life], frames: Iterable[Sighting]) -> list[Violation]:
+    """Frames that claim an address while it has no record."""
+    found = []
+    for frame in frames:
+        own = [life for life in lives if life.address == frame.address]
+        if not any(_covers(life, frame.at) for life in own):
+            found.append(Violation("frame", frame, _last_before(own, frame.at)))
+    return found
+
+
+def routes_without_record(lives: Sequence[Life], routes: Iterable[Sighting]) -> list[Violation]:
+    """Routes that came while the address had no record, or were there after the record had gone under which they
+    came."""
+    found = []
+    for route in routes:
+        own = [life for life in lives if life.address == route.address]
+        holder = _last_before([life for life in own if _covers(life, route.at)], route.at + COME_SLACK_SECONDS)
+        if holder is None:
+            found.append(Violation("route", route, _last_before(own, route.at)))
+            continue
+        # One that came just before the end may be the next holder's, of which our watch hears later than speakers.
+        is_next_ones = (
+            holder.until is not None and route.at > holder.until - COME_SLACK_SECONDS and _has_next(own, holder)
+        )
+        if holder.until is not None and not is_next_ones and _ends(route) > holder.until + GONE_SLACK_SECONDS:
+            found.append(Violation("route", route, holder))
+    return found
+
+
+def routes_of(events: Iterable[RouteEvent], began: float, offset: float) -> list[Sighting]:
+    """The host routes that a router had, from what its log says. `offset`: monotonic minus Unix seconds. `began`: what
+    is older is left out."""
+    found: list[Sighting] = []
+    present: dict[tuple[str, str], float] = {}
+    for event in events:
+        prefix = ip_network(event.prefix)
+        if prefix.prefixlen != prefix.max_prefixlen:
+            continue
+        key, at = (event.node, str(prefix.network_address)), event.at + offset
+        if not event.removed:
+            present.setdefault(key, at)
+        elif key in present and (since := present.pop(key)) >= began:
+            found.append(Sighting(*key, since, at))
+    found.extend(Sighting(*key, since) for key, since in present.items())
+    return sorted(found, key=lambda one: one.at)
+
+
+def _covers(life: Life, at: float) -> bool:
+    return life.since - COME_SLACK_SECONDS <= at and (life.until is None or at <= life.until + GONE_SLACK_SECONDS)
+
+
+def _last_before(lives: Sequence[Life], at: float) -> Life | None:
+    return max((life for life in lives if life.since <= at), key=lambda life: life.since, default=None)
+
+
+def _has_next(lives: Sequence[Life], one: Life) -> bool:
+    return any(one.since < life.since for life in lives)
+
+
+def _ends(route: Sighting) -> float:
+    return float("inf") if route.until is None else route.until

@@ -1,0 +1,91 @@
+"""The judges of chaos: what counts as an address on the wire without its holder."""
+
+from bench.verdict import (
+    Lives,
+    Sighting,
+    frames_without_record,
+    routes_of,
+    routes_without_record,
+)
+from lab.routers.base import RouteEvent
+
+ADDRESS = "192.0.2.1"
+
+
+def lives_of(*spans: tuple[float, float | None]) -> Lives:
+    lives = Lives()
+    for number, (since, until) in enumerate(spans):
+        lives.seen(ADDRESS, f"uid{number}", since)
+        if until is not None:
+            lives.gone(f"uid{number}", until)
+    return lives
+
+
+def frames(*times: float) -> list[Sighting]:
+    return [Sighting("node1", ADDRESS, at) for at in times]
+
+
+def route(since: float, until: float | None) -> list[Sighting]:
+    return [Sighting("node1", ADDRESS, since, until)]
+
+
+def test_a_frame_while_there_is_a_record_is_right() -> None:
+    assert frames_without_record(lives_of((10, 20)).all(), frames(10, 15, 20)) == []
+
+
+def test_a_frame_after_the_record_had_gone_is_wrong_and_names_that_record() -> None:
+    (found,) = frames_without_record(lives_of((10, 20)).all(), frames(20.1))
+    assert found.life is not None
+    assert (found.sighting.at, found.life.uid) == (20.1, "uid0")
+
+
+def test_a_frame_between_two_records_is_wrong() -> None:
+    assert len(frames_without_record(lives_of((10, 20), (30, None)).all(), frames(25, 31))) == 1
+
+
+def test_a_frame_of_an_address_that_never_had_a_record_is_wrong() -> None:
+    other = Lives()
+    other.seen("192.0.2.2", "uid", 1)
+    (found,) = frames_without_record(other.all(), frames(5))
+    assert found.life is None
+
+
+def test_a_route_that_ends_before_its_record_is_right() -> None:
+    assert routes_without_record(lives_of((10, 20)).all(), route(10.1, 19.9)) == []
+
+
+def test_a_route_that_outlives_its_record_is_wrong_also_when_another_holder_has_come() -> None:
+    assert len(routes_without_record(lives_of((10, 20)).all(), route(10.1, 25))) == 1
+    assert len(routes_without_record(lives_of((10, 20), (20.01, None)).all(), route(10.1, None))) == 1
+
+
+def test_a_route_that_came_just_before_one_record_was_seen_to_go_may_be_the_next_ones() -> None:
+    assert routes_without_record(lives_of((10, 20), (20.01, None)).all(), route(19.5, None)) == []
+    assert len(routes_without_record(lives_of((10, 20)).all(), route(19.5, None))) == 1
+
+
+def test_a_route_without_any_record_is_wrong() -> None:
+    assert len(routes_without_record(lives_of((10, 20)).all(), route(5, 6))) == 1
+    assert len(routes_without_record(lives_of((10, 20)).all(), route(21, 22))) == 1
+
+
+def test_what_changed_while_the_watch_was_broken_is_given_the_widest_time() -> None:
+    lives = lives_of((10, None))
+    lives.listed({"new": "192.0.2.2"}, 30)
+    old, new = sorted(lives.all(), key=lambda one: one.address)
+    assert (old.since, old.until, old.is_certain) == (10, 30, False)
+    assert (new.since, new.until, new.is_certain) == (10, None, False)
+
+
+def test_the_routers_log_becomes_spans_of_host_routes() -> None:
+    events = [
+        RouteEvent(100.0, "node1", "192.0.2.1/32", removed=False),
+        RouteEvent(101.0, "node1", "192.0.2.1/32", removed=False),
+        RouteEvent(102.0, "node1", "192.0.2.0/24", removed=False),
+        RouteEvent(103.0, "node2", "192.0.2.1/32", removed=False),
+        RouteEvent(104.0, "node1", "192.0.2.1/32", removed=True),
+    ]
+    assert routes_of(events, began=0.0, offset=-90.0) == [
+        Sighting("node1", "192.0.2.1", 10.0, 14.0),
+        Sighting("node2", "192.0.2.1", 13.0),
+    ]
