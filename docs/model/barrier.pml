@@ -48,33 +48,49 @@ bit unmarked[OWNERS];           /* whether that owner's versions 3 and 4 have be
 #define NEXT(v) ((v) + 1)
 #endif
 
-mtype:phase = { dead, started, renewed, registered, serving, stopping };
-mtype:write = { nothing, acknowledgement, goodbye };
+/* A confirmation that arrives late is one that is seen late: to a cache that may show anything there ever was it makes no
+ * difference. That it may hide what was there is another matter: -DLATE has these writes as steps of their own. */
+mtype:phase = { dead, started, renewed, registered, serving, stopping, refused };
+mtype:write = { nothing, registration, goodbye };
 
-typedef Speaker {
+typedef Node {
     mtype:phase phase;
     byte view;                  /* the version its cache holds, while it serves */
     byte wire;                  /* for whom it announces the address: a uid, or 0 */
-    /* its object */
-    bit exists;
+    /* its Speaker: who */
+    bit exists;                 /* status.incarnation is there: a process has registered */
+    bit mine;                   /* ... and it is the present process */
     bit left;                   /* status.goodbye */
-    byte acknowledged;          /* the version in status.released */
-    /* a write of an earlier process of this node that is still under way */
+    /* a write of it that is still under way, of a process that has ended */
     mtype:write late;
-    byte late_version;
     bit late_fits;              /* its resourceVersion is still the object's */
+    /* its ReleaseConfirmation: the version in status.released, where status.incarnation is the one that the Speaker
+     * names; 0 otherwise. An allocator's cache may show whatever the object held at any time, so here is what it ever
+     * held. -DLIVENESS: what it holds. */
+    byte confirmed;
+#ifdef LATE
+    byte late_confirmed;        /* a write of it that is still under way; 0: none */
+    bit late_is_named;          /* ... it is of the process that the Speaker names */
+    bit late_replaces;          /* ... its resourceVersion is still the object's */
+#endif
+#ifdef ZOMBIES
+    bit had_former;             /* a process of it has ended */
+#endif
+#ifdef NO_RV_CONFIRMATION
+    byte sure;                  /* what the present process knows to be confirmed: its write was answered */
+#endif
+#ifdef NO_REGISTERED_ONLY
+    bit made;                   /* there is a Speaker, registered or not */
+#endif
 }
-Speaker speaker[SPEAKERS];
+Node speaker[SPEAKERS];
 byte silent;                    /* whose Leases are old enough: the lemma's "counted as silent", one bit each */
 
 typedef Allocator {
     byte known;                 /* the version that it knows */
     byte passed;                /* the mark whose barrier it found passed */
-    byte silent;                /* who was silent by the Leases it read since it knew the mark: one bit each */
-#ifdef NO_FRESH_LIST
-    bit has_list;
-    byte in_list;               /* the Speakers of an earlier list, one bit each */
-#endif
+    byte off;                   /* the speakers that it need not wait for, one bit each: since it knew the mark, it read a
+                                 * Lease that was old enough, or listed the Speakers, and one was not there or had left */
 }
 Allocator allocator[ALLOCATORS];
 
@@ -119,20 +135,27 @@ inline assert_nobody_announces_uid() {
 #define REDUCE_ALLOCATORS
 #else
 /* A goodbye is enough, whatever was confirmed before it. A write that does not fit never will. */
+#ifdef LATE
+#define REDUCE_CONFIRMATION if :: !S.late_replaces -> S.late_confirmed = 0; S.late_is_named = 0 :: else fi
+#else
+#define REDUCE_CONFIRMATION skip
+#endif
 #define REDUCE_SPEAKER ; \
-    if :: S.left -> S.acknowledged = 0 :: else fi; \
-    if :: !S.late_fits -> S.late = nothing; S.late_version = 0 :: else fi
+    if :: S.left -> S.confirmed = 0 :: else fi; \
+    if :: !S.late_fits -> S.late = nothing :: else fi; \
+    REDUCE_CONFIRMATION
 /* There is another version: a delete of an older one fails, whatever led to it; of a record that is gone nobody asks. */
 #define REDUCE_ALLOCATORS ; \
     i = 0; \
     do \
-    :: i < ALLOCATORS && allocator[i].known != version -> allocator[i].passed = 0; allocator[i].silent = 0; i++ \
+    :: i < ALLOCATORS && allocator[i].known != version -> \
+        allocator[i].passed = 0; allocator[i].off = 0; i++ \
     :: i < ALLOCATORS && allocator[i].known == version -> i++ \
     :: else -> break \
     od; \
     i = 0; \
     do \
-    :: i < SPEAKERS && IS_ABSENT(version) -> speaker[i].acknowledged = 0; i++ \
+    :: i < SPEAKERS && IS_ABSENT(version) -> speaker[i].confirmed = 0; i++ \
     :: else -> break \
     od; \
     i = 0
@@ -142,15 +165,23 @@ inline assert_nobody_announces_uid() {
 /* Speakers differ by nothing but their numbers, nor do allocators: of all states that are alike but for the numbering
  * one is kept. spin's own simulator can't run this, so whoever wants a trace leaves it out. */
 c_code {
-    static int weight(struct Speaker *one, int bits)
-    {   return bits | one->phase << 4 | one->view << 8 | one->wire << 12 | one->exists << 15 | one->left << 16 |
-            one->acknowledged << 17 | one->late << 21 | one->late_version << 24 | one->late_fits << 28;
+    static unsigned long long weight(struct Node *one, int bits)
+    {   unsigned long long late = 0;
+#ifdef LATE
+        late = one->late_confirmed << 2 | one->late_is_named << 1 | one->late_replaces;
+#endif
+#ifdef ZOMBIES
+        late = late << 1 | one->had_former;
+#endif
+        return late << 32 | bits | one->phase << 4 | one->view << 8 | one->wire << 12 | one->exists << 15 |
+            one->mine << 16 | one->left << 17 | one->late << 18 | one->late_fits << 20 | one->confirmed << 21;
     }
     static int bits_of(int k)
     {   int a, bits = (now.silent >> k) & 1;
-        for (a = 0; a < ALLOCATORS; a++) bits |= ((now.allocator[a].silent >> k) & 1) << (a + 1);
+        for (a = 0; a < ALLOCATORS; a++) bits |= ((now.allocator[a].off >> k) & 1) << (a + 1);
         return bits;
     }
+    static int weight_of(struct Allocator *one) { return one->known << 16 | one->passed << 8 | one->off; }
     static unsigned char swapped(unsigned char mask, int k)
     {   int low = (mask >> k) & 1, high = (mask >> (k + 1)) & 1;
         return (mask & ~(3 << k)) | high << k | low << (k + 1);
@@ -158,17 +189,16 @@ c_code {
     static void sort_all(void)
     {   int a, k, again = 1;
         struct Allocator *one = now.allocator;
-        if (ALLOCATORS == 2 && (one[0].known << 16 | one[0].passed << 8 | one[0].silent)
-                             > (one[1].known << 16 | one[1].passed << 8 | one[1].silent)) {
+        if (ALLOCATORS == 2 && weight_of(&one[0]) > weight_of(&one[1])) {
             struct Allocator other = one[0]; one[0] = one[1]; one[1] = other;
         }
         while (again)
             for (again = k = 0; k + 1 < SPEAKERS; k++)
                 if (weight(&now.speaker[k], bits_of(k)) > weight(&now.speaker[k + 1], bits_of(k + 1))) {
-                    struct Speaker other = now.speaker[k];
+                    struct Node other = now.speaker[k];
                     now.speaker[k] = now.speaker[k + 1]; now.speaker[k + 1] = other;
                     now.silent = swapped(now.silent, k);
-                    for (a = 0; a < ALLOCATORS; a++) one[a].silent = swapped(one[a].silent, k);
+                    for (a = 0; a < ALLOCATORS; a++) one[a].off = swapped(one[a].off, k);
                     again = 1;
                 }
     }
@@ -180,10 +210,54 @@ c_code {
 
 /* ---- speakers ---- */
 
-/* Any write to the object gives it another resourceVersion. */
+/* Any write to an object gives it another resourceVersion. */
 #define WRITTEN S.late_fits = 0 REDUCE_SPEAKER
+#ifdef LATE
+#define CONFIRMED S.late_replaces = 0 REDUCE_SPEAKER
+#else
+#define CONFIRMED skip
+#endif
 
-inline forget_view() { S.view = 0; S.wire = 0 }
+#ifdef NO_INCARNATION           /* a confirmation counts, whoever made it */
+#define NAMED_ANEW skip
+#elif defined(LATE)
+#define NAMED_ANEW S.confirmed = 0; S.late_is_named = 0
+#else
+#define NAMED_ANEW S.confirmed = 0
+#endif
+
+#if defined(EXACT) || defined(LATE)
+#define AWAITED_NO_MORE skip
+#else
+/* Another process registers since an allocator knew the mark. If it listed the Speakers before that, what the former one
+ * confirmed counts, and its cache may show that at any time: so here it counts at once, which gives more runs. */
+#define AWAITED_NO_MORE \
+    i = 0; \
+    do \
+    :: i < ALLOCATORS && IS_MARKED(allocator[i].known) && allocator[i].known == version -> \
+        allocator[i].off = allocator[i].off | (1 << s); i++ \
+    :: i < ALLOCATORS && !(IS_MARKED(allocator[i].known) && allocator[i].known == version) -> i++ \
+    :: else -> break \
+    od; \
+    i = 0
+#endif
+
+#ifdef NO_RV_CONFIRMATION
+#define IS_SURE_OF(v) (S.sure == (v))
+#define IS_NOT_SURE S.sure = 0
+#define IS_SURE S.sure = S.confirmed
+#else
+#define IS_SURE_OF(v) (S.confirmed == (v))
+#define IS_NOT_SURE skip
+#define IS_SURE skip
+#endif
+
+inline forget_view() { S.view = 0; S.wire = 0; IS_NOT_SURE }
+#ifdef ZOMBIES
+inline ends() { S.phase = dead; S.mine = 0; S.had_former = 1; forget_view() }
+#else
+inline ends() { S.phase = dead; S.mine = 0; forget_view() }
+#endif
 
 #ifdef NO_RENEW_FIRST           /* register, list, and renew some time later */
 #define MAY_REGISTER (S.phase == started || S.phase == renewed)
@@ -215,23 +289,52 @@ inline forget_view() { S.view = 0; S.wire = 0 }
 #define MAY_ANNOUNCE 1
 #endif
 
+#define CONFIRMS (S.phase == serving && IS_MARKED(S.view) && IS_WITHDRAWN && S.exists && !IS_SURE_OF(S.view) && IS_ASKED_FOR)
+
 #ifdef NO_RV_SPEAKER
 #define LATE_ARRIVES 1
 #else
 #define LATE_ARRIVES S.late_fits
 #endif
 
+#ifdef NO_RV_CONFIRMATION
+#define LATE_REPLACES 1
+#else
+#define LATE_REPLACES S.late_replaces
+#endif
+
+#ifdef NO_REGISTERED_ONLY
+#define IS_MADE S.made = 1
+#define IS_LISTED(k) speaker[k].made
+#else
+#define IS_MADE skip
+#define IS_LISTED(k) speaker[k].exists
+#endif
+
+inline register() {
+    if
+    :: !S.mine -> NAMED_ANEW; AWAITED_NO_MORE
+    :: else
+    fi;
+    S.exists = 1; S.mine = 1; S.left = 0; IS_MADE; WRITTEN
+}
+
 proctype SpeakerOf(byte s) {
     do
     /* a process, or one that was silent, begins: LeaseRenewer.renewed_since, Presence.register, Session */
-    :: d_step { S.phase == dead -> printf("speaker %d starts\n", WHO); S.phase = started SORTED }
+    :: d_step { S.phase == dead -> printf("speaker %d starts, a new process\n", WHO); S.phase = started SORTED }
     :: d_step { S.phase == started -> printf("speaker %d renews its Lease\n", WHO); S.phase = renewed; RENEWS SORTED }
 #ifdef NO_RENEW_FIRST
     :: d_step { (S.phase == registered || S.phase == serving) && IS_SILENT ->
                 printf("speaker %d renews its Lease\n", WHO); RENEWS SORTED }
 #endif
     :: d_step { MAY_REGISTER -> printf("speaker %d registers\n", WHO);
-                S.phase = registered; S.exists = 1; S.left = 0; S.acknowledged = 0; WRITTEN SORTED }
+                S.phase = registered; register() SORTED }
+#ifdef LIVENESS
+    :: d_step { S.phase == renewed && !S.exists && S.late == nothing && !calm ->
+                printf("speaker %d creates its Speaker; its registration is refused for good\n", WHO);
+                S.phase = refused; IS_MADE SORTED }
+#endif
     :: d_step { MAY_LIST -> printf("speaker %d lists record %d.%d\n", WHO, RECORD(version));
                 S.phase = serving; S.view = version SORTED }
 #ifdef NO_QUORUM_LIST           /* from an API server that lags */
@@ -241,7 +344,7 @@ proctype SpeakerOf(byte s) {
 #endif
 #ifdef NO_REGISTER_FIRST
     :: d_step { S.phase == serving && !S.exists -> printf("speaker %d registers\n", WHO);
-                S.exists = 1; S.left = 0; S.acknowledged = 0; WRITTEN SORTED }
+                register() SORTED }
 #endif
     /* it serves: Informer, Announcer, WireOrders */
     :: d_step { S.phase == serving && S.view < version -> S.view = NEXT(S.view);
@@ -251,10 +354,8 @@ proctype SpeakerOf(byte s) {
                 assert_only_owner(s) SORTED }
     :: d_step { S.phase == serving && S.wire != 0 && (!calm || S.wire != UID(S.view) || IS_MARKED(S.view)) ->
                 printf("speaker %d withdraws\n", WHO); S.wire = 0 SORTED }
-    :: d_step { S.phase == serving && IS_MARKED(S.view) && IS_WITHDRAWN && S.exists &&
-                S.acknowledged != S.view && IS_ASKED_FOR ->
-                printf("speaker %d confirms that it does not announce record %d.%d\n", WHO, RECORD(S.view));
-                S.acknowledged = S.view; WRITTEN SORTED }
+    :: d_step { CONFIRMS -> printf("speaker %d confirms that it does not announce record %d.%d\n", WHO, RECORD(S.view));
+                S.confirmed = S.view; IS_SURE; CONFIRMED SORTED }
     /* it stops: Agent._leave, Presence.say_goodbye */
 #ifdef NO_WITHDRAW_FIRST
     :: d_step { S.phase == serving && !calm -> printf("speaker %d is asked to stop\n", WHO); S.phase = stopping SORTED }
@@ -265,31 +366,67 @@ proctype SpeakerOf(byte s) {
     :: d_step { S.phase == stopping -> printf("speaker %d says goodbye\n", WHO);
                 S.left = S.exists; WRITTEN;
 #ifdef NO_WITHDRAW_FIRST
-                if :: S.wire == 0 -> S.phase = dead :: else fi
+                if :: S.wire == 0 -> ends() :: else fi
 #else
-                S.phase = dead
+                ends()
 #endif
                 SORTED }
 #ifdef NO_WITHDRAW_FIRST
     :: d_step { S.phase == stopping -> printf("speaker %d withdraws\n", WHO); S.wire = 0; S.view = 0 SORTED }
 #endif
-    /* faults: it dies, perhaps with its last write under way */
-    :: d_step { S.phase != dead && !calm -> printf("speaker %d dies\n", WHO); S.phase = dead; forget_view() SORTED }
+    /* faults: it dies, perhaps with its last writes under way */
+    :: d_step { S.phase != dead && S.phase != refused && !calm -> printf("speaker %d dies\n", WHO); ends() SORTED }
+    :: d_step { S.phase == renewed && !calm && S.late == nothing ->
+                printf("speaker %d dies, its registration under way\n", WHO); ends();
+                S.late = registration; S.late_fits = 1 REDUCE_SPEAKER SORTED }
     :: d_step { S.phase == stopping && !calm && S.late == nothing ->
-                printf("speaker %d dies, its goodbye under way\n", WHO); S.phase = dead; S.late = goodbye; S.late_fits = 1; forget_view() REDUCE_SPEAKER SORTED }
+                printf("speaker %d dies, its goodbye under way\n", WHO); ends();
+                S.late = goodbye; S.late_fits = 1 REDUCE_SPEAKER SORTED }
+#ifdef LATE
+    :: d_step { CONFIRMS && !calm && S.late_confirmed == 0 ->
+                printf("speaker %d dies, its confirmation of record %d.%d under way\n", WHO, RECORD(S.view));
+                S.late_confirmed = S.view; S.late_is_named = 1; S.late_replaces = 1; ends() REDUCE_SPEAKER SORTED }
+    :: d_step { CONFIRMS && !calm && S.late_confirmed == 0 ->
+                printf("speaker %d is cut off and falls silent, its confirmation of record %d.%d under way\n", WHO, RECORD(S.view));
+                S.late_confirmed = S.view; S.late_is_named = 1; S.late_replaces = 1;
+                S.phase = started; forget_view() REDUCE_SPEAKER SORTED }
+#endif
 #ifdef ZOMBIES
     /* an agent that was replaced, its wire process gone, confirms what it still sees */
-    :: d_step { S.exists && S.late == nothing && !calm && IS_MARKED(version) ->
+#ifdef LATE
+    :: d_step { S.exists && S.had_former && S.late_confirmed == 0 && !calm && IS_MARKED(version) ->
+                printf("a replaced agent of speaker %d sends that it does not announce record %d.%d\n", WHO, RECORD(version));
+                S.late_confirmed = version; S.late_is_named = !S.mine; S.late_replaces = !(S.mine && S.confirmed != 0)
+                REDUCE_SPEAKER SORTED }
+#else
+    :: d_step { S.exists && !S.mine && S.had_former && !calm && IS_MARKED(version) && S.confirmed != version ->
                 printf("a replaced agent of speaker %d confirms record %d.%d\n", WHO, RECORD(version));
-                S.late = acknowledgement; S.late_version = version; S.late_fits = 0 SORTED }
+                S.confirmed = version REDUCE_SPEAKER SORTED }
+#endif
 #endif
     :: d_step { S.late != nothing -> printf("what the process of speaker %d sent before its end arrives\n", WHO);
                 if
-                :: LATE_ARRIVES && S.exists && S.late == goodbye -> S.left = 1
-                :: LATE_ARRIVES && S.exists && S.late == acknowledgement -> S.acknowledged = S.late_version
+                :: LATE_ARRIVES && S.exists && S.late == goodbye -> S.left = 1; S.late_fits = 0
+                :: LATE_ARRIVES && S.late == registration ->
+                    NAMED_ANEW; AWAITED_NO_MORE; S.exists = 1; S.mine = 0; S.left = 0; IS_MADE; S.late_fits = 0
                 :: else
                 fi;
-                S.late = nothing; S.late_version = 0; S.late_fits = 0 REDUCE_SPEAKER SORTED }
+                S.late = nothing; S.late_fits = 0 REDUCE_SPEAKER SORTED }
+#ifdef LATE
+    :: d_step { S.late_confirmed != 0 -> printf("the confirmation that was under way for speaker %d arrives\n", WHO);
+                if
+#ifdef NO_INCARNATION
+                :: LATE_REPLACES -> S.confirmed = S.late_confirmed
+#else
+                :: LATE_REPLACES && S.late_is_named -> S.confirmed = S.late_confirmed
+#endif
+#ifdef LIVENESS
+                :: LATE_REPLACES && !S.late_is_named -> S.confirmed = 0        /* it hides what was there */
+#endif
+                :: else
+                fi;
+                S.late_confirmed = 0; S.late_is_named = 0; S.late_replaces = 0 REDUCE_SPEAKER SORTED }
+#endif
     /* cut off: it falls silent by its promise (AnnouncementRight), which is when its Lease counts as silent */
 #ifdef NO_RELIST                /* contact is back, and it goes on with what it knew */
     :: d_step { S.phase == serving && !calm && S.exists && !IS_SILENT ->
@@ -305,39 +442,41 @@ proctype SpeakerOf(byte s) {
                 printf("the Lease of speaker %d counts as silent\n", WHO); GROWS_SILENT SORTED }
     /* the operator's word that a dead one is dead: its Speaker or its Node is deleted */
     :: d_step { S.phase == dead && S.exists -> printf("Speaker %d is deleted\n", WHO);
-                S.exists = 0; S.left = 0; S.acknowledged = 0; RENEWS; WRITTEN SORTED }
+                S.exists = 0; S.left = 0; NAMED_ANEW; RENEWS; WRITTEN SORTED }
     od
 }
 
 /* ---- allocators ---- */
 
-inline forget_reads() {
-    A.silent = 0;
-#ifdef NO_FRESH_LIST
-    A.has_list = 0; A.in_list = 0;
-#endif
-    skip
-}
+inline forget_reads() { A.off = 0 }
 
-#ifdef NO_FRESH_LIST
-#define MAY_JUDGE A.has_list
-#define IS_LISTED(k) ((A.in_list >> (k)) & 1)
+#ifdef NO_FRESH_LIST            /* listed whenever */
+#define MAY_LIST_SPEAKERS 1
 #else
-#define MAY_JUDGE 1
-#define IS_LISTED(k) speaker[k].exists
+#define MAY_LIST_SPEAKERS IS_MARKED(A.known)
 #endif
 
 #ifdef NO_ACK_UID
-#define HAS_ACKNOWLEDGED(k) (speaker[k].acknowledged != 0)
+#define HAS_CONFIRMED(k) (speaker[k].confirmed != 0)
 #else
 #ifdef NO_ACK_GENERATION
-#define HAS_ACKNOWLEDGED(k) (UID(speaker[k].acknowledged) == UID(A.known))
+#define HAS_CONFIRMED(k) (UID(speaker[k].confirmed) == UID(A.known))
 #else
-#define HAS_ACKNOWLEDGED(k) (UID(speaker[k].acknowledged) == UID(A.known) && speaker[k].acknowledged >= A.known)
+#define HAS_CONFIRMED(k) (UID(speaker[k].confirmed) == UID(A.known) && speaker[k].confirmed >= A.known)
 #endif
 #endif
 
-#define IS_OFF(k) (!IS_LISTED(k) || speaker[k].left || HAS_ACKNOWLEDGED(k) || (A.silent >> (k)) & 1)
+#define IS_OFF(k) ((A.off >> (k)) & 1 || HAS_CONFIRMED(k))
+#define NOT_THERE(k) (!IS_LISTED(k) || speaker[k].left)
+#if SPEAKERS == 1
+#define WHO_IS_NOT_THERE NOT_THERE(0)
+#elif SPEAKERS == 2
+#define WHO_IS_NOT_THERE (NOT_THERE(0) | NOT_THERE(1) << 1)
+#elif SPEAKERS == 3
+#define WHO_IS_NOT_THERE (NOT_THERE(0) | NOT_THERE(1) << 1 | NOT_THERE(2) << 2)
+#else
+#define WHO_IS_NOT_THERE (NOT_THERE(0) | NOT_THERE(1) << 1 | NOT_THERE(2) << 2 | NOT_THERE(3) << 3)
+#endif
 #if SPEAKERS == 1
 #define EVERYBODY_IS_OFF IS_OFF(0)
 #elif SPEAKERS == 2
@@ -408,7 +547,7 @@ proctype AllocatorOf(byte a) {
                 skip
 #endif
                 SORTED }
-    :: d_step { !calm && (A.passed != 0 || A.silent != 0) ->
+    :: d_step { !calm && (A.passed != 0 || A.off != 0) ->
                 printf("allocator %c starts anew\n", NAME); A.known = version; A.passed = 0; forget_reads() SORTED }
     /* a Service gets the address: Ledger, CreateAllocation. Its name is the address, so a second record is refused. */
     :: d_step { IS_ABSENT(A.known) && version < LAST && !calm ->
@@ -427,34 +566,21 @@ proctype AllocatorOf(byte a) {
                     version = NEXT(version); A.known = version REDUCE_ALLOCATORS
                 :: else -> A.known = version
                 fi;
-#ifndef NO_LEASES_AFTER_MARK
-                forget_reads()
-#else
-                skip
+#if !defined(NO_LEASES_AFTER_MARK) && !defined(NO_FRESH_LIST)
+                forget_reads();
 #endif
-                SORTED }
+                skip SORTED }
 #ifdef UNMARK
     :: d_step { version % STAGES == 2 && !calm ->
                 printf("somebody takes the mark back: record %d.%d\n", RECORD(version + 1));
                 unmarked[version / STAGES] = 1; version++ SORTED }
 #endif
     /* the Leases, then the Speakers, then the judgement: LeaseBook, Round, awaited */
-#ifdef EXACT
-    :: d_step { MAY_READ_LEASES && A.silent != silent ->
-                tell_of_leases(); A.silent = silent SORTED }
-#else
-    :: d_step { MAY_READ_LEASES && A.known == version && A.silent != silent -> tell_of_leases(); A.silent = silent SORTED }
-#endif
-#ifdef NO_FRESH_LIST
-    :: d_step { !A.has_list -> printf("allocator %c lists the Speakers\n", NAME);
-                i = 0; A.has_list = 1; A.in_list = 0;
-                do
-                :: i < SPEAKERS -> A.in_list = A.in_list | (speaker[i].exists << i); i++
-                :: else -> break
-                od;
-                i = 0 SORTED }
-#endif
-    :: d_step { IS_MARKED(A.known) && !IS_PASSED(A.known) && MAY_JUDGE && EVERYBODY_IS_OFF && MATTERS ->
+    :: d_step { MAY_READ_LEASES && MATTERS && (A.off | silent) != A.off ->
+                tell_of_leases(); A.off = A.off | silent SORTED }
+    :: d_step { MAY_LIST_SPEAKERS && MATTERS && (A.off | WHO_IS_NOT_THERE) != A.off ->
+                printf("allocator %c lists the Speakers\n", NAME); A.off = A.off | WHO_IS_NOT_THERE SORTED }
+    :: d_step { IS_MARKED(A.known) && !IS_PASSED(A.known) && EVERYBODY_IS_OFF && MATTERS ->
                 printf("allocator %c finds that nobody announces record %d.%d\n", NAME, RECORD(A.known));
                 A.passed = A.known; forget_reads() SORTED }
     /* the address is free: DeleteAllocation */
@@ -477,7 +603,7 @@ proctype AllocatorOf(byte a) {
 #ifdef LIVENESS
 /* Faults end. Then all ends (a run that goes on for ever would be an acceptance cycle), and no release is left. */
 active proctype End() {
-    calm = 1;
+    calm = 1; printf("faults end\n");
 accept_waits:
     timeout -> assert(!IS_MARKED(version))
 }

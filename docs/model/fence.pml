@@ -15,7 +15,7 @@
  * A run is one silence: from the sending of our last renewal that was answered (t = 0) until the agent takes in a later
  * one. All that matters of a witness's contact is whether it began later than K after that: one bit, "late".
  *
- * -DNO_x leaves a rule out. -DDRIFT: clocks of different speed. -DJOINER: others join, and the promise is made anew with
+ * -DNO_x leaves a rule out. -DDRIFT: clocks of different speed. -DABSENT: our Lease is deleted, or lost from the lists. -DJOINER: others join, and the promise is made anew with
  * them as witnesses, without this one. Each step says in words what it is, for the traces.
  */
 
@@ -87,6 +87,9 @@ Witness witness;
 /* ---- the allocator ---- */
 byte silent = NEVER;                /* how long it has seen our Lease unchanged; NEVER: it has not seen it yet */
 bit our_news = 1;                   /* our Lease has another version than at the last read */
+#ifdef ABSENT
+bit absent;                         /* a read of the Leases does not show ours */
+#endif
 #ifdef DRIFT
 bit ran_fast;                       /* its clock gains one unit, once */
 #endif
@@ -271,6 +274,17 @@ inline forget_witness() { W.seen = NEVER; W.proven = NEVER }
 #define HAS_PROMISED promised
 #endif
 
+#ifdef ABSENT
+#define IS_ABSENT absent
+#else
+#define IS_ABSENT 0
+#endif
+#ifdef NO_LEASE_THERE               /* one that is not there was not renewed */
+#define PROVES_SILENCE 1
+#else
+#define PROVES_SILENCE !IS_ABSENT
+#endif
+
 proctype Allocator() {
 #ifdef NO_LEASES_FIRST              /* the Speakers, then the Leases */
     bit listed = 0;
@@ -287,14 +301,22 @@ proctype Allocator() {
                 ran_fast = 1; OLDER(silent, F);
                 if :: W.proven != NEVER -> OLDER(W.proven, SETTLE) :: else fi }
 #endif
+#ifdef ABSENT
+    /* since an earlier renewal: what was counted by that one */
+    :: d_step { t == 0 && silent == NEVER && !absent && !over -> printf("our Lease has long been in no list\n");
+                absent = 1; silent = F; W.seen = 0; W.proven = SETTLE }
+    :: d_step { !fenced && !over -> absent = !absent;
+                if :: absent -> printf("our Lease is in no list any more\n") :: else -> printf("our Lease is in the lists again\n") fi }
+#endif
     /* LeaseBook.observe */
     :: d_step { !fenced && !over -> printf("the allocator reads the Leases");
                 if
-                :: our_news -> printf(": ours is new"); our_news = 0; silent = 0; forget_witness()
+                :: IS_ABSENT -> printf(": ours is not there")
+                :: !IS_ABSENT && our_news -> printf(": ours is new"); our_news = 0; silent = 0; forget_witness()
                 :: else
                 fi;
                 read_witness();
-                counted = (silent >= F && silent != NEVER && IS_OUTVOTED);
+                counted = (silent >= F && silent != NEVER && IS_OUTVOTED && PROVES_SILENCE);
                 spoke = (permit > 0);
                 if :: counted -> printf("; we count as silent\n") :: else -> printf("\n") fi }
     /* the Speakers are listed: awaited */
