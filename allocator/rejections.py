@@ -3,6 +3,7 @@
 An answer names fields and no Services, so the cause is whoever was new in what was written.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from allocator.claims import Claim, Holder, sort_holders
@@ -58,13 +59,16 @@ def unrecorded_holders(claim: Claim, recorded: Claim | None) -> list[Holder]:
 
 
 def without(holder: Holder, claim: Claim, recorded: Claim | None) -> Claim:
-    """The claim without what is new of this holder: with the holder as it is recorded, or not at all."""
+    """The claim without what is new of this holder: with the holder as it is recorded, or not at all.
+
+    A port that it had, and that another one was given meanwhile, is the other one's.
+    """
     others = claim.others(holder.uid)
     before = [] if recorded is None else [one for one in recorded.holders if one.uid == holder.uid]
     if recorded is None or not before:
         return left(claim, holder.uid)
     if others:
-        return replace(claim, holders=sort_holders((*others, *before)))
+        return replace(claim, holders=sort_holders((*others, *yielding(before, others))))
     return replace(
         claim,
         holders=tuple(before),
@@ -72,3 +76,9 @@ def without(holder: Holder, claim: Claim, recorded: Claim | None) -> Claim:
         sharing_key=recorded.sharing_key,
         selector=recorded.selector,
     )
+
+
+def yielding(holders: Iterable[Holder], others: Iterable[Holder]) -> list[Holder]:
+    """These, without the ports that the others have."""
+    taken = {port for other in others for port in other.ports}
+    return [replace(one, ports=tuple(port for port in one.ports if port not in taken)) for one in holders]

@@ -10,7 +10,7 @@ from allocator.claims import Claim, sort_holders, wire_allocation, wire_change
 from allocator.ledger import Entry
 from allocator.notices import Notice
 from allocator.objects import StoredAllocation
-from allocator.rejections import unrecorded_holders
+from allocator.rejections import unrecorded_holders, yielding
 from allocator.stage import Stage
 from crds.addresses import IPAddress
 from kube.objects import ServiceKey
@@ -91,4 +91,4 @@ def _next_claim(entry: Entry) -> Claim:
     uids = {holder.uid for holder in new}
     before = recorded.holders if recorded is not None else ()
     old = [one for one in before if entry.claim.held_by(one.uid) and one.uid not in uids]
-    return replace(entry.claim, holders=sort_holders((*old, *new)))
+    return replace(entry.claim, holders=sort_holders((*yielding(old, new), *new)))

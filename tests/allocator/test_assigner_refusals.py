@@ -117,6 +117,28 @@ def test_a_holder_whose_change_is_refused_keeps_what_is_recorded(api: FakeApi) -
     assert not has_bad_port(next(iter(api.allocations.values()))["spec"])
 
 
+def test_a_holder_whose_change_is_refused_takes_no_port_back_that_another_was_given_meanwhile(api: FakeApi) -> None:
+    for name, port in (("web", 80), ("third", 25)):
+        api.put_service(sharing(name, port))
+    allocator = Allocator(api, ONE)
+    allocator.run()
+    api.refuses = has_bad_port
+    api.edit_service(WEB, lambda body: body["spec"].update(ports=[{"protocol": "TCP", "port": BAD}]))
+    api.put_service(sharing("other", 80))
+    allocator.watch()
+    for key in (WEB, OTHER):  # both are decided before anything is written
+        allocator.assigner.step(key, 0.0, "")
+    allocator.run(until=10.0)
+    assert reason(api, WEB) == Reason.RecordRefused
+    assert reason(api, OTHER) == Reason.Allocated
+    (record,) = api.allocations.values()
+    assert {one["name"]: [port["port"] for port in one["ports"]] for one in record["spec"]["holders"]} == {
+        "other": [80],
+        "third": [25],
+        "web": [],
+    }
+
+
 def test_a_policy_that_is_refused_leaves_the_record_as_it_is(api: FakeApi) -> None:
     allocator = settled(api, "web", edge=ONE)
     api.refuses = lambda spec: bool(spec["trafficPolicy"] == "Local")
