@@ -1,8 +1,8 @@
-"""Speaker: what the speaker of one node says about itself, and the releases it has confirmed.
+"""Speaker: who the speaker of one node is, and what others must know of it.
 
-Its name is the node's name, and only that node's speaker writes it. Maps instead of lists where entries come and go:
-a merge patch then carries just what changed. The large ones are atomic: managedFields, which repeat each field
-that they name, would more than double the object, and it must stay below the 1.5 MiB that etcd takes.
+Its name is the node's name, and only that node's speaker writes it. All speakers watch it, so it is small and changes
+seldom, whatever the node announces. What was confirmed, and what people read, are objects of their own
+(crds.releaseconfirmation, crds.speakerreport); the entries of reports are here, too.
 """
 
 from enum import StrEnum
@@ -11,7 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from crds.kind import AGE, Column, CustomKind, ready_column
-from crds.markers import AtomicMap, Format, Items, ListMap, ListSet, Text
+from crds.markers import Format, Items, ListMap, ListSet, Text
 from crds.meta import BerthObject, ConditionedStatus, Model
 from crds.rules import AddressText, InterfaceName, NodeName, ObjectName
 
@@ -208,7 +208,7 @@ class SpeakerElsewhere(Model):
 
 
 class SpeakerStatus(ConditionedStatus):
-    """What the speaker does, and what it has confirmed."""
+    """Who the speaker is, and what others must know of it."""
 
     incarnation: Annotated[str, Text(max_length=64)] = ""
     """Another text at each start of the speaker's process; the holder of its Lease."""
@@ -223,29 +223,10 @@ class SpeakerStatus(ConditionedStatus):
     """Whether it withdraws by itself when it is cut off."""
     standing: Standing = Standing.Member
     """How it takes part in sharing out addresses on layer 2."""
-    outlives_seconds: Seconds = 0
-    """How long routers may keep its routes after it is gone: the longest hold or restart time of its BGP peers."""
     routers: Annotated[tuple[RememberedRouter, ...], Items(maximum=MOST_ROUTERS), ListMap("address")] = ()
     """The routers that may have its routes: of sessions that it has, ends, has ended, or found when it started."""
-    interfaces: Annotated[tuple[Interface, ...], Items(maximum=256), ListMap("name")] = ()
-    """The node's network interfaces."""
-    announcements: Annotated[dict[str, Announcement], Items(maximum=16384), AtomicMap()] = Field(default_factory=dict)
-    """What it announces, by address."""
-    released: Annotated[
-        dict[str, Annotated[int, Field(ge=0), Format("int64")]], Items(maximum=16384), AtomicMap()
-    ] = Field(default_factory=dict)  # fmt: skip
-    """The releases it has confirmed: the uid of an IPAllocation, and the generation of it that it has seen. Nothing of
-    that address leaves this node any more."""
-    conflicts: Annotated[tuple[AddressConflict, ...], Items(maximum=256), ListMap("address")] = ()
-    """Other machines that use addresses which this node announces, or would announce."""
-    heard: Annotated[tuple[HeardSpeaker, ...], Items(maximum=64), ListMap("node")] = ()
-    """The other speakers that it hears; of more than 64 the first ones by name. Condition PeersHeard is about all."""
-    bgp_sessions: Annotated[tuple[BGPSession, ...], Items(maximum=256), ListMap("peer")] = ()
-    """Its BGP sessions."""
-    bfd_sessions: Annotated[tuple[BFDSession, ...], Items(maximum=256), ListMap("peer")] = ()
-    """Its BFD sessions."""
-    faults: Annotated[tuple[Fault, ...], Items(maximum=32)] = ()
-    """What it finds wrong with BGPPeers and BGPAdvertisements. The allocator puts it into the conditions of these."""
+    interfaces: Annotated[tuple[Interface, ...], Items(maximum=64), ListMap("name")] = ()
+    """The node's network interfaces, those that addresses can be announced on first. The report has more of them."""
 
 
 class Speaker(BerthObject):
@@ -270,4 +251,4 @@ class Speaker(BerthObject):
     spec: SpeakerSpec = SpeakerSpec()
     """Empty: a Speaker has nothing to configure."""
     status: SpeakerStatus = SpeakerStatus()
-    """What the speaker does, and what it has confirmed; written by the speaker."""
+    """Who the speaker is; written by the speaker."""

@@ -85,7 +85,6 @@ class RememberedRouters:
 
     def _write(self) -> None:
         self._draft.set("routers", [router(name, seconds) for name, seconds in self._shown.items()])
-        self._draft.set("outlivesSeconds", max(self._shown.values(), default=0))
 
     # ---- what is confirmed ----
 

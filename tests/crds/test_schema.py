@@ -9,7 +9,9 @@ from pydantic import Field
 
 from crds.markers import Items, ListMap
 from crds.meta import BerthObject, Model
+from crds.releaseconfirmation import ReleaseConfirmation
 from crds.schema import custom_resource_definition, field_descriptions, object_schema
+from crds.speakerreport import SpeakerReport
 from crds.types import KINDS, IPAllocation, IPPool, IPPoolSpec, Speaker
 from tests.crds.structural import violations
 
@@ -100,17 +102,16 @@ def test_defaults_are_those_of_the_types() -> None:
 
 
 def test_maps_say_what_their_values_are() -> None:
-    status = object_schema(Speaker)["properties"]["status"]["properties"]
-    assert status["released"]["additionalProperties"] == {"type": "integer", "minimum": 0, "format": "int64"}
+    confirmed = object_schema(ReleaseConfirmation)["properties"]["status"]["properties"]
+    assert confirmed["released"]["additionalProperties"] == {"type": "integer", "minimum": 0, "format": "int64"}
+    status = object_schema(SpeakerReport)["properties"]["status"]["properties"]
     assert status["announcements"]["additionalProperties"]["required"] == ["protocols"]
 
 
 def test_the_large_maps_of_a_speaker_are_not_repeated_in_managed_fields() -> None:
-    status = object_schema(Speaker)["properties"]["status"]["properties"]
-    assert {name for name, one in status.items() if one.get("x-kubernetes-map-type") == "atomic"} == {
-        "announcements",
-        "released",
-    }
+    for kind, large in ((Speaker, set()), (ReleaseConfirmation, {"released"}), (SpeakerReport, {"announcements"})):
+        status = object_schema(kind)["properties"]["status"]["properties"]
+        assert {name for name, one in status.items() if one.get("x-kubernetes-map-type") == "atomic"} == large
 
 
 def test_columns_of_allocations_are_those_that_operators_look_for() -> None:

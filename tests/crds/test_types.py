@@ -83,14 +83,13 @@ def test_what_is_written_reads_back() -> None:
             "status": {
                 "incarnation": "abc",
                 "fencing": {"promised": True, "fenceAfterSeconds": 60},
-                "announcements": {"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"]}},
-                "released": {"uid-1": 2},
-                "bgpSessions": [{"peer": "tor", "state": "Established"}],
+                "routers": [{"address": "192.0.2.250", "outlivesSeconds": 105}],
+                "interfaces": [{"name": "eth0", "mac": "02:00:00:00:00:01", "up": True, "usable": True}],
             },
         }
     )
     assert Speaker.model_validate(speaker.to_wire()) == speaker
-    assert speaker.status.released == {"uid-1": 2}
+    assert speaker.status.routers[0].outlives_seconds == 105
     assert speaker.status.fencing is not None
     assert speaker.status.fencing.promised
 

@@ -71,7 +71,7 @@ def test_a_broken_secret_changes_nothing_but_is_complained_about(talking: LabCli
         talking.kubectl("patch", *SECRET, "--type=merge", '--patch={"data": {"key": "c2hvcnQ="}}')
         talking.cluster.kubelet.sync_secrets()
         told = talking.reported("node1", "PeersHeard", "KeysUnusable")
-        assert "16 to 4096 bytes, this one 5" in told["message"]
+        assert "16 to 128 bytes, this one 5" in told["message"]
     finally:
         talking.kubectl("patch", *SECRET, "--type=merge", f'--patch={{"data": {{"key": "{present}"}}}}')
         talking.cluster.kubelet.sync_secrets()

@@ -43,7 +43,7 @@ async def test_no_session_before_the_api_server_knows_how_long_its_routes_live(t
     async with cluster(tmp_path) as lab, lab.speaker() as speaker:
         await lab.add_peer("tor", holdTimeSeconds=30, gracefulRestart={"restartTimeSeconds": 60})
         await eventually(lambda: "session tor" in speaker.journal)
-        assert (await lab.status("node-a"))["outlivesSeconds"] == 30 + 60 + 15
+        assert _longest(await lab.status("node-a")) == 30 + 60 + 15
         written = speaker.journal.index("session tor")
         assert "done patch speakers status" in speaker.journal[:written]
         await lab.admin.delete(BGPPEERS, "tor")
@@ -108,7 +108,7 @@ async def test_routes_of_a_killed_predecessor_hold_releases_back_until_its_route
             assert first.driver.prefixes
         async with lab.speaker() as second:
             await eventually(lambda: second.driver.prefixes == {"tor": {ROUTE_A}})
-            assert (await lab.status("node-a"))["outlivesSeconds"] >= 90
+            assert _longest(await lab.status("node-a")) >= 90
             await lab.release(A)
             await eventually(lambda: not second.driver.prefixes and A not in second.wire.table)
             await asyncio.sleep(0.5)
@@ -165,7 +165,7 @@ async def test_with_graceful_restart_it_leaves_the_routes_and_says_no_goodbye(tm
         assert speaker.driver.prefixes == {"tor": {ROUTE_A}}
         status = await lab.status("node-a")
         assert status.get("goodbye", False) is False
-        assert status["outlivesSeconds"] == 90 + 60 + 15
+        assert _longest(status) == 90 + 60 + 15
         assert len(status["routers"]) == 1
         (ready,) = (one for one in status["conditions"] if one["type"] == "Ready")
         assert ready["reason"] == "Stopped"
@@ -270,8 +270,13 @@ async def _names_routers(lab, *routers: str) -> bool:
     return {one["address"] for one in (await lab.status("node-a")).get("routers", [])} == set(routers)
 
 
+def _longest(status) -> int:
+    """For how long the router that keeps routes for longest may do so."""
+    return max((one["outlivesSeconds"] for one in status.get("routers", [])), default=0)
+
+
 async def _outlives(lab, seconds: int) -> bool:
-    return (await lab.status("node-a")).get("outlivesSeconds", 0) == seconds
+    return _longest(await lab.status("node-a")) == seconds
 
 
 async def _has_released(lab, uid: str) -> bool:

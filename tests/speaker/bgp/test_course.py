@@ -135,7 +135,7 @@ class Node:
 
     @property
     def outlives(self) -> int:
-        return self.draft.wanted("outlivesSeconds")
+        return max(self.remembered.values(), default=0)
 
     @property
     def remembered(self) -> dict[str, int]:
