@@ -309,6 +309,8 @@ class World(RuleBasedStateMachine):
         kept = sorted(self.wanted)[:1] or [PREFIXES[0]]
         self.session.set_posture(Posture.Normal)
         self.session.want({prefix: Route(prefix) for prefix in kept})
+        if self.exabgp is not None and self.hold_seconds != HOLD_SECONDS:
+            self.exabgp_dies(True)  # what a router keeps for ever would be heard for ever
         if self.exabgp is None:
             self.exabgp_starts()
         self.cover(True)
