@@ -29,7 +29,7 @@ class ReleaseConfirmationStatus(Model):
         dict[str, Annotated[int, Field(ge=0), Format("int64")]], Items(maximum=MOST_CONFIRMED), AtomicMap()
     ] = Field(default_factory=dict)  # fmt: skip
     """The uid of an IPAllocation, and the generation of it that was seen: nothing of its address leaves this node any
-    more. An entry goes about a minute after the IPAllocation, or with another confirmation."""
+    more. An entry goes with another confirmation, or half an hour after the IPAllocation."""
 
 
 class ReleaseConfirmation(BerthObject):

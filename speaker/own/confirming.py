@@ -27,7 +27,7 @@ from speaker.own.requests import (
 
 COALESCE_SECONDS = 0.02
 """Releases mostly come in bursts; those that are confirmed within this time share a write."""
-FORGET_SECONDS = 60.0
+FORGET_SECONDS = 1800.0
 """What is over goes with the next confirmation, or after so long: a write for it alone would double the writes."""
 FORGET_AT_ONCE = 256
 """More than so many go at once."""
