@@ -19,8 +19,8 @@ What is judged:
               to come. A client asks for every address five times a second.
     routes    BIRD's log: a node's route that came without an IPAllocation, or outlived the one it came under by more
               than 0.05 s. One that came in the last second of it is not judged by it when another one follows.
-    peace     faults end, Services are deleted: within PEACE_SECONDS all are gone, no IPAllocation, DepartedSpeaker or
-              route is left, and no speaker lists a release; after that a second without any frame.
+    peace     faults end, Services are deleted: within PEACE_SECONDS all are gone, and no IPAllocation, DepartedSpeaker
+              or route is left; after that a second without any frame.
 
 Which order things happen in depends on the machine too, so a seed shows the same acts at the same times, not the same
 run. The directory keeps all logs; `acts.log` has each act with its monotonic time.
@@ -52,7 +52,7 @@ from bench.verdict import Life, Lives, Sighting, Violation, frames_without_recor
 from crds.names import ANNOTATION_IPS, ANNOTATION_SHARING_KEY
 from kube.errors import ApiError
 from kube.io.client import Client
-from kube.resource import DEPARTEDSPEAKERS, IPALLOCATIONS, RELEASECONFIRMATIONS, SERVICES, SPEAKERS, Resource
+from kube.resource import DEPARTEDSPEAKERS, IPALLOCATIONS, SERVICES, SPEAKERS, Resource
 from lab.apiserver import real
 from lab.client import LabClient
 from lab.cluster import Cluster, Settings
@@ -505,8 +505,6 @@ def _left(one: Chaos) -> list[str]:
     left += _names(api.items(IPALLOCATIONS)) + [
         f"DepartedSpeaker {name}" for name in _names(api.items(DEPARTEDSPEAKERS))
     ]
-    for confirmation in api.items(RELEASECONFIRMATIONS):
-        left += [f"confirmation of {uid}" for uid in confirmation.get("status", {}).get("released", {})]
     for node, prefixes in bird_of(one.cluster).prefixes().items():
         left += [f"route {prefix} of {node}" for prefix in sorted(prefixes) if prefix.split("/")[0] in POOL]
     return left
