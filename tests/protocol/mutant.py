@@ -156,6 +156,7 @@ class _Loader(importlib.machinery.SourceFileLoader):
 def main(name: str, examples: int) -> None:
     if name != "none":
         sys.meta_path.insert(0, Planter(MUTATIONS[name]))
+    importlib.import_module("tests.conftest")  # Hypothesis' profiles, which pytest is not here to load
     from hypothesis import HealthCheck, Phase, settings
     from hypothesis.stateful import run_state_machine_as_test
 

@@ -63,6 +63,7 @@ def test_which_of_many_nodes_announce_an_address_is_not_urgent_and_all_else_is()
     assert differs_in_counts_only(after(before), by_bgp(499))
     assert not differs_in_counts_only(after(before), by_bgp(0))
     assert not differs_in_counts_only(stored(), by_bgp(0)), "it said nothing yet"
+    assert not differs_in_counts_only(replace(after(before), first_announced=None), before), "or it is probed again"
     assert not differs_in_counts_only(after(by_bgp(0)), before)
     waiting = allocation_status(after(before), {}, True, (Awaited("n3", "it is asleep"),), NOW)
     assert not differs_in_counts_only(after(waiting), allocation_status(after(before), {}, True, (), NOW))
