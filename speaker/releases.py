@@ -2,7 +2,7 @@
 
     the mark is seen            observe: asked for, by uid, at a generation
     each course withdraws       may_be_heard(address): layer 2 by the wire's word, BGP by the routers'
-    no course may be heard      settle: confirmed in the Speaker's status, `released[uid] = generation`
+    no course may be heard      settle: confirmed in the ReleaseConfirmation, `released[uid] = generation`
     the allocation is gone      observe: the confirmation goes, since nobody asks for it any more
 
 A confirmation can't be taken back: from then on the address may be given to somebody else. So it is made here alone,
@@ -25,7 +25,7 @@ class _Asked(NamedTuple):
 
 
 class Releases:
-    """`confirmed`: the map of the Speaker's status. Lives as long as the process."""
+    """`confirmed`: the map of the ReleaseConfirmation. Lives as long as the process."""
 
     def __init__(self, courses: Sequence[Course[Any, Any]], confirmed: PatchedMap[int]) -> None:
         self._courses = courses

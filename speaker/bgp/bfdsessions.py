@@ -45,7 +45,7 @@ def sessions_by_state(views: Mapping[str, BfdState]) -> dict[str, int]:
 
 
 class BfdStatus:
-    """The Speaker's status of its sessions. A session that did not change keeps its entry, to the second."""
+    """What the report says of its sessions. A session that did not change keeps its entry, to the second."""
 
     def __init__(self) -> None:
         self._entries: dict[str, tuple[BfdState, Entry]] = {}

@@ -1,4 +1,4 @@
-"""What the Speaker's status says of its BGP sessions. Pure: makes entries of what the sessions are and what was
+"""What the report says of a node's BGP sessions. Pure: makes entries of what the sessions are and what was
 decided."""
 
 from collections.abc import Iterable, Mapping

@@ -24,7 +24,7 @@ SHOW_AGAIN_SECONDS = 30.0
 """How often count and last sighting of a known conflict are written: each write goes to every watcher of the
 Speaker."""
 MOST_CONFLICTS = 256
-"""As many as the Speaker's status holds. When there are more, the one seen longest ago is dropped."""
+"""As many as the report holds. When there are more, the one seen longest ago is dropped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ class Conflicts:
         return [one.claim for one in due]
 
     def believed(self, now: float, is_speakers: Callable[[str], bool]) -> list[Entry]:
-        """What the Speaker's status should say, in the order of addresses.
+        """What the report should say, in the order of addresses.
 
         Forgets machines that are gone, and those that turned out to be speakers.
         """

@@ -1,4 +1,4 @@
-"""What the Speaker's status says of each address that this node announces: by which protocols, where, since when. Pure.
+"""What the report says of each address that this node announces: by which protocols, where, since when. Pure.
 
 Layer 2 and BGP announce independently; an address has one entry for both.
 """

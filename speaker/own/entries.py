@@ -1,4 +1,4 @@
-"""What the Speaker's status says, entry by entry, made from the API's own types (crds.speaker). Pure.
+"""What a speaker says of itself, entry by entry, made from the API's own types (crds.speaker). Pure.
 
 Here alone a fact of this process becomes a part of the object, so no field can be misspelt and no text too long.
 """
