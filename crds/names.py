@@ -33,8 +33,8 @@ ANNOTATION_POOL_ALIASES = ("metallb.io/address-pool",)
 ANNOTATION_SHARING_KEY_ALIASES = ("metallb.io/allow-shared-ip",)
 
 ANNOTATION_DROPPED_ROUTERS = f"{GROUP}/dropped-routers"
-"""On a Speaker: an operator's word that these routers keep no route of its former sessions. Addresses, comma-separated.
-"""
+"""On a Speaker: an operator's word that these routers keep no route of its former sessions: PROCESS/ADDRESS,ADDRESS.
+PROCESS: the incarnation that the Speaker names, so that the word says nothing of a later one."""
 
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_NODE = f"{GROUP}/node"

@@ -269,7 +269,8 @@ def _annotate(speaker: SpeakerState) -> str:
     """The command for all of its routers together, since it replaces what was said before."""
     routers = sorted(speaker.routers().keys() | speaker.dropped_routers)
     named = ",".join(routers) if len(routers) <= NAMED_ROUTERS else "ADDRESSES"
-    return f"kubectl annotate --overwrite speaker {speaker.node} {ANNOTATION_DROPPED_ROUTERS}={named}"
+    word = f"{speaker.status.incarnation}/{named}"
+    return f"kubectl annotate --overwrite speaker {speaker.node} {ANNOTATION_DROPPED_ROUTERS}={word}"
 
 
 def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from crds.addresses import addresses_in
+from crds.addresses import word_on_routers
 from crds.names import ANNOTATION_DROPPED_ROUTERS
 from crds.speaker import MOST_ROUTERS
 from kube.decoding import decoder
@@ -87,9 +87,12 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
 
     @property
     def dropped_routers(self) -> frozenset[str]:
-        """An operator's word: these routers keep no route of its sessions (ANNOTATION_DROPPED_ROUTERS)."""
-        text = self.metadata.annotations.get(ANNOTATION_DROPPED_ROUTERS)
-        return addresses_in(text, MOST_ROUTERS) if text else frozenset()
+        """An operator's word: these routers keep no route of its sessions (ANNOTATION_DROPPED_ROUTERS).
+
+        It counts for the process that it names. One that was left from a former fault says nothing of this one.
+        """
+        process, routers = word_on_routers(self.metadata.annotations.get(ANNOTATION_DROPPED_ROUTERS, ""), MOST_ROUTERS)
+        return routers if process and process == self.status.incarnation else frozenset()
 
     def routers(self) -> dict[str, int]:
         """For how many seconds routers may keep its routes after it is gone, by address."""

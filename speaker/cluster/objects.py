@@ -15,7 +15,7 @@ from itertools import islice
 
 import msgspec
 
-from crds.addresses import IPAddress, addresses_in, plain_address
+from crds.addresses import IPAddress, plain_address, word_on_routers
 from crds.names import ANNOTATION_DROPPED_ROUTERS, LABEL_EXCLUDE_NODE, TAINT_DELETION, allocation_name
 from crds.speaker import MOST_ROUTERS, Standing
 from kube.decoding import decoder
@@ -278,8 +278,8 @@ def speaker_from(raw: bytes) -> SpeakerFacts:
 
 
 def _dropped_routers(annotations: dict[str, str]) -> frozenset[str]:
-    text = annotations.get(ANNOTATION_DROPPED_ROUTERS)
-    return addresses_in(text, MOST_ROUTERS) if text else frozenset()
+    """Of whichever process: a speaker believes only what is said while it lives (speaker.bgp.remembered)."""
+    return word_on_routers(annotations.get(ANNOTATION_DROPPED_ROUTERS, ""), MOST_ROUTERS)[1]
 
 
 def _can_be_name(name: str) -> bool:

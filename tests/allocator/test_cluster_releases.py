@@ -187,8 +187,10 @@ async def test_routers_of_a_dead_node_are_dropped_by_an_operators_word(user: Use
         await gone.patch({"routers": [{"address": "192.0.2.1", "outlivesSeconds": 2**31 - 1}]})
         await user.client.delete(NODES, "node-b")
         await user.delete("web")
-        await until_says(user, "kubectl annotate --overwrite speaker node-b berth.dev/dropped-routers=192.0.2.1")
-        annotations = {"berth.dev/dropped-routers": "192.0.2.1"}
+        await until_says(
+            user, f"kubectl annotate --overwrite speaker node-b berth.dev/dropped-routers={gone.incarnation}/192.0.2.1"
+        )
+        annotations = {"berth.dev/dropped-routers": f"{gone.incarnation}/192.0.2.1"}
         await user.client.merge_patch(SPEAKERS, "node-b", {"metadata": {"annotations": annotations}})
         await user.until_gone("web")
 

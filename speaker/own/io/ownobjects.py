@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from crds.addresses import addresses_in
+from crds.addresses import word_on_routers
 from crds.names import ANNOTATION_DROPPED_ROUTERS
 from crds.speaker import MOST_ROUTERS
 from crds.speakerreport import report_name
@@ -196,5 +196,5 @@ def _last_word(found: _Object) -> LastWord:
     )
     if status.goodbye:
         return LastWord(elsewhere=elsewhere)
-    dropped = addresses_in((found.metadata.annotations or {}).get(ANNOTATION_DROPPED_ROUTERS, ""), MOST_ROUTERS)
+    _, dropped = word_on_routers((found.metadata.annotations or {}).get(ANNOTATION_DROPPED_ROUTERS, ""), MOST_ROUTERS)
     return LastWord(routers, dropped, elsewhere)

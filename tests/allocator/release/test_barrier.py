@@ -203,7 +203,7 @@ def test_the_advice_is_the_true_next_step_for_each() -> None:
 
 
 def test_routers_of_a_node_that_is_gone_are_named_with_the_word_for_all_of_them() -> None:
-    annotations = {"berth.dev/dropped-routers": "192.0.2.9"}
+    annotations = {"berth.dev/dropped-routers": "i1/192.0.2.9"}
     routers = (Router("192.0.2.9", 300), *TOR1, Router("fe80::1%eth0", 120))
     gone = SpeakerState(
         metadata=Meta(name="n1", uid="s1", annotations=annotations), status=SpeakerStatus("i1", routers=routers)
@@ -211,12 +211,12 @@ def test_routers_of_a_node_that_is_gone_are_named_with_the_word_for_all_of_them(
     waiting = awaited(MARK, round_of((gone,), 1001.0, {"n1": 1000.0}, LeaseBook()))
     assert waiting[0].why == "its Node is gone, but routers 192.0.2.1, fe80::1%eth0 may keep its routes for 119 s"
     assert describe(VIP, waiting).endswith(
-        "kubectl annotate --overwrite speaker n1 berth.dev/dropped-routers=192.0.2.1,192.0.2.9,fe80::1%eth0"
+        "kubectl annotate --overwrite speaker n1 berth.dev/dropped-routers=i1/192.0.2.1,192.0.2.9,fe80::1%eth0"
     )
 
 
 def with_routers(*routers: Router, dropped: str = "", **status: Any) -> SpeakerState:
-    annotations = {"berth.dev/dropped-routers": dropped} if dropped else {}
+    annotations = {"berth.dev/dropped-routers": f"i1/{dropped}"} if dropped else {}
     named = SpeakerStatus("i1", routers=routers, **status)
     return SpeakerState(metadata=Meta(name="n1", annotations=annotations), status=named)
 
@@ -234,6 +234,15 @@ def test_a_router_that_an_operator_says_has_dropped_the_routes_is_not_waited_for
     assert with_routers(*routers, dropped="192.0.2.1").outlives_seconds == 90
     assert with_routers(*routers, dropped=" 192.0.2.2 , 192.0.2.1").outlives_seconds == 0
     assert with_routers(*routers, dropped="192.0.2.3,all,,").outlives_seconds == 2**31 - 1
+
+
+@pytest.mark.parametrize("word", ["192.0.2.1", "/192.0.2.1", "i0/192.0.2.1", "i0/i1/192.0.2.1"])
+def test_an_operators_word_says_nothing_of_another_process_than_it_names(word: str) -> None:
+    left = SpeakerState(
+        metadata=Meta(name="n1", annotations={"berth.dev/dropped-routers": word}),
+        status=SpeakerStatus("i1", routers=TOR1),
+    )
+    assert left.outlives_seconds == TOR1[0].outlives_seconds
 
 
 def test_who_confirmed_or_said_goodbye_before_its_object_went_leaves_nothing() -> None:

@@ -264,7 +264,7 @@ def test_an_allocation_was_announced_once_anybody_did(status, was_announced) -> 
 
 
 def test_an_operators_word_on_routers_is_read_as_addresses_whatever_else_is_written_there() -> None:
-    text = "192.0.2.1, 2001:DB8::1,tor1,, fe80::1%eth0"
+    text = "i1/192.0.2.1, 2001:DB8::1,tor1,, fe80::1%eth0"
     read = speaker_from(raw(metadata={"name": "n", "annotations": {"berth.dev/dropped-routers": text}}))
     assert read.dropped_routers == {"192.0.2.1", "2001:db8::1", "fe80::1%eth0"}
     many = ",".join(f"10.0.{n >> 8}.{n & 255}" for n in range(1000))
