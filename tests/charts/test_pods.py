@@ -232,7 +232,9 @@ def test_the_charts_defaults_are_the_programs(monkeypatch: pytest.MonkeyPatch) -
     _as_started(container_of(one(objects, "DaemonSet")), monkeypatch)
     chosen = speaker.__main__.parse_arguments().options
     heartbeats = HeartbeatOptions(key_directory=chosen.heartbeats.key_directory)
-    assert chosen == speaker.options.Options(chosen.node, chosen.incarnation, chosen.namespace, heartbeats=heartbeats)
+    assert chosen == speaker.options.Options(
+        chosen.node, chosen.incarnation, chosen.namespace, heartbeats=heartbeats, boot_id=chosen.boot_id
+    )
     assert {heartbeats.port, Heartbeat("n", "i").port} == {HEARTBEAT_PORT}
 
 
