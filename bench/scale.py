@@ -60,6 +60,9 @@ CONFIRM_SECONDS = 3.0
 ALLOCATOR_WRITES = 3
 BY_BUDGET = ("leases", "ippools/status", "ipallocations/status")
 CONFIRMATIONS = "releaseconfirmations/status"
+REPORTS = "speakerreports/status"
+WATCHES = 3
+"""That each simulated node has open."""
 REAL, ALLOCATOR = "berth-speaker", "berth-allocator"
 
 
@@ -118,6 +121,7 @@ class Scale:
         self.server = server_of(cluster)
         self.count: int = options.nodes
         self.addresses = 0
+        self._before = Traffic()
         self._next = 0
 
     # --- preparation
@@ -166,7 +170,8 @@ class Scale:
     @asynccontextmanager
     async def case(self, what: str) -> AsyncIterator[dict[str, Any]]:
         """The figures of what is done in the block, and until all is quiet after it."""
-        before, used, began = await self._begin(), self.usage(), time.monotonic()
+        before = self._before = await self._begin()
+        used, began = self.usage(), time.monotonic()
         figures: dict[str, Any] = {}
         yield figures
         is_quiet = await self.quiet()
@@ -243,8 +248,32 @@ class Scale:
             await self.bench.create(name)
             await table.until(lambda has: len(has) == routes)
             figures["ms_until_all_routes"] = round(1000 * (max(table.came[key] for key in table.has) - began), 1)
+            await self._all_have_reported()
+            figures["seconds_until_all_reports"] = round(time.time() - began, 1)
         self.addresses += 1
         return name
+
+    async def _all_have_reported(self) -> None:
+        """Each node has written its report once since the case began."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                traffic = (await asyncio.to_thread(read, self.server)).since(self._before)
+                reports = [one.count for what, one in traffic.writes().items() if what.resource == REPORTS]
+                if sum(reports) >= self._nodes:
+                    return
+                await asyncio.sleep(POLL_SECONDS)
+
+    async def _all_follow(self) -> None:
+        """All their watches are open, as far as the server tells."""
+        await self.others.order("follow")
+        if self.server.kind == "stand-in":
+            async with asyncio.timeout(FILL_SECONDS):
+                while await asyncio.to_thread(self._open_watches) < WATCHES * self.count:
+                    await asyncio.sleep(POLL_SECONDS)
+        await self.quiet()
+
+    def _open_watches(self) -> int:
+        return int(json.loads(self.server.fetch("/lab/counters"))["watches"])
 
     async def release(self, name: str) -> None:
         uids = set((await self.others.order("told"))["by"])
@@ -289,8 +318,7 @@ class Scale:
         progress(f"{self.count} simulated nodes are registered")
         for addresses in self.options.addresses:
             await self.fill(addresses)
-            await self.others.order("follow")
-            await self.quiet()
+            await self._all_follow()
             progress("all watches are open, and nothing is written")
             await self.rest()
             await self.release(await self.service())
