@@ -9,6 +9,7 @@ its successor's. What another process wrote is replaced only by one that has see
 speaker: so none overwrites what its successor confirmed.
 """
 
+from speaker.moment import earliest
 from speaker.own.patched import PatchedMap
 from speaker.own.refused import Refusals, named_parts
 from speaker.own.requests import (
@@ -31,6 +32,8 @@ FORGET_SECONDS = 1800.0
 """What is over goes with the next confirmation, or after so long: a write for it alone would double the writes."""
 FORGET_AT_ONCE = 256
 """More than so many go at once."""
+LOOK_SECONDS = 30.0
+"""How often the object is looked at while a release that was confirmed is not over: somebody may have deleted it."""
 ENTRIES_PER_WRITE = 2000
 """Bounds one request to about 100 KB."""
 
@@ -45,6 +48,7 @@ class ConfirmationWriter:
         self.attempts = Attempts()
         self._owner: str | None = None
         self._own: Own | None = None
+        self._look_at: float | None = None
         self._is_for_present = True
         self._is_confirmed_as_speaker = False
         self._due_at: float | None = None
@@ -80,6 +84,8 @@ class ConfirmationWriter:
             self.attempts.request = Look(SPEAKER)
         elif self._is_due(now):
             self.attempts.request = self._write(self._own)
+        elif self._is_to_be_looked_at(now):
+            self.attempts.request = Look(CONFIRMATION, creates=True, owner=self._owner)
         return self.attempts.request
 
     def deadline(self) -> float | None:
@@ -88,10 +94,12 @@ class ConfirmationWriter:
             return None
         if self._own is None or not self._may_replace(self._own):
             return self.attempts.retry_at
-        if not self._released.is_stale:
-            return None
+        found = earliest(self._look_at, self._write_at() if self._released.is_stale else None)
+        return None if found is None else max(self.attempts.retry_at, found)
+
+    def _write_at(self) -> float:
         is_noted = self._due_at is not None and self._waits_long == self._may_wait_long()
-        return max(self.attempts.retry_at, self._due_at if is_noted and self._due_at is not None else float("-inf"))
+        return self._due_at if is_noted and self._due_at is not None else float("-inf")
 
     def _may_replace(self, own: Own) -> bool:
         return own.incarnation in ("", self._incarnation) or self._is_confirmed_as_speaker
@@ -105,6 +113,17 @@ class ConfirmationWriter:
             self._due_at = now + (FORGET_SECONDS if waits_long else COALESCE_SECONDS)
             self._waits_long = waits_long
         return now >= self._due_at
+
+    def _is_to_be_looked_at(self, now: float) -> bool:
+        if not self._released.keys():
+            self._look_at = None
+            return False
+        if self._look_at is None:
+            self._look_at = now + LOOK_SECONDS
+        is_due = now >= self._look_at
+        if is_due:
+            self._look_at = None
+        return is_due
 
     def _may_wait_long(self) -> bool:
         return self._released.only_loses(FORGET_AT_ONCE)
@@ -127,6 +146,8 @@ class ConfirmationWriter:
             if not self._is_confirmed_as_speaker:
                 self.end()
             return
+        if self._own is not None and found.own.resource_version == self._own.resource_version:
+            return  # nobody has touched it
         self._own, self._is_confirmed_as_speaker = found.own, False
         self._released.found(found.own.keys)
 

@@ -8,6 +8,7 @@ from speaker.own.confirming import (
     ENTRIES_PER_WRITE,
     FORGET_AT_ONCE,
     FORGET_SECONDS,
+    LOOK_SECONDS,
     ConfirmationWriter,
 )
 from speaker.own.patched import PatchedMap
@@ -137,6 +138,24 @@ def test_what_is_over_goes_with_the_next_confirmation_or_after_a_while(stores) -
     process.released.drop("u2")
     process.run(FORGET_SECONDS + 1)
     assert process.store.writes[2:] == [{"released": {"u2": None}}]
+
+
+def test_an_object_that_is_deleted_while_a_release_is_not_over_is_made_again(stores) -> None:
+    process = Process(stores).release("u1").run(1)
+    stores.confirmation.create()
+    assert stores.released == {}
+    process.run(LOOK_SECONDS + 1)
+    assert stores.released == {"u1": 2}
+
+
+def test_an_object_that_nobody_touched_is_looked_at_and_not_written_again(stores) -> None:
+    process = Process(stores).release("u1").run(10 * LOOK_SECONDS)
+    assert len(process.store.writes) == 1
+    process.released.drop("u1")
+    process.run(LOOK_SECONDS)
+    while (request := process.writer.next_request(process.now)) is not None:
+        assert isinstance(request, Look)
+        process.answer(request)
 
 
 def test_many_that_are_over_go_at_once(stores) -> None:
