@@ -109,6 +109,14 @@ def a_machine_is_replaced_and_its_successor_dies_while_it_waits(world: World) ->
     world.pass_seconds(100)
 
 
+def a_wire_process_takes_its_time_to_withdraw(world: World) -> None:
+    """No other speaker waits for it, and no allocator can tell that it still answers."""
+    world.speakers["n1"].is_wire_slow = True
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(8)
+    world.speakers["n1"].is_wire_slow = False
+
+
 def everything_but_confirmations_is_refused(world: World) -> None:
     """As when the definitions are older than the speakers: releases end all the same."""
     for each in world.speakers.values():
@@ -141,7 +149,7 @@ def released_just_when_a_silent_speaker_is_back(silent: int, back: int) -> Story
         world.pass_seconds(back)
         world.a_watch_lags("n1")
         world.the_service_is_deleted_and_its_address_wanted_again()
-        world.pass_seconds(2)
+        world.pass_seconds(6)
 
     return story
 
@@ -156,6 +164,7 @@ def stories() -> Iterator[Story]:
     yield a_machine_is_replaced_and_the_old_one_does_not_notice
     yield a_machine_is_replaced_while_it_is_cut_off_and_announces
     yield a_machine_is_replaced_and_its_successor_dies_while_it_waits
+    yield a_wire_process_takes_its_time_to_withdraw
     yield everything_but_confirmations_is_refused
     yield confirmations_are_refused_for_a_while
     for silent, back in itertools.product(range(80, 90), range(1, 5)):

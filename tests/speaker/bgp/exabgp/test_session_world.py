@@ -70,7 +70,8 @@ class World(RuleBasedStateMachine):
         self.answers: dict[Prefix, tuple[bool, bool]] = {}
         self.exabgp: Exabgp | None = None
         self.is_up = False
-        self.hold_seconds = HOLD_SECONDS
+        self.hold_seconds = self.offered_seconds = HOLD_SECONDS
+        """What the session has, or had last; and what was agreed for the next one, which is not up yet."""
         self.session.covered_seconds = HOLD_SECONDS + RESTART_SECONDS + 15
         self.tcp: deque[tuple[str, Prefix | None]] = deque()
         self.late: deque[tuple[str, Prefix | None]] = deque()
@@ -205,7 +206,7 @@ class World(RuleBasedStateMachine):
         """OPEN was exchanged: the router agrees to our hold time, or has a shorter one, or none."""
         exabgp = self.exabgp
         exabgp.opens += 1
-        exabgp.awaited, self.hold_seconds = f"accept {exabgp.opens} {hold_seconds}", hold_seconds
+        exabgp.awaited, self.offered_seconds = f"accept {exabgp.opens} {hold_seconds}", hold_seconds
         exabgp.said.extend([events.Connected(), events.Negotiated(hold_seconds, frozenset({Family.IPv4}))])
 
     @precondition(lambda self: self.exabgp is not None and self.exabgp.awaited)
@@ -219,7 +220,7 @@ class World(RuleBasedStateMachine):
         self.late.clear()
         self.stale = (self.table | self.stale) if self.graceful else set()
         self.table = set()
-        self.is_up, self.lost_at = True, None
+        self.is_up, self.lost_at, self.hold_seconds = True, None, self.offered_seconds
         exabgp = self.exabgp
         exabgp.sending = deque(("announce", prefix) for prefix in sorted(exabgp.holds))
         exabgp.is_first_round, exabgp.markers = True, 0
@@ -309,7 +310,7 @@ class World(RuleBasedStateMachine):
         kept = sorted(self.wanted)[:1] or [PREFIXES[0]]
         self.session.set_posture(Posture.Normal)
         self.session.want({prefix: Route(prefix) for prefix in kept})
-        if self.exabgp is not None and self.hold_seconds != HOLD_SECONDS:
+        if self.exabgp is not None and {self.hold_seconds, self.offered_seconds} != {HOLD_SECONDS}:
             self.exabgp_dies(True)  # what a router keeps for ever would be heard for ever
         if self.exabgp is None:
             self.exabgp_starts()
