@@ -43,6 +43,8 @@ test: setup ## all tests
 	$(BIN)/python -m pytest -m "root or lab" || failed=1; \
 	exit $$failed
 
+# Some of the quick tests wait for real time.
+check: JOBS := 3
 check: setup ## what must be green before a commit, under a minute
 	@$(SIDE_BY_SIDE) format-check lint imports manifests-check unit-others unit-speaker types unit-lab
 

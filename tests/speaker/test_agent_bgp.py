@@ -10,7 +10,7 @@ from speaker.wire.messages import BfdState, BfdStates
 from tests.speaker.agents import NAMESPACE, cluster, eventually
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 A, B = "192.0.2.1", "192.0.2.2"
 ROUTE_A = f"{A}/32"

@@ -11,7 +11,7 @@ from kube.resource import SPEAKERS
 from tests.speaker.agents import Cluster, Speaker, cluster, eventually
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 A = "192.0.2.1"
 

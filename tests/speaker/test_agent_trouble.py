@@ -11,7 +11,7 @@ from speaker.own.writer import SupersededError
 from tests.speaker.agents import always, cluster, eventually
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 A, B = "192.0.2.1", "192.0.2.2"
 NODE_NAMES = ("node-a", "node-b", "node-c")

@@ -9,7 +9,7 @@ from tests.speaker.agents import always, cluster, eventually
 from tests.speaker.test_agents import ADDRESSES, NODE_NAMES, A, elected, spread, three_speakers
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 
 @contextlib.asynccontextmanager
@@ -44,7 +44,6 @@ async def test_the_next_in_rank_takes_over_as_soon_as_a_peer_is_no_longer_heard(
         await eventually(lambda: spread(speakers) == elected(["node-a", "node-c"]), 2.0)
 
 
-@pytest.mark.slow
 async def test_leases_are_watched_only_while_somebody_is_not_heard(tmp_path) -> None:
     async with crowd(tmp_path, lease_duration_seconds=1, renew_seconds=0.25) as (lab, speakers):
         await eventually(lambda: not any(one.watching["leases"] for one in speakers.values()))
@@ -55,7 +54,6 @@ async def test_leases_are_watched_only_while_somebody_is_not_heard(tmp_path) -> 
         assert spread(speakers) == elected(NODE_NAMES)
 
 
-@pytest.mark.slow
 async def test_each_speaker_tells_whom_it_hears(tmp_path) -> None:
     async with crowd(tmp_path) as (lab, speakers):
 
@@ -94,7 +92,6 @@ async def test_the_only_speaker_stops_without_waiting_for_anybody(tmp_path) -> N
             await asyncio.wait_for(one.running, 2.0)
 
 
-@pytest.mark.slow
 async def test_one_that_returns_waits_for_its_turn_and_takes_part_in_the_next_fault(tmp_path) -> None:
     async with crowd(tmp_path, failback_seconds=3600) as (lab, speakers):
         await speakers.pop("node-b").stop()
@@ -114,7 +111,6 @@ async def _standing(lab, node, standing):
     return (await lab.status(node)).get("standing") == standing
 
 
-@pytest.mark.slow
 async def test_one_that_nobody_hears_leaves_everything_to_the_others_and_they_let_it_return_in_turn(tmp_path) -> None:
     """Its heartbeats are lost, its ARP is not: it sees the others announce what was its own."""
     async with crowd(tmp_path, failback_seconds=3600) as (lab, speakers):
@@ -139,7 +135,6 @@ async def test_of_two_that_do_not_hear_each_other_one_answers_for_each_address(t
         await eventually(lambda: spread(speakers) == elected(names), 2.0)
 
 
-@pytest.mark.slow
 async def test_one_that_loses_the_api_server_alone_yields_before_anybody_must_fence_it(tmp_path) -> None:
     async with crowd(tmp_path, failback_seconds=3600, lease_duration_seconds=2) as (lab, speakers):
         fault = lab.server.faults.add(resource="leases.coordination.k8s.io", name="berth-speaker-node-b", code=503)
@@ -151,7 +146,6 @@ async def test_one_that_loses_the_api_server_alone_yields_before_anybody_must_fe
         assert spread(speakers) == without
 
 
-@pytest.mark.slow
 async def test_an_api_server_that_is_down_for_all_moves_nothing_and_a_dead_peer_is_replaced_all_the_same(
     tmp_path,
 ) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from _pytest.mark.structures import ParameterSet
 
 from speaker.cluster.state import Kind
 from speaker.io.watches import WATCHED
@@ -125,7 +126,13 @@ def strange_forms(ordinary: dict[str, Any], path: tuple[str | int, ...]) -> Iter
         yield made
 
 
-@pytest.mark.parametrize(("kind", "decode"), [(kind, decode) for kind, _, decode in WATCHED], ids=str)
+def watched() -> Iterator[ParameterSet]:
+    """Every kind; all but one take too long for `make check`."""
+    for kind, _, decode in WATCHED:
+        yield pytest.param(kind, decode, id=kind.value, marks=[] if kind is Kind.NODE else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize(("kind", "decode"), list(watched()))
 def test_no_object_of_any_kind_ends_a_speaker_or_takes_what_it_serves(kind: Kind, decode: Any) -> None:
     world = Wired("node-b", "node-c")
     for number in range(1, 9):
