@@ -95,7 +95,7 @@ def test_an_advertisement_follows_an_interface_that_comes_is_renamed_goes_down_a
             "apiVersion": "berth.dev/v1beta1",
             "kind": "L2Advertisement",
             "metadata": {"name": "second"},
-            "spec": {"interfaces": ["/(eth|lan)[1-9]/"]},
+            "spec": {"interfaces": ["eth[1-9]", "lan[1-9]"]},
         }
     )
     web.service("web")

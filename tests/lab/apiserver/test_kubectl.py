@@ -262,7 +262,7 @@ async def test_our_kinds_are_listed_described_and_explained(berth: Kubectl) -> N
     assert "ENUM:\n    LowestFirst\n    Random\n    Sticky" in explained
     definitions = (ROOT / "crds" / "manifests").glob("*.yaml")
     plurals = [yaml.safe_load(path.read_text())["spec"]["names"]["plural"] for path in definitions]
-    assert len(plurals) == 8
+    assert len(plurals) == 11
     for plural in plurals:
         assert "spec\t<Object>" in (await berth("explain", plural)).out
         assert "berth.dev" in (await berth("explain", f"{plural}.spec", "--recursive")).out
