@@ -46,7 +46,7 @@ test: setup ## all tests
 # Some of the quick tests wait for real time.
 check: JOBS := 3
 check: setup ## what must be green before a commit, under a minute
-	@$(SIDE_BY_SIDE) format-check lint imports manifests-check unit-others unit-speaker types unit-lab
+	@$(SIDE_BY_SIDE) unit-others unit-speaker types unit-lab imports manifests-check format-check lint
 
 .PHONY: model model-nightly
 model: setup ## check the release protocol's models with spin: every state, and every rule left out
