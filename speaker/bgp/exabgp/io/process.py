@@ -111,12 +111,14 @@ class ExaBgpProcess:
     async def kill(self) -> str:
         """SIGKILL, also when it is frozen. Its connections are closed without a word. The events that it wrote before
         are read to the last. Returns its last words."""
-        if self._process is not None:
-            self._kill_group(self._process.pid)
-            await self._process.wait()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._is_read.wait(), REST_SECONDS)
-        await self._close()
+        try:
+            if self._process is not None:
+                self._kill_group(self._process.pid)
+                await self._process.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._is_read.wait(), REST_SECONDS)
+        finally:  # also when its caller is cancelled meanwhile
+            await self._close()
         return self._last_words
 
     async def stop(self) -> None:
