@@ -40,15 +40,6 @@ def addresses_in(text: str, most: int) -> frozenset[str]:
     return frozenset(found for part in text.split(",", most)[:most] if (found := _address_in(part.strip())) is not None)
 
 
-def word_on_routers(text: str, most: int) -> tuple[str, frozenset[str]]:
-    """What an operator says of routers (crds.names.ANNOTATION_DROPPED_ROUTERS): of which process, and which routers.
-
-    Of no process ("") where none is named.
-    """
-    process, _, addresses = text.rpartition("/")
-    return process.strip(), addresses_in(addresses, most)
-
-
 def _address_in(text: str) -> str | None:
     try:
         return str(ip_address(text))

@@ -5,14 +5,17 @@ seldom, whatever the node announces. What was confirmed, and what people read, a
 (crds.releaseconfirmation, crds.speakerreport); the entries of reports are here, too.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Annotated, ClassVar
 
 from pydantic import Field
 
+from crds.addresses import addresses_in
 from crds.kind import AGE, Column, CustomKind, ready_column
 from crds.markers import Format, Items, ListMap, ListSet, Text
 from crds.meta import BerthObject, ConditionedStatus, Model
+from crds.names import ANNOTATION_DROPPED_ROUTERS
 from crds.rules import AddressText, InterfaceName, NodeName, ObjectName
 
 Time = Annotated[str, Format("date-time")]
@@ -252,3 +255,11 @@ class Speaker(BerthObject):
     """Empty: a Speaker has nothing to configure."""
     status: SpeakerStatus = SpeakerStatus()
     """Who the speaker is; written by the speaker."""
+
+
+def word_on_routers(annotations: Mapping[str, str] | None) -> tuple[str, frozenset[str]]:
+    """An operator's word in a Speaker's annotations (ANNOTATION_DROPPED_ROUTERS): of which process, and which routers
+    have dropped its routes. Of no process ("") where none is named; of MOST_ROUTERS routers at most.
+    """
+    process, _, addresses = (annotations or {}).get(ANNOTATION_DROPPED_ROUTERS, "").rpartition("/")
+    return process.strip(), addresses_in(addresses, MOST_ROUTERS)

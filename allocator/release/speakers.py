@@ -8,9 +8,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from crds.addresses import word_on_routers
-from crds.names import ANNOTATION_DROPPED_ROUTERS
-from crds.speaker import MOST_ROUTERS
+from crds.speaker import word_on_routers
 from kube.decoding import decoder
 from kube.objects import KubeObject, decode_meta
 
@@ -91,7 +89,7 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
 
         It counts for the process that it names. One that was left from a former fault says nothing of this one.
         """
-        process, routers = word_on_routers(self.metadata.annotations.get(ANNOTATION_DROPPED_ROUTERS, ""), MOST_ROUTERS)
+        process, routers = word_on_routers(self.metadata.annotations)
         return routers if process and process == self.status.incarnation else frozenset()
 
     def routers(self) -> dict[str, int]:

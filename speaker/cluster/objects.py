@@ -15,9 +15,9 @@ from itertools import islice
 
 import msgspec
 
-from crds.addresses import IPAddress, plain_address, word_on_routers
-from crds.names import ANNOTATION_DROPPED_ROUTERS, LABEL_EXCLUDE_NODE, TAINT_DELETION, allocation_name
-from crds.speaker import MOST_ROUTERS, Standing
+from crds.addresses import IPAddress, plain_address
+from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION, allocation_name
+from crds.speaker import Standing, word_on_routers
 from kube.decoding import decoder
 from kube.objects import Condition, Node, ServiceKey, decode_endpoint_slice, decode_node
 from speaker.cluster.tiers import tier
@@ -273,13 +273,8 @@ def speaker_from(raw: bytes) -> SpeakerFacts:
         interfaces=tuple(sorted(usable)),
         macs=frozenset(one.mac for one in interfaces if len(one.mac) == MAC_CHARACTERS),
         tier=_TIERS.get(seen.status.standing, 0),
-        dropped_routers=_dropped_routers(seen.metadata.annotations or {}),
+        dropped_routers=word_on_routers(seen.metadata.annotations)[1],  # of any process: see speaker.bgp.remembered
     )
-
-
-def _dropped_routers(annotations: dict[str, str]) -> frozenset[str]:
-    """Of whichever process: a speaker believes only what is said while it lives (speaker.bgp.remembered)."""
-    return word_on_routers(annotations.get(ANNOTATION_DROPPED_ROUTERS, ""), MOST_ROUTERS)[1]
 
 
 def _can_be_name(name: str) -> bool:

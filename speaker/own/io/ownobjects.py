@@ -9,9 +9,7 @@ from typing import Any
 
 import msgspec
 
-from crds.addresses import word_on_routers
-from crds.names import ANNOTATION_DROPPED_ROUTERS
-from crds.speaker import MOST_ROUTERS
+from crds.speaker import word_on_routers
 from crds.speakerreport import report_name
 from kube.decoding import decoder
 from kube.errors import AlreadyExists, ApiError, Invalid, NotFound, is_precondition_failure
@@ -196,5 +194,5 @@ def _last_word(found: _Object) -> LastWord:
     )
     if status.goodbye:
         return LastWord(elsewhere=elsewhere)
-    _, dropped = word_on_routers((found.metadata.annotations or {}).get(ANNOTATION_DROPPED_ROUTERS, ""), MOST_ROUTERS)
+    _, dropped = word_on_routers(found.metadata.annotations)
     return LastWord(routers, dropped, elsewhere)
