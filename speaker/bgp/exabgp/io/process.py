@@ -1,7 +1,8 @@
-"""One ExaBGP process and its two pipes: starts it, writes lines, hands on what it says, ends it.
+"""One ExaBGP process and its three pipes: starts it, writes lines, hands on what it says, ends it.
 
 Decides nothing. Whoever loses a pipe has lost the process: it is killed then, since nobody announces without somebody
-in control. It dies with the agent (PR_SET_PDEATHSIG), and its relay with either (end of file).
+in control. It dies with the agent (PR_SET_PDEATHSIG), and its relay with either (end of file). All three pipes are
+ours: what its relay still holds open can't keep them open here.
 """
 
 import asyncio
@@ -26,6 +27,8 @@ STOP_SECONDS = 3.0
 REST_SECONDS = 0.5
 """What it said before its end is read for no longer than this."""
 MAX_LINE_BYTES = 1 << 20
+MAX_WORDS = 200
+"""What is kept and logged of a line that it says on stderr."""
 PACKAGE_ROOT = Path(__file__).resolve().parents[4]
 
 SETTINGS = {
@@ -71,11 +74,13 @@ class ExaBgpProcess:
         self._process: asyncio.subprocess.Process | None = None
         self._lines: asyncio.WriteTransport | None = None
         self._reading: asyncio.ReadTransport | None = None
-        self._tasks: list[asyncio.Task[None]] = []
+        self._words: asyncio.ReadTransport | None = None
+        self._watching: asyncio.Task[None] | None = None
         self._last_words = ""
         self._relay_group: int | None = None
         self._is_lost = False
         self._is_read = asyncio.Event()
+        self._are_words_read = asyncio.Event()
 
     @property
     def pid(self) -> int | None:
@@ -143,10 +148,8 @@ class ExaBgpProcess:
 
     async def _open_events(self, path: Path) -> None:
         """First: without a reader the relay would wait."""
-        file = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
-        self._reading, _ = await asyncio.get_running_loop().connect_read_pipe(
-            lambda: _Reader(self._on_line, self._lose, self._is_read), file
-        )
+        pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        self._reading = await _reading(pipe, _Reader(self._on_line, self._lose, self._is_read))
 
     async def _spawn(self, peer: PeerConfig) -> None:
         environment = {
@@ -163,21 +166,27 @@ class ExaBgpProcess:
             "speaker.bgp.exabgp.io.main",
             str(self._directory / "exabgp.conf"),
         )
-        self._process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-            env=environment,
-            start_new_session=True,
-        )
-        self._tasks = [asyncio.create_task(self._log_words()), asyncio.create_task(self._watch())]
+        ours, its = os.pipe()
+        try:
+            self._words = await _reading(ours, _Reader(self._on_words, self._lose, self._are_words_read))
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=its,
+                env=environment,
+                start_new_session=True,
+            )
+        finally:
+            os.close(its)
+        self._watching = asyncio.create_task(self._watch(self._process))
 
     async def _open_commands(self, path: Path) -> None:
         """When the relay has opened its end: ENXIO until then, and ExaBGP may never get there."""
         while True:
             if self._is_lost:
-                await asyncio.wait(self._tasks, timeout=0.5)  # for its last words
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._are_words_read.wait(), REST_SECONDS)
                 raise OSError(self._last_words or "ExaBGP ended at once")
             try:
                 pipe = os.open(path, os.O_WRONLY | os.O_NONBLOCK)
@@ -189,18 +198,8 @@ class ExaBgpProcess:
         file = os.fdopen(pipe, "wb", buffering=0)
         self._lines, _ = await asyncio.get_running_loop().connect_write_pipe(lambda: _Writer(self._lose), file)
 
-    async def _log_words(self) -> None:
-        assert self._process is not None
-        assert self._process.stderr is not None
-        with contextlib.suppress(ValueError):  # a line beyond the limit
-            async for line in self._process.stderr:
-                if words := line.decode(errors="replace").strip():
-                    self._last_words = words[:200]
-                    log.debug("exabgp", directory=self._directory.name, words=words)
-
-    async def _watch(self) -> None:
-        assert self._process is not None
-        await self._process.wait()
+    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+        await process.wait()
         self._lose()
 
     def _lose(self) -> None:
@@ -214,17 +213,21 @@ class ExaBgpProcess:
         elif event is not None:
             self._on_event(event)
 
+    def _on_words(self, line: bytes) -> None:
+        if words := line.decode(errors="replace").strip():
+            self._last_words = words[:MAX_WORDS]
+            log.debug("exabgp", directory=self._directory.name, words=self._last_words)
+
     async def _close(self) -> None:
         self._is_lost = True
-        for transport in (self._reading, self._lines):
-            if (
-                transport is not None and not transport.is_closing()
-            ):  # asyncio's pipes can't be aborted once they are lost
-                transport.abort() if isinstance(transport, asyncio.WriteTransport) else transport.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks = []
+        for transport in (self._reading, self._words):
+            if transport is not None:
+                transport.close()
+        if self._lines is not None and not self._lines.is_closing():  # it can't be aborted once it is lost
+            self._lines.abort()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
         if self._relay_group is not None:
             self._kill_group(self._relay_group)
             await _bury(self._relay_group)
@@ -262,6 +265,12 @@ class _Writer(asyncio.BaseProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._lost()
+
+
+async def _reading(pipe: int, reader: _Reader) -> asyncio.ReadTransport:
+    file = os.fdopen(pipe, "rb", buffering=0)
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: reader, file)
+    return transport
 
 
 async def _bury(group: int) -> None:

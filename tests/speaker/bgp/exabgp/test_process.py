@@ -52,6 +52,20 @@ async def test_what_is_on_its_way_when_it_is_killed_is_read_for_a_moment(
     assert time.monotonic() - began < REST_SECONDS + 1
 
 
+async def test_what_its_relay_holds_open_stays_open_there_alone(tmp_path: Path) -> None:
+    """It lives on for a moment when ExaBGP is dead, and has its stderr."""
+    script = tmp_path / "stand-in"
+    script.write_text(STAND_IN.format(seconds=REST_SECONDS + 2).replace("2>/dev/null", ""))
+    before = os.listdir("/proc/self/fd")
+    process = ExaBgpProcess(
+        tmp_path / "pipes", on_event=lambda _: None, on_lost=lambda: None, prefix=("/bin/sh", str(script))
+    )
+    await process.start(PEER)
+    await process.kill()
+    await asyncio.sleep(0)
+    assert os.listdir("/proc/self/fd") == before
+
+
 def refusing(call: Callable[..., object], number: int, where: str) -> Callable[..., object]:
     """The same, but for paths with that in them, which the kernel refuses."""
 
