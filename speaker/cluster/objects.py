@@ -86,11 +86,16 @@ class NodeFacts(msgspec.Struct, frozen=True, gc=False):
 
     uid: str
     labels: Labels
-    is_excluded: bool
-    """Labelled to take no traffic from load balancers, or tainted because the cluster autoscaler will delete it."""
+    excluded_by: tuple[str, ...]
+    """What of it says that it takes no traffic from load balancers, in words: a label, or a taint."""
     is_network_unavailable: bool
     addresses: tuple[str, ...] = ()
     """Its InternalIPs, in canonical spelling: where its speaker can be written to."""
+
+    @property
+    def is_excluded(self) -> bool:
+        """Whether anything says so."""
+        return bool(self.excluded_by)
 
 
 class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
@@ -241,11 +246,18 @@ def node_from(raw: bytes) -> NodeFacts:
     return NodeFacts(
         uid=node.metadata.uid,
         labels=labels,
-        is_excluded=labels.get(LABEL_EXCLUDE_NODE, "false") != "false"
-        or any(taint.key == TAINT_DELETION for taint in node.spec.taints),
+        excluded_by=_exclusions(node),
         is_network_unavailable=node.condition("NetworkUnavailable") == "True",
         addresses=_internal_addresses(node),
     )
+
+
+def _exclusions(node: Node) -> tuple[str, ...]:
+    """Few different ones, each kept once."""
+    is_labelled = node.metadata.labels.get(LABEL_EXCLUDE_NODE, "false") != "false"
+    labels = (f"the label {LABEL_EXCLUDE_NODE}",) if is_labelled else ()
+    is_tainted = any(taint.key == TAINT_DELETION for taint in node.spec.taints)
+    return (*labels, f"the taint {TAINT_DELETION}") if is_tainted else labels
 
 
 def _internal_addresses(node: Node) -> tuple[str, ...]:

@@ -15,7 +15,6 @@ from functools import lru_cache
 
 from crds.conditions import Reason
 from crds.l2advertisement import L2AdvertisementSpec
-from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION
 from crds.wording import listed
 from speaker.cluster.endpoints import Placement
 from speaker.cluster.faults import Fault
@@ -88,7 +87,7 @@ class Layer2View:
         self._pools = pools
         self._tiers = tiers or {}
         self._advertisements = dict(sorted(advertisements.items()))
-        self._eligible = sorted(node for node in speakers if self._fault_of(node) is None)
+        self._eligible = sorted(node for node in speakers if not any(self._faults_of(node)))
         self._reach_of: dict[tuple[str, ...], Reach] = {}
         self._best_of: dict[tuple[str, ...], list[str]] = {}
         self._covering_pool: dict[str, tuple[str, ...]] = {}
@@ -153,20 +152,19 @@ class Layer2View:
                 if interfaces:
                     yield node, interfaces
 
-    def _fault_of(self, node: str) -> str | None:
-        """Why that node can announce nothing at all; None when it can."""
+    def _faults_of(self, node: str) -> Iterator[str]:
+        """Why that node can announce nothing at all: nothing when it can."""
         facts = self._nodes.get(node)
         if facts is None:
-            return "has no Node object"
-        if facts.is_excluded:
-            return f"is excluded by its label {LABEL_EXCLUDE_NODE} or the taint {TAINT_DELETION}"
-        if facts.is_network_unavailable:
-            return "has the condition NetworkUnavailable"
+            yield "has no Node object"
+        elif facts.is_excluded:
+            yield f"is excluded by {' and '.join(facts.excluded_by)}"
+        if facts is not None and facts.is_network_unavailable:
+            yield "has the condition NetworkUnavailable"
         if node not in self._speakers:
-            return "has no live speaker"
-        if not self._speakers[node]:
-            return "has no usable interface"
-        return None
+            yield "has no live speaker"
+        elif not self._speakers[node]:
+            yield "has no usable interface"
 
     def explain(self, allocation: Allocation, placement: Placement) -> Fault | None:
         """Why no node can announce it; None when one does, or when none should."""
@@ -178,23 +176,23 @@ class Layer2View:
                 return Fault(Reason.NoEligibleNode, message)
             case Refrain(Silence.NO_NODE):
                 covering = [self._advertisements[name] for name in self._covering(allocation)]
-                faults = [self._fault_for(node, covering, allocation, placement) for node in sorted(self._nodes)]
+                faults = [self._faults_for(node, covering, allocation, placement) for node in sorted(self._nodes)]
                 why = listed(faults, NAMED_NODES, "; ") or "there is no node"
                 return Fault(Reason.NoEligibleNode, f"{allocation.address}: {why}")
             case _:
                 return None
 
-    def _fault_for(
+    def _faults_for(
         self, node: str, covering: list[L2AdvertisementSpec], allocation: Allocation, placement: Placement
     ) -> str:
-        fault = self._fault_of(node)
-        if fault is None and not any(ad.selects_node(self._nodes[node].labels) for ad in covering):
-            fault = "is not chosen by the nodeSelector"
-        elif fault is None and node not in self._reach(self._covering(allocation)):
-            fault = "has none of the interfaces named"
-        elif fault is None and allocation.is_local and not placement.admits(node):
-            fault = "has no ready endpoint"
-        return f"{node} {fault or 'can announce it'}"
+        faults = list(self._faults_of(node))
+        if not any(ad.selects_node(self._nodes[node].labels) for ad in covering):
+            faults.append("is not chosen by the nodeSelector")
+        elif not faults and node not in self._reach(self._covering(allocation)):
+            faults.append("has none of the interfaces named")
+        if allocation.is_local and not placement.admits(node):
+            faults.append("has no ready endpoint")
+        return f"{node} {' and '.join(faults) or 'can announce it'}"
 
     def faults_in_advertisements(self) -> list[Fault]:
         """Faults for interfaces that no selected node has, and for what is no pattern."""

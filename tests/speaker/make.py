@@ -53,7 +53,7 @@ def node(
     return NodeFacts(
         uid=uid,
         labels=labels or {},
-        is_excluded=flags.get("is_excluded", False),
+        excluded_by=("the label",) if flags.get("is_excluded") else (),
         is_network_unavailable=flags.get("is_network_unavailable", False),
         addresses=addresses,
     )

@@ -94,6 +94,15 @@ def test_a_node_that_the_autoscaler_will_delete_is_excluded(effect) -> None:
     assert not node_from(raw(metadata={"name": "n"}, spec={"taints": [taint | {"key": "other"}]})).is_excluded
 
 
+def test_what_excludes_a_node_is_told_by_name_and_all_of_it() -> None:
+    label, taint = "node.kubernetes.io/exclude-from-external-load-balancers", "ToBeDeletedByClusterAutoscaler"
+    labels, taints = {label: "true"}, {"taints": [{"key": taint, "effect": "NoSchedule"}]}
+    assert node_from(raw(metadata={"name": "n", "labels": labels})).excluded_by == (f"the label {label}",)
+    assert node_from(raw(metadata={"name": "n"}, spec=taints)).excluded_by == (f"the taint {taint}",)
+    both = node_from(raw(metadata={"name": "n", "labels": labels}, spec=taints))
+    assert both.excluded_by == (f"the label {label}", f"the taint {taint}")
+
+
 def test_what_is_no_address_is_none_of_a_nodes_addresses() -> None:
     addresses = [{"type": "InternalIP", "address": text} for text in ("node-1.example", "192.0.2.1", "")]
     assert node_from(raw(metadata={"name": "n"}, status={"addresses": addresses})).addresses == ("192.0.2.1",)

@@ -248,9 +248,9 @@ def test_an_address_that_is_announced_or_released_needs_no_explanation() -> None
 def test_what_is_missing_is_named_for_each_node() -> None:
     reason, message = explained(
         allocation(is_local=True),
-        Placement(frozenset({"node-z"})),
+        Placement(frozenset({"node-a", "node-z"})),
         nodes={
-            "node-a": node(is_excluded=True),
+            "node-a": node(is_excluded=True, is_network_unavailable=True),
             "node-b": node(is_network_unavailable=True),
             "node-c": node(),
             "node-d": node(),
@@ -261,10 +261,9 @@ def test_what_is_missing_is_named_for_each_node() -> None:
     )
     assert reason is Reason.NoEligibleNode
     assert message == (
-        "192.0.2.10: node-a is excluded by its label node.kubernetes.io/exclude-from-external-load-balancers or the "
-        "taint ToBeDeletedByClusterAutoscaler; "
-        "node-b has the condition NetworkUnavailable; node-c has no ready endpoint; node-d has no usable interface; "
-        "node-e has no live speaker"
+        "192.0.2.10: node-a is excluded by the label and has the condition NetworkUnavailable; "
+        "node-b has the condition NetworkUnavailable and has no ready endpoint; node-c has no ready endpoint; "
+        "node-d has no usable interface and has no ready endpoint; node-e has no live speaker and has no ready endpoint"
     )
 
 
