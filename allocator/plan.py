@@ -21,7 +21,7 @@ from allocator.stage import Stage
 from allocator.waiting import ChangeOf, FreeIn, QuotaIn, SharedUnder, Wait
 from crds.addresses import Family, IPAddress, family_of
 from crds.conditions import Reason
-from crds.ippool import SharingScope
+from crds.ippool import Sharing
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,11 +182,11 @@ class _Planner:
         return claim
 
     def _why_not_together(self, entry: Entry) -> str | None:
-        return why_not_together(entry.claim, self._request, self._scope(entry))
+        return why_not_together(entry.claim, self._request, self._sharing(entry))
 
-    def _scope(self, entry: Entry) -> SharingScope:
+    def _sharing(self, entry: Entry) -> Sharing:
         pool = self._ledger.pools.by_name.get(entry.claim.pool)
-        return SharingScope.Namespace if pool is None else pool.sharing_scope
+        return Sharing.SameNamespace if pool is None else pool.sharing
 
     # What it could get
 
@@ -223,7 +223,7 @@ class _Planner:
             if why_not is None and not self._is_over_quota(pool, entry):
                 return joined(entry.claim, self._request)
             if self._apart is None:
-                self._apart = why_apart(entry.claim, self._request, self._scope(entry))
+                self._apart = why_apart(entry.claim, self._request, self._sharing(entry))
         return None
 
     def _specific(self, address: IPAddress) -> Claim | Refusal:
@@ -378,10 +378,12 @@ class _Planner:
     def _said_of_sharing(self, grants: tuple[Claim, ...]) -> str:
         """Who carries a sharing key is told how far it reaches: in other systems that is the whole cluster."""
         known = [self._ledger.pools.by_name.get(grant.pool) for grant in grants]
-        within = any(pool is not None and pool.sharing_scope is SharingScope.Namespace for pool in known)
-        if self._request.sharing_key is None or not within:
+        said = {pool.sharing for pool in known if pool is not None}
+        if self._request.sharing_key is None or said <= {Sharing.AnyNamespace}:
             return ""
-        return f", shared within namespace {self._request.holder.key.namespace} only (sharingScope)"
+        if said == {Sharing.Nobody}:
+            return ", which nobody else joins (sharing: None)"
+        return f", shared within namespace {self._request.holder.key.namespace} only (sharing: SameNamespace)"
 
 
 def _named(grants: Iterable[Claim]) -> str:

@@ -1,4 +1,4 @@
-"""When Services may share one address: the same key and scope, disjoint ports, traffic policies that go together.
+"""When Services may share one address: the same key, disjoint ports, traffic policies that go together.
 
 Answers in the words of the condition; chooses nothing.
 """
@@ -8,18 +8,18 @@ from dataclasses import replace
 from allocator.claims import Claim, Holder, Port, sort_holders, wire_bytes
 from allocator.request import CLUSTER, Request
 from crds.ipallocation import MOST_BYTES
-from crds.ippool import SharingScope
+from crds.ippool import Sharing
 
 MAX_HOLDERS = 128
 """Items of IPAllocation.spec.holders."""
 
 
-def why_not_together(claim: Claim, request: Request, scope: SharingScope) -> str | None:
+def why_not_together(claim: Claim, request: Request, sharing: Sharing) -> str | None:
     """Why the request cannot stand beside the other holders of this claim; None when it can.
 
     Both `Cluster`, or `Local` with equal selectors in one namespace: with Local only nodes with a ready endpoint
-    announce, and with other Pods these are different nodes for each Service at the address. `scope` is what the pool
-    says of namespaces; it moves nobody who is a holder.
+    announce, and with other Pods these are different nodes for each Service at the address. `sharing` is what the pool
+    says; it moves nobody who is a holder.
     """
     others = claim.others(request.holder.uid)
     if not others:
@@ -29,7 +29,7 @@ def why_not_together(claim: Claim, request: Request, scope: SharingScope) -> str
         return f"it is held by {named}, and sharing needs the same annotation berth.dev/sharing-key on all"
     if request.sharing_key != claim.sharing_key:
         return f"it is shared under another key by {named}"
-    if not claim.held_by(request.holder.uid) and (why_not := why_apart(claim, request, scope)) is not None:
+    if not claim.held_by(request.holder.uid) and (why_not := why_apart(claim, request, sharing)) is not None:
         return why_not
     collision = _collision(others, request.holder.ports)
     if collision is not None:
@@ -48,16 +48,18 @@ def why_not_together(claim: Claim, request: Request, scope: SharingScope) -> str
     return None
 
 
-def why_apart(claim: Claim, request: Request, scope: SharingScope) -> str | None:
-    """Why its namespace keeps the request from this claim; None when that is not why."""
+def why_apart(claim: Claim, request: Request, sharing: Sharing) -> str | None:
+    """Why the pool, or its namespace, keeps the request from this claim; None when that is not why."""
+    if sharing is Sharing.Nobody:
+        return f"pool {claim.pool} lets nobody share an address (sharing: None)"
     namespace = request.holder.key.namespace
     stranger = next((holder.key for holder in claim.holders if holder.key.namespace != namespace), None)
     if stranger is None:
         return None
-    if scope is SharingScope.Namespace:
+    if sharing is Sharing.SameNamespace:
         return (
             f"{stranger} is of another namespace, and an address of pool {claim.pool} is shared within one namespace: "
-            "use it from there, or let an administrator set sharingScope: Cluster on the pool"
+            "use it from there, or let an administrator set sharing: AnyNamespace on the pool"
         )
     if request.traffic_policy != CLUSTER:
         return f"{stranger} is of another namespace, and with externalTrafficPolicy Local only one namespace shares"

@@ -19,11 +19,12 @@ class Strategy(StrEnum):
     Sticky = "Sticky"
 
 
-class SharingScope(StrEnum):
+class Sharing(StrEnum):
     """Whose Services may share an address of the pool."""
 
-    Namespace = "Namespace"
-    Cluster = "Cluster"
+    SameNamespace = "SameNamespace"
+    AnyNamespace = "AnyNamespace"
+    Nobody = "None"
 
 
 class IPPoolSpec(Model):
@@ -58,10 +59,11 @@ class IPPoolSpec(Model):
     """Only Services in namespaces with these labels, or in those that `namespaces` lists, may use the pool."""
     service_selector: LabelSelector | None = None
     """Only Services with these labels may use the pool."""
-    sharing_scope: SharingScope = SharingScope.Namespace
-    """Who may share an address of the pool: Namespace, Services of one namespace that carry the same sharing key; or
-    Cluster, those of all namespaces, except under externalTrafficPolicy Local. With Cluster whoever reads or guesses a
-    key takes free ports of addresses that other namespaces hold."""
+    sharing: Sharing = Sharing.SameNamespace
+    """Who may share an address of the pool: SameNamespace, Services of one namespace that carry the same sharing key;
+    AnyNamespace, those of all namespaces, except under externalTrafficPolicy Local; or None, nobody. With AnyNamespace
+    whoever reads or guesses a key takes free ports of addresses that other namespaces hold. Who shares an address
+    already goes on."""
     max_per_namespace: Annotated[int, Field(ge=1), Format("int64")] | None = None
     """How many addresses of the pool one namespace may hold at a time. Not set: no limit."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from allocator.space.ranges import AddressRange, BadRange, parse_range
 from allocator.space.spans import Span, Spans
 from crds.addresses import FAMILIES, Family, IPAddress, family_of
-from crds.ippool import SharingScope, Strategy
+from crds.ippool import Sharing, Strategy
 from crds.meta import LabelSelector
 from crds.types import IPPool
 
@@ -47,7 +47,7 @@ class Pool:
     namespaces: frozenset[str]
     namespace_selector: LabelSelector | None
     service_selector: LabelSelector | None
-    sharing_scope: SharingScope
+    sharing: Sharing
     max_per_namespace: int | None
     bad_ranges: tuple[BadRange, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
@@ -212,7 +212,7 @@ def _finish(draft: _Draft) -> Pool:
         namespaces=frozenset(spec.namespaces),
         namespace_selector=spec.namespace_selector,
         service_selector=spec.service_selector,
-        sharing_scope=spec.sharing_scope,
+        sharing=spec.sharing,
         max_per_namespace=spec.max_per_namespace,
         bad_ranges=tuple(draft.bad_ranges),
         overlaps=tuple(draft.overlaps),

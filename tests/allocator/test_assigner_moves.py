@@ -103,7 +103,7 @@ def test_a_service_that_leaves_a_shared_address_for_nothing_loses_its_finalizer(
     key = {"berth.dev/sharing-key": "k"}
     theirs = api.put_service(service_body("web", namespace="shop", ports=[("TCP", 443)], annotations=key))
     api.put_service(service_body("web", ports=[("TCP", 80)], annotations=key))
-    allocator = Allocator(api, pools(pool("edge", "192.0.2.10", sharing_scope="Cluster")))
+    allocator = Allocator(api, pools(pool("edge", "192.0.2.10", sharing="AnyNamespace")))
     allocator.run()
     assert api.ingress(WEB) == api.ingress(key_of(theirs)) == ["192.0.2.10"]
     api.edit_service(WEB, lambda body: body["spec"].update(ports=[{"protocol": "TCP", "port": 443}]))

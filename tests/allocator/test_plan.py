@@ -269,7 +269,7 @@ def test_a_holder_that_adds_a_port_of_another_keeps_what_it_has_and_is_told_whic
 
 def test_a_holder_that_takes_a_port_of_another_namespace_leaves_and_is_told_why() -> None:
     """Were both shown, kube-proxy might serve the other's port for this Service."""
-    book = ledger(pool("edge", "192.0.2.10", sharing_scope="Cluster"))
+    book = ledger(pool("edge", "192.0.2.10", sharing="AnyNamespace"))
     decide(book, shared("a", 443, namespace="shop"))
     decide(book, shared("b", 80, namespace="evil"))
     decision = decide(book, edited("b", 80, 443, namespace="evil"))
@@ -305,7 +305,7 @@ def test_a_holder_that_shares_no_more_keeps_the_address_until_there_is_another(
 
 @pytest.mark.parametrize("namespace", ["ops", "other"])
 def test_a_pool_that_is_gone_lets_nobody_join_an_address_of_its_namespaces(namespace: str) -> None:
-    ops = pool("ops", "192.0.2.10", namespaces=["ops"], sharing_scope="Cluster")
+    ops = pool("ops", "192.0.2.10", namespaces=["ops"], sharing="AnyNamespace")
     rest = pool("rest", "198.51.100.1", auto_assign=False)
     asking = shared("b", 80, {"berth.dev/ips": "192.0.2.10"}, namespace=namespace)
     expected = {"ops": Reason.Allocated, "other": Reason.NoMatchingPool}[namespace]
@@ -323,7 +323,7 @@ def test_a_pool_that_is_gone_lets_nobody_join_an_address_of_its_namespaces(names
 
 # Sharing: across namespaces
 
-OPEN = pool("edge", "192.0.2.10-192.0.2.13", sharing_scope="Cluster")
+OPEN = pool("edge", "192.0.2.10-192.0.2.13", sharing="AnyNamespace")
 WEB_PODS: dict[str, Any] = {"selector": {"app": "web"}}
 
 
@@ -340,14 +340,14 @@ def test_a_key_is_good_for_one_namespace_unless_the_pool_opens_it(key: str) -> N
 def test_who_asks_in_vain_for_an_address_of_another_namespace_is_told_why() -> None:
     book = ledger(pool("edge", "192.0.2.10"))
     first = decide(book, shared("web", 443, namespace="shop"))
-    assert "shared within namespace shop only (sharingScope)" in first.verdict.message
+    assert "shared within namespace shop only (sharing: SameNamespace)" in first.verdict.message
     asking = decide(book, shared("web", 80, {"berth.dev/ips": "192.0.2.10"}, namespace="other"))
     assert asking.verdict.reason is Reason.SharingConflict
     waiting = decide(book, shared("web", 80, namespace="other"))
     assert waiting.verdict.reason is Reason.PoolExhausted
     for verdict in (asking.verdict, waiting.verdict):
         assert "shop/web is of another namespace" in verdict.message
-        assert "sharingScope: Cluster" in verdict.message
+        assert "sharing: AnyNamespace" in verdict.message
 
 
 def test_under_local_no_two_namespaces_share_though_selectors_are_equal() -> None:
@@ -362,12 +362,23 @@ def test_under_local_no_two_namespaces_share_though_selectors_are_equal() -> Non
     assert granted(decide(book, shared("tls", 80, namespace="shop", **local))) == ["192.0.2.10"]
 
 
-def test_a_scope_that_is_closed_moves_nobody_who_shares_already() -> None:
+def test_a_pool_that_lets_nobody_share_refuses_also_those_of_one_namespace() -> None:
+    book = ledger(pool("edge", "192.0.2.10", sharing="None"))
+    assert "nobody else joins (sharing: None)" in decide(book, shared("a", 80)).verdict.message
+    asking = decide(book, shared("b", 443, {"berth.dev/ips": "192.0.2.10"}))
+    assert asking.verdict.reason is Reason.SharingConflict
+    waiting = decide(book, shared("b", 443))
+    for verdict in (asking.verdict, waiting.verdict):
+        assert "pool edge lets nobody share an address (sharing: None)" in verdict.message
+
+
+@pytest.mark.parametrize("closed", ["SameNamespace", "None"])
+def test_a_pool_that_is_closed_moves_nobody_who_shares_already(closed: str) -> None:
     book = ledger(OPEN)
     wishes = [shared("web", 443, namespace="shop"), shared("web", 80, namespace="other")]
     for wish in wishes:
         decide(book, wish)
-    book.set_pools(ledger(EDGE).pools)
+    book.set_pools(ledger(pool("edge", "192.0.2.10-192.0.2.13", sharing=closed)).pools)
     assert [granted(decide(book, wish)) for wish in wishes] == [["192.0.2.10"], ["192.0.2.10"]]
     assert granted(decide(book, shared("late", 25, namespace="other"))) == ["192.0.2.11"]
 
