@@ -61,7 +61,8 @@ async def test_what_its_relay_holds_open_stays_open_there_alone(tmp_path: Path) 
         tmp_path / "pipes", on_event=lambda _: None, on_lost=lambda: None, prefix=("/bin/sh", str(script))
     )
     await process.start(PEER)
-    await process.kill()
+    async with asyncio.timeout(10):
+        await process.kill()
     await asyncio.sleep(0)
     assert os.listdir("/proc/self/fd") == before
 
