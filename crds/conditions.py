@@ -176,8 +176,9 @@ class Reason(_Documented):
     )
     InvalidAddresses = (
         "InvalidAddresses",
-        "An entry of `addresses` or `exclude` can't be read; the message names it. The pool's other addresses work; "
-        "but while an entry of `exclude` can't be read, no new address is given out.",
+        "An entry of `addresses` or `exclude` can't be read, or contains what no Service can have (multicast, "
+        "loopback, link-local and the like); the message names it. The pool's other addresses work; but while an "
+        "entry of `exclude` can't be read, no new address is given out.",
     )
     InvalidRequest = (
         "InvalidRequest",

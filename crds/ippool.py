@@ -8,7 +8,7 @@ from pydantic import Field
 from crds.kind import AGE, Column, CustomKind, ready_column
 from crds.markers import Format, Items, ListSet, Text
 from crds.meta import BerthObject, ConditionedStatus, LabelSelector, Model
-from crds.rules import AddressRange, Namespace
+from crds.rules import AddressRange, Namespace, PoolAddresses
 
 
 class Strategy(StrEnum):
@@ -30,7 +30,7 @@ class Sharing(StrEnum):
 class IPPoolSpec(Model):
     """What the pool holds and who may take from it."""
 
-    addresses: Annotated[tuple[AddressRange, ...], Items(1, 256)]
+    addresses: Annotated[tuple[PoolAddresses, ...], Items(1, 256)]
     """The pool's addresses, of either family or both: networks (192.0.2.0/24, 2001:db8::/64), ranges from first to
     last (192.0.2.10-192.0.2.20), or single addresses."""
     exclude: Annotated[tuple[AddressRange, ...], Items(maximum=256)] = ()

@@ -77,6 +77,40 @@ AddressRange = Annotated[
     ),
 ]
 
+_OCTETS = "self.split('.')"
+_SINGLE_IS_SOMEBODYS = (
+    f"ip(self).isGlobalUnicast() && (ip(self).family() != 4 || (int({_OCTETS}[0]) >= 1 && int({_OCTETS}[0]) <= 223))"
+)
+# Of two networks that meet, one contains the other: so the first address says whether it lies in one of these, and the
+# first addresses of these whether it contains one. An IPv6 network that contains ::1 begins with :: or is ::1/128.
+_NETWORK_IS_SOMEBODYS = (
+    f"cidr(self).ip().isGlobalUnicast() && (cidr(self).ip().family() != 4 || (int({_OCTETS}[0]) >= 1"
+    f" && int({_OCTETS}[0]) <= 223)) && "
+    + " && ".join(
+        f"!cidr(self).containsIP('{first}')" for first in ("127.0.0.0", "169.254.0.0", "224.0.0.0", "fe80::", "ff00::")
+    )
+)
+# 2851995648 to 2852061183 is 169.254.0.0/16. What lies between two IPv6 addresses is looked at by the allocator.
+_RANGE_IS_SOMEBODYS = (
+    f"ip({_FIRST}).isGlobalUnicast() && ip({_LAST}).isGlobalUnicast()"
+    f" && (ip({_FIRST}).family() != 4 || ip({_LAST}).family() != 4"
+    f" || [{_FIRST}.split('.')].all(first, [{_LAST}.split('.')].all(last,"
+    " int(first[0]) >= 1 && int(last[0]) <= 223 && (int(first[0]) > 127 || int(last[0]) < 127)"
+    f" && ({_ipv4_number('first')} > 2852061183 || {_ipv4_number('last')} < 2851995648))))"
+)
+
+PoolAddresses = Annotated[
+    AddressRange,
+    Rule(
+        f"(!isIP(self) || ({_SINGLE_IS_SOMEBODYS})) && (!isCIDR(self) || ({_NETWORK_IS_SOMEBODYS}))"
+        f" && (!({_IS_RANGE}) || ({_RANGE_IS_SOMEBODYS}))",
+        "it is, or contains, what no Service can have: an unspecified (0.0.0.0/8, ::), loopback (127.0.0.0/8, ::1), "
+        "link-local (169.254.0.0/16, fe80::/10), multicast (224.0.0.0/4, ff00::/8), reserved or broadcast address "
+        "(240.0.0.0/4): write addresses that routers and hosts of your network take for those of one host",
+    ),
+]
+"""What a pool lists. See also allocator.space.nobodys, for objects that are older than this rule."""
+
 # Interfaces
 
 InterfaceName = Annotated[str, Text(min_length=1, max_length=15, pattern=r"^[^/\s]+$")]

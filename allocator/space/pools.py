@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
+from allocator.space.nobodys import NOBODYS, kinds_in
 from allocator.space.ranges import AddressRange, BadRange, parse_range
 from allocator.space.spans import Span, Spans
 from crds.addresses import FAMILIES, Family, IPAddress, family_of
@@ -139,10 +140,22 @@ def _draft(one: IPPool) -> _Draft:
     listed = [parse_range(text) for text in one.spec.addresses]
     excluded = [parse_range(text) for text in one.spec.exclude]
     bad_ranges = [entry for entry in (*listed, *excluded) if isinstance(entry, BadRange)]
-    declared = {family: _spans_of(listed, family) for family in FAMILIES}
+    bad_ranges += _nobodys(zip(one.spec.addresses, listed, strict=True))
+    declared = {family: _spans_of(listed, family).minus(NOBODYS[family]) for family in FAMILIES}
     usable = {family: declared[family].minus(_spans_of(excluded, family)) for family in FAMILIES}
     gives_out = not any(isinstance(entry, BadRange) for entry in excluded)
     return _Draft(one, declared, usable, bad_ranges, gives_out)
+
+
+def _nobodys(entries: Iterable[tuple[str, AddressRange | BadRange]]) -> Iterable[BadRange]:
+    """Entries that contain what no Service can have; that part is left out."""
+    for text, entry in entries:
+        kinds = kinds_in(entry.family, (entry.first, entry.last)) if isinstance(entry, AddressRange) else []
+        if kinds:
+            yield BadRange(
+                text,
+                f"{text!r} is, or contains, what no Service can have and is left out: {', '.join(kinds)}; take it out",
+            )
 
 
 def _spans_of(entries: Iterable[AddressRange | BadRange], family: Family) -> Spans:

@@ -116,7 +116,9 @@ def _call(node: Call, scope: _Scope) -> Estimate:
 
 
 _TEXT_IN_TEXT_OUT = {"substring": 1, "replace": 2, "split": 2}
-_COSTS_ONE = frozenset("_&&_ _||_ !_ _?_:_ _<_ _<=_ _>_ _>=_ _*_ int family masked type size".split())  # noqa: SIM905
+_PARSERS = frozenset("isIP isCIDR ip cidr startsWith endsWith indexOf lastIndexOf".split())  # noqa: SIM905
+# As a member of a network, `ip` costs one, too: its size is 1.
+_COSTS_ONE = frozenset("_&&_ _||_ !_ _?_:_ _<_ _<=_ _>_ _>=_ _*_ int family isGlobalUnicast masked type size".split())  # noqa: SIM905
 
 
 def _function(node: Call, parts: list[Estimate]) -> tuple[float, float]:
@@ -126,6 +128,8 @@ def _function(node: Call, parts: list[Estimate]) -> tuple[float, float]:
         return 1, 1
     if name in _TEXT_IN_TEXT_OUT:
         return _TEXT_IN_TEXT_OUT[name] * first.traversal(), first.size
+    if name in _PARSERS:
+        return max(part.traversal() for part in parts), 1
     match name:
         case "_[_]":
             return 1, math.inf
@@ -134,12 +138,12 @@ def _function(node: Call, parts: list[Estimate]) -> tuple[float, float]:
         case "_+_":
             size = first.size + rest[0].size
             return (1, 1) if size <= 2 else (math.ceil(size * TRAVERSAL), size)
-        case "isIP" | "isCIDR" | "ip" | "cidr" | "startsWith" | "endsWith" | "indexOf" | "lastIndexOf":
-            return max(part.traversal() for part in parts), 1
-        case "isCanonical":
-            return 2 * rest[-1].traversal(), 1
         case "contains":
             return first.traversal() * rest[0].traversal(), 1
+        case "containsIP":  # two times 16 bytes are compared, and a text is parsed
+            return math.ceil(32 * TRAVERSAL) + rest[0].traversal(), 1
+        case "isCanonical":
+            return 2 * rest[-1].traversal(), 1
         case "@in":
             return rest[0].size, 1
         case "matches":

@@ -2,10 +2,14 @@
 
 from copy import deepcopy
 from functools import cache
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
 
+from allocator.space.nobodys import kinds_in
+from allocator.space.ranges import AddressRange, address_at, parse_range
+from crds.addresses import Family
 from crds.schema import object_schema
 from crds.types import (
     KINDS,
@@ -19,6 +23,7 @@ from crds.types import (
     SpeakerReport,
 )
 from lab.apiserver.schema.compiled import CompiledSchema
+from tests.allocator.build import pool, pools
 
 
 @cache
@@ -46,7 +51,16 @@ def _object(kind: type[BerthObject], name: str, spec: dict[str, Any]) -> dict[st
 GOOD_RANGES = [
     "192.0.2.10",
     "192.0.2.0/24",
-    "0.0.0.0/0",
+    "1.0.0.0",
+    "223.255.255.255",
+    "128.0.0.0/3",
+    "126.0.0.0-126.255.255.255",
+    "128.0.0.0-169.253.255.255",
+    "169.255.0.0-223.255.255.255",
+    "2000::/3",
+    "::2",
+    "fc00::/7",
+    "fc00::-fe7f:ffff::",
     "192.0.2.0/32",
     "192.0.2.10-192.0.2.10",
     "192.0.2.9-192.0.2.10",
@@ -75,6 +89,76 @@ BAD_RANGES = [
     ("10.0.0.0-9.255.255.255", "write the lower address first"),
     ("192.0.3.0-192.0.2.255", "write the lower address first"),
 ]
+
+
+NOBODYS = [
+    "0.0.0.0",
+    "0.1.2.3",
+    "127.0.0.1",
+    "169.254.1.1",
+    "224.0.0.5",
+    "239.255.255.255",
+    "240.0.0.1",
+    "255.255.255.255",
+    "::",
+    "::1",
+    "fe80::1",
+    "ff02::1",
+    "0.0.0.0/0",
+    "0.1.0.0/16",
+    "127.1.0.0/16",
+    "64.0.0.0/2",
+    "128.0.0.0/1",
+    "169.254.0.0/17",
+    "169.0.0.0/8",
+    "192.0.0.0/2",
+    "224.0.0.0/24",
+    "240.0.0.0/8",
+    "255.255.255.255/32",
+    "::/0",
+    "::/64",
+    "::1/128",
+    "fe80::/64",
+    "fc00::/6",
+    "ff02::/16",
+    "8000::/1",
+    "0.0.0.1-1.0.0.9",
+    "126.0.0.0-128.0.0.1",
+    "127.0.0.1-127.0.0.9",
+    "169.253.255.255-169.254.0.0",
+    "169.254.255.255-169.255.0.9",
+    "10.0.0.1-172.16.0.1",
+    "223.255.255.250-224.0.0.1",
+    "239.0.0.1-241.0.0.1",
+    "::1-::9",
+    "fe80::1-fe80::9",
+    "fd00::1-ff02::1",
+]
+
+
+@pytest.mark.parametrize("text", NOBODYS)
+def test_what_no_service_can_have_is_refused_by_name_in_a_pool_and_taken_as_an_exclusion(text: str) -> None:
+    (complaint,) = complaints(IPPool, {"addresses": ["192.0.2.1", text]})
+    assert complaint.startswith(f'spec.addresses[1]: Invalid value: "{text}": it is, or contains, what no Service')
+    assert complaints(IPPool, {"addresses": ["192.0.2.1"], "exclude": [text]}) == []
+
+
+@pytest.mark.parametrize("text", NOBODYS)
+def test_the_allocator_leaves_the_same_out_where_no_rule_refused_it(text: str) -> None:
+    edge = pools(pool("edge", text, "192.0.2.1")).by_name["edge"]
+    (bad,) = edge.bad_ranges
+    assert repr(text) in bad.message
+    entry = parse_range(text)
+    assert isinstance(entry, AddressRange)
+    for number in (entry.first, entry.last):
+        address = address_at(entry.family, number)
+        assert edge.holds(address) == (not kinds_in(entry.family, (number, number)))
+    assert edge.holds(address_at(Family.IPv4, int(IPv4Address("192.0.2.1"))))
+
+
+@pytest.mark.parametrize("text", GOOD_RANGES)
+def test_the_allocator_leaves_nothing_out_of_what_the_rules_take(text: str) -> None:
+    assert pools(pool("edge", text)).by_name["edge"].bad_ranges == ()
 
 
 @pytest.mark.parametrize("text", GOOD_RANGES)

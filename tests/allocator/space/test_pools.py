@@ -71,6 +71,16 @@ def test_three_pools_over_each_other_share_nothing() -> None:
     assert [usable(compiled.by_name[name]) for name in "abc"] == [100, 50, 50]
 
 
+def test_what_lies_between_the_ends_of_an_ipv6_range_and_can_be_nobodys_is_left_out_and_told() -> None:
+    edge = pools(pool("edge", "fd00::1-fec0::1")).by_name["edge"]
+    (bad,) = edge.bad_ranges
+    assert "'fd00::1-fec0::1'" in bad.message
+    assert "link-local (fe80::/10)" in bad.message
+    assert edge.holds(address("fd00::1"))
+    assert not edge.holds(address("fe80::1"))
+    assert edge.gives_out
+
+
 def test_an_unreadable_range_leaves_the_rest_of_the_pool_in_use() -> None:
     edge = pools(pool("edge", "192.0.2.0/24", "192.0.2.300", "192.0.2.9-192.0.2.1")).by_name["edge"]
     assert usable(edge) == 256
