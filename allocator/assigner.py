@@ -14,9 +14,11 @@ and back:         step(Service) marks → step(address) writes `releasing` → b
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from allocator import notices
 from allocator.adoption import adopt, keep_shown
+from allocator.annotations import not_understood
 from allocator.claims import Claim, Holder
 from allocator.ledger import Entry, Ledger
 from allocator.notices import Notice
@@ -326,7 +328,7 @@ class Assigner:
         )
         body = service_patch(service, wanted, self._ownership, timestamp)
         if body is not None:
-            return PatchService(key, body, notices.of_transition(service, wanted))
+            return PatchService(key, body, tuple(notices.of_change(service, wanted)))
         for address in decision.leaving:
             self._leave(self.ledger.get(address), uid)
         return None
@@ -351,6 +353,8 @@ class Assigner:
             return None
         else:
             decision = plan(request, labels or {}, self.ledger, self._draw)
+        verdict = decision.verdict.noting(not_understood(service.metadata.annotations))
+        decision = replace(decision, verdict=verdict)
         self._enter(decision)
         if decision.verdict.satisfied and not decision.waits:
             self.waiting.remove(key)

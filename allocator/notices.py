@@ -27,7 +27,17 @@ class Notice:
     message: str
 
 
-def of_transition(service: Service, wanted: Wanted) -> Notice | None:
+def of_change(service: Service, wanted: Wanted) -> Iterator[Notice]:
+    """What is news to somebody who knows what the Service shows now."""
+    old, verdict = our_condition(service), wanted.verdict
+    transition = _of_transition(service, wanted)
+    if transition is not None:
+        yield transition
+    if verdict is not None and verdict.note and (old is None or verdict.note not in old.message):
+        yield Notice(key_of(service), service.metadata.uid, "Warning", Reason.UnknownAnnotation, verdict.note)
+
+
+def _of_transition(service: Service, wanted: Wanted) -> Notice | None:
     """Another status or reason than the Service shows, or another address; None when that stays."""
     old, verdict = our_condition(service), wanted.verdict
     if verdict is None:

@@ -26,11 +26,16 @@ from crds.ippool import Sharing
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What condition berth.dev/Allocated says."""
+    """What condition berth.dev/Allocated says. `note`: what of the message has nothing to do with the decision."""
 
     satisfied: bool
     reason: Reason
     message: str
+    note: str = ""
+
+    def noting(self, note: str) -> "Verdict":
+        """The same with one more sentence; an empty one changes nothing."""
+        return replace(self, message=f"{self.message}. {note}", note=note) if note else self
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,13 @@ business of allocator.ownership, and whether the wish can be granted that of all
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from allocator.annotations import Contradiction, asked_for
 from allocator.claims import Holder, Pairs, Port, pairs
 from allocator.space.ranges import parse_address
 from crds.addresses import Family, IPAddress, family_of
 from crds.conditions import ConditionType, Reason
 from crds.ipallocation import MOST_KEY_CHARACTERS, MOST_LABELS, MOST_PORTS
-from crds.names import (
-    ANNOTATION_IPS,
-    ANNOTATION_IPS_ALIASES,
-    ANNOTATION_POOL,
-    ANNOTATION_POOL_ALIASES,
-    ANNOTATION_SHARING_KEY,
-    ANNOTATION_SHARING_KEY_ALIASES,
-    GROUP,
-)
+from crds.names import ANNOTATION_IPS, ANNOTATION_POOL, ANNOTATION_SHARING_KEY, GROUP
 from kube.objects import Condition, Service, ServiceKey
 
 DEFAULT_CLASS = f"{GROUP}/berth"
@@ -29,12 +22,6 @@ DEFAULT_CLASS = f"{GROUP}/berth"
 LOCAL = "Local"
 CLUSTER = "Cluster"
 REQUIRE_DUAL_STACK = "RequireDualStack"
-
-_ANNOTATIONS = {
-    ANNOTATION_IPS: ANNOTATION_IPS_ALIASES,
-    ANNOTATION_POOL: ANNOTATION_POOL_ALIASES,
-    ANNOTATION_SHARING_KEY: ANNOTATION_SHARING_KEY_ALIASES,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +66,14 @@ def our_condition(service: Service) -> Condition | None:
 
 def request_of(service: Service) -> Request | InvalidRequest:
     """Read the wish of a Service that is ours."""
-    asked: dict[str, str | None] = {}
-    for name, aliases in _ANNOTATIONS.items():
-        value = _annotation(service.metadata.annotations, name, aliases)
-        if isinstance(value, InvalidRequest):
-            return value
-        asked[name] = value
-    sharing_key = asked[ANNOTATION_SHARING_KEY]
+    asked = asked_for(service.metadata.annotations)
+    if isinstance(asked, Contradiction):
+        return InvalidRequest(asked.message)
+    sharing_key = asked.get(ANNOTATION_SHARING_KEY)
     families = _families(service)
     if not families:
         return InvalidRequest("spec.ipFamilies is empty, so no address can be chosen: set it to IPv4, IPv6 or both")
-    addresses = _requested_addresses(asked[ANNOTATION_IPS], service.spec.load_balancer_ip.strip(), families)
+    addresses = _requested_addresses(asked.get(ANNOTATION_IPS), service.spec.load_balancer_ip.strip(), families)
     if isinstance(addresses, InvalidRequest):
         return addresses
     if sharing_key is not None and len(sharing_key) > MOST_KEY_CHARACTERS:
@@ -104,7 +88,7 @@ def request_of(service: Service) -> Request | InvalidRequest:
         families=families,
         requires_all=len(families) == 1 or service.spec.ip_family_policy == REQUIRE_DUAL_STACK,
         addresses=addresses,
-        pool=asked[ANNOTATION_POOL],
+        pool=asked.get(ANNOTATION_POOL),
         sharing_key=sharing_key,
         traffic_policy=traffic_policy,
         selector=selector,
@@ -130,15 +114,6 @@ def _too_large(holder: Holder, selector: Pairs) -> InvalidRequest | None:
             message = f"the Service has {count} {what}, and the record of an address holds {most}: {advice}"
             return InvalidRequest(message, Reason.TooLarge)
     return None
-
-
-def _annotation(annotations: Mapping[str, str], name: str, aliases: tuple[str, ...]) -> str | InvalidRequest | None:
-    """The value under our name or an alias; None when absent or empty. Two that differ are a contradiction."""
-    given = {one: annotations[one].strip() for one in (name, *aliases) if annotations.get(one, "").strip()}
-    if len(set(given.values())) > 1:
-        said = " and ".join(f"{one}: {value}" for one, value in given.items())
-        return InvalidRequest(f"annotations contradict each other ({said}): keep {name} only")
-    return next(iter(given.values()), None)
 
 
 def _families(service: Service) -> tuple[Family, ...]:

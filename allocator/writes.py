@@ -46,11 +46,11 @@ class DeleteAllocation:
 
 @dataclass(frozen=True, slots=True)
 class PatchService:
-    """A merge patch of the status subresource; uid and resourceVersion are in it. `notice` is due once it is done."""
+    """A merge patch of the status subresource; uid and resourceVersion are in it. `notices` are due once it is done."""
 
     service: ServiceKey
     body: dict[str, Any]
-    notice: Notice | None = None
+    notices: tuple[Notice, ...] = ()
 
 
 AllocationWrite = CreateAllocation | PatchAllocation | DeleteAllocation

@@ -356,6 +356,12 @@ class Reason(_Documented):
         "A node remembers the routers that may have routes of it, 256 at most. This BGPPeer would be one more, so the "
         "node has no session with it. Have fewer peers for the node, or wait until former routers have dropped routes.",
     )
+    UnknownAnnotation = (
+        "UnknownAnnotation",
+        "Only as an Event: the Service has an annotation with the prefix `berth.dev/`, `metallb.io/` or "
+        "`metallb.universe.tf/` that means nothing to Berth. Its condition names it as long as it is there, and the "
+        "annotation that is meant, most likely.",
+    )
     UnknownCommunity = (
         "UnknownCommunity",
         "The advertisement names a community that no Community object defines. Its routes go without it.",

@@ -28,9 +28,15 @@ ANNOTATION_POOL = f"{GROUP}/pool"
 ANNOTATION_SHARING_KEY = f"{GROUP}/sharing-key"
 """Services with the same key may share an address."""
 
-ANNOTATION_IPS_ALIASES = ("metallb.io/loadBalancerIPs",)
-ANNOTATION_POOL_ALIASES = ("metallb.io/address-pool",)
-ANNOTATION_SHARING_KEY_ALIASES = ("metallb.io/allow-shared-ip",)
+METALLB_PREFIXES = ("metallb.io", "metallb.universe.tf")
+"""Of MetalLB's annotations: the present one, and the former one, which it reads still."""
+
+ANNOTATION_IPS_ALIASES = ("metallb.io/loadBalancerIPs", "metallb.universe.tf/loadBalancerIPs")
+ANNOTATION_POOL_ALIASES = ("metallb.io/address-pool", "metallb.universe.tf/address-pool")
+ANNOTATION_SHARING_KEY_ALIASES = ("metallb.io/allow-shared-ip", "metallb.universe.tf/allow-shared-ip")
+
+ANNOTATIONS_OF_OTHERS = frozenset({"metallb.io/ip-allocated-from-pool", "metallb.universe.tf/ip-allocated-from-pool"})
+"""What MetalLB writes on Services that it serves: no wish, and left behind when they move over."""
 
 ANNOTATION_DROPPED_ROUTERS = f"{GROUP}/dropped-routers"
 """On a Speaker: an operator's word that these routers keep no route of its former sessions: PROCESS/ADDRESS,ADDRESS.

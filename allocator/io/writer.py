@@ -216,8 +216,8 @@ class Writer:
             await self._look_again_at(key)
             return
         self._assigner.service_written(decode_service(raw))
-        if write.notice is not None:
-            self._notify(write.notice)
+        for notice in write.notices:
+            self._notify(notice)
 
     async def _look_again_at(self, key: ServiceKey) -> None:
         try:

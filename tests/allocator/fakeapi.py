@@ -244,6 +244,8 @@ class Allocator:
         self.now = 0.0
         self.writes = 0
         self.die_after = die_after
+        self.told: list[Reason] = []
+        """Of what is news on Services that were patched."""
         self.assigner = Assigner(
             ownership=Ownership(
                 options.pop("load_balancer_class", None),
@@ -332,6 +334,7 @@ class Allocator:
             case PatchService():
                 assert answer is not None
                 self.assigner.service_written(decode_service(json.dumps(answer).encode()))
+                self.told.extend(notice.reason for notice in write.notices)
             case _:
                 stored = decode_allocation(json.dumps(answer).encode())
                 self.assigner.allocation_written(stored, self.now)
