@@ -51,6 +51,9 @@ LABEL_EXCLUDE_NODE = "node.kubernetes.io/exclude-from-external-load-balancers"
 TAINT_DELETION = "ToBeDeletedByClusterAutoscaler"
 """The cluster autoscaler is about to delete a node with this taint; Kubernetes' service controller excludes it too."""
 
+TAINT_OUT_OF_SERVICE = "node.kubernetes.io/out-of-service"
+"""An operator's word that the node is shut down (KEP-2268), whatever the taint's value and effect."""
+
 ALLOCATOR_LEASE = "berth-allocator"
 
 

@@ -216,6 +216,10 @@ class Node(KubeObject, frozen=True, kw_only=True, gc=False):
         """The status of that condition, None when the node has no such condition."""
         return next((one.status for one in self.status.conditions if one.type == type), None)
 
+    def has_taint(self, key: str) -> bool:
+        """Of any value and effect."""
+        return any(taint.key == key for taint in self.spec.taints)
+
 
 class Namespace(KubeObject, frozen=True, gc=False):
     """Its labels are what selectors look at."""

@@ -207,8 +207,8 @@ class LabClient:
             if session["peer"] == peer
         }
 
-    def gone(self, kind: str, name: str) -> None:
-        self.until(f"{kind} {name} is gone", lambda: not self.exists(kind, name))
+    def gone(self, kind: str, name: str, *, timeout_seconds: float = SETTLE_SECONDS) -> None:
+        self.until(f"{kind} {name} is gone", lambda: not self.exists(kind, name), timeout_seconds=timeout_seconds)
 
     def clear(self, *, kinds: str = OWN_KINDS) -> None:
         """Heal what was broken; delete all Services and, when their addresses are free, all objects of these kinds."""

@@ -23,11 +23,11 @@ from allocator.release.departures import Departures
 from allocator.release.speakers import SpeakerState, listed_speaker
 from crds.addresses import IPAddress
 from crds.conditions import Reason
-from crds.names import node_of_speaker_lease
+from crds.names import TAINT_OUT_OF_SERVICE, node_of_speaker_lease
 from kube.errors import ApiError, NotFound
 from kube.informer.io.informer import ObjectKey
 from kube.io.client import Client
-from kube.objects import decode_lease
+from kube.objects import decode_lease, decode_node
 from kube.resource import LEASES, NODES, SPEAKERS
 
 log = structlog.get_logger()
@@ -85,6 +85,7 @@ class BarrierLoop:
         self._leases = LeaseBook()
         self._polled = float("-inf")
         self._gone_nodes: dict[str, float] = {}
+        self._out_of_service: dict[str, float] = {}
         self._noticed: set[tuple[IPAddress, str]] = set()
         self._wake = asyncio.Event()
         self.awaited: dict[IPAddress, tuple[Awaited, ...]] = {}
@@ -105,6 +106,8 @@ class BarrierLoop:
             await self._wait()
             await self._poll_leases()
             marks = list(self._assigner.marks.values())
+            if not marks:  # nobody looks at Nodes now, so what was seen of them does not go on
+                self._gone_nodes, self._out_of_service = {}, {}
             if not marks or (time.monotonic() < repeat_at and not self._looks_passed(marks)):
                 continue
             began = time.monotonic()
@@ -135,6 +138,7 @@ class BarrierLoop:
             self._fence_after_seconds,
             self._departures.at(sent, speakers),
             {key.name: one for key, one in self._confirmations.items()},
+            self._out_of_service,
         )
 
     async def _round(self) -> None:
@@ -176,20 +180,32 @@ class BarrierLoop:
                 self._departures.gone(speaker, time.monotonic())
 
     async def _look_for_nodes(self, speakers: tuple[SpeakerState, ...]) -> None:
-        """A Node that the informer does not know is asked for in each round: it may have come (again) just now."""
+        """A Node that the informer does not know, or shows to be out of service, is asked for in each round: it may
+        have come (again) just now, and the taint may be gone."""
         gone: dict[str, float] = {}
+        out_of_service: dict[str, float] = {}
         for speaker in speakers:
             node = speaker.node
-            if ObjectKey(None, node) not in self._nodes and await self._is_gone(node):
-                gone[node] = self._gone_nodes.get(node, time.monotonic())
-        self._gone_nodes = gone
+            known = self._nodes.get(ObjectKey(None, node))
+            if known is not None and not known.has_taint(TAINT_OUT_OF_SERVICE):
+                continue
+            match await self._taints(node):
+                case None:
+                    gone[node] = self._gone_nodes.get(node, time.monotonic())
+                case taints if TAINT_OUT_OF_SERVICE in taints:
+                    out_of_service[node] = self._out_of_service.get(node, time.monotonic())
+        self._gone_nodes, self._out_of_service = gone, out_of_service
 
-    async def _is_gone(self, node: str) -> bool:
+    async def _taints(self, node: str) -> frozenset[str] | None:
+        """The keys of a Node's taints; None = there is no such Node. One that does not decode has none."""
         try:
-            await self._client.get(NODES, node)
+            raw = await self._client.get(NODES, node)
+            return frozenset(taint.key for taint in decode_node(raw).spec.taints)
         except NotFound:
-            return True
-        return False
+            return None
+        except ValueError as error:
+            log.warning("a Node does not decode", node=node, error=str(error))
+            return frozenset()
 
     async def _poll_leases(self) -> None:
         sent = time.monotonic()

@@ -9,6 +9,9 @@ IPAllocations. So a Speaker that names no process counts as if it were not liste
                    of the mark
     fenced         it said goodbye (withdrew all, then said so);
                    or its Node is gone, or its Speaker object (so it is not in the list): the operator's word;
+                   or its Node has the taint node.kubernetes.io/out-of-service, the operator's word that the node is
+                   shut down (KEP-2268), and nothing contradicts it: its Lease is there, and was not renewed for some
+                   time, nor since the mark was known; and no other machine has run its speaker;
                    or all of: it promised to fence itself; its Lease is there, and was not renewed for longer than it
                    promised, nor since the mark was known; and a strict majority of the witnesses of its promise has
                    outlived it (crds.fencing), long enough ago that it has heard of that, or hears nothing.
@@ -33,7 +36,7 @@ from allocator.release.departures import Departed, departed
 from allocator.release.speakers import SpeakerState
 from crds.addresses import IPAddress
 from crds.fencing import OUTLIVED_SLACK_SECONDS, PROOF_RENEWALS, SETTLE_SECONDS, outlived_after_seconds
-from crds.names import ANNOTATION_DROPPED_ROUTERS
+from crds.names import ANNOTATION_DROPPED_ROUTERS, TAINT_OUT_OF_SERVICE
 from crds.wording import listed
 
 KEPT_PROOFS = 8
@@ -47,6 +50,10 @@ NAMED_ROUTERS = 8
 
 ALIVE_SECONDS = 15.0
 """Only for words: a node whose Lease was seen to change this lately is called alive."""
+
+CONTRADICTION_SECONDS = 15.0
+"""A Lease that was renewed this lately, seven times by default, contradicts who says that its node is shut down. Where
+fences take longer than a minute it is a quarter of that: renewals are slower there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +133,11 @@ class LeaseBook:
         seen = self._there(node)
         return 0.0 if seen is None else max(0.0, seen.unchanged_until - seen.since)
 
+    def silent_since(self, node: str) -> float:
+        """When we first saw its last renewal; infinity when we know of none."""
+        seen = self._there(node)
+        return float("inf") if seen is None else seen.since
+
     def silent_until(self, node: str) -> float:
         """When the last read was sent that showed the Lease without a new renewal."""
         seen = self._there(node)
@@ -182,7 +194,8 @@ class Round:
     """What the barrier is judged on. `speakers` were listed by a request sent at `sent`.
 
     `gone_nodes`: Speakers whose Node does not exist, with the time since when we know. `departed`: those that are gone
-    from the list, and whose routes may not be. `confirmations`: by node.
+    from the list, and whose routes may not be. `confirmations`: by node. `out_of_service`: Speakers whose Node was read
+    after the list, and has the taint, with the time since when we know.
     """
 
     speakers: Sequence[SpeakerState]
@@ -192,6 +205,7 @@ class Round:
     fence_after_seconds: float
     departed: Sequence[Departed] = ()
     confirmations: Mapping[str, Confirmation] = field(default_factory=dict)
+    out_of_service: Mapping[str, float] = field(default_factory=dict)
 
 
 def has_passed(mark: Mark, round_: Round) -> bool:
@@ -222,7 +236,7 @@ def _awaited(mark: Mark, round_: Round) -> Iterator[Awaited]:
                 yield one
     for gone in round_.departed:
         if not _has_confirmed(gone, mark, round_):
-            one = _not_forgotten(gone, "Speaker", f"kubectl delete departedspeaker {gone.uid}", round_.sent)
+            one = _not_forgotten(gone, "Speaker is gone", f"kubectl delete departedspeaker {gone.uid}", round_.sent)
             if one.why:
                 yield one
 
@@ -243,8 +257,43 @@ def _not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> Awaited:
         return Awaited(speaker.node, "")
     gone_since = round_.gone_nodes.get(speaker.node)
     if gone_since is not None:
-        return _not_forgotten(departed(speaker, gone_since), "Node", _annotate(speaker), round_.sent)
-    return Awaited(speaker.node, _why_not_fenced(speaker, mark, round_))
+        return _not_forgotten(departed(speaker, gone_since), "Node is gone", _annotate(speaker), round_.sent)
+    why, said_since = _why_not_fenced(speaker, mark, round_), round_.out_of_service.get(speaker.node)
+    if not why or said_since is None:
+        return Awaited(speaker.node, why)
+    return _not_out_of_service(speaker, said_since, mark, round_)
+
+
+def _not_out_of_service(speaker: SpeakerState, said_since: float, mark: Mark, round_: Round) -> Awaited:
+    """Of a node that is said to be shut down. Its routers count from when nothing contradicted that any more."""
+    contradiction = _what_contradicts(speaker, mark, round_)
+    if contradiction:
+        return Awaited(speaker.node, f"its Node has the taint {TAINT_OUT_OF_SERVICE}, but {contradiction}")
+    since = max(said_since, round_.leases.silent_since(speaker.node) + _needed_silence(speaker, round_))
+    return _not_forgotten(departed(speaker, since), "Node is out of service", _annotate(speaker), round_.sent)
+
+
+def _what_contradicts(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
+    """Why an operator's word that the node is shut down is not enough. Empty when it is.
+
+    Whoever is alive renews its Lease, sees the taint, withdraws and confirms. So nobody has to be believed who is
+    contradicted.
+    """
+    leases, node = round_.leases, speaker.node
+    if speaker.was_elsewhere:
+        return "another machine has run its speaker too, and may announce"
+    if not leases.is_there(node):
+        return "its Lease is not there, so nothing shows that it is silent"
+    silent, needed = leases.silent_seconds(node), _needed_silence(speaker, round_)
+    if silent < needed:
+        return f"its Lease has been silent for {silent:.0f} of {needed:.0f} s only"
+    if leases.silent_until(node) <= mark.known_at or round_.sent < leases.read_at:
+        return "its Lease is read once more"
+    return ""
+
+
+def _needed_silence(speaker: SpeakerState, round_: Round) -> float:
+    return max(CONTRADICTION_SECONDS, max(round_.fence_after_seconds, speaker.fence_after_seconds) / 4)
 
 
 def _why_not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
@@ -255,13 +304,13 @@ def _why_not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
     return _why_not_silent(speaker, mark, round_)
 
 
-def _not_forgotten(one: Departed, gone: str, word: str, now: float) -> Awaited:
-    """By routers; for the rest the `gone` object is the operator's word. `why` is empty when they have no routes."""
+def _not_forgotten(one: Departed, said: str, word: str, now: float) -> Awaited:
+    """By routers; for the rest what an operator `said` is enough. `why` is empty when they have no routes."""
     remaining = one.remaining(now)
     if not remaining:
         return Awaited(one.node, "")
     routers = listed(list(remaining), NAMED_ROUTERS)
-    why = f"its {gone} is gone, but routers {routers} may keep its routes for {max(remaining.values()):.0f} s"
+    why = f"its {said}, but routers {routers} may keep its routes for {max(remaining.values()):.0f} s"
     return Awaited(one.node, why, word)
 
 

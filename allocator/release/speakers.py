@@ -5,6 +5,7 @@ allocator.release.barrier.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import msgspec
 
@@ -40,6 +41,7 @@ class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     goodbye: bool = False
     fencing: Fencing | None = None
     routers: tuple[Router, ...] | None = None
+    elsewhere: tuple[Any, ...] | None = None
 
 
 class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
@@ -71,6 +73,11 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
     def goodbye(self) -> bool:
         """Whether it stopped cleanly, after it had withdrawn everything."""
         return self.status.goodbye
+
+    @property
+    def was_elsewhere(self) -> bool:
+        """Whether speakers of its node on other machines may still announce. Their Leases are its own, by name."""
+        return bool(self.status.elsewhere)
 
     @property
     def witnesses(self) -> frozenset[str]:

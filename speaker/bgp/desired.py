@@ -177,7 +177,8 @@ class BGPView:
 
         Slow for many addresses: Decisions comes to the same, change by change, and is tested against this.
         """
-        if self._own is None or self._own.is_excluded or self._own.is_network_unavailable:
+        own = self._own
+        if own is None or own.is_excluded or own.is_network_unavailable or own.is_out_of_service:
             return {}
         peer_class = self.peer_class(peer)
         sources: dict[Prefix, set[RouteSource]] = {}

@@ -5,7 +5,8 @@ from speaker.cluster.objects import NodeFacts
 
 class Drain:
     """A node that takes no traffic advertises nothing. One that is excluded while it advertises goes on for a while, as
-    the last to be preferred, so that routers can move traffic away (RFC 8326).
+    the last to be preferred, so that routers can move traffic away (RFC 8326). One that is said to be shut down has no
+    pods any more that could be reached: it stops at once.
 
     `seconds`: how long. `now`: monotonic seconds. `is_silent`: nothing is advertised; so it begins.
     """
@@ -22,7 +23,7 @@ class Drain:
         elif self._until is None:
             self._until = now if self.is_silent else now + self._seconds
         is_over = self._until is not None and now >= self._until
-        self.is_silent = own is None or own.is_network_unavailable or is_over
+        self.is_silent = own is None or own.is_network_unavailable or own.is_out_of_service or is_over
 
     @property
     def is_draining(self) -> bool:

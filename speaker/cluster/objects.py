@@ -16,7 +16,7 @@ from itertools import islice
 import msgspec
 
 from crds.addresses import IPAddress, plain_address
-from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION, allocation_name
+from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION, TAINT_OUT_OF_SERVICE, allocation_name
 from crds.speaker import Standing, word_on_routers
 from kube.decoding import decoder
 from kube.objects import Condition, Node, ServiceKey, decode_endpoint_slice, decode_node
@@ -91,6 +91,8 @@ class NodeFacts(msgspec.Struct, frozen=True, gc=False):
     is_network_unavailable: bool
     addresses: tuple[str, ...] = ()
     """Its InternalIPs, in canonical spelling: where its speaker can be written to."""
+    is_out_of_service: bool = False
+    """Tainted as shut down: an operator's word."""
 
     @property
     def is_excluded(self) -> bool:
@@ -249,6 +251,7 @@ def node_from(raw: bytes) -> NodeFacts:
         excluded_by=_exclusions(node),
         is_network_unavailable=node.condition("NetworkUnavailable") == "True",
         addresses=_internal_addresses(node),
+        is_out_of_service=node.has_taint(TAINT_OUT_OF_SERVICE),
     )
 
 
@@ -256,8 +259,7 @@ def _exclusions(node: Node) -> tuple[str, ...]:
     """Few different ones, each kept once."""
     is_labelled = node.metadata.labels.get(LABEL_EXCLUDE_NODE, "false") != "false"
     labels = (f"the label {LABEL_EXCLUDE_NODE}",) if is_labelled else ()
-    is_tainted = any(taint.key == TAINT_DELETION for taint in node.spec.taints)
-    return (*labels, f"the taint {TAINT_DELETION}") if is_tainted else labels
+    return (*labels, f"the taint {TAINT_DELETION}") if node.has_taint(TAINT_DELETION) else labels
 
 
 def _internal_addresses(node: Node) -> tuple[str, ...]:

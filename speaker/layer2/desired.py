@@ -15,6 +15,7 @@ from functools import lru_cache
 
 from crds.conditions import Reason
 from crds.l2advertisement import L2AdvertisementSpec
+from crds.names import TAINT_OUT_OF_SERVICE
 from crds.wording import listed
 from speaker.cluster.endpoints import Placement
 from speaker.cluster.faults import Fault
@@ -157,10 +158,8 @@ class Layer2View:
         facts = self._nodes.get(node)
         if facts is None:
             yield "has no Node object"
-        elif facts.is_excluded:
-            yield f"is excluded by {' and '.join(facts.excluded_by)}"
-        if facts is not None and facts.is_network_unavailable:
-            yield "has the condition NetworkUnavailable"
+        else:
+            yield from _faults_in_node(facts)
         if node not in self._speakers:
             yield "has no live speaker"
         elif not self._speakers[node]:
@@ -210,6 +209,16 @@ class Layer2View:
             elif selected and not any(_fits(pattern, one) for node in selected for one in self._speakers[node]):
                 message = f"L2Advertisement {name}: no selected node has a usable interface {pattern}"
                 yield Fault(Reason.InterfaceNotFound, message, f"L2Advertisement/{name}")
+
+
+def _faults_in_node(facts: NodeFacts) -> Iterator[str]:
+    """Why it is to take no traffic, or can take none."""
+    if facts.is_excluded:
+        yield f"is excluded by {' and '.join(facts.excluded_by)}"
+    if facts.is_out_of_service:
+        yield f"is out of service by the taint {TAINT_OUT_OF_SERVICE}"
+    if facts.is_network_unavailable:
+        yield "has the condition NetworkUnavailable"
 
 
 def _names_interface(ad: L2AdvertisementSpec, interface: str) -> bool:

@@ -1,6 +1,7 @@
 """The release barrier between its two views of the Speakers: what it lists, and what its watch has shown so far."""
 
 import asyncio
+import json
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,9 @@ from allocator.release.barrier import Mark
 from allocator.release.departures import Departures
 from allocator.release.speakers import Router, SpeakerState, SpeakerStatus
 from kube.informer.io.informer import ObjectKey
-from kube.objects import Meta
+from crds.names import TAINT_OUT_OF_SERVICE
+from kube.objects import Meta, decode_node
+from kube.resource import SPEAKERS, Resource
 from tests.allocator.build import address
 
 pytestmark = pytest.mark.asyncio
@@ -51,5 +54,55 @@ async def test_a_speaker_that_the_list_lacks_before_the_watch_shows_it(outlives_
         await asyncio.sleep(0.2)
         assert bool(passed) is passes
         assert [one.node for one in barrier.awaited.get(MARK.address, ())] == ([] if passes else ["n1"])
+    finally:
+        running.cancel()
+
+
+class OneSpeaker:
+    """An API server with the Speaker n1, which promised nothing, and its Node. `taints`: their keys."""
+
+    def __init__(self, *taints: str) -> None:
+        self.node: dict[str, Any] = {"metadata": {"name": "n1"}, "spec": {"taints": [{"key": key} for key in taints]}}
+        self.asked = 0
+
+    async def list(self, resource: Resource, **_: Any) -> tuple[list[bytes], str]:
+        if resource is not SPEAKERS:
+            return [], "1"
+        return [json.dumps({"metadata": {"name": "n1", "uid": "s1"}, "status": {"incarnation": "i1"}}).encode()], "1"
+
+    async def get(self, *_: Any, **__: Any) -> bytes:
+        self.asked += 1
+        return json.dumps(self.node).encode()
+
+
+@pytest.mark.parametrize(
+    ("watched", "taints", "why"),
+    [
+        (TAINT_OUT_OF_SERVICE, (TAINT_OUT_OF_SERVICE,), f"its Node has the taint {TAINT_OUT_OF_SERVICE}, but its Lease"),
+        (TAINT_OUT_OF_SERVICE, ("another",), "it made no promise to withdraw by itself"),
+        ("another", (TAINT_OUT_OF_SERVICE,), "it made no promise to withdraw by itself"),
+    ],
+)
+async def test_a_taint_that_the_watch_shows_is_looked_at_again(watched: str, taints: tuple[str, ...], why: str) -> None:
+    """The watch may lag, and the node be in service again."""
+    assigner: Any = SimpleNamespace(marks={MARK.address: MARK}, ledger={}, barrier_passed=None)
+    client: Any = OneSpeaker(*taints)
+    known = decode_node(json.dumps(OneSpeaker(watched).node).encode())
+    barrier = BarrierLoop(
+        client,
+        assigner,
+        Observed(nodes={ObjectKey(None, "n1"): known}),
+        Departures(),
+        Options("berth-system", "one"),
+        notify=lambda _: None,
+        on_progress=lambda: None,
+    )
+    running = asyncio.create_task(barrier.run())
+    try:
+        barrier.nudge()
+        await asyncio.sleep(0.2)
+        (one,) = barrier.awaited[MARK.address]
+        assert one.why.startswith(why)
+        assert bool(client.asked) is (watched == TAINT_OUT_OF_SERVICE)
     finally:
         running.cancel()

@@ -17,6 +17,8 @@ ALLOCATION = "v4-172-30-0-200"
 ALLOCATOR = f"system:serviceaccount:{NAMESPACE}:berth-allocator"
 URL = f"http://{ADDRESS}/"
 LEASE_SECONDS = 6.0
+TAINTED_SECONDS = 30.0
+"""Half of what it takes by a promise."""
 
 
 @pytest.fixture
@@ -77,6 +79,21 @@ def test_a_deleted_speaker_object_is_the_operators_word_that_the_node_is_dead(we
     web.condition("ipallocation", ALLOCATION, "Withdrawn", "WaitingForSpeakers")
     web.delete("speaker", dead)
     web.gone("service", "web")
+
+
+def test_a_node_that_is_tainted_as_out_of_service_is_left_at_once_and_counts_as_dead(web: LabClient) -> None:
+    """Long before its promise to withdraw would have run out."""
+    left, taint = settled_owner(web), "node.kubernetes.io/out-of-service"
+    web.kubectl("taint", "node", left, f"{taint}=nodeshutdown:NoExecute")
+    try:
+        web.until("another node has it", lambda: web.announcer(ADDRESS) not in (None, left))
+        web.cluster.speaker(left).kill()
+        web.delete("service", "web", wait=False)
+        found = web.condition("ipallocation", ALLOCATION, "Withdrawn", "WaitingForSpeakers")
+        assert f"{left}: its Node has the taint {taint}, but its Lease has been silent for" in found["message"]
+        web.gone("service", "web", timeout_seconds=TAINTED_SECONDS)
+    finally:
+        web.kubectl("taint", "node", left, f"{taint}-")
 
 
 def settled_owner(lab: LabClient) -> str:

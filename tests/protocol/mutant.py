@@ -32,6 +32,18 @@ MUTATIONS = {
     "leases-after-mark": Mutation(
         "Leases read after the mark", RELEASE, "until <= mark.known_at or round_.sent < leases.read_at", "False"
     ),
+    "word-contradicted": Mutation(
+        "who renews its Lease is not shut down",
+        RELEASE,
+        '    if silent < needed:\n        return f"its Lease has been silent for {silent:.0f} of {needed:.0f} s only"',
+        "    if False:\n        pass",
+    ),
+    "word-after-mark": Mutation(
+        "Leases read after the mark, also where a word counts",
+        RELEASE,
+        "if leases.silent_until(node) <= mark.known_at or round_.sent < leases.read_at:",
+        "if False:",
+    ),
     "ack-uid": Mutation(
         "acknowledged by uid",
         RELEASE,

@@ -118,6 +118,46 @@ def a_machine_is_replaced_and_its_successor_dies_while_it_waits(world: World) ->
     world.pass_seconds(100)
 
 
+def a_dead_node_is_said_to_be_shut_down(world: World) -> None:
+    """No promise has to run out then, and none has to have been made."""
+    world.two_stop_hearing_each_other("n1", "n2")
+    world.two_stop_hearing_each_other("n1", "n3")
+    world.pass_seconds(8)
+    world.a_speaker_ends("n1", "crash")
+    before = world.api.record
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(80)
+    assert not has_ended(world, before), "nobody has said that it is dead"
+    world.an_operator_says_that_a_node_is_shut_down("n1")
+    world.pass_seconds(2)
+    assert has_ended(world, before), "a release waits for a node that is shut down"
+
+
+def a_node_is_said_to_be_shut_down_that_does_not_hear_of_it(world: World) -> None:
+    """It is alive, and renews its Lease."""
+    world.a_watch_lags("n1")
+    world.api.out_of_service.add("n1")
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(40)
+
+
+def a_node_that_was_said_to_be_shut_down_is_back(world: World) -> None:
+    """And in service, while allocators can't read the Leases."""
+    world.a_speaker_ends("n1", "crash")
+    world.an_operator_says_that_a_node_is_shut_down("n1")
+    world.pass_seconds(30)
+    for one in world.allocators:
+        one.link.mode = "no leases"
+    world.a_speaker_starts("n1")
+    world.pass_seconds(12)
+    world.a_node_is_in_service_again("n1")
+    world.pass_seconds(3)
+    world.a_watch_lags("n1")
+    world.api.out_of_service.add("n1")
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(6)
+
+
 def a_wire_process_takes_its_time_to_withdraw(world: World) -> None:
     """No other speaker waits for it, and no allocator can tell that it still answers."""
     world.speakers["n1"].is_wire_slow = True
@@ -171,6 +211,9 @@ def stories() -> Iterator[Story]:
     yield a_machine_is_replaced_and_the_old_one_does_not_notice
     yield a_machine_is_replaced_while_it_is_cut_off_and_announces
     yield a_machine_is_replaced_and_its_successor_dies_while_it_waits
+    yield a_dead_node_is_said_to_be_shut_down
+    yield a_node_is_said_to_be_shut_down_that_does_not_hear_of_it
+    yield a_node_that_was_said_to_be_shut_down_is_back
     yield a_wire_process_takes_its_time_to_withdraw
     yield everything_but_confirmations_is_refused
     yield confirmations_are_refused_for_a_while

@@ -179,6 +179,19 @@ class World(RuleBasedStateMachine):
             self.api.speakers.pop(node, None)
 
     @rule(node=founders)
+    def an_operator_says_that_a_node_is_shut_down(self, node: str) -> None:
+        """Who is wrong about it is so only about a node that is in contact."""
+        one = self.speakers[node]
+        is_in_contact = one.link.mode == "both" and not one.is_lagging and one.frozen_until <= self.now
+        if is_in_contact or not one.is_running:
+            self.api.out_of_service.add(node)
+            self.pass_seconds(2)
+
+    @rule(node=founders)
+    def a_node_is_in_service_again(self, node: str) -> None:
+        self.api.out_of_service.discard(node)
+
+    @rule(node=founders)
     def a_speaker_starts(self, node: str) -> None:
         if not self.speakers[node].is_running:
             self.speakers[node].start(self.now)
@@ -209,6 +222,7 @@ class World(RuleBasedStateMachine):
         for each in self.allocators:
             each.link.mode, each.frozen_until = "both", 0.0
         self.deaf.clear()
+        self.api.out_of_service.clear()
         self.pass_seconds(12)
         assert self.api.record is None or not self.api.record.releasing, "a release never ends"
 

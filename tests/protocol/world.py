@@ -99,6 +99,8 @@ class Api:
     confirmations: dict[str, Stored] = field(default_factory=dict)
     reports: dict[str, Stored] = field(default_factory=dict)
     leases: dict[str, Lease] = field(default_factory=dict)
+    out_of_service: set[str] = field(default_factory=set)
+    """The nodes that have this taint."""
     uids: itertools.count = field(default_factory=itertools.count)
 
     def of(self, node: str, target: Target) -> tuple[dict[str, Stored], str]:
@@ -347,7 +349,7 @@ class Speaker:
         if self.seen is None:
             self.position = self.link.send(lambda: len(self.api.history) - 1)
             self.seen = {}
-            self._observe(Kind.NODE, self.node, make.node(uid="node"), now)
+            self._observe_node(now)
             self._observe(Kind.L2_ADVERTISEMENT, "all", make.advertisement(), now)
             self._observe_speakers(now)
             self._observe(Kind.ALLOCATION, NAME, _facts(self.api.history[self.position]), now)
@@ -355,10 +357,16 @@ class Speaker:
             self.core.take(inputs.AllRead(self.reading), _moment(now))
             return
         self._observe_speakers(now)
+        if not self.is_lagging:
+            self._observe_node(now)
         while not self.is_lagging and self.position < len(self.api.history) - 1:
             self.position += 1
             self._observe(Kind.ALLOCATION, NAME, _facts(self.api.history[self.position]), now)
             self._drive(now)
+
+    def _observe_node(self, now: float) -> None:
+        is_out_of_service = self.node in self.api.out_of_service
+        self._observe(Kind.NODE, self.node, make.node(uid="node", is_out_of_service=is_out_of_service), now)
 
     def _observe_speakers(self, now: float) -> None:
         assert self.seen is not None
@@ -438,7 +446,10 @@ class Allocator:
                 self.polled = now
         if self.mark is not None:
             speakers = self.link.send(self._list_speakers)
-            round_ = release.Round(speakers, now, {}, self.leases, F, confirmations=self.confirmations)
+            words = self.link.send(lambda: dict.fromkeys(self.api.out_of_service, now))
+            round_ = release.Round(
+                speakers, now, {}, self.leases, F, confirmations=self.confirmations, out_of_service=words
+            )
             if not release.awaited(self.mark, round_):
                 self._write(None, now)
 

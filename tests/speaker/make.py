@@ -56,6 +56,7 @@ def node(
         excluded_by=("the label",) if flags.get("is_excluded") else (),
         is_network_unavailable=flags.get("is_network_unavailable", False),
         addresses=addresses,
+        is_out_of_service=flags.get("is_out_of_service", False),
     )
 
 

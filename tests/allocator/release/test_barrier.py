@@ -1,6 +1,7 @@
 """The release barrier: each clause alone, and one address passed from owner to owner while speakers come and go."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -160,6 +161,62 @@ def test_everybody_must_have_acknowledged() -> None:
 def test_a_goodbye_and_a_node_that_is_gone_are_enough() -> None:
     assert judged(speaker("n1", goodbye=True)) == []
     assert judged(speaker("n1"), gone={"n1": 900.0}) == []
+
+
+def out_of_service(*speakers: SpeakerState, leases: LeaseBook, since: float = 900.0, mark: Mark = MARK) -> list[str]:
+    """Why those whose Nodes all have the taint are waited for."""
+    round_ = replace(round_of(speakers, leases=leases), out_of_service={one.node: since for one in speakers})
+    return [one.why for one in awaited(mark, round_)]
+
+
+TAINTED = "its Node has the taint node.kubernetes.io/out-of-service, but "
+
+
+@pytest.mark.parametrize("one", [speaker("n3"), promising("n3"), promising("n3", witnesses=("n3",))])
+def test_a_node_that_is_said_to_be_shut_down_is_dead_when_its_lease_is_silent(one: SpeakerState) -> None:
+    assert out_of_service(one, leases=book(silent=("n3",), seconds=20)) == []
+    assert judged(one, leases=book(silent=("n3",), seconds=20)) == ["n3"], "silence alone is not enough"
+
+
+def test_a_lease_that_is_renewed_contradicts_who_says_that_the_node_is_shut_down() -> None:
+    assert out_of_service(speaker("n3"), leases=book("n3")) == [
+        TAINTED + "its Lease has been silent for 0 of 15 s only"
+    ]
+    lately = book(silent=("n3",), seconds=12)
+    assert out_of_service(speaker("n3"), leases=lately) == [TAINTED + "its Lease has been silent for 12 of 15 s only"]
+
+
+def test_where_fences_are_slow_renewals_are_too() -> None:
+    slow = promising("n3", seconds=200)
+    assert out_of_service(slow, leases=book(silent=("n3",), seconds=48)) != []
+    assert out_of_service(slow, leases=book(silent=("n3",), seconds=52)) == []
+
+
+def test_a_word_that_a_node_is_shut_down_needs_a_lease_that_was_read_since_the_mark() -> None:
+    """Its speaker may have come back, renewed, registered and read the address in between."""
+    silent = book(silent=("n3",), seconds=100)
+    late = Mark(VIP, "a1", 7, known_at=1000.5)
+    assert out_of_service(speaker("n3"), leases=silent, mark=late) == [TAINTED + "its Lease is read once more"]
+    assert "its Lease is not there" in out_of_service(speaker("n3"), leases=LeaseBook())[0]
+
+
+def test_a_word_about_a_node_says_nothing_of_another_machine_that_had_its_name() -> None:
+    moved = speaker("n3", elsewhere=({"machine": "old"},))
+    assert "another machine" in out_of_service(moved, leases=book(silent=("n3",)))[0]
+    assert not decode_speaker(b'{"metadata":{"name":"n3"},"status":{"elsewhere":null}}').was_elsewhere
+    assert decode_speaker(b'{"metadata":{"name":"n3"},"status":{"elsewhere":[{"machine":"old"}]}}').was_elsewhere
+
+
+def test_routes_outlive_a_node_that_is_shut_down_from_when_nothing_contradicts_it() -> None:
+    """Long silence, and the taint just now; or an old taint, and a Lease that was renewed under it."""
+    one = speaker("n3", routers=TOR1)
+    assert out_of_service(one, leases=book(silent=("n3",), seconds=500), since=912.0) == [
+        "its Node is out of service, but routers 192.0.2.1 may keep its routes for 1 s"
+    ]
+    assert out_of_service(one, leases=book(silent=("n3",), seconds=500), since=911.0) == []
+    assert out_of_service(one, leases=book(silent=("n3",), seconds=100), since=0.0) == [
+        "its Node is out of service, but routers 192.0.2.1 may keep its routes for 4 s"
+    ]
 
 
 def test_routes_outlive_a_node_that_is_gone() -> None:

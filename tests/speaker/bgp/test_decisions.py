@@ -268,9 +268,10 @@ def test_a_node_that_was_excluded_from_the_beginning_advertises_nothing_at_once(
     assert speaker.settle(1.0).prefixes() == {"192.0.2.1/32"}
 
 
-def test_a_node_without_network_does_not_drain() -> None:
+@pytest.mark.parametrize("flag", ["is_network_unavailable", "is_out_of_service"])
+def test_a_node_without_network_or_pods_does_not_drain(flag) -> None:
     speaker = serving()
-    speaker.node(node({"rack": "1"}, is_excluded=True, is_network_unavailable=True))
+    speaker.node(node({"rack": "1"}, is_excluded=True, **{flag: True}))
     speaker.settle(100.0)
     assert not speaker.bgp.is_draining
     assert speaker.prefixes() == set()

@@ -65,7 +65,7 @@ def test_without_an_address_of_the_other_family_its_routes_are_not_sent() -> Non
     assert prefixes((allocation("2001:db8::1"), HERE), own=node(addresses=("192.0.2.1", "fe80::1"))) == set()
 
 
-@pytest.mark.parametrize("flag", ["is_excluded", "is_network_unavailable"])
+@pytest.mark.parametrize("flag", ["is_excluded", "is_network_unavailable", "is_out_of_service"])
 def test_a_node_that_takes_no_traffic_advertises_nothing(flag) -> None:
     assert prefixes((allocation(), HERE), own=node(**{flag: True})) == set()
 

@@ -103,6 +103,13 @@ def test_what_excludes_a_node_is_told_by_name_and_all_of_it() -> None:
     assert both.excluded_by == (f"the label {label}", f"the taint {taint}")
 
 
+@pytest.mark.parametrize("effect", ["NoSchedule", "NoExecute", "PreferNoSchedule"])
+def test_a_node_that_an_operator_says_is_shut_down_is_out_of_service(effect) -> None:
+    taint = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": effect}
+    assert node_from(raw(metadata={"name": "n"}, spec={"taints": [taint]})).is_out_of_service
+    assert not node_from(raw(metadata={"name": "n"}, spec={"taints": [taint | {"key": "other"}]})).is_out_of_service
+
+
 def test_what_is_no_address_is_none_of_a_nodes_addresses() -> None:
     addresses = [{"type": "InternalIP", "address": text} for text in ("node-1.example", "192.0.2.1", "")]
     assert node_from(raw(metadata={"name": "n"}, status={"addresses": addresses})).addresses == ("192.0.2.1",)

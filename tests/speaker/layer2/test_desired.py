@@ -115,6 +115,7 @@ def test_nodes_that_may_not_announce_have_no_address(lost) -> None:
     for parts in (
         {"nodes": all_but(is_excluded=True)},
         {"nodes": all_but(is_network_unavailable=True)},
+        {"nodes": all_but(is_out_of_service=True)},
         {"nodes": {name: node() for name in NODES if name != lost}},
         {"speakers": {name: () if name == lost else ("eth0",) for name in NODES}},
         {"speakers": {name: ("eth0",) for name in NODES if name != lost}},
@@ -265,6 +266,11 @@ def test_what_is_missing_is_named_for_each_node() -> None:
         "node-b has the condition NetworkUnavailable and has no ready endpoint; node-c has no ready endpoint; "
         "node-d has no usable interface and has no ready endpoint; node-e has no live speaker and has no ready endpoint"
     )
+
+
+def test_a_node_that_is_said_to_be_shut_down_is_told_with_its_taint() -> None:
+    _, message = explained(allocation(), nodes={"node-a": node(is_out_of_service=True)})
+    assert message == "192.0.2.10: node-a is out of service by the taint node.kubernetes.io/out-of-service"
 
 
 def test_a_missing_advertisement_or_endpoint_is_named() -> None:
