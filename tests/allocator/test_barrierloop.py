@@ -13,8 +13,8 @@ from allocator.options import Options
 from allocator.release.barrier import Mark
 from allocator.release.departures import Departures
 from allocator.release.speakers import Router, SpeakerState, SpeakerStatus
-from kube.informer.io.informer import ObjectKey
 from crds.names import TAINT_OUT_OF_SERVICE
+from kube.informer.io.informer import ObjectKey
 from kube.objects import Meta, decode_node
 from kube.resource import SPEAKERS, Resource
 from tests.allocator.build import address
@@ -78,7 +78,11 @@ class OneSpeaker:
 @pytest.mark.parametrize(
     ("watched", "taints", "why"),
     [
-        (TAINT_OUT_OF_SERVICE, (TAINT_OUT_OF_SERVICE,), f"its Node has the taint {TAINT_OUT_OF_SERVICE}, but its Lease"),
+        (
+            TAINT_OUT_OF_SERVICE,
+            (TAINT_OUT_OF_SERVICE,),
+            f"its Node has the taint {TAINT_OUT_OF_SERVICE}, but its Lease",
+        ),
         (TAINT_OUT_OF_SERVICE, ("another",), "it made no promise to withdraw by itself"),
         ("another", (TAINT_OUT_OF_SERVICE,), "it made no promise to withdraw by itself"),
     ],
