@@ -1,4 +1,4 @@
-"""A cluster in an operator's short words, for the end-to-end tests: kubectl, and waiting for what it should bring.
+"""A cluster in an operator's short words, for the end-to-end tests: kubectl, reads, and waiting for what should come.
 
 Asserts nothing: waits that run out raise, and what was read is handed back.
 """
@@ -11,7 +11,7 @@ from lab.apiserver import real
 from lab.cluster import NAMESPACE, Cluster
 from lab.kubectl import Kubectl
 from lab.net.hosts import CLIENT, ROUTER
-from lab.net.netns import Unsupported
+from lab.net.netns import CommandFailed, Unsupported
 from lab.observe import conditions, ingress, reports, serving
 from lab.process import State
 from lab.waiting import wait_for
@@ -89,11 +89,14 @@ class LabClient:
         self._apply("v1", "Service", name, whole, annotations, labels)
 
     def get(self, kind: str, name: str) -> dict[str, Any]:
-        found: dict[str, Any] = self.kubectl.json("get", kind, name)
+        """Raises CommandFailed when there is none."""
+        found = self.cluster.reader.get(kind, name)
+        if found is None:
+            raise CommandFailed(f"there is no {kind} {name}")
         return found
 
     def exists(self, kind: str, name: str) -> bool:
-        return self.kubectl.run("get", kind, name).returncode == 0
+        return self.cluster.reader.get(kind, name) is not None
 
     def delete(self, kind: str, name: str, *, wait: bool = True) -> None:
         self.kubectl("delete", kind, name, f"--wait={str(wait).lower()}", "--timeout=30s")
@@ -117,9 +120,7 @@ class LabClient:
         """Once the condition has that reason."""
 
         def matching() -> dict[str, str] | None:
-            if not self.exists(kind, name):
-                return None
-            found = conditions(self.get(kind, name)).get(condition)
+            found = conditions(self.cluster.reader.get(kind, name) or {}).get(condition)
             return found if found and found["reason"] == reason else None
 
         return self.until(f"{kind} {name} has {condition} with reason {reason}", matching)
@@ -222,7 +223,7 @@ class LabClient:
         for node in self.cluster.topology.nodes:
             self.cluster.faults.heal(node.name)
         self.kubectl("delete", "services", "--selector=component!=apiserver", "--wait=true", "--timeout=60s")
-        self.until("no address is in use", lambda: not self.kubectl.json("get", "ipallocations")["items"])
+        self.until("no address is in use", lambda: not self.cluster.reader.list("ipallocations"))
         self.kubectl("delete", kinds, "--all")
 
     def _apply(

@@ -24,6 +24,7 @@ from lab.net.claims import Claim, claims_of
 from lab.net.hosts import Topology
 from lab.net.netns import HUB, NamespaceHandle, Sandbox, lab_environment
 from lab.process import Process, State, python
+from lab.reader import Reader
 from lab.record import MARKER_VARIABLE, HostEntry, ProcessEntry, Record, started_at
 from lab.routers.base import Place, Router, RouterSettings, require_commands
 from lab.routers.bird import Bird
@@ -153,6 +154,11 @@ class Cluster:
     def kubectl(self) -> Kubectl:
         """As the administrator."""
         return Kubectl(self.kubeconfig)
+
+    @property
+    def reader(self) -> Reader:
+        """As the administrator: for what is asked again and again."""
+        return self.control_plane.reader
 
     @property
     def kubelet(self) -> Kubelet:

@@ -4,9 +4,6 @@ Which of the two is said by lab.apiserver.real.
 """
 
 import socket
-import ssl
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from lab.kubectl import Access, read_token
 from lab.net.hosts import API_PORT, Topology
 from lab.net.netns import HUB
 from lab.process import Process, Starter, python
+from lab.reader import Reader
 from lab.scripts import script
 from lab.waiting import wait_for
 
@@ -31,6 +29,7 @@ class ControlPlane:
         self._address = topology.hub_ipv4
         self._processes: list[Process] = []
         self._inside: Access | None = None
+        self._reader: Reader | None = None
         self.server = f"https://{topology.hub_ipv4}:{API_PORT}"
         """From inside the lab."""
 
@@ -50,6 +49,13 @@ class ControlPlane:
             raise RuntimeError("the API server was not started")
         return self._inside
 
+    @property
+    def reader(self) -> Reader:
+        """With the administrator's access from outside the lab."""
+        if self._reader is None:
+            raise RuntimeError("the API server was not started")
+        return self._reader
+
     def start(self) -> str:
         """Returns when it is ready; gives a line about it. Raises ProcessDied, naming the process that ended first."""
         binaries = real.assets()
@@ -57,7 +63,8 @@ class ControlPlane:
         outside = self._forward(self._inside)
         outside.write(self.kubeconfig)
         self._inside.write(self.inside_kubeconfig)
-        self._wait("the API server says that it is ready", lambda: is_ready(outside))
+        self._reader = Reader(outside)
+        self._wait("the API server says that it is ready", self._reader.is_ready)
         which = "stand-in" if binaries is None else f"kube-apiserver from {binaries}"
         return f"API server ({which}) at {self.server}, for this machine at {outside.server}"
 
@@ -89,15 +96,3 @@ class ControlPlane:
                 process.require_running()
 
         wait_for(what, ask, timeout_seconds=READY_SECONDS, meanwhile=all_run)
-
-
-def is_ready(access: Access) -> bool:
-    """Whether the API server's /readyz is 200."""
-    context = ssl.create_default_context(cafile=str(access.certificate_authority))
-    request = urllib.request.Request(f"{access.server}/readyz", headers={"Authorization": f"Bearer {access.token}"})
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
-    try:
-        with opener.open(request, timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (OSError, urllib.error.URLError):
-        return False

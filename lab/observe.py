@@ -1,4 +1,4 @@
-"""Looks at the cluster from outside: what kubectl says, which node the client's neighbour table names, what a
+"""Looks at the cluster from outside: what the API server says, which node the client's neighbour table names, what a
 client gets.
 
 Only observes; what should be seen is the caller's business.
@@ -63,7 +63,7 @@ def ingress(service: dict[str, Any]) -> list[str]:
 
 def serving(cluster: Cluster) -> set[str]:
     """The nodes whose Speakers are Ready."""
-    speakers = cluster.kubectl.json("get", "speakers")["items"]
+    speakers = cluster.reader.list("speakers")
     return {one["metadata"]["name"] for one in speakers if conditions(one).get("Ready", {}).get("status") == "True"}
 
 
@@ -71,11 +71,11 @@ def reports(cluster: Cluster) -> dict[str, dict[str, Any]]:
     """By node: what its speaker reports, all slices together. Those of a process that is no more are left out."""
     processes = {
         one["metadata"]["name"]: one["status"].get("incarnation")
-        for one in cluster.kubectl.json("get", "speakers")["items"]
+        for one in cluster.reader.list("speakers")
         if one.get("status") and not one["status"].get("goodbye")
     }
     found: dict[str, dict[str, Any]] = {node: {} for node in processes}
-    for one in cluster.kubectl.json("get", "speakerreports")["items"]:
+    for one in cluster.reader.list("speakerreports"):
         node, said = one["spec"]["node"], dict(one.get("status", {}))
         if node in processes and said.pop("incarnation", None) == processes[node]:
             for name, value in said.items():
@@ -88,7 +88,7 @@ def wait_for_address(cluster: Cluster, name: str, *, timeout_seconds: float = 20
     """The Service's first address, as soon as it has one."""
 
     def address() -> str | None:
-        found = ingress(cluster.kubectl.json("get", "service", name))
+        found = ingress(cluster.reader.get("service", name) or {})
         return found[0] if found else None
 
     return wait_for(f"service {name} has an address", address, timeout_seconds=timeout_seconds)
@@ -108,6 +108,6 @@ def wait_for_neighbour(cluster: Cluster, address: str, among: set[str], *, timeo
 
 
 def lease_holder(cluster: Cluster, lease: str, namespace: str) -> str | None:
-    found = cluster.kubectl.json("get", "lease", lease, f"--namespace={namespace}")
-    holder = found["spec"].get("holderIdentity")
+    found = cluster.reader.get("lease", lease, namespace) or {}
+    holder = found.get("spec", {}).get("holderIdentity")
     return str(holder) if holder else None
