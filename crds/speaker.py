@@ -16,7 +16,7 @@ from crds.kind import AGE, Column, CustomKind, ready_column
 from crds.markers import Format, Items, ListMap, ListSet, Text
 from crds.meta import BerthObject, ConditionedStatus, Model
 from crds.names import ANNOTATION_DROPPED_ROUTERS
-from crds.rules import AddressText, InterfaceName, NodeName, ObjectName
+from crds.rules import ADDRESS_LENGTH, AddressText, InterfaceName, NodeName, ObjectName
 
 Time = Annotated[str, Format("date-time")]
 Seconds = Annotated[int, Field(ge=0), Format("int32")]
@@ -26,6 +26,12 @@ MOST_ROUTERS = 256
 """That one speaker remembers."""
 MOST_ELSEWHERE = 8
 """Machines with one node name."""
+MOST_NETWORKS = 8
+"""Of one interface."""
+MOST_GATEWAYS = 4
+"""Of one interface."""
+
+NetworkText = Annotated[str, Text(max_length=ADDRESS_LENGTH + 4)]
 
 
 class AnnounceProtocol(StrEnum):
@@ -63,7 +69,14 @@ class Interface(Model):
     usable: bool = False
     """Whether addresses can be announced on it."""
     reason: Message = ""
-    """Why it is not usable."""
+    """Why it is not usable; or IPv6Off, when it is, and IPv6 is switched off on it."""
+    networks: Annotated[tuple[NetworkText, ...], Items(maximum=MOST_NETWORKS), ListSet()] = ()
+    """The networks that it is on, such as 192.0.2.11/24: an address in each, mostly its own, and the prefix length. Of
+    usable interfaces only; without link-local networks, and without addresses of a host alone (/32, /128)."""
+    gateways: Annotated[tuple[AddressText, ...], Items(maximum=MOST_GATEWAYS), ListSet()] = ()
+    """The default gateways by this interface; of usable interfaces only."""
+    ipv6: bool | None = None
+    """Whether IPv6 is switched on on it. Of usable interfaces only; not set where the speaker does not tell it."""
 
 
 class Announcement(Model):

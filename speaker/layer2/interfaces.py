@@ -16,6 +16,9 @@ NEVER_USABLE = ("Excluded", "Loopback", "NotEthernet")
 
 SHOWN = 64
 
+IPV6_OFF = "IPv6Off"
+"""The reason of an interface that is usable, and not for IPv6."""
+
 
 class Kind(Enum):
     """What happened to an interface."""
@@ -72,4 +75,19 @@ def to_show(interfaces: Iterable[Interface], usable: Collection[str]) -> list[En
     hidden = NEVER_USABLE if usable else ()  # who has none at all wants to know why
     shown = [one for one in interfaces if one.reason not in hidden]
     shown.sort(key=lambda one: (not one.usable, one.name))
-    return [interface(one.name, one.mac, up=one.up, usable=one.usable, reason=one.reason) for one in shown[:SHOWN]]
+    return [_entry(one) for one in shown[:SHOWN]]
+
+
+def _entry(one: Interface) -> Entry:
+    if not one.usable:
+        return interface(one.name, one.mac, up=one.up, usable=False, reason=one.reason)
+    return interface(
+        one.name,
+        one.mac,
+        up=one.up,
+        usable=True,
+        reason=one.reason or ("" if one.ipv6 else IPV6_OFF),
+        networks=[network for network, _ in one.networks],
+        gateways=one.gateways,
+        ipv6=one.ipv6,
+    )

@@ -46,15 +46,42 @@ def _announcement(since: str, interfaces: tuple[str, ...], peers: tuple[str, ...
     }
 
 
-def interface(name: str, mac: str, *, up: bool, usable: bool, reason: str) -> Entry:
-    """A network interface of the node. `reason`: why it is not usable."""
-    mac = mac if len(mac) == MAC_CHARACTERS else ""
-    return speaker.Interface(name=name, mac=mac, up=up, usable=usable, reason=_cut(reason)).to_wire()
+def interface(
+    name: str,
+    mac: str,
+    *,
+    up: bool,
+    usable: bool,
+    reason: str,
+    networks: Sequence[str] = (),
+    gateways: Sequence[str] = (),
+    ipv6: bool | None = None,
+) -> Entry:
+    """A network interface of the node. `reason`: why it is not usable, or not for IPv6.
+
+    `networks` as 192.0.2.11/24; `ipv6` None = not known.
+    """
+    entry = speaker.Interface(
+        name=name,
+        mac=mac if len(mac) == MAC_CHARACTERS else "",
+        up=up,
+        usable=usable,
+        reason=_cut(reason),
+        networks=tuple(networks),
+        gateways=tuple(gateways),
+        ipv6=ipv6,
+    ).to_wire()
+    return {name: value for name, value in entry.items() if value != []}
 
 
 def interface_in_brief(entry: Entry) -> Entry:
-    """The same without the reason: what other speakers need to know."""
+    """The same without the reason: what other speakers and the allocators need to know."""
     return {name: value for name, value in entry.items() if name != "reason"}
+
+
+def interface_in_report(entry: Entry) -> Entry:
+    """The same without what the Speaker says of its networks."""
+    return {name: value for name, value in entry.items() if name not in ("networks", "gateways", "ipv6")}
 
 
 def conflict(

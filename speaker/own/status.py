@@ -9,7 +9,7 @@ from typing import Any
 
 from crds.conditions import ConditionType
 from crds.releaseconfirmation import MOST_CONFIRMED
-from speaker.own.entries import Entry, interface_in_brief
+from speaker.own.entries import Entry, interface_in_brief, interface_in_report
 from speaker.own.patched import PatchedFields, PatchedMap
 from speaker.own.refused import Refusals
 from speaker.own.slices import LISTS, ReportedMap, Slices
@@ -36,7 +36,7 @@ class StatusDraft:
             self._set_conditions(value)
         elif name == "interfaces":
             self.speaker.set(name, [interface_in_brief(one) for one in value])
-            self.report.set(name, value)
+            self.report.set(name, [interface_in_report(one) for one in value])
         elif name in ("heard", "faults"):
             self.report.set(name, value)
         else:

@@ -249,7 +249,13 @@ class Refused(NamedTuple):
 
 
 class Interface(NamedTuple):
-    """One network interface as the wire process sees it. `reason` says why it is not usable, and is empty if it is."""
+    """One network interface as the wire process sees it. `reason` says why it is not usable, and is empty if it is.
+
+    Of a usable one: `networks` that it is on, as 192.0.2.11/24 (an address in it, mostly its own, and the prefix
+    length), each with the metric of the kernel's route there by this interface, lower is better; `gateways`, the
+    default gateways by it; `ipv6`, whether IPv6 is switched on. Link-local networks and addresses of a host alone (/32,
+    /128) are none. IPv4 comes first.
+    """
 
     name: str
     ifindex: int
@@ -257,9 +263,15 @@ class Interface(NamedTuple):
     up: bool
     usable: bool
     reason: str
+    networks: tuple[tuple[str, int], ...] = ()
+    gateways: tuple[str, ...] = ()
+    ipv6: bool = True
 
 
-@message(many(record(Interface, text, whole, text, flag, flag, text)))
+_networks = many(row(text, whole))
+
+
+@message(many(record(Interface, text, whole, text, flag, flag, text, _networks, texts, flag)))
 class Interfaces(NamedTuple):
     """Every interface, the usable ones first; cut off where it gets long. Told when something of it changed."""
 

@@ -1,6 +1,6 @@
 """What is told of interfaces that change."""
 
-from speaker.layer2.interfaces import Change, Kind, changes, states
+from speaker.layer2.interfaces import Change, Kind, changes, states, to_show
 from speaker.wire.messages import Interface
 
 ETH0 = Interface("eth0", 2, "02:00:00:00:00:01", True, True, "")
@@ -46,3 +46,13 @@ def test_an_interface_renamed_into_use_is_told() -> None:
 def test_states_are_counted_by_reason_without_its_detail() -> None:
     closed = ETH1._replace(reason="CannotOpen: Operation not permitted")
     assert states((ETH0, ETH1, VETH, closed)) == {"Usable": 1, "NoCarrier": 1, "Excluded": 1, "CannotOpen": 1}
+
+
+def test_the_speaker_tells_networks_of_usable_interfaces_alone_and_where_ipv6_is_switched_off() -> None:
+    on = ETH0._replace(networks=(("192.0.2.11/24", 100),), gateways=("192.0.2.1",))
+    (entry,) = to_show((on,), ("eth0",))
+    assert (entry["networks"], entry["gateways"], entry["ipv6"]) == (["192.0.2.11/24"], ["192.0.2.1"], True)
+    assert entry["reason"] == ""
+    off, down = to_show((on._replace(ipv6=False), ETH1), ("eth0",))
+    assert (off["usable"], off["ipv6"], off["reason"]) == (True, False, "IPv6Off")
+    assert not down.keys() & {"networks", "gateways", "ipv6"}

@@ -38,6 +38,17 @@ def test_the_speaker_names_interfaces_without_reasons_and_the_report_with_them()
     assert told["reason"] == "Down"
 
 
+def test_networks_and_gateways_are_the_speakers_to_tell() -> None:
+    """Owners are chosen by them, and each change of them is one write, not two."""
+    draft = StatusDraft()
+    its = {"networks": ["192.0.2.11/24"], "gateways": ["192.0.2.1"], "ipv6": True}
+    draft.set("interfaces", [interface("eth0", "02:00:00:00:00:01", up=True, usable=True, reason="", **its)])
+    (brief,) = draft.speaker.get("interfaces")
+    assert {name: brief[name] for name in its} == its
+    (told,) = draft.report.all[0].fields.get("interfaces")
+    assert not told.keys() & its.keys()
+
+
 def test_a_hardware_address_that_is_none_of_ethernets_is_left_out() -> None:
     """IPoIB's has 20 bytes, a tunnel's 4 or 16: one in a status would have the whole write refused."""
     for mac in (":".join(["00"] * 20), ":".join(["00"] * 16), "00:00:00:00"):

@@ -34,6 +34,7 @@ from speaker.wire.neighbours.holdings import Holdings
 from speaker.wire.neighbours.io.addresses import address_of, text_of
 from speaker.wire.neighbours.io.answering import Answering
 from speaker.wire.neighbours.io.memberships import Memberships
+from speaker.wire.neighbours.io.networkwatch import NetworkWatch
 from speaker.wire.neighbours.io.port import Port
 from speaker.wire.neighbours.io.ports import Ports
 from speaker.wire.neighbours.io.prober import Prober
@@ -68,6 +69,7 @@ class NeighbourPart:
         self._answering = Answering(permit, self._holdings.table, agent, self._on_in_use)
         self._ports = Ports(poll, is_excluded, self._answering.drain, self._on_port_open, self._on_port_close)
         self._prober = Prober(self._holdings, self._ports, agent, permit)
+        self._networks = NetworkWatch(poll, self._report_interfaces)
         self._memberships = Memberships()
         self._settling = Settling(self._ports)
         self._jobs: deque[Iterator[None]] = deque()
@@ -123,6 +125,7 @@ class NeighbourPart:
     def close(self) -> None:
         """Let go of all descriptors."""
         self._memberships.close()
+        self._networks.close()
         self._ports.close()
 
     def _begin(self, job: Iterator[None]) -> None:
@@ -303,11 +306,14 @@ class NeighbourPart:
             yield
 
     def _report_interfaces(self) -> None:
-        """If there is news."""
-        if not self._ports.has_news:
+        """If there is news. An interface is told of when its networks are known: nothing is decided on half of it."""
+        if self._ports.is_known:
+            self._networks.follow(self._ports.usable())
+        has_news = self._ports.has_news or self._networks.has_news
+        if not (has_news and self._ports.is_known and self._networks.is_known):
             return
-        self._ports.has_news = False
-        report = Interfaces(self._ports.described())
+        self._ports.has_news = self._networks.has_news = False
+        report = Interfaces(tuple(self._networks.described(self._ports.described())))
         if report != self._reported:
             self._reported = report
             self._agent.report(report)

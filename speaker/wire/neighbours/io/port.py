@@ -78,9 +78,7 @@ class Port:
 
     def filter(self, program: bytes) -> None:
         """Replace the filter. Frames already queued passed the one before."""
-        code = ctypes.create_string_buffer(program, len(program))
-        descriptor = struct.pack("HP", len(program) // 8, ctypes.addressof(code))  # struct sock_fprog
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, descriptor)
+        attach_filter(self._socket, program)
 
     def is_sent(self, frame: bytes) -> bool:
         """Send it; False, counted as failed, when the kernel refused."""
@@ -116,3 +114,10 @@ class Port:
             self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
         except PermissionError:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+
+
+def attach_filter(to: socket.socket, program: bytes) -> None:
+    """Let through only what passes this program (an array of `struct sock_filter`), from now on."""
+    code = ctypes.create_string_buffer(program, len(program))
+    descriptor = struct.pack("HP", len(program) // 8, ctypes.addressof(code))  # struct sock_fprog
+    to.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, descriptor)

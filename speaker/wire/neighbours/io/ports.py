@@ -116,6 +116,16 @@ class Ports:
             for name, of in self.counters.items()
         }
 
+    @property
+    def is_known(self) -> bool:
+        """Whether all links have been told."""
+        return self._dumped is None
+
+    def usable(self) -> dict[int, str]:
+        """The name of each interface that can be used, by index; as many as are `described`."""
+        usable = sorted(link.ifindex for link in self._links.values() if not self._why_not(link))
+        return {ifindex: self._links[ifindex].name for ifindex in usable[:REPORTED_INTERFACES]}
+
     def described(self) -> tuple[Interface, ...]:
         """Every interface and why it is not usable, the usable ones first; cut off where it gets long."""
         links = [self._describe(link) for link in self._links.values()]
@@ -238,5 +248,8 @@ class Ports:
             self._on_close(name)
 
     def _describe(self, link: netlink.Link) -> Interface:
-        reason = netlink.why_not_usable(link, self._is_excluded) or self._open_failures.get(link.ifindex, "")
+        reason = self._why_not(link)
         return Interface(link.name, link.ifindex, mac_text(link.mac), netlink.is_up(link), not reason, reason)
+
+    def _why_not(self, link: netlink.Link) -> str:
+        return netlink.why_not_usable(link, self._is_excluded) or self._open_failures.get(link.ifindex, "")
