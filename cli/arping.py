@@ -1,83 +1,60 @@
 """`berth arping`: which machines on the segment answer for an address, by ARP (RFC 826) or NDP (RFC 4861).
 
 Asks as a client would, or as a host does before it takes an address (`--probe`: RFC 5227 §2.1.1, RFC 4862 §5.4.2), and
-says whose each answer is, as far as the Speakers tell.
+asks again by itself where several answer. What the answers mean is in cli.answers.
 """
 
 import argparse
-import asyncio
 import math
 import os
 import socket
 import sys
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from ipaddress import ip_address
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
+from cli.answers import Answers, Meaning, Owner, describe
 from cli.frames import Question, answerer
 from cli.interfaces import question
 from crds.addresses import IPAddress
-from kube.config.io.credentials import CredentialsError
-from kube.errors import ApiError
-from kube.io.client import Client
-from kube.objects import decode_meta
-from kube.resource import SPEAKERS
-from speaker.cluster.objects import speaker_from
 from speaker.wire.neighbours.arp import mac_text
 
-ONE, NOBODY, SEVERAL, NOT_ASKED = 0, 1, 2, 3
+ONE, NOBODY, SEVERAL, NOT_ASKED, OWN = 0, 1, 2, 3, 4
+_CODES = {
+    Meaning.NOBODY: NOBODY,
+    Meaning.ONE: ONE,
+    Meaning.HANDED_OVER: ONE,
+    Meaning.ONE_MACHINE: OWN,
+    Meaning.NODES: OWN,
+    Meaning.STRANGER: SEVERAL,
+    Meaning.UNKNOWN: SEVERAL,
+}
 EXIT_CODES = """\
-exit codes: 0 = one machine answers, 1 = nobody does, 2 = several do (or wrong usage), 3 = could not ask
+exit codes: 0 = one machine answers (also when it was handed over meanwhile), 1 = nobody does, 2 = a stranger answers,
+too, or it is not known whose the answers are (or wrong usage), 3 = could not ask, 4 = nodes of the cluster answer
+beside the owner, or several interfaces of one machine do
 """
 DESCRIPTION = """\
 Ask who has an IP address on the segment, and print each answer with its MAC, the time it took, and the node whose
-speaker that is. More than one MAC means a conflict, or an address on its way from one node to another.
+interface that is. Where several answer it asks again by itself, for some seconds, and says what it is: a hand-over from
+one node to another, several interfaces of one machine, kernels of nodes that answer beside the owner (kube-proxy in
+IPVS mode), or a machine that is no node of the cluster.
 """
 
 ETH_P_ARP, ETH_P_IPV6 = 0x0806, 0x86DD
 FRAME_BYTES = 2048
-SPEAKERS_SECONDS = 5.0
+AGAIN_SECONDS = 10.0
+"""For so long it asks again, at most, ..."""
+LISTEN_AGAIN_SECONDS = 0.5
+"""... and listens for so long after each question, at least."""
+OTHERS_ASKED = 4
+"""How many other addresses of these machines are asked for, to find out whether they are one."""
 
 
 class CannotAsk(Exception):
     """The message says why, and what to do."""
-
-
-@dataclass
-class Answers:
-    """Round-trip times in seconds, by MAC, in the order of first answers."""
-
-    by_mac: dict[str, list[float]] = field(default_factory=dict)
-
-    def add(self, mac: str, seconds: float) -> None:
-        self.by_mac.setdefault(mac, []).append(seconds)
-
-    @property
-    def exit_code(self) -> int:
-        return (NOBODY, ONE)[len(self.by_mac)] if len(self.by_mac) < 2 else SEVERAL
-
-    def verdict(self, address: IPAddress, asked: int, nodes: dict[str, str] | None) -> str:
-        """One line. `nodes`: nodes with a speaker by MAC; None = not known."""
-        if not self.by_mac:
-            return f"nobody answers for {address} ({asked} asked)"
-        who = [describe(mac, nodes) for mac in self.by_mac]
-        answers = sum(len(times) for times in self.by_mac.values())
-        if len(who) == 1:
-            return f"{address} is at {who[0]} ({asked} asked, {answers} answered)"
-        meaning = "a conflict: only one may have it"
-        if nodes is not None and all(mac in nodes for mac in self.by_mac):
-            meaning = "all are nodes of this cluster, so the address is on its way from one to another; ask again"
-        return f"CONFLICT: {len(who)} machines answer for {address}: {', '.join(who)}: {meaning}"
-
-
-def describe(mac: str, nodes: dict[str, str] | None) -> str:
-    """The MAC and whose it is."""
-    if nodes is None:
-        return mac
-    node = nodes.get(mac)
-    return f"{mac} (the speaker of {node})" if node else f"{mac} (no speaker's)"
 
 
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -109,8 +86,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         asking = question(options.address, options.interface, is_probe=options.probe)
         with _open(asking) as segment:
-            nodes = _nodes(options.kubeconfig)
-            return _ask(segment, asking, options, nodes)
+            owners = _owners(options.kubeconfig)
+            return _ask(segment, asking, options, owners)
     except CannotAsk as reason:
         print(f"berth: {reason}", file=sys.stderr)
         return NOT_ASKED
@@ -119,20 +96,62 @@ def run(options: argparse.Namespace) -> int:
         return NOT_ASKED
 
 
-def _ask(segment: socket.socket, asking: Question, options: argparse.Namespace, nodes: dict[str, str] | None) -> int:
+def _ask(
+    segment: socket.socket, asking: Question, options: argparse.Namespace, owners: Mapping[str, Owner] | None
+) -> int:
     print(
         f"asking who has {asking.address} on {asking.interface}, as {asking.sender} at {mac_text(asking.mac)}",
         flush=True,
     )
     answers = Answers()
     for _ in range(options.count):
-        sent = time.monotonic()
-        segment.send(asking.frame)
-        for mac, seconds in _answers(segment, asking, sent, options.timeout):
-            answers.add(mac, seconds)
-            print(f"{asking.address} is at {describe(mac, nodes)}, {seconds * 1000:.2f} ms", flush=True)
-    print(answers.verdict(asking.address, options.count, nodes))
-    return answers.exit_code
+        _ask_once(segment, asking, options.timeout, answers, owners)
+    until = time.monotonic() + AGAIN_SECONDS
+    if answers.must_ask_again(time.monotonic()):
+        print("several answer: asking again", flush=True)
+    while answers.must_ask_again(time.monotonic()) and time.monotonic() < until:
+        _ask_once(segment, asking, max(options.timeout, LISTEN_AGAIN_SECONDS), answers, owners)
+    same = None
+    if answers.meaning(owners) is Meaning.UNKNOWN:
+        same = _address_of_all(segment, asking, answers.now_there)
+    print(answers.verdict(asking.address, owners, same))
+    return _CODES[answers.meaning(owners, same)]
+
+
+def _ask_once(
+    segment: socket.socket, asking: Question, timeout: float, answers: Answers, owners: Mapping[str, Owner] | None
+) -> None:
+    sent = time.monotonic()
+    answers.begin(sent)
+    segment.send(asking.frame)
+    for mac, seconds in _answers(segment, asking, sent, timeout):
+        answers.add(mac)
+        print(f"{asking.address} is at {describe(mac, owners)}, {seconds * 1000:.2f} ms", flush=True)
+
+
+def _address_of_all(segment: socket.socket, asking: Question, macs: list[str]) -> IPAddress | None:
+    """Another address that all of these answer for: then they are one machine. None where none is known.
+
+    By default Linux answers on each of its interfaces for all IPv4 addresses that it has.
+    """
+    if asking.address.version == 6:
+        return None
+    for address in _neighbours(asking.interface, macs)[:OTHERS_ASKED]:
+        other, sent = replace(asking, address=address), time.monotonic()
+        segment.send(other.frame)
+        found = {mac for mac, _ in _answers(segment, other, sent, LISTEN_AGAIN_SECONDS)}
+        if found.issuperset(macs):
+            return address
+    return None
+
+
+def _neighbours(interface: str, macs: list[str]) -> list[IPv4Address]:
+    """Addresses that this machine knows at one of these MACs, there (/proc/net/arp)."""
+    try:
+        rows = [line.split() for line in Path("/proc/net/arp").read_text().splitlines()[1:]]
+    except OSError:
+        return []
+    return [IPv4Address(row[0]) for row in rows if len(row) == 6 and row[3] in macs and row[5] == interface]
 
 
 def _answers(segment: socket.socket, asking: Question, sent: float, timeout: float) -> Iterator[tuple[str, float]]:
@@ -159,22 +178,14 @@ def _open(asking: Question) -> socket.socket:
     return segment
 
 
-def _nodes(kubeconfig: str | None) -> dict[str, str] | None:
-    """Nodes by the MACs that their Speakers tell. None when there is no cluster to ask, or it does not answer."""
+def _owners(kubeconfig: str | None) -> Mapping[str, Owner] | None:
+    """Whose MACs are nodes'. None when there is no cluster to ask, or it does not answer."""
     path = kubeconfig or _usual_kubeconfig()
     if path is None:
         return None
-    try:
-        return asyncio.run(asyncio.wait_for(_read_speakers(path), SPEAKERS_SECONDS))
-    except (ApiError, CredentialsError, TimeoutError) as error:
-        print(f"berth: whose a MAC is can't be told: {error or 'no answer from the API server'}", file=sys.stderr)
-        return None
+    from cli.owners import read_owners  # on use: a second of start-up that most runs need not pay
 
-
-async def _read_speakers(kubeconfig: str) -> dict[str, str]:
-    async with await Client.connect(kubeconfig, user_agent="berth-arping") as client:
-        items, _ = await client.list(SPEAKERS)
-    return {mac: decode_meta(raw).metadata.name for raw in items for mac in speaker_from(raw).macs}
+    return read_owners(path)
 
 
 def _usual_kubeconfig() -> str | None:

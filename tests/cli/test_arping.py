@@ -6,46 +6,19 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
 
 from cli.__main__ import main
-from cli.arping import NOBODY, NOT_ASKED, ONE, SEVERAL, Answers
+from cli.arping import NOBODY, NOT_ASKED, ONE, OWN, SEVERAL
 from lab.net.segment import Host, Segment
+from speaker.wire.messages import Withdraw
 from tests.speaker.wire.conftest import wire_on
 from tests.speaker.wire.orders import announce
 
 VIP, VIP6 = "192.0.10.10", "2001:db8::10"
 BERTH = str(Path(sys.executable).parent / "berth")
-MACS = [f"02:00:00:00:00:0{number}" for number in range(4)]
-
-
-class TestVerdict:
-    def test_one_machine_however_often_it_answers(self) -> None:
-        answers = Answers()
-        for _ in range(3):
-            answers.add(MACS[1], 0.001)
-        assert answers.exit_code == ONE
-        told = answers.verdict(ip_address(VIP), 3, {MACS[1]: "node1"})
-        assert told == f"{VIP} is at {MACS[1]} (the speaker of node1) (3 asked, 3 answered)"
-
-    def test_nobody(self) -> None:
-        assert Answers().exit_code == NOBODY
-        assert Answers().verdict(ip_address(VIP), 3, None) == f"nobody answers for {VIP} (3 asked)"
-
-    def test_two_machines_are_a_conflict_that_names_the_stranger(self) -> None:
-        answers = Answers({MACS[1]: [0.1], MACS[2]: [0.1]})
-        assert answers.exit_code == SEVERAL
-        told = answers.verdict(ip_address(VIP), 1, {MACS[1]: "node1"})
-        assert told.startswith(f"CONFLICT: 2 machines answer for {VIP}")
-        assert f"{MACS[2]} (no speaker's)" in told
-
-    def test_two_speakers_are_a_take_over(self) -> None:
-        answers = Answers({MACS[1]: [0.1], MACS[2]: [0.1]})
-        nodes = {MACS[1]: "node1", MACS[2]: "node2"}
-        assert "on its way" in answers.verdict(ip_address(VIP), 1, nodes)
 
 
 class TestUsage:
@@ -71,8 +44,9 @@ class TestUsage:
         assert main(["arping", VIP, "--interface", "none-such"]) == NOT_ASKED
         assert "none-such" in capsys.readouterr().err
 
-    def test_the_command_line_loads_no_scapy(self) -> None:
-        code = "import sys, cli.__main__; sys.exit('scapy' in sys.modules)"
+    @pytest.mark.parametrize("module", ["scapy", "asyncio", "aiohttp", "msgspec", "pydantic", "structlog"])
+    def test_what_takes_long_to_load_is_loaded_on_use(self, module: str) -> None:
+        code = f"import sys, cli.arping; sys.exit({module!r} in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -86,13 +60,16 @@ def segment() -> Iterator[Segment]:
         yield made
 
 
+def alone() -> dict[str, str]:
+    """Variables that lead to no cluster."""
+    return {name: value for name, value in os.environ.items() if name != "KUBECONFIG"} | {"HOME": "/nonexistent"}
+
+
 def arping(
     host: Host, *arguments: str, prefix: tuple[str, ...] = (), **environment: str
 ) -> "subprocess.CompletedProcess[str]":
     command = [*host.prefix, *prefix, BERTH, "arping", "--count=1", "--timeout=0.5", *arguments]
-    environment = {**os.environ, "HOME": "/nonexistent", **environment}
-    environment.pop("KUBECONFIG", None)
-    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=alone() | environment, check=False)
 
 
 @pytest.mark.root
@@ -113,14 +90,44 @@ class TestSegment:
         assert " ms" in found.stdout
 
     def test_two_kernels_with_one_address_are_a_conflict(self, segment: Segment) -> None:
+        """Without a cluster to ask it can't be told whose they are."""
         client, *others = reversed(segment.hosts)
         for host in others:
-            host.run("ip", "address", "add", f"{VIP}/16", "dev", "eth0")
+            host.run("ip", "address", "add", f"{VIP}/32", "dev", "lo")
         found = arping(client, VIP)
         assert found.returncode == SEVERAL
-        assert found.stdout.splitlines()[-1].startswith(f"CONFLICT: 2 machines answer for {VIP}: ")
+        last = found.stdout.splitlines()[-1]
+        assert last.startswith(f"CONFLICT: 2 machines answer for {VIP}, for longer than a hand-over takes: ")
+        assert "kernels of nodes answer" in last
         for host in others:
-            assert host.mac.hex(":") in found.stdout
+            assert host.mac.hex(":") in last
+
+    def test_two_interfaces_of_one_machine_are_found_by_what_else_they_answer_for(self, segment: Segment) -> None:
+        node, client, _ = segment.hosts
+        node.run("ip", "address", "add", f"{VIP}/32", "dev", "lo")
+        segment.plug(node, "eth1", "02:00:00:00:00:0b", "port9")
+        client.run("ping", "-c1", "-W1", "192.0.2.1")
+        found = arping(client, VIP)
+        assert found.returncode == OWN, found.stdout + found.stderr
+        assert "these are interfaces of one machine on this segment (they answer for 192.0.2.1 as well)" in found.stdout
+
+    @pytest.mark.asyncio
+    async def test_a_hand_over_is_none_of_them(self, segment: Segment) -> None:
+        one, other, client = segment.hosts
+        command = [*client.prefix, BERTH, "arping", "--count=2", "--timeout=0.5", VIP]
+        async with wire_on(one) as (link, _), wire_on(other) as (second, _):
+            await link.carry_out(announce([(VIP, ["eth0"])]))
+            with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=alone()) as asking:
+                assert asking.stdout is not None
+                read = asking.stdout.readline
+                while " ms" not in await asyncio.to_thread(read):
+                    pass  # it has one answer
+                await second.carry_out(announce([(VIP, ["eth0"])]))
+                await asyncio.sleep(0.5)
+                await link.carry_out(Withdraw((VIP,)))
+                last = (await asyncio.to_thread(asking.stdout.read)).splitlines()[-1]
+        assert asking.returncode == ONE
+        assert f"{VIP} is at {other.mac.hex(':')}: it was handed over by {one.mac.hex(':')}" in last
 
     def test_a_probe_claims_no_address(self, segment: Segment) -> None:
         node, client, _ = segment.hosts
