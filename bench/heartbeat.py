@@ -16,11 +16,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from bench.measure import log_to_stderr, main_thread_seconds, percentile, resident_megabytes, tell
-from bench.members import ADDRESS, INTERVAL_SECONDS, KEY, name_of, playing
+from bench.members import ADDRESS, KEY, name_of, playing
 from bench.neighbours import ARP, Client
-from crds.names import HEARTBEAT_PORT
 from lab.net.segment import Host, Segment
 from lab.waiting import until
+from speaker.members.heartbeats import HeartbeatOptions
 from speaker.wire.io.link import WireLink
 from speaker.wire.messages import Announce, Counters, Heartbeat, Members, OwnState, Permit, Report, UseInterfaces
 
@@ -62,7 +62,9 @@ async def wire_on(host: Host, members: int) -> AsyncIterator[tuple[WireLink, Wat
         known = {name_of(number): (ADDRESS,) for number in range(members)}
         keys = (KEY,) if members else ()
         await link.carry_out(
-            Heartbeat("node1.example.internal", "i" * 36, keys, INTERVAL_SECONDS, HEARTBEAT_PORT, known)
+            Heartbeat(
+                "node1.example.internal", "i" * 36, keys, HeartbeatOptions().interval_seconds(members), members=known
+            )
         )
         await link.carry_out(Announce(((ARP.text(ARP.address(0)), ("eth0",)),)))
         yield link, watch

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from crds.names import HEARTBEAT_PORT
 from lab.net.segment import Host
+from speaker.members.heartbeats import HeartbeatOptions
 from speaker.wire.heartbeat.io.sockets import GROUP_IPV4
 from speaker.wire.heartbeat.packets import (
     MEMBER,
@@ -29,11 +30,10 @@ from speaker.wire.heartbeat.packets import (
     room_for_echoes,
     tag_of,
 )
-from speaker.wire.heartbeat.sender import JITTER, MOST_PACKETS_PER_SECOND
+from speaker.wire.heartbeat.sender import JITTER
 
 KEY = b"the key of the benchmark's cluster"
 ADDRESS = "192.0.2.2"
-INTERVAL_SECONDS = 0.2
 
 
 def name_of(number: int) -> str:
@@ -57,7 +57,7 @@ class Members:
         self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, member)
         self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(address))
         self._socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
-        self._interval = max(INTERVAL_SECONDS, count / MOST_PACKETS_PER_SECOND)
+        self._interval = HeartbeatOptions().interval_seconds(count)
         now = time.monotonic()
         self._due = [(now + random.random() * self._interval, number) for number in range(count)]
         heapq.heapify(self._due)

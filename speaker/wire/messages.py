@@ -53,6 +53,9 @@ V = TypeVar("V")
 ENTRIES_PER_PACKET = 64
 ADDRESSES_PER_PACKET = 256
 
+MOST_PACKETS_PER_SECOND = 500
+"""Heartbeats that one node gets: with more members they are further apart than was ordered."""
+
 NEVER = float("-inf")
 """In place of a time."""
 

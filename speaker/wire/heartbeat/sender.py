@@ -38,9 +38,8 @@ from speaker.wire.heartbeat.packets import (
     tag_of,
 )
 from speaker.wire.heartbeat.receiver import KnownMember, Receiver
-from speaker.wire.messages import NEVER, OwnState
+from speaker.wire.messages import MOST_PACKETS_PER_SECOND, NEVER, OwnState
 
-MOST_PACKETS_PER_SECOND = 500
 SEARCH_INTERVAL_SECONDS = 0.04
 # As long as a permit (crds.fencing.WIRE_PERMIT_SECONDS): a state is not true for longer.
 STATE_SECONDS = 3.0

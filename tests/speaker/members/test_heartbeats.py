@@ -18,11 +18,11 @@ LISTEN_SECONDS = LISTEN_INTERVALS * INTERVAL_MILLISECONDS / 1000
 class World:
     """Heartbeats of node-a, with a cluster to fill, and a wire process that carries out what it is told."""
 
-    def __init__(self, directory: str = "/keys") -> None:
+    def __init__(self, directory: str = "/keys", interval_milliseconds: int = INTERVAL_MILLISECONDS) -> None:
         self.now = 100.0
         self.cluster = ClusterState()
         self.notices = Notices()
-        options = HeartbeatOptions(directory, 7000, INTERVAL_MILLISECONDS)
+        options = HeartbeatOptions(directory, 7000, interval_milliseconds)
         self.heartbeats = Heartbeats(options, "node-a", "one", self.notices)
 
     def add(self, name: str, *addresses: str) -> None:
@@ -201,6 +201,35 @@ def test_something_else_is_tried_at_once_after_a_refusal() -> None:
     world.add("node-b")
     world.follow()
     assert set(world.carry_out().members) == {"node-b"}
+
+
+@pytest.mark.parametrize(
+    ("members", "milliseconds"),
+    [(0, 50), (2, 50), (12, 50), (25, 100), (50, 200), (100, 200), (249, 498), (499, 998)],
+)
+def test_heartbeats_are_as_fast_as_the_number_of_members_allows(members: int, milliseconds: float) -> None:
+    assert HeartbeatOptions().interval_seconds(members) * 1000 == pytest.approx(milliseconds)
+
+
+@pytest.mark.parametrize(("members", "milliseconds"), [(2, 300), (100, 300), (499, 998)])
+def test_heartbeats_are_as_far_apart_as_was_said_unless_a_node_would_get_too_many(members, milliseconds) -> None:
+    options = HeartbeatOptions(interval_milliseconds=300)
+    assert options.interval_seconds(members) * 1000 == pytest.approx(milliseconds)
+
+
+def test_the_interval_and_the_time_to_be_heard_follow_the_members() -> None:
+    world = World(interval_milliseconds=0)
+    world.heartbeats.keys_read((KEY,))
+    for number in range(500):
+        world.add(f"node-{number}")
+    world.follow()
+    order = world.carry_out()
+    assert order.interval_seconds == 1.0
+    assert world.heartbeats.deadline() == world.now + LISTEN_INTERVALS
+    for number in range(1, 500):
+        world.cluster.set_speaker(f"node-{number}", None)
+    world.follow()
+    assert world.carry_out().interval_seconds == 0.05
 
 
 def test_what_was_in_force_stays_so_when_a_change_is_refused() -> None:
