@@ -18,6 +18,7 @@ BENCHMARKS = (
     "heartbeat",
     "speaker_rest",
     "failover",
+    "starved",
     "scale",
     "apiserver",
 )
