@@ -1,15 +1,15 @@
 """Whether members are lost, and addresses move, on nodes that have no CPU to spare.
 
-`python -m bench.starved [--seconds 60] [--intervals 0] [SCENARIO...]`: JSON lines, one for each scenario and interval of
-heartbeats (milliseconds; 0 = by the number of nodes). A whole lab cluster of three nodes on this one machine. Needs
+`python -m bench.starved [--seconds 60] [--intervals 0] [SCENARIO...]`: JSON lines, one for each scenario and interval
+of heartbeats (milliseconds; 0 = by the number of nodes). A whole lab cluster of three nodes on this one machine. Needs
 root, cgroups with a CPU controller, and a machine without other work.
 
     busy     busy processes of equal weight, four for each CPU, and an agent's relist of 5,000 allocations
     request  they have all CPUs as their request, and each speaker the chart's request alone (50m)
     limit    each speaker has a CPU limit of 100m besides
 
-Nobody ends in that time, so all that is counted is wrong. `lost`: how often a member was not heard any more, `moves`: how
-often another node claimed the address, `unanswered`: ARP requests, of 100 a second.
+Nobody ends in that time, so all that is counted is wrong. `lost`: how often a member was not heard any more, `moves`:
+how often another node claimed the address, `unanswered`: ARP requests, of 100 a second.
 """
 
 import argparse
