@@ -11,7 +11,8 @@ With each number of addresses, all announced by BGP, one after the other:
     rest     nothing happens
     service  one new Service, until all routes are there, and until the last report is in
     release  one deleted, until its record is gone: every node has confirmed
-    peer     one BGPPeer's connect time is changed
+    peer     one BGPPeer's connect time is changed, which leaves sessions as they are
+    anew     its hold time is changed: all sessions begin anew
     death    a simulated node ends without a word
     roll     (with the last number of addresses) every simulated speaker restarts, --pace a second
 
@@ -302,6 +303,11 @@ class Scale:
             change = {"spec": {"connectRetrySeconds": 60 + self._next % 60}}
             await self.bench.client.merge_patch(BGPPEERS, "tor", change)
 
+    async def anew(self) -> None:
+        async with self.case("all sessions begin anew"):
+            change = {"spec": {"holdTimeSeconds": 60 + self._next % 20}}
+            await self.bench.client.merge_patch(BGPPEERS, "tor", change)
+
     async def death(self) -> None:
         async with self.case("a node dies"):
             await self.others.order("die", node=self.count - 1)
@@ -323,6 +329,7 @@ class Scale:
             await self.rest()
             await self.release(await self.service())
             await self.peer()
+            await self.anew()
             await self.death()
             if addresses == self.options.addresses[-1] and self.options.pace:
                 await self.roll()

@@ -16,6 +16,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from bench.members import incarnation_of, name_of
+from crds.bgppeer import BGPPeer
 from crds.ipallocation import IPAllocation
 from crds.names import speaker_lease, speaker_lease_labels
 from crds.speaker import BGPSessionState
@@ -61,6 +62,12 @@ def allocated(raw: bytes) -> Allocated:
     return Allocated(found.metadata.uid, str(found.spec.address), marked)
 
 
+@lru_cache(maxsize=256)
+def hold_seconds(raw: bytes) -> int:
+    """Of a BGPPeer: what is agreed in OPEN, so that a change needs a new session."""
+    return BGPPeer.decode(raw).spec.hold_time_seconds
+
+
 @dataclass
 class Told:
     """Confirmations by the uid of the IPAllocation."""
@@ -90,6 +97,7 @@ class Process:
         self._objects = objects
         self._told = told
         self._owner = ""
+        self._hold_seconds = 0
         self._news = asyncio.Event()
         self._requests: set[asyncio.Task[None]] = set()
         self._fill()
@@ -123,6 +131,12 @@ class Process:
         )
         self.draft.set("bgpSessions", [session])
         self._news.set()
+
+    def sees_peer(self, hold_seconds: int) -> None:
+        """Only what is agreed anew needs another session."""
+        if self._hold_seconds not in (0, hold_seconds):
+            self.session_changed()
+        self._hold_seconds = hold_seconds
 
     def sees_allocation(self, kind: str, seen: Allocated) -> None:
         """Announce it, or withdraw and confirm at once."""
@@ -249,7 +263,7 @@ class Node:
         if resource is IPALLOCATIONS:
             self._process.sees_allocation(kind, allocated(raw))
         elif resource is BGPPEERS:
-            self._process.session_changed()
+            self._process.sees_peer(hold_seconds(raw))
 
     def die(self) -> None:
         """Without a word."""

@@ -42,7 +42,7 @@ WELL_KNOWN_COMMUNITIES: Mapping[str, StandardCommunity] = {
 
 @dataclass(frozen=True)
 class PeerConfig:
-    """How to hold a session with one router. Two equal configs need no new session; unequal ones do.
+    """How to hold a session with one router. Which differences need a new one: speaker.bgp.exabgp.config.
 
     `peer_asn` None: any AS but ours (External). `source_address` None: the one that the routing table gives.
     `keepalive_seconds`: ExaBGP knows only a third of the hold time (RFC 4271 §10), so this lowers the hold time that

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence, Set
 
 from speaker.bgp.bfdsessions import session_config
 from speaker.bgp.desired import BGPView, PeerClass
+from speaker.bgp.exabgp.config import is_same_session
 from speaker.bgp.model import PeerConfig, Prefix, Route
 from speaker.bgp.passwords import Passwords, is_missing
 from speaker.bgp.peers import resolve_peer, unreadable
@@ -126,8 +127,8 @@ class PeerTable:
     def take_changes(self) -> dict[str, Changes]:
         """What is to be otherwise since this was last called.
 
-        A new peer comes when nothing waits to be decided, and then whole, though it be empty. One that is configured
-        differently comes whole again. One that is gone comes with withdrawals of all that it had.
+        A new peer comes when nothing waits to be decided, and then whole, though it be empty. One that gets a new
+        session comes whole again. One that is gone comes with withdrawals of all that it had.
         """
         changes: dict[str, Changes] = {name: dict.fromkeys(gone) for name, gone in self._gone.items()}
         self._gone.clear()
@@ -173,7 +174,8 @@ class PeerTable:
             self._ribs[name] = AdjRibOut(config, peer_class)
             return True
         if config != rib.config:
-            rib.config = config
-            rib.change_all()
+            before, rib.config = rib.config, config
+            if not is_same_session(before, config):
+                rib.change_all()
         is_other, rib.peer_class = peer_class != rib.peer_class, peer_class
         return is_other

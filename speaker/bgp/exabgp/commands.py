@@ -16,6 +16,7 @@ UNACKNOWLEDGED = "unacknowledged"
 """Not ExaBGP's own: see io/main.py."""
 UNLIMITED = "unlimited"
 ACCEPT = "accept"
+CONNECT_RETRY = "connect-retry"
 """Not ExaBGP's own either."""
 
 
@@ -54,6 +55,11 @@ def accept(number: int, hold_time_seconds: int) -> str:
     `number`: OPEN was exchanged so often. Without it a late line might be taken for a word about the next one.
     """
     return f"{ACCEPT} {number} {hold_time_seconds}"
+
+
+def connect_retry(seconds: int) -> str:
+    """From now on, the time between the beginnings of two attempts to connect (RFC 4271 §8, ConnectRetryTime)."""
+    return f"{CONNECT_RETRY} {seconds}"
 
 
 def query(permit: float | None, *, is_needed: bool) -> str:

@@ -25,6 +25,7 @@ class ConfigError(ValueError):
 def configuration(peer: PeerConfig, *, commands_path: str, events_path: str) -> str:
     """The file. The two paths are FIFOs: ExaBGP reads commands from one and writes events to the other, through a relay
     that ends with either end. Raises ConfigError."""
+    check(peer)
     for path in (commands_path, events_path):
         if not PLAIN_PATH.fullmatch(path):
             raise ConfigError(f"the folder for ExaBGP's pipes has characters in its path that can't be used: {path}")
@@ -42,6 +43,12 @@ def configuration(peer: PeerConfig, *, commands_path: str, events_path: str) -> 
             "",
         ]
     )
+
+
+def is_same_session(one: PeerConfig, other: PeerConfig) -> bool:
+    """Whether a session that was made by one of them is as the other wants it: all that goes into OPEN (RFC 4271 §4.2,
+    RFC 5492) and into the connection under it is equal. What else differs must not end it."""
+    return one.peer_address == other.peer_address and list(_neighbor(one)) == list(_neighbor(other))
 
 
 def base64(text: str) -> str:
@@ -91,7 +98,6 @@ def _check_password(password: str) -> None:
 
 
 def _neighbor(peer: PeerConfig) -> Iterator[str]:
-    check(peer)
     yield f"router-id {peer.router_id};"
     yield f"local-address {peer.source_address or 'auto'};"
     yield f"local-as {peer.my_asn};"

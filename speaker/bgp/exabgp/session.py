@@ -58,6 +58,8 @@ class RouterSession:
         self._commands = CommandQueue(now)
         self._end_of_rib = EndOfRib()
         self._ack_query = AckQuery(now)
+        self._connect_retry_seconds: int | None = None
+        """As the process that runs was told."""
         self._progress_at = now
         """When an UPDATE was last reported, or the wait for one began."""
 
@@ -66,7 +68,8 @@ class RouterSession:
         return self._connection.peer
 
     def configure(self, peer: PeerConfig) -> None:
-        """The same router, to be spoken to in another way. While no ExaBGP runs."""
+        """The same router, to be spoken to in another way. While ExaBGP runs, only one whose session is the same
+        (speaker.bgp.exabgp.config)."""
         self._connection.peer = peer
 
     # What is wanted
@@ -107,7 +110,7 @@ class RouterSession:
 
     def exabgp_started(self, now: float) -> None:
         """A new process runs, knows nothing, and takes lines from now on."""
-        self._is_running, self._fault = True, None
+        self._is_running, self._fault, self._connect_retry_seconds = True, None, None
         self._commands.waiting_since = now
         self._ack_query.process_started(now)
         self._connection.process_started(now)
@@ -172,6 +175,7 @@ class RouterSession:
         if not self._is_running:
             return []
         begun = len(self._commands)
+        self._write_connect_retry()
         self._write_acceptance()
         if self._commands.room > 0:
             self._write_changes(now)
@@ -344,6 +348,12 @@ class RouterSession:
             f"{route.prefix} can't be sent: no next hop of its family is known on this session"
         )
         return False
+
+    def _write_connect_retry(self) -> None:
+        wanted = self.peer.connect_retry_seconds
+        if wanted != self._connect_retry_seconds:
+            self._connect_retry_seconds = wanted
+            self._commands.write(commands.connect_retry(wanted))
 
     def _write_acceptance(self) -> None:
         """Of what was agreed on after OPEN, when it is covered."""

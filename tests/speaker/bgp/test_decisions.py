@@ -206,6 +206,15 @@ def test_a_peer_configured_differently_is_given_whole() -> None:
     assert speaker.bgp.peers["tor"].hold_time_seconds == 9
 
 
+def test_a_peer_that_keeps_its_session_is_given_nothing_anew() -> None:
+    speaker = serving()
+    speaker.cluster.set_bgp_peer("tor", peer(families=["IPv4", "IPv6"], connectRetrySeconds=9))
+    speaker.bgp.update(0.0, 1)
+    assert not speaker.bgp.has_work
+    assert speaker.bgp.take_changes() == {}
+    assert speaker.bgp.peers["tor"].connect_retry_seconds == 9
+
+
 def test_a_peer_that_is_gone_is_withdrawn_from() -> None:
     speaker = serving()
     speaker.cluster.set_bgp_peer("tor", None)

@@ -94,10 +94,10 @@ class BgpDriver:
         return frozenset(one.session.peer.router for one in self._runners.values() if one.session.is_synced)
 
     def set_peers(self, peers: Mapping[str, PeerConfig]) -> None:
-        """The routers to hold sessions with, by name: all of them. A changed peer resets that session only; one that is
-        gone, or is at another address, is withdrawn from and closed. Of two peers with one address the one that was
-        there first (then: whose name sorts first) is used, and the other is refused. The routes of a peer that is gone
-        are forgotten."""
+        """The routers to hold sessions with, by name: all of them. A changed peer resets that session, where it can't
+        be the same (speaker.bgp.exabgp.config), and no other; one that is gone, or is at another address, is withdrawn
+        from and closed. Of two peers with one address the one that was there first (then: whose name sorts first) is
+        used, and the other is refused. The routes of a peer that is gone are forgotten."""
         for name in self._peers.keys() - peers.keys():
             self._waiting.pop(name, None)
         self._peers = dict(peers)

@@ -3,9 +3,9 @@
 Runs in a process of its own, one for each peer, and imports nothing of Berth. It changes ExaBGP in these places, each
 held by a test against real routers:
 
-- a connection is tried anew each `connect_retry_seconds`, and one attempt lasts no longer (ExaBGP tries as often as its
-  loop turns, and an attempt lasts as long as the kernel repeats its SYN: two minutes); after one that came about and
-  ended the first attempts come sooner;
+- a connection is tried anew each so many seconds as the last command `connect-retry SECONDS` says, and one attempt
+  lasts no longer (ExaBGP tries as often as its loop turns, and an attempt lasts as long as the kernel repeats its SYN:
+  two minutes); after one that came about and ended the first attempts come sooner;
 - TCP_NODELAY: without it an UPDATE right after another one waits for the router's delayed acknowledgement;
 - a session comes up (our KEEPALIVE answers the router's OPEN) after a command `accept NUMBER HOLD-TIME`: how
   often OPEN was exchanged, and the hold time that was agreed on; without that the connection is ended;
@@ -39,7 +39,7 @@ from exabgp.reactor.api.command.command import Command
 from exabgp.reactor.network import outgoing
 from exabgp.reactor.peer import ACTION
 
-PARENT, RETRY_SECONDS = "BERTH_BGP_PARENT", "BERTH_BGP_CONNECT_RETRY_SECONDS"
+PARENT = "BERTH_BGP_PARENT"
 FIRST_RETRY_SECONDS = 1.0
 ACCEPT_SECONDS = 20.0
 """How long a connection waits to be accepted; the router's own patience is a hold time."""
@@ -50,6 +50,8 @@ _TIMER_ABSTIME = 1  # linux/time.h
 
 
 class _Pace:
+    """Read anew each time, since it may change while an attempt is under way."""
+
     retry_seconds = 10.0
     trouble = ""
 
@@ -97,14 +99,13 @@ class _Permit:
 
 
 def main() -> None:
-    """Argument: the configuration file. In the environment: the agent's process id, the seconds between attempts."""
+    """Argument: the configuration file. In the environment: the agent's process id."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != int(os.environ[PARENT]):
         sys.exit("the agent is gone")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal: it is the agent that stops us
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
         comm.write("berth-bgp")
-    _Pace.retry_seconds = float(os.environ[RETRY_SECONDS])
     protocol.Outgoing, peer.Delay = _Outgoing, _Delay
     peer.Peer._send_ka = _send_keepalive_when_accepted
     permit = _Permit()
@@ -115,6 +116,13 @@ def main() -> None:
         return True
 
     Command.register("accept", False)(accept)
+
+    def connect_retry(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
+        _Pace.retry_seconds = float(line.partition(" ")[2])
+        reactor.processes.answer_done(service)
+        return True
+
+    Command.register("connect-retry", False)(connect_retry)
 
     def answer(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
         permit.set(line.partition(" ")[2])
@@ -146,22 +154,22 @@ class _Outgoing(outgoing.Outgoing):  # type: ignore[misc]
     def establish(self) -> Iterator[bool]:
         """Yields False until it is connected, then True."""
         while True:
-            until = time.monotonic() + _Pace.retry_seconds
-            for is_connected in self._attempt(until):
+            began = time.monotonic()
+            for is_connected in self._attempt(began):
                 yield is_connected
                 if is_connected:
                     return
             self.close()
-            while time.monotonic() < until:
+            while time.monotonic() < began + _Pace.retry_seconds:
                 yield False
 
-    def _attempt(self, until: float) -> Iterator[bool]:
+    def _attempt(self, began: float) -> Iterator[bool]:
         if (issue := self._connect()) is not None:
             _Pace.trouble = str(issue)
             return
         self.io.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         while not self.writing():
-            if time.monotonic() >= until:
+            if time.monotonic() >= began + _Pace.retry_seconds:
                 _Pace.trouble = "timed out"
                 return
             yield False
@@ -179,21 +187,20 @@ class _Delay:
     much each time that none comes up, as far as the peer's interval (RFC 4271 §8.1.1, DampPeerOscillations)."""
 
     def __init__(self) -> None:
-        self._until = 0.0
-        self._seconds = FIRST_RETRY_SECONDS
+        self.reset()
 
     def reset(self) -> None:
         """There is a session; also when one is ended on purpose."""
-        self._until = 0.0
-        self._seconds = FIRST_RETRY_SECONDS
+        self._since = self._wait_seconds = 0.0
+        self._next_seconds = FIRST_RETRY_SECONDS
 
     def increase(self) -> None:
         """A connection has ended."""
-        self._until = time.monotonic() + self._seconds
-        self._seconds = min(2 * self._seconds, _Pace.retry_seconds)
+        self._since, self._wait_seconds = time.monotonic(), self._next_seconds
+        self._next_seconds = min(2 * self._next_seconds, _Pace.retry_seconds)
 
     def backoff(self) -> bool:
-        return time.monotonic() < self._until
+        return time.monotonic() < self._since + min(self._wait_seconds, _Pace.retry_seconds)
 
 
 def _tell_unacknowledged(reactor: Any, service: str) -> bool:

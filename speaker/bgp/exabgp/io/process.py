@@ -99,7 +99,7 @@ class ExaBgpProcess:
             self._prepare(text, commands_path, events_path)
             async with asyncio.timeout(START_SECONDS):
                 await self._open_events(events_path)
-                await self._spawn(peer)
+                await self._spawn()
                 await self._open_commands(commands_path)
         except (TimeoutError, OSError) as error:
             await self.kill()
@@ -151,12 +151,11 @@ class ExaBgpProcess:
         pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._reading = await _reading(pipe, _Reader(self._on_line, self._lose, self._is_read))
 
-    async def _spawn(self, peer: PeerConfig) -> None:
+    async def _spawn(self) -> None:
         environment = {
             **{name: value for name, value in os.environ.items() if not name.lower().startswith("exabgp")},
             **SETTINGS,
             "BERTH_BGP_PARENT": str(os.getpid()),
-            "BERTH_BGP_CONNECT_RETRY_SECONDS": str(peer.connect_retry_seconds),
             "PYTHONPATH": str(PACKAGE_ROOT),
         }
         command = (

@@ -18,7 +18,7 @@ import structlog
 
 from kube.backoff import Backoff
 from speaker.bgp.exabgp import events
-from speaker.bgp.exabgp.config import ConfigError
+from speaker.bgp.exabgp.config import ConfigError, is_same_session
 from speaker.bgp.exabgp.io.process import ExaBgpError, ExaBgpProcess
 from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.exabgp.session import CONFIRM_SECONDS, RouterSession
@@ -79,10 +79,14 @@ class SessionRunner:
         self._wake.set()
 
     def change(self, peer: PeerConfig) -> None:
-        """The same router, to be spoken to in another way: the session is reset."""
-        if peer != self.peer:
+        """The same router, to be spoken to in another way: the session is reset, where it can't be the same."""
+        if peer == self.peer:
+            return
+        if self._next is None and is_same_session(self.session.peer, peer):
+            self.session.configure(peer)
+        else:
             self._next = peer
-            self._wake.set()
+        self._wake.set()
 
     def end(self, ending: Ending, *, subcode: int = ADMINISTRATIVE_SHUTDOWN) -> None:
         """`run` returns soon. To be closed: it withdraws, and waits a while for the confirmations."""

@@ -136,14 +136,19 @@ async def test_an_edit_or_a_deletion_touches_one_session_only(
         for name in peers:
             driver.set_routes(name, routes(str(V4)))
         await driven.until("both have it", lambda: all(bird.prefixes() == {V4} for bird in birds))
-        since, pid = driver.sessions["right"].since, driver.exabgp_pids()["right"]
+        before = {name: (driver.sessions[name].since, driver.exabgp_pids()[name]) for name in peers}
+        peers["left"] = replace(peers["left"], connect_retry_seconds=60)
+        driver.set_peers(peers)
+        driver.set_routes("left", routes(str(V4), str(OTHER)))
+        await driven.until("left goes on", lambda: birds[0].prefixes() == {V4, OTHER})
+        assert (driver.sessions["left"].since, driver.exabgp_pids()["left"]) == before["left"]
         driver.set_peers({**peers, "left": replace(peers["left"], hold_time_seconds=30)})
         await driven.until("left is as it is to be", lambda: driver.sessions["left"].hold_time_seconds == 30)
         driver.set_peers({"right": peers["right"]})
         await driven.until("left has nothing", lambda: not birds[0].prefixes())
         await driven.until("left is closed", lambda: not birds[0].is_up())
         assert driver.may_be_heard(V4)
-        assert (driver.sessions["right"].since, driver.exabgp_pids()["right"]) == (since, pid)
+        assert (driver.sessions["right"].since, driver.exabgp_pids()["right"]) == before["right"]
         driver.set_routes("right", {})
         await driven.until_confirmed(V4)
         assert set(driver.sessions) == {"right"}

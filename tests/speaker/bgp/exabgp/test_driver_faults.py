@@ -185,6 +185,21 @@ async def test_attempts_are_as_far_apart_as_the_peer_says(node: Namespace, opene
     assert gaps == pytest.approx([1, 2, 3, 3], rel=0.1, abs=0.6)
 
 
+async def test_a_connect_time_that_changes_counts_for_the_wait_under_way(
+    node: Namespace, opened: ExitStack, tmp_path: Path
+) -> None:
+    link = Link(node, 1)
+    opened.enter_context(link)
+    async with driving(node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer(connect_retry_seconds=600)})
+        await driven.until("it was tried", lambda: "refused" in driven.driver.sessions["tor"].last_error)
+        pids = driven.driver.exabgp_pids()
+        opened.enter_context(Frr(link, tmp_path))
+        driven.driver.set_peers({"tor": link.peer(connect_retry_seconds=1)})
+        await driven.until_up()
+        assert driven.driver.exabgp_pids() == pids
+
+
 @pytest.mark.parametrize(
     ("neighbor", "changes", "words"),
     [

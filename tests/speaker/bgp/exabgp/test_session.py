@@ -54,6 +54,18 @@ def announcing(prefix: Prefix, words: str = "") -> str:
     return f"announce attributes next-hop self{words} nlri {prefix}"
 
 
+def test_each_process_is_told_how_often_to_connect_and_when_that_changes() -> None:
+    session = RouterSession(PEER, 1000.0)
+    for _ in range(2):
+        session.exabgp_started(1000.0)
+        assert "connect-retry 10" in session.next_lines(1000.0)
+        session.configure(replace(PEER, connect_retry_seconds=60))
+        assert session.next_lines(1001.0) == ["connect-retry 60"]
+        assert session.next_lines(1002.0) == []
+        session.exabgp_ended("died", 1003.0)
+        session.configure(PEER)
+
+
 def test_only_what_differs_is_written() -> None:
     session = session_that_is_up()
     advertise(session, 1001.0, Route(V4), Route(OTHER), Route(V6, next_hop=IPv6Address("fd00::1")))

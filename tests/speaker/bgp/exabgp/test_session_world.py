@@ -119,7 +119,16 @@ class World(RuleBasedStateMachine):
     @precondition(lambda self: self.exabgp is not None)
     @rule()
     def write(self) -> None:
-        self.exabgp.commands.extend(self.session.next_lines(self.now))
+        self._write()
+
+    def _write(self) -> None:
+        """How often to connect is no matter here: that is taken at once."""
+        for line in self.session.next_lines(self.now):
+            if line.startswith("connect-retry"):
+                assert not self.exabgp.commands
+                self.session.handle(events.Answer(True), self.now)
+            else:
+                self.exabgp.commands.append(line)
 
     @precondition(lambda self: self.exabgp is not None and self.exabgp.commands)
     @rule(answers_late=st.booleans())
@@ -176,7 +185,7 @@ class World(RuleBasedStateMachine):
     def _go_on(self, last: str) -> None:
         exabgp = self.exabgp
         steps = {
-            "write": lambda: exabgp.commands.extend(self.session.next_lines(self.now)),
+            "write": self._write,
             "work": lambda: exabgp.commands and self.work(False),
             "send": lambda: (exabgp.sending or exabgp.markers) and self._send_one(),
             "read": lambda: [self.read() for _ in range(len(exabgp.said))],
