@@ -31,6 +31,7 @@ from allocator.release.barrier import Mark
 from allocator.request import InvalidRequest, Request, key_of, our_condition, present_addresses, request_of
 from allocator.services import KnownServices
 from allocator.sharing import left
+from allocator.space.keptout import Entries
 from allocator.space.pools import Labels, Pools
 from allocator.stage import Stage
 from allocator.status.service import bare, hidden_before_it_leaves, service_patch, wanted_of
@@ -72,14 +73,20 @@ class Assigner:
         self,
         *,
         pools: Pools,
+        kept_out: Iterable[tuple[str, Entries]] = (),
         namespaces: Mapping[str, Labels],
         allocations: Iterable[StoredAllocation],
         services: Iterable[Service],
         now: float,
     ) -> None:
-        """Take in full lists. Services that show or hold an address are settled before any other gets one."""
+        """Take in full lists. Services that show or hold an address are settled before any other gets one.
+
+        `kept_out`: what each source keeps out of the pools (allocator.keepers).
+        """
         self.services.set_namespaces(namespaces)
         self.ledger.set_pools(pools)
+        for source, entries in kept_out:
+            self.ledger.keep_out(source, entries)
         for recorded in allocations:
             self._observe(recorded, now)
             self.queue.add(recorded.address)
@@ -107,6 +114,15 @@ class Assigner:
             self._look_at_holders(entry)
         for key in self.waiting.everybody():
             self.queue.add(key)
+
+    def keep_out(self, source: str, entries: Entries) -> None:
+        """A source keeps other addresses out of the pools than before: costs what changed, not what there is."""
+        for address in self.ledger.keep_out(source, entries):
+            entry = self.ledger.get(address)
+            if entry is not None:
+                self._look_at_holders(entry)
+            self._wakeups.of_kept_out(address)
+        self._wakeups.settle(self._ask)
 
     def namespace_seen(self, name: str, labels: Labels) -> None:
         """Other labels may open or close a pool (namespaceSelector) to its Services."""

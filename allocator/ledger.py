@@ -8,17 +8,19 @@ nothing: allocator.plan does.
 
 import heapq
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass
 from typing import TypeVar
 
 from allocator.claims import Claim
 from allocator.objects import StoredAllocation
 from allocator.space.intervals import FreeSpace
+from allocator.space.keptout import UNLESS_LISTED, Entries, KeptBy, KeptOut
 from allocator.space.pools import NO_POOLS, Pool, Pools
 from allocator.space.ranges import address_at
 from allocator.stage import EXPOSED, Event, Stage, after
 from crds.addresses import FAMILIES, Family, IPAddress, family_of
+from crds.ippool import KeptOutReason
 from kube.objects import ServiceKey
 
 K = TypeVar("K")
@@ -67,6 +69,9 @@ class Ledger:
         self._by_sharing_key: dict[str, set[IPAddress]] = {}
         self._in_namespace: Counter[tuple[str, str]] = Counter()
         self._in_pool: Counter[tuple[str, Family]] = Counter()
+        self._kept_out = KeptOut()
+        self._left_out: dict[tuple[str, Family], set[IPAddress]] = {}
+        self._in_use_all_the_same: dict[str, set[IPAddress]] = {}
         self._resting: dict[IPAddress, float] = {}
         self._wake: list[tuple[float, int, int]] = []
 
@@ -195,8 +200,7 @@ class Ledger:
             until = now + pool.reuse_after_seconds
             self._resting[entry.address] = until
             heapq.heappush(self._wake, (until, entry.address.version, int(entry.address)))
-        else:
-            self.space[pool.name][family_of(entry.address)].free(int(entry.address))
+        self._settle(entry.address)
 
     def _add(self, entry: Entry) -> None:
         self._entries[entry.address] = entry
@@ -205,7 +209,57 @@ class Ledger:
         pool = self.pools.holding(entry.address)
         if pool is not None:
             self._in_pool[pool.name, family_of(entry.address)] += 1
-            self.space[pool.name][family_of(entry.address)].take(int(entry.address))
+        self._settle(entry.address)
+
+    # What is kept out
+
+    def keep_out(self, source: str, entries: Entries) -> list[IPAddress]:
+        """Take in what a source says now, instead of what it said before. Returns the addresses of which that is news.
+
+        Who holds one of them keeps it.
+        """
+        changed = self._kept_out.put(source, entries)
+        for address in changed:
+            self._settle(address)
+        return changed
+
+    def kept_by(self, address: IPAddress) -> KeptBy | None:
+        """Why no pool gives the address out by itself; None when any may."""
+        family = family_of(address)
+        cluster_networks = self.pools.cluster_networks.get(family)
+        kept = self._kept_out.of(address)
+        if cluster_networks is not None and int(address) in cluster_networks and not _is_strong(kept):
+            return KeptBy(KeptOutReason.ClusterIP, "ServiceCIDR")
+        if kept is None or _is_strong(kept):
+            return kept
+        pool = self.pools.holding(address)
+        return None if pool is not None and address in pool.listed_alone else kept
+
+    def left_out(self, pool: Pool, family: Family) -> Set[IPAddress]:
+        """Usable addresses of the pool that are kept out, and held by nobody. Live."""
+        return self._left_out.get((pool.name, family), frozenset())
+
+    def in_use_all_the_same(self, pool: Pool) -> list[Entry]:
+        """Addresses of the pool that are kept out but held, in order."""
+        found = self._sorted(self._in_use_all_the_same.get(pool.name, ()))
+        if any(pool.cluster_ips.values()):
+            found += [entry for entry in self if int(entry.address) in pool.cluster_ips[family_of(entry.address)]]
+        return found
+
+    def _settle(self, address: IPAddress) -> None:
+        """Make free space, and what is left out, agree with what holds of the address now. Idempotent."""
+        pool = self.pools.holding(address)
+        if pool is None:
+            return
+        family, number = family_of(address), int(address)
+        is_held, is_kept = address in self._entries, self.kept_by(address) is not None
+        space = self.space[pool.name][family]
+        if is_held or is_kept or address in self._resting:
+            space.take(number)
+        else:
+            space.free(number)
+        _set_member(self._left_out, (pool.name, family), address, is_kept and not is_held)
+        _set_member(self._in_use_all_the_same, pool.name, address, is_kept and is_held)
 
     # Free space
 
@@ -230,10 +284,9 @@ class Ledger:
             if self._resting.get(address) != until:
                 continue
             del self._resting[address]
-            pool = self.pools.holding(address)
-            if pool is not None:
-                self.space[pool.name][family_of(address)].free(number)
-            rested.append(address)
+            self._settle(address)
+            if self.kept_by(address) is None:
+                rested.append(address)
         return rested
 
     def set_pools(self, pools: Pools) -> None:
@@ -243,12 +296,13 @@ class Ledger:
             pool.name: {family: FreeSpace(pool.usable[family].spans) for family in FAMILIES} for pool in pools.in_order
         }
         self._in_pool.clear()
-        for address in (*self._entries, *self._resting):
+        self._left_out.clear()
+        self._in_use_all_the_same.clear()
+        for address in {*self._entries, *self._resting, *self._kept_out}:
+            self._settle(address)
+        for address in self._entries:
             pool = pools.holding(address)
-            if pool is None:
-                continue
-            self.space[pool.name][family_of(address)].take(int(address))
-            if address in self._entries:
+            if pool is not None:
                 self._in_pool[pool.name, family_of(address)] += 1
 
     # Indexes over the claims
@@ -276,6 +330,17 @@ class Ledger:
 
 def _move_on(entry: Entry, event: Event) -> None:
     entry.stage = after(entry.stage, event)
+
+
+def _is_strong(kept: KeptBy | None) -> bool:
+    return kept is not None and kept.reason not in UNLESS_LISTED
+
+
+def _set_member(sets: dict[K, set[IPAddress]], key: K, address: IPAddress, is_member: bool) -> None:
+    if is_member:
+        sets.setdefault(key, set()).add(address)
+    else:
+        _discard(sets, key, address)
 
 
 def _namespaces(claim: Claim) -> set[str]:

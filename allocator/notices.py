@@ -46,7 +46,7 @@ def _of_transition(service: Service, wanted: Wanted) -> Notice | None:
     is_same = old is not None and (old.status, old.reason) == (status, verdict.reason)
     if is_same and not (verdict.satisfied and wanted.ingress != present_addresses(service)):
         return None
-    is_good = verdict.satisfied and verdict.reason is not Reason.OutsidePool
+    is_good = verdict.satisfied and verdict.reason not in (Reason.OutsidePool, Reason.AddressTaken)
     kind: Literal["Normal", "Warning"] = "Normal" if is_good else "Warning"
     return Notice(key_of(service), service.metadata.uid, kind, verdict.reason, verdict.message)
 

@@ -9,7 +9,7 @@ from allocator.release.speakers import SpeakerState
 from allocator.status.slices import Slice
 from crds.types import IPPool
 from kube.informer.store import ObjectKey
-from kube.objects import Namespace, Node, Service
+from kube.objects import EndpointSlice, Namespace, Node, Service, ServiceCIDR
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,9 @@ class Observed:
     speakers: Mapping[ObjectKey, SpeakerState] = field(default_factory=dict)
     confirmations: Mapping[ObjectKey, Confirmation] = field(default_factory=dict)
     nodes: Mapping[ObjectKey, Node] = field(default_factory=dict)
+    api_endpoints: Mapping[ObjectKey, EndpointSlice] = field(default_factory=dict)
+    """Of Service default/kubernetes."""
+    service_cidrs: Mapping[ObjectKey, ServiceCIDR] = field(default_factory=dict)
     l2_advertisements: Mapping[ObjectKey, Advertisement] = field(default_factory=dict)
     bgp_advertisements: Mapping[ObjectKey, Advertisement] = field(default_factory=dict)
     peers: Mapping[ObjectKey, StoredPeer] = field(default_factory=dict)

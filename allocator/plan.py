@@ -15,6 +15,7 @@ from allocator.ledger import Entry, Ledger
 from allocator.policy import Draw, Refusal, candidates, next_address, refuse_pool, serves
 from allocator.request import Request
 from allocator.sharing import joined, takes_ports_of_strangers, why_apart, why_not_together
+from allocator.space.keptout import KeptBy, what_to_ask_for
 from allocator.space.pools import Labels, Pool
 from allocator.space.ranges import address_at
 from allocator.stage import Stage
@@ -207,7 +208,7 @@ class _Planner:
             pool = self._ledger.pools.holding(address)
             if pool is None or family_of(address) is not family or self._ledger.get(address) is not None:
                 continue
-            if self._request.pool not in (None, pool.name):
+            if self._request.pool not in (None, pool.name) or self._ledger.kept_by(address) is not None:
                 continue
             if serves(pool, self._request, self._labels):
                 return self._new(address, pool)
@@ -224,6 +225,8 @@ class _Planner:
             pool = by_name.get(entry.claim.pool)
             if pool is None or family_of(entry.address) is not family or entry.claim.releasing:
                 continue
+            if self._ledger.kept_by(entry.address) is not None:
+                continue
             why_not = self._why_not_together(entry)
             if why_not is None and not self._is_over_quota(pool, entry):
                 return joined(entry.claim, self._request)
@@ -239,6 +242,7 @@ class _Planner:
         if pool is None:
             return self._in_no_pool(address)
         refusal = self._wrong_pool(address, pool) or refuse_pool(pool, self._request, self._labels)
+        refusal = refusal or self._kept_out(address, pool)
         if refusal is not None:
             return refusal
         if self._is_over_quota(pool, None):
@@ -268,6 +272,8 @@ class _Planner:
         refusal = self._wrong_pool(entry.address, pool) or refuse_pool(pool, self._request, self._labels)
         if refusal is not None and refusal.reason is not Reason.PoolPaused:
             return refusal
+        if (kept_out := self._kept_out(entry.address, pool)) is not None:
+            return kept_out
         if self._is_over_quota(pool, entry):
             return self._quota_refusal(pool)
         return joined(entry.claim, self._request)
@@ -280,12 +286,20 @@ class _Planner:
             f"{address} is in pool {pool.name}, not in {self._request.pool}: ask for one or the other",
         )
 
+    def _kept_out(self, address: IPAddress, pool: Pool) -> Refusal | None:
+        """Of a node, of the API server and the like: it is given to nobody anew."""
+        kept = self._ledger.kept_by(address)
+        if kept is None:
+            return None
+        message = f"Pool {pool.name} does not give out {address}, {kept}: {what_to_ask_for(address, kept)}"
+        return Refusal(Reason.AddressExcluded, message, frozenset({ChangeOf(str(address))}))
+
     def _in_no_pool(self, address: IPAddress) -> Refusal:
         if not self._ledger.pools.in_order:
             return Refusal(Reason.NoPools, "There is no IPPool in the cluster: create one")
         pool = self._ledger.pools.excluding(address)
         if pool is not None:
-            return Refusal(
+            return self._kept_out(address, pool) or Refusal(
                 Reason.AddressExcluded,
                 f"Pool {pool.name} does not give out {address} (exclude, avoidBuggyIPs, or an older pool has it)",
             )
@@ -367,6 +381,9 @@ class _Planner:
         return Verdict(False, refusal.reason, _with_kept(refusal.message, grants))
 
     def _satisfied(self, grants: tuple[Claim, ...]) -> Verdict:
+        taken = [(grant.address, kept) for grant in grants if (kept := self._ledger.kept_by(grant.address)) is not None]
+        if taken:
+            return Verdict(True, Reason.AddressTaken, "; ".join(_said_of_taken(*one) for one in taken))
         outside = [grant for grant in grants if self._pool_name(grant.address) != grant.pool]
         if not outside:
             return Verdict(True, Reason.Allocated, f"{_named(grants)}{self._said_of_sharing(grants)}")
@@ -389,6 +406,13 @@ class _Planner:
         if said == {Sharing.Nobody}:
             return ", which nobody else joins (sharing: None)"
         return f", shared within namespace {self._request.holder.key.namespace} only (sharing: SameNamespace)"
+
+
+def _said_of_taken(address: IPAddress, kept: KeptBy) -> str:
+    return (
+        f"{address} is {kept} too, so clients may reach either. It stays with this Service until you move it, and no "
+        f"other one gets it: {what_to_ask_for(address, kept)}"
+    )
 
 
 def _named(grants: Iterable[Claim]) -> str:

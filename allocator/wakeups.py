@@ -22,9 +22,12 @@ class Wakeups:
         self._open: deque[tuple[IPAddress | None, tuple[Wait, ...]]] = deque()
 
     def of_freed(self, claim: Claim) -> None:
-        """An address has no holder any more; while it rests, only its share of the quota is free."""
+        """An address has no holder any more; while it rests or is kept out, only its share of
+        the quota is free."""
         quota = tuple(_quota(claim.pool, (holder.key for holder in claim.holders)))
-        if self._ledger.resting_until(claim.address) is None:
+        if self._ledger.kept_by(claim.address) is not None:
+            self._open.append((None, (ChangeOf(str(claim.address)), *quota)))
+        elif self._ledger.resting_until(claim.address) is None:
             self._open.append((claim.address, (*self._waits_for(claim.address), *quota)))
         else:
             self._open.append((None, quota))
@@ -32,6 +35,13 @@ class Wakeups:
     def of_rested(self, address: IPAddress) -> None:
         """An address may be given out again."""
         self._open.append((address, self._waits_for(address)))
+
+    def of_kept_out(self, address: IPAddress) -> None:
+        """An address is kept out by somebody else than before, or by nobody."""
+        if self._ledger.kept_by(address) is None and self._ledger.resting_until(address) is None:
+            self.of_rested(address)
+        else:
+            self._open.append((None, (ChangeOf(str(address)),)))
 
     def of_changed(self, claim: Claim, departed: ServiceKey | None = None) -> None:
         """The holders of an address, or what they occupy on it, changed: it may be shared now."""

@@ -39,7 +39,8 @@ class ConditionType(_Documented):
     )
     Conflicted = (
         "Conflicted",
-        "On an IPAllocation: another machine on the segment uses the same address.",
+        "On an IPAllocation: another machine on the segment uses the same address. On an IPPool: Services hold "
+        "addresses of it that are a node's, the API server's, a gateway or the end of a network as well.",
     )
     EndpointsPlaced = (
         "EndpointsPlaced",
@@ -92,7 +93,8 @@ class Reason(_Documented):
     AddressExcluded = (
         "AddressExcluded",
         "The requested address is in a pool but not to be given out: it is in `exclude`, or ends in .0 or .255 and "
-        "the pool avoids these. Ask for another address, or change the pool.",
+        "the pool avoids these, or is kept out by itself (`status.keptOut` of the pool): a node's, the API server's, "
+        "for cluster IPs, a gateway, the end of a network. Ask for another address, or change the pool.",
     )
     AddressInUse = (
         "AddressInUse",
@@ -102,6 +104,13 @@ class Reason(_Documented):
     AddressNotInPool = (
         "AddressNotInPool",
         "The requested address is in no pool that this Service may use. Ask for one of these, or extend a pool.",
+    )
+    AddressTaken = (
+        "AddressTaken",
+        "An address that a Service holds is a node's, the API server's, for cluster IPs, a default gateway or the end "
+        "of a node's network as well; the message says whose. It stays with the Service, so that nothing is cut off, "
+        "and no other Service gets it. Give the Service another address (`berth.dev/ips`, or delete and create it), or "
+        "the node.",
     )
     AllAnnounceable = (
         "AllAnnounceable",
@@ -138,7 +147,8 @@ class Reason(_Documented):
     )
     EmptyPool = (
         "EmptyPool",
-        "The pool holds no address at all: what `addresses` lists is taken away again by `exclude` or avoidBuggyIPs.",
+        "The pool holds no address at all: what `addresses` lists is taken away again by `exclude` or avoidBuggyIPs, "
+        "or kept out by itself (`status.keptOut`).",
     )
     EndpointsNameNodes = (
         "EndpointsNameNodes",
@@ -210,7 +220,8 @@ class Reason(_Documented):
     )
     NoConflict = (
         "NoConflict",
-        "The other machine that used the address has not been seen for a minute.",
+        "The other machine that used the address has not been seen for a minute; or no address of the pool that is in "
+        "use is anybody else's any more.",
     )
     NoEligibleNode = (
         "NoEligibleNode",

@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from crds.kind import AGE, Column, CustomKind, ready_column
-from crds.markers import Format, Items, ListSet, Text
+from crds.markers import Format, Items, ListMap, ListSet, Text
 from crds.meta import BerthObject, ConditionedStatus, LabelSelector, Model
 from crds.rules import AddressRange, Namespace, PoolAddresses
 
@@ -27,14 +27,32 @@ class Sharing(StrEnum):
     Nobody = "None"
 
 
+class KeptOutReason(StrEnum):
+    """Why an address of a pool is not given out by itself. The first ones are stronger."""
+
+    NodeAddress = "NodeAddress"
+    """A Node lists it, or its speaker sees it on a network interface."""
+    APIServer = "APIServer"
+    """It is an endpoint of Service default/kubernetes."""
+    ClusterIP = "ClusterIP"
+    """It is in a network of cluster IPs (ServiceCIDR)."""
+    Gateway = "Gateway"
+    """It is a node's default gateway. A pool that lists it by itself gives it out."""
+    NetworkEnd = "NetworkEnd"
+    """It is the first or last address of a node's network; of an IPv6 network only the first is kept out, which all
+    routers have (RFC 4291 §2.6.1). A pool that lists it by itself gives it out."""
+
+
 class IPPoolSpec(Model):
     """What the pool holds and who may take from it."""
 
     addresses: Annotated[tuple[PoolAddresses, ...], Items(1, 256)]
     """The pool's addresses, of either family or both: networks (192.0.2.0/24, 2001:db8::/64), ranges from first to
-    last (192.0.2.10-192.0.2.20), or single addresses."""
+    last (192.0.2.10-192.0.2.20), or single addresses. Addresses of nodes, of the API server and for cluster IPs are
+    kept out by themselves; so are default gateways and the ends of nodes' networks, unless the address is listed here
+    by itself (see `status.keptOut`)."""
     exclude: Annotated[tuple[AddressRange, ...], Items(maximum=256)] = ()
-    """Addresses of the pool that are never given out, written like `addresses`: gateways, hosts, printers."""
+    """Addresses of the pool that are never given out, written like `addresses`: hosts, printers, routers."""
     auto_assign: bool = True
     """Whether Services that name no pool may get an address from here. False: only those that ask for this pool or
     for one of its addresses."""
@@ -68,6 +86,9 @@ class IPPoolSpec(Model):
     """How many addresses of the pool one namespace may hold at a time. Not set: no limit."""
 
 
+MOST_NAMED = 8
+"""Addresses named for each reason to keep them out."""
+
 Count = Annotated[str, Text(max_length=39, pattern="^[0-9]+$")]
 
 
@@ -82,6 +103,17 @@ class FamilyUsage(Model):
     """How many addresses are left, as decimal digits."""
 
 
+class KeptOut(Model):
+    """Addresses of the pool that are not given out by themselves, for one reason."""
+
+    reason: KeptOutReason
+    """Why: NodeAddress, APIServer, ClusterIP, Gateway or NetworkEnd."""
+    count: Count
+    """How many, of both families, as decimal digits. Those that are in use all the same are not counted here."""
+    addresses: Annotated[tuple[Annotated[str, Text(max_length=128)], ...], Items(maximum=MOST_NAMED), ListSet()] = ()
+    """The first of them, each with whose it is."""
+
+
 class IPPoolStatus(ConditionedStatus):
     """What Berth made of the pool: how full it is, and what is wrong with it."""
 
@@ -89,6 +121,8 @@ class IPPoolStatus(ConditionedStatus):
     """The pool's IPv4 addresses. Not set when it has none."""
     ipv6: FamilyUsage | None = None
     """The pool's IPv6 addresses. Not set when it has none."""
+    kept_out: Annotated[tuple[KeptOut, ...], Items(maximum=len(KeptOutReason)), ListMap("reason")] = ()
+    """Addresses of the pool that are not given out by themselves, with the reason."""
 
 
 def _usage_columns(family: str) -> tuple[Column, ...]:

@@ -26,6 +26,8 @@ MOST_ROUTERS = 256
 """That one speaker remembers."""
 MOST_ELSEWHERE = 8
 """Machines with one node name."""
+MOST_INTERFACES = 64
+"""Of one node; its report has more of them."""
 MOST_NETWORKS = 8
 """Of one interface."""
 MOST_GATEWAYS = 4
@@ -241,7 +243,7 @@ class SpeakerStatus(ConditionedStatus):
     """How it takes part in sharing out addresses on layer 2."""
     routers: Annotated[tuple[RememberedRouter, ...], Items(maximum=MOST_ROUTERS), ListMap("address")] = ()
     """The routers that may have its routes: of sessions that it has, ends, has ended, or found when it started."""
-    interfaces: Annotated[tuple[Interface, ...], Items(maximum=64), ListMap("name")] = ()
+    interfaces: Annotated[tuple[Interface, ...], Items(maximum=MOST_INTERFACES), ListMap("name")] = ()
     """The node's network interfaces, those that addresses can be announced on first. The report has more of them."""
 
 

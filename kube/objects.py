@@ -163,6 +163,18 @@ class EndpointSlice(KubeObject, frozen=True, kw_only=True, gc=False):
         return self.metadata.labels.get("kubernetes.io/service-name")
 
 
+class ServiceCIDRSpec(msgspec.Struct, frozen=True, gc=False):
+    """Networks as texts, one or one of each family."""
+
+    cidrs: tuple[str, ...] | None = None
+
+
+class ServiceCIDR(KubeObject, frozen=True, kw_only=True, gc=False):
+    """networking.k8s.io/v1 (KEP-1880): where cluster IPs come from. A cluster has one or several."""
+
+    spec: ServiceCIDRSpec = ServiceCIDRSpec()
+
+
 class Taint(msgspec.Struct, frozen=True, gc=False):
     """`effect` is NoSchedule, PreferNoSchedule or NoExecute."""
 
@@ -258,6 +270,7 @@ class Secret(KubeObject, frozen=True, kw_only=True, gc=False):
 
 decode_meta = decoder(KubeObject)
 decode_service = decoder(Service)
+decode_service_cidr = decoder(ServiceCIDR)
 decode_endpoint_slice = decoder(EndpointSlice)
 decode_node = decoder(Node)
 decode_namespace = decoder(Namespace)

@@ -29,17 +29,19 @@ from kube.events.io.recorder import EventRecorder, ObjectRef
 from kube.informer.io.informer import Change, Informer
 from kube.io.client import Client
 from kube.lease.io.election import LeaderElection
-from kube.objects import decode_namespace, decode_node, decode_service
+from kube.objects import decode_endpoint_slice, decode_namespace, decode_node, decode_service, decode_service_cidr
 from kube.resource import (
     BGPADVERTISEMENTS,
     BGPPEERS,
     DEPARTEDSPEAKERS,
+    ENDPOINTSLICES,
     IPALLOCATIONS,
     IPPOOLS,
     L2ADVERTISEMENTS,
     NAMESPACES,
     NODES,
     RELEASECONFIRMATIONS,
+    SERVICECIDRS,
     SERVICES,
     SPEAKERREPORTS,
     SPEAKERS,
@@ -98,6 +100,16 @@ class Controller:
                 RELEASECONFIRMATIONS, decode_confirmation, Leadership.confirmation_changed
             ).items,
             nodes=self._informer(NODES, decode_node, Leadership.node_changed).items,
+            api_endpoints=self._informer(
+                ENDPOINTSLICES,
+                decode_endpoint_slice,
+                Leadership.api_endpoints_changed,
+                namespace="default",
+                label_selector="kubernetes.io/service-name=kubernetes",
+            ).items,
+            service_cidrs=self._informer(
+                SERVICECIDRS, decode_service_cidr, Leadership.service_cidrs_changed, may_be_unknown=True
+            ).items,
             l2_advertisements=self._informer(L2ADVERTISEMENTS, decode_l2_advertisement, of_advertisement).items,
             bgp_advertisements=self._informer(BGPADVERTISEMENTS, decode_bgp_advertisement, of_advertisement).items,
             peers=self._informer(BGPPEERS, decode_peer, Leadership.peer_changed).items,
@@ -114,15 +126,16 @@ class Controller:
         decode: Callable[[bytes], T],
         while_leading: Callable[[Leadership, Change[T]], None],
         always: Callable[[Change[T]], None] = lambda _: None,
+        **reading: Any,
     ) -> Informer[T]:
-        """A standby hears of changes too, and does nothing about them but `always`."""
+        """A standby hears of changes too, and does nothing about them but `always`. `reading`: as Informer takes it."""
 
         def on_change(change: Change[T]) -> None:
             always(change)
             if self._leadership is not None:
                 while_leading(self._leadership, change)
 
-        informer = Informer(self._client, resource, decode, on_change=on_change, metrics=self._metrics)
+        informer = Informer(self._client, resource, decode, on_change=on_change, metrics=self._metrics, **reading)
         self._informers.append(informer)
         return informer
 

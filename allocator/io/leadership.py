@@ -11,6 +11,7 @@ import random
 import time
 from collections.abc import Callable
 
+from allocator import keepers
 from allocator.assigner import Assigner
 from allocator.io.barrierloop import BarrierLoop
 from allocator.io.departurewriter import DepartureWriter
@@ -25,12 +26,14 @@ from allocator.ownership import Ownership
 from allocator.release.confirmations import Confirmation
 from allocator.release.departures import Departures, StoredDeparture
 from allocator.release.speakers import SpeakerState
-from allocator.space.pools import compile_pools
+from allocator.space.keptout import Entries
+from allocator.space.pools import Pools, compile_pools
 from allocator.status.slices import Slice
 from crds.types import IPPool
 from kube.informer.io.informer import Change
+from kube.informer.store import ObjectKey
 from kube.io.client import Client
-from kube.objects import Namespace, Node, Service, ServiceKey
+from kube.objects import EndpointSlice, Namespace, Node, Service, ServiceCIDR, ServiceKey
 
 
 class Leadership:
@@ -57,7 +60,8 @@ class Leadership:
             draw=random.randrange,
         )
         self.assigner.start(
-            pools=compile_pools(observed.pools.values()),
+            pools=self._compiled_pools(),
+            kept_out=keepers.everything(observed),
             namespaces={key.name: one.metadata.labels for key, one in observed.namespaces.items()},
             allocations=observed.allocations.values(),
             services=observed.services.values(),
@@ -114,12 +118,38 @@ class Leadership:
         """All pools are compiled anew: each may overlap any other. A change of its status changes nothing."""
         if _is_status_only(change):
             return
-        self.assigner.set_pools(compile_pools(self._observed.pools.values()))
+        self._pools_changed()
+
+    def service_cidrs_changed(self, change: Change[ServiceCIDR]) -> None:
+        """Other networks are for cluster IPs, and so in no pool."""
+        if change.old is None or change.new is None or change.old.spec != change.new.spec:
+            self._pools_changed()
+
+    def _pools_changed(self) -> None:
+        self.assigner.set_pools(self._compiled_pools())
         self._reporter.everything_changed()
         self.writer.nudge()
 
+    def _compiled_pools(self) -> Pools:
+        networks = keepers.cluster_networks(self._observed.service_cidrs.values())
+        return compile_pools(self._observed.pools.values(), networks)
+
+    def api_endpoints_changed(self, change: Change[EndpointSlice]) -> None:
+        """The API server has other addresses, which no Service gets."""
+        self._keep_out("EndpointSlice", change.key.name, keepers.of_api_server(change.new))
+
+    def _keep_out(self, kind: str, name: str, entries: Entries) -> None:
+        self.assigner.keep_out(keepers.source(kind, name), entries)
+        self.writer.nudge()
+
+    def _keep_out_what_speaker_sees(self, node: str) -> None:
+        key = ObjectKey(None, node)
+        entries = keepers.of_speaker(self._observed.speakers.get(key), key in self._observed.nodes)
+        self._keep_out("Speaker", node, entries)
+
     def speaker_changed(self, change: Change[SpeakerState]) -> None:
-        """Another process may have registered, or the one that there was has said goodbye."""
+        """Another process has registered, or the one that there was has said goodbye; or it sees other networks."""
+        self._keep_out_what_speaker_sees(change.key.name)
         self._reporter.speaker_changed(change.key.name)
         self._barrier.nudge()
         if change.new is None:
@@ -139,8 +169,10 @@ class Leadership:
         self._reporter.slice_changed(change)
 
     def node_changed(self, change: Change[Node]) -> None:
-        """A Node that comes or goes: a speaker without a Node counts as dead."""
+        """A Node that comes or goes: a speaker without a Node counts as dead. No Service gets an address of a Node."""
+        self._keep_out("Node", change.key.name, keepers.of_node(change.new))
         if change.old is None or change.new is None:
+            self._keep_out_what_speaker_sees(change.key.name)
             self._barrier.nudge()
 
     def advertisement_changed(self, change: Change[Advertisement]) -> None:

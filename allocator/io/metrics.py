@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import generate_latest
 
 from allocator.assigner import Assigner
+from allocator.status.pool import capacity_of
 from crds.addresses import FAMILIES
 
 SECONDS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0)
@@ -68,7 +69,7 @@ class AllocatorMetrics:
         for pool in ledger.pools.in_order:
             for family in FAMILIES:
                 if pool.has(family):
-                    self._capacity.labels(pool.name, family).set(pool.usable[family].capacity)
+                    self._capacity.labels(pool.name, family).set(capacity_of(pool, family, ledger))
                     self._allocated.labels(pool.name, family).set(ledger.held_in_pool(pool.name, family))
                     self._free.labels(pool.name, family).set(ledger.free_in(pool, family).count)
         self._pending.set(len(assigner.waiting))

@@ -169,7 +169,7 @@ class Reporter:
                 continue
             status = pool_status(pool, self._assigner.ledger, stored.status, timestamp())
             if status != stored.status:
-                wire = {"ipv4": None, "ipv6": None, **status.to_wire()}
+                wire = {"ipv4": None, "ipv6": None, "keptOut": None, **status.to_wire()}
                 await self._patch(IPPOOLS, pool.name, stored.metadata.uid, wire)
 
     async def _report_advertisements(self, now: float) -> None:

@@ -5,11 +5,11 @@ allocator.release.barrier.
 """
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from crds.speaker import word_on_routers
+from crds.speaker import MOST_GATEWAYS, MOST_INTERFACES, MOST_NETWORKS, word_on_routers
 from kube.decoding import decoder
 from kube.objects import KubeObject, decode_meta
 
@@ -34,6 +34,15 @@ def seconds_by_router(routers: Iterable[Router] | None) -> dict[str, int]:
     return {one.address: one.outlives_seconds for one in routers or () if one.outlives_seconds > 0}
 
 
+class SeenInterface(NamedTuple):
+    """An interface of the node that addresses can be announced on: `networks` are its addresses with prefix lengths."""
+
+    name: str
+    mac: str
+    networks: tuple[str, ...]
+    gateways: tuple[str, ...]
+
+
 class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """`status`, as far as the allocator reads it. Lists that are null are None."""
 
@@ -42,6 +51,8 @@ class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     fencing: Fencing | None = None
     routers: tuple[Router, ...] | None = None
     elsewhere: tuple[Any, ...] | None = None
+    interfaces: Any = None
+    """As it came: what is wrong in there must not hide who the speaker is."""
 
 
 class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
@@ -106,6 +117,13 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
             name: seconds for name, seconds in seconds_by_router(self.status.routers).items() if name not in dropped
         }
 
+    def interfaces(self) -> list[SeenInterface]:
+        """What can be read of them: no speaker sees more than the API's schema has room for."""
+        given = self.status.interfaces
+        return (
+            [_seen(one) for one in given[:MOST_INTERFACES] if isinstance(one, dict)] if isinstance(given, list) else []
+        )
+
     @property
     def outlives_seconds(self) -> int:
         """For how long any router may keep its routes after it is gone; 0 = none keeps any."""
@@ -121,6 +139,17 @@ class UnreadableSpeaker(SpeakerState, frozen=True, kw_only=True, gc=False):
     def unreadable(self) -> str:
         """The error."""
         return self.error
+
+
+def _seen(one: dict[str, Any]) -> SeenInterface:
+    name, mac = (text if isinstance(text := one.get(key), str) else "" for key in ("name", "mac"))
+    return SeenInterface(
+        name, mac, _texts(one.get("networks"), MOST_NETWORKS), _texts(one.get("gateways"), MOST_GATEWAYS)
+    )
+
+
+def _texts(given: Any, most: int) -> tuple[str, ...]:
+    return tuple(one for one in given[:most] if isinstance(one, str)) if isinstance(given, list) else ()
 
 
 decode_speaker = decoder(SpeakerState)

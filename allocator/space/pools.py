@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from allocator.space.nobodys import NOBODYS, kinds_in
-from allocator.space.ranges import AddressRange, BadRange, parse_range
+from allocator.space.ranges import AddressRange, BadRange, address_at, parse_range
 from allocator.space.spans import Span, Spans
 from crds.addresses import FAMILIES, Family, IPAddress, family_of
 from crds.ippool import Sharing, Strategy
@@ -20,6 +20,8 @@ BUGGY_LIMIT = 1 << 24
 """avoidBuggyIPs cuts two addresses out of every 256; a pool with more IPv4 addresses than a /8 has is refused."""
 
 Labels = Mapping[str, str]
+
+NO_NETWORKS: Mapping[Family, Spans] = {family: Spans() for family in FAMILIES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,10 @@ class Pool:
     max_per_namespace: int | None
     bad_ranges: tuple[BadRange, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
+    listed_alone: frozenset[IPAddress] = frozenset()
+    """Addresses that `addresses` lists one by one: of these it gives out what else is kept out (UNLESS_LISTED)."""
+    cluster_ips: Mapping[Family, Spans] = field(default_factory=dict)
+    """What it lists and can't give out, since it is for cluster IPs."""
     gives_out: bool = True
     """False while an exclusion cannot be read: a new address might be one that the operator meant to exclude."""
 
@@ -82,6 +88,8 @@ class Pools:
     in_order: tuple[Pool, ...] = ()
     """As they are tried: higher priority first, then by name."""
     _spans: Mapping[Family, "list[tuple[int, int, Pool]]"] = field(default_factory=dict)
+    cluster_networks: Mapping[Family, Spans] = field(default_factory=dict)
+    """Cluster IPs come from these."""
 
     def holding(self, address: IPAddress) -> Pool | None:
         """The pool in which this address is usable."""
@@ -114,12 +122,15 @@ class _Draft:
     usable: dict[Family, Spans]
     bad_ranges: list[BadRange]
     gives_out: bool
+    listed_alone: frozenset[IPAddress]
+    cluster_ips: dict[Family, Spans]
     overlaps: list[Overlap] = field(default_factory=list)
 
 
-def compile_pools(objects: Iterable[IPPool]) -> Pools:
-    """Pools by age: where two overlap, the newer one loses the common addresses (and both say so)."""
-    drafts = [_draft(one) for one in sorted(objects, key=_by_age)]
+def compile_pools(objects: Iterable[IPPool], cluster_networks: Mapping[Family, Spans] = NO_NETWORKS) -> Pools:
+    """Pools by age: where two overlap, the newer one loses the common addresses (and both say so). What is for cluster
+    IPs is in none."""
+    drafts = [_draft(one, cluster_networks) for one in sorted(objects, key=_by_age)]
     for family in FAMILIES:
         _settle_overlaps(drafts, family)
     for draft in drafts:
@@ -129,6 +140,7 @@ def compile_pools(objects: Iterable[IPPool]) -> Pools:
         {pool.name: pool for pool in pools},
         tuple(sorted(pools, key=lambda pool: (-pool.priority, pool.name))),
         {family: _owned_spans(pools, family) for family in FAMILIES},
+        cluster_networks,
     )
 
 
@@ -136,15 +148,24 @@ def _by_age(one: IPPool) -> tuple[str, str]:
     return (one.metadata.creation_timestamp or "9999", one.metadata.name)
 
 
-def _draft(one: IPPool) -> _Draft:
+def _draft(one: IPPool, cluster_networks: Mapping[Family, Spans]) -> _Draft:
     listed = [parse_range(text) for text in one.spec.addresses]
     excluded = [parse_range(text) for text in one.spec.exclude]
     bad_ranges = [entry for entry in (*listed, *excluded) if isinstance(entry, BadRange)]
     bad_ranges += _nobodys(zip(one.spec.addresses, listed, strict=True))
     declared = {family: _spans_of(listed, family).minus(NOBODYS[family]) for family in FAMILIES}
     usable = {family: declared[family].minus(_spans_of(excluded, family)) for family in FAMILIES}
+    cluster_ips = {family: usable[family].common(cluster_networks[family]) for family in FAMILIES}
+    usable = {family: usable[family].minus(cluster_ips[family]) for family in FAMILIES}
+    alone = frozenset(_alone(listed))
     gives_out = not any(isinstance(entry, BadRange) for entry in excluded)
-    return _Draft(one, declared, usable, bad_ranges, gives_out)
+    return _Draft(one, declared, usable, bad_ranges, gives_out, alone, cluster_ips)
+
+
+def _alone(entries: Iterable[AddressRange | BadRange]) -> Iterable[IPAddress]:
+    for entry in entries:
+        if isinstance(entry, AddressRange) and entry.first == entry.last:
+            yield address_at(entry.family, entry.first)
 
 
 def _nobodys(entries: Iterable[tuple[str, AddressRange | BadRange]]) -> Iterable[BadRange]:
@@ -229,6 +250,8 @@ def _finish(draft: _Draft) -> Pool:
         max_per_namespace=spec.max_per_namespace,
         bad_ranges=tuple(draft.bad_ranges),
         overlaps=tuple(draft.overlaps),
+        listed_alone=draft.listed_alone,
+        cluster_ips=draft.cluster_ips,
         gives_out=draft.gives_out,
     )
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import secrets
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from lab.apiserver.access.admission import PolicyAdmission
 from lab.apiserver.access.rbac import Rbac
@@ -39,6 +40,7 @@ from lab.apiserver.kinds.simple import (
     Roles,
     Secrets,
     ServiceAccounts,
+    ServiceCIDRs,
 )
 from lab.apiserver.kinds.workloads import DisruptionBudgets, PodMakers, Pods
 from lab.apiserver.resource import Resource
@@ -121,6 +123,19 @@ class Core:
             self.create("v1", "namespaces", {"metadata": {"name": name}})
         for group_version, plural, namespace, obj in PRESET_OBJECTS:
             self.create(group_version, plural, obj, namespace)
+        cluster_networks = {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": list(self.settings.service_networks)}}
+        self.create("networking.k8s.io/v1", "servicecidrs", cluster_networks)
+
+    def publish(self, host: str, port: int) -> None:
+        """Name an address of the API server in the EndpointSlice of Service default/kubernetes, which has one."""
+        family = f"IPv{ip_address(host).version}"
+        slice_ = {
+            "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": family,
+            "endpoints": [{"addresses": [host], "conditions": {"ready": True}}],
+            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+        }
+        self.create("discovery.k8s.io/v1", "endpointslices", slice_, "default")
 
     def create(self, group_version: str, plural: str, obj: Json, namespace: str = "") -> Json:
         """Create an object in the name of the server, past RBAC."""
@@ -151,4 +166,5 @@ _SIMPLE: dict[str, type[Behaviour]] = {
     "NetworkPolicy": NetworkPolicies,
     "PodDisruptionBudget": DisruptionBudgets,
     "Pod": Pods,
+    "ServiceCIDR": ServiceCIDRs,
 }

@@ -88,5 +88,4 @@ def _apiserver_command(binaries: Path, directory: Path, address: str, port: int)
         f"--service-account-key-file={key}",
         "--disable-admission-plugins=ServiceAccount",  # no controller makes the default accounts that it looks for
         "--allow-privileged=true",
-        "--endpoint-reconciler-type=none",
     ]

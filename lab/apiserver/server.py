@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from collections.abc import Iterable
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,7 @@ from lab.apiserver.core import Core, Settings
 from lab.apiserver.faults import Faults, RequestCounters
 from lab.apiserver.http.api import HttpApi
 from lab.apiserver.http.lab import LabCommands
+from lab.apiserver.kinds.servicerules import is_ip
 
 Json = dict[str, Any]
 NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
@@ -111,8 +113,11 @@ class ApiServer:
         await self._tasks.__aexit__(kind, error, trace)
 
     async def start(self) -> None:
-        """Listen, and write the kubeconfig of the admin. `async with` does it."""
+        """Listen, publish where, and write the kubeconfig of the admin. `async with` does it."""
         await self._listen()
+        host = ip_address(self.address.host) if is_ip(self.address.host) else None
+        if host is not None and not host.is_loopback and not host.is_unspecified:
+            self.core.publish(self.address.host, self.address.port)
         self.write_kubeconfig(self.kubeconfig_path, self.admin_token)
 
     async def stop(self) -> None:

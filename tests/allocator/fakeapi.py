@@ -14,6 +14,7 @@ from typing import Any
 from allocator.assigner import Assigner, Key
 from allocator.objects import decode_allocation
 from allocator.ownership import Ownership
+from allocator.space.keptout import Entries
 from allocator.space.pools import Pools
 from allocator.stage import Stage
 from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
@@ -258,13 +259,19 @@ class Allocator:
         self.known_allocations: dict[str, tuple[IPAddress, str]] = {}
         self._start(pools, **options)
 
-    def _start(self, pools: Pools, namespaces: Mapping[str, Mapping[str, str]] | None = None) -> None:
+    def _start(
+        self,
+        pools: Pools,
+        namespaces: Mapping[str, Mapping[str, str]] | None = None,
+        kept_out: Mapping[str, Entries] | None = None,
+    ) -> None:
         services = [self.api.service(key) for key in self.api.services]
         stored = [decode_allocation(json.dumps(body).encode()) for body in self.api.allocations.values()]
         self.known_services = {ServiceKey(one.metadata.namespace or "", one.metadata.name): one for one in services}
         self.known_allocations = {allocation_name(one.address): (one.address, one.uid) for one in stored}
         self.assigner.start(
             pools=pools,
+            kept_out=(kept_out or {}).items(),
             namespaces=namespaces if namespaces is not None else {"default": {}},
             allocations=stored,
             services=services,

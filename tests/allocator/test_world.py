@@ -17,7 +17,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from allocator.ledger import Ledger
 from allocator.objects import StoredAllocation, decode_allocation
 from allocator.release.barrier import LeaseBook, Round, awaited
-from crds.addresses import FAMILIES
+from allocator.space.keptout import Entries, KeptBy
+from crds.addresses import FAMILIES, IPAddress
+from crds.ippool import KeptOutReason
 from kube.objects import ServiceKey
 from tests.allocator.build import address, pools, service_body
 from tests.allocator.build import pool as a_pool
@@ -30,6 +32,7 @@ OTHER_POOLS = pools(a_pool("edge", "192.0.2.11-192.0.2.12"), a_pool("rest", "198
 EXAMPLES = int(os.environ.get("WORLD_EXAMPLES", examples(60)))
 """More for a long search: WORLD_EXAMPLES=20000 pytest tests/allocator/test_world.py"""
 
+NODES_MAY_HAVE = ("192.0.2.10", "192.0.2.11", "2001:db8::10", "203.0.113.1")
 NAMES = ("a", "b", "c")
 NODES = ("n1", "n2", "n3")
 
@@ -64,10 +67,13 @@ class World(RuleBasedStateMachine):
         super().__init__()
         self.api = FakeApi()
         self.pools = POOLS
+        self.kept_out: dict[str, Entries] = {}
+        self.had_before: dict[IPAddress, set[str]] = {}
+        """Who held or showed an address when it came to be a node's."""
         self.now = 0.0
         self.speakers = {node: FakeSpeaker(node) for node in NODES}
         self.leases = LeaseBook()
-        self.allocator = Allocator(self.api, self.pools)
+        self.allocator = Allocator(self.api, self.pools, kept_out=self.kept_out)
         self.has_died = False
         self.together: set[tuple[str, frozenset[ServiceKey]]] = set()
         """Services that held an address together at some time."""
@@ -139,6 +145,25 @@ class World(RuleBasedStateMachine):
         self.pools = OTHER_POOLS if self.pools is POOLS else POOLS
         self.allocator.assigner.set_pools(self.pools)
 
+    @rule(node=nodes, listed=st.sets(st.sampled_from(NODES_MAY_HAVE), max_size=2))
+    def a_node_lists_other_addresses(self, node: str, listed: set[str]) -> None:
+        """Or none, or it is gone."""
+        self.allocator.watch()
+        entries = {address(one): KeptBy(KeptOutReason.NodeAddress, node) for one in listed}
+        for vip in entries.keys() - {one for each in self.kept_out.values() for one in each}:
+            self.had_before[vip] = self.who_has(vip)
+        self.kept_out[node] = entries
+        self.allocator.assigner.keep_out(node, entries)
+
+    def who_has(self, vip: IPAddress) -> set[str]:
+        entry = self.allocator.assigner.ledger.get(vip)
+        uids = {holder.uid for holder in entry.claim.holders} if entry is not None else set()
+        for body in self.api.allocations.values():
+            if body["spec"]["address"] == str(vip):
+                uids |= {holder["uid"] for holder in body["spec"]["holders"]}
+        shown = [key for key in self.api.services if str(vip) in self.api.ingress(key)]
+        return uids | {self.api.services[key]["metadata"]["uid"] for key in shown}
+
     # The allocator
 
     @rule(is_told=st.booleans(), steps=st.integers(1, 12), judges=st.booleans())
@@ -185,7 +210,7 @@ class World(RuleBasedStateMachine):
                 self.allocator.step()
         except Died:
             self.has_died = True
-        self.allocator = Allocator(self.api, self.pools)
+        self.allocator = Allocator(self.api, self.pools, kept_out=self.kept_out)
         self.allocator.now = self.now
         self.leases = LeaseBook()
 
@@ -322,12 +347,19 @@ class World(RuleBasedStateMachine):
         for one in ledger.pools.in_order:
             for family in FAMILIES:
                 free = ledger.free_in(one, family)
-                held = ledger.held_in_pool(one.name, family)
-                assert free.count + held == one.usable[family].capacity
+                held, left_out = ledger.held_in_pool(one.name, family), ledger.left_out(one, family)
+                assert free.count + held + len(left_out) == one.usable[family].capacity
+                assert not any(int(vip) in free for vip in left_out)
         for entry in ledger:
             holding = ledger.pools.holding(entry.address)
             if holding is not None:
                 assert not any(int(entry.address) in ledger.free_in(holding, family) for family in FAMILIES)
+
+    @invariant()
+    def nobody_gets_an_address_that_a_node_has(self) -> None:
+        for entry in self.allocator.assigner.ledger:
+            if self.allocator.assigner.ledger.kept_by(entry.address) is not None:
+                assert {holder.uid for holder in entry.claim.holders} <= self.had_before[entry.address]
 
     def teardown(self) -> None:
         """The trouble ends: so does every release, and whoever can be served is."""
@@ -373,6 +405,8 @@ class World(RuleBasedStateMachine):
     def a_rebuilt_ledger_is_the_running_one(self) -> None:
         rebuilt = Ledger()
         rebuilt.set_pools(self.pools)
+        for source, entries in self.kept_out.items():
+            rebuilt.keep_out(source, entries)
         for one in self.stored():
             rebuilt.observe(one)
         running = self.allocator.assigner.ledger
@@ -380,13 +414,14 @@ class World(RuleBasedStateMachine):
         for pool in self.pools.in_order:
             for family in FAMILIES:
                 assert list(rebuilt.free_in(pool, family)) == list(running.free_in(pool, family))
+                assert rebuilt.left_out(pool, family) == running.left_out(pool, family)
 
     def every_decision_repeats_itself(self) -> None:
         before = len(self.api.log)
         for key in self.api.services:
             self.allocator.assigner.queue.add(key)
         self.allocator.run(withdraw=False)
-        restarted = Allocator(self.api, self.pools)
+        restarted = Allocator(self.api, self.pools, kept_out=self.kept_out)
         restarted.run(withdraw=False)
         assert self.api.log[before:] == []
 

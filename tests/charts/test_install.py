@@ -179,7 +179,14 @@ def test_rights_of_the_speakers_account(kubectl: Kubectl, tmp_path: Path) -> Non
 async def test_rights_of_the_allocators_account(kubectl: Kubectl, tmp_path: Path) -> None:
     chart.install(kubectl.kubeconfig, NAMESPACE)
     allocator = account(kubectl, "allocator", tmp_path)
-    for readable in ("ippools", "ipallocations", "speakers", "namespaces", "services --all-namespaces"):
+    for readable in (
+        "ippools",
+        "speakers",
+        "namespaces",
+        "servicecidrs",
+        "services --all-namespaces",
+        "endpointslices",
+    ):
         allocator("get", *readable.split())
     assert refused(allocator, "get", "secrets", f"--namespace={NAMESPACE}")
     assert refused(allocator, "get", "leases", "--namespace=default")

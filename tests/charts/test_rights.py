@@ -16,6 +16,8 @@ ALLOCATOR_EVERYWHERE: Rights = {
     "services/status": {"patch"},
     "namespaces": FOLLOW,
     "nodes": FOLLOW | {"get"},
+    "endpointslices.discovery.k8s.io": FOLLOW,
+    "servicecidrs.networking.k8s.io": FOLLOW,
     "events": {"create", "patch"},
     "ippools.berth.dev": FOLLOW,
     "ippools.berth.dev/status": {"patch"},

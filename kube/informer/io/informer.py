@@ -14,7 +14,7 @@ from typing import Generic, TypeVar
 
 import structlog
 
-from kube.errors import ApiError, Gone, ServerError, TooManyRequests, Unreachable
+from kube.errors import ApiError, Gone, NotFound, ServerError, TooManyRequests, Unreachable
 from kube.informer.pacing import Pacing, Step, WatchEnd
 from kube.informer.store import Change, ChangeKind, ObjectKey, Outcome, Store, WentBack
 from kube.io.client import IDLE_SECONDS, PAGE_SIZE, Client
@@ -48,8 +48,10 @@ class Informer(Generic[T]):
         page_size: int = PAGE_SIZE,
         idle_seconds: float = IDLE_SECONDS,
         pace_seconds: float = 0.0,
+        may_be_unknown: bool = False,
         metrics: Metrics = UNCOUNTED,
     ) -> None:
+        """`may_be_unknown`: some API servers do not serve the resource. Then there are no objects until they do."""
         self.last_activity = -math.inf
         """Monotonic time at which the server last sent anything about this resource; -inf before the first time."""
         self._client = client
@@ -62,6 +64,7 @@ class Informer(Generic[T]):
         self._page_size = page_size
         self._idle_seconds = idle_seconds
         self._pace_seconds = pace_seconds
+        self._may_be_unknown = may_be_unknown
         self._on_change = on_change
         self._metrics = metrics
         self._log = log.bind(resource=resource.plural)
@@ -129,7 +132,10 @@ class Informer(Generic[T]):
             outcome = self._store.finish_list(resource_version, may_go_back=self._pacing.may_go_back)
         except ApiError as error:
             self._pacing.list_failed(error.retry_after_seconds)
-            self._report_trouble("list failed", error)
+            if self._may_be_unknown and isinstance(error, NotFound) and error.is_unknown_resource:
+                await self._served_list(number)  # what was known before stays: a server that is older now says nothing
+            else:
+                self._report_trouble("list failed", error)
             return
         except WentBack as error:
             self._pacing.list_went_back()
@@ -138,6 +144,9 @@ class Informer(Generic[T]):
         self._pacing.listed()
         self._metrics.relist(self._resource.plural, len(self.items), time.monotonic() - began)
         self._hand_on(outcome)
+        await self._served_list(number)
+
+    async def _served_list(self, number: int) -> None:
         self._has_synced.set()
         async with self._served_more:
             self._served = number

@@ -157,6 +157,7 @@ BUILTINS: tuple[Resource, ...] = (
     _builtin("batch/v1", "jobs", "Job", categories=_ALL, status=True),
     _builtin("networking.k8s.io/v1", "networkpolicies", "NetworkPolicy", short=("netpol",)),
     _builtin("networking.k8s.io/v1", "ingresses", "Ingress", short=("ing",), status=True),
+    _builtin("networking.k8s.io/v1", "servicecidrs", "ServiceCIDR", namespaced=False, status=True),
     _builtin("policy/v1", "poddisruptionbudgets", "PodDisruptionBudget", short=("pdb",), status=True),
     _builtin("rbac.authorization.k8s.io/v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
     _builtin("rbac.authorization.k8s.io/v1", "clusterroles", "ClusterRole", namespaced=False),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from lab.apiserver import fielderrors
@@ -348,3 +348,30 @@ class NetworkPolicies(Behaviour):
         for rule in (*(spec.get("ingress") or ()), *(spec.get("egress") or ())):
             for port in rule.get("ports") or ():
                 port.setdefault("protocol", "TCP")
+
+
+class ServiceCIDRs(Behaviour):
+    """ServiceCIDR objects: networks of cluster IPs, one or one of each family. Nothing is given out of further ones."""
+
+    has_status = True
+
+    def validate(self, obj: Json) -> list[FieldError]:
+        cidrs = (obj.get("spec") or {}).get("cidrs") or []
+        if not cidrs:
+            return [fielderrors.required("spec.cidrs", "at least one CIDR required")]
+        if len(cidrs) > 2:
+            return [fielderrors.invalid("spec.cidrs", cidrs, "may only hold up to 2 values")]
+        return [
+            fielderrors.invalid(f"spec.cidrs[{index}]", cidr, "must be a valid CIDR value, (e.g. 10.9.8.0/24)")
+            for index, cidr in enumerate(cidrs)
+            if not is_network(cidr)
+        ]
+
+
+def is_network(text: str) -> bool:
+    """Whether it is an address of a network with its prefix length."""
+    try:
+        ip_network(text)
+    except ValueError:
+        return False
+    return "/" in text

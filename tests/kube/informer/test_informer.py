@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from kube.errors import ApiError
 from kube.informer.io.informer import Change, Informer, ObjectKey
@@ -188,6 +189,39 @@ async def test_a_list_whose_pages_expire_begins_anew_and_mixes_nothing(connected
 async def test_trouble_with_the_list_is_waited_out(connected: Connected, trouble: Any) -> None:
     answers = [trouble, trouble, page(an_object("a", "3"), rv="7"), stream(5.0)]
     async with connected(*answers) as (client, _), watching(client) as watched:
+        await watched.until_told("ADDED a@3")
+
+
+async def unknown(_: web.Request) -> web.Response:
+    """As an API server answers for a path that it does not serve."""
+    return web.Response(status=404, text="404 page not found\n")
+
+
+async def test_a_resource_that_may_be_unknown_has_no_objects_until_the_server_serves_it(connected: Connected) -> None:
+    answers = [unknown, unknown, page(an_object("a", "3"), rv="7"), stream(5.0)]
+    async with connected(*answers) as (client, _), watching(client, may_be_unknown=True) as watched:
+        async with asyncio.timeout(2):
+            await watched.informer.wait_synced()
+        assert watched.changes == []
+        await watched.until_told("ADDED a@3")
+
+
+async def test_what_was_known_stays_while_another_server_does_not_serve_the_resource(connected: Connected) -> None:
+    answers = [page(an_object("a", "3"), rv="7"), stream(5.0), unknown, unknown, unknown]
+    async with connected(*answers) as (client, script), watching(client, may_be_unknown=True) as watched:
+        await watched.until_told("ADDED a@3")
+        await watched.until(script, 2)
+        async with asyncio.timeout(2):
+            await watched.informer.relisted()
+        assert len(watched.informer.items) == 1
+        assert watched.changes == ["ADDED a@3"]
+
+
+async def test_an_unknown_resource_is_waited_for_where_it_must_be_served(connected: Connected) -> None:
+    answers = [unknown, unknown, page(an_object("a", "3"), rv="7"), stream(5.0)]
+    async with connected(*answers) as (client, script), watching(client) as watched:
+        await watched.until(script, 1)
+        assert not watched.informer.synced
         await watched.until_told("ADDED a@3")
 
 

@@ -1,0 +1,82 @@
+"""Addresses that no pool gives out by themselves, and by whom: of nodes, of the API server, of networks and gateways.
+
+Who says so is a source (a Node, say); each replaces what it said before, and costs what it changes. Knows no pools.
+Networks of cluster IPs are not in here: they are cut out of the pools (allocator.space.pools).
+"""
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from crds.addresses import IPAddress
+from crds.ippool import KeptOutReason
+
+UNLESS_LISTED = frozenset({KeptOutReason.Gateway, KeptOutReason.NetworkEnd})
+"""A pool that lists such an address by itself gives it out all the same."""
+
+_RANK = {reason: rank for rank, reason in enumerate(KeptOutReason)}
+
+
+class KeptBy(NamedTuple):
+    """Why an address is kept out. `of`: the node that has it, or the network; as a person reads it."""
+
+    reason: KeptOutReason
+    of: str
+
+    def __str__(self) -> str:
+        return _WORDS[self.reason].format(self.of)
+
+
+_WORDS: Mapping[KeptOutReason, str] = {
+    KeptOutReason.NodeAddress: "an address of node {}",
+    KeptOutReason.APIServer: "an address of the API server ({})",
+    KeptOutReason.ClusterIP: "an address for cluster IPs ({})",
+    KeptOutReason.Gateway: "the default gateway of node {}",
+    KeptOutReason.NetworkEnd: "an end of network {}",
+}
+
+
+def what_to_ask_for(address: IPAddress, kept: KeptBy) -> str:
+    """Advice to who wants the address, or has it."""
+    if kept.reason in UNLESS_LISTED:
+        return f"ask for another address (berth.dev/ips), or list {address} by itself in the pool's addresses"
+    return "ask for another address (berth.dev/ips)"
+
+
+Entries = Mapping[IPAddress, KeptBy]
+NOTHING: Entries = MappingProxyType({})
+
+
+class KeptOut:
+    """What all sources say together. Of several reasons for an address the strongest counts, then the first by name."""
+
+    def __init__(self) -> None:
+        self._by_source: dict[str, Entries] = {}
+        self._by_address: dict[IPAddress, dict[str, KeptBy]] = {}
+
+    def __iter__(self) -> Iterator[IPAddress]:
+        return iter(self._by_address)
+
+    def of(self, address: IPAddress) -> KeptBy | None:
+        """None when nobody keeps it out."""
+        said = self._by_address.get(address)
+        return min(said.values(), key=lambda one: (_RANK[one.reason], one.of)) if said else None
+
+    def put(self, source: str, entries: Entries) -> list[IPAddress]:
+        """Replace what this source says. Returns the addresses of which it is another one now who keeps them out."""
+        before = self._by_source.pop(source, NOTHING)
+        if entries:
+            self._by_source[source] = entries
+        touched = [one for one in before.keys() | entries.keys() if before.get(one) != entries.get(one)]
+        return [address for address in touched if self._change(address, source, entries.get(address))]
+
+    def _change(self, address: IPAddress, source: str, kept: KeptBy | None) -> bool:
+        before = self.of(address)
+        said = self._by_address.setdefault(address, {})
+        if kept is None:
+            said.pop(source, None)
+        else:
+            said[source] = kept
+        if not said:
+            del self._by_address[address]
+        return self.of(address) != before
