@@ -26,12 +26,11 @@ from kube.resource import BGPPEERS, IPALLOCATIONS, LEASES, NODES, Resource
 from speaker.fencing import Hold, Promise
 from speaker.own import entries
 from speaker.own.conditions import Conditions
-from speaker.own.confirming import ConfirmationWriter
 from speaker.own.io.ownobjects import OwnObjects
-from speaker.own.reporting import ReportWriter
-from speaker.own.requests import Deleted, Failed, Found, Kind, Request, Wrote
+from speaker.own.requests import Failed, Found, Kind, Outcome, Request, Wrote
 from speaker.own.status import StatusDraft
-from speaker.own.writer import Goal, SpeakerWriter
+from speaker.own.writer import Goal
+from speaker.own.writers import OwnWriters
 
 AGENT = "berth-bench-simulated"
 NAMESPACE = "berth-system"
@@ -88,11 +87,8 @@ class Process:
     def __init__(self, objects: OwnObjects, number: int, start: int, nodes: int, told: Told) -> None:
         self.incarnation = incarnation_of(number, start)
         self.draft = StatusDraft()
-        refusals = self.draft.refusals
-        self.writer = SpeakerWriter(self.incarnation, self.draft.speaker, Promise(), refusals)
-        self.confirming = ConfirmationWriter(self.incarnation, self.draft.released, refusals)
-        self.reporting = ReportWriter(self.incarnation, self.draft.report, refusals)
-        self.reporting.nodes = nodes
+        self.writers = OwnWriters(self.incarnation, self.draft, Promise())
+        self.writers.report.nodes = nodes
         self._number = number
         self._objects = objects
         self._told = told
@@ -152,18 +148,17 @@ class Process:
 
     async def run(self) -> None:
         """Until cancelled."""
-        self.writer.register()
+        self.writers.speaker.register()
         try:
             while True:
                 self._news.clear()
                 now = time.monotonic()
-                for one in (self.confirming, self.writer, self.reporting):
-                    if (request := one.next_request(now)) is not None:
-                        task = asyncio.create_task(self._carry_out(request))
-                        self._requests.add(task)
-                        task.add_done_callback(self._requests.discard)
-                due = [one.deadline() for one in (self.confirming, self.writer, self.reporting)]
-                until = min((at for at in due if at is not None), default=now + IDLE_SECONDS)
+                for request in self.writers.next_requests(now):
+                    task = asyncio.create_task(self._carry_out(request))
+                    self._requests.add(task)
+                    task.add_done_callback(self._requests.discard)
+                due = self.writers.deadline()
+                until = now + IDLE_SECONDS if due is None else due
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(max(0.001, until - now)):
                         await self._news.wait()
@@ -174,41 +169,32 @@ class Process:
     async def _carry_out(self, request: Request) -> None:
         outcome = await self._objects.carry_out(request)
         now = time.monotonic()
-        match request.target.kind, outcome:
-            case Kind.REPORT, Deleted():
-                self.reporting.deleted(outcome)
-            case _, Found():
-                self._found(outcome)
-            case _, Wrote():
-                self._wrote(outcome)
-            case _, Failed():
-                self._writer_of(request).failed(outcome, now)
+        if isinstance(outcome, Found):
+            self._owner = outcome.node_uid or self._owner
+        if self.writers.take(outcome, now):
+            if request.target.kind is Kind.CONFIRMATION and isinstance(outcome, Wrote):
+                released = outcome.request.status["released"]
+                self._told.add(uid for uid, marked in released.items() if marked is not None)
+        else:
+            self._about_speaker(outcome, now)
         self._news.set()
 
-    def _writer_of(self, request: Request) -> SpeakerWriter | ConfirmationWriter | ReportWriter:
-        every = (self.confirming, self.reporting)
-        return next((one for one in every if one.attempts.request is request), self.writer)
-
-    def _found(self, found: Found) -> None:
-        self._owner = found.node_uid or self._owner
-        self._writer_of(found.request).found(found)
-
-    def _wrote(self, wrote: Wrote) -> None:
-        writer = self._writer_of(wrote.request)
-        is_registration = writer.wrote(wrote)
-        if writer is self.confirming:
-            self._told.add(uid for uid, marked in wrote.request.status["released"].items() if marked is not None)
-        elif writer is self.writer and is_registration:
-            self.confirming.begin(self._owner)
-            self.reporting.begin(self._owner)
-            self.serves(is_serving=True)
+    def _about_speaker(self, outcome: Outcome, now: float) -> None:
+        match outcome:
+            case Found():
+                self.writers.speaker.found(outcome)
+            case Wrote() if self.writers.speaker.wrote(outcome):
+                self.writers.begin(self._owner)
+                self.serves(is_serving=True)
+            case Failed():
+                self.writers.speaker.failed(outcome, now)
 
     async def say_goodbye(self) -> None:
         """Returns when it is written."""
-        self.writer.say_goodbye(withdrew_everything=True)
-        self.reporting.end()
+        self.writers.speaker.say_goodbye(withdrew_everything=True)
+        self.writers.report.end()
         self._news.set()
-        while self.writer.goal is not Goal.SAID:
+        while self.writers.speaker.goal is not Goal.SAID:
             await asyncio.sleep(0.02)
 
 
@@ -237,11 +223,11 @@ class Node:
         address = {"type": "InternalIP", "address": f"172.29.{self.number >> 8}.{self.number & 255}"}
         status = {"status": {"addresses": [address]}}
         await self._client.merge_patch(NODES, self.name, status, subresource="status")
-        self._process.reporting.nodes = 1  # at first nobody need wait for the budget
+        self._process.writers.report.nodes = 1  # at first nobody need wait for the budget
         self._start()
-        while self._process.draft.report.stale or not self._process.writer.has_ever_registered:
+        while self._process.draft.report.stale or not self._process.writers.speaker.has_ever_registered:
             await asyncio.sleep(0.05)
-        self._process.reporting.nodes = self._count + REAL_NODES
+        self._process.writers.report.nodes = self._count + REAL_NODES
 
     def _start(self) -> None:
         self._running = asyncio.create_task(self._process.run())

@@ -10,7 +10,7 @@ do, and each of them is as pure as it is. It is one machine, so it stands in one
 
     Observed --> ClusterState --> layer2, bgp (speaker.course) --> wire orders, router orders
                       |                 | may_be_heard
-                      +-----------> releases --> draft --> writer --> Look, Write
+                      +-----------> releases --> draft --> own writers --> Look, Write, Delete
     Members, Ages, LeaseSeen --> members --> own state, ownership
 """
 
@@ -48,14 +48,12 @@ from speaker.notices import Notices
 from speaker.options import Options
 from speaker.own.announcements import Announcements
 from speaker.own.conditions import SHOWN
-from speaker.own.confirming import ConfirmationWriter
 from speaker.own.elsewhere import OtherMachines
 from speaker.own.machine import machine_text
 from speaker.own.report import Report
-from speaker.own.reporting import ReportWriter
-from speaker.own.requests import Deleted, Failed, Failure, Found, Own, Request, Wrote
+from speaker.own.requests import Deleted, Failed, Failure, Found, Own, Wrote
 from speaker.own.status import StatusDraft
-from speaker.own.writer import SpeakerWriter
+from speaker.own.writers import OwnWriters
 from speaker.phases import TABLE, Cause, Deed, Phase, after, may
 from speaker.registration import Registration
 from speaker.releases import Releases
@@ -90,10 +88,7 @@ class NodeCore:
         )
         self._courses: tuple[Course[Any, Any], ...] = (self.layer2, self.bgp)
         self.releases = Releases(self._courses, self.draft.released)
-        refusals = self.draft.refusals
-        self.writer = SpeakerWriter(options.incarnation, self.draft.speaker, self._promise, refusals)
-        self.confirming = ConfirmationWriter(options.incarnation, self.draft.released, refusals)
-        self.reporting = ReportWriter(options.incarnation, self.draft.report, refusals)
+        self.own = OwnWriters(options.incarnation, self.draft, self._promise)
         self.right = AnnouncementRight(options.node, options.limits())
         self._report = Report(options.node, options.limits(), options.fence_after_seconds, self.draft)
         self._elsewhere = OtherMachines(options.node)
@@ -160,31 +155,28 @@ class NodeCore:
         if self.phase is Phase.RENEWING and self._registration.renewed(renewed.sent):
             self._go(Cause.RENEWED)
             self._judge_conditions(now)
-            self.writer.register()
+            self.own.speaker.register()
         self._judge(now)
 
     def _found(self, found: Found, now: Moment) -> None:
-        if self._is_of(self.confirming, found.request):
-            self.confirming.found(found)
-        elif self._is_of(self.reporting, found.request):
-            self.reporting.found(found)
-        else:
-            self._registration.node_uid = found.node_uid or self._registration.node_uid
-            if found.node_uid:
-                self._machine = machine_text(self._boot_id, found.node_info)
-                self.draft.set("machine", self._machine)
-            self._inherit(found.own, now)
-            self._unless_ended(self.writer.found(found), now)
+        if self.own.take(found, now.monotonic):
+            return
+        self._registration.node_uid = found.node_uid or self._registration.node_uid
+        if found.node_uid:
+            self._machine = machine_text(self._boot_id, found.node_info)
+            self.draft.set("machine", self._machine)
+        self._inherit(found.own, now)
+        self._unless_ended(self.own.speaker.found(found), now)
 
     def _inherit(self, own: Own, now: Moment) -> None:
         """What those before may have left on the wire and with routers. A new Speaker is an operator's word that they
         are dead, but not that their routers know."""
         if not own.incarnation:
             self._elsewhere.forget()
-        if not self.writer.has_ever_registered and own.incarnation != self._incarnation:
+        if not self.own.speaker.has_ever_registered and own.incarnation != self._incarnation:
             self.bgp.inherit(own.last_word, now)
             self._elsewhere.take(own.last_word, self._machine)
-        if self._elsewhere.are_there and not self.writer.has_ever_registered:
+        if self._elsewhere.are_there and not self.own.speaker.has_ever_registered:
             self.notices.say("warning", "another machine ran this node's speaker; releases wait until it is silent")
             self._judge_conditions(now)
 
@@ -194,43 +186,28 @@ class NodeCore:
         return not (others.are_there and others.may_announce(now.boottime, self.members.for_fencing()))
 
     def _wrote(self, wrote: Wrote, now: Moment) -> None:
-        if self._is_of(self.confirming, wrote.request):
-            self.confirming.wrote(wrote)
-        elif self._is_of(self.reporting, wrote.request):
-            self.reporting.wrote(wrote)
-        else:
-            self._speaker_wrote(wrote, now)
-
-    def _speaker_wrote(self, wrote: Wrote, now: Moment) -> None:
-        is_registered = self.writer.wrote(wrote)
+        if self.own.take(wrote, now.monotonic):
+            return
+        is_registered = self.own.speaker.wrote(wrote)
         self.bgp.status_written(now)
         if is_registered and self.phase is Phase.REGISTERING:
             self.notices.say("info", "registered", speaker=self._node, uid=wrote.own.uid, incarnation=self._incarnation)
             self._registration.written(wrote.own.uid)
             self._go(Cause.REGISTERED)
             self._elsewhere.registered(now.boottime)
-            self.confirming.begin(self._registration.node_uid)
-            self.reporting.begin(self._registration.node_uid)
+            self.own.begin(self._registration.node_uid)
             self.members.begin(now)
 
     def _deleted(self, deleted: Deleted, now: Moment) -> None:
-        self.reporting.deleted(deleted)
+        self.own.take(deleted, now.monotonic)
 
     def _failed(self, failed: Failed, now: Moment) -> None:
         if failed.failure is Failure.OTHER:
             self.notices.say("warning", "the API server refused; trying again", error=failed.error)
         elif failed.failure is Failure.REFUSED:
             self.notices.say("error", "the API server refuses a part of what is written", error=failed.error)
-        if self._is_of(self.confirming, failed.request):
-            self.confirming.failed(failed, now.monotonic)
-        elif self._is_of(self.reporting, failed.request):
-            self.reporting.failed(failed, now.monotonic)
-        else:
-            self._unless_ended(self.writer.failed(failed, now.monotonic), now)
-
-    @staticmethod
-    def _is_of(writer: ConfirmationWriter | ReportWriter, request: Request) -> bool:
-        return writer.attempts.request is request
+        if not self.own.take(failed, now.monotonic):
+            self._unless_ended(self.own.speaker.failed(failed, now.monotonic), now)
 
     def _unless_ended(self, why: str | None, now: Moment) -> None:
         if why is not None:
@@ -311,9 +288,7 @@ class NodeCore:
             self._tick_at,
             None if has_withdrawn else self.layer2.deadline(),
             None if has_withdrawn else self.bgp.deadline(),
-            self.confirming.deadline(),
-            self.writer.deadline(),
-            self.reporting.deadline(),
+            self.own.deadline(),
             self._leaving.deadline(),
             self.members.heartbeats.deadline() if self.phase is Phase.LISTENING else None,
         )
@@ -330,7 +305,7 @@ class NodeCore:
             permit=self._permit,
             orders=self._wire_orders(now),
             routers=self.bgp.take_orders(now, may_announce=self.may_announce),
-            requests=self._requests(now.monotonic),
+            requests=self.own.next_requests(now.monotonic),
             renews_after=self._registration.began if self.phase is Phase.RENEWING else None,
             reading=self._registration.reading if self._may_read else None,
             secrets=self._secrets,
@@ -341,12 +316,6 @@ class NodeCore:
         )
         self._permit = self._own_state = None
         return batch
-
-    def _requests(self, now: float) -> list[Request]:
-        """Confirmations first: allocators wait for them. The last write of the Speaker comes after theirs."""
-        confirmation = self.confirming.next_request(now)
-        others = (self.writer.next_request(now), self.reporting.next_request(now))
-        return [one for one in (confirmation, *others) if one is not None]
 
     @property
     def _may_read(self) -> bool:
@@ -379,20 +348,22 @@ class NodeCore:
 
     def _anew(self, now: Moment) -> None:
         """This speaker may have been taken for dead. One that leaves has nothing to register for."""
-        self.confirming.end()
-        self.reporting.end()
+        self.own.end()
         if self.phase is not Phase.LEAVING:
             self._go(Cause.MAY_BE_FENCED)
             self._begin(now)
 
     def _removed(self, why: str, now: Moment) -> None:
         """Somebody's word that this speaker is dead: silence until registered anew."""
-        self.notices.say("warning", "registering anew", why=why)
-        self.notices.count("registered_anew", Hold.REMOVED.value)
+        self._say_anew(Hold.REMOVED, why)
         self.right.lose(Hold.REMOVED, now.boottime)
-        self.writer.removed()
+        self.own.speaker.removed()
         self._silence()
         self._anew(now)
+
+    def _say_anew(self, hold: Hold, why: str) -> None:
+        self.notices.say("warning", "registering anew", why=why)
+        self.notices.count("registered_anew", hold.value)
 
     def _silence(self) -> None:
         self._permit = 0.0
@@ -461,8 +432,7 @@ class NodeCore:
                 if self.phase is Phase.SERVING:
                     self._go(Cause.CUT_OFF)
         if was_registered and self.right.must_register and self.right.hold is not None:
-            self.notices.say("warning", "registering anew", why=self.right.hold.value)
-            self.notices.count("registered_anew", self.right.hold.value)
+            self._say_anew(self.right.hold, self.right.hold.value)
             self._anew(now)
         self.layer2.tick(now)
         self.bgp.ask_again()
@@ -488,7 +458,7 @@ class NodeCore:
     def _judge_conditions(self, now: Moment) -> None:
         """What the Speaker object says for people, and its promise."""
         report, members = self._report, self.members
-        self.reporting.nodes = len(self.cluster.speakers) or 1
+        self.own.report.nodes = len(self.cluster.speakers) or 1
         contacts = members.for_fencing()
         others = () if self._is_alone(now) else self._elsewhere.entries()
         report.judge(self.right.hold, contacts, self._renewal_sent, others, now)
@@ -511,12 +481,12 @@ class NodeCore:
             self.notices.say("info", "stopping: everything is withdrawn first")
             self.right.lose(Hold.STOPPING, now.boottime)
             self._permit = 0.0
-        if leaving.may_say_goodbye(now.monotonic, has_confirmed=self.confirming.has_said_all):
+        if leaving.may_say_goodbye(now.monotonic, has_confirmed=self.own.confirmation.has_said_all):
             withdrew = self.bgp.withdrew_everything(now) and self._is_alone(now)
             self._report.judge_end(withdrew_routes=withdrew, now=now)
-            self.writer.say_goodbye(withdrew_everything=withdrew)
-            self.reporting.end()
-        leaving.pass_time(now.monotonic, self.writer.goal)
+            self.own.speaker.say_goodbye(withdrew_everything=withdrew)
+            self.own.report.end()
+        leaving.pass_time(now.monotonic, self.own.speaker.goal)
 
     @property
     def failed_to_say_goodbye(self) -> bool:

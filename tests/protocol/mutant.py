@@ -124,9 +124,9 @@ MUTATIONS = {
     ),
     "confirmed-alone": Mutation(
         "an acknowledgement waits for no other write",
-        CORE,
-        "confirmation = self.confirming.next_request(now)",
-        "confirmation = None if self.writer.attempts.have_failed else self.confirming.next_request(now)",
+        "speaker.own.writers",
+        "confirmation = self.confirmation.next_request(now)",
+        "confirmation = None if self.speaker.attempts.have_failed else self.confirmation.next_request(now)",
     ),
     "witnesses": Mutation(
         "the promise names its witnesses",
