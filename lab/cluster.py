@@ -19,7 +19,7 @@ from lab.faults import Faults
 from lab.kubectl import Kubectl
 from lab.kubelet import manifests, podspec
 from lab.kubelet.kubelet import Kubelet
-from lab.net import hosts
+from lab.net import hosts, shapes
 from lab.net.claims import Claim, claims_of
 from lab.net.hosts import Topology
 from lab.net.netns import HUB, NamespaceHandle, Sandbox, lab_environment
@@ -49,6 +49,7 @@ class Settings:
     rootless: bool | None = None
     values: Mapping[str, Any] = field(default_factory=dict)
     """For the chart: replicas, lease and fence times, extra arguments."""
+    shape: shapes.Shape = shapes.Shape.FLAT
     with_berth: bool = True
     """False = only the API server, hosts and pods: start Berth with `install_berth` and `start_berth`."""
 
@@ -60,7 +61,7 @@ class Cluster:
     def __init__(self, settings: Settings, *, tell: Callable[[str], None] = lambda _: None) -> None:
         """`tell` gets a line about each step as it is done."""
         self.settings = settings
-        self.topology: Topology = hosts.plan_topology(settings.node_count)
+        self.topology: Topology = shapes.plan(settings.shape, settings.node_count)
         self.control_plane = ControlPlane(settings.directory, self.topology, self.start)
         self.processes: dict[str, Process] = {}
         self.routers: dict[str, Router] = {}
@@ -266,9 +267,11 @@ class Cluster:
         )
         self.save_record(ready=False)
         hosts.build(self._sandbox, self.topology)
+        shapes.apply(self.settings.shape, self.namespaces, self.topology)
         how = "in a user namespace" if self.namespaces.rootless else "as root"
         names = ", ".join(host.name for host in self.topology.hosts)
-        self._tell(f"network namespaces on one bridge ({how}): {names}")
+        where = "on one bridge" if self.settings.shape is shapes.Shape.FLAT else f"as {self.settings.shape}"
+        self._tell(f"network namespaces {where} ({how}): {names}")
 
     def _add_host(self, name: str) -> hosts.Host:
         """One more on the segment."""

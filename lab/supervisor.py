@@ -10,6 +10,7 @@ from pathlib import Path
 from types import FrameType
 
 from lab.cluster import Cluster, Settings
+from lab.net.shapes import Shape
 
 POLL_SECONDS = 0.5
 RESTART_SECONDS = 2.0
@@ -24,6 +25,7 @@ def main() -> None:
         node_count=options.nodes,
         rootless=True if options.rootless else None,
         with_berth=not options.without_berth,
+        shape=options.topology,
     )
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _end)
@@ -66,6 +68,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--directory", type=Path, required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--nodes", type=int, default=3)
+    parser.add_argument("--topology", type=Shape, default=Shape.FLAT)
     parser.add_argument("--rootless", action="store_true")
     parser.add_argument("--without-berth", action="store_true")
     return parser.parse_args()

@@ -6,6 +6,7 @@
     router   172.30.0.254     everybody's default gateway
 
 Everything has an IPv6 address on the same pattern. Pools may use 172.30.0.200-250 and fd00:30::200-fd00:30::2ff.
+A second segment, on br1 with 172.31.0.0/24 and fd00:31::/64, is there where a topology has it (lab.net.shapes).
 """
 
 import json
@@ -16,6 +17,8 @@ from lab.net.netns import HUB, NamespaceHandle, Sandbox
 
 SEGMENT_IPV4 = IPv4Network("172.30.0.0/24")
 SEGMENT_IPV6 = IPv6Network("fd00:30::/64")
+SECOND_IPV4 = IPv4Network("172.31.0.0/24")
+SECOND_IPV6 = IPv6Network("fd00:31::/64")
 POOL_IPV4 = "172.30.0.200-172.30.0.250"
 POOL_IPV6 = "fd00:30::200-fd00:30::2ff"
 PODS_IPV4 = IPv4Network("10.244.0.0/16")
@@ -35,6 +38,7 @@ API_PORT = 6443
 NO_DUPLICATE_DETECTION = {f"net/ipv6/conf/{scope}/accept_dad": "0" for scope in ("all", "default", "eth0")}
 
 BRIDGE = "br0"
+SECOND_BRIDGE = "br1"
 CLIENT = "client"
 ROUTER = "router"
 
@@ -50,6 +54,11 @@ class Host:
     @property
     def forwards(self) -> bool:
         return self.name != CLIENT
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it is on the second segment."""
+        return self.ipv4 in SECOND_IPV4
 
 
 @dataclass(frozen=True)
@@ -112,12 +121,16 @@ class Neighbour:
     state: str
 
 
-def plan_topology(node_count: int) -> Topology:
+def plan_topology(node_count: int, *, far: int = 0) -> Topology:
+    """`far`: how many of the nodes, the last ones, are on the second segment."""
     if not 1 <= node_count <= MOST_NODES:
         raise ValueError(f"a lab has 1 to {MOST_NODES} nodes, not {node_count}")
+    if not 0 <= far < node_count:
+        raise ValueError(f"of {node_count} nodes at least one is on the first segment")
     return Topology(
         nodes=tuple(
-            Node(f"node{i}", *_addresses(FIRST_NODE_NUMBER + i - 1), index=i) for i in range(1, node_count + 1)
+            Node(f"node{i}", *_addresses(FIRST_NODE_NUMBER + i - 1, is_far=i > node_count - far), index=i)
+            for i in range(1, node_count + 1)
         ),
         client=Host(CLIENT, *_addresses(CLIENT_NUMBER)),
         router=Host(ROUTER, *_addresses(ROUTER_NUMBER)),
@@ -128,7 +141,9 @@ def plan_topology(node_count: int) -> Topology:
 
 def build(sandbox: Sandbox, topology: Topology) -> None:
     """Make the bridge and the hosts in an empty sandbox."""
-    _make_bridge(sandbox.namespaces, topology)
+    _make_bridge(sandbox.namespaces, BRIDGE, topology.hub_ipv4, topology.hub_ipv6)
+    if any(host.is_far for host in topology.hosts):
+        make_second_bridge(sandbox.namespaces)
     for host in topology.hosts:
         add_to_segment(sandbox, host, topology)
     for node in topology.nodes:
@@ -155,8 +170,14 @@ def interface_mac(namespaces: NamespaceHandle, host: str, interface: str = "eth0
     return str(json.loads(printed)[0]["address"])
 
 
-def _addresses(number: int) -> tuple[IPv4Address, IPv6Address]:
-    return SEGMENT_IPV4[number], SEGMENT_IPV6[_alike(number)]
+def _addresses(number: int, *, is_far: bool = False) -> tuple[IPv4Address, IPv6Address]:
+    ipv4, ipv6 = (SECOND_IPV4, SECOND_IPV6) if is_far else (SEGMENT_IPV4, SEGMENT_IPV6)
+    return ipv4[number], ipv6[_alike(number)]
+
+
+def on_second(host: Host) -> tuple[IPv4Address, IPv6Address]:
+    """The addresses of the same number on the second segment."""
+    return _addresses(int(host.ipv4) & 0xFF, is_far=True)
 
 
 def _alike(number: int) -> int:
@@ -164,41 +185,47 @@ def _alike(number: int) -> int:
     return int(str(number), 16)
 
 
-def _make_bridge(namespaces: NamespaceHandle, topology: Topology) -> None:
-    _ip(
+def make_second_bridge(namespaces: NamespaceHandle) -> None:
+    """The second segment, with the hub on it."""
+    _make_bridge(namespaces, SECOND_BRIDGE, *_addresses(HUB_NUMBER, is_far=True))
+
+
+def _make_bridge(namespaces: NamespaceHandle, name: str, ipv4: IPv4Address, ipv6: IPv6Address) -> None:
+    ip(
         namespaces,
         HUB,
-        f"link add {BRIDGE} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
-        *_address_lines(BRIDGE, topology.hub_ipv4, topology.hub_ipv6),
-        f"link set {BRIDGE} up",
+        f"link add {name} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+        *address_lines(name, ipv4, ipv6),
+        f"link set {name} up",
     )
-    _sysctl(namespaces, HUB, {"net/bridge/bridge-nf-call-iptables": "0", "net/bridge/bridge-nf-call-ip6tables": "0"})
+    sysctl(namespaces, HUB, {"net/bridge/bridge-nf-call-iptables": "0", "net/bridge/bridge-nf-call-ip6tables": "0"})
 
 
 def add_to_segment(sandbox: Sandbox, host: Host, topology: Topology) -> None:
     """Make the host, with its interface on the bridge of an sandbox that was built."""
     namespaces = sandbox.namespaces
     sandbox.add_host(host.name)
-    _ip(
+    ip(
         namespaces,
         HUB,
         f"link add {host.name} type veth peer name eth0 netns {host.name}",
-        f"link set {host.name} master {BRIDGE} up",
+        f"link set {host.name} master {SECOND_BRIDGE if host.is_far else BRIDGE} up",
     )
-    _sysctl(namespaces, host.name, _host_settings(host))
+    sysctl(namespaces, host.name, _host_settings(host))
     routes = [
         f"route add {network} via {via}"
         for node in topology.nodes
-        if node != host and isinstance(host, Node)
+        if node != host and isinstance(host, Node) and node.is_far == host.is_far
         for network, via in ((node.pod_network_ipv4, node.ipv4), (node.pod_network_ipv6, node.ipv6))
     ]
     if host != topology.router:
-        routes += [f"route add default via {topology.router.ipv4}", f"route add ::/0 via {topology.router.ipv6}"]
-    _ip(
+        gateways = _addresses(HUB_NUMBER, is_far=True) if host.is_far else (topology.router.ipv4, topology.router.ipv6)
+        routes += [f"route add {each} via {via}" for each, via in zip(("default", "::/0"), gateways, strict=True)]
+    ip(
         namespaces,
         host.name,
         "link set lo up",
-        *_address_lines("eth0", host.ipv4, host.ipv6),
+        *address_lines("eth0", host.ipv4, host.ipv6),
         "link set eth0 up",
         *routes,
     )
@@ -208,22 +235,22 @@ def _add_pod(sandbox: Sandbox, node: Node, topology: Topology) -> None:
     namespaces = sandbox.namespaces
     gateway_ipv4, gateway_ipv6 = node.pod_gateway_ipv4, node.pod_network_ipv6[POD_GATEWAY_NUMBER]
     sandbox.add_host(node.pod)
-    _sysctl(namespaces, node.pod, NO_DUPLICATE_DETECTION)
-    _ip(
+    sysctl(namespaces, node.pod, NO_DUPLICATE_DETECTION)
+    ip(
         namespaces,
         node.name,
         # A pod's side of the cable is eth0, the node's side has another name: no speaker must take it for the segment.
         "link add veth-pod type veth peer name pod0",
-        *_address_lines("veth-pod", gateway_ipv4, gateway_ipv6, node.pod_network_ipv4.prefixlen),
+        *address_lines("veth-pod", gateway_ipv4, gateway_ipv6, node.pod_network_ipv4.prefixlen),
         "link set veth-pod up",
     )
     # Through the hub, because only there the hosts' names are known.
     namespaces.run(HUB, ["ip", "-n", node.name, "link", "set", "pod0", "netns", node.pod, "name", "eth0"])
-    _ip(
+    ip(
         namespaces,
         node.pod,
         "link set lo up",
-        *_address_lines("eth0", node.pod_ipv4, node.pod_ipv6),
+        *address_lines("eth0", node.pod_ipv4, node.pod_ipv6),
         "link set eth0 up",
         f"route add default via {gateway_ipv4}",
         f"route add ::/0 via {gateway_ipv6}",
@@ -247,19 +274,19 @@ def _host_settings(host: Host) -> dict[str, str]:
     }
 
 
-def _address_lines(interface: str, ipv4: IPv4Address, ipv6: IPv6Address, prefix_length: int = 24) -> list[str]:
+def address_lines(interface: str, ipv4: IPv4Address, ipv6: IPv6Address, prefix_length: int = 24) -> list[str]:
     return [
         f"address add {IPv4Interface((ipv4, prefix_length))} dev {interface}",
         f"address add {IPv6Interface((ipv6, 64))} dev {interface} nodad",
     ]
 
 
-def _ip(namespaces: NamespaceHandle, host: str | None, *lines: str) -> None:
+def ip(namespaces: NamespaceHandle, host: str | None, *lines: str) -> None:
     """Several ip(8) commands in one process."""
     namespaces.run(host, ["ip", "-batch", "-"], stdin="\n".join(lines) + "\n")
 
 
-def _sysctl(namespaces: NamespaceHandle, host: str | None, settings: dict[str, str]) -> None:
+def sysctl(namespaces: NamespaceHandle, host: str | None, settings: dict[str, str]) -> None:
     """Settings this kernel does not have are passed over."""
     script = "\n".join(f"[ ! -e /proc/sys/{k} ] || echo {v} > /proc/sys/{k}" for k, v in settings.items())
     namespaces.run(host, ["sh", "-ec", script])
