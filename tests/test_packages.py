@@ -151,6 +151,7 @@ def needed(*tops: str) -> dict[str, str]:
     return {normal(by_module()[module][0]): place for module, place in imports(*tops).items()}
 
 
+@pytest.mark.slow
 class TestRequirements:
     def test_berth_declares_what_it_imports_and_nothing_else(self) -> None:
         assert required(BERTH) == set(needed(*BERTH.modules)), needed(*BERTH.modules)

@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from crds.names import ANNOTATION_IPS, ANNOTATION_POOL, ANNOTATION_SHARING_KEY, allocation_name
 from crds.observation import MESSAGE_LIMIT
 from crds.schema import object_schema
@@ -84,6 +86,7 @@ def is_refused(spec: dict[str, Any]) -> bool:
     return bool(SCHEMA.validate(copy.deepcopy(record), None))
 
 
+@pytest.mark.slow
 def test_no_service_ends_an_allocator_or_takes_what_another_one_has() -> None:
     api = FakeApi(refuses=is_refused)
     one = settled(api, "web")

@@ -21,6 +21,7 @@ from kube.lease.io.renewer import LeaseRenewer
 from kube.objects import Lease, decode_lease, decode_service
 from kube.resource import EVENTS, IPPOOLS, LEASES, SERVICES
 from lab.apiserver.server import ApiServer
+from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = pytest.mark.asyncio
 

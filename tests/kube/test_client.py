@@ -2,7 +2,6 @@ import asyncio
 import contextlib
 import itertools
 import json
-import socket
 import time
 from collections.abc import Awaitable
 from contextlib import aclosing
@@ -31,6 +30,7 @@ from kube.metrics import Uncounted
 from kube.resource import IPPOOLS, LEASES, SERVICES
 from tests.kube.conftest import Connected
 from tests.kube.server import after, an_object, event, page, reply, status, stream
+from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = pytest.mark.asyncio
 
@@ -315,33 +315,6 @@ async def test_a_second_doubt_waits_for_its_time(connected: Connected, monkeypat
     async with connected(stream(5.0), broken, stream(5.0), broken, reply({})) as (client, _):
         assert await watched_while(client, client.get(IPPOOLS, "a")) == "Doubted"
         assert await watched_while(client, client.get(IPPOOLS, "a")) == "Doubted"
-
-
-async def test_connections_ask_whether_the_other_end_is_there(connected: Connected) -> None:
-    async with connected(reply({})) as (client, _):
-        await client.get(IPPOOLS, "a")
-        [[(kept, _)]] = client._transport._connector._conns.values()
-        made = kept.transport.get_extra_info("socket")
-        assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-        options = (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_KEEPCNT, socket.TCP_USER_TIMEOUT)
-        assert [made.getsockopt(socket.IPPROTO_TCP, option) for option in options] == [10, 5, 3, 15000]
-
-
-async def test_a_connection_that_rested_while_a_request_broke_is_not_used_again(connected: Connected) -> None:
-    """The next request would wait on it until it is given up."""
-
-    def resting(client: Client) -> list[Any]:
-        pools = client._transport._connector._conns.values()
-        return [kept for pool in pools for kept, _ in pool if kept.is_connected()]
-
-    async with connected(reply({}), reply({}), after(0.2, stream(cut=True)), reply({})) as (client, _):
-        await asyncio.gather(client.get(IPPOOLS, "a"), client.get(IPPOOLS, "b"))
-        used, rests = resting(client)
-        with contextlib.suppress(ApiError):
-            await client.get(IPPOOLS, "c")
-        await asyncio.sleep(0)
-        assert not {used, rests} & set(resting(client))
-        await client.get(IPPOOLS, "d")
 
 
 async def test_a_watch_from_a_forgotten_version_is_gone(connected: Connected) -> None:

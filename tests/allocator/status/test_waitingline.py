@@ -1,5 +1,6 @@
 """Whose turn it is, and how many have theirs in a second."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -38,6 +39,7 @@ def test_nobody_waits_for_ever_however_often_others_come(arrivals: list[tuple[fl
     assert len(served) <= now + 1
 
 
+@pytest.mark.slow
 def test_a_rolling_update_of_500_nodes_with_10_000_addresses_writes_as_much_as_is_said() -> None:
     """Each node takes a second, and all its addresses come and go."""
     line, written = WaitingLine[int](20), 0

@@ -12,6 +12,7 @@ from kube.io.client import Client
 from kube.metrics import Uncounted
 from tests.kube.conftest import Connected
 from tests.kube.server import after, reply, status
+from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = pytest.mark.asyncio
 

@@ -19,6 +19,7 @@ from kube.metrics import Uncounted
 from kube.resource import SERVICES
 from tests.kube.conftest import Connected
 from tests.kube.server import Script, after, an_object, event, page, status, stream
+from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
 pytestmark = pytest.mark.asyncio
 
