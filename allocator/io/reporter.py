@@ -49,7 +49,7 @@ INTERVAL_SECONDS = 0.5
 """How long changes are collected."""
 
 PATIENCE_SECONDS = 5.0
-"""It is written after so long though Services are still being served."""
+"""It is written after so long though Services are still being served, and again after so long when it was refused."""
 
 GRACE_SECONDS = 3.0
 """How long an address may be unannounced before that is worth a condition: speakers need a moment."""
@@ -105,6 +105,8 @@ class Reporter:
         ]
         self._dirty: dict[IPAddress, float] = {}
         self._at_once: set[IPAddress] = set()
+        self._refused_pools: dict[str, float] = {}
+        """Until when none of these is tried again."""
         self._counts: WaitingLine[IPAddress] = WaitingLine(COUNTS_PER_SECOND)
         self._awaited_before: dict[IPAddress, tuple[Awaited, ...]] = {}
 
@@ -155,22 +157,25 @@ class Reporter:
                 continue
             busy_since = now
             await self._collect(now)
-            await self._report_pools()
+            await self._report_pools(now)
             if not self._has_reports():
                 continue
             await self._report_advertisements(now)
             await self._report_peers(now)
             await self._report_allocations(now)
 
-    async def _report_pools(self) -> None:
+    async def _report_pools(self, now: float) -> None:
+        """One whose status is refused waits for a while."""
+        self._refused_pools = {name: until for name, until in self._refused_pools.items() if until > now}
         for pool in self._assigner.ledger.pools.in_order:
             stored = self._observed.pools.get(ObjectKey(None, pool.name))
-            if stored is None or stored.metadata.generation != pool.generation:
+            if stored is None or stored.metadata.generation != pool.generation or pool.name in self._refused_pools:
                 continue
             status = pool_status(pool, self._assigner.ledger, stored.status, timestamp())
             if status != stored.status:
                 wire = {"ipv4": None, "ipv6": None, "keptOut": None, **status.to_wire()}
-                await self._patch(IPPOOLS, pool.name, stored.metadata.uid, wire)
+                if await self._patch(IPPOOLS, pool.name, stored.metadata.uid, wire) is None:
+                    self._refused_pools[pool.name] = now + PATIENCE_SECONDS
 
     async def _report_advertisements(self, now: float) -> None:
         peers = {one.name for one in self._observed.peers.values()}

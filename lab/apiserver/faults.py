@@ -41,12 +41,14 @@ class Cut(StrEnum):
 @dataclass(slots=True, kw_only=True)
 class Fault:
     """What happens to which requests. An empty criterion matches every request; `resource` is `services`,
-    `services/status` or, with its group, `ippools.berth.dev`; `user` is a user's name, `method` an HTTP method or verb.
+    `services/status` or, with its group, `ippools.berth.dev`; `user` is a user's name, `agent` what the User-Agent
+    begins with, `method` an HTTP method or verb.
     """
 
     method: str = ""
     resource: str = ""
     user: str = ""
+    agent: str = ""
     namespace: str = ""
     name: str = ""
     code: int = 0  # 0: no error answer
@@ -157,6 +159,7 @@ def _matches(fault: Fault, request: Request) -> bool:
         (not fault.method or fault.method.lower() in (request.method.lower(), request.verb))
         and (not fault.resource or fault.resource in request.resource_names)
         and fault.user in ("", request.user)
+        and request.agent.startswith(fault.agent)
         and fault.namespace in ("", request.namespace)
         and fault.name in ("", request.name)
     )

@@ -5,7 +5,6 @@ conditions carry the state. core/v1, since that is what `kubectl describe` looks
 """
 
 import asyncio
-import contextlib
 import itertools
 import random
 import time
@@ -14,7 +13,7 @@ from typing import Any
 import structlog
 
 from kube.backoff import Backoff
-from kube.errors import AlreadyExists, ApiError, NotFound, ServerError, TooManyRequests, Unreachable
+from kube.errors import AlreadyExists, ApiError, Conflict, NotFound, ServerError, TooManyRequests, Unreachable
 from kube.events.queue import MESSAGE_BYTES, EventQueue, EventType, ObjectRef, Occurrence, Series
 from kube.io.client import Client
 from kube.io.clock import timestamp
@@ -104,16 +103,21 @@ class EventRecorder:
         """The name of the stored Event."""
         namespace = series.occurrence.ref.namespace or CLUSTER_SCOPED_NAMESPACE
         if series.written_as is not None:
-            body = {"count": series.count, "lastTimestamp": series.last_wall}
             try:
-                await self._client.merge_patch(EVENTS, series.written_as, body, namespace=namespace)
-                return series.written_as
+                return await self._count_up(series, series.written_as, namespace)
             except NotFound:
                 series.name = ""  # Events live for an hour: write it again, as a new one
         series.name = series.name or self._new_name(series.occurrence.ref.name)
-        with contextlib.suppress(AlreadyExists):
+        try:
             await self._client.create(EVENTS, self._body(series, series.name, namespace), namespace)
+        except AlreadyExists:  # an attempt whose answer was lost; it may have happened again since
+            return await self._count_up(series, series.name, namespace)
         return series.name
+
+    async def _count_up(self, series: Series, name: str, namespace: str) -> str:
+        body = {"count": series.count, "lastTimestamp": series.last_wall}
+        await self._client.merge_patch(EVENTS, name, body, namespace=namespace)
+        return name
 
     def _new_name(self, object_name: str) -> str:
         # Like client-go's, <object>.<time in hex>; the number tells two of one moment apart.
@@ -146,8 +150,9 @@ class EventRecorder:
 
 
 def _is_passing(error: ApiError) -> bool:
-    """Whether the same write may succeed later; what was refused stays refused."""
-    return isinstance(error, Unreachable | ServerError | TooManyRequests)
+    """Whether the same write may succeed later; what was refused stays refused. No write of ours names a version, so a
+    conflict is one of the API server's own."""
+    return isinstance(error, Unreachable | ServerError | TooManyRequests | Conflict)
 
 
 def _cut(message: str) -> str:
