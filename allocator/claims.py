@@ -32,7 +32,7 @@ def pairs(mapping: Mapping[str, str]) -> Pairs:
     return tuple(sorted(mapping.items()))
 
 
-HOLDER_BYTES = len('{"namespace":"","name":"","uid":"","ports":[],"labels":{}},')
+HOLDER_BYTES = len('{"namespace":"","name":"","uid":"","ports":[],"labels":{},"healthCheckNodePort":65535},')
 PORT_BYTES = len('{"port":65535,"protocol":"SCTP"},')
 LABEL_BYTES = len('"":"",')
 """What stands around the texts of a holder in JSON."""
@@ -40,12 +40,13 @@ LABEL_BYTES = len('"":"",')
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A Service that holds an address."""
+    """A Service that holds an address. `health_port`: its healthCheckNodePort, 0 = none that matters."""
 
     key: ServiceKey
     uid: str
     ports: tuple[Port, ...]
     labels: Pairs = ()
+    health_port: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +96,7 @@ def claim_from(address: IPAddress, spec: IPAllocationSpec) -> Claim:
             one.uid,
             tuple(Port(str(port.protocol), port.port) for port in one.ports),
             pairs(one.labels),
+            one.health_check_node_port or 0,
         )
         for one in spec.holders
     )
@@ -118,7 +120,7 @@ def wire_spec(claim: Claim) -> dict[str, Any]:
 def wire_allocation(claim: Claim) -> dict[str, Any]:
     """The whole object for a create. One that is made only to be released says no more than who had the address."""
     if claim.releasing:
-        bare = tuple(replace(holder, ports=(), labels=()) for holder in claim.holders)
+        bare = tuple(replace(holder, ports=(), labels=(), health_port=0) for holder in claim.holders)
         claim = replace(claim, holders=bare, selector=())
     return {
         "apiVersion": API_VERSION,
@@ -150,10 +152,12 @@ def _wire_claim(claim: Claim) -> dict[str, Any]:
 
 
 def _wire_holder(holder: Holder) -> dict[str, Any]:
+    health_port = {"healthCheckNodePort": holder.health_port} if holder.health_port else {}
     return {
         "namespace": holder.key.namespace,
         "name": holder.key.name,
         "uid": holder.uid,
         "ports": [{"protocol": port.protocol, "port": port.port} for port in holder.ports],
         "labels": dict(holder.labels),
+        **health_port,
     }

@@ -99,7 +99,15 @@ def request_of(service: Service) -> Request | InvalidRequest:
 def holder_of(service: Service) -> Holder:
     """What an IPAllocation says of this Service."""
     ports = sorted({Port(port.protocol, port.port) for port in service.spec.ports})
-    return Holder(key_of(service), service.metadata.uid, tuple(ports), pairs(service.metadata.labels))
+    return Holder(
+        key_of(service), service.metadata.uid, tuple(ports), pairs(service.metadata.labels), _health_port(service)
+    )
+
+
+def _health_port(service: Service) -> int:
+    """0 = none, or none that matters: proxies serve it for the policy Local alone."""
+    port = service.spec.health_check_node_port
+    return port if service.spec.external_traffic_policy == LOCAL and 0 < port < 1 << 16 else 0
 
 
 def _too_large(holder: Holder, selector: Pairs) -> InvalidRequest | None:

@@ -70,6 +70,9 @@ class Holder(Model):
     """The ports that the Service occupies; holders of one address never share a port of the same protocol."""
     labels: FewLabels = Field(default_factory=dict)
     """The Service's labels, for the serviceSelector of advertisements."""
+    health_check_node_port: Annotated[int, Field(ge=1, le=65535), Format("int32")] | None = None
+    """The Service's healthCheckNodePort, with the policy Local: where each node's proxy says whether it has rules for
+    endpoints of its own. A node that takes the address over from one that still serves asks there first."""
 
 
 Holders = Annotated[tuple[Holder, ...], Items(1, 1024), ListMap("uid")]

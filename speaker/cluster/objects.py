@@ -41,10 +41,11 @@ _TIERS = {
 
 
 class Holder(msgspec.Struct, frozen=True, gc=False):
-    """A Service that holds the address."""
+    """A Service that holds the address. `health_port`: its healthCheckNodePort, 0 = none."""
 
     service: ServiceKey
     labels: Labels
+    health_port: int = 0
 
 
 class Allocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -148,10 +149,11 @@ class _Meta(msgspec.Struct, frozen=True, gc=False):
     generation: int = 0
 
 
-class _Holder(msgspec.Struct, frozen=True, gc=False):
+class _Holder(msgspec.Struct, frozen=True, rename="camel", gc=False):
     namespace: str
     name: str
     labels: Labels | None = None
+    health_check_node_port: int | None = None
 
 
 class _AllocationSpec(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -226,13 +228,22 @@ def allocation_from(raw: bytes) -> Allocation:
         address=_address_of(seen),
         pool=_shared(seen.spec.pool),
         holders=tuple(
-            Holder(ServiceKey(_shared(holder.namespace), holder.name), _shared_labels(holder.labels))
+            Holder(
+                ServiceKey(_shared(holder.namespace), holder.name),
+                _shared_labels(holder.labels),
+                _port(holder.health_check_node_port),
+            )
             for holder in seen.spec.holders or ()
         ),
         is_local=seen.spec.traffic_policy == "Local",
         is_releasing=seen.spec.releasing,
         was_announced=seen.status is not None and bool(seen.status.first_announced or seen.status.announced_by),
     )
+
+
+def _port(number: int | None) -> int:
+    """0 = none, or no port that there can be."""
+    return number if number is not None and 0 < number < 1 << 16 else 0
 
 
 def _address_of(seen: _Allocation) -> str:

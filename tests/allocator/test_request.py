@@ -85,3 +85,10 @@ def test_the_selector_matters_under_local_only() -> None:
 def test_a_wish_is_a_value() -> None:
     assert isinstance(request("web"), Request)
     assert request("web") == request("web")
+
+
+def test_with_the_policy_local_the_record_says_where_proxies_answer_for_their_health() -> None:
+    local = {"externalTrafficPolicy": "Local", "healthCheckNodePort": 30123}
+    assert request("web", **local).holder.health_port == 30123
+    assert request("web", healthCheckNodePort=30123).holder.health_port == 0
+    assert request("web", **{**local, "healthCheckNodePort": 1 << 16}).holder.health_port == 0

@@ -44,6 +44,12 @@ def test_what_an_allocation_leaves_out_has_the_apis_defaults() -> None:
     assert not read.is_releasing
 
 
+@pytest.mark.parametrize(("written", "read"), [(31000, 31000), (None, 0), (0, 0), (-1, 0), (1 << 16, 0), (1 << 60, 0)])
+def test_a_health_port_that_there_can_t_be_is_none(written, read) -> None:
+    document = ipallocation(holders=[{**HOLDER, "healthCheckNodePort": written}])
+    assert [one.health_port for one in allocation_from(document).holders] == [read]
+
+
 @pytest.mark.parametrize(
     "document",
     [
