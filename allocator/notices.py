@@ -64,7 +64,8 @@ def of_entry(entry: Entry, reason: Reason, message: str) -> Iterator[Notice]:
 
 
 def of_conflict(stored: StoredAllocation, conflict: Condition) -> Iterator[Notice]:
-    """To each holder of the address: another machine began or ceased to use it."""
+    """To each holder of the address: another machine began or ceased to use it, or kernels of nodes to answer for
+    it."""
     kind: Literal["Normal", "Warning"] = "Warning" if conflict.status == "True" else "Normal"
     for holder in stored.claim.holders:
         yield Notice(holder.key, holder.uid, kind, Reason(conflict.reason), conflict.message)

@@ -51,6 +51,12 @@ class ConditionType(_Documented):
         "Exhausted",
         "On an IPPool: no address is free in some family of the pool.",
     )
+    KernelAnswers = (
+        "KernelAnswers",
+        "In slice 0 of a SpeakerReport, and on an IPAllocation: the kernel of a node answers by itself for an address "
+        "that is announced on layer 2, whichever node is its owner. The message says where it has the address, and "
+        "which setting to change.",
+    )
     Overlapping = (
         "Overlapping",
         "On an IPPool: it shares addresses with another pool, which the message names.",
@@ -176,9 +182,9 @@ class Reason(_Documented):
     )
     HeldByNode = (
         "HeldByNode",
-        "The kernel of the node has an address of a Service on one of its interfaces, and answers ARP for it whichever "
-        "node is the owner: kube-proxy in IPVS mode does that on every node. Set `ipvs.strictARP` to true in its "
-        "configuration.",
+        "The kernel of a node has an address of a Service on one of its interfaces, and answers for it whichever node "
+        "is the owner. kube-proxy in IPVS mode does that on every node: set `ipvs.strictARP` to true in its "
+        "configuration. Else set net.ipv4.conf.all.arp_ignore to 1 on the node, or take the address off it.",
     )
     InterfaceNotFound = (
         "InterfaceNotFound",
@@ -198,6 +204,10 @@ class Reason(_Documented):
     InvalidSpec = (
         "InvalidSpec",
         "A field of the object can't be used as it is written; the message names it.",
+    )
+    KernelSilent = (
+        "KernelSilent",
+        "No kernel of a node answers by itself for the address, or for any that is announced on layer 2.",
     )
     KeysUnusable = (
         "KeysUnusable",

@@ -116,6 +116,17 @@ class AddressConflict(Model):
     """How often it was seen, at most once a second counted."""
 
 
+class KernelAnswer(Model):
+    """An address that is announced on layer 2, and that the node's kernel answers for by itself."""
+
+    address: AddressText
+    """The address."""
+    held_on: InterfaceName
+    """The interface that the kernel has it on."""
+    answers_on: InterfaceName
+    """An interface where the kernel answers for it: the first one by name."""
+
+
 class HeardSpeaker(Model):
     """Another speaker, as heard by heartbeats on the network."""
 

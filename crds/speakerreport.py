@@ -13,7 +13,16 @@ from crds.kind import AGE, Column, CustomKind
 from crds.markers import AtomicMap, Items, ListMap, Rule, Text
 from crds.meta import BerthObject, ConditionedStatus, Model
 from crds.rules import NodeName
-from crds.speaker import AddressConflict, Announcement, BFDSession, BGPSession, Fault, HeardSpeaker, Interface
+from crds.speaker import (
+    AddressConflict,
+    Announcement,
+    BFDSession,
+    BGPSession,
+    Fault,
+    HeardSpeaker,
+    Interface,
+    KernelAnswer,
+)
 
 MOST_ENTRIES = 100
 """In one slice: announcements, sessions and the like together."""
@@ -48,6 +57,9 @@ class SpeakerReportStatus(ConditionedStatus):
     """The node's network interfaces, with why some are not usable."""
     conflicts: Annotated[tuple[AddressConflict, ...], Items(maximum=MOST_ENTRIES), ListMap("address")] = ()
     """Other machines that use addresses which this node announces, or would announce."""
+    kernel_answers: Annotated[tuple[KernelAnswer, ...], Items(maximum=MOST_ENTRIES), ListMap("address")] = ()
+    """Addresses that are announced on layer 2, by whichever node, and that this node's kernel answers for by itself; in
+    all slices together 256 at most."""
     heard: Annotated[tuple[HeardSpeaker, ...], Items(maximum=64), ListMap("node")] = ()
     """The other speakers that it hears; of more than 64 the first ones by name. Condition PeersHeard is about all."""
     bgp_sessions: Annotated[tuple[BGPSession, ...], Items(maximum=MOST_ENTRIES), ListMap("peer")] = ()

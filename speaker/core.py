@@ -467,8 +467,9 @@ class NodeCore:
             report.judge_heartbeats(members.heartbeats.fault, contacts.known, members.heard, now)
         if self.right.hold is None:
             decisions = self.layer2.decisions
-            faults = self.layer2.faults(SHOWN + 1, self.bgp.covers)
+            faults = decisions.faults(SHOWN + 1, self.bgp.covers)
             report.judge_addresses(faults, decisions.unplaced(), now)
+            report.judge_kernel(self.layer2.held_by_kernel, now)
             self.draft.set("faults", self.bgp.faults())
         report.show()
 

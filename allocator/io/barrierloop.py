@@ -236,4 +236,5 @@ def _renewals(raws: Iterable[bytes]) -> Iterator[tuple[str, Renewed]]:
             continue
         node = node_of_speaker_lease(lease.metadata.name)
         if node is not None:
-            yield node, Renewed(lease.metadata.uid, f"{lease.spec.holder_identity} {lease.spec.renew_time}")
+            said, duration = lease.spec, lease.spec.lease_duration_seconds or 0
+            yield node, Renewed(lease.metadata.uid, f"{said.holder_identity} {said.renew_time}", duration)

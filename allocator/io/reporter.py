@@ -24,7 +24,7 @@ from allocator.release.barrier import Awaited
 from allocator.space.ranges import parse_address
 from allocator.status.advertisement import JUDGED_HERE, advertisement_conditions, is_advertised
 from allocator.status.allocation import allocation_status, differs_in_counts_only
-from allocator.status.conflicts import of_transition
+from allocator.status.conflicts import of_transitions
 from allocator.status.faults import reported_fault
 from allocator.status.peer import duplicate_fault, peer_status
 from allocator.status.pool import pool_status
@@ -271,8 +271,8 @@ class Reporter:
         """None when it says so already."""
         advertised = is_advertised(stored.claim, self._assigner.ledger.pools, self._observed.advertisements())
         announcers, waiting = self._reports.announcers.of(address), self._barrier.awaited.get(address, ())
-        sightings = self._reports.sightings.of(address)
-        status = allocation_status(stored, announcers, advertised, waiting, timestamp(), sightings)
+        sightings, kernels = self._reports.sightings.of(address), self._reports.kernels.of(address)
+        status = allocation_status(stored, announcers, advertised, waiting, timestamp(), sightings, kernels)
         shown = (stored.announced_by, stored.announcer_count, stored.conditions, stored.first_announced)
         said = (status.announced_by, status.announcer_count, status.conditions, status.first_announced)
         return None if said == shown else status
@@ -291,8 +291,8 @@ class Reporter:
             return
         self._at_once.discard(stored.address)
         self._counts.leave(stored.address)
-        if (conflict := of_transition(stored.conditions, status.conditions)) is not None:
-            for notice in of_conflict(stored, conflict):
+        for condition in of_transitions(stored.conditions, status.conditions):
+            for notice in of_conflict(stored, condition):
                 self._notify(notice)
         self._assigner.allocation_written(decode_allocation(raw), time.monotonic())
 

@@ -52,8 +52,8 @@ ALIVE_SECONDS = 15.0
 """Only for words: a node whose Lease was seen to change this lately is called alive."""
 
 CONTRADICTION_SECONDS = 15.0
-"""A Lease that was renewed this lately, seven times by default, contradicts who says that its node is shut down. Where
-fences take longer than a minute it is a quarter of that: renewals are slower there."""
+"""A Lease that was renewed this lately contradicts who says that its node is shut down. It is twice the Lease's
+duration where that is longer: then renewals are slower."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,10 +80,14 @@ class Awaited:
 
 
 class Renewed(NamedTuple):
-    """What changes at each renewal of a Lease, and at nothing else. Renewals follow each other within one Lease."""
+    """What changes at each renewal of a Lease, and at nothing else. Renewals follow each other within one Lease.
+
+    `duration_seconds`: for how long it says that it holds; it is renewed several times in that time.
+    """
 
     lease_uid: str
     text: str
+    duration_seconds: int = 0
 
 
 class Proof(NamedTuple):
@@ -137,6 +141,11 @@ class LeaseBook:
         """When we first saw its last renewal; infinity when we know of none."""
         seen = self._there(node)
         return float("inf") if seen is None else seen.since
+
+    def duration_seconds(self, node: str) -> int:
+        """For how long its Lease says that it holds; 0 when we know of none."""
+        seen = self._there(node)
+        return 0 if seen is None or seen.renewed is None else seen.renewed.duration_seconds
 
     def silent_until(self, node: str) -> float:
         """When the last read was sent that showed the Lease without a new renewal."""
@@ -269,7 +278,7 @@ def _not_out_of_service(speaker: SpeakerState, said_since: float, mark: Mark, ro
     contradiction = _what_contradicts(speaker, mark, round_)
     if contradiction:
         return Awaited(speaker.node, f"its Node has the taint {TAINT_OUT_OF_SERVICE}, but {contradiction}")
-    since = max(said_since, round_.leases.silent_since(speaker.node) + _needed_silence(speaker, round_))
+    since = max(said_since, round_.leases.silent_since(speaker.node) + _needed_silence(speaker, round_.leases))
     return _not_forgotten(departed(speaker, since), "Node is out of service", _annotate(speaker), round_.sent)
 
 
@@ -284,7 +293,7 @@ def _what_contradicts(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
         return "another machine has run its speaker too, and may announce"
     if not leases.is_there(node):
         return "its Lease is not there, so nothing shows that it is silent"
-    silent, needed = leases.silent_seconds(node), _needed_silence(speaker, round_)
+    silent, needed = leases.silent_seconds(node), _needed_silence(speaker, leases)
     if silent < needed:
         return f"its Lease has been silent for {silent:.0f} of {needed:.0f} s only"
     if leases.silent_until(node) <= mark.known_at or round_.sent < leases.read_at:
@@ -292,8 +301,8 @@ def _what_contradicts(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
     return ""
 
 
-def _needed_silence(speaker: SpeakerState, round_: Round) -> float:
-    return max(CONTRADICTION_SECONDS, max(round_.fence_after_seconds, speaker.fence_after_seconds) / 4)
+def _needed_silence(speaker: SpeakerState, leases: LeaseBook) -> float:
+    return max(CONTRADICTION_SECONDS, 2 * leases.duration_seconds(speaker.node))
 
 
 def _why_not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> str:

@@ -11,7 +11,8 @@ from allocator.objects import StoredAllocation
 from allocator.release.barrier import Awaited, describe
 from allocator.status.conditions import conditions_from
 from allocator.status.conflicts import conflicted, not_announced
-from allocator.status.entries import Announcement, Sighting
+from allocator.status.entries import Announcement, KernelEntry, Sighting
+from allocator.status.kernels import kernel_answers
 from crds.conditions import ConditionType, Reason
 from crds.ipallocation import MOST_NAMED
 from crds.meta import Condition
@@ -33,15 +34,20 @@ def allocation_status(
     awaited: Sequence[Awaited],
     timestamp: str,
     sightings: Mapping[str, Sighting] = MappingProxyType({}),
+    kernels: Mapping[str, KernelEntry] = MappingProxyType({}),
 ) -> IPAllocationStatus:
     """The status the IPAllocation should have; equal to what it has when nothing changed.
 
-    `sightings`: other machines that use the address, by the node that sees them.
+    `sightings`: other machines that use the address, by the node that sees them. `kernels`: those of nodes that answer
+    for it by themselves, by node.
     """
     observed = [_announced(stored, announcers, is_advertised, sightings)]
     conflict = conflicted(stored, sightings)
     if conflict is not None:
         observed.append(conflict)
+    answers = kernel_answers(stored, kernels)
+    if answers is not None:
+        observed.append(answers)
     if awaited:
         message = describe(stored.address, awaited)
         observed.append(Observation(ConditionType.Withdrawn, False, Reason.WaitingForSpeakers, message))
@@ -87,17 +93,17 @@ def _named(announcers: Mapping[str, Announcement]) -> list[str]:
 
 
 def differs_in_counts_only(stored: StoredAllocation, status: IPAllocationStatus) -> bool:
-    """Whether the only news is which of many nodes announce the address, and how."""
+    """Whether the only news is which of many nodes announce the address, and how, or whose kernels answer for it."""
     return stored.first_announced == status.first_announced and _essence(stored.conditions) == _essence(
         status.conditions
     )
 
 
+_OF_MANY_NODES = (ConditionType.Announced, ConditionType.KernelAnswers)
+
+
 def _essence(conditions: Sequence[Condition]) -> list[tuple[str, str, str, str]]:
-    return [
-        (one.type, one.status, one.reason, "" if one.type == ConditionType.Announced else one.message)
-        for one in conditions
-    ]
+    return [(one.type, one.status, one.reason, "" if one.type in _OF_MANY_NODES else one.message) for one in conditions]
 
 
 def _how(one: Announcement) -> str:

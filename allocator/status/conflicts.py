@@ -35,18 +35,22 @@ def not_announced(stored: StoredAllocation, sightings: Mapping[str, Sighting]) -
     return Observation(ConditionType.Announced, False, Reason.DuplicateAddress, message)
 
 
-def of_transition(before: Sequence[Condition], after: Sequence[Condition]) -> Condition | None:
-    """The condition Conflicted when its status or reason is another one than before: worth an Event."""
-    new = _condition(after)
-    old = _condition(before)
+def of_transitions(before: Sequence[Condition], after: Sequence[Condition]) -> list[Condition]:
+    """The conditions about others that answer, where their status or reason is another one than before: worth an
+    Event."""
+    return [new for kind in _EVENTFUL if (new := _of_transition(kind, before, after)) is not None]
+
+
+_EVENTFUL = (ConditionType.Conflicted, ConditionType.KernelAnswers)
+
+
+def _of_transition(kind: ConditionType, before: Sequence[Condition], after: Sequence[Condition]) -> Condition | None:
+    new = next((one for one in after if one.type == kind), None)
+    old = next((one for one in before if one.type == kind), None)
     if new is None or (old is None and new.status == "False"):
         return None
     is_same = old is not None and (old.status, old.reason) == (new.status, new.reason)
     return None if is_same else new
-
-
-def _condition(conditions: Sequence[Condition]) -> Condition | None:
-    return next((one for one in conditions if one.type == ConditionType.Conflicted), None)
 
 
 def _reason(sightings: Mapping[str, Sighting]) -> Reason:

@@ -20,6 +20,14 @@ class Sighting(msgspec.Struct, frozen=True, gc=False):
     announced: bool = True
 
 
+class KernelEntry(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """An address that a node's kernel answers for by itself."""
+
+    address: str
+    held_on: str = ""
+    answers_on: str = ""
+
+
 class Session(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """A BGP session of one node, also one that a fault keeps from being tried. Times and counts are left out."""
 

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from allocator.objects import StoredPeer
 from allocator.release.speakers import SpeakerState
 from allocator.status.announcers import Announcers, Said, Source
-from allocator.status.entries import Fault, Session, Sighting
+from allocator.status.entries import Fault, KernelEntry, Session, Sighting
 from allocator.status.slices import Slice
 from crds.addresses import IPAddress
 
@@ -46,6 +46,7 @@ class NodeReports(Generic[T]):
 
 
 Sightings = NodeReports[Sighting]
+KernelEntries = NodeReports[KernelEntry]
 
 
 @dataclass
@@ -104,8 +105,10 @@ class Reports:
     def __init__(self) -> None:
         self.announcers = Announcers()
         self.sightings = Sightings()
+        self.kernels = KernelEntries()
         self.bgp = BGPReports()
         self._conflicted: set[str] = set()
+        self._answered: set[str] = set()
         self._is_about_peers = False
         self._counting: dict[str, str] = {}
         """By node, the process whose slices count."""
@@ -133,8 +136,8 @@ class Reports:
     def take_news(self) -> News:
         """What has changed since the last call."""
         changed = self.announcers.take_changed()
-        news = News(changed.at_once | self._conflicted, changed.in_time, self._is_about_peers)
-        self._conflicted, self._is_about_peers = set(), False
+        news = News(changed.at_once | self._conflicted, changed.in_time | self._answered, self._is_about_peers)
+        self._conflicted, self._answered, self._is_about_peers = set(), set(), False
         return news
 
     def _forget(self, name: str, node: str) -> None:
@@ -151,6 +154,7 @@ class Reports:
         sightings = {one.address: one for one in said.sightings}
         self.announcers.update(source, said.announced)
         self._conflicted |= self.sightings.update(source, sightings)
+        self._answered |= self.kernels.update(source, {one.address: one for one in said.kernel})
         self._is_about_peers |= self.bgp.update(source, said.sessions, said.faults)
 
 

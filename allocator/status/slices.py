@@ -11,7 +11,7 @@ from functools import lru_cache
 import msgspec
 
 from allocator.status.announcers import Said
-from allocator.status.entries import Announcement, Fault, Session, Sighting
+from allocator.status.entries import Announcement, Fault, KernelEntry, Session, Sighting
 from kube.decoding import decoder
 from kube.objects import KubeObject
 
@@ -29,6 +29,7 @@ class Slice:
     sightings: tuple[Sighting, ...] = ()
     sessions: tuple[Session, ...] = ()
     faults: tuple[Fault, ...] = ()
+    kernel: tuple[KernelEntry, ...] = ()
 
 
 class _Spec(msgspec.Struct, frozen=True, gc=False):
@@ -41,6 +42,7 @@ class _Status(msgspec.Struct, frozen=True, rename="camel", gc=False):
     conflicts: tuple[Sighting, ...] | None = None
     bgp_sessions: tuple[Session, ...] | None = None
     faults: tuple[Fault, ...] | None = None
+    kernel_answers: tuple[KernelEntry, ...] | None = None
 
 
 class _Report(KubeObject, frozen=True, kw_only=True, gc=False):
@@ -60,6 +62,7 @@ def decode_slice(raw: bytes) -> Slice:
         status.conflicts or (),
         status.bgp_sessions or (),
         status.faults or (),
+        status.kernel_answers or (),
     )
 
 

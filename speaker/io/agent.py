@@ -107,6 +107,10 @@ class Agent:
         self.core.take(what, self._now())
         self._wake.set()
 
+    def served(self) -> frozenset[str]:
+        """The addresses that some node announces on layer 2, as far as this one sees."""
+        return self.core.layer2.decisions.served()
+
     def routers_changed(self) -> None:
         """The BGP sessions, or what routers may have of us: looked at once, however often this is called."""
         self._have_routers_changed = True

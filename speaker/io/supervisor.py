@@ -100,7 +100,7 @@ async def run_speaker(
             async with asyncio.TaskGroup() as group:
                 helpers = [
                     group.create_task(_end_with_the_wire(link, stop)),
-                    group.create_task(follow_held(agent.tell)),
+                    group.create_task(follow_held(agent.served, agent.tell)),
                 ]
                 if surroundings.listen:
                     listener = listener_for(metrics, lambda: _snapshot(agent, link))

@@ -8,10 +8,10 @@ One order is in flight at a time, withdrawals first, so that what was confirmed 
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
+from crds.kernelanswers import KernelHolding
 from crds.names import allocation_name
-from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation
 from speaker.cluster.state import ClusterState
 from speaker.layer2.conflicts import Claim, Conflicts
@@ -19,7 +19,7 @@ from speaker.layer2.decisions import Decided, Decisions, Gone
 from speaker.layer2.desired import Announce as ToAnnounce
 from speaker.layer2.desired import Refrain, Silence
 from speaker.layer2.handover import Handover
-from speaker.layer2.held import Held, fault_of
+from speaker.layer2.held import Held, answers_of
 from speaker.layer2.interfaces import changes, to_show
 from speaker.layer2.orders import Interfaces, WireOrders
 from speaker.layer2.probing import Probing, Verdict
@@ -27,6 +27,7 @@ from speaker.members.view import MemberView
 from speaker.moment import Moment, earliest
 from speaker.notices import Notices
 from speaker.own.announcements import Announcements
+from speaker.own.entries import kernel_answer
 from speaker.own.status import StatusDraft
 from speaker.wire import messages
 from speaker.wire.messages import Announce, Answer, Ask, Conflict, Defend, Order, Probe, Probed, UseInterfaces, Withdraw
@@ -34,6 +35,8 @@ from speaker.wire.messages import Announce, Answer, Ask, Conflict, Defend, Order
 WITHDRAWALS_AT_A_TIME = 256
 ANNOUNCEMENTS_AT_A_TIME = 64
 PROBES_AT_A_TIME = 64
+MOST_HELD = 256
+"""As many of the addresses that the kernel answers for are reported. In IPVS mode that may be all, on every node."""
 
 Confirmed = UseInterfaces | Withdraw | Announce | Probe
 """The orders whose end is waited for."""
@@ -69,10 +72,12 @@ class Layer2Course:
         self._interfaces: tuple[messages.Interface, ...] = ()
         self._usable: tuple[str, ...] = ()
         self._used: tuple[str, ...] = ()
-        self._held_fault: Fault | None = None
+        self.held_by_kernel: list[KernelHolding] = []
+        """Addresses that this node's kernel answers for by itself, as told last."""
         self._cluster = ClusterState()
         self.decisions = Decisions(own_node, self._cluster)
         draft.set("conflicts", [])
+        draft.set("kernelAnswers", [])
 
     # ---- deciding ----
 
@@ -108,13 +113,9 @@ class Layer2Course:
                     self.orders.want(allocation.address, None)
 
     def kernel_holds(self, held: Held) -> None:
-        """What the kernel answers ARP for by itself. To be told every now and then, as what is served changes."""
-        self._held_fault = fault_of(held, self.decisions.served(held.interfaces), self._usable)
-
-    def faults(self, limit: int, is_elsewhere: Callable[[Allocation], bool]) -> list[Fault]:
-        """What an operator should change. See Decisions.faults."""
-        found = self.decisions.faults(limit, is_elsewhere)
-        return ([self._held_fault, *found] if self._held_fault is not None else found)[:limit]
+        """What the kernel has of the addresses that are served. To be told when either changes."""
+        self.held_by_kernel = answers_of(held, self._usable)
+        self._draft.set("kernelAnswers", [kernel_answer(*one) for one in self.held_by_kernel[:MOST_HELD]])
 
     def read_in_full(self) -> None:
         """All allocations are known: what vanished between two registrations was never seen to go."""

@@ -6,7 +6,7 @@ caller likes. Deciding is level-based: only the last state counts, however the c
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -233,14 +233,13 @@ class Decisions:
                 found += [fault] if fault else []
         return found[:limit]
 
-    def served(self, addresses: Iterable[str]) -> list[str]:
-        """Those of the addresses that some node announces on layer 2, as far as this one sees."""
-        found = []
-        for address in addresses:
-            decision = self._decisions.get(allocation_name(address))
-            if isinstance(decision, Announce) or (decision and decision.silence is Silence.OTHER_OWNER):
-                found.append(address)
-        return found
+    def served(self) -> frozenset[str]:
+        """The addresses that some node announces on layer 2, as far as this one sees."""
+        return frozenset(
+            self.cluster.allocations[name].address
+            for name, decision in self._decisions.items()
+            if isinstance(decision, Announce) or decision.silence is Silence.OTHER_OWNER
+        )
 
     def unplaced(self) -> list[str]:
         """Addresses with the policy Local that have endpoints without a nodeName."""

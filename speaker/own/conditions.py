@@ -7,13 +7,17 @@ from collections.abc import Iterable, Sequence, Set
 from typing import Any
 
 from crds.conditions import ConditionType, Reason
+from crds.kernelanswers import KernelHolding, what_to_do
 from crds.meta import Condition
 from crds.observation import Observation
+from crds.wording import listed
 from speaker.cluster.faults import Fault
 from speaker.fencing import Hold
 
 SHOWN = 5
 """How many addresses or objects a message names."""
+SHOWN_PLACES = 3
+"""How many interfaces with addresses of Services a message gives advice about."""
 MESSAGE_CHARACTERS = 800
 """All conditions of a report have room in one slice of it."""
 
@@ -110,6 +114,22 @@ class Conditions:
         message = ". ".join(fault.message for fault in faults[:SHOWN])
         more = ". There are more." if len(faults) > SHOWN else "."
         self.set(ConditionType.Announceable, False, faults[0].reason, message + more, now)
+
+    def set_kernel(self, holdings: Sequence[KernelHolding], now: str) -> None:
+        """Whether the node's own kernel answers for addresses that are announced on layer 2."""
+        kind = ConditionType.KernelAnswers
+        if not holdings:
+            message = "The node's kernel answers for no address that is announced on layer 2."
+            self.set(kind, False, Reason.KernelSilent, message, now)
+            return
+        named = [f"{one.address} (on {one.held_on})" for one in holdings]
+        places = {(one.held_on, one.answers_on): one for one in reversed(holdings)}
+        advice = what_to_do(list(places.values())[:SHOWN_PLACES])
+        message = (
+            f"The node's kernel has {listed(named, SHOWN)} and answers on {holdings[0].answers_on} by itself, "
+            f"whichever node is the owner: {advice}."
+        )
+        self.set(kind, True, Reason.HeldByNode, message, now)
 
     def set_endpoints_placed(self, unplaced: Sequence[str], now: str) -> None:
         """Whether all endpoints that matter name their node."""

@@ -99,6 +99,11 @@ def conflict(
     ).to_wire()
 
 
+def kernel_answer(address: str, held_on: str, answers_on: str) -> Entry:
+    """An address that the node's kernel answers for by itself."""
+    return speaker.KernelAnswer(address=address, held_on=held_on, answers_on=answers_on).to_wire()
+
+
 def heard_speaker(node: str, since: str, *, cut_off: bool) -> Entry:
     """Another speaker that is heard."""
     return speaker.HeardSpeaker(node=node, since=since, cut_off=cut_off).to_wire()

@@ -5,6 +5,7 @@ Pure; speaker.own.conditions makes the sentences. For people, but for the promis
 
 from collections.abc import Mapping, Sequence, Set
 
+from crds.kernelanswers import KernelHolding
 from speaker.cluster.faults import Fault
 from speaker.fencing import Hold, Limits, MemberContacts, promise_to_make
 from speaker.moment import Moment
@@ -76,6 +77,10 @@ class Report:
         """`unplaced`: addresses some of whose endpoints carry no nodeName."""
         self._conditions.set_announceable(faults, now.text)
         self._conditions.set_endpoints_placed(unplaced, now.text)
+
+    def judge_kernel(self, holdings: Sequence[KernelHolding], now: Moment) -> None:
+        """`holdings`: addresses that the node's own kernel answers for."""
+        self._conditions.set_kernel(holdings, now.text)
 
     def judge_end(self, *, withdrew_routes: bool, now: Moment) -> None:
         """The last ones."""

@@ -1,13 +1,15 @@
 """What fails and what must hold: processes that die, freeze and return, and an API server that misbehaves."""
 
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from cli.arping import OWN
 from lab.client import ApiFaults, LabClient
 from lab.cluster import NAMESPACE
 from lab.observe import ingress, lease_holder
-from speaker.layer2.io.kernel import CHECK_SECONDS
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -157,22 +159,31 @@ def test_connections_to_the_api_server_that_died_silently_are_noticed_within_sec
         web.cluster.run(node, "nft", "delete table inet silence")
 
 
-def test_a_node_whose_kernel_answers_for_an_address_says_so(web: LabClient) -> None:
-    """As kube-proxy in IPVS mode makes every node do, without strictARP."""
-    before = owner(web)
-    node = next(name for name in web.cluster.macs().values() if name != before)
-    web.cluster.run(node, "ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
-
-    def told() -> str | None:
-        reported = web.get("speakerreport", f"{node}.0")["status"]["conditions"]
-        found = next(one for one in reported if one["type"] == "Announceable")
-        return str(found["message"]) if found["reason"] == "HeldByNode" else None
-
+def test_kernels_that_answer_beside_the_owner_are_told_with_the_setting_to_change(web: LabClient) -> None:
+    """As kube-proxy in IPVS mode makes those of all nodes do, without strictARP: here the address is on lo."""
+    nodes = sorted(web.cluster.macs().values())
+    inside = web.cluster.settings.directory / "inside.kubeconfig"
+    berth = str(Path(sys.executable).parent / "berth")
+    command = [berth, "arping", ADDRESS, "--count=1", f"--kubeconfig={inside}"]
     try:
-        message = web.until(f"{node} says so", told, timeout_seconds=2 * CHECK_SECONDS)
+        for node in nodes:
+            web.cluster.run(node, "ip", "address", "add", f"{ADDRESS}/32", "dev", "lo")
+        for node in nodes:
+            told = web.reported(node, "KernelAnswers", "HeldByNode")["message"]
+            assert f"The node's kernel has {ADDRESS} (on lo) and answers on eth0 by itself" in told
+
+        def all_named() -> str | None:
+            message = web.condition("ipallocation", ALLOCATION, "KernelAnswers", "HeldByNode")["message"]
+            return message if all(f"{node} (has it on lo)" in message for node in nodes) else None
+
+        assert "net.ipv4.conf.all.arp_ignore" in web.until("it names all nodes", all_named)
+        asked = web.cluster.namespaces.run("client", command, check=False, timeout_seconds=60)
+        assert asked.returncode == OWN, asked.stdout + asked.stderr
+        assert "kernels of nodes answer beside the owner" in asked.stdout.splitlines()[-1]
     finally:
-        web.cluster.run(node, "ip", "address", "del", f"{ADDRESS}/32", "dev", "lo")
-    assert f"{ADDRESS}: this node's kernel has it on lo and answers ARP for it on" in message
+        for node in nodes:
+            web.cluster.run(node, "ip", "address", "del", f"{ADDRESS}/32", "dev", "lo")
+    web.condition("ipallocation", ALLOCATION, "KernelAnswers", "KernelSilent")
 
 
 @pytest.mark.parametrize("code", [409, 429, 500, 503])

@@ -186,10 +186,16 @@ def test_a_lease_that_is_renewed_contradicts_who_says_that_the_node_is_shut_down
     assert out_of_service(speaker("n3"), leases=lately) == [TAINTED + "its Lease has been silent for 12 of 15 s only"]
 
 
-def test_where_fences_are_slow_renewals_are_too() -> None:
-    slow = promising("n3", seconds=200)
-    assert out_of_service(slow, leases=book(silent=("n3",), seconds=48)) != []
-    assert out_of_service(slow, leases=book(silent=("n3",), seconds=52)) == []
+def test_a_lease_of_longer_duration_must_be_silent_for_twice_of_it() -> None:
+    def slow(duration: int) -> LeaseBook:
+        leases = LeaseBook()
+        for sent in (900.0, 995.0):
+            leases.observe({"n3": Renewed("l3", "a", duration)}, sent, sent)
+        return leases
+
+    assert out_of_service(speaker("n3"), leases=slow(47)) == []
+    too_short = TAINTED + "its Lease has been silent for 95 of 96 s only"
+    assert out_of_service(speaker("n3"), leases=slow(48)) == [too_short]
 
 
 def test_a_word_that_a_node_is_shut_down_needs_a_lease_that_was_read_since_the_mark() -> None:

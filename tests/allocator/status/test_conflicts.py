@@ -5,7 +5,7 @@ from dataclasses import replace
 from allocator.notices import of_conflict
 from allocator.objects import StoredAllocation
 from allocator.status.allocation import allocation_status
-from allocator.status.conflicts import of_transition
+from allocator.status.conflicts import of_transitions
 from allocator.status.entries import Announcement, Sighting
 from crds.types import IPAllocationStatus
 from tests.allocator.build import address, claim
@@ -39,14 +39,13 @@ def test_a_conflict_comes_and_goes_and_each_is_said_once() -> None:
     record, by = stored(), {"n1": ETH0}
     quiet = allocation_status(record, by, True, (), NOW)
     assert conditions(quiet) == {"Announced": ("True", "Announcing")}
-    assert of_transition((), quiet.conditions) is None
+    assert of_transitions((), quiet.conditions) == []
 
     record = after(record, quiet)
     taken = allocation_status(record, by, True, (), NOW, {"n1": ROGUE})
     assert conditions(taken)["Conflicted"] == ("True", "AddressConflict")
     assert conditions(taken)["Announced"] == ("True", "Announcing")
-    conflict = of_transition(record.conditions, taken.conditions)
-    assert conflict is not None
+    (conflict,) = of_transitions(record.conditions, taken.conditions)
     (notice,) = of_conflict(record, conflict)
     assert (notice.type, notice.reason) == ("Warning", "AddressConflict")
     for part in ("192.0.2.10", "02:00:00:00:00:66", "eth0", "n1", "pool edge"):
@@ -55,15 +54,14 @@ def test_a_conflict_comes_and_goes_and_each_is_said_once() -> None:
     record = after(record, taken)
     again = allocation_status(record, by, True, (), LATER, {"n1": ROGUE})
     assert again == taken
-    assert of_transition(record.conditions, again.conditions) is None
+    assert of_transitions(record.conditions, again.conditions) == []
 
     healed = allocation_status(record, by, True, (), LATER, {})
     assert conditions(healed)["Conflicted"] == ("False", "NoConflict")
-    conflict = of_transition(record.conditions, healed.conditions)
-    assert conflict is not None
+    (conflict,) = of_transitions(record.conditions, healed.conditions)
     assert [notice.type for notice in of_conflict(record, conflict)] == ["Normal"]
     record = after(record, healed)
-    assert of_transition(record.conditions, allocation_status(record, by, True, (), LATER).conditions) is None
+    assert of_transitions(record.conditions, allocation_status(record, by, True, (), LATER).conditions) == []
 
 
 def test_an_address_found_in_use_before_its_first_announcement_says_why_nobody_announces_it() -> None:
