@@ -240,6 +240,19 @@ def test_a_node_that_joins_is_told_to_who_holds_its_address_at_once_and_as_a_war
     assert (condition["status"], condition["reason"]) == ("True", "AddressTaken")
 
 
+@pytest.mark.parametrize("is_from_us", [False, True])
+def test_an_allocator_that_starts_takes_over_a_nodes_address_only_where_berth_gave_it(is_from_us: bool) -> None:
+    """Other load balancers show nodes' addresses; what we gave is in use, though nothing records it."""
+    api, web = FakeApi(), ServiceKey("default", "web")
+    body = service_body("web", ingress=["192.0.2.2"])
+    if is_from_us:
+        body["status"]["conditions"] = [{"type": "berth.dev/Allocated", "status": "True", "reason": "Allocated"}]
+    api.put_service(body)
+    pools = compile_pools([pool("edge", "192.0.2.2-192.0.2.9")])
+    Allocator(api, pools, kept_out={"Node/node1": {address("192.0.2.2"): NODE}}).run()
+    assert api.ingress(web) == ["192.0.2.2" if is_from_us else "192.0.2.3"]
+
+
 def test_who_waits_for_an_address_gets_it_when_its_node_is_gone() -> None:
     allocator = started(pool("edge", "192.0.2.2"))
     allocator.assigner.keep_out("Node/node1", {address("192.0.2.2"): NODE})
