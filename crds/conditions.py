@@ -141,9 +141,10 @@ class Reason(_Documented):
     )
     DuplicateAddress = (
         "DuplicateAddress",
-        "Another machine answered for the address when it was probed before its first announcement, so it is not "
-        "announced. Give that machine another address: the probing is repeated, and the address announced once nobody "
-        "answers. Or take the address out of the pool with `exclude` and create the Service again.",
+        "Another machine, or the kernel of a node, answered for the address when it was probed before its first "
+        "announcement, so it is not announced. Give that machine another address: the probing is repeated, and the "
+        "address announced once nobody answers. Or take the address out of the pool with `exclude` and create the "
+        "Service again.",
     )
     DuplicatePeer = (
         "DuplicatePeer",

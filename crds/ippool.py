@@ -68,8 +68,8 @@ class IPPoolSpec(Model):
     reuse_after_seconds: Annotated[int, Field(ge=0, le=31536000), Format("int32")] = 0
     """How long a freed address rests before another Service may get it, in seconds."""
     duplicate_address_detection: bool = False
-    """Whether to probe the segment before the first announcement of an address (RFC 5227; takes a few seconds), and
-    not to announce it when another machine uses it."""
+    """Whether to probe the segment before the first announcement of an address (RFC 5227; takes 4 to 7 s), and not to
+    announce it when another machine, or a node's kernel, uses it."""
     namespaces: Annotated[tuple[Namespace, ...], Items(maximum=256), ListSet()] = ()
     """Only Services in these namespaces, or in those that namespaceSelector chooses, may use the pool. With neither,
     all may."""

@@ -105,6 +105,8 @@ class AddressConflict(Model):
     """The other machine's hardware address. Of several machines, the one seen last."""
     interface: InterfaceName
     """The node's interface on which it was seen."""
+    node: NodeName | None = None
+    """The node of this cluster whose kernel has the address. Not set: it is a machine without a speaker."""
     announced: bool = True
     """Whether this node announces the address all the same. False: it was found in use before its first announcement,
     and is not announced until the other machine is gone."""

@@ -58,13 +58,21 @@ def _reason(sightings: Mapping[str, Sighting]) -> Reason:
     return Reason.AddressConflict if is_announced else Reason.DuplicateAddress
 
 
+def _machine(one: Sighting) -> str:
+    return f"{one.mac}, the kernel of {one.node}" if one.node else one.mac
+
+
 def _message(stored: StoredAllocation, sightings: Mapping[str, Sighting], reason: Reason) -> str:
-    seen = [f"{one.mac} (seen by {node} on {one.interface})" for node, one in sorted(sightings.items())]
+    seen = [f"{_machine(one)} (seen by {node} on {one.interface})" for node, one in sorted(sightings.items())]
     who = listed(seen, NAMED_MACHINES)
     pool = stored.claim.pool
     what_to_do = (
         f"find that machine by its hardware address and give it another address, or exclude it from pool {pool}"
     )
+    ours = sorted({one.node for one in sightings.values() if one.node})
+    if ours:
+        nodes = listed(ours, NAMED_MACHINES)
+        what_to_do = f"take the address off the interfaces of {nodes} (ip address), or exclude it from pool {pool}"
     if reason is Reason.DuplicateAddress:
         return f"{stored.address} is not announced, because another machine uses it: {who}. Probed again: {what_to_do}"
     return f"Another machine uses {stored.address} too: {who}. Clients may reach either: {what_to_do}"

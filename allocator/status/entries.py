@@ -18,6 +18,8 @@ class Sighting(msgspec.Struct, frozen=True, gc=False):
     mac: str = ""
     interface: str = ""
     announced: bool = True
+    node: str = ""
+    """Of our nodes the one whose kernel it is; empty for other machines."""
 
 
 class KernelEntry(msgspec.Struct, frozen=True, rename="camel", gc=False):

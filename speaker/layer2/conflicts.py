@@ -29,11 +29,15 @@ MOST_CONFLICTS = 256
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A frame in which the machine `mac` used `address`, heard on `interface`."""
+    """A frame in which the machine `mac` used `address`, heard on `interface`.
+
+    `node`: of our nodes the one whose kernel it was; "" = of none.
+    """
 
     address: str
     interface: str
     mac: str
+    node: str = ""
 
 
 @dataclass(slots=True)
@@ -113,7 +117,8 @@ class Conflicts:
 
     def _forget(self, now: float, is_speakers: Callable[[str], bool]) -> None:
         for address, one in list(self._sightings.items()):
-            if now - one.last >= FORGET_SECONDS or is_speakers(one.claim.mac):
+            is_a_speaker = not one.claim.node and is_speakers(one.claim.mac)
+            if now - one.last >= FORGET_SECONDS or is_a_speaker:
                 del self._sightings[address]
         for where, at in list(self._defended.items()):
             if now - at >= DEFEND_INTERVAL_SECONDS:
@@ -129,4 +134,5 @@ def _entry(one: _Sighting) -> Entry:
         first_seen=one.first_seen,
         last_seen=one.last_seen,
         count=one.count,
+        node=one.claim.node,
     )

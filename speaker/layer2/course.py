@@ -108,6 +108,8 @@ class Layer2Course:
                     if self._is_admitted(allocation, interfaces):
                         self.orders.want(allocation.address, interfaces)
                 case Decided(allocation, Refrain(Silence.OTHER_OWNER, str(successor))):
+                    if self._cluster.is_probed(allocation):
+                        self._probing.owned_by(allocation.uid, successor)
                     self._handover.leave_to(allocation.address, successor, now.monotonic)
                 case Decided(allocation, Refrain()):
                     self.orders.want(allocation.address, None)
@@ -119,7 +121,7 @@ class Layer2Course:
 
     def read_in_full(self) -> None:
         """All allocations are known: what vanished between two registrations was never seen to go."""
-        self._probing.retain(self._cluster.uids)
+        self._probing.read_in_full(self._cluster.uids)
 
     @property
     def is_complete(self) -> bool:
@@ -279,11 +281,12 @@ class Layer2Course:
 
     def answered(self, answer: Answer, now: Moment) -> None:
         """A host has an address that is being probed before its first announcement, or probes for it too."""
-        verdict = self._probing.answered(answer, self._cluster.is_speakers(answer.mac), now.monotonic)
+        node = self._cluster.node_of(answer.mac)
+        verdict = self._probing.answered(answer, node, now.monotonic)
         if verdict is None:
             return
         if verdict is Verdict.IN_USE:
-            claim = Claim(answer.address, answer.interface, answer.mac)
+            claim = Claim(answer.address, answer.interface, answer.mac, node or "")
             self._conflicts.seen(claim, now.monotonic, now.text, is_announced=False)
             self.orders.want(answer.address, None)
         else:

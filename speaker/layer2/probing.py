@@ -2,8 +2,13 @@
 
 Asks for probes and takes in answers; the wire process sends the probes (speaker.wire.neighbours.probe). Only an address
 that no speaker ever announced is probed: never one that fails over, and a node that can't be sure does not probe. An
-answer of another speaker is no fault: a probe of it is ignored, and an announcement of it ends the probing. An address
-in use by a stranger is probed again now and then, until no machine answers.
+address in use is probed again now and then, until no machine answers.
+
+A frame of a node with a speaker may be from that speaker or from the node's kernel, and looks the same. A speaker
+announces what it owns. So where the node was the address's owner, as this one has seen it, the speaker may be meant,
+and the probing ends; where it never was, it is the kernel, which has the address on an interface. Of allocations that
+are older than what this process has seen nobody knows; then it is taken for the speaker's. Probes of speakers are
+ignored in any case.
 """
 
 from collections import Counter
@@ -26,7 +31,7 @@ class State(Enum):
     """To be handed to the wire."""
     PROBING = "Probing"
     IN_USE = "InUse"
-    """A stranger has it."""
+    """A machine has it that does not announce it for us."""
 
 
 class Verdict(Enum):
@@ -54,6 +59,8 @@ class Probing:
         self._waiting: dict[str, None] = {}
         self._runs = 0
         self._known: set[str] = set()
+        self._older: set[str] = set()
+        self._owners: dict[str, set[str]] = {}
 
     def knows(self, uid: str) -> bool:
         """Whether that allocation was announced before, as far as this node saw, or was found clear."""
@@ -62,14 +69,24 @@ class Probing:
     def learn(self, uid: str) -> None:
         """Some speaker announced it. That stays true even if the status is lost later."""
         self._known.add(uid)
+        self._owners.pop(uid, None)
+
+    def owned_by(self, uid: str, node: str) -> None:
+        """Another node owns its address, as this one sees it, and may announce it."""
+        if uid not in self._known:
+            self._owners.setdefault(uid, set()).add(node)
 
     def forget(self, uid: str) -> None:
         """The allocation is gone."""
         self._known.discard(uid)
+        self._older.discard(uid)
+        self._owners.pop(uid, None)
 
-    def retain(self, uids: Set[str]) -> None:
-        """All other allocations are gone."""
+    def read_in_full(self, uids: Set[str]) -> None:
+        """These allocations are there, and no others. Who has announced them before now was not seen."""
         self._known &= uids
+        self._older = set(uids)
+        self._owners.clear()
 
     def admits(self, uid: str, address: str, interfaces: Interfaces) -> bool:
         """Whether it may be announced there. If not, it is being probed there from now on; ask again later."""
@@ -97,7 +114,7 @@ class Probing:
         self._waiting.clear()
 
     def is_in_use(self, address: str) -> bool:
-        """Whether a stranger had it when it was probed last."""
+        """Whether another machine had it when it was probed last."""
         probe = self._probes.get(address)
         return probe is not None and probe.state is State.IN_USE
 
@@ -112,16 +129,22 @@ class Probing:
             found.append((address, probe.interfaces, probe.run))
         return found
 
-    def answered(self, answer: Answer, is_speakers: bool, now: float) -> Verdict | None:
-        """Returns the verdict on the address; None when it changes nothing. A clear address is not probed again."""
+    def answered(self, answer: Answer, node: str | None, now: float) -> Verdict | None:
+        """Returns the verdict on the address; None when it changes nothing. A clear address is not probed again.
+
+        `node`: the node with a speaker whose frame it was; None = of no such node.
+        """
         probe = self._under_way(answer.address, answer.run)
-        if probe is None or (is_speakers and answer.is_probe):
+        if probe is None or (node is not None and answer.is_probe):
             return None
-        if is_speakers:
+        if node is not None and self._may_announce(probe.uid, node):
             self._clear(answer.address, probe)
             return Verdict.CLEAR
         probe.state, probe.again_at = State.IN_USE, now + PROBE_AGAIN_SECONDS
         return Verdict.IN_USE
+
+    def _may_announce(self, uid: str, node: str) -> bool:
+        return uid in self._older or node in self._owners.get(uid, ())
 
     def finished(self, address: str, run: int, sent: int) -> bool:
         """That run is over. Returns whether no machine answered, so that the address may be announced; False also for

@@ -85,9 +85,17 @@ def interface_in_report(entry: Entry) -> Entry:
 
 
 def conflict(
-    address: str, mac: str, interface: str, *, announced: bool, first_seen: str, last_seen: str, count: int
+    address: str,
+    mac: str,
+    interface: str,
+    *,
+    announced: bool,
+    first_seen: str,
+    last_seen: str,
+    count: int,
+    node: str = "",
 ) -> Entry:
-    """Another machine that uses an address of ours."""
+    """Another machine that uses an address of ours. `node`: of our nodes the one whose kernel it is; "" = of none."""
     return speaker.AddressConflict(
         address=address,
         mac=mac,
@@ -96,6 +104,7 @@ def conflict(
         first_seen=first_seen,
         last_seen=last_seen,
         count=count,
+        node=node or None,
     ).to_wire()
 
 

@@ -120,6 +120,22 @@ def test_a_rogue_host_is_told_everywhere_and_the_address_works_on_by_one_defence
     assert web.announcer(address) == owner
 
 
+def test_an_address_that_kernels_of_nodes_have_is_not_announced_and_told_with_the_nodes(web: LabClient) -> None:
+    """As with kube-proxy in IPVS mode without strictARP, or a leftover on an interface."""
+    nodes = [node.name for node in web.cluster.topology.nodes]
+    try:
+        for node in nodes:
+            web.cluster.namespaces.run(node, ["ip", "address", "add", f"{ADDRESS}/32", "dev", "eth0"])
+        web.pool("pool", ADDRESS, duplicateAddressDetection=True)
+        web.service("web")
+        condition = web.condition("ipallocation", RECORD, "Announced", "DuplicateAddress")
+        assert web.announcer(ADDRESS) is None
+        assert any(f"the kernel of {node} (seen by" in condition["message"] for node in nodes)
+    finally:
+        for node in nodes:
+            web.cluster.namespaces.run(node, ["ip", "address", "delete", f"{ADDRESS}/32", "dev", "eth0"])
+
+
 @pytest.mark.parametrize(("family", "address"), [("IPv4", ADDRESS), ("IPv6", "fd00:30::200")])
 def test_an_address_that_a_rogue_host_has_already_is_not_announced_until_it_goes(
     web: LabClient, rogue: Rogue, family: str, address: str

@@ -109,7 +109,9 @@ async def test_an_address_in_use_is_not_announced_is_told_and_heals_when_the_str
             await eventually(untold)
 
 
-async def test_another_speakers_probe_is_ignored_and_its_announcement_ends_the_waiting(tmp_path) -> None:
+async def test_another_speakers_probe_is_ignored_and_its_nodes_kernel_is_told_until_the_speaker_announces_it(
+    tmp_path,
+) -> None:
     async with cluster(tmp_path, "node-a", "node-b") as lab:
         await probed_pool(lab)
         async with lab.speaker("node-a") as one, lab.speaker("node-b") as other:
@@ -122,6 +124,16 @@ async def test_another_speakers_probe_is_ignored_and_its_announcement_ends_the_w
             owner.agent.tell(answer(run, speakers_mac, is_probe=True))
             assert VIP not in owner.wire.answers
             owner.agent.tell(answer(run, speakers_mac))
+            name, others = ("node-a", "node-b") if owner is one else ("node-b", "node-a")
+
+            async def told():
+                return (await lab.status(name)).get("conflicts")
+
+            (entry,) = await eventually(told)
+            assert (entry["mac"], entry["node"], entry["announced"]) == (speakers_mac, others, False)
+            assert VIP not in owner.wire.answers
+            status = {"status": {"firstAnnounced": "2026-01-02T03:04:05Z", "announcedBy": [others]}}
+            await lab.admin.merge_patch(IPALLOCATIONS, NAME, status, subresource="status")
             await eventually(lambda: owner.wire.answers == {VIP})
 
 

@@ -74,6 +74,16 @@ def test_an_address_found_in_use_before_its_first_announcement_says_why_nobody_a
     assert status.first_announced is None
 
 
+def test_a_node_whose_kernel_has_the_address_is_named_and_what_to_do_there() -> None:
+    kernel = Sighting("192.0.2.10", "02:00:00:00:00:02", "eth0", announced=False, node="node2")
+    status = allocation_status(stored(), {}, True, (), NOW, {"node1": kernel})
+    said = conditions(status)
+    assert said["Announced"] == ("False", "DuplicateAddress")
+    message = next(one.message for one in status.conditions if one.type == "Conflicted")
+    assert "02:00:00:00:00:02, the kernel of node2 (seen by node1 on eth0)" in message
+    assert "off the interfaces of node2" in message
+
+
 def test_the_first_announcement_is_remembered_for_ever() -> None:
     record = stored()
     status = allocation_status(record, {"n1": ETH0}, True, (), NOW)

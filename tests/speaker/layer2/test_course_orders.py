@@ -282,13 +282,35 @@ def test_what_a_stranger_answers_for_is_withheld_taken_off_and_told() -> None:
     assert node.announced() == set()
 
 
-def test_what_another_speaker_answers_for_needs_no_probes() -> None:
-    node, runs = probing(A)
-    node.course.answered(Answer(A, runs[A], "eth0", mac(1), is_probe=False), at(node.now))
-    assert node.run() == [Announce(((A, ETH0),))]
+def test_what_a_speaker_that_owned_it_answers_for_needs_no_probes() -> None:
+    address = owned_by_the_other()
+    node = Node(others=("node-b",), probes=True)
+    node.allocate(address, uid="u1")
+    node.run()
+    node.course.decisions.set_alive(frozenset({"node-a"}))
+    (order,) = node.run()
+    assert isinstance(order, Probe)
+    node.course.answered(Answer(address, order.entries[0][2], "eth0", mac(2), is_probe=False), at(node.now))
+    assert node.run() == [Announce(((address, ETH0),))]
     node.now += BELIEVE_SECONDS
     node.course.tick(at(node.now))
     assert node.field("conflicts") == []
+
+
+def test_what_the_kernel_of_a_node_answers_for_is_withheld_and_told_with_the_node() -> None:
+    address = next(a for n in range(1, 200) if owner(a := f"192.0.2.{n}", ("node-a", "node-b")) == "node-a")
+    node = Node(others=("node-b",), probes=True)
+    node.allocate(address, uid="u1")
+    *_, order = node.run()
+    assert isinstance(order, Probe)
+    node.course.answered(Answer(address, order.entries[0][2], "eth0", mac(2), is_probe=False), at(node.now))
+    assert node.run() == [Withdraw((address,))]
+    for _ in range(2):
+        node.now += BELIEVE_SECONDS
+        node.course.tick(at(node.now))
+        (entry,) = node.field("conflicts")
+        assert (entry["address"], entry["mac"], entry["node"], entry["announced"]) == (address, mac(2), "node-b", False)
+    assert node.announced() == set()
 
 
 def test_a_release_of_what_is_only_probed_for_waits_for_the_end_of_the_probes() -> None:

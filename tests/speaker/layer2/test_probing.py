@@ -32,7 +32,7 @@ def test_an_address_that_nobody_answers_for_is_announced_and_not_probed_again() 
 def test_a_strangers_answer_holds_it_back_until_a_later_run_finds_nobody() -> None:
     probing = Probing()
     run = under_way(probing)
-    assert probing.answered(answer(run), False, 100.0) is Verdict.IN_USE
+    assert probing.answered(answer(run), None, 100.0) is Verdict.IN_USE
     assert probing.is_in_use(VIP)
     assert probing.finished(VIP, run, sent=3) is False
     assert not probing.admits("u1", VIP, ETH0)
@@ -47,21 +47,47 @@ def test_a_stranger_that_probes_too_counts_as_one_that_has_it() -> None:
     """RFC 5227 §2.1.1: two hosts that probe for one address at a time both take it for a conflict."""
     probing = Probing()
     run = under_way(probing)
-    assert probing.answered(answer(run, is_probe=True), False, 0.0) is Verdict.IN_USE
+    assert probing.answered(answer(run, is_probe=True), None, 0.0) is Verdict.IN_USE
 
 
 def test_a_speakers_probe_at_the_same_time_changes_nothing() -> None:
     probing = Probing()
     run = under_way(probing)
-    assert probing.answered(answer(run, is_probe=True), True, 0.0) is None
+    assert probing.answered(answer(run, is_probe=True), "node-b", 0.0) is None
     assert probing.finished(VIP, run, sent=3)
 
 
-def test_where_a_speaker_announces_it_already_there_is_nothing_to_find_out() -> None:
+def test_where_a_speaker_that_was_its_owner_answers_there_is_nothing_to_find_out() -> None:
     probing = Probing()
+    probing.owned_by("u1", "node-b")
     run = under_way(probing)
-    assert probing.answered(answer(run), True, 0.0) is Verdict.CLEAR
+    assert probing.answered(answer(run), "node-b", 0.0) is Verdict.CLEAR
     assert probing.admits("u1", VIP, ETH0)
+
+
+def test_an_answer_of_a_node_that_never_was_its_owner_is_its_kernels_and_holds_it_back() -> None:
+    probing = Probing()
+    probing.owned_by("u1", "node-c")
+    probing.owned_by("u2", "node-b")
+    run = under_way(probing)
+    assert probing.answered(answer(run), "node-b", 0.0) is Verdict.IN_USE
+    assert not probing.admits("u1", VIP, ETH0)
+
+
+def test_who_announced_an_older_allocation_was_not_seen_so_any_speaker_may() -> None:
+    probing = Probing()
+    probing.read_in_full({"u1"})
+    run = under_way(probing)
+    assert probing.answered(answer(run), "node-b", 0.0) is Verdict.CLEAR
+
+
+def test_an_allocation_made_anew_is_no_older_one() -> None:
+    probing = Probing()
+    probing.read_in_full({"u1"})
+    probing.owned_by("u1", "node-b")
+    probing.forget("u1")
+    run = under_way(probing)
+    assert probing.answered(answer(run), "node-b", 0.0) is Verdict.IN_USE
 
 
 def test_a_run_without_a_single_frame_is_repeated() -> None:
@@ -79,7 +105,7 @@ def test_other_interfaces_are_probed_anew() -> None:
     ((_, interfaces, second),) = probing.next_probes(10)
     assert interfaces == ETH1
     assert probing.finished(VIP, run, sent=3) is False
-    assert probing.answered(answer(run), False, 0.0) is None
+    assert probing.answered(answer(run), None, 0.0) is None
     assert probing.finished(VIP, second, sent=3)
 
 
@@ -87,9 +113,9 @@ def test_after_a_stop_reports_of_the_old_run_count_for_nothing() -> None:
     probing = Probing()
     run = under_way(probing)
     probing.stop(VIP)
-    assert probing.answered(answer(run), False, 0.0) is None
+    assert probing.answered(answer(run), None, 0.0) is None
     second = under_way(probing)
-    assert probing.answered(answer(run), False, 0.0) is None
+    assert probing.answered(answer(run), None, 0.0) is None
     assert probing.finished(VIP, run, sent=3) is False
     assert probing.finished(VIP, second, sent=3)
 
@@ -112,7 +138,7 @@ def test_what_was_once_announced_is_never_probed_until_the_allocation_is_gone() 
     probing = Probing()
     probing.learn("u1")
     assert probing.admits("u1", VIP, ETH0)
-    probing.retain({"u1"})
+    probing.read_in_full({"u1"})
     assert probing.admits("u1", VIP, ETH0)
     probing.forget("u1")
     assert not probing.admits("u1", VIP, ETH0)
