@@ -435,7 +435,7 @@ class NodeCore:
             self._say_anew(self.right.hold, self.right.hold.value)
             self._anew(now)
         self.layer2.tick(now)
-        self.bgp.ask_again()
+        self.bgp.tick(now)
         self._must_settle = True
         is_complete = not self.right.must_register
         self.members.heartbeats.follow(self.cluster, is_complete=is_complete)

@@ -20,7 +20,7 @@ from speaker.bgp.bfdsessions import BfdStatus, failed_peers
 from speaker.bgp.decisions import Decisions
 from speaker.bgp.model import EXABGP_PERMIT_SECONDS, PeerConfig, Prefix, Route, SessionView
 from speaker.bgp.passwords import Passwords
-from speaker.bgp.prefixes import prefix_of
+from speaker.bgp.prefixes import address_of, is_host, prefix_of
 from speaker.bgp.remembered import RememberedRouters
 from speaker.bgp.routers import RouterOrders, RouterReport
 from speaker.bgp.status import SessionEntries
@@ -77,9 +77,9 @@ class BgpCourse:
         self._permit_until = 0.0
         self._lengths: dict[int, frozenset[int]] = {4: frozenset(), 6: frozenset()}
         self._sent: dict[Prefix, tuple[str, ...]] = {}
-        self._shown: dict[Prefix, tuple[str, ...]] = {}
-        self._routes_of: dict[str, tuple[Prefix, ...]] = {}
-        """Of each address that is shown; tuples, since there are thousands and most have one."""
+        self._in_aggregate: dict[Prefix, frozenset[str]] = {}
+        """The addresses that each is shown for."""
+        self._aggregates_of: dict[str, tuple[Prefix, ...]] = {}
         self._orders = RouterOrders()
         self._has_orders = False
         self._blackholes: frozenset[Prefix] = frozenset()
@@ -238,7 +238,12 @@ class BgpCourse:
         if unknown := prefixes - self._answers.keys():
             self._order().asks = unknown
 
-    def ask_again(self) -> None:
+    def tick(self, now: Moment) -> None:
+        """Half a second has passed: what changes all the time is looked at now."""
+        self._ask_again()
+        self._show_sessions(now, counts=True)
+
+    def _ask_again(self) -> None:
         """Routers may have dropped meanwhile what they had. What they had not, they have not."""
         self._answers = {prefix: answer for prefix, answer in self._answers.items() if not answer}
 
@@ -252,7 +257,7 @@ class BgpCourse:
         if what.answers:
             self._answers.update(what.answers)
         else:  # something changed at the routers
-            self.ask_again()
+            self._ask_again()
         if what.has_stopped:
             self._has_stopped = self._has_left = True
         for prefix, peers in what.sent.items():
@@ -377,15 +382,18 @@ class BgpCourse:
 
     def _show(self, now: Moment) -> None:
         self._must_show = False
+        self._show_sessions(now, counts=False)
+        bfd = self._bfd_status.show(self._bfd_states, boot_time=now.unix - now.boottime)
+        self._draft.set("bfdSessions", list(bfd))
+        self._show_routers(now)
+
+    def _show_sessions(self, now: Moment, *, counts: bool) -> None:
         refused = {
             name: one.message
             for one in self._found_faults()
             if one.object.startswith("BGPPeer/") and (name := one.object.removeprefix("BGPPeer/")) not in self._peers
         }
-        self._draft.set("bgpSessions", self._entries.show(self._report.sessions, refused, now.text))
-        bfd = self._bfd_status.show(self._bfd_states, boot_time=now.unix - now.boottime)
-        self._draft.set("bfdSessions", list(bfd))
-        self._show_routers(now)
+        self._draft.set("bgpSessions", self._entries.show(self._report.sessions, refused, now.text, counts=counts))
 
     def _show_routers(self, now: Moment) -> None:
         """Raised at once; lowered when nothing is left that would live so long, and the sessions know."""
@@ -400,21 +408,25 @@ class BgpCourse:
 
     def _show_prefix(self, prefix: Prefix, now: str) -> None:
         """By which peers the addresses that it covers are announced now."""
-        peers = self._sent.get(prefix, ())
-        addresses = frozenset(self.decisions.addresses_of(prefix)) if peers else frozenset()
-        before = self._shown.pop(prefix, ())
+        if is_host(prefix):
+            self._show_address(address_of(prefix), now)
+            return
+        addresses = frozenset(self.decisions.addresses_of(prefix) if prefix in self._sent else ())
+        before = self._in_aggregate.pop(prefix, frozenset())
         if addresses:
-            self._shown[prefix] = tuple(addresses)
-        for address in addresses.difference(before):
-            self._routes_of[address] = (*self._routes_of.get(address, ()), prefix)
-        gone = frozenset(before) - addresses
-        for address in gone:
-            self._routes_of[address] = tuple(one for one in self._routes_of[address] if one != prefix)
-        self._show_addresses(addresses | gone, now)
+            self._in_aggregate[prefix] = addresses
+        for address in addresses - before:
+            self._aggregates_of[address] = (*self._aggregates_of.get(address, ()), prefix)
+        for address in before - addresses:
+            left = tuple(one for one in self._aggregates_of.pop(address) if one != prefix)
+            if left:
+                self._aggregates_of[address] = left
+        for address in addresses | before:
+            self._show_address(address, now)
 
-    def _show_addresses(self, addresses: Iterable[str], now: str) -> None:
-        for address in addresses:
-            routes = self._routes_of.get(address, ())
-            self._announcements.on_bgp(address, {peer for one in routes for peer in self._sent.get(one, ())}, now)
-            if not routes:
-                self._routes_of.pop(address, None)
+    def _show_address(self, address: str, now: str) -> None:
+        host = prefix_of(address)
+        peers = self._sent.get(host, ()) if self.decisions.has_route(host) else ()
+        if aggregates := self._aggregates_of.get(address):
+            peers = tuple({*peers, *(peer for one in aggregates for peer in self._sent.get(one, ()))})
+        self._announcements.on_bgp(address, peers, now)

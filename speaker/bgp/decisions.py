@@ -12,17 +12,19 @@ repeating them.
 Knows nothing of sessions, of what routers have, or of whether the speaker may announce.
 """
 
+from collections import Counter
 from collections.abc import Collection, Mapping
-from itertools import chain, islice
+from itertools import islice
 
 from crds.bgpadvertisement import BGPAdvertisementSpec
 from speaker.bgp.aggregates import Aggregates
-from speaker.bgp.desired import Attributes, BGPView, Contributions, PeerClass, is_host, route_of
+from speaker.bgp.desired import Attributes, BGPView, Contributions, PeerClass, RouteSource, route_of
 from speaker.bgp.drain import Drain
 from speaker.bgp.faults import Findings, faults_in
 from speaker.bgp.model import PeerConfig, Prefix, Route
 from speaker.bgp.passwords import Passwords
 from speaker.bgp.peertable import Changes, PeerTable
+from speaker.bgp.prefixes import address_of, is_host
 from speaker.bgp.weights import Weights
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation, Labels, NodeFacts
@@ -54,6 +56,8 @@ class Decisions:
         self._drain = Drain(drain_seconds)
         self._decided: dict[str, Allocation] = {}
         self._contributions: dict[str, Contributions] = {}
+        self._sources: Counter[tuple[int, RouteSource]] = Counter()
+        """Of all contributions, with the IP version."""
         self._aggregates = Aggregates()
         self._weights = Weights()
         self._attributes: dict[tuple[str, ...], dict[PeerClass, Attributes | None]] = {}
@@ -74,6 +78,7 @@ class Decisions:
             self._is_stale |= self._cluster.nodes.get(self._own_node) != self._own
         elif change.kind in _ALL_REST_ON:
             self._is_stale = True
+            self._covering.clear()
 
     def set_failed(self, peers: frozenset[str]) -> None:
         """The peers whose BFD session has failed: they are to have no route."""
@@ -122,13 +127,13 @@ class Decisions:
         self._peers.show(is_silent=self._drain.is_silent, failed=self._failed)
         self._dirty.update(dict.fromkeys(self._weights.due(now)))
         aggregates: dict[Prefix, None] = {}
-        if self._urgent or self._dirty:
-            self._faults = None
         for waiting in (self._urgent, self._dirty):
             for name in list(islice(waiting, limit)):
                 del waiting[name]
                 limit -= 1
                 self._decide(name, now, aggregates)
+        if aggregates:
+            self._faults = None
         for prefix in aggregates:
             self._set(prefix, self._aggregates.advertisements(prefix), None)
         if not self.has_work:
@@ -157,11 +162,15 @@ class Decisions:
         """See PeerTable."""
         return self._peers.take_changes()
 
+    def has_route(self, prefix: Prefix) -> bool:
+        """Whether any peer is to have one to exactly this prefix."""
+        return self._peers.has_route(prefix)
+
     def addresses_of(self, prefix: Prefix) -> Collection[str]:
         """The addresses that a peer is to have this route for, in canonical spelling. Keep a copy, not this."""
         if not self._peers.has_route(prefix):
             return ()
-        return {str(prefix.network_address)} if is_host(prefix) else self._aggregates.addresses(prefix)
+        return {address_of(prefix)} if is_host(prefix) else self._aggregates.addresses(prefix)
 
     @property
     def aggregates(self) -> frozenset[Prefix]:
@@ -190,7 +199,6 @@ class Decisions:
         return self._faults[:limit]
 
     def _findings(self) -> Findings:
-        every = chain.from_iterable(self._contributions.values())
         return Findings(
             node=self._own_node,
             view=self._view,
@@ -199,7 +207,7 @@ class Decisions:
             profiles=self._cluster.bfd_profiles.keys(),
             peers=self._peers.described(),
             about_peers=self._peers.faults,
-            sources={(prefix.version, source) for prefix, source in every},
+            sources=self._sources.keys(),
             unions=self._aggregates.unions(),
             blackhole_fault=self._blackhole_fault,
         )
@@ -231,7 +239,7 @@ class Decisions:
 
     def _forget_all(self) -> None:
         """Without a peer nothing costs anything."""
-        for known in (self._urgent, self._dirty, self._decided, self._contributions):
+        for known in (self._urgent, self._dirty, self._decided, self._contributions, self._sources):
             known.clear()
         self._aggregates.clear()
         self._weights = Weights()
@@ -258,6 +266,19 @@ class Decisions:
                 self._set(prefix, source.advertisements, weight)
         if new:
             self._contributions[name] = new
+        self._count(old, -1)
+        self._count(new, +1)
+
+    def _count(self, contributions: Contributions, number: int) -> None:
+        """Faults depend on which sources there are, and not on how many addresses have them."""
+        for prefix, source in contributions:
+            key = (prefix.version, source)
+            before = self._sources[key]
+            self._sources[key] = before + number
+            if not before + number:
+                del self._sources[key]
+            if not before or not before + number:
+                self._faults = None
 
     def _contributions_of(self, allocation: Allocation | None) -> Contributions:
         if allocation is None:

@@ -239,11 +239,6 @@ def united(sources: Iterable[RouteSource]) -> tuple[str, ...]:
             return tuple(sorted({name for source in several for name in source.advertisements}))
 
 
-def is_host(prefix: Prefix) -> bool:
-    """Whether it is the route of one address."""
-    return prefix.prefixlen == prefix.max_prefixlen
-
-
 def _aliases(communities: Mapping[str, CommunitySpec]) -> dict[str, str]:
     """Of two objects that define a name, the one whose own name sorts first counts."""
     aliases: dict[str, str] = {}

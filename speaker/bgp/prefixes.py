@@ -15,6 +15,7 @@ class _KeptV4(IPv4Network):
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, strict=False)
         self._hash = super().__hash__()
+        self.text = str(self.network_address)
         if self.prefixlen == self.max_prefixlen:  # a function of its own, as large as all the rest
             del self.hosts
 
@@ -31,6 +32,7 @@ class _KeptV6(IPv6Network):
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, strict=False)
         self._hash = super().__hash__()
+        self.text = str(self.network_address)
         if self.prefixlen == self.max_prefixlen:  # a function of its own, as large as all the rest
             del self.hosts
 
@@ -39,6 +41,16 @@ class _KeptV6(IPv6Network):
 
     def __hash__(self) -> int:
         return self._hash
+
+
+def is_host(prefix: Prefix) -> bool:
+    """Whether it is the route of one address."""
+    return prefix.prefixlen == prefix.max_prefixlen
+
+
+def address_of(prefix: Prefix) -> str:
+    """The address that it begins with, in canonical spelling."""
+    return prefix.text if isinstance(prefix, _KeptV4 | _KeptV6) else str(prefix.network_address)
 
 
 def prefix_of(address: str, length: int | None = None) -> Prefix:

@@ -73,8 +73,10 @@ class RememberedRouters:
         for name in asked.keys() - self.left_out:
             lasting[name] = max(lasting.get(name, 0), asked[name])
         names = sorted(sorted(lasting.keys() | passing.keys(), key=lambda name: name not in lasting)[:MOST_ROUTERS])
-        self._shown = {name: self._steady(name, lasting.get(name, 0), passing.get(name, 0)) for name in names}
-        self._write()
+        shown = {name: self._steady(name, lasting.get(name, 0), passing.get(name, 0)) for name in names}
+        if shown != self._shown:
+            self._shown = shown
+            self._write()
         self._cover()
 
     def _steady(self, name: str, lasting: int, passing: int) -> int:

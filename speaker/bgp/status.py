@@ -2,6 +2,7 @@
 decided."""
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 from crds.speaker import BGPSessionState
 from speaker.bgp.model import SessionView
@@ -14,18 +15,45 @@ class SessionEntries:
     """A session that stays in its state keeps the time at which it entered it."""
 
     def __init__(self) -> None:
-        self._since: dict[str, tuple[float, str]] = {}
+        self._known: dict[str, _Known] = {}
 
-    def show(self, views: Mapping[str, SessionView], refused: Mapping[str, str], now: str) -> list[Entry]:
-        """In order of names. `refused`: peers that get no session, and why. `now`: RFC 3339."""
-        before, self._since = self._since, {}
+    def show(
+        self, views: Mapping[str, SessionView], refused: Mapping[str, str], now: str, *, counts: bool = True
+    ) -> list[Entry]:
+        """In order of names. `refused`: peers that get no session, and why. `now`: RFC 3339. `counts` False: where
+        nothing but the number of routes has changed, it stays for now: while routes come and go it changes all the
+        time."""
+        before, self._known = self._known, {}
         idle = BGPSessionState.Idle
         entries = {name: bgp_session(name, None, idle, last_error=why) for name, why in refused.items()}
         for name, view in views.items():
-            known = before.get(name)
-            self._since[name] = known if known is not None and known[0] == view.since else (view.since, now)
-            entries[name] = _entry(view, self._since[name][1])
+            self._known[name] = known = _followed(before.get(name), view, now, counts=counts)
+            entries[name] = known.entry
         return [entries[name] for name in sorted(entries)[:MOST_SESSIONS]]
+
+
+class _Known(NamedTuple):
+    view: SessionView
+    since: str
+    entry: Entry
+
+
+def _followed(known: _Known | None, view: SessionView, now: str, *, counts: bool) -> _Known:
+    if known is not None and (known.view == view if counts else _is_same(known.view, view)):
+        return known
+    since = known.since if known is not None and known.view.since == view.since else now
+    return _Known(view, since, _entry(view, since))
+
+
+def _is_same(one: SessionView, other: SessionView) -> bool:
+    """But for the number of routes."""
+    return (one.since, one.state, one.peer_address, one.hold_time_seconds, one.last_error) == (
+        other.since,
+        other.state,
+        other.peer_address,
+        other.hold_time_seconds,
+        other.last_error,
+    )
 
 
 def _entry(view: SessionView, since: str) -> Entry:

@@ -65,6 +65,8 @@ class Decisions:
         self._dirty: dict[str, None] = {}
         self._decisions: dict[str, Decision] = {}
         self._unplaced: dict[str, None] = {}
+        self._amiss: dict[str, None] = {}
+        """Those that nobody can announce here, but for those that were found to be announced by other means."""
         cluster.subscribe(self.observe)
 
     def observe(self, change: Change) -> None:
@@ -77,6 +79,8 @@ class Decisions:
             self._refresh_candidates()
         elif change.kind in _ALL_REST_ON:
             self._view_changed()
+        elif change.kind is Kind.BGP_ADVERTISEMENT:
+            self._amiss.update(dict.fromkeys(filter(self._is_amiss, self._decisions)))
 
     def other_members(self) -> frozenset[str]:
         """The other nodes whose speakers announce and are of the best tier."""
@@ -99,7 +103,7 @@ class Decisions:
         if old is not None and (new is None or new.uid != old.uid):
             self._gone.append(old)
         if new is None:
-            for known in (self._decisions, self._unplaced, self._urgent, self._dirty):
+            for known in (self._decisions, self._unplaced, self._amiss, self._urgent, self._dirty):
                 known.pop(name, None)
         else:
             (self._urgent if new.is_releasing else self._dirty)[name] = None
@@ -170,11 +174,19 @@ class Decisions:
         if isinstance(decision, Announce) and allocation.address in self._claims:
             decision = Refrain(Silence.OTHER_OWNER, self._claims[allocation.address])
         self._decisions[name] = decision
+        if self._is_amiss(name):
+            self._amiss[name] = None
+        else:
+            self._amiss.pop(name, None)
         if placement.is_everywhere:
             self._unplaced[name] = None
         else:
             self._unplaced.pop(name, None)
         return Decided(allocation, decision)
+
+    def _is_amiss(self, name: str) -> bool:
+        decision = self._decisions[name]
+        return not isinstance(decision, Announce) and decision.silence in _NOBODY_CAN
 
     def view(self) -> Layer2View:
         """What decisions depend on; a new value after each change."""
@@ -219,18 +231,20 @@ class Decisions:
         """What keeps addresses off the network, as far as this node sees; at most `limit` faults.
 
         `is_elsewhere`: whether an address is announced by other means than layer 2, so that nothing is amiss when no
-        L2Advertisement covers it.
+        L2Advertisement covers it. It may change with the allocation, IPPools and BGPAdvertisements, and then it is
+        asked again: there may be thousands.
         """
         found = self.view().faults_in_advertisements()
-        for name, decision in self._decisions.items():
+        for name in list(self._amiss):
             if len(found) >= limit:
                 break
-            if not isinstance(decision, Announce) and decision.silence in _NOBODY_CAN:
-                allocation = self.cluster.allocations[name]
-                if decision.silence is Silence.NO_ADVERTISEMENT and is_elsewhere(allocation):
-                    continue
-                fault = self.view().explain(allocation, self.cluster.placement(allocation))
-                found += [fault] if fault else []
+            allocation, decision = self.cluster.allocations[name], self._decisions[name]
+            is_covered = not (isinstance(decision, Refrain) and decision.silence is Silence.NO_ADVERTISEMENT)
+            if not is_covered and is_elsewhere(allocation):
+                del self._amiss[name]
+                continue
+            fault = self.view().explain(allocation, self.cluster.placement(allocation))
+            found += [fault] if fault else []
         return found[:limit]
 
     def served(self) -> frozenset[str]:

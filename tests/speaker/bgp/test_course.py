@@ -438,7 +438,7 @@ def test_time_alone_brings_another_question_where_the_answer_was_yes() -> None:
     asked = len(made.orders)
     made.settle()
     assert len(made.orders) == asked
-    made.course.ask_again()
+    made.course.tick(at(made.now))
     made.settle()
     assert made.orders[-1].asks == {route()}
 

@@ -197,6 +197,15 @@ def test_a_peer_that_gets_nothing_is_told_so() -> None:
     assert speaker.bgp.take_changes() == {"other": {}}
 
 
+def test_an_address_is_chosen_by_the_advertisements_that_are_there_though_nothing_was_decided_since() -> None:
+    speaker = serving()
+    one = next(iter(speaker.cluster.allocations.values()))
+    assert speaker.bgp.covers(one)
+    for name in list(speaker.cluster.bgp_advertisements):
+        speaker.cluster.set_bgp_advertisement(name, None)
+    assert not speaker.bgp.covers(one)
+
+
 def test_a_peer_configured_differently_is_given_whole() -> None:
     speaker = serving()
     speaker.cluster.set_bgp_peer("tor", peer(families=["IPv4", "IPv6"], holdTimeSeconds=9))
@@ -508,6 +517,7 @@ class Feeder(Speaker):
             case "update", limit, later:
                 self.now += later
                 self.update(self.now, limit)
+                self.bgp.faults(99)  # what was found once must not stay for ever
             case "allocation", address, fields:
                 self.set_allocation(address, None if fields is None else allocation(address, **fields))
             case "slice", name, facts:
@@ -568,7 +578,9 @@ def test_deciding_change_by_change_ends_like_deciding_all_at_once(changes) -> No
     for prefix in every:
         within = {one for one in ADDRESSES if ip_network(one).version == prefix.version}
         assert feeder.bgp.addresses_of(prefix) <= {one for one in within if ip_network(one).subnet_of(prefix)} != set()
-    assert feeder.bgp.faults(99) is not None
+    fresh = Decisions(OWN, feeder.cluster, drain_seconds=0.0)
+    fresh.update(0.0, 1000)
+    assert feeder.bgp.faults(99) == fresh.faults(99)
 
 
 def test_services_of_other_names_do_not_matter() -> None:

@@ -35,6 +35,16 @@ def test_a_session_is_shown_with_what_was_agreed() -> None:
     ]
 
 
+def test_a_number_of_routes_alone_is_shown_when_it_is_time_for_that() -> None:
+    entries, more = SessionEntries(), replace(UP, routes_sent=9)
+    shown(entries, UP)
+    for counts, expected in ((False, 3), (True, 9), (False, 9)):
+        (entry,) = entries.show({"tor": more}, {}, "t2", counts=counts)
+        assert entry["routesSent"] == expected
+    (entry,) = entries.show({"tor": replace(more, routes_sent=5, last_error="cut")}, {}, "t3", counts=False)
+    assert (entry["routesSent"], entry["lastError"]) == (5, "cut")
+
+
 def test_the_time_moves_with_the_state_only() -> None:
     entries = SessionEntries()
     shown(entries, UP, now="t1")

@@ -4,7 +4,8 @@ import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from speaker.cluster.objects import PoolFacts
+from crds.bgpadvertisement import BGPAdvertisementSpec
+from speaker.cluster.objects import Allocation, PoolFacts
 from speaker.cluster.state import ClusterState
 from speaker.layer2.decisions import Decided, Decisions, Gone
 from tests.examples import examples
@@ -165,6 +166,35 @@ def test_addresses_are_counted_by_what_becomes_of_them() -> None:
     assert counts["Releasing"] == counts["NoEndpoint"] == 1
     assert counts.total() == 3
     assert ["192.0.2.2" in fault.message for fault in layer2.faults(5)] == [True]
+
+
+def test_whether_an_address_is_announced_by_other_means_is_asked_once_until_that_may_have_changed() -> None:
+    layer2 = settled()
+    layer2.cluster.set_l2_advertisement("all", None)
+    drain(layer2)
+    asked: list[str] = []
+    is_elsewhere = set(ADDRESSES)
+
+    def ask(one: Allocation) -> bool:
+        asked.append(one.address)
+        return one.address in is_elsewhere
+
+    def amiss() -> list[str]:
+        asked.clear()
+        return [fault.message.partition(":")[0] for fault in layer2.faults(5, ask)]
+
+    assert amiss() == []
+    assert sorted(asked) == sorted(ADDRESSES)
+    assert amiss() == []
+    assert asked == []
+    is_elsewhere.discard("192.0.2.1")
+    layer2.cluster.set_bgp_advertisement("all", None)
+    layer2.cluster.set_bgp_advertisement("all", BGPAdvertisementSpec())
+    assert amiss() == ["192.0.2.1"]
+    is_elsewhere.discard("192.0.2.2")
+    layer2.cluster.set_allocation("v4-192-0-2-2", allocation("192.0.2.2", generation=2))
+    drain(layer2)
+    assert sorted(amiss()) == ["192.0.2.1", "192.0.2.2"]
 
 
 def test_addresses_with_endpoints_without_a_node_are_listed_as_long_as_they_are() -> None:
