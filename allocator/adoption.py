@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from allocator.claims import Claim, sort_holders
 from allocator.ledger import Ledger
-from allocator.plan import new_claim
+from allocator.offers import new_claim
 from allocator.policy import serves
 from allocator.request import InvalidRequest, holder_of, our_condition, request_of
 from allocator.space.pools import Labels

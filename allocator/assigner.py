@@ -368,7 +368,7 @@ class Assigner:
         elif labels is None and self.ledger.pools.select_by_namespace_labels:
             return None
         else:
-            decision = plan(request, labels or {}, self.ledger, self._draw)
+            decision = plan(request, labels or {}, self.ledger, self._draw, self._wish_of)
         verdict = decision.verdict.noting(not_understood(service.metadata.annotations))
         decision = replace(decision, verdict=verdict)
         self._enter(decision)
@@ -377,6 +377,14 @@ class Assigner:
         else:
             self.waiting.put(key, service.metadata.creation_timestamp or "", decision.waits)
         return decision
+
+    def _wish_of(self, holder: Holder) -> Request | None:
+        """What it asks for as its Service is now; None when that is gone or not ours, or can't be read or recorded."""
+        service = self.services.get(holder.key)
+        if service is None or service.metadata.uid != holder.uid or not self._ownership.is_ours(service):
+            return None
+        request = request_of(service)
+        return None if isinstance(request, InvalidRequest) or self._rejections.of(request) is not None else request
 
     def _enter(self, decision: Plan) -> None:
         for grant in decision.grants:

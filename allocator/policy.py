@@ -3,7 +3,7 @@
 Looks at pools and free space; looks at no holder (allocator.sharing) and changes nothing.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -33,13 +33,24 @@ class Refusal:
     message: str
     waits: frozenset[Wait] = frozenset()
 
+    def also(self, others: Iterable["Refusal"]) -> "Refusal":
+        """The same, and what else stands in the way."""
+        every = (self, *others)
+        waits = frozenset(wait for one in every for wait in one.waits)
+        return Refusal(self.reason, ". ".join(one.message for one in every), waits)
+
 
 def candidates(request: Request, namespace_labels: Labels, pools: Pools) -> tuple[Pool, ...] | Refusal:
-    """The pools that may give this Service a new address, in the order in which they are tried."""
+    """The pools that may give this Service a new address, in the order in which they are tried.
+
+    Where it names several, the others serve while one can't (`passed_over` says which, and why).
+    """
     if not pools.in_order:
         return Refusal(Reason.NoPools, "There is no IPPool in the cluster: create one")
-    if request.pool is not None:
-        return _named_pool(request, request.pool, namespace_labels, pools)
+    if request.pools:
+        asked = [_named_pool(request, name, namespace_labels, pools) for name in request.pools]
+        refusals = [one for one in asked if isinstance(one, Refusal)]
+        return tuple(one for one in asked if isinstance(one, Pool)) or refusals[0].also(refusals[1:])
     open_pools = [pool for pool in pools.in_order if pool.auto_assign and serves(pool, request, namespace_labels)]
     giving = tuple(pool for pool in open_pools if not pool.paused and pool.gives_out)
     if giving:
@@ -73,12 +84,22 @@ def refuse_pool(pool: Pool, request: Request, namespace_labels: Labels) -> Refus
     return None
 
 
-def _named_pool(request: Request, name: str, namespace_labels: Labels, pools: Pools) -> tuple[Pool, ...] | Refusal:
+def passed_over(request: Request, namespace_labels: Labels, pools: Pools, family: Family) -> list[Refusal]:
+    """Of the pools that the Service names: why those give it nothing that have addresses of the family, or may have."""
+    return [
+        refusal
+        for name in request.pools
+        if (pool := pools.by_name.get(name)) is None or pool.has(family)
+        if isinstance(refusal := _named_pool(request, name, namespace_labels, pools), Refusal)
+    ]
+
+
+def _named_pool(request: Request, name: str, namespace_labels: Labels, pools: Pools) -> Pool | Refusal:
     pool = pools.by_name.get(name)
     if pool is None:
         known = ", ".join(sorted(pools.by_name)[:10])
         return Refusal(Reason.PoolNotFound, f"There is no pool {name!r}; there are: {known}")
-    return refuse_pool(pool, request, namespace_labels) or (pool,)
+    return refuse_pool(pool, request, namespace_labels) or pool
 
 
 def serves(pool: Pool, request: Request, namespace_labels: Labels) -> bool:

@@ -4,7 +4,7 @@ Reads one Service object: ipFamilies and ipFamilyPolicy (KEP-563), our annotatio
 business of allocator.ownership, and whether the wish can be granted that of allocator.plan.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from allocator.annotations import Contradiction, asked_for
@@ -23,6 +23,12 @@ LOCAL = "Local"
 CLUSTER = "Cluster"
 REQUIRE_DUAL_STACK = "RequireDualStack"
 
+MOST_ADDRESSES = 16
+"""Of one Service. Each is a record of its own, and each node has a rule for each port of it."""
+
+MOST_NAMED_POOLS = 16
+"""In one annotation."""
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -31,13 +37,19 @@ class Request:
     holder: Holder
     families: tuple[Family, ...]
     requires_all: bool
-    addresses: Mapping[Family, IPAddress]
-    pool: str | None
+    addresses: Mapping[Family, tuple[IPAddress, ...]]
+    """What it asks for by name; of a family that is not there it takes any one."""
+    pools: tuple[str, ...]
+    """Where it wants to be, the first one rather than the next; empty = wherever it may."""
     sharing_key: str | None
     traffic_policy: str
     selector: Pairs
     present: tuple[IPAddress, ...] = ()
     """The addresses that the Service's status shows."""
+
+    def takes(self, pool: str) -> bool:
+        """Whether an address of this pool is as it wishes."""
+        return not self.pools or pool in self.pools
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +93,9 @@ def request_of(service: Service) -> Request | InvalidRequest:
             f"annotation {ANNOTATION_SHARING_KEY} is longer than {MOST_KEY_CHARACTERS} characters: use a shorter key"
         )
     traffic_policy = LOCAL if service.spec.external_traffic_policy == LOCAL else CLUSTER
+    pools = _requested_pools(asked.get(ANNOTATION_POOL, ""))
+    if isinstance(pools, InvalidRequest):
+        return pools
     holder = holder_of(service)
     selector = pairs(service.spec.selector) if traffic_policy == LOCAL else ()
     return _too_large(holder, selector) or Request(
@@ -88,7 +103,7 @@ def request_of(service: Service) -> Request | InvalidRequest:
         families=families,
         requires_all=len(families) == 1 or service.spec.ip_family_policy == REQUIRE_DUAL_STACK,
         addresses=addresses,
-        pool=asked.get(ANNOTATION_POOL),
+        pools=pools,
         sharing_key=sharing_key,
         traffic_policy=traffic_policy,
         selector=selector,
@@ -133,9 +148,22 @@ def _families(service: Service) -> tuple[Family, ...]:
     return tuple(dict.fromkeys(named))
 
 
+def _requested_pools(annotation: str) -> tuple[str, ...] | InvalidRequest:
+    if not annotation:
+        return ()
+    names = tuple(dict.fromkeys(name.strip() for name in annotation.split(",")))
+    if "" in names:
+        return InvalidRequest(f"annotation {ANNOTATION_POOL} has a comma too many: write pools as edge,inner")
+    if len(names) > MOST_NAMED_POOLS:
+        return InvalidRequest(
+            f"annotation {ANNOTATION_POOL} names {len(names)} pools: write {MOST_NAMED_POOLS} at most"
+        )
+    return names
+
+
 def _requested_addresses(
     annotation: str | None, field: str, families: tuple[Family, ...]
-) -> dict[Family, IPAddress] | InvalidRequest:
+) -> dict[Family, tuple[IPAddress, ...]] | InvalidRequest:
     wanted = _parse_addresses(annotation, f"annotation {ANNOTATION_IPS}") if annotation else {}
     if isinstance(wanted, InvalidRequest):
         return wanted
@@ -143,30 +171,35 @@ def _requested_addresses(
         by_field = _parse_addresses(field, "spec.loadBalancerIP")
         if isinstance(by_field, InvalidRequest):
             return by_field
-        for family, address in by_field.items():
-            if wanted.get(family, address) != address:
+        for family, addresses in by_field.items():
+            if not set(addresses) <= set(wanted.get(family, addresses)):
                 return InvalidRequest(
-                    f"spec.loadBalancerIP asks for {address}, annotation {ANNOTATION_IPS} for {wanted[family]}: "
-                    "keep the annotation only"
+                    f"spec.loadBalancerIP asks for {_listed(addresses)}, annotation {ANNOTATION_IPS} for "
+                    f"{_listed(wanted[family])}: keep the annotation only"
                 )
-        wanted = {**wanted, **by_field}
-    for family, address in wanted.items():
+        wanted = {**by_field, **wanted}
+    for family, addresses in wanted.items():
         if family not in families:
             return InvalidRequest(
-                f"{address} is {family}, but the Service is {' and '.join(families)} only: "
+                f"{addresses[0]} is {family}, but the Service is {' and '.join(families)} only: "
                 "ask for an address of that family, or change spec.ipFamilies"
             )
     return wanted
 
 
-def _parse_addresses(text: str, where: str) -> dict[Family, IPAddress] | InvalidRequest:
-    found: dict[Family, IPAddress] = {}
+def _parse_addresses(text: str, where: str) -> dict[Family, tuple[IPAddress, ...]] | InvalidRequest:
+    found: dict[IPAddress, None] = {}
     for part in text.split(","):
         address = parse_address(part)
         if address is None:
-            return InvalidRequest(f"{where}: {part.strip()!r} is not an IP address; write one, or one per family")
-        if found.setdefault(family_of(address), address) != address:
             return InvalidRequest(
-                f"{where} asks for two addresses of {family_of(address)}: write one, or one per family"
+                f"{where}: {part.strip()!r} is not an IP address; write them as 192.0.2.1,2001:db8::1"
             )
-    return found
+        found[address] = None
+        if len(found) > MOST_ADDRESSES:
+            return InvalidRequest(f"{where} asks for more than {MOST_ADDRESSES} addresses: a Service has no more")
+    return {family: tuple(one for one in found if family_of(one) is family) for family in map(family_of, found)}
+
+
+def _listed(addresses: Iterable[IPAddress]) -> str:
+    return ", ".join(map(str, addresses))

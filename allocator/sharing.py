@@ -3,6 +3,7 @@
 Answers in the words of the condition; chooses nothing.
 """
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from allocator.claims import Claim, Holder, Port, sort_holders, wire_bytes
@@ -31,19 +32,29 @@ def why_not_together(claim: Claim, request: Request, sharing: Sharing) -> str | 
         return f"it is shared under another key by {named}"
     if not claim.held_by(request.holder.uid) and (why_not := why_apart(claim, request, sharing)) is not None:
         return why_not
-    collision = _collision(others, request.holder.ports)
+    collision = collision_with(others, request)
     if collision is not None:
         holder, port = collision
         return f"port {port} is taken by {holder.key}"
+    return _why_policies_part(claim, request, named) or _why_too_many(others, request.holder)
+
+
+def _why_policies_part(claim: Claim, request: Request, named: str) -> str | None:
     if request.traffic_policy != claim.traffic_policy:
         return (
             f"its externalTrafficPolicy is {claim.traffic_policy} by {named}, this Service's {request.traffic_policy}"
         )
-    if request.traffic_policy != CLUSTER and request.selector != claim.selector:
+    if request.traffic_policy == CLUSTER:
+        return None
+    if request.selector != claim.selector:
         return f"with externalTrafficPolicy Local the selectors must be equal, and {named} has another one"
+    return _why_local_parts(claim, request)
+
+
+def _why_too_many(others: tuple[Holder, ...], holder: Holder) -> str | None:
     if len(others) >= MAX_HOLDERS:
         return f"{MAX_HOLDERS} Services share it already"
-    if wire_bytes((*others, request.holder)) > MOST_BYTES:
+    if wire_bytes((*others, holder)) > MOST_BYTES:
         return "with it the record of the address would be too large: all ports and labels at an address count"
     return None
 
@@ -52,18 +63,25 @@ def why_apart(claim: Claim, request: Request, sharing: Sharing) -> str | None:
     """Why the pool, or its namespace, keeps the request from this claim; None when that is not why."""
     if sharing is Sharing.Nobody:
         return f"pool {claim.pool} lets nobody share an address (sharing: None)"
-    namespace = request.holder.key.namespace
-    stranger = next((holder.key for holder in claim.holders if holder.key.namespace != namespace), None)
+    stranger = _stranger(claim, request)
+    if stranger is not None and sharing is Sharing.SameNamespace:
+        return (
+            f"{stranger.key} is of another namespace, and an address of pool {claim.pool} is shared within one "
+            "namespace: use it from there, or let an administrator set sharing: AnyNamespace on the pool"
+        )
+    return None if request.traffic_policy == CLUSTER else _why_local_parts(claim, request)
+
+
+def _why_local_parts(claim: Claim, request: Request) -> str | None:
+    stranger = _stranger(claim, request)
     if stranger is None:
         return None
-    if sharing is Sharing.SameNamespace:
-        return (
-            f"{stranger} is of another namespace, and an address of pool {claim.pool} is shared within one namespace: "
-            "use it from there, or let an administrator set sharing: AnyNamespace on the pool"
-        )
-    if request.traffic_policy != CLUSTER:
-        return f"{stranger} is of another namespace, and with externalTrafficPolicy Local only one namespace shares"
-    return None
+    return f"{stranger.key} is of another namespace, and with externalTrafficPolicy Local only one namespace shares"
+
+
+def _stranger(claim: Claim, request: Request) -> Holder | None:
+    namespace = request.holder.key.namespace
+    return next((holder for holder in claim.holders if holder.key.namespace != namespace), None)
 
 
 def joined(claim: Claim, request: Request) -> Claim:
@@ -87,12 +105,12 @@ def left(claim: Claim, uid: str) -> Claim:
 def takes_ports_of_strangers(claim: Claim, request: Request) -> bool:
     """Whether the request wants a port that a Service of another namespace has on this address."""
     namespace = request.holder.key.namespace
-    strangers = tuple(one for one in claim.others(request.holder.uid) if one.key.namespace != namespace)
-    return _collision(strangers, request.holder.ports) is not None
+    return collision_with((one for one in claim.holders if one.key.namespace != namespace), request) is not None
 
 
-def _collision(others: tuple[Holder, ...], ports: tuple[Port, ...]) -> tuple[Holder, Port] | None:
-    wanted = set(ports)
+def collision_with(others: Iterable[Holder], request: Request) -> tuple[Holder, Port] | None:
+    """A port that the request wants and one of the others has, and who; None when there is none."""
+    wanted = set(request.holder.ports)
     for holder in others:
         for port in holder.ports:
             if port in wanted:

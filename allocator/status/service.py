@@ -13,9 +13,10 @@ import msgspec
 
 from allocator.ledger import Entry
 from allocator.ownership import Ownership
-from allocator.plan import Plan, Verdict
+from allocator.plan import Plan
 from allocator.request import our_condition, present_addresses
 from allocator.space.ranges import parse_address
+from allocator.verdict import Verdict
 from crds.addresses import IPAddress
 from crds.conditions import ConditionType
 from crds.observation import Observation

@@ -1,7 +1,7 @@
 """Objects for tests, as short as a test wants to say them."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from allocator.claims import Claim, Holder, Port
@@ -102,9 +102,16 @@ def lowest(_: int) -> int:
     return 0
 
 
-def decide(book: Ledger, wish: Request, namespace_labels: Mapping[str, str] | None = None) -> Plan:
-    """Plan, and enter the plan in the ledger as allocator.assigner does."""
-    decision = plan(wish, namespace_labels or {}, book, lowest)
+def nothing_known(_: Holder) -> None:
+    """Of what other holders ask for now."""
+
+
+def decide(
+    book: Ledger, wish: Request, namespace_labels: Mapping[str, str] | None = None, *, others: Iterable[Request] = ()
+) -> Plan:
+    """Plan, and enter the plan in the ledger as allocator.assigner does. `others`: as they are now."""
+    wishes = {one.holder.uid: one for one in others}
+    decision = plan(wish, namespace_labels or {}, book, lowest, lambda holder: wishes.get(holder.uid))
     for grant in decision.grants:
         entry = book.get(grant.address)
         if entry is None:

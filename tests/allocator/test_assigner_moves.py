@@ -127,10 +127,15 @@ def test_a_service_that_shares_no_more_keeps_the_address_until_it_gets_what_it_a
     assert [one["name"] for one in api.allocations["v4-192-0-2-11"]["spec"]["holders"]] == ["other"]
 
 
-def test_colliding_ports_on_a_shared_address_move_the_service_that_changed(api: FakeApi) -> None:
+def test_colliding_ports_on_a_shared_address_move_nobody(api: FakeApi) -> None:
     allocator = Allocator(api, EDGE)
     share(api, allocator)
     api.edit_service(OTHER, lambda body: body["spec"].update(ports=[{"protocol": "TCP", "port": 80}]))
     allocator.run()
-    assert api.ingress(WEB) == ["192.0.2.10"]
-    assert api.ingress(OTHER) == ["192.0.2.11"]
+    assert api.ingress(WEB) == api.ingress(OTHER) == ["192.0.2.10"]
+    condition = api.condition(OTHER)
+    assert condition is not None
+    assert condition["reason"] == "SharingConflict"
+    assert "port TCP 80 is taken by default/web" in condition["message"]
+    (record,) = api.allocations.values()
+    assert [[port["port"] for port in holder["ports"]] for holder in record["spec"]["holders"]] == [[443], [80]]

@@ -7,11 +7,11 @@ import pytest
 from allocator.claims import wire_bytes
 from allocator.plan import plan
 from allocator.sharing import MAX_HOLDERS
-from allocator.waiting import ChangeOf, FreeIn, QuotaIn
+from allocator.waiting import ChangeOf, FreeIn, QuotaIn, SharedUnder
 from crds.addresses import Family
 from crds.conditions import Reason
 from crds.ipallocation import MOST_BYTES, MOST_PORTS
-from tests.allocator.build import address, claim, decide, granted, ledger, lowest, pool, request
+from tests.allocator.build import address, claim, decide, granted, ledger, lowest, nothing_known, pool, request
 
 EDGE = pool("edge", "192.0.2.10-192.0.2.13")
 SIX = pool("six", "2001:db8::10-2001:db8::13")
@@ -172,6 +172,106 @@ def test_an_address_asked_for_in_one_family_leaves_the_other_to_the_pools() -> N
     assert granted(decision) == ["192.0.2.10", "2001:db8::13"]
 
 
+# Several pools, and several addresses of one family
+
+
+def test_two_named_pools_serve_one_family_each() -> None:
+    both = ledger(pool("four", "192.0.2.10", auto_assign=False), pool("six", "2001:db8::10", auto_assign=False))
+    for order in ("four,six", "six,four"):
+        decision = decide(both, request("a", **REQUIRE, **asks(pool=order)))
+        assert (granted(decision), decision.verdict.reason) == (["192.0.2.10", "2001:db8::10"], Reason.Allocated)
+
+
+def test_of_named_pools_the_first_that_has_room_serves_and_a_service_in_any_of_them_stays() -> None:
+    book = ledger(pool("small", "192.0.2.1"), pool("large", "198.51.100.1-198.51.100.9"), pool("other", "203.0.113.1"))
+    assert granted(decide(book, request("a", **asks(pool="small,large")))) == ["192.0.2.1"]
+    assert granted(decide(book, request("b", **asks(pool="small,large")))) == ["198.51.100.1"]
+    assert granted(decide(book, request("b", **asks(pool="small,large,other")))) == ["198.51.100.1"]
+    stays = decide(book, request("a", **asks(pool="large,small")))
+    assert (granted(stays), stays.leaving) == (["192.0.2.1"], ())
+    assert granted(decide(book, request("a", **asks(pool="large,other")))) == ["198.51.100.2"]
+
+
+def test_a_named_pool_that_can_not_serve_is_passed_over_and_told() -> None:
+    book = ledger(pool("shut", "192.0.2.1", paused=True), pool("open", "198.51.100.1"), pool("six", "2001:db8::10"))
+    served = decide(book, request("a", **asks(pool="opne,shut,open")))
+    assert (granted(served), served.verdict.reason) == (["198.51.100.1"], Reason.Allocated)
+    assert "There is no pool 'opne'" in served.verdict.message
+    full = decide(book, request("b", **asks(pool="shut,open,opne")))
+    assert full.verdict.reason is Reason.PoolExhausted
+    for said in ("No IPv4 address is free in open", "Pool shut is paused", "There is no pool 'opne'; there are: open"):
+        assert said in full.verdict.message
+    for names, reason in (("shut,six", Reason.PoolPaused), ("six", Reason.FamilyUnavailable)):
+        assert decide(book, request("c", **asks(pool=names))).verdict.reason is reason
+    none = decide(book, request("c", **asks(pool="shut,opne")))
+    assert none.verdict.reason is Reason.PoolPaused
+    assert "There is no pool 'opne'" in none.verdict.message
+
+
+def test_a_service_has_all_addresses_that_it_names_in_its_order() -> None:
+    wish = asks(ips="192.0.2.12,2001:db8::11,192.0.2.10")
+    book = ledger(EDGE, SIX)
+    decision = decide(book, request("a", **REQUIRE, **wish))
+    assert granted(decision) == ["192.0.2.12", "192.0.2.10", "2001:db8::11"]
+    assert decision.verdict.reason is Reason.Allocated
+    again = decide(book, request("a", **REQUIRE, **wish, ingress=granted(decision)))
+    assert (granted(again), again.leaving) == (granted(decision), ())
+
+
+def test_of_several_named_addresses_those_are_served_that_can_be_had() -> None:
+    book = ledger(EDGE)
+    decide(book, request("held"))
+    decision = decide(book, request("a", **asks(ips="192.0.2.10,192.0.2.11")))
+    assert (granted(decision), decision.verdict.reason) == (["192.0.2.11"], Reason.PartiallyAllocated)
+    assert "held by default/held" in decision.verdict.message
+    assert decision.waits == {ChangeOf("192.0.2.10")}
+
+
+def test_an_address_more_is_added_and_one_that_is_not_named_any_more_is_left() -> None:
+    book = ledger(EDGE)
+    decide(book, request("a"))
+    more = decide(book, request("a", **asks(ips="192.0.2.13,192.0.2.10"), ingress=["192.0.2.10"]))
+    assert (granted(more), more.leaving) == (["192.0.2.13", "192.0.2.10"], ())
+    less = decide(book, request("a", **asks(ips="192.0.2.13"), ingress=granted(more)))
+    assert (granted(less), [str(one) for one in less.leaving]) == (["192.0.2.13"], ["192.0.2.10"])
+
+
+def test_who_names_no_address_any_more_keeps_the_first_one_that_it_shows() -> None:
+    book = ledger(EDGE)
+    decide(book, request("a", **asks(ips="192.0.2.13,192.0.2.10")))
+    decision = decide(book, request("a", ingress=["192.0.2.13", "192.0.2.10"]))
+    assert (granted(decision), [str(one) for one in decision.leaving]) == (["192.0.2.13"], ["192.0.2.10"])
+
+
+def test_what_it_has_stays_until_all_that_it_names_instead_is_there() -> None:
+    book = ledger(EDGE)
+    decide(book, request("a"))
+    decide(book, request("held", **asks(ips="192.0.2.11")))
+    wish = asks(ips="192.0.2.11,192.0.2.12")
+    decision = decide(book, request("a", **wish, ingress=["192.0.2.10"]))
+    assert (granted(decision), decision.leaving) == (["192.0.2.10", "192.0.2.12"], ())
+    assert decision.verdict.reason is Reason.AddressInUse
+    again = decide(book, request("a", **wish, ingress=granted(decision)))
+    assert granted(again) == granted(decision)
+
+
+def test_each_of_several_addresses_counts_towards_the_quota() -> None:
+    for names in ("192.0.2.10,192.0.2.11", "192.0.2.11,192.0.2.10"):
+        book = ledger(pool("edge", "192.0.2.10-192.0.2.20", max_per_namespace=1))
+        decide(book, request("a"))
+        decision = decide(book, request("a", **asks(ips=names), ingress=["192.0.2.10"]))
+        assert granted(decision) == ["192.0.2.10"], names
+        assert "maxPerNamespace" in decision.verdict.message
+
+
+def test_what_its_status_shows_is_kept_once_and_not_for_each_address_that_it_waits_for() -> None:
+    """It came from elsewhere with one address, and names two that it can't have."""
+    book = ledger(EDGE)
+    decide(book, request("held", **asks(ips="192.0.2.12,192.0.2.13")))
+    decision = decide(book, request("a", **asks(ips="192.0.2.12,192.0.2.13"), ingress=["192.0.2.10"]))
+    assert granted(decision) == ["192.0.2.10"]
+
+
 # Sharing
 
 KEY = {"berth.dev/sharing-key": "k"}
@@ -261,7 +361,7 @@ def test_a_holder_that_adds_a_port_of_another_keeps_what_it_has_and_is_told_whic
     assert (granted(decision), decision.leaving) == (["192.0.2.10"], ())
     assert decision.verdict.reason is Reason.SharingConflict
     assert "port TCP 443 is taken by default/a" in decision.verdict.message
-    assert decision.waits >= {ChangeOf("192.0.2.10"), FreeIn("edge", Family.IPv4)}
+    assert decision.waits >= {ChangeOf("192.0.2.10")}
     assert [port.port for holder in decision.grants[0].holders for port in holder.ports] == [443, 80]
     decide(book, edited("a", 8443))
     assert decide(book, edited("b", 80, 443)).verdict.satisfied
@@ -286,21 +386,65 @@ def test_a_holder_that_takes_a_port_of_another_namespace_leaves_and_is_told_why(
         ({"annotations": KEY, "externalTrafficPolicy": "Local"}, "externalTrafficPolicy"),
     ],
 )
-def test_a_holder_that_shares_no_more_keeps_the_address_until_there_is_another(
+def test_a_holder_that_stops_fitting_keeps_the_address_as_it_is_recorded_though_others_are_free(
     change: dict[str, Any], said: str
 ) -> None:
-    full, roomy = ledger(pool("edge", "192.0.2.10")), ledger(EDGE)
-    for book in (full, roomy):
-        decide(book, shared("a", 443))
-        decide(book, shared("b", 80))
-    wish = request("b", ports=[("TCP", 80)], ingress=["192.0.2.10"], **change)
-    stays = decide(full, wish)
-    assert granted(stays) == ["192.0.2.10"]
+    book = ledger(EDGE)
+    decide(book, shared("a", 443))
+    before = decide(book, shared("b", 80))
+    stays = decide(book, request("b", ports=[("TCP", 81)], ingress=["192.0.2.10"], **change))
+    assert (stays.grants, stays.leaving) == (before.grants, ())
     assert stays.verdict.reason is Reason.SharingConflict
     assert said in stays.verdict.message
-    assert "extend the pool" in stays.verdict.message
-    assert FreeIn("edge", Family.IPv4) in stays.waits
-    assert granted(decide(roomy, wish)) == ["192.0.2.11"]
+    assert "berth.dev/ips" in stays.verdict.message, "how to move it"
+    assert "keeps 192.0.2.10" in stays.verdict.message
+
+
+def test_a_holder_that_does_not_fit_moves_when_it_asks_to() -> None:
+    book = ledger(EDGE, pool("other", "198.51.100.1"))
+    decide(book, shared("a", 443))
+    decide(book, shared("b", 80))
+    decide(book, shared("c", 25))
+    for name, wish, port in (("b", asks(ips="192.0.2.13"), 80), ("c", asks(pool="other"), 25)):
+        annotations = {"berth.dev/sharing-key": "else", **wish["annotations"]}
+        moved = decide(book, request(name, ports=[("TCP", port)], ingress=["192.0.2.10"], annotations=annotations))
+        assert [str(one) for one in moved.leaving] == ["192.0.2.10"]
+        assert moved.verdict.satisfied
+
+
+def test_a_holder_with_another_key_goes_where_that_key_is() -> None:
+    book = ledger(EDGE)
+    decide(book, shared("a", 80))
+    decide(book, shared("b", 443))
+    theirs = {"berth.dev/sharing-key": "other"}
+    waiting = decide(book, shared("b", 443, theirs))
+    assert SharedUnder("other") in waiting.waits
+    assert granted(decide(book, shared("c", 25, theirs))) == ["192.0.2.11"]
+    moved = decide(book, shared("b", 443, theirs))
+    assert (granted(moved), [str(one) for one in moved.leaving]) == (["192.0.2.11"], ["192.0.2.10"])
+
+
+def test_a_port_that_collides_is_told_as_such_also_when_the_pool_is_full() -> None:
+    book = ledger(pool("edge", "192.0.2.10"))
+    decide(book, shared("a", 80))
+    refused = decide(book, shared("b", 80))
+    assert refused.verdict.reason is Reason.SharingConflict
+    assert "port TCP 80 is taken by default/a" in refused.verdict.message
+    assert refused.waits == {FreeIn("edge", Family.IPv4), SharedUnder("k")}
+    other = decide(book, shared("c", 443, {"berth.dev/sharing-key": "other"}))
+    assert other.verdict.reason is Reason.PoolExhausted
+
+
+def test_nobody_joins_on_a_port_that_a_holder_has_though_its_record_does_not_say_so() -> None:
+    """A holder that does not fit shows the address with all of its ports, and kube-proxy serves them there."""
+    book = ledger(pool("edge", "192.0.2.10"))
+    for name, port in (("a", 443), ("b", 80)):
+        decide(book, shared(name, port))
+    now = edited("b", 443, 8080)
+    decide(book, now)
+    refused = decide(book, shared("c", 8080), others=[now])
+    assert granted(refused) == []
+    assert "port TCP 8080 is wanted by default/b" in refused.verdict.message
 
 
 @pytest.mark.parametrize("namespace", ["ops", "other"])
@@ -311,7 +455,7 @@ def test_a_pool_that_is_gone_lets_nobody_join_an_address_of_its_namespaces(names
     expected = {"ops": Reason.Allocated, "other": Reason.NoMatchingPool}[namespace]
     book = ledger(ops, rest)
     decide(book, shared("a", 443, namespace="ops"))
-    assert plan(asking, {}, book, lowest).verdict.reason is expected
+    assert plan(asking, {}, book, lowest, nothing_known).verdict.reason is expected
     book.set_pools(ledger(rest).pools)
     decision = decide(book, asking)
     assert (granted(decision), decision.verdict.reason) == ([], Reason.AddressNotInPool)
@@ -319,6 +463,18 @@ def test_a_pool_that_is_gone_lets_nobody_join_an_address_of_its_namespaces(names
     kept = decide(book, shared("a", 443, namespace="ops"))
     assert (granted(kept), kept.verdict.reason) == (["192.0.2.10"], Reason.OutsidePool)
     assert "ipPoolSelector" in kept.verdict.message
+
+
+def test_a_move_that_does_not_fit_any_more_before_its_status_shows_it_is_told() -> None:
+    """It holds both addresses, and shows the old one."""
+    book = ledger(EDGE)
+    decide(book, shared("b", 443, asks(ips="192.0.2.13")["annotations"]))
+    decide(book, shared("a", 80, asks(ips="192.0.2.10")["annotations"]))
+    there = asks(ips="192.0.2.13")["annotations"]
+    decide(book, shared("a", 80, there, ingress=["192.0.2.10"]))
+    moving = decide(book, shared("a", 443, there, ingress=["192.0.2.10"]))
+    assert (granted(moving), moving.verdict.reason) == (["192.0.2.13"], Reason.SharingConflict)
+    assert [str(one) for one in moving.leaving] == ["192.0.2.10"]
 
 
 # Sharing: across namespaces
@@ -391,14 +547,6 @@ def test_the_only_holder_may_change_its_key_in_place() -> None:
     assert changed.grants[0].sharing_key == "other"
 
 
-def test_one_of_two_holders_that_changes_its_key_moves() -> None:
-    book = ledger(EDGE)
-    decide(book, shared("a", 80))
-    decide(book, shared("b", 443))
-    moved = decide(book, shared("b", 443, {"berth.dev/sharing-key": "other"}))
-    assert (granted(moved), [str(one) for one in moved.leaving]) == (["192.0.2.11"], ["192.0.2.10"])
-
-
 # Quota
 
 
@@ -460,7 +608,7 @@ def test_a_random_pool_draws_and_finds_the_last_free_address() -> None:
     draws = iter(range(7, 10_000, 13))
     seen = []
     for number in range(256):
-        decision = plan(request(f"s{number}"), {}, book, lambda size: next(draws) % size)
+        decision = plan(request(f"s{number}"), {}, book, lambda size: next(draws) % size, nothing_known)
         seen.append(decision.grants[0].address)
         book.reserve(decision.grants[0])
     assert len(set(seen)) == 256

@@ -17,7 +17,7 @@ def test_a_plain_service_asks_for_one_address_of_its_family() -> None:
     assert wish.families == (Family.IPv4,)
     assert wish.requires_all
     assert not wish.addresses
-    assert (wish.pool, wish.sharing_key, wish.traffic_policy, wish.selector) == (None, None, "Cluster", ())
+    assert (wish.pools, wish.sharing_key, wish.traffic_policy, wish.selector) == ((), None, "Cluster", ())
     assert wish.holder.ports == (Port("TCP", 80), Port("TCP", 443), Port("UDP", 443))
 
 
@@ -32,20 +32,27 @@ def test_a_plain_service_asks_for_one_address_of_its_family() -> None:
         ({"berth.dev/ips": "2001:db8::1"}, {"loadBalancerIP": "192.0.2.1", **DUAL}, ["192.0.2.1", "2001:db8::1"]),
         ({"berth.dev/ips": "192.0.2.1", "metallb.io/loadBalancerIPs": "192.0.2.1"}, {}, ["192.0.2.1"]),
         ({"berth.dev/ips": ""}, {}, []),
+        ({"berth.dev/ips": "192.0.2.2,192.0.2.1,192.0.2.2"}, {}, ["192.0.2.2", "192.0.2.1"]),
+        ({"berth.dev/ips": "192.0.2.2,192.0.2.1"}, {"loadBalancerIP": "192.0.2.1"}, ["192.0.2.2", "192.0.2.1"]),
     ],
 )
 def test_addresses_are_asked_for_by_name(
     annotations: dict[str, str], spec: dict[str, Any], expected: list[str]
 ) -> None:
     wish = request("web", annotations=annotations, **spec)
-    assert sorted(wish.addresses.values(), key=lambda one: one.version) == [address(text) for text in expected]
+    assert [*wish.addresses.get(Family.IPv4, ()), *wish.addresses.get(Family.IPv6, ())] == list(map(address, expected))
+
+
+def test_several_pools_are_asked_for_in_order_of_preference() -> None:
+    assert request("web", annotations={"berth.dev/pool": " edge ,inner,edge"}).pools == ("edge", "inner")
+    assert request("web", annotations={"metallb.io/address-pool": "four,six"}).pools == ("four", "six")
 
 
 def test_pool_and_sharing_key_have_aliases() -> None:
     wish = request("web", annotations={"metallb.io/address-pool": "edge", "metallb.io/allow-shared-ip": "k"})
-    assert (wish.pool, wish.sharing_key) == ("edge", "k")
+    assert (wish.pools, wish.sharing_key) == (("edge",), "k")
     wish = request("web", annotations={"berth.dev/pool": "edge", "berth.dev/sharing-key": "k"})
-    assert (wish.pool, wish.sharing_key) == ("edge", "k")
+    assert (wish.pools, wish.sharing_key) == (("edge",), "k")
 
 
 @pytest.mark.parametrize(
@@ -53,7 +60,9 @@ def test_pool_and_sharing_key_have_aliases() -> None:
     [
         ({"berth.dev/ips": "nonsense"}, {}, "'nonsense' is not an IP address"),
         ({"berth.dev/ips": "192.0.2.1,"}, {}, "'' is not an IP address"),
-        ({"berth.dev/ips": "192.0.2.1,192.0.2.2"}, {}, "two addresses of IPv4"),
+        ({"berth.dev/ips": ",".join(f"192.0.2.{number}" for number in range(17))}, {}, "more than 16"),
+        ({"berth.dev/pool": "a,,b"}, {}, "a comma too many"),
+        ({"berth.dev/pool": ",".join(f"p{number}" for number in range(17))}, {}, "16 at most"),
         ({"berth.dev/ips": "2001:db8::1"}, {}, "the Service is IPv4 only"),
         ({"berth.dev/ips": "192.0.2.1"}, {"loadBalancerIP": "192.0.2.2"}, "keep the annotation only"),
         ({}, {"loadBalancerIP": "not-an-ip"}, "spec.loadBalancerIP"),
