@@ -145,7 +145,15 @@ class Assigner:
             self._vanished(known)
         elif known is not None and self._ownership.is_held(known) and not self._ownership.is_held(service):
             self._notice_lost_finalizer(known)
+        elif known is not None and known.spec.ports != service.spec.ports:
+            self._wake_for_ports_of(service.metadata.uid)
         self.queue.add(key_of(service))
+
+    def _wake_for_ports_of(self, uid: str) -> None:
+        """Ports that a holder has, though no record says so, keep others from joining: it may have let go of some."""
+        for entry in self.ledger.held_by_uid(uid):
+            if entry.claim.others(uid):
+                self._wakeups.of_changed(entry.claim)
 
     def service_gone(self, key: ServiceKey, uid: str) -> None:
         """The Service with that uid is no more, as a watch says."""

@@ -193,6 +193,19 @@ def test_what_the_api_server_refuses_of_one_holds_up_no_other_and_is_not_tried_o
     assert [[port["port"] for port in one["ports"]] for one in record(api)["holders"]] == [[80], [25], [443]]
 
 
+def test_a_port_that_a_holder_wanted_in_vain_is_free_to_join_on_when_it_is_given_up(api: FakeApi) -> None:
+    allocator = shared_by(api, ("a", "b"))
+    api.edit_service(KEYS["a"], ports(443, 8080))
+    allocator.run()
+    wish = {KEY: "k", "berth.dev/ips": "192.0.2.10"}
+    api.put_service(service_body("c", ports=[("TCP", 8080)], annotations=wish))
+    allocator.run()
+    assert reasons(api) == ["SharingConflict", "Allocated", "SharingConflict"]
+    api.edit_service(KEYS["a"], ports(443, 9090))
+    allocator.run()
+    assert reasons(api) == ["SharingConflict", "Allocated", "Allocated"]
+
+
 def test_nothing_settles_into_a_record_that_would_be_too_large() -> None:
     names = [f"s{number}" for number in range(8)]
     few = [request(name, ports=[("TCP", number + 1)], annotations={KEY: "k"}) for number, name in enumerate(names)]

@@ -27,13 +27,18 @@ from tests.allocator.fakeapi import Allocator, Body, Died, FakeApi
 from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker, confirmations, keep_promises, renewals
 from tests.examples import examples
 
-POOLS = pools(a_pool("edge", "192.0.2.10-192.0.2.11", "2001:db8::10"), a_pool("few", "198.51.100.1"))
-OTHER_POOLS = pools(a_pool("edge", "192.0.2.11-192.0.2.12"), a_pool("rest", "198.51.100.1", max_per_namespace=1))
+POOLS = pools(
+    a_pool("edge", "192.0.2.10-192.0.2.11", "2001:db8::10", sharing="AnyNamespace"), a_pool("few", "198.51.100.1")
+)
+OTHER_POOLS = pools(
+    a_pool("edge", "192.0.2.11-192.0.2.12", sharing="None"), a_pool("rest", "198.51.100.1", max_per_namespace=1)
+)
 EXAMPLES = int(os.environ.get("WORLD_EXAMPLES", examples(60)))
 """More for a long search: WORLD_EXAMPLES=20000 pytest tests/allocator/test_world.py"""
 
 NODES_MAY_HAVE = ("192.0.2.10", "192.0.2.11", "2001:db8::10", "203.0.113.1")
-NAMES = ("a", "b", "c")
+KEYS = {"a": ServiceKey("default", "a"), "b": ServiceKey("default", "b"), "c": ServiceKey("other", "c")}
+NAMES = tuple(KEYS)
 NODES = ("n1", "n2", "n3")
 
 names = st.sampled_from(NAMES)
@@ -55,7 +60,21 @@ wishes = st.sampled_from(
         {"families": ["IPv4", "IPv6"], "policy": "RequireDualStack"},
         {"families": ["IPv6", "IPv4"], "policy": "PreferDualStack"},
         {"externalTrafficPolicy": "Local"},
+        {"annotations": {"berth.dev/sharing-key": "k"}, "ports": [("TCP", 80), ("TCP", 25)]},
+        {"annotations": {"berth.dev/sharing-key": "k"}, "ports": [("TCP", 443)], "externalTrafficPolicy": "Local"},
+        {"annotations": {"berth.dev/sharing-key": "k2"}, "ports": [("TCP", 25)]},
+        {"annotations": {"berth.dev/ips": "192.0.2.10,192.0.2.11"}},
+        {"annotations": {"berth.dev/pool": "none,few,edge"}, "families": ["IPv4", "IPv6"], "policy": "PreferDualStack"},
         {"annotations": {"berth.dev/ips": "nonsense"}},
+    ]
+)
+terms = st.sampled_from(
+    [
+        {"sharing-key": "k"},
+        {"sharing-key": "k2"},
+        {"externalTrafficPolicy": "Local", "selector": {"app": "x"}},
+        {"externalTrafficPolicy": "Local", "selector": {"app": "y"}},
+        {"externalTrafficPolicy": "Cluster"},
     ]
 )
 
@@ -93,8 +112,8 @@ class World(RuleBasedStateMachine):
 
     @rule(name=names, wish=wishes)
     def create_or_change_service(self, name: str, wish: dict[str, Any]) -> None:
-        key = ServiceKey("default", name)
-        body = service_body(name, **wish)
+        key = KEYS[name]
+        body = service_body(name, namespace=key.namespace, **wish)
         if key not in self.api.services:
             self.api.put_service(body)
             return
@@ -105,21 +124,44 @@ class World(RuleBasedStateMachine):
 
         self.api.edit_service(key, change)
 
+    @rule(wanted=st.sets(names, min_size=2), terms=terms)
+    def change_several_in_one_apply(self, wanted: set[str], terms: dict[str, Any]) -> None:
+        """What sharers have in common."""
+        spec = dict(terms)
+        sharing_key = spec.pop("sharing-key", None)
+
+        def change(body: Body) -> None:
+            body["spec"].update(spec)
+            if sharing_key is not None:
+                body["metadata"]["annotations"]["berth.dev/sharing-key"] = sharing_key
+
+        for name in sorted(wanted):
+            if KEYS[name] in self.api.services:
+                self.api.edit_service(KEYS[name], change)
+
+    @rule(name=names, other=names)
+    def exchange_ports_in_one_apply(self, name: str, other: str) -> None:
+        one, two = KEYS[name], KEYS[other]
+        if one in self.api.services and two in self.api.services:
+            ports = [self.api.services[key]["spec"]["ports"] for key in (two, one)]
+            for key, its in zip((one, two), ports, strict=True):
+                self.api.edit_service(key, lambda body, its=its: body["spec"].update(ports=its))
+
     @rule(name=names)
     def stop_being_a_load_balancer(self, name: str) -> None:
-        key = ServiceKey("default", name)
+        key = KEYS[name]
         if key in self.api.services:
             self.api.edit_service(key, lambda body: body["spec"].update(type="ClusterIP"))
 
     @rule(name=names)
     def delete_service(self, name: str) -> None:
-        key = ServiceKey("default", name)
+        key = KEYS[name]
         if key in self.api.services:
             self.api.delete_service(key)
 
     @rule(name=names)
     def take_finalizer_off(self, name: str) -> None:
-        key = ServiceKey("default", name)
+        key = KEYS[name]
         if key in self.api.services:
             self.api.edit_service(key, lambda body: body["metadata"].update(finalizers=[]))
 
@@ -192,7 +234,7 @@ class World(RuleBasedStateMachine):
     @rule(name=names, other=names)
     def somebody_else_wants_its_address(self, name: str, other: str) -> None:
         """The dangerous moment, as fast as it can be."""
-        key = ServiceKey("default", name)
+        key = KEYS[name]
         shown = self.api.ingress(key) if key in self.api.services else []
         if shown and name != other:
             self.delete_service(name)
@@ -385,6 +427,16 @@ class World(RuleBasedStateMachine):
         self.everybody_shows_what_is_recorded()
         self.a_rebuilt_ledger_is_the_running_one()
         self.every_decision_repeats_itself()
+        self.no_two_namespaces_show_one_port()
+
+    def no_two_namespaces_show_one_port(self) -> None:
+        """kube-proxy would serve it for either of them."""
+        served: dict[tuple[str, str, int], ServiceKey] = {}
+        for key, body in self.api.services.items():
+            for ip in self.api.ingress(key):
+                for port in body["spec"]["ports"]:
+                    other = served.setdefault((ip, port["protocol"], port["port"]), key)
+                    assert other.namespace == key.namespace, f"{key} and {other} show {ip} with port {port['port']}"
 
     def everybody_shows_what_is_recorded(self) -> None:
         for key, body in self.api.services.items():
