@@ -283,7 +283,8 @@ class Reason(_Documented):
     )
     PartiallyAllocated = (
         "PartiallyAllocated",
-        "A Service that prefers two families has an address of one; the message says why the other is missing.",
+        "A Service that prefers two families has an address of one, or one that names several addresses has some of "
+        "them; the message says why the others are missing.",
     )
     PartsRefused = (
         "PartsRefused",
@@ -353,7 +354,8 @@ class Reason(_Documented):
     SharingConflict = (
         "SharingConflict",
         "The address can't be shared with its present holders: the ports collide, the keys or namespaces differ, or "
-        "the traffic policies do not go together. The message says which.",
+        "the traffic policies do not go together. The message says which. A Service that has the address keeps it, as "
+        "it is recorded, until it fits again or asks for another one.",
     )
     SomeSessionsDown = (
         "SomeSessionsDown",
