@@ -146,6 +146,7 @@ def test_a_clean_stop_moves_traffic_away_and_then_withdraws(routed: LabClient) -
     routed.learned(address, *NODES, timeout_seconds=40)
 
 
+@pytest.mark.alone
 def test_with_graceful_restart_no_packet_is_lost_while_a_speaker_restarts(routed: LabClient) -> None:
     peering(routed, gracefulRestart={"restartTimeSeconds": 60})
     cluster = routed.cluster
@@ -208,6 +209,7 @@ def test_a_frozen_speakers_routes_go_and_what_it_had_is_given_to_nobody_until_it
     routed.until("all have the new route", lambda: holding(routed, NEW) == set(NODES), timeout_seconds=40)
 
 
+@pytest.mark.alone
 def test_with_bfd_a_node_that_is_cut_off_loses_its_routes_within_a_second_or_so(routed: LabClient) -> None:
     routed.bfd_profile("fast", receiveIntervalMilliseconds=300, transmitIntervalMilliseconds=300, detectMultiplier=3)
     peering(routed, bfdProfile="fast")

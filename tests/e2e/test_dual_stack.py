@@ -74,6 +74,7 @@ def test_an_ipv6_address_moves_when_its_owner_is_killed(web: LabClient) -> None:
     assert first not in [span.node for span in spans]
 
 
+@pytest.mark.alone
 def test_a_clean_stop_of_the_owner_leaves_no_question_unanswered(web: LabClient) -> None:
     """By either family, asked all the time: the successor answers before the old owner falls silent."""
     for address in served(web, "web"):

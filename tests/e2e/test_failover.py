@@ -13,7 +13,7 @@ from tests.e2e.test_layer2 import served, web
 
 __all__ = ["web"]
 
-pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
+pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow, pytest.mark.alone]
 
 MOVE_SECONDS = 3.0
 """Measured: 0.5 to 0.7 s."""

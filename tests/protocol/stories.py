@@ -81,6 +81,17 @@ def a_confirmation_of_a_process_that_is_dead_arrives_after_its_successors(world:
     assert has_ended(world, before), "a release waits for a confirmation that was overwritten"
 
 
+def the_confirmation_of_an_earlier_release_is_still_there(world: World) -> None:
+    """Of another IPAllocation for the same address: it says nothing about this one."""
+    one = world.speakers["n1"]
+    one.refuses = lambda write: write.target == CONFIRMATION and None in write.status.get("released", {}).values()
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(8)
+    one.is_lagging = True
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(8)
+
+
 def a_machine_is_replaced_and_the_old_one_does_not_notice(world: World) -> None:
     """It reads allocations, but not Speakers: its confirmation is not its successor's."""
     world.speakers["n1"].is_blind = True
@@ -208,6 +219,7 @@ def stories() -> Iterator[Story]:
     yield a_promise_is_made_while_the_lease_has_long_been_silent
     yield witnesses_restart_after_they_outlived_us
     yield a_confirmation_of_a_process_that_is_dead_arrives_after_its_successors
+    yield the_confirmation_of_an_earlier_release_is_still_there
     yield a_machine_is_replaced_and_the_old_one_does_not_notice
     yield a_machine_is_replaced_while_it_is_cut_off_and_announces
     yield a_machine_is_replaced_and_its_successor_dies_while_it_waits

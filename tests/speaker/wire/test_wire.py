@@ -73,6 +73,7 @@ class TestReplies:
 
 class TestGratuitous:
     @pytest.mark.asyncio
+    @pytest.mark.alone
     async def test_thousands_of_take_overs_do_not_delay_a_reply(self, segment):
         node, client, _ = segment.hosts
         worst = 0.0

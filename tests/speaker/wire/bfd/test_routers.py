@@ -22,6 +22,7 @@ from tests.speaker.wire.orders import announce
 pytestmark = [
     pytest.mark.root,
     pytest.mark.lab,
+    pytest.mark.alone,
     pytest.mark.skipif(not are_installed(), reason="bird2 and frr are not installed"),
 ]
 

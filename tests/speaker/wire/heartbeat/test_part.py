@@ -20,7 +20,7 @@ from speaker.wire.io.link import OrderRefusedError, WireLink
 from speaker.wire.messages import Ages, Counters, Heartbeat, Member, Members, OwnState, Permit, Report, UseInterfaces
 from tests.speaker.wire.conftest import boottime
 
-pytestmark = pytest.mark.root
+pytestmark = [pytest.mark.root, pytest.mark.alone]
 
 KEY, OTHER_KEY = b"k" * 32, b"o" * 32
 PATIENCE_SECONDS = 20.0
