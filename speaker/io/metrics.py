@@ -128,6 +128,11 @@ class SpeakerMetrics:
             ["result"],
             registry=registry,
         )
+        self._kernel_answered = Gauge(
+            "berth_kernel_answered_addresses",
+            "Addresses announced on layer 2 that the node's own kernel answers for by itself.",
+            registry=registry,
+        )
         self._conflicted = Gauge(
             "berth_conflicted_addresses", "Addresses that another machine uses at present.", registry=registry
         )
@@ -201,6 +206,10 @@ class SpeakerMetrics:
     def probed(self, result: str) -> None:
         """A run of probes for one address ended: Clear or InUse."""
         self._probed.labels(result).inc()
+
+    def kernel_answers_now(self, count: int) -> None:
+        """Addresses that the node's own kernel answers for."""
+        self._kernel_answered.set(count)
 
     def conflicts_now(self, count: int) -> None:
         """How many addresses another machine uses."""

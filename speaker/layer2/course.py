@@ -117,6 +117,7 @@ class Layer2Course:
     def kernel_holds(self, held: Held) -> None:
         """What the kernel has of the addresses that are served. To be told when either changes."""
         self.held_by_kernel = answers_of(held, self._usable)
+        self._notices.count("kernel_answers_now", len(self.held_by_kernel))
         self._draft.set("kernelAnswers", [kernel_answer(*one) for one in self.held_by_kernel[:MOST_HELD]])
 
     def read_in_full(self) -> None:
