@@ -59,7 +59,10 @@ def _reason(sightings: Mapping[str, Sighting]) -> Reason:
 
 
 def _machine(one: Sighting) -> str:
-    return f"{one.mac}, the kernel of {one.node}" if one.node else one.mac
+    """What one of our nodes announces beside the owner may also be its speaker's doing."""
+    if not one.node:
+        return one.mac
+    return f"{one.mac}, of {one.node}" if one.announced else f"{one.mac}, the kernel of {one.node}"
 
 
 def _message(stored: StoredAllocation, sightings: Mapping[str, Sighting], reason: Reason) -> str:
@@ -73,6 +76,11 @@ def _message(stored: StoredAllocation, sightings: Mapping[str, Sighting], reason
     if ours:
         nodes = listed(ours, NAMED_MACHINES)
         what_to_do = f"take the address off the interfaces of {nodes} (ip address), or exclude it from pool {pool}"
+        if reason is Reason.AddressConflict:
+            what_to_do = (
+                f"these are nodes of this cluster: look whether their kernels have the address (KernelAnswers), and "
+                f"whether their speakers hear the others (PeersHeard of speakerreport {ours[0]}.0)"
+            )
     if reason is Reason.DuplicateAddress:
         return f"{stored.address} is not announced, because another machine uses it: {who}. Probed again: {what_to_do}"
     return f"Another machine uses {stored.address} too: {who}. Clients may reach either: {what_to_do}"

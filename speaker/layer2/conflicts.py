@@ -20,6 +20,9 @@ sooner."""
 BELIEVE_SECONDS = 1.0
 """A speaker's new MAC may be on the wire before its Speaker object shows it. The report waits for that; defence does
 not."""
+GOES_ON_SECONDS = 8.0
+"""One of our nodes claims an address of this one at each take-over, and its last frame may come late. What goes on for
+longer is its kernel, or a speaker that sees things differently."""
 SHOW_AGAIN_SECONDS = 30.0
 """How often count and last sighting of a known conflict are written: each write goes to every watcher of the
 Speaker."""
@@ -31,7 +34,7 @@ MOST_CONFLICTS = 256
 class Claim:
     """A frame in which the machine `mac` used `address`, heard on `interface`.
 
-    `node`: of our nodes the one whose kernel it was; "" = of none.
+    `node`: of our nodes the one that it was; "" = of none.
     """
 
     address: str
@@ -68,13 +71,13 @@ class Conflicts:
         return sum(1 for one in self._sightings.values() if one.entry is not None)
 
     def seen(self, claim: Claim, now: float, timestamp: str, *, is_announced: bool = True) -> bool:
-        """A stranger used an address. Returns whether to defend it now; it then counts as defended.
+        """Another machine used an address. Returns whether to defend it now; it then counts as defended.
 
-        `is_announced` False: the address was only probed, so there is nothing to defend.
+        `is_announced` False: the address was only probed, so there is nothing to defend. Nor is it against our nodes.
         """
         self._note(claim, now, timestamp, is_announced)
         where = (claim.address, claim.interface)
-        if not is_announced or now - self._defended.get(where, float("-inf")) < DEFEND_INTERVAL_SECONDS:
+        if not is_announced or claim.node or now - self._defended.get(where, float("-inf")) < DEFEND_INTERVAL_SECONDS:
             return False
         self._defended[where] = now
         return True
@@ -82,6 +85,12 @@ class Conflicts:
     def drop(self, address: str) -> None:
         """The address is not ours any more, or was found free."""
         self._sightings.pop(address, None)
+
+    def drop_nodes(self, address: str) -> None:
+        """This node does not own the address now: that another of our nodes claims it is no conflict."""
+        known = self._sightings.get(address)
+        if known is not None and known.claim.node and known.is_announced:
+            del self._sightings[address]
 
     def silent(self, now: float) -> list[Claim]:
         """The machines to ask now whether they still use an address that we announce; they count as asked."""
@@ -100,13 +109,16 @@ class Conflicts:
         for one in self._sightings.values():
             is_told_lately = one.entry is not None and now - one.shown < SHOW_AGAIN_SECONDS
             is_another = one.entry is not None and one.entry["mac"] != one.claim.mac
-            if now - one.first >= BELIEVE_SECONDS and (is_another or not is_told_lately):
+            if _is_believed(one, now) and (is_another or not is_told_lately):
                 one.shown, one.entry = now, _entry(one)
         return [one.entry for _, one in sorted(self._sightings.items()) if one.entry is not None]
 
     def _note(self, claim: Claim, now: float, timestamp: str, is_announced: bool) -> None:
-        known = self._sightings.pop(claim.address, None)
-        if known is None or known.is_announced != is_announced:
+        known = self._sightings.get(claim.address)
+        if known is not None and claim.node and not known.claim.node:
+            return  # a stranger is worse
+        self._sightings.pop(claim.address, None)
+        if known is None or known.is_announced != is_announced or known.claim.node != claim.node:
             known = _Sighting(claim, is_announced, now, now, timestamp, timestamp)
         else:
             known.claim, known.last, known.last_seen = claim, now, timestamp
@@ -123,6 +135,12 @@ class Conflicts:
         for where, at in list(self._defended.items()):
             if now - at >= DEFEND_INTERVAL_SECONDS:
                 del self._defended[where]
+
+
+def _is_believed(one: _Sighting, now: float) -> bool:
+    if one.claim.node and one.is_announced:
+        return one.last - one.first >= GOES_ON_SECONDS
+    return now - one.first >= BELIEVE_SECONDS
 
 
 def _entry(one: _Sighting) -> Entry:

@@ -147,6 +147,7 @@ class Layer2Course:
             self._probing.learn(allocation.uid)
         if not (isinstance(each, Decided) and isinstance(each.decision, ToAnnounce)):
             self._stop_probing(allocation.address)
+            self._conflicts.drop_nodes(allocation.address)
 
     def _stop_probing(self, address: str) -> None:
         if self._probing.is_in_use(address):
@@ -268,13 +269,16 @@ class Layer2Course:
         self._draft.set("interfaces", to_show(interfaces, usable))
 
     def conflict(self, conflict: Conflict, now: Moment) -> None:
-        """Another machine claims an address that is announced here. During a take-over it is the other speaker."""
+        """Another machine claims an address that is announced here. During a take-over it is the other speaker; where
+        that goes on, it is told."""
         node = self._cluster.node_of(conflict.mac)
         self._notices.count("conflict_seen", node is not None)
         where = conflict._asdict()
         if node is not None:
             self._notices.say("debug", "another speaker claims an address of ours", **where)
             self._handover.claimed(conflict.address, node, self.decisions, now.monotonic)
+            if self.orders.is_wanted(conflict.address):
+                self._conflicts.seen(Claim(*conflict, node=node), now.monotonic, now.text)
         elif self._conflicts.seen(Claim(*conflict), now.monotonic, now.text):
             self._notices.say("warning", "another host uses an address of ours: defended once", **where)
             self._notices.count("defended")

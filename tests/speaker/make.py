@@ -60,14 +60,16 @@ def node(
     )
 
 
-def speaker(*interfaces: str, said_goodbye: bool = False, is_serving: bool = True) -> SpeakerFacts:
+def speaker(
+    *interfaces: str, said_goodbye: bool = False, is_serving: bool = True, mac: str = "02:00:00:00:00:01"
+) -> SpeakerFacts:
     return SpeakerFacts(
         uid="spk",
         incarnation="one",
         said_goodbye=said_goodbye,
         is_serving=is_serving,
         interfaces=interfaces or ("eth0",),
-        macs=frozenset({"02:00:00:00:00:01"}),
+        macs=frozenset({mac}),
     )
 
 

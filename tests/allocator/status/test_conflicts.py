@@ -89,3 +89,14 @@ def test_the_first_announcement_is_remembered_for_ever() -> None:
     status = allocation_status(record, {"n1": ETH0}, True, (), NOW)
     assert status.first_announced == NOW
     assert allocation_status(after(record, status), {}, True, (), LATER).first_announced == NOW
+
+
+def test_a_node_that_goes_on_claiming_an_address_is_named_as_a_node() -> None:
+    """It is no machine to be looked for, and its address is no mistake of the pool's."""
+    seen = Sighting("192.0.2.10", "02:00:00:00:00:02", "eth0", node="n2")
+    status = allocation_status(stored(), {"n1": ETH0}, True, (), NOW, {"n1": seen})
+    (message,) = (one.message for one in status.conditions if one.type == "Conflicted")
+    assert "02:00:00:00:00:02, of n2 (seen by n1 on eth0)" in message
+    assert "KernelAnswers" in message
+    assert "speakerreport n2.0" in message
+    assert "exclude" not in message

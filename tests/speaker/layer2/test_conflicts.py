@@ -1,16 +1,20 @@
 """Strangers at our addresses: RFC 5227 §2.4, and what is told of them."""
 
+from speaker.cluster.state import Kind
 from speaker.layer2.conflicts import (
     ASK_SECONDS,
     BELIEVE_SECONDS,
     DEFEND_INTERVAL_SECONDS,
     FORGET_SECONDS,
+    GOES_ON_SECONDS,
     MOST_CONFLICTS,
     SHOW_AGAIN_SECONDS,
     Claim,
     Conflicts,
 )
-from tests.speaker.make import NOW
+from speaker.wire.messages import Conflict
+from tests.speaker.cores import OWN, World
+from tests.speaker.make import NOW, node, speaker
 
 CLAIM = Claim("192.0.2.10", "eth0", "02:00:00:00:00:66")
 OTHER_MAC = Claim("192.0.2.10", "eth0", "02:00:00:00:00:67")
@@ -128,3 +132,90 @@ def test_an_address_that_is_ours_no_longer_is_no_conflict() -> None:
     conflicts.seen(CLAIM, 0.0, NOW)
     conflicts.drop(CLAIM.address)
     assert conflicts.believed(2.0, nobody) == []
+
+
+OURS = Claim("192.0.2.10", "eth0", "02:00:00:00:00:02", "node-b")
+
+
+def everybody(mac: str) -> bool:
+    return True
+
+
+def test_what_one_of_our_nodes_claims_is_a_conflict_only_when_it_goes_on() -> None:
+    """A take-over is over by then."""
+    conflicts = Conflicts()
+    assert not conflicts.seen(OURS, 0.0, NOW), "it is never defended against"
+    conflicts.seen(OURS, GOES_ON_SECONDS - 0.1, NOW)
+    assert conflicts.believed(GOES_ON_SECONDS + 5.0, everybody) == []
+    conflicts.seen(OURS, GOES_ON_SECONDS, NOW)
+    (entry,) = conflicts.believed(GOES_ON_SECONDS, everybody)
+    assert (entry["mac"], entry["node"]) == (OURS.mac, "node-b")
+    assert conflicts.believed(GOES_ON_SECONDS + FORGET_SECONDS, everybody) == []
+
+
+def test_after_one_claim_it_is_asked_and_its_answer_shows_that_it_goes_on() -> None:
+    conflicts = Conflicts()
+    conflicts.seen(OURS, 0.0, NOW)
+    assert conflicts.silent(ASK_SECONDS) == [OURS]
+    conflicts.seen(OURS, ASK_SECONDS, NOW)
+    assert len(conflicts.believed(ASK_SECONDS, everybody)) == 1
+
+
+def test_two_nodes_that_take_over_one_after_the_other_are_no_conflict() -> None:
+    conflicts = Conflicts()
+    conflicts.seen(OURS, 0.0, NOW)
+    conflicts.seen(Claim(OURS.address, "eth0", "02:00:00:00:00:03", "node-c"), GOES_ON_SECONDS, NOW)
+    assert conflicts.believed(GOES_ON_SECONDS, everybody) == []
+
+
+def test_an_address_that_is_not_owned_meanwhile_is_nobodys_conflict_with_a_node() -> None:
+    conflicts = Conflicts()
+    conflicts.seen(OURS, 0.0, NOW)
+    conflicts.drop_nodes(OURS.address)
+    conflicts.seen(OURS, GOES_ON_SECONDS, NOW)
+    assert conflicts.believed(GOES_ON_SECONDS, everybody) == []
+    conflicts.seen(CLAIM, 20.0, NOW)
+    conflicts.drop_nodes(CLAIM.address)
+    assert len(conflicts.believed(20.0 + BELIEVE_SECONDS, nobody)) == 1, "a stranger's goes on"
+
+
+def test_a_stranger_is_not_hidden_by_a_take_over() -> None:
+    conflicts = Conflicts()
+    conflicts.seen(CLAIM, 0.0, NOW)
+    conflicts.seen(OURS, 1.0, NOW)
+    (entry,) = conflicts.believed(BELIEVE_SECONDS, nobody)
+    assert entry["mac"] == CLAIM.mac
+
+
+def test_a_node_that_goes_on_claiming_an_address_of_ours_is_told_by_its_name() -> None:
+    """Its kernel has the address, or its speaker does not know better."""
+    world = World()
+    world.allocate(OURS.address)
+    world.run(3.0)
+    world.observe(Kind.SPEAKER, "node-b", speaker(mac=OURS.mac, is_serving=False))
+    claim = Conflict(OURS.address, "eth0", OURS.mac)
+    world.tell(claim)
+    world.run(GOES_ON_SECONDS)
+    assert world.core.draft.wanted("conflicts") == []
+    world.tell(claim)
+    world.run(1.0)
+    (entry,) = world.core.draft.wanted("conflicts")
+    assert (entry["mac"], entry["node"], entry["announced"]) == (OURS.mac, "node-b", True)
+    assert world.answers == {OURS.address}
+
+
+def test_a_node_that_takes_over_an_address_is_told_of_by_nobody() -> None:
+    world = World()
+    world.allocate(OURS.address)
+    world.run(3.0)
+    world.observe(Kind.SPEAKER, "node-b", speaker(mac=OURS.mac, is_serving=False))
+    claim = Conflict(OURS.address, "eth0", OURS.mac)
+    world.tell(claim)
+    world.observe(Kind.NODE, OWN, node(is_excluded=True))
+    world.run(GOES_ON_SECONDS)
+    world.observe(Kind.NODE, OWN, node())
+    world.run(1.0)
+    world.tell(claim)
+    world.run(3.0)
+    assert world.answers == {OURS.address}
+    assert world.core.draft.wanted("conflicts") == []
