@@ -15,6 +15,7 @@ and back:         step(Service) marks → step(address) writes `releasing` → b
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from allocator import notices
 from allocator.adoption import adopt, keep_shown
@@ -23,6 +24,7 @@ from allocator.claims import Claim, Holder
 from allocator.ledger import Entry, Ledger
 from allocator.notices import Notice
 from allocator.objects import StoredAllocation
+from allocator.overwrites import QUIET_SECONDS, Overwrites
 from allocator.ownership import Ownership
 from allocator.plan import Plan, plan, plan_refused
 from allocator.policy import Draw
@@ -34,11 +36,11 @@ from allocator.sharing import left
 from allocator.space.keptout import Entries
 from allocator.space.pools import Labels, Pools
 from allocator.stage import Stage
-from allocator.status.service import bare, hidden_before_it_leaves, service_patch, wanted_of
+from allocator.status.service import Wanted, bare, hidden_before_it_leaves, service_patch, wanted_of
 from allocator.waiting import Waiting
 from allocator.wakeups import Wakeups
 from allocator.workqueue import WorkQueue
-from allocator.writes import PatchService, Write, record_write
+from allocator.writes import PatchService, ReadService, Write, record_write
 from crds.addresses import IPAddress
 from crds.conditions import Reason
 from kube.objects import Service, ServiceKey
@@ -66,6 +68,7 @@ class Assigner:
         """uids of IPAllocations that we deleted, until the watch says so too."""
         self._wakeups = Wakeups(self.ledger, self.waiting)
         self._rejections = Rejections()
+        self._overwrites = Overwrites(ownership.class_name)
 
     # Observations
 
@@ -165,6 +168,7 @@ class Assigner:
     def service_written(self, service: Service) -> None:
         """The answer to our own patch: as `service_seen`, and it is no surprise that a finalizer went."""
         known = self.services.get(key_of(service))
+        self._overwrites.arrived(service.metadata.uid)
         if known is None or known.metadata.uid != service.metadata.uid or not self.services.is_news(service):
             return
         self._put(service)
@@ -174,6 +178,12 @@ class Assigner:
         if held != set(present_addresses(service)) or not self._ownership.is_ours(service):
             # There is more to do: an address to leave, or a finalizer to take off.
             self.queue.add(key_of(service), first=True)
+
+    def status_writer_found(self, service: Service, writer: str) -> None:
+        """Who else writes this status, as the answer to a ReadService says: "" when it names nobody."""
+        self.service_seen(service)
+        self._overwrites.found_writer(service.metadata.uid, writer)
+        self.queue.add(key_of(service))
 
     def _put(self, service: Service) -> None:
         known = self.services.get(key_of(service))
@@ -312,6 +322,7 @@ class Assigner:
         """A Service object is no more. If it still held an address, its finalizer was taken off by somebody else."""
         self.waiting.remove(key_of(known))
         self._rejections.forget(known.metadata.uid)
+        self._overwrites.forget(known.metadata.uid)
         if any(entry.is_exposed for entry in self.ledger.held_by_uid(known.metadata.uid)):
             self._notice_lost_finalizer(known)
         self.services.forget_holder(known.metadata.uid)
@@ -323,7 +334,7 @@ class Assigner:
         """The next write for this key, None when there is nothing to do or something else must come first."""
         if isinstance(key, ServiceKey):
             self._rejections.expire(self.services.uid_at(key), now)
-            write = self._service_step(key, timestamp)
+            write = self._service_step(key, now, timestamp)
         else:
             write = self._address_step(key, now)
         self._wakeups.settle(self._ask)
@@ -333,7 +344,7 @@ class Assigner:
         self._decide(key)
         self.queue.add(key)
 
-    def _service_step(self, key: ServiceKey, timestamp: str) -> Write | None:
+    def _service_step(self, key: ServiceKey, now: float, timestamp: str) -> Write | None:
         decision = self._decide(key)
         service = self.services.get(key)
         if service is None:
@@ -350,12 +361,31 @@ class Assigner:
         wanted = wanted_of(
             service, decision, self._ownership.finalizer, self.ledger, holds=holds, shows_ours=shows_ours
         )
+        wanted = self._overwrites.told(uid, wanted, now)
+        if (over_at := self._overwrites.over_at(uid, now)) is not None:
+            self.queue.add_at(key, over_at)
         body = service_patch(service, wanted, self._ownership, timestamp)
         if body is not None:
-            return PatchService(key, body, tuple(notices.of_change(service, wanted)))
+            return self._show(service, wanted, body, now)
+        self._overwrites.shows(uid, wanted)
         for address in decision.leaving:
             self._leave(self.ledger.get(address), uid)
         return None
+
+    def _show(self, service: Service, wanted: Wanted, body: dict[str, Any], now: float) -> Write | None:
+        """At once, unless another program undoes it again and again."""
+        key, uid = key_of(service), service.metadata.uid
+        is_undone = self._overwrites.is_undone(uid, wanted)
+        if is_undone:
+            if self._overwrites.wants_writer(uid, now):
+                return ReadService(key)
+            at = self._overwrites.restore_at(uid, now)
+            if at > now:
+                self.queue.add_at(key, at)
+                return None
+            self.queue.add_at(key, now + QUIET_SECONDS)
+        self._overwrites.sent(uid, wanted)
+        return PatchService(key, body, () if is_undone else tuple(notices.of_change(service, wanted)))
 
     def _decide(self, key: ServiceKey) -> Plan | None:
         """Plan for the Service at this place and enter it in the ledger; None when it is not ours (or not yet)."""

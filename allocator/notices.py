@@ -15,6 +15,9 @@ from crds.conditions import Reason
 from crds.meta import Condition
 from kube.objects import Service, ServiceKey
 
+_NOT_GOOD = frozenset({Reason.OutsidePool, Reason.AddressTaken, Reason.StatusOverwritten})
+"""The Service has what it asked for, and yet somebody should look."""
+
 
 @dataclass(frozen=True, slots=True)
 class Notice:
@@ -46,7 +49,7 @@ def _of_transition(service: Service, wanted: Wanted) -> Notice | None:
     is_same = old is not None and (old.status, old.reason) == (status, verdict.reason)
     if is_same and not (verdict.satisfied and wanted.ingress != present_addresses(service)):
         return None
-    is_good = verdict.satisfied and verdict.reason not in (Reason.OutsidePool, Reason.AddressTaken)
+    is_good = verdict.satisfied and verdict.reason not in _NOT_GOOD
     kind: Literal["Normal", "Warning"] = "Normal" if is_good else "Warning"
     return Notice(key_of(service), service.metadata.uid, kind, verdict.reason, verdict.message)
 

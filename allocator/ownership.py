@@ -21,6 +21,11 @@ class Ownership:
     finalizer: str
     former_finalizers: tuple[str, ...] = ()
 
+    @property
+    def class_name(self) -> str:
+        """The class by which a Service is surely ours."""
+        return self.load_balancer_class or DEFAULT_CLASS
+
     def is_ours(self, service: Service) -> bool:
         """Whether we serve this Service: a LoadBalancer of our class that is not being deleted."""
         return not service.metadata.is_terminating and self._is_of_our_class(service)

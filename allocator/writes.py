@@ -53,8 +53,15 @@ class PatchService:
     notices: tuple[Notice, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class ReadService:
+    """No write yet: the Service as it is, and who wrote its status."""
+
+    service: ServiceKey
+
+
 AllocationWrite = CreateAllocation | PatchAllocation | DeleteAllocation
-Write = AllocationWrite | PatchService
+Write = AllocationWrite | PatchService | ReadService
 
 
 def record_write(entry: Entry) -> AllocationWrite | None:

@@ -366,6 +366,13 @@ class Reason(_Documented):
         "Starting",
         "The speaker has registered and is reading the objects; it announces nothing yet.",
     )
+    StatusOverwritten = (
+        "StatusOverwritten",
+        "Another program writes the status of the Service, too, and undoes what Berth writes; the message names it as "
+        "`metadata.managedFields` do. The address stays announced, but what the status shows changes back and forth: "
+        "Berth restores it every 30 seconds. Stop that program, or create the Service anew with a loadBalancerClass "
+        "that only one of the two serves.",
+    )
     Stopped = (
         "Stopped",
         "The speaker stopped cleanly after it had withdrawn everything.",

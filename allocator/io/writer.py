@@ -15,12 +15,13 @@ from allocator.assigner import Assigner, Key
 from allocator.io.metrics import AllocatorMetrics
 from allocator.notices import Notice
 from allocator.objects import decode_allocation
-from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
+from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, ReadService, Write
 from crds.addresses import IPAddress
 from crds.names import allocation_name
 from kube.errors import AlreadyExists, ApiError, NotFound, is_precondition_failure, is_refused_content
 from kube.io.client import Client
 from kube.io.clock import timestamp
+from kube.managedfields import writer_of
 from kube.objects import ServiceKey, decode_service
 from kube.resource import IPALLOCATIONS, SERVICES
 
@@ -147,6 +148,8 @@ class Writer:
                 await self._delete(write)
             case PatchService():
                 await self._patch_service(write)
+            case ReadService():
+                await self._read_service(write.service)
 
     async def _create(self, write: CreateAllocation) -> None:
         self._assigner.create_sent(write.address)
@@ -226,3 +229,11 @@ class Writer:
             return
         self._assigner.service_seen(decode_service(raw))
         self._assigner.queue.add(key)
+
+    async def _read_service(self, key: ServiceKey) -> None:
+        try:
+            raw = await self._client.get(SERVICES, key.name, key.namespace)
+        except NotFound:
+            return
+        writer = writer_of(raw, "status", "loadBalancer", subresource="status", besides=self._client.manager)
+        self._assigner.status_writer_found(decode_service(raw), writer)

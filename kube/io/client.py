@@ -66,6 +66,11 @@ class Client:
         """End all connections. Idempotent."""
         await self._transport.close()
 
+    @property
+    def manager(self) -> str:
+        """What managedFields call this program: the User-Agent up to its first slash, as no other name is given."""
+        return self._transport.user_agent.partition("/")[0]
+
     async def get(self, res: Resource, name: str, namespace: str | None = None) -> bytes:
         """One object, by a quorum read."""
         return await self._send("get", "GET", res, res.path(name, namespace))

@@ -59,7 +59,7 @@ class Transport:
 
     def __init__(self, credentials: Credentials, user_agent: str, max_connections: int, metrics: Metrics) -> None:
         self._credentials = credentials
-        self._user_agent = user_agent
+        self.user_agent = user_agent
         self._slots = asyncio.Semaphore(max_connections)
         self._metrics = metrics
         self._streams = Streams()
@@ -191,7 +191,7 @@ class Transport:
             "Accept": "application/json",
             "Accept-Encoding": "identity",  # on a cluster's network, unpacking costs more than it saves
             "Content-Type": request.content_type,
-            "User-Agent": self._user_agent,
+            "User-Agent": self.user_agent,
         }
         if authorization is not None:
             headers["Authorization"] = authorization

@@ -17,7 +17,7 @@ from allocator.ownership import Ownership
 from allocator.space.keptout import Entries
 from allocator.space.pools import Pools
 from allocator.stage import Stage
-from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, Write
+from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, ReadService, Write
 from crds.addresses import IPAddress
 from crds.conditions import Reason
 from crds.names import FINALIZER, FINALIZER_BESIDE_CLOUD, allocation_name
@@ -161,6 +161,8 @@ class FakeApi:
                 return None
             case PatchService():
                 return self.patch_service(write.service, write.body)
+            case ReadService():
+                return copy.deepcopy(self.services[write.service])
 
     def create(self, body: Body) -> Body:
         name = body["metadata"]["name"]
@@ -245,6 +247,7 @@ class Allocator:
         self.now = 0.0
         self.writes = 0
         self.die_after = die_after
+        self.other_writer = ""
         self.told: list[Reason] = []
         """Of what is news on Services that were patched."""
         self.assigner = Assigner(
@@ -340,8 +343,10 @@ class Allocator:
                 self.assigner.allocation_deleted(write.address, write.uid)
             case PatchService():
                 assert answer is not None
-                self.assigner.service_written(decode_service(json.dumps(answer).encode()))
                 self.told.extend(notice.reason for notice in write.notices)
+                self.assigner.service_written(decode_service(json.dumps(answer).encode()))
+            case ReadService():
+                self.assigner.status_writer_found(decode_service(json.dumps(answer).encode()), self.other_writer)
             case _:
                 stored = decode_allocation(json.dumps(answer).encode())
                 self.assigner.allocation_written(stored, self.now)
@@ -354,7 +359,7 @@ class Allocator:
         return self.assigner.record_refused(write.claim, "no such ports", self.now)
 
     def _look_again(self, write: Write, refusal: Refused) -> None:
-        if isinstance(write, PatchService):
+        if isinstance(write, PatchService | ReadService):
             return
         body = self.api.allocations.get(allocation_name(write.address))
         if body is not None:
