@@ -27,7 +27,7 @@ def adopt(service: Service, namespace_labels: Labels, ledger: Ledger) -> list[IP
         pool = ledger.pools.holding(address)
         if pool is None or ledger.get(address) is not None:
             continue
-        may_be_given = ledger.kept_by(address) is None and serves(pool, request, namespace_labels)
+        may_be_given = ledger.kept_by(address, request.holder.key) is None and serves(pool, request, namespace_labels)
         if our_condition(service) is not None or may_be_given:
             ledger.reserve(new_claim(request, address, pool))
             adopted.append(address)

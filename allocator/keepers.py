@@ -1,4 +1,4 @@
-"""What keeps addresses out of pools, object by object: Nodes, Speakers, the API server's endpoints, ServiceCIDRs.
+"""What keeps addresses out of pools, object by object: Nodes, Speakers, Services, the API server's endpoints and CIDRs.
 
 A Speaker counts while its Node is there, whether it runs or not: a gateway stays one when the speaker that saw it
 stops, and a node that is gone for good has no Node. Knows no pools; what cannot be read keeps out nothing.
@@ -9,14 +9,18 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip
 
 from allocator.observed import Observed
 from allocator.release.speakers import SpeakerState
+from allocator.request import key_of
 from allocator.space.keptout import NOTHING, Entries, KeptBy
 from allocator.space.ranges import parse_address
 from allocator.space.spans import Spans
 from crds.addresses import FAMILIES, Family, IPAddress, family_of
 from crds.ippool import KeptOutReason
-from kube.objects import EndpointSlice, Node, ServiceCIDR
+from kube.objects import EndpointSlice, Node, Service, ServiceCIDR
 
 Network = IPv4Network | IPv6Network
+
+MOST_EXTERNAL_IPS = 64
+"""Of one Service. Whoever may write Services could keep a whole pool from all others."""
 
 _SMALLEST_WITH_ENDS = {4: 30, 6: 126}
 """Prefix lengths. A /31 has no network and broadcast address (RFC 3021), a /127 no anycast address (RFC 6164 §6)."""
@@ -33,6 +37,15 @@ def of_node(node: Node | None) -> Entries:
         return NOTHING
     parsed = (parse_address(one.address) for one in node.status.addresses)
     kept = KeptBy(KeptOutReason.NodeAddress, node.metadata.name)
+    return {address: kept for address in parsed if address is not None}
+
+
+def of_service(service: Service | None) -> Entries:
+    """Its external IPs, of any type of Service; as many as one may name."""
+    if service is None or not service.spec.external_ips:
+        return NOTHING
+    kept = KeptBy(KeptOutReason.ExternalIP, str(key_of(service)))
+    parsed = map(parse_address, service.spec.external_ips[:MOST_EXTERNAL_IPS])
     return {address: kept for address in parsed if address is not None}
 
 
@@ -84,6 +97,9 @@ def everything(observed: Observed) -> Iterator[tuple[str, Entries]]:
         yield source("Node", key.name), of_node(node)
     for key, speaker in observed.speakers.items():
         yield source("Speaker", key.name), of_speaker(speaker, key.name in nodes)
+    for service in observed.services.values():
+        if entries := of_service(service):
+            yield source("Service", str(key_of(service))), entries
     for key, slice_ in observed.api_endpoints.items():
         yield source("EndpointSlice", key.name), of_api_server(slice_)
 

@@ -223,8 +223,17 @@ class Ledger:
             self._settle(address)
         return changed
 
-    def kept_by(self, address: IPAddress) -> KeptBy | None:
-        """Why no pool gives the address out by itself; None when any may."""
+    def kept_by(self, address: IPAddress, asking: ServiceKey | None = None) -> KeptBy | None:
+        """Why no pool gives the address to this Service, or to any; None when its pool may."""
+        kept = self.taken_by(address)
+        if kept is not None:
+            return kept
+        pool = self.pools.holding(address)
+        reserved = None if pool is None else pool.reserved.get(address)
+        return None if reserved in (None, asking) else KeptBy(KeptOutReason.Reserved, str(reserved))
+
+    def taken_by(self, address: IPAddress) -> KeptBy | None:
+        """Who has it beside whoever of ours holds it: not for whom it is reserved."""
         family = family_of(address)
         cluster_networks = self.pools.cluster_networks.get(family)
         kept = self._kept_out.of(address)
@@ -252,7 +261,8 @@ class Ledger:
         if pool is None:
             return
         family, number = family_of(address), int(address)
-        is_held, is_kept = address in self._entries, self.kept_by(address) is not None
+        is_held = address in self._entries
+        is_kept = (self.taken_by(address) if is_held else self.kept_by(address)) is not None
         space = self.space[pool.name][family]
         if is_held or is_kept or address in self._resting:
             space.take(number)
@@ -298,7 +308,8 @@ class Ledger:
         self._in_pool.clear()
         self._left_out.clear()
         self._in_use_all_the_same.clear()
-        for address in {*self._entries, *self._resting, *self._kept_out}:
+        reserved = (address for pool in pools.in_order for address in pool.reserved)
+        for address in {*self._entries, *self._resting, *self._kept_out, *reserved}:
             self._settle(address)
         for address in self._entries:
             pool = pools.holding(address)

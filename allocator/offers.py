@@ -10,7 +10,7 @@ from allocator.ledger import Entry, Ledger
 from allocator.policy import Draw, Refusal, candidates, next_address, passed_over, refuse_pool, serves
 from allocator.request import Request
 from allocator.sharing import collision_with, joined, why_apart, why_not_together
-from allocator.space.keptout import what_to_ask_for
+from allocator.space.keptout import KeptBy, what_to_ask_for
 from allocator.space.pools import Labels, Pool
 from allocator.space.ranges import address_at
 from allocator.stage import Stage
@@ -49,7 +49,12 @@ class Offers:
         """This very address, or any of the family. `replaced`: what the Service holds now in its place."""
         if wanted is not None:
             return self._specific(wanted, replaced)
-        return self.shown(family) or self.shared(family, replaced) or self._from_pools(family, replaced)
+        return (
+            self.shown(family)
+            or self.reserved(family, replaced)
+            or self.shared(family, replaced)
+            or self._from_pools(family, replaced)
+        )
 
     def shown(self, family: Family) -> Claim | None:
         """An address that the Service's status shows already, if nobody else holds it and a pool for it has it."""
@@ -59,8 +64,17 @@ class Offers:
                 continue
             if any(grant.address == address for grant in self.granted) or not self._request.takes(pool.name):
                 continue
-            if self._ledger.kept_by(address) is None and serves(pool, self._request, self._labels):
+            if self._kept_by(address) is None and serves(pool, self._request, self._labels):
                 return self._new(address, pool)
+        return None
+
+    def reserved(self, family: Family, replaced: Sequence[Entry]) -> Claim | None:
+        """An address that a pool keeps for this Service, unless somebody holds it still."""
+        for address in self._reserved_for_it(family):
+            if self._ledger.get(address) is None and all(grant.address != address for grant in self.granted):
+                found = self._specific(address, replaced)
+                if isinstance(found, Claim):
+                    return found
         return None
 
     def shared(self, family: Family, replaced: Sequence[Entry]) -> Claim | None:
@@ -82,7 +96,7 @@ class Offers:
             (entry, by_name[entry.claim.pool])
             for entry in self._ledger.shared_under(self._request.sharing_key)
             if entry.claim.pool in by_name and family_of(entry.address) is family and not entry.claim.releasing
-            if not entry.claim.held_by(self._request.holder.uid) and self._ledger.kept_by(entry.address) is None
+            if not entry.claim.held_by(self._request.holder.uid) and self._kept_by(entry.address) is None
         ]
 
     def _why_not_join(self, entry: Entry) -> str | None:
@@ -107,7 +121,8 @@ class Offers:
             return refusal
         if self._is_over_quota(pool, replaced):
             return self._quota_refusal(pool)
-        if self._ledger.resting_until(address) is not None and address not in self._request.present:
+        is_its_own = address in self._request.present or address in self._reserved_for_it(family_of(address))
+        if self._ledger.resting_until(address) is not None and not is_its_own:
             message = f"{address} was freed a moment ago and rests, as pool {pool.name} says (reuseAfterSeconds)"
             return Refusal(Reason.AddressInUse, message, frozenset({ChangeOf(str(address))}))
         return self._new(address, pool)
@@ -148,11 +163,17 @@ class Offers:
 
     def _kept_out(self, address: IPAddress, pool: Pool) -> Refusal | None:
         """Of a node, of the API server and the like: it is given to nobody anew."""
-        kept = self._ledger.kept_by(address)
+        kept = self._kept_by(address)
         if kept is None:
             return None
         message = f"Pool {pool.name} does not give out {address}, {kept}: {what_to_ask_for(address, kept)}"
         return Refusal(Reason.AddressExcluded, message, frozenset({ChangeOf(str(address))}))
+
+    def _reserved_for_it(self, family: Family) -> list[IPAddress]:
+        return self._ledger.pools.reserved_for(self._request.holder.key, family)
+
+    def _kept_by(self, address: IPAddress) -> KeptBy | None:
+        return self._ledger.kept_by(address, self._request.holder.key)
 
     def _in_no_pool(self, address: IPAddress) -> Refusal:
         if not self._ledger.pools.in_order:
@@ -196,6 +217,7 @@ class Offers:
         waits |= {QuotaIn(pool.name, namespace) for pool in of_family if pool not in within_quota}
         if self._request.sharing_key is not None:
             waits.add(SharedUnder(self._request.sharing_key))
+        waits |= {ChangeOf(str(address)) for address in self._reserved_for_it(family)}
         if not within_quota:
             refusal = self._quota_refusal(of_family[0])
             return Refusal(refusal.reason, refusal.message, frozenset(waits))

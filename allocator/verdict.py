@@ -30,7 +30,7 @@ class Verdict:
 def satisfied(request: Request, grants: tuple[Claim, ...], ledger: Ledger) -> Verdict:
     """It has what it asks for; something may be remarkable all the same."""
     pools = ledger.pools
-    taken = [(grant.address, kept) for grant in grants if (kept := ledger.kept_by(grant.address)) is not None]
+    taken = [(grant.address, kept) for grant in grants if (kept := ledger.taken_by(grant.address)) is not None]
     if taken:
         return Verdict(True, Reason.AddressTaken, "; ".join(_said_of_taken(*one) for one in taken))
     outside = [grant for grant in grants if pool_name(pools, grant.address) != grant.pool]

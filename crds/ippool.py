@@ -8,7 +8,7 @@ from pydantic import Field
 from crds.kind import AGE, Column, CustomKind, ready_column
 from crds.markers import Format, Items, ListMap, ListSet, Text
 from crds.meta import BerthObject, ConditionedStatus, LabelSelector, Model
-from crds.rules import AddressRange, Namespace, PoolAddresses
+from crds.rules import Address, AddressRange, Namespace, ObjectName, PoolAddresses
 
 
 class Strategy(StrEnum):
@@ -36,11 +36,26 @@ class KeptOutReason(StrEnum):
     """It is an endpoint of Service default/kubernetes."""
     ClusterIP = "ClusterIP"
     """It is in a network of cluster IPs (ServiceCIDR)."""
+    ExternalIP = "ExternalIP"
+    """A Service names it in spec.externalIPs: every node sends what is for it to that Service."""
+    Reserved = "Reserved"
+    """The pool keeps it for one Service."""
     Gateway = "Gateway"
     """It is a node's default gateway. A pool that lists it by itself gives it out."""
     NetworkEnd = "NetworkEnd"
     """It is the first or last address of a node's network; of an IPv6 network only the first is kept out, which all
     routers have (RFC 4291 §2.6.1). A pool that lists it by itself gives it out."""
+
+
+class Reservation(Model):
+    """An address that is kept for one Service, whether that exists or not."""
+
+    address: Address
+    """The address."""
+    namespace: Namespace
+    """The Service's namespace."""
+    name: ObjectName
+    """The Service's name."""
 
 
 class IPPoolSpec(Model):
@@ -53,6 +68,9 @@ class IPPoolSpec(Model):
     by itself (see `status.keptOut`)."""
     exclude: Annotated[tuple[AddressRange, ...], Items(maximum=256)] = ()
     """Addresses of the pool that are never given out, written like `addresses`: hosts, printers, routers."""
+    reservations: Annotated[tuple[Reservation, ...], Items(maximum=256), ListMap("address")] = ()
+    """Addresses of the pool that only one Service gets, each: it need not exist yet, and it gets the same address when
+    it is deleted and made again, without asking for it. Who holds one already keeps it."""
     auto_assign: bool = True
     """Whether Services that name no pool may get an address from here. False: only those that ask for this pool or
     for one of its addresses."""
@@ -107,7 +125,7 @@ class KeptOut(Model):
     """Addresses of the pool that are not given out by themselves, for one reason."""
 
     reason: KeptOutReason
-    """Why: NodeAddress, APIServer, ClusterIP, Gateway or NetworkEnd."""
+    """Why: NodeAddress, APIServer, ClusterIP, ExternalIP, Reserved, Gateway or NetworkEnd."""
     count: Count
     """How many, of both families, as decimal digits. Those that are in use all the same are not counted here."""
     addresses: Annotated[tuple[Annotated[str, Text(max_length=128)], ...], Items(maximum=MOST_NAMED), ListSet()] = ()

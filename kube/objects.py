@@ -73,6 +73,7 @@ class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     load_balancer_ip: str = msgspec.field(default="", name="loadBalancerIP")
     external_traffic_policy: str = msgspec.field(default="", name="externalTrafficPolicy")
     cluster_ips: tuple[str, ...] = msgspec.field(default=(), name="clusterIPs")
+    external_ips: tuple[str, ...] = msgspec.field(default=(), name="externalIPs")
     health_check_node_port: int = msgspec.field(default=0, name="healthCheckNodePort")
 
 

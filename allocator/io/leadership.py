@@ -89,11 +89,14 @@ class Leadership:
 
     def service_changed(self, change: Change[Service]) -> None:
         """From the informer; answers to our own writes come by the Writer."""
+        key = ServiceKey(change.key.namespace or "", change.key.name)
         if change.new is not None:
             self.assigner.service_seen(change.new)
         elif change.old is not None:
-            key = ServiceKey(change.key.namespace or "", change.key.name)
             self.assigner.service_gone(key, change.old.metadata.uid)
+        before, now = (None if one is None else one.spec.external_ips for one in (change.old, change.new))
+        if (before or ()) != (now or ()):
+            self._keep_out("Service", str(key), keepers.of_service(change.new))
         self.writer.nudge()
 
     def allocation_changed(self, change: Change[StoredAllocation]) -> None:

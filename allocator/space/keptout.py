@@ -31,6 +31,8 @@ _WORDS: Mapping[KeptOutReason, str] = {
     KeptOutReason.NodeAddress: "an address of node {}",
     KeptOutReason.APIServer: "an address of the API server ({})",
     KeptOutReason.ClusterIP: "an address for cluster IPs ({})",
+    KeptOutReason.ExternalIP: "an external IP of Service {}",
+    KeptOutReason.Reserved: "reserved for Service {}",
     KeptOutReason.Gateway: "the default gateway of node {}",
     KeptOutReason.NetworkEnd: "an end of network {}",
 }

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from allocator.space.nobodys import NOBODYS, kinds_in
 from allocator.space.ranges import AddressRange, BadRange, address_at, parse_range
 from allocator.space.spans import Span, Spans
-from crds.addresses import FAMILIES, Family, IPAddress, family_of
-from crds.ippool import Sharing, Strategy
+from crds.addresses import FAMILIES, Family, IPAddress, family_of, plain_address
+from crds.ippool import Reservation, Sharing, Strategy
 from crds.meta import LabelSelector
 from crds.types import IPPool
+from kube.objects import ServiceKey
 
 BUGGY_LIMIT = 1 << 24
 """avoidBuggyIPs cuts two addresses out of every 256; a pool with more IPv4 addresses than a /8 has is refused."""
@@ -58,6 +59,8 @@ class Pool:
     """Addresses that `addresses` lists one by one: of these it gives out what else is kept out (UNLESS_LISTED)."""
     cluster_ips: Mapping[Family, Spans] = field(default_factory=dict)
     """What it lists and can't give out, since it is for cluster IPs."""
+    reserved: Mapping[IPAddress, ServiceKey] = field(default_factory=dict)
+    """Addresses that only one Service gets, whatever pool lists them."""
     gives_out: bool = True
     """False while an exclusion cannot be read: a new address might be one that the operator meant to exclude."""
 
@@ -90,6 +93,7 @@ class Pools:
     _spans: Mapping[Family, "list[tuple[int, int, Pool]]"] = field(default_factory=dict)
     cluster_networks: Mapping[Family, Spans] = field(default_factory=dict)
     """Cluster IPs come from these."""
+    _reserved: Mapping[tuple[ServiceKey, Family], list[IPAddress]] = field(default_factory=dict)
 
     def holding(self, address: IPAddress) -> Pool | None:
         """The pool in which this address is usable."""
@@ -103,6 +107,10 @@ class Pools:
         """A pool that lists this address but may not give it out."""
         family = family_of(address)
         return next((pool for pool in self.in_order if int(address) in pool.declared[family]), None)
+
+    def reserved_for(self, key: ServiceKey, family: Family) -> list[IPAddress]:
+        """What its pool keeps for this Service, in order of addresses. Of a pool that does not have it, nothing."""
+        return self._reserved.get((key, family), [])
 
     @property
     def select_by_namespace_labels(self) -> bool:
@@ -141,7 +149,16 @@ def compile_pools(objects: Iterable[IPPool], cluster_networks: Mapping[Family, S
         tuple(sorted(pools, key=lambda pool: (-pool.priority, pool.name))),
         {family: _owned_spans(pools, family) for family in FAMILIES},
         cluster_networks,
+        _by_service(pools),
     )
+
+
+def _by_service(pools: Iterable[Pool]) -> dict[tuple[ServiceKey, Family], list[IPAddress]]:
+    found: dict[tuple[ServiceKey, Family], list[IPAddress]] = {}
+    for pool in pools:
+        for address in sorted(filter(pool.holds, pool.reserved), key=int):
+            found.setdefault((pool.reserved[address], family_of(address)), []).append(address)
+    return found
 
 
 def _by_age(one: IPPool) -> tuple[str, str]:
@@ -232,6 +249,7 @@ def _buggy_spans(spans: Spans) -> Iterable[Span]:
 
 def _finish(draft: _Draft) -> Pool:
     metadata, spec = draft.source.metadata, draft.source.spec
+    reserved = _reserved(spec.reservations)
     return Pool(
         name=metadata.name,
         generation=metadata.generation,
@@ -248,12 +266,30 @@ def _finish(draft: _Draft) -> Pool:
         service_selector=spec.service_selector,
         sharing=spec.sharing,
         max_per_namespace=spec.max_per_namespace,
-        bad_ranges=tuple(draft.bad_ranges),
+        bad_ranges=(*draft.bad_ranges, *_not_had(reserved, draft)),
         overlaps=tuple(draft.overlaps),
         listed_alone=draft.listed_alone,
         cluster_ips=draft.cluster_ips,
+        reserved=reserved,
         gives_out=draft.gives_out,
     )
+
+
+def _reserved(reservations: Iterable[Reservation]) -> dict[IPAddress, ServiceKey]:
+    """The first one counts where an address is written twice, in two spellings."""
+    found: dict[IPAddress, ServiceKey] = {}
+    for one in reservations:
+        address = plain_address(one.address)
+        if address is not None:
+            found.setdefault(address, ServiceKey(one.namespace, one.name))
+    return found
+
+
+def _not_had(reserved: Iterable[IPAddress], draft: _Draft) -> Iterable[BadRange]:
+    for address in reserved:
+        if int(address) not in draft.usable[family_of(address)]:
+            message = f"{address} is reserved, but the pool does not have it: list it in addresses, or take it out"
+            yield BadRange(str(address), message)
 
 
 def _owned_spans(pools: Iterable[Pool], family: Family) -> list[tuple[int, int, Pool]]:

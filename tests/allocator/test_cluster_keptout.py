@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from kube.resource import ENDPOINTSLICES, IPPOOLS, NODES, SERVICECIDRS, SPEAKERS
+from kube.resource import ENDPOINTSLICES, IPPOOLS, NODES, SERVICECIDRS, SERVICES, SPEAKERS
 from tests.allocator.cluster import User, allocating
 
 pytestmark = pytest.mark.asyncio
@@ -66,6 +66,37 @@ async def test_an_allocator_that_starts_has_read_all_that_keeps_addresses_out_be
             Gateway=["192.0.2.1 (node1)"],
             NetworkEnd=["192.0.2.0 (192.0.2.0/28)", "192.0.2.15 (192.0.2.0/28)"],
         )
+
+
+async def test_the_external_ips_of_services_of_any_type_are_given_to_no_other(user: User) -> None:
+    await user.pool("edge", "192.0.2.10-192.0.2.12")
+    named = {"type": "ClusterIP", "ports": [{"port": 80}], "externalIPs": ["192.0.2.10", "192.0.2.11"]}
+    await user.client.create(SERVICES, {"metadata": {"name": "named"}, "spec": named}, namespace="default")
+    async with allocating(user.server):
+        await user.service("web")
+        await user.until_addresses("web", "192.0.2.12")
+        external = [f"192.0.2.{number} (default/named)" for number in (10, 11)]
+        await until_kept_out(user, ExternalIP=external)
+        await user.service("other")
+        await user.client.merge_patch(SERVICES, "named", {"spec": {"externalIPs": ["192.0.2.11"]}}, namespace="default")
+        await user.until_addresses("other", "192.0.2.10")
+        await user.client.delete(SERVICES, "named", namespace="default")
+        await until_kept_out(user)
+
+
+async def test_a_reserved_address_waits_for_its_service_which_gets_it_again_and_again(user: User) -> None:
+    kept = {"address": "192.0.2.10", "namespace": "default", "name": "later"}
+    await user.pool("edge", "192.0.2.10-192.0.2.12", reservations=[kept], reuseAfterSeconds=60)
+    async with allocating(user.server):
+        await user.service("web")
+        await user.until_addresses("web", "192.0.2.11")
+        await until_kept_out(user, Reserved=["192.0.2.10 (default/later)"])
+        for _ in range(2):
+            await user.service("later")
+            await user.until_addresses("later", "192.0.2.10")
+            await until_kept_out(user)
+            await user.client.delete(SERVICES, "later", namespace="default")
+            await until_kept_out(user, Reserved=["192.0.2.10 (default/later)"])
 
 
 async def test_a_node_that_joins_with_an_address_in_use_is_told_on_the_service_and_the_pool(user: User) -> None:

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from allocator.keepers import cluster_networks, ends, of_api_server, of_node, of_speaker
+from allocator.keepers import MOST_EXTERNAL_IPS, cluster_networks, ends, of_api_server, of_node, of_service, of_speaker
 from allocator.release.speakers import SpeakerState, decode_speaker
 from allocator.space.keptout import NOTHING, Entries
 from crds.addresses import Family
 from kube.objects import decode_endpoint_slice, decode_node, decode_service_cidr
-from tests.allocator.build import address
+from tests.allocator.build import address, service
 
 
 def said(entries: Entries) -> dict[str, str]:
@@ -46,6 +46,15 @@ def test_a_speaker_keeps_out_what_its_interfaces_have_the_ends_of_their_networks
         "2001:db8::11": "NodeAddress node1",
         "fe80::1": "Gateway node1",
     }
+
+
+def test_the_external_ips_of_a_service_are_kept_out_as_far_as_one_service_may_name_them() -> None:
+    named = [f"192.0.2.{number}" for number in range(200)]
+    kept = said(of_service(service("web", externalIPs=["2001:db8::5", "no address", *named])))
+    assert kept["2001:db8::5"] == "ExternalIP default/web"
+    assert len(kept) == MOST_EXTERNAL_IPS - 1
+    assert of_service(service("web")) is NOTHING
+    assert of_service(None) is NOTHING
 
 
 def test_a_network_that_stands_without_an_address_of_the_interface_gives_no_address_of_the_node() -> None:

@@ -30,7 +30,8 @@ PEER = PeerConfig(
 STAND_IN = """
 for last; do :; done
 folder=${{last%/*}}
-setsid sh -c "exec >$folder/events 2>/dev/null; cat <$folder/commands >/dev/null & sleep {seconds}; echo done" &
+relay="exec >$folder/events 2>/dev/null; cat <$folder/commands >/dev/null & sleep {seconds}; echo done"
+setsid timeout 65 sh -c "$relay" &
 exec sleep 60
 """
 
