@@ -104,13 +104,18 @@ def _is_as(existing: TrafficSlice, wanted: Mapping[str, Any]) -> bool:
 
 
 async def _apply(node_name: str, script: str) -> None:
-    async with asyncio.timeout(NFT_SECONDS):
-        nft = await asyncio.create_subprocess_exec(
-            *("nsenter", f"--net=/run/netns/{node_name}", "nft", "-f", "-"),
-            stdin=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        _, said = await nft.communicate(script.encode())
+    nft = await asyncio.create_subprocess_exec(
+        *("nsenter", f"--net=/run/netns/{node_name}", "nft", "-f", "-"),
+        stdin=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(NFT_SECONDS):
+            _, said = await nft.communicate(script.encode())
+    finally:
+        if nft.returncode is None:
+            nft.kill()
+            await nft.communicate()
     if nft.returncode != 0:
         raise RuntimeError(f"nft on {node_name}: {said.decode().strip()}\n{script}")
     log.info("service rules applied", node=node_name, rules=script.count("dnat "))

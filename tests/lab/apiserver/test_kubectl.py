@@ -69,7 +69,7 @@ class Kubectl:
                 out, err = await process.communicate(text)
         except TimeoutError:
             process.kill()
-            await process.wait()
+            await process.communicate()
             raise
         return Answer(process.returncode or 0, out.decode(), err.decode())
 

@@ -19,7 +19,7 @@ from lab.waiting import wait_for
 from speaker.bgp.exabgp.io.driver import BgpDriver
 from tests.speaker.bgp.exabgp.conftest import driving
 
-pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
+pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.alone, pytest.mark.asyncio]
 V4, OTHER = ip_network("10.9.0.1/32"), ip_network("10.9.0.2/32")
 PERMIT_SECONDS = 4.0
 UP_SECONDS = 30.0
