@@ -32,8 +32,9 @@ class Meaning(Enum):
     NOBODY = "nobody answers"
     ONE = "one machine answers"
     HANDED_OVER = "it went from one machine to another, which answers alone now"
-    ONE_MACHINE = "several interfaces of one machine answer"
+    INTERFACES = "several interfaces of one node answer"
     NODES = "several nodes of the cluster answer: their kernels do"
+    ALIKE = "several machines answer that have other addresses in common, too: it is one, or their kernels answer"
     STRANGER = "a machine that is no node of the cluster answers, too"
     UNKNOWN = "several machines answer, and it is not known whose they are"
 
@@ -87,9 +88,9 @@ class Answers:
         has_several = bool(self._questions) and len(self._questions[-1]) > 1
         return has_several and self._several_since is not None and now - self._several_since >= LASTING_SECONDS
 
-    def meaning(self, owners: Mapping[str, Owner] | None, same_machine: IPAddress | None = None) -> Meaning:
-        """`owners`: whose MACs are nodes', by MAC; None = not known. `same_machine`: another address that several of
-        these answer for as well."""
+    def meaning(self, owners: Mapping[str, Owner] | None, also: IPAddress | None = None) -> Meaning:
+        """`owners`: whose MACs are nodes', by MAC; None = not known. `also`: another address that all of these answer
+        for as well."""
         if not self.macs:
             return Meaning.NOBODY
         if len(self.macs) == 1:
@@ -97,16 +98,16 @@ class Answers:
         if self._is_settled:
             return Meaning.HANDED_OVER
         if owners is None:
-            return Meaning.ONE_MACHINE if same_machine is not None else Meaning.UNKNOWN
+            return Meaning.ALIKE if also is not None else Meaning.UNKNOWN
         if any(mac not in owners for mac in self.now_there):
             return Meaning.STRANGER
-        return Meaning.ONE_MACHINE if len({owners[mac].node for mac in self.now_there}) == 1 else Meaning.NODES
+        return Meaning.INTERFACES if len({owners[mac].node for mac in self.now_there}) == 1 else Meaning.NODES
 
     def verdict(
-        self, address: IPAddress, owners: Mapping[str, Owner] | None, same_machine: IPAddress | None = None
+        self, address: IPAddress, owners: Mapping[str, Owner] | None, also: IPAddress | None = None
     ) -> str:
         """One line: what it is, and what to do."""
-        meaning = self.meaning(owners, same_machine)
+        meaning = self.meaning(owners, also)
         who = [describe(mac, owners) for mac in self.now_there]
         if meaning is Meaning.NOBODY:
             return f"nobody answers for {address} ({self.asked} asked)"
@@ -116,7 +117,7 @@ class Answers:
             former = [describe(mac, owners) for mac in self.macs if mac not in self.now_there]
             return f"{address} is at {who[0]}: it was handed over by {listed(former, NAMED)} while it was asked for"
         what = f"CONFLICT: {len(who)} machines answer for {address}, for longer than a hand-over takes"
-        return f"{what}: {listed(who, NAMED)}: {_advice(meaning, address, same_machine)}"
+        return f"{what}: {listed(who, NAMED)}: {_advice(meaning, address, also)}"
 
 
 def describe(mac: str, owners: Mapping[str, Owner] | None) -> str:
@@ -127,17 +128,19 @@ def describe(mac: str, owners: Mapping[str, Owner] | None) -> str:
     return f"{mac} ({owner.interface} of {owner.node})" if owner else f"{mac} (no speaker's)"
 
 
-def _advice(meaning: Meaning, address: IPAddress, same_machine: IPAddress | None) -> str:
+def _advice(meaning: Meaning, address: IPAddress, also: IPAddress | None) -> str:
+    choose = "name one of them in `interfaces` of the L2Advertisement"
     match meaning:
         case Meaning.STRANGER:
             return "a machine that is no node of this cluster has it, too. Find it by its hardware address"
         case Meaning.NODES:
             return f"kernels of nodes answer beside the owner. {_quiet_kernels(address)}"
-        case Meaning.ONE_MACHINE:
-            also = f" (they answer for {same_machine} as well)" if same_machine is not None else ""
+        case Meaning.INTERFACES:
+            return f"these are interfaces of one node on this segment: {choose}. {_quiet_kernels(address)}"
+        case Meaning.ALIKE:
             return (
-                f"these are interfaces of one machine on this segment{also}. Name one of them in `interfaces` of the "
-                f"L2Advertisement. {_quiet_kernels(address)}"
+                f"they all answer for {also} as well, so these are interfaces of one machine on this segment "
+                f"({choose}), or kernels of nodes answer beside the owner. {_quiet_kernels(address)}"
             )
         case _:
             return (

@@ -26,8 +26,9 @@ _CODES = {
     Meaning.NOBODY: NOBODY,
     Meaning.ONE: ONE,
     Meaning.HANDED_OVER: ONE,
-    Meaning.ONE_MACHINE: OWN,
+    Meaning.INTERFACES: OWN,
     Meaning.NODES: OWN,
+    Meaning.ALIKE: OWN,
     Meaning.STRANGER: SEVERAL,
     Meaning.UNKNOWN: SEVERAL,
 }
@@ -50,7 +51,7 @@ AGAIN_SECONDS = 10.0
 LISTEN_AGAIN_SECONDS = 0.5
 """... and listens for so long after each question, at least."""
 OTHERS_ASKED = 4
-"""How many other addresses of these machines are asked for, to find out whether they are one."""
+"""How many other addresses of these machines are asked for, to find out whether they have more in common."""
 
 
 class CannotAsk(Exception):
@@ -111,11 +112,11 @@ def _ask(
         print("several answer: asking again", flush=True)
     while answers.must_ask_again(time.monotonic()) and time.monotonic() < until:
         _ask_once(segment, asking, max(options.timeout, LISTEN_AGAIN_SECONDS), answers, owners)
-    same = None
+    also = None
     if answers.meaning(owners) is Meaning.UNKNOWN:
-        same = _address_of_all(segment, asking, answers.now_there)
-    print(answers.verdict(asking.address, owners, same))
-    return _CODES[answers.meaning(owners, same)]
+        also = _address_of_all(segment, asking, answers.now_there)
+    print(answers.verdict(asking.address, owners, also))
+    return _CODES[answers.meaning(owners, also)]
 
 
 def _ask_once(
@@ -130,13 +131,12 @@ def _ask_once(
 
 
 def _address_of_all(segment: socket.socket, asking: Question, macs: list[str]) -> IPAddress | None:
-    """Another address that all of these answer for: then they are one machine. None where none is known.
-
-    By default Linux answers on each of its interfaces for all IPv4 addresses that it has.
-    """
+    """Another address that all of these answer for, as no stranger would: by default Linux answers on each of its
+    interfaces for all IPv4 addresses that it has. None where none is known."""
     if asking.address.version == 6:
         return None
-    for address in _neighbours(asking.interface, macs)[:OTHERS_ASKED]:
+    known = [address for address in _neighbours(asking.interface, macs) if address != asking.address]
+    for address in known[:OTHERS_ASKED]:
         other, sent = replace(asking, address=address), time.monotonic()
         segment.send(other.frame)
         found = {mac for mac, _ in _answers(segment, other, sent, LISTEN_AGAIN_SECONDS)}

@@ -79,9 +79,9 @@ def test_for_ipv6_no_setting_helps() -> None:
 
 
 def test_two_interfaces_of_one_node_are_no_two_nodes() -> None:
-    assert LASTING.meaning(TWO_OF_ONE) is Meaning.ONE_MACHINE
+    assert LASTING.meaning(TWO_OF_ONE) is Meaning.INTERFACES
     told = LASTING.verdict(VIP, TWO_OF_ONE)
-    assert "these are interfaces of one machine on this segment" in told
+    assert "these are interfaces of one node on this segment" in told
     assert "`interfaces` of the L2Advertisement" in told
 
 
@@ -95,8 +95,10 @@ def test_whose_they_are_is_not_known_without_a_cluster() -> None:
     assert LASTING.meaning(None) is Meaning.UNKNOWN
     assert "--kubeconfig" in LASTING.verdict(VIP, None)
     other = ip_address("192.0.2.1")
-    assert LASTING.meaning(None, other) is Meaning.ONE_MACHINE
-    assert "(they answer for 192.0.2.1 as well)" in LASTING.verdict(VIP, None, other)
+    assert LASTING.meaning(None, other) is Meaning.ALIKE
+    told = LASTING.verdict(VIP, None, other)
+    assert "they all answer for 192.0.2.1 as well, so these are interfaces of one machine" in told
+    assert "or kernels of nodes answer beside the owner" in told
 
 
 def test_who_has_fallen_silent_is_not_counted_among_those_that_go_on() -> None:

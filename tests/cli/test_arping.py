@@ -94,6 +94,8 @@ class TestSegment:
         client, *others = reversed(segment.hosts)
         for host in others:
             host.run("ip", "address", "add", f"{VIP}/32", "dev", "lo")
+        for address in (VIP, "192.0.2.1", "192.0.2.2"):
+            client.run("ping", "-c1", "-W1", address)
         found = arping(client, VIP)
         assert found.returncode == SEVERAL
         last = found.stdout.splitlines()[-1]
@@ -106,10 +108,11 @@ class TestSegment:
         node, client, _ = segment.hosts
         node.run("ip", "address", "add", f"{VIP}/32", "dev", "lo")
         segment.plug(node, "eth1", "02:00:00:00:00:0b", "port9")
-        client.run("ping", "-c1", "-W1", "192.0.2.1")
+        for address in (VIP, "192.0.2.1"):  # that it is known to be at one of them says nothing
+            client.run("ping", "-c1", "-W1", address)
         found = arping(client, VIP)
         assert found.returncode == OWN, found.stdout + found.stderr
-        assert "these are interfaces of one machine on this segment (they answer for 192.0.2.1 as well)" in found.stdout
+        assert "they all answer for 192.0.2.1 as well, so these are interfaces of one machine" in found.stdout
 
     @pytest.mark.asyncio
     async def test_a_hand_over_is_none_of_them(self, segment: Segment) -> None:

@@ -71,20 +71,16 @@ async def follow_held(served: Callable[[], frozenset[str]], tell: Callable[[Held
     """Look again and again, until cancelled. `served`: the addresses that matter."""
     clock = asyncio.get_running_loop().time
     while True:
-        began = clock()
-        with contextlib.closing(_news()) as news:  # before the look, so that no change falls between
-            wanted = served()
-            await _look(wanted, tell)
-            took = clock() - began
-            await _wait(news, partial(_differ, served, wanted))
-        await asyncio.sleep(SETTLE_SECONDS + took / BUSY_SHARE)
-
-
-async def _look(wanted: frozenset[str], tell: Callable[[Held], None]) -> None:
-    try:
-        tell(await asyncio.to_thread(read_held, wanted))
-    except OSError as error:
-        log.debug("the kernel's addresses can't be read", error=str(error))
+        began, took = clock(), 0.0
+        try:
+            with contextlib.closing(_news()) as news:  # before the look, so that no change falls between
+                wanted = served()
+                tell(await asyncio.to_thread(read_held, wanted))
+                took = clock() - began
+                await _wait(news, partial(_differ, served, wanted))
+        except OSError as error:
+            log.debug("the kernel's addresses can't be read", error=str(error))
+        await asyncio.sleep(min(SETTLE_SECONDS + took / BUSY_SHARE, CHECK_SECONDS))
 
 
 def _differ(served: Callable[[], frozenset[str]], wanted: frozenset[str]) -> bool:
