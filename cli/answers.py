@@ -103,9 +103,7 @@ class Answers:
             return Meaning.STRANGER
         return Meaning.INTERFACES if len({owners[mac].node for mac in self.now_there}) == 1 else Meaning.NODES
 
-    def verdict(
-        self, address: IPAddress, owners: Mapping[str, Owner] | None, also: IPAddress | None = None
-    ) -> str:
+    def verdict(self, address: IPAddress, owners: Mapping[str, Owner] | None, also: IPAddress | None = None) -> str:
         """One line: what it is, and what to do."""
         meaning = self.meaning(owners, also)
         who = [describe(mac, owners) for mac in self.now_there]
