@@ -30,7 +30,7 @@ from allocator.plan import Plan, plan, plan_refused
 from allocator.policy import Draw
 from allocator.rejections import Rejections, unrecorded_holders, without
 from allocator.release.barrier import Mark
-from allocator.request import InvalidRequest, Request, key_of, our_condition, present_addresses, request_of
+from allocator.request import InvalidRequest, Request, holder_of, key_of, our_condition, present_addresses, request_of
 from allocator.services import KnownServices
 from allocator.sharing import left
 from allocator.space.keptout import Entries
@@ -399,9 +399,9 @@ class Assigner:
             return None
         request, labels = request_of(service), self.services.labels(key.namespace)
         if isinstance(request, InvalidRequest):
-            decision = plan_refused(uid, request.reason, request.message, self.ledger)
+            decision = plan_refused(holder_of(service), request.reason, request.message, self.ledger)
         elif (rejection := self._rejections.of(request)) is not None:
-            decision = plan_refused(uid, Reason.RecordRefused, rejection.message, self.ledger)
+            decision = plan_refused(request.holder, Reason.RecordRefused, rejection.message, self.ledger)
             self.queue.add_at(key, rejection.until)
         elif labels is None and self.ledger.pools.select_by_namespace_labels:
             return None

@@ -105,7 +105,7 @@ class Offers:
         if why_not is not None:
             return why_not
         wishes = (self._wish_of(holder) for holder in entry.claim.others(self._request.holder.uid))
-        collision = collision_with((wish.holder for wish in wishes if wish is not None), self._request)
+        collision = collision_with((wish.holder for wish in wishes if wish is not None), self._request.holder)
         return None if collision is None else f"port {collision[1]} is wanted by {collision[0].key}, a holder of it"
 
     def _specific(self, address: IPAddress, replaced: Sequence[Entry]) -> Claim | Refusal:

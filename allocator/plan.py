@@ -11,7 +11,7 @@ another Service at a shared address.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
-from allocator.claims import Claim
+from allocator.claims import Claim, Holder
 from allocator.ledger import Entry, Ledger
 from allocator.offers import Offers, WishOf, sharing_in
 from allocator.policy import Draw, Refusal
@@ -30,13 +30,20 @@ class Plan:
     """What the Service gets, and what is to be said of it.
 
     `grants`: the claims that the ledger is to hold for it, in the order of its families. `leaving`: held, and given up
-    once the Service's status names them no more. `waits`: what could let it have what it is refused now.
+    once the Service's status names them no more. `waits`: what could let it have what it is refused now. `hidden`: held
+    on, and not to be shown by its status as the Service is now.
     """
 
     grants: tuple[Claim, ...]
     leaving: tuple[IPAddress, ...]
     verdict: Verdict
     waits: frozenset[Wait] = frozenset()
+    hidden: frozenset[IPAddress] = frozenset()
+
+    @property
+    def shown(self) -> tuple[IPAddress, ...]:
+        """What the Service's status is to show, once it is recorded."""
+        return tuple(grant.address for grant in self.grants if grant.address not in self.hidden)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,11 +76,18 @@ class _Outcome:
         return self.refusal is None
 
 
-def plan_refused(uid: str, reason: Reason, message: str, ledger: Ledger) -> Plan:
+def plan_refused(holder: Holder, reason: Reason, message: str, ledger: Ledger) -> Plan:
     """A wish that cannot be read or recorded cuts no traffic: the Service keeps what it holds."""
-    held = [entry for entry in ledger.held_by_uid(uid) if not entry.claim.releasing]
+    held = [entry for entry in ledger.held_by_uid(holder.uid) if not entry.claim.releasing]
     grants = tuple(entry.claim for entry in held)
-    return Plan(grants, (), Verdict(False, reason, with_kept(message, grants)))
+    hidden = _hidden(grants, holder)
+    return Plan(grants, (), Verdict(False, reason, with_kept(message, grants, hidden)), hidden=hidden)
+
+
+def _hidden(grants: Iterable[Claim], holder: Holder) -> frozenset[IPAddress]:
+    """Where the Service, as it is now, has a port that one of another namespace has: kube-proxy serves a port that two
+    Services show at one address for either of them."""
+    return frozenset(grant.address for grant in grants if takes_ports_of_strangers(grant, holder))
 
 
 def plan(request: Request, namespace_labels: Labels, ledger: Ledger, draw: Draw, wish_of: WishOf) -> Plan:
@@ -101,7 +115,8 @@ class _Planner:
         leaving = tuple(entry.address for entry in self._held if entry.address not in kept)
         refusals = [outcome.refusal for outcome in outcomes if outcome.refusal is not None]
         waits = frozenset(wait for refusal in refusals for wait in refusal.waits)
-        return Plan(grants, leaving, self._verdict(outcomes, grants), waits)
+        hidden = _hidden(grants, self._request.holder)
+        return Plan(grants, leaving, self._verdict(outcomes, grants, hidden), waits, hidden)
 
     def _slots(self) -> Iterator[_Slot]:
         for family in self._request.families:
@@ -128,14 +143,13 @@ class _Planner:
         found = self._find(slot, places, home)
         if isinstance(found, Claim):
             return _Outcome(slot, found, None)
-        if home is not None and self._may_remain(home):
+        if home is not None:
             return _Outcome(slot, home.claim, found)
         for place in places:
             if place.why_not is None:
                 return _Outcome(slot, place.claim, found)
         for place in places:
-            grant = place.claim if self._may_remain(place) else None
-            return _Outcome(slot, grant, found if place is home else self._conflict(place, found))
+            return _Outcome(slot, place.claim, self._conflict(place, found))
         return _Outcome(slot, self._offers.shown(slot.family), found)
 
     def _find(self, slot: _Slot, places: list[_Place], home: _Place | None) -> Claim | Refusal:
@@ -143,19 +157,8 @@ class _Planner:
         replaced = [place.entry for place in places]
         if home is None:
             return self._offers.find(slot.family, slot.wanted, replaced)
-        if slot.wanted is not None:
-            return self._conflict(home, None)
-        if self._may_remain(home):
-            return self._offers.shared(slot.family, replaced) or self._conflict(home, None)
-        found = self._offers.find(slot.family, None, replaced)
-        return found if isinstance(found, Claim) else self._conflict(home, found)
-
-    def _may_remain(self, place: _Place) -> bool:
-        """Whether it may keep the address as it is recorded, though as it is now it can't share it.
-
-        Not when it wants a port that a Service of another namespace has: kube-proxy serves what both show for either.
-        """
-        return not takes_ports_of_strangers(place.claim, self._request)
+        elsewhere = self._offers.shared(slot.family, replaced) if slot.wanted is None else None
+        return elsewhere or self._conflict(home, None)
 
     def _conflict(self, place: _Place, found: Refusal | None) -> Refusal:
         """It holds the address, and can't as it is now. `found`: why it gets no other one either."""
@@ -223,7 +226,7 @@ class _Planner:
         has = {outcome.slot.family for outcome in outcomes if outcome.is_satisfied}
         return has.issuperset(self._request.families)
 
-    def _verdict(self, outcomes: list[_Outcome], grants: tuple[Claim, ...]) -> Verdict:
+    def _verdict(self, outcomes: list[_Outcome], grants: tuple[Claim, ...], hidden: frozenset[IPAddress]) -> Verdict:
         refusals = [outcome.refusal for outcome in outcomes if outcome.refusal is not None]
         if not refusals:
             return satisfied(self._request, grants, self._ledger)
@@ -232,7 +235,7 @@ class _Planner:
         partly = self._has_each_family(outcomes) or (is_part and not self._request.requires_all)
         if partly and all(outcome.grant is None or outcome.is_satisfied for outcome in outcomes):
             return Verdict(True, Reason.PartiallyAllocated, f"{named(grants)}; {message}")
-        return Verdict(False, refusals[0].reason, with_kept(message, grants))
+        return Verdict(False, refusals[0].reason, with_kept(message, grants, hidden))
 
 
 def _once(messages: Iterable[str]) -> str:

@@ -32,7 +32,7 @@ def why_not_together(claim: Claim, request: Request, sharing: Sharing) -> str | 
         return f"it is shared under another key by {named}"
     if not claim.held_by(request.holder.uid) and (why_not := why_apart(claim, request, sharing)) is not None:
         return why_not
-    collision = collision_with(others, request)
+    collision = collision_with(others, request.holder)
     if collision is not None:
         holder, port = collision
         return f"port {port} is taken by {holder.key}"
@@ -102,17 +102,17 @@ def left(claim: Claim, uid: str) -> Claim:
     return replace(claim, holders=others) if others else replace(claim, releasing=True)
 
 
-def takes_ports_of_strangers(claim: Claim, request: Request) -> bool:
-    """Whether the request wants a port that a Service of another namespace has on this address."""
-    namespace = request.holder.key.namespace
-    return collision_with((one for one in claim.holders if one.key.namespace != namespace), request) is not None
+def takes_ports_of_strangers(claim: Claim, holder: Holder) -> bool:
+    """Whether it has, as it is now, a port that a Service of another namespace has on this address."""
+    strangers = [one for one in claim.holders if one.key.namespace != holder.key.namespace]
+    return bool(strangers) and collision_with(strangers, holder) is not None
 
 
-def collision_with(others: Iterable[Holder], request: Request) -> tuple[Holder, Port] | None:
-    """A port that the request wants and one of the others has, and who; None when there is none."""
-    wanted = set(request.holder.ports)
-    for holder in others:
-        for port in holder.ports:
+def collision_with(others: Iterable[Holder], holder: Holder) -> tuple[Holder, Port] | None:
+    """A port that it has and one of the others has, too, and who; None when there is none."""
+    wanted = set(holder.ports)
+    for other in others:
+        for port in other.ports:
             if port in wanted:
-                return holder, port
+                return other, port
     return None

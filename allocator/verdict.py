@@ -1,6 +1,6 @@
 """What condition berth.dev/Allocated says of a decision, in sentences."""
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, replace
 
 from allocator.claims import Claim
@@ -51,11 +51,16 @@ def named(grants: Iterable[Claim]) -> str:
     return " and ".join(f"{grant.address} from pool {grant.pool}" for grant in grants)
 
 
-def with_kept(message: str, grants: tuple[Claim, ...]) -> str:
-    """What is refused, and what stays as it is meanwhile."""
-    if not grants:
-        return message
-    return f"{message}. Meanwhile it keeps {' and '.join(str(grant.address) for grant in grants)}"
+def with_kept(message: str, grants: tuple[Claim, ...], hidden: Container[IPAddress]) -> str:
+    """What is refused, and what stays as it is meanwhile. `hidden`: what its status does not show."""
+    kept = " and ".join(str(grant.address) for grant in grants if grant.address not in hidden)
+    reserved = " and ".join(str(grant.address) for grant in grants if grant.address in hidden)
+    parts = [
+        message,
+        f"Meanwhile it keeps {kept}" if kept else "",
+        f"It is not served at {reserved} until it takes no port of another namespace there" if reserved else "",
+    ]
+    return ". ".join(part for part in parts if part)
 
 
 def _outside(grant: Claim, pools: Pools) -> str:

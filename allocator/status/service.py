@@ -50,7 +50,7 @@ def wanted_of(
     ingress and the finalizer are from us; another system's stay while they name nobody's address.
     """
     has_finalizer = holds or (finalizer in service.metadata.finalizers and not shows_ours)
-    ingress: tuple[IPAddress, ...] | None = tuple(grant.address for grant in decision.grants)
+    ingress: tuple[IPAddress, ...] | None = decision.shown
     if not ingress and not shows_ours:
         present = present_addresses(service)
         nobodys = tuple(address for address in present if address not in held)

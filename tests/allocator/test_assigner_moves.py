@@ -98,19 +98,27 @@ def test_services_share_and_leave_an_address_one_by_one(api: FakeApi) -> None:
     assert api.allocations == {}
 
 
-def test_a_service_that_leaves_a_shared_address_for_nothing_loses_its_finalizer(api: FakeApi) -> None:
-    """It wants a port that another namespace has there, and there is no other address."""
+def test_a_service_that_wants_a_port_of_another_namespace_is_not_shown_until_it_gives_it_up(api: FakeApi) -> None:
+    """Neither does it move, though there are other addresses."""
     key = {"berth.dev/sharing-key": "k"}
     theirs = api.put_service(service_body("web", namespace="shop", ports=[("TCP", 443)], annotations=key))
     api.put_service(service_body("web", ports=[("TCP", 80)], annotations=key))
-    allocator = Allocator(api, pools(pool("edge", "192.0.2.10", sharing="AnyNamespace")))
+    allocator = Allocator(api, pools(pool("edge", "192.0.2.10-192.0.2.19", sharing="AnyNamespace")))
     allocator.run()
     assert api.ingress(WEB) == api.ingress(key_of(theirs)) == ["192.0.2.10"]
-    api.edit_service(WEB, lambda body: body["spec"].update(ports=[{"protocol": "TCP", "port": 443}]))
+    unreadable = {"berth.dev/ips": "nonsense"}
+    for annotations in (key, unreadable, {**key, **unreadable}):
+        api.edit_service(WEB, lambda body: body["spec"].update(ports=[{"protocol": "TCP", "port": 443}]))
+        api.edit_service(WEB, lambda body, its=annotations: body["metadata"].update(annotations=its))
+        allocator.run()
+        assert api.ingress(WEB) == []
+        assert api.services[WEB]["metadata"].get("finalizers") == [FINALIZER], "it holds the address still"
+        assert api.ingress(key_of(theirs)) == ["192.0.2.10"]
+    api.edit_service(WEB, lambda body: body["spec"].update(ports=[{"protocol": "TCP", "port": 80}]))
+    api.edit_service(WEB, lambda body: body["metadata"].update(annotations=key))
     allocator.run()
-    assert api.ingress(WEB) == []
-    assert not api.services[WEB]["metadata"].get("finalizers")
-    assert api.ingress(key_of(theirs)) == ["192.0.2.10"]
+    assert api.ingress(WEB) == ["192.0.2.10"]
+    assert list(api.allocations) == ["v4-192-0-2-10"]
 
 
 def test_a_service_that_shares_no_more_keeps_the_address_until_it_gets_what_it_asks_for(api: FakeApi) -> None:

@@ -367,15 +367,18 @@ def test_a_holder_that_adds_a_port_of_another_keeps_what_it_has_and_is_told_whic
     assert decide(book, edited("b", 80, 443)).verdict.satisfied
 
 
-def test_a_holder_that_takes_a_port_of_another_namespace_leaves_and_is_told_why() -> None:
+def test_a_holder_that_takes_a_port_of_another_namespace_is_not_shown_and_is_told_why() -> None:
     """Were both shown, kube-proxy might serve the other's port for this Service."""
     book = ledger(pool("edge", "192.0.2.10", sharing="AnyNamespace"))
     decide(book, shared("a", 443, namespace="shop"))
     decide(book, shared("b", 80, namespace="evil"))
     decision = decide(book, edited("b", 80, 443, namespace="evil"))
-    assert (granted(decision), [str(one) for one in decision.leaving]) == ([], ["192.0.2.10"])
+    assert (granted(decision), decision.shown, decision.leaving) == (["192.0.2.10"], (), ())
     assert decision.verdict.reason is Reason.SharingConflict
     assert "port TCP 443 is taken by shop/a" in decision.verdict.message
+    assert "not served at 192.0.2.10" in decision.verdict.message
+    back = decide(book, request("b", ports=[("TCP", 80)], annotations=KEY, namespace="evil"))
+    assert (granted(back), back.shown) == (["192.0.2.10"], (address("192.0.2.10"),))
 
 
 @pytest.mark.parametrize(
