@@ -17,9 +17,10 @@ import msgspec
 
 from crds.addresses import IPAddress, plain_address
 from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION, TAINT_OUT_OF_SERVICE, allocation_name
-from crds.speaker import Standing, word_on_routers
+from crds.speaker import MOST_NETWORKS, Standing, word_on_routers
 from kube.decoding import decoder
 from kube.objects import Condition, Node, ServiceKey, decode_endpoint_slice, decode_node
+from speaker.cluster.networks import Attached, network_of
 from speaker.cluster.tiers import tier
 
 Labels = dict[str, str]
@@ -30,6 +31,8 @@ MOST_INTERFACES = 64
 """Of a Speaker. Its own process shows no more."""
 MOST_INTERFACE_CHARACTERS = 15
 """Of an interface's name (linux/if.h IFNAMSIZ)."""
+MOST_NETWORK_CHARACTERS = 49
+"""Of an IPv6 address and its prefix length."""
 MAC_CHARACTERS = 17
 """Of an Ethernet address: no other counts."""
 
@@ -119,6 +122,8 @@ class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
     tier: int = 0
     dropped_routers: frozenset[str] = frozenset()
     """An operator's word: these routers keep no route of its former sessions (ANNOTATION_DROPPED_ROUTERS)."""
+    attached: dict[str, Attached] = {}
+    """What its usable interfaces are attached to, by name; to be read only."""
 
 
 class SliceFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -193,6 +198,15 @@ class _Interface(msgspec.Struct, frozen=True, gc=False):
     mac: str = ""
     up: bool = False
     usable: bool = False
+    networks: tuple[str, ...] | None = None
+    ipv6: bool | None = None
+
+    def attached(self) -> Attached:
+        if self.ipv6 is None:
+            return Attached()
+        told = (text for text in (self.networks or ())[:MOST_NETWORKS] if len(text) <= MOST_NETWORK_CHARACTERS)
+        networks = map(network_of, told)
+        return Attached(frozenset(one for one in networks if one is not None), self.ipv6)
 
 
 class _SpeakerStatus(msgspec.Struct, frozen=True, gc=False):
@@ -289,7 +303,7 @@ def speaker_from(raw: bytes) -> SpeakerFacts:
     """Interfaces that are down, or that the speaker found unfit, are left out; so is what no interface is called."""
     seen = _decode_speaker(raw)
     interfaces = (seen.status.interfaces or ())[:MOST_INTERFACES]
-    usable = (_shared(one.name) for one in interfaces if one.up and one.usable and _can_be_name(one.name))
+    usable = {_shared(one.name): one for one in interfaces if one.up and one.usable and _can_be_name(one.name)}
     return SpeakerFacts(
         uid=seen.metadata.uid,
         incarnation=seen.status.incarnation,
@@ -299,6 +313,7 @@ def speaker_from(raw: bytes) -> SpeakerFacts:
         macs=frozenset(one.mac for one in interfaces if len(one.mac) == MAC_CHARACTERS),
         tier=_TIERS.get(seen.status.standing, 0),
         dropped_routers=word_on_routers(seen.metadata.annotations)[1],  # of any process: see speaker.bgp.remembered
+        attached={name: one.attached() for name, one in usable.items()},
     )
 
 

@@ -8,7 +8,7 @@ One order is in flight at a time, withdrawals first, so that what was confirmed 
 """
 
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from crds.kernelanswers import KernelHolding
 from crds.names import allocation_name
@@ -20,7 +20,8 @@ from speaker.layer2.desired import Announce as ToAnnounce
 from speaker.layer2.desired import Refrain, Silence
 from speaker.layer2.handover import Handover
 from speaker.layer2.held import Held, answers_of
-from speaker.layer2.interfaces import changes, to_show
+from speaker.layer2.interfaces import changes, ranks, to_show
+from speaker.layer2.nearness import Rank, Way
 from speaker.layer2.orders import Interfaces, WireOrders
 from speaker.layer2.probing import Probing, Verdict
 from speaker.members.view import MemberView
@@ -71,6 +72,7 @@ class Layer2Course:
         self._one_by_one: deque[tuple[str, Interfaces]] = deque()
         self._interfaces: tuple[messages.Interface, ...] = ()
         self._usable: tuple[str, ...] = ()
+        self._routes: Mapping[Way, Rank] = {}
         self._used: tuple[str, ...] = ()
         self.held_by_kernel: list[KernelHolding] = []
         """Addresses that this node's kernel answers for by itself, as told last."""
@@ -89,7 +91,7 @@ class Layer2Course:
         """
         self._cluster = cluster
         self.decisions = Decisions(self._own_node, cluster)
-        self.decisions.set_own_interfaces(self._usable)
+        self.decisions.set_own_interfaces(self._usable, self._routes)
         self.orders.withdraw_everything()
         self._one_by_one.clear()
         self._probing.stop_all()
@@ -265,7 +267,8 @@ class Layer2Course:
             self._notices.say("info", "usable interfaces", names=usable)
             self._usable = usable
             self.orders.retry_refused()
-        self.decisions.set_own_interfaces(usable)
+        self._routes = ranks(interfaces)
+        self.decisions.set_own_interfaces(usable, self._routes)
         self._draft.set("interfaces", to_show(interfaces, usable))
 
     def conflict(self, conflict: Conflict, now: Moment) -> None:

@@ -14,13 +14,16 @@ from msgspec.structs import replace
 
 from crds.names import allocation_name
 from speaker.cluster.faults import Fault
+from speaker.cluster.networks import Attached
 from speaker.cluster.objects import Allocation
 from speaker.cluster.state import Change, ClusterState, Kind
 from speaker.cluster.tiers import tier_of
 from speaker.layer2.desired import Announce, Decision, Layer2View, Refrain, Silence
+from speaker.layer2.nearness import Rank, Way
 from speaker.wire.messages import Member
 
 _NOBODY_CAN = (Silence.NO_ADVERTISEMENT, Silence.NO_ENDPOINT, Silence.NO_NODE)
+_NO_ROUTES: Mapping[Way, Rank] = {}
 _ALL_REST_ON = frozenset((Kind.NODE, Kind.POOL, Kind.L2_ADVERTISEMENT))
 
 
@@ -40,10 +43,12 @@ class Gone:
 
 
 class Candidate(NamedTuple):
-    """A speaker that announces: on which interfaces it can, and how it ranks (speaker.cluster.tiers.tier)."""
+    """A speaker that announces: on which interfaces it can, how it ranks (speaker.cluster.tiers.tier), and what its
+    interfaces are attached to. The last is as its Speaker says, also of this node: so all see the same."""
 
     interfaces: tuple[str, ...]
     tier: int
+    attached: Mapping[str, Attached]
 
 
 class Decisions:
@@ -54,6 +59,7 @@ class Decisions:
         self.cluster = cluster
         self._own_node = own_node
         self._own_interfaces: tuple[str, ...] = ()
+        self._own_routes: Mapping[Way, Rank] = {}
         self._alive: frozenset[str] = frozenset()
         self._heard: Mapping[str, Member] = {}
         self._own_tier = 0
@@ -148,8 +154,12 @@ class Decisions:
             if (name := allocation_name(address)) in self.cluster.allocations:
                 self._dirty[name] = None
 
-    def set_own_interfaces(self, names: tuple[str, ...]) -> None:
-        """Set the own interfaces as the wire process sees them, which is newer than the own Speaker object."""
+    def set_own_interfaces(self, names: tuple[str, ...], routes: Mapping[Way, Rank] = _NO_ROUTES) -> None:
+        """Set the own interfaces as the wire process sees them, which is newer than the own Speaker object, and which
+        of two interfaces on one network the kernel prefers."""
+        if routes != self._own_routes:
+            self._own_routes = routes
+            self._view_changed()
         if names != self._own_interfaces:
             self._own_interfaces = names
             self._refresh_candidates()
@@ -195,6 +205,8 @@ class Decisions:
                 self._own_node,
                 nodes=dict(self.cluster.nodes),
                 speakers={node: one.interfaces for node, one in self._candidates.items()},
+                attached={node: one.attached for node, one in self._candidates.items()},
+                own_routes=self._own_routes,
                 pools={name: facts.labels for name, facts in self.cluster.pools.items()},
                 advertisements=self.cluster.l2_advertisements,
                 tiers={node: one.tier for node, one in self._candidates.items() if one.tier},
@@ -208,7 +220,8 @@ class Decisions:
             for node in self._alive
             if node in self.cluster.speakers and (candidate := self._candidate(node)) is not None
         }
-        candidates[self._own_node] = Candidate(self._own_interfaces, self._own_tier)
+        own = self.cluster.speakers.get(self._own_node)
+        candidates[self._own_node] = Candidate(self._own_interfaces, self._own_tier, own.attached if own else {})
         if candidates != self._candidates:
             self._candidates = candidates
             self._view_changed()
@@ -217,8 +230,9 @@ class Decisions:
         """None = that node announces nothing."""
         facts, heard = self.cluster.speakers[node], self._heard.get(node)
         if heard is not None:
-            return Candidate(heard.interfaces, tier_of(heard)) if heard.is_serving else None
-        return Candidate(facts.interfaces, facts.tier) if facts.is_serving and not facts.said_goodbye else None
+            return Candidate(heard.interfaces, tier_of(heard), facts.attached) if heard.is_serving else None
+        is_there = facts.is_serving and not facts.said_goodbye
+        return Candidate(facts.interfaces, facts.tier, facts.attached) if is_there else None
 
     def silences(self) -> Counter[str]:
         """How many addresses this node announces ("Announced"), and how many it does not, by reason."""

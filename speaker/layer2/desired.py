@@ -8,10 +8,11 @@ With the policy `Cluster` an address is announced also when its Services have no
 connections at once, and a refused connection is better than one that times out.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from typing import NamedTuple
 
 from crds.conditions import Reason
 from crds.l2advertisement import L2AdvertisementSpec
@@ -19,9 +20,11 @@ from crds.names import TAINT_OUT_OF_SERVICE
 from crds.wording import listed
 from speaker.cluster.endpoints import Placement
 from speaker.cluster.faults import Fault
+from speaker.cluster.networks import Attached
 from speaker.cluster.objects import Allocation, Labels, NodeFacts
 from speaker.layer2.glob import glob
-from speaker.members.election import best_tier, owner
+from speaker.layer2.nearness import NOWHERE, Networks, Rank, Site, Way
+from speaker.members.election import best_tier, owner_of, packed
 
 NAMED_NODES = 5
 """How many nodes a message names before it counts the rest."""
@@ -65,11 +68,30 @@ class Refrain:
 Decision = Announce | Refrain
 
 
+class _Kind(NamedTuple):
+    """Addresses that are decided on alike, but for the owner and for endpoints."""
+
+    covering: tuple[str, ...]
+    is_ipv6: bool
+    site: Site
+
+
+class _Plan(NamedTuple):
+    """Who may announce addresses of a kind. `near`: those who are on the address's network, if any is. `best`: the
+    candidates, where endpoints do not matter. `own`: what this node does when it is the owner."""
+
+    reach: Reach
+    near: Set[str]
+    best: list[str]
+    own: Announce | None
+
+
 class Layer2View:
     """What one node sees of the cluster, prepared for deciding on many addresses. Nothing it is given may change later.
 
     `speakers` maps the nodes whose speakers are alive, own one included, to the interfaces they can announce on;
-    `tiers` those that are not of the best one (speaker.cluster.tiers.tier).
+    `tiers` those that are not of the best one (speaker.cluster.tiers.tier); `attached` says what the interfaces of each
+    node are attached to; `own_routes` how this node's kernel ranks its own.
     """
 
     def __init__(
@@ -81,6 +103,8 @@ class Layer2View:
         pools: Mapping[str, Labels],
         advertisements: Mapping[str, L2AdvertisementSpec],
         tiers: Mapping[str, int] | None = None,
+        attached: Mapping[str, Mapping[str, Attached]] | None = None,
+        own_routes: Mapping[Way, Rank] | None = None,
     ) -> None:
         self._own_node = own_node
         self._nodes = nodes
@@ -89,8 +113,11 @@ class Layer2View:
         self._tiers = tiers or {}
         self._advertisements = dict(sorted(advertisements.items()))
         self._eligible = sorted(node for node in speakers if not any(self._faults_of(node)))
-        self._reach_of: dict[tuple[str, ...], Reach] = {}
-        self._best_of: dict[tuple[str, ...], list[str]] = {}
+        told = attached or {}
+        self._networks = Networks({node: told[node] for node in self._eligible if node in told})
+        self._own_routes = own_routes or {}
+        self._reach_of: dict[tuple[tuple[str, ...], bool], Reach] = {}
+        self._plans: dict[_Kind, _Plan] = {}
         self._covering_pool: dict[str, tuple[str, ...]] = {}
 
     def decide(self, allocation: Allocation, placement: Placement) -> Decision:
@@ -104,25 +131,45 @@ class Layer2View:
             return Refrain(Silence.NO_ADVERTISEMENT)
         if allocation.is_local and placement.is_empty:
             return Refrain(Silence.NO_ENDPOINT)
-        reach = self._reach(covering)
-        if allocation.is_local:
-            candidates = best_tier([node for node in reach if placement.admits(node)], self._tiers)
-        else:
-            candidates = self._best(covering, reach)
-        match owner(allocation.address, candidates):
-            case None:
-                return Refrain(Silence.NO_NODE)
-            case self._own_node:
-                return Announce(reach[self._own_node])
-            case other:
-                return _other_owner(other)
+        address = packed(allocation.address)
+        plan = self._plan(_Kind(covering, len(address) != 4, self._networks.site(address)))
+        candidates = self._placed(plan, placement) if allocation.is_local else plan.best
+        elected = owner_of(address, candidates)
+        if elected is None:
+            return Refrain(Silence.NO_NODE)
+        if elected == self._own_node and plan.own is not None:
+            return plan.own
+        return _other_owner(elected)
 
-    def _best(self, covering: tuple[str, ...], reach: Reach) -> list[str]:
-        """The candidates for addresses that any node with these advertisements may announce."""
-        best = self._best_of.get(covering)
-        if best is None:
-            best = self._best_of[covering] = best_tier(reach, self._tiers)
-        return best
+    def _placed(self, plan: _Plan, placement: Placement) -> list[str]:
+        """The candidates under the policy Local: a node on another segment with an endpoint is better than one on the
+        right segment without."""
+        admitted = [node for node in plan.reach if placement.admits(node)]
+        return best_tier([node for node in admitted if node in plan.near] or admitted, self._tiers)
+
+    def _plan(self, kind: _Kind) -> _Plan:
+        plan = self._plans.get(kind)
+        if plan is None:
+            reach = self._reach(kind.covering, is_ipv6=kind.is_ipv6)
+            at_site = {node: self._at_site(node, interfaces, kind.site) for node, interfaces in reach.items()}
+            near = frozenset(node for node, interfaces in at_site.items() if interfaces)
+            best = best_tier(sorted(near) or reach, self._tiers)
+            own = self._own_announcement(reach.get(self._own_node, ()), at_site.get(self._own_node, ()), kind.site)
+            plan = self._plans[kind] = _Plan(reach, near, best, own)
+        return plan
+
+    def _at_site(self, node: str, interfaces: tuple[str, ...], site: Site) -> tuple[str, ...]:
+        """Those that are on the address's network; none where nobody's is."""
+        if site == NOWHERE:
+            return ()
+        return tuple(name for name in interfaces if self._networks.is_at(node, name, site))
+
+    def _own_announcement(self, reach: tuple[str, ...], at_site: tuple[str, ...], site: Site) -> Announce | None:
+        """On one interface of those that are on the address's network: two of a node on one segment would both answer,
+        and what is sent to the wrong one may be dropped (rp_filter). Where none is, on all."""
+        if at_site:
+            return Announce((self._networks.best_way(self._own_node, at_site, site, self._own_routes),))
+        return Announce(reach) if reach else None
 
     def _covering(self, allocation: Allocation) -> tuple[str, ...]:
         """The advertisements that cover it; several unite. For a serviceSelector one fitting holder is enough."""
@@ -135,15 +182,18 @@ class Layer2View:
         services = allocation.service_labels()
         return tuple(name for name in names if self._advertisements[name].covers_services(services))
 
-    def _reach(self, covering: tuple[str, ...]) -> Reach:
-        reach = self._reach_of.get(covering)
+    def _reach(self, covering: tuple[str, ...], *, is_ipv6: bool) -> Reach:
+        """For IPv6 an interface counts where IPv6 is switched on: else its node receives nothing that is sent there."""
+        reach = self._reach_of.get((covering, is_ipv6))
         if reach is None:
             united: dict[str, set[str]] = {}
             for name in covering:
                 for node, interfaces in self._reach_of_one(self._advertisements[name]):
-                    united.setdefault(node, set()).update(interfaces)
+                    fit = [one for one in interfaces if not is_ipv6 or self._networks.has_ipv6(node, one)]
+                    if fit:
+                        united.setdefault(node, set()).update(fit)
             reach = {node: tuple(sorted(interfaces)) for node, interfaces in united.items()}
-            self._reach_of[covering] = reach
+            self._reach_of[covering, is_ipv6] = reach
         return reach
 
     def _reach_of_one(self, ad: L2AdvertisementSpec) -> Iterator[tuple[str, list[str]]]:
@@ -187,8 +237,10 @@ class Layer2View:
         faults = list(self._faults_of(node))
         if not any(ad.selects_node(self._nodes[node].labels) for ad in covering):
             faults.append("is not chosen by the nodeSelector")
-        elif not faults and node not in self._reach(self._covering(allocation)):
+        elif not faults and node not in self._reach(self._covering(allocation), is_ipv6=False):
             faults.append("has none of the interfaces named")
+        elif not faults and node not in self._reach(self._covering(allocation), is_ipv6=allocation.is_ipv6):
+            faults.append("has IPv6 switched off (disable_ipv6) on all of its interfaces that may announce it")
         if allocation.is_local and not placement.admits(node):
             faults.append("has no ready endpoint")
         return f"{node} {' and '.join(faults) or 'can announce it'}"

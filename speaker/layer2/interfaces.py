@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
+from speaker.cluster.networks import network_of
+from speaker.layer2.nearness import Rank, Way
 from speaker.own.entries import Entry, interface
 from speaker.wire.messages import Interface
 
@@ -29,10 +31,12 @@ class Kind(Enum):
     MAC_CHANGED = "MacChanged"
     BECAME_USABLE = "BecameUsable"
     BECAME_UNUSABLE = "BecameUnusable"
+    NETWORKS_CHANGED = "NetworksChanged"
+    IPV6_CHANGED = "IPv6Changed"
 
 
 class Change(NamedTuple):
-    """`detail`: the MAC, the earlier name, or why it is not usable."""
+    """`detail`: the MAC, the earlier name, why it is not usable, its networks, or whether IPv6 is on or off."""
 
     kind: Kind
     name: str
@@ -68,6 +72,16 @@ def _of_one(old: Interface | None, new: Interface) -> Iterator[Change]:
         yield Change(Kind.MAC_CHANGED, new.name, new.mac)
     if old.usable != new.usable:
         yield Change(Kind.BECAME_USABLE if new.usable else Kind.BECAME_UNUSABLE, new.name, new.reason)
+    elif old.networks != new.networks:
+        yield Change(Kind.NETWORKS_CHANGED, new.name, ", ".join(network for network, _ in new.networks))
+    if old.usable and new.usable and old.ipv6 != new.ipv6:
+        yield Change(Kind.IPV6_CHANGED, new.name, "on" if new.ipv6 else "off")
+
+
+def ranks(interfaces: Iterable[Interface]) -> dict[Way, Rank]:
+    """How the kernel ranks each interface on each of its networks."""
+    found = ((one, network_of(text), metric) for one in interfaces if one.usable for text, metric in one.networks)
+    return {Way(one.name, network): (metric, one.ifindex) for one, network, metric in found if network is not None}
 
 
 def to_show(interfaces: Iterable[Interface], usable: Collection[str]) -> list[Entry]:

@@ -16,7 +16,7 @@ from ipaddress import ip_address
 
 def weight(node: str, address: str) -> int:
     """The claim of a node on an address; higher wins. Spellings of one address weigh the same."""
-    return int.from_bytes(blake2b(_packed(address) + node.encode(), digest_size=8).digest(), "big")
+    return int.from_bytes(blake2b(packed(address) + node.encode(), digest_size=8).digest(), "big")
 
 
 def ranking(address: str, nodes: Iterable[str]) -> list[str]:
@@ -27,10 +27,14 @@ def ranking(address: str, nodes: Iterable[str]) -> list[str]:
 
 def owner(address: str, nodes: Iterable[str]) -> str | None:
     """The first of `ranking` without sorting; None when there are no nodes."""
-    packed = _packed(address)
+    return owner_of(packed(address), nodes)
+
+
+def owner_of(address: bytes, nodes: Iterable[str]) -> str | None:
+    """The same for an address in network byte order."""
     best, best_digest = None, b""
     for node in nodes:
-        digest = blake2b(packed + node.encode(), digest_size=8).digest()
+        digest = blake2b(address + node.encode(), digest_size=8).digest()
         if best is None or digest > best_digest or (digest == best_digest and node < best):
             best, best_digest = node, digest
     return best
@@ -51,5 +55,6 @@ def best_tier(nodes: Iterable[str], tiers: Mapping[str, int]) -> list[str]:
 
 
 @lru_cache(maxsize=1024)
-def _packed(address: str) -> bytes:
+def packed(address: str) -> bytes:
+    """In network byte order."""
     return ip_address(address).packed

@@ -3,9 +3,12 @@
 import json
 from typing import Any
 
+from msgspec.structs import replace
+
 from crds.l2advertisement import L2AdvertisementSpec
 from crds.names import allocation_name
 from kube.objects import ServiceKey
+from speaker.cluster.networks import Attached, network_of
 from speaker.cluster.objects import Allocation, Holder, NodeFacts, SliceFacts, SpeakerFacts
 from speaker.moment import Moment
 
@@ -71,6 +74,18 @@ def speaker(
         interfaces=interfaces or ("eth0",),
         macs=frozenset({mac}),
     )
+
+
+def on_networks(*, has_ipv6: bool = True, **interfaces: tuple[str, ...]) -> SpeakerFacts:
+    """A speaker that tells its networks: by interface, such as 192.0.2.11/24."""
+    made = speaker(*sorted(interfaces))
+    attached = {name: attachment(*networks, has_ipv6=has_ipv6) for name, networks in interfaces.items()}
+    return replace(made, attached=attached)
+
+
+def attachment(*networks: str, has_ipv6: bool = True) -> Attached:
+    found = map(network_of, networks)
+    return Attached(frozenset(one for one in found if one is not None), has_ipv6)
 
 
 def slice_of(

@@ -7,6 +7,7 @@ import pytest
 from crds.ipallocation import IPAllocation
 from crds.speaker import Speaker
 from kube.objects import ServiceKey
+from speaker.cluster.networks import Attached
 from speaker.cluster.objects import (
     MOST_INTERFACES,
     PoolFacts,
@@ -16,7 +17,7 @@ from speaker.cluster.objects import (
     slice_from,
     speaker_from,
 )
-from tests.speaker.make import raw
+from tests.speaker.make import attachment, raw
 
 HOLDER = {"namespace": "default", "name": "web", "uid": "u", "ports": [{"port": 80}], "labels": {"app": "web"}}
 
@@ -200,6 +201,39 @@ def test_of_a_speakers_interfaces_64_count_and_what_no_interface_is_called_is_le
     ]
     read = speaker_from(speaker_object(interfaces=[*strange, interfaces[0]]))
     assert (read.interfaces, read.macs) == (("eth0",), {"02:00:00:00:00:01"})
+
+
+def interface(name: str = "eth0", **fields: object) -> dict[str, object]:
+    return {"name": name, "up": True, "usable": True} | fields
+
+
+def test_a_speakers_usable_interfaces_are_kept_with_their_networks() -> None:
+    interfaces = [
+        interface(networks=["192.0.2.11/24", "2001:db8::11/64"], gateways=["192.0.2.1"], ipv6=True),
+        interface("eth1", ipv6=False),
+        interface("eth2"),
+        interface("eth3", up=False, networks=["10.0.0.1/8"], ipv6=True),
+    ]
+    assert speaker_from(speaker_object(interfaces=interfaces)).attached == {
+        "eth0": attachment("192.0.2.11/24", "2001:db8::11/64"),
+        "eth1": attachment(has_ipv6=False),
+        "eth2": Attached(None, has_ipv6=True),
+    }
+
+
+def test_another_gateway_or_address_in_the_same_network_changes_nothing_for_others() -> None:
+    one = speaker_object(interfaces=[interface(networks=["192.0.2.11/24"], gateways=["192.0.2.1"], ipv6=True)])
+    other = speaker_object(interfaces=[interface(networks=["192.0.2.12/24"], ipv6=True)])
+    assert speaker_from(one) == speaker_from(other)
+
+
+def test_of_an_interfaces_networks_8_count_and_what_is_none_is_left_out() -> None:
+    many = [f"10.{number}.0.1/16" for number in range(100)]
+    (read,) = speaker_from(speaker_object(interfaces=[interface(networks=many, ipv6=True)])).attached.values()
+    assert len(read.networks or ()) == 8
+    strange = ["", "eth0", "10.0.0.1", "10.0.0.1/32", "0.0.0.0/0", "fe80::1%eth0/64", "10.0.0.1/99"]
+    (read,) = speaker_from(speaker_object(interfaces=[interface(networks=strange, ipv6=True)])).attached.values()
+    assert read.networks == frozenset()
 
 
 @pytest.mark.parametrize(("status", "is_serving"), [("True", True), ("False", False), ("Unknown", False)])

@@ -5,11 +5,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crds.bgpadvertisement import BGPAdvertisementSpec
+from speaker.cluster.networks import network_of
 from speaker.cluster.objects import Allocation, PoolFacts
 from speaker.cluster.state import ClusterState
 from speaker.layer2.decisions import Decided, Decisions, Gone
+from speaker.layer2.desired import Announce
+from speaker.layer2.nearness import Way
+from speaker.wire.messages import Member
 from tests.examples import examples
-from tests.speaker.make import advertisement, allocation, node, service, slice_of, speaker
+from tests.speaker.make import advertisement, allocation, node, on_networks, service, slice_of, speaker
 
 ADDRESSES = ("192.0.2.1", "192.0.2.2", "2001:db8::1")
 NODES = ("node-a", "node-b", "node-c")
@@ -86,13 +90,38 @@ def test_what_all_rest_on_costs_all() -> None:
         lambda p: p.cluster.set_node("node-b", node({"a": "b"})),
         lambda p: p.cluster.set_speaker("node-b", speaker("eth1")),
         lambda p: p.set_alive(frozenset({"node-a"})),
+        lambda p: p.cluster.set_speaker("node-b", on_networks(eth0=("192.0.2.11/24",))),
+        lambda p: p.cluster.set_speaker("node-b", on_networks(eth0=(), has_ipv6=False)),
         lambda p: p.set_own_interfaces(()),
+        lambda p: p.set_own_interfaces(("eth0",), {Way("eth0", network_of("192.0.2.11/24")): (100, 2)}),
         lambda p: p.cluster.set_pool("edge", PoolFacts({"a": "b"})),
         lambda p: p.cluster.set_l2_advertisement("all", None),
     ):
         layer2 = settled()
         change(layer2)
         assert changed(layer2) == sorted(ADDRESSES)
+
+
+def test_this_nodes_networks_count_as_its_speaker_says_like_those_of_the_others() -> None:
+    """Others know no more than that: else this node would give up, or take, what nobody else takes or gives up."""
+    layer2 = settled()
+    for name in NODES:
+        layer2.cluster.set_speaker(name, on_networks(eth0=("198.51.100.1/24",)))
+    before = decided(layer2)
+    layer2.set_own_interfaces(("eth0",), {Way("eth0", network_of("192.0.2.11/24")): (100, 2)})
+    assert decided(layer2) == before
+    layer2.cluster.set_speaker("node-a", on_networks(eth0=("192.0.2.11/24",)))
+    after = decided(layer2)
+    assert all(after[one] == Announce(("eth0",)) for one in ("192.0.2.1", "192.0.2.2"))
+
+
+def test_an_interface_that_heartbeats_name_before_the_speaker_does_is_on_no_network_yet() -> None:
+    layer2 = settled()
+    for name in NODES:
+        layer2.cluster.set_speaker(name, on_networks(eth0=("192.0.2.11/24",)))
+    heard = {name: Member("one", ("eth7",)) for name in NODES[1:]}
+    layer2.set_members(frozenset(NODES), heard)
+    assert decided(layer2)["192.0.2.1"] == Announce(("eth0",))
 
 
 def test_releases_come_before_everything_else_that_waits() -> None:
@@ -210,7 +239,19 @@ def test_addresses_with_endpoints_without_a_node_are_listed_as_long_as_they_are(
 
 CHANGES = st.one_of(
     st.tuples(st.just("node"), st.sampled_from(NODES), st.sampled_from([None, node(), node(is_excluded=True)])),
-    st.tuples(st.just("speaker"), st.sampled_from(NODES), st.sampled_from([None, speaker(), speaker("eth0", "eth1")])),
+    st.tuples(
+        st.just("speaker"),
+        st.sampled_from(NODES),
+        st.sampled_from(
+            [
+                None,
+                speaker(),
+                speaker("eth0", "eth1"),
+                on_networks(eth0=("192.0.2.9/31",), eth1=()),
+                on_networks(eth0=("192.0.2.0/24",), eth1=("192.0.2.0/24",), has_ipv6=False),
+            ]
+        ),
+    ),
     st.tuples(st.just("pool"), st.sampled_from(["edge", "core"]), st.sampled_from(POOL_FACTS)),
     st.tuples(
         st.just("l2_advertisement"),
