@@ -57,6 +57,11 @@ class ConditionType(_Documented):
         "that is announced on layer 2, whichever node is its owner. The message says where it has the address, and "
         "which setting to change.",
     )
+    OnNetwork = (
+        "OnNetwork",
+        "On an IPAllocation that is announced on layer 2: the node that announces it is on a network that contains it, "
+        "as its Speaker tells. False says which nodes are, if any; True is said only of one that was not before.",
+    )
     Overlapping = (
         "Overlapping",
         "On an IPPool: it shares addresses with another pool, which the message names.",
@@ -249,6 +254,11 @@ class Reason(_Documented):
         "The BGPPeer exchanges routes of a family that is not its session's, and the node has no InternalIP of that "
         "family to name as next hop. Routes of the other family go.",
     )
+    NoNodeOnNetwork = (
+        "NoNodeOnNetwork",
+        "No node has an interface in a network that contains the address. Where a router on the segment has such a "
+        "network, all is well; else nobody asks for the address there: look at the pool, or announce it by BGP.",
+    )
     NoPools = (
         "NoPools",
         "There is no IPPool in the cluster. Create one.",
@@ -280,6 +290,16 @@ class Reason(_Documented):
         "The address is no longer within its pool, because the pool was changed or deleted. It keeps serving; but when "
         "the pool is gone, an advertisement that chooses pools by their labels (ipPoolSelector) covers it no longer. "
         "To move the Service to another address, delete and create it, or request the new address with berth.dev/ips.",
+    )
+    OwnerOffNetwork = (
+        "OwnerOffNetwork",
+        "The node that announces the address is on no network that contains it, and other nodes are. With "
+        "externalTrafficPolicy Local these have no ready endpoint; else the advertisement leaves them out, or they do "
+        "not serve.",
+    )
+    OwnerOnNetwork = (
+        "OwnerOnNetwork",
+        "The node that announces the address is on a network that contains it, as it should be.",
     )
     PartiallyAllocated = (
         "PartiallyAllocated",

@@ -29,6 +29,7 @@ from allocator.status.faults import reported_fault
 from allocator.status.peer import duplicate_fault, peer_status
 from allocator.status.pool import pool_status
 from allocator.status.reports import Reports
+from allocator.status.segments import Segments
 from allocator.status.slices import Slice
 from allocator.status.waitingline import WaitingLine
 from allocator.status.writerate import WriteRate
@@ -95,6 +96,7 @@ class Reporter:
         self._notify = notify
         self._has_reports = has_reports
         self._reports = Reports()
+        self._segments = Segments()
         self._silent: frozenset[str] = frozenset()
         self._is_bgp_dirty = True
         self._object_rate = WriteRate(burst=3, seconds=10.0)
@@ -134,11 +136,11 @@ class Reporter:
         """BGPPeers; and advertisements, which name them, are looked at in each round."""
         self._is_bgp_dirty = True
 
-    def everything_changed(self) -> None:
-        """Pools or advertisements: what covers what must be looked at again."""
-        now = time.monotonic()
+    def everything_changed(self, seconds: float = 0.0) -> None:
+        """Pools or advertisements: what covers what must be looked at again, after so many seconds."""
+        at = time.monotonic() + seconds
         for stored in self._observed.allocations.values():
-            self._dirty.setdefault(stored.address, now)
+            self._dirty.setdefault(stored.address, at)
 
     # The work
 
@@ -222,9 +224,14 @@ class Reporter:
     async def _take_reports(self) -> None:
         """In parts, so that nothing waits: of 500 nodes with 10,000 addresses each there are millions of entries."""
         nodes, self._dirty_nodes = self._dirty_nodes, set()
+        have_moved = False
         for node in nodes:
-            self._reports.speaker_seen(node, self._observed.speakers.get(ObjectKey(None, node)))
+            speaker = self._observed.speakers.get(ObjectKey(None, node))
+            self._reports.speaker_seen(node, speaker)
+            have_moved |= self._segments.speaker_seen(node, speaker)
             await asyncio.sleep(0)
+        if have_moved:
+            self.everything_changed(GRACE_SECONDS)  # owners move first
         changes, self._changed_slices = self._changed_slices, []
         for number, change in enumerate(changes):
             self._reports.slice_seen(*change)
@@ -272,7 +279,9 @@ class Reporter:
         advertised = is_advertised(stored.claim, self._assigner.ledger.pools, self._observed.advertisements())
         announcers, waiting = self._reports.announcers.of(address), self._barrier.awaited.get(address, ())
         sightings, kernels = self._reports.sightings.of(address), self._reports.kernels.of(address)
-        status = allocation_status(stored, announcers, advertised, waiting, timestamp(), sightings, kernels)
+        on_network = self._segments.judge(stored, announcers)
+        told = (advertised, waiting, timestamp(), sightings, kernels, on_network)
+        status = allocation_status(stored, announcers, *told)
         shown = (stored.announced_by, stored.announcer_count, stored.conditions, stored.first_announced)
         said = (status.announced_by, status.announcer_count, status.conditions, status.first_announced)
         return None if said == shown else status

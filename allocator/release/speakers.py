@@ -41,6 +41,8 @@ class SeenInterface(NamedTuple):
     mac: str
     networks: tuple[str, ...]
     gateways: tuple[str, ...]
+    tells_networks: bool = True
+    """Whether these are all that it is on: a speaker of an earlier version names none."""
 
 
 class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -144,7 +146,11 @@ class UnreadableSpeaker(SpeakerState, frozen=True, kw_only=True, gc=False):
 def _seen(one: dict[str, Any]) -> SeenInterface:
     name, mac = (text if isinstance(text := one.get(key), str) else "" for key in ("name", "mac"))
     return SeenInterface(
-        name, mac, _texts(one.get("networks"), MOST_NETWORKS), _texts(one.get("gateways"), MOST_GATEWAYS)
+        name,
+        mac,
+        _texts(one.get("networks"), MOST_NETWORKS),
+        _texts(one.get("gateways"), MOST_GATEWAYS),
+        one.get("ipv6") is not None,
     )
 
 

@@ -35,11 +35,12 @@ def allocation_status(
     timestamp: str,
     sightings: Mapping[str, Sighting] = MappingProxyType({}),
     kernels: Mapping[str, KernelEntry] = MappingProxyType({}),
+    on_network: Observation | None = None,
 ) -> IPAllocationStatus:
     """The status the IPAllocation should have; equal to what it has when nothing changed.
 
     `sightings`: other machines that use the address, by the node that sees them. `kernels`: those of nodes that answer
-    for it by themselves, by node.
+    for it by themselves, by node. `on_network`: see allocator.status.segments.
     """
     observed = [_announced(stored, announcers, is_advertised, sightings)]
     conflict = conflicted(stored, sightings)
@@ -48,6 +49,8 @@ def allocation_status(
     answers = kernel_answers(stored, kernels)
     if answers is not None:
         observed.append(answers)
+    if on_network is not None:
+        observed.append(on_network)
     if awaited:
         message = describe(stored.address, awaited)
         observed.append(Observation(ConditionType.Withdrawn, False, Reason.WaitingForSpeakers, message))
