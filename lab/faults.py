@@ -29,7 +29,9 @@ class Faults:
 
     def plug_in(self, host: str) -> None:
         """Undo `cut_off`."""
-        self._namespaces.run(HUB, ["ip", "link", "set", host, "master", hosts.BRIDGE])
+        is_far = any(one.is_far for one in self._topology.hosts if one.name == host)
+        bridge = hosts.SECOND_BRIDGE if is_far else hosts.BRIDGE
+        self._namespaces.run(HUB, ["ip", "link", "set", host, "master", bridge])
 
     def cut_from_api(self, node: str) -> None:
         """Drop all that this node sends to the API server: no answer, no refusal."""

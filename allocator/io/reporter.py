@@ -280,8 +280,7 @@ class Reporter:
         announcers, waiting = self._reports.announcers.of(address), self._barrier.awaited.get(address, ())
         sightings, kernels = self._reports.sightings.of(address), self._reports.kernels.of(address)
         on_network = self._segments.judge(stored, announcers)
-        told = (advertised, waiting, timestamp(), sightings, kernels, on_network)
-        status = allocation_status(stored, announcers, *told)
+        status = allocation_status(stored, announcers, advertised, waiting, timestamp(), sightings, kernels, on_network)
         shown = (stored.announced_by, stored.announcer_count, stored.conditions, stored.first_announced)
         said = (status.announced_by, status.announcer_count, status.conditions, status.first_announced)
         return None if said == shown else status
