@@ -54,14 +54,15 @@ def of_speaker(speaker: SpeakerState | None, has_node: bool) -> Entries:
     if speaker is None or not has_node:
         return NOTHING
     found: dict[IPAddress, KeptBy] = {}
-    gateway = KeptBy(KeptOutReason.Gateway, speaker.node)
     own = KeptBy(KeptOutReason.NodeAddress, speaker.node)
     for one in speaker.interfaces():
         networks = [each for each in map(_interface, one.networks) if each is not None]
         for each in networks:
             kept = KeptBy(KeptOutReason.NetworkEnd, str(each.network))
             found.update((end, kept) for end in ends(each.network) if end not in found)
-        found.update((address, gateway) for address in map(parse_address, one.gateways) if address is not None)
+        for address in map(parse_address, one.gateways):
+            if address is not None:
+                found[address] = KeptBy(KeptOutReason.Gateway, _network_with(address, networks) or speaker.node)
     # What is stronger comes last.
     for one in speaker.interfaces():
         found.update((each.ip, own) for each in map(_interface, one.networks) if each is not None and _is_own(each))
@@ -75,6 +76,14 @@ def of_api_server(slice_: EndpointSlice | None) -> Entries:
     texts = (text for endpoint in slice_.endpoints for text in endpoint.addresses)
     kept = KeptBy(KeptOutReason.APIServer, "Service default/kubernetes")
     return {address: kept for address in map(parse_address, texts) if address is not None}
+
+
+def of_cluster_ips(service: Service | None) -> Entries:
+    """Its cluster IPs: where the API server does not tell their networks, those of each Service are what is known."""
+    if service is None:
+        return NOTHING
+    kept = KeptBy(KeptOutReason.ClusterIP, f"Service {key_of(service)}")
+    return {address: kept for address in map(parse_address, service.spec.cluster_ips) if address is not None}
 
 
 def cluster_networks(cidrs: Iterable[ServiceCIDR]) -> Mapping[Family, Spans]:
@@ -102,6 +111,9 @@ def everything(observed: Observed) -> Iterator[tuple[str, Entries]]:
             yield source("Service", str(key_of(service))), entries
     for key, slice_ in observed.api_endpoints.items():
         yield source("EndpointSlice", key.name), of_api_server(slice_)
+    if not observed.service_cidrs:
+        for service in observed.services.values():
+            yield source("ClusterIPs", str(key_of(service))), of_cluster_ips(service)
 
 
 def ends(network: Network) -> tuple[IPAddress, ...]:
@@ -111,6 +123,11 @@ def ends(network: Network) -> tuple[IPAddress, ...]:
     if isinstance(network, IPv4Network):
         return (network.network_address, network.broadcast_address)
     return (network.network_address,)
+
+
+def _network_with(address: IPAddress, networks: Iterable[IPv4Interface | IPv6Interface]) -> str:
+    """The first of these networks that contains the address; "" = none does."""
+    return next((str(one.network) for one in networks if address in one.network), "")
 
 
 def _is_own(each: IPv4Interface | IPv6Interface) -> bool:

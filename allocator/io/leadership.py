@@ -90,6 +90,8 @@ class Leadership:
     def service_changed(self, change: Change[Service]) -> None:
         """From the informer; answers to our own writes come by the Writer."""
         key = ServiceKey(change.key.namespace or "", change.key.name)
+        if not self._observed.service_cidrs:
+            self._keep_out("ClusterIPs", str(key), keepers.of_cluster_ips(change.new))
         if change.new is not None:
             self.assigner.service_seen(change.new)
         elif change.old is not None:

@@ -18,7 +18,10 @@ _RANK = {reason: rank for rank, reason in enumerate(KeptOutReason)}
 
 
 class KeptBy(NamedTuple):
-    """Why an address is kept out. `of`: the node that has it, or the network; as a person reads it."""
+    """Why an address is kept out. `of`: the node that has it, or the network; as a person reads it.
+
+    What many sources say of one address is the same value, as far as possible.
+    """
 
     reason: KeptOutReason
     of: str
@@ -33,7 +36,7 @@ _WORDS: Mapping[KeptOutReason, str] = {
     KeptOutReason.ClusterIP: "an address for cluster IPs ({})",
     KeptOutReason.ExternalIP: "an external IP of Service {}",
     KeptOutReason.Reserved: "reserved for Service {}",
-    KeptOutReason.Gateway: "the default gateway of node {}",
+    KeptOutReason.Gateway: "the default gateway of {}",
     KeptOutReason.NetworkEnd: "an end of network {}",
 }
 
@@ -54,7 +57,8 @@ class KeptOut:
 
     def __init__(self) -> None:
         self._by_source: dict[str, Entries] = {}
-        self._by_address: dict[IPAddress, dict[str, KeptBy]] = {}
+        self._by_address: dict[IPAddress, dict[KeptBy, int]] = {}
+        """How many sources say the same: of the end of a network hundreds of nodes do."""
 
     def __iter__(self) -> Iterator[IPAddress]:
         return iter(self._by_address)
@@ -62,7 +66,9 @@ class KeptOut:
     def of(self, address: IPAddress) -> KeptBy | None:
         """None when nobody keeps it out."""
         said = self._by_address.get(address)
-        return min(said.values(), key=lambda one: (_RANK[one.reason], one.of)) if said else None
+        if said is None:
+            return None
+        return next(iter(said)) if len(said) == 1 else min(said, key=lambda one: (_RANK[one.reason], one.of))
 
     def put(self, source: str, entries: Entries) -> list[IPAddress]:
         """Replace what this source says. Returns the addresses of which it is another one now who keeps them out."""
@@ -70,15 +76,17 @@ class KeptOut:
         if entries:
             self._by_source[source] = entries
         touched = [one for one in before.keys() | entries.keys() if before.get(one) != entries.get(one)]
-        return [address for address in touched if self._change(address, source, entries.get(address))]
+        return [address for address in touched if self._change(address, before.get(address), entries.get(address))]
 
-    def _change(self, address: IPAddress, source: str, kept: KeptBy | None) -> bool:
+    def _change(self, address: IPAddress, old: KeptBy | None, new: KeptBy | None) -> bool:
         before = self.of(address)
         said = self._by_address.setdefault(address, {})
-        if kept is None:
-            said.pop(source, None)
-        else:
-            said[source] = kept
+        if new is not None:
+            said[new] = said.get(new, 0) + 1
+        if old is not None:
+            said[old] -= 1
+            if not said[old]:
+                del said[old]
         if not said:
             del self._by_address[address]
         return self.of(address) != before

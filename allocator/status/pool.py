@@ -3,6 +3,8 @@
 Built from the compiled pool and the ledger; when and how it is written is allocator.io.reporter's business.
 """
 
+from heapq import nsmallest
+
 from allocator.ledger import Ledger
 from allocator.space.pools import Pool
 from allocator.space.ranges import AddressRange
@@ -51,7 +53,7 @@ def kept_out(pool: Pool, ledger: Ledger) -> tuple[KeptOut, ...]:
     by_reason: dict[KeptOutReason, list[IPAddress]] = {}
     of: dict[IPAddress, str] = {}
     for family in FAMILIES:
-        for address in sorted(ledger.left_out(pool, family), key=int):
+        for address in ledger.left_out(pool, family):
             kept = ledger.kept_by(address)
             if kept is not None:
                 by_reason.setdefault(kept.reason, []).append(address)
@@ -60,13 +62,17 @@ def kept_out(pool: Pool, ledger: Ledger) -> tuple[KeptOut, ...]:
         reason: KeptOut(
             reason=reason,
             count=str(len(addresses)),
-            addresses=tuple(f"{one} ({of[one]})" for one in addresses[:MOST_NAMED]),
+            addresses=tuple(f"{one} ({of[one]})" for one in nsmallest(MOST_NAMED, addresses, key=_in_order)),
         )
         for reason, addresses in by_reason.items()
     }
     if any(pool.cluster_ips.values()):
         found[KeptOutReason.ClusterIP] = _cluster_ips(pool)
     return tuple(found[reason] for reason in KeptOutReason if reason in found)
+
+
+def _in_order(address: IPAddress) -> tuple[int, int]:
+    return (address.version, int(address))
 
 
 def _cluster_ips(pool: Pool) -> KeptOut:

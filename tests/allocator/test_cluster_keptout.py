@@ -63,7 +63,7 @@ async def test_an_allocator_that_starts_has_read_all_that_keeps_addresses_out_be
             NodeAddress=["192.0.2.2 (node1)"],
             APIServer=["192.0.2.3 (Service default/kubernetes)"],
             ClusterIP=["192.0.2.4-192.0.2.5"],
-            Gateway=["192.0.2.1 (node1)"],
+            Gateway=["192.0.2.1 (192.0.2.0/28)"],
             NetworkEnd=["192.0.2.0 (192.0.2.0/28)", "192.0.2.15 (192.0.2.0/28)"],
         )
 
@@ -127,16 +127,24 @@ async def test_addresses_of_a_node_are_free_when_it_is_gone_and_so_is_what_its_s
     await user.client.merge_patch(SPEAKERS, "node1", {"status": {"interfaces": [eth0]}}, subresource="status")
     await user.pool("edge", "192.0.2.10-192.0.2.11")
     async with allocating(user.server):
-        await until_kept_out(user, NodeAddress=["192.0.2.10 (node1)"], Gateway=["192.0.2.11 (node1)"])
+        await until_kept_out(user, NodeAddress=["192.0.2.10 (node1)"], Gateway=["192.0.2.11 (192.0.2.0/24)"])
         await user.client.delete(NODES, "node1")
         await until_kept_out(user)
         await user.service("web")
         await user.until_addresses("web", "192.0.2.10")
 
 
-async def test_a_cluster_whose_api_server_knows_no_servicecidrs_is_served(user: User) -> None:
+async def test_where_the_api_server_knows_no_servicecidrs_the_cluster_ips_of_services_are_kept_out(user: User) -> None:
     user.server.core.registry.remove("networking.k8s.io", "servicecidrs")
     await user.pool("edge", "192.0.2.10-192.0.2.12")
+    await user.pool("cluster-ips", "10.96.0.0/16", autoAssign=False)
+    early = await user.service("early")
     async with allocating(user.server):
-        await user.service("web")
-        await user.until_addresses("web", "192.0.2.10")
+        await user.until_addresses("early", "192.0.2.10")
+        late = await user.service("late")
+        await user.until_addresses("late", "192.0.2.11")
+        for one in (early, late):
+            await user.edit("late", {"metadata": {"annotations": {"berth.dev/ips": one["spec"]["clusterIP"]}}})
+            await user.until_reason("late", "AddressExcluded")
+            await user.edit("late", {"metadata": {"annotations": {"berth.dev/ips": None}}})
+            await user.until_reason("late", "Allocated")

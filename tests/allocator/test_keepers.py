@@ -40,7 +40,7 @@ def test_a_speaker_keeps_out_what_its_interfaces_have_the_ends_of_their_networks
     assert said(of_speaker(speaker(eth0), has_node=True)) == {
         "192.0.2.0": "NetworkEnd 192.0.2.0/24",
         "192.0.2.255": "NetworkEnd 192.0.2.0/24",
-        "192.0.2.1": "Gateway node1",
+        "192.0.2.1": "Gateway 192.0.2.0/24",
         "192.0.2.11": "NodeAddress node1",
         "2001:db8::": "NetworkEnd 2001:db8::/64",
         "2001:db8::11": "NodeAddress node1",
@@ -60,6 +60,13 @@ def test_the_external_ips_of_a_service_are_kept_out_as_far_as_one_service_may_na
 def test_a_network_that_stands_without_an_address_of_the_interface_gives_no_address_of_the_node() -> None:
     kept = of_speaker(speaker({"name": "eth0", "networks": ["192.0.2.0/24"]}), has_node=True)
     assert said(kept) == dict.fromkeys(["192.0.2.0", "192.0.2.255"], "NetworkEnd 192.0.2.0/24")
+
+
+def test_a_gateway_in_no_network_of_its_interface_is_named_with_the_node() -> None:
+    kept = of_speaker(
+        speaker({"name": "eth0", "networks": ["192.0.2.9/32"], "gateways": ["198.51.100.1"]}), has_node=True
+    )
+    assert said(kept) == {"192.0.2.9": "NodeAddress node1", "198.51.100.1": "Gateway node1"}
 
 
 def test_a_speaker_counts_while_its_node_is_there_whether_it_runs_or_not() -> None:

@@ -22,7 +22,7 @@ from tests.allocator.fakeapi import Allocator, FakeApi
 
 NODE = KeptBy(KeptOutReason.NodeAddress, "node1")
 END = KeptBy(KeptOutReason.NetworkEnd, "192.0.2.0/24")
-GATEWAY = KeptBy(KeptOutReason.Gateway, "node1")
+GATEWAY = KeptBy(KeptOutReason.Gateway, "192.0.2.0/24")
 API = KeptBy(KeptOutReason.APIServer, "Service default/kubernetes")
 LAN = {
     address("192.0.2.0"): END,

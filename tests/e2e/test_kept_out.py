@@ -38,7 +38,7 @@ def test_no_service_gets_what_is_the_networks_a_nodes_a_routers_or_the_api_serve
     found = whole.until("the pool says what it keeps out", lambda: kept_out(whole) or None)
     assert set(found["NodeAddress"]) >= {f"{one} (node{number})" for number, one in enumerate(nodes, 1)}
     assert found["APIServer"] == ["172.30.0.1 (Service default/kubernetes)"]
-    assert "172.30.0.254 (node1)" in found["Gateway"]
+    assert "172.30.0.254 (172.30.0.0/24)" in found["Gateway"]
     assert set(found["NetworkEnd"]) == {
         "172.30.0.0 (172.30.0.0/24)",
         "172.30.0.255 (172.30.0.0/24)",
