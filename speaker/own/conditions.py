@@ -17,8 +17,8 @@ from speaker.fencing import Hold
 SHOWN = 5
 """How many addresses or objects a message names."""
 SHOWN_PLACES = 3
-"""How many interfaces with addresses of Services a message gives advice about."""
-MESSAGE_CHARACTERS = 800
+"""How many addresses that the kernel has a message names, and about how many interfaces it gives advice."""
+MESSAGE_CHARACTERS = 700
 """All conditions of a report have room in one slice of it."""
 
 _STARTING = {
@@ -126,7 +126,7 @@ class Conditions:
         places = {(one.held_on, one.answers_on): one for one in reversed(holdings)}
         advice = what_to_do(list(places.values())[:SHOWN_PLACES])
         message = (
-            f"The node's kernel has {listed(named, SHOWN)} and answers on {holdings[0].answers_on} by itself, "
+            f"The node's kernel has {listed(named, SHOWN_PLACES)} and answers on {holdings[0].answers_on} by itself, "
             f"whichever node is the owner: {advice}."
         )
         self.set(kind, True, Reason.HeldByNode, message, now)

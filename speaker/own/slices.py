@@ -24,7 +24,7 @@ MOST_BYTES = 13_000
 LISTS = {"bgpSessions": "peer", "bfdSessions": "peer", "conflicts": "address", "kernelAnswers": "address"}
 """Lists whose entries are shared out among slices, and the field by which an entry is known."""
 ANNOUNCEMENTS = "announcements"
-ONCE = {"conditions": 3500, "interfaces": 2800, "heard": 4300, "faults": 4000}
+ONCE = {"conditions": 3800, "interfaces": 2800, "heard": 4300, "faults": 4000}
 """What the node has once, in slice 0, and how many bytes of it. Nothing else is in that slice."""
 COUNTS = frozenset({"routesSent", "lastSeen", "count"})
 """Fields that only count: they alone cause no write for a while."""
