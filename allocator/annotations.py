@@ -11,6 +11,7 @@ from types import MappingProxyType
 from crds.names import (
     ANNOTATION_IPS,
     ANNOTATION_IPS_ALIASES,
+    ANNOTATION_NODE,
     ANNOTATION_POOL,
     ANNOTATION_POOL_ALIASES,
     ANNOTATION_SHARING_KEY,
@@ -30,6 +31,7 @@ _ALIASES: Mapping[str, tuple[str, ...]] = {
     ANNOTATION_IPS: ANNOTATION_IPS_ALIASES,
     ANNOTATION_POOL: ANNOTATION_POOL_ALIASES,
     ANNOTATION_SHARING_KEY: ANNOTATION_SHARING_KEY_ALIASES,
+    ANNOTATION_NODE: (),
 }
 _OUR_NAMES = {alias: name for name, aliases in _ALIASES.items() for alias in (name, *aliases)}
 _PREFIXES = tuple(f"{prefix}/" for prefix in (GROUP, *METALLB_PREFIXES))

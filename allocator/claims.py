@@ -32,7 +32,7 @@ def pairs(mapping: Mapping[str, str]) -> Pairs:
     return tuple(sorted(mapping.items()))
 
 
-HOLDER_BYTES = len('{"namespace":"","name":"","uid":"","ports":[],"labels":{},"healthCheckNodePort":65535},')
+HOLDER_BYTES = len('{"namespace":"","name":"","uid":"","ports":[],"labels":{},"healthCheckNodePort":65535,"node":""},')
 PORT_BYTES = len('{"port":65535,"protocol":"SCTP"},')
 LABEL_BYTES = len('"":"",')
 """What stands around the texts of a holder in JSON."""
@@ -40,13 +40,15 @@ LABEL_BYTES = len('"":"",')
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A Service that holds an address. `health_port`: its healthCheckNodePort, 0 = none that matters."""
+    """A Service that holds an address. `health_port`: its healthCheckNodePort, 0 = none that matters. `node`: the one
+    that it wants to own the address, "" = any."""
 
     key: ServiceKey
     uid: str
     ports: tuple[Port, ...]
     labels: Pairs = ()
     health_port: int = 0
+    node: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,7 @@ def wire_bytes(holders: Iterable[Holder]) -> int:
         + len(holder.key.namespace)
         + len(holder.key.name)
         + len(holder.uid)
+        + len(holder.node)
         + PORT_BYTES * len(holder.ports)
         + sum(len(name) + len(value) + LABEL_BYTES for name, value in holder.labels)
         for holder in holders
@@ -97,6 +100,7 @@ def claim_from(address: IPAddress, spec: IPAllocationSpec) -> Claim:
             tuple(Port(str(port.protocol), port.port) for port in one.ports),
             pairs(one.labels),
             one.health_check_node_port or 0,
+            one.node or "",
         )
         for one in spec.holders
     )
@@ -120,7 +124,7 @@ def wire_spec(claim: Claim) -> dict[str, Any]:
 def wire_allocation(claim: Claim) -> dict[str, Any]:
     """The whole object for a create. One that is made only to be released says no more than who had the address."""
     if claim.releasing:
-        bare = tuple(replace(holder, ports=(), labels=(), health_port=0) for holder in claim.holders)
+        bare = tuple(replace(holder, ports=(), labels=(), health_port=0, node="") for holder in claim.holders)
         claim = replace(claim, holders=bare, selector=())
     return {
         "apiVersion": API_VERSION,
@@ -160,4 +164,5 @@ def _wire_holder(holder: Holder) -> dict[str, Any]:
         "ports": [{"protocol": port.protocol, "port": port.port} for port in holder.ports],
         "labels": dict(holder.labels),
         **health_port,
+        **({"node": holder.node} if holder.node else {}),
     }

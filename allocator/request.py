@@ -4,6 +4,7 @@ Reads one Service object: ipFamilies and ipFamilyPolicy (KEP-563), our annotatio
 business of allocator.ownership, and whether the wish can be granted that of allocator.plan.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -13,11 +14,15 @@ from allocator.space.ranges import parse_address
 from crds.addresses import Family, IPAddress, family_of
 from crds.conditions import ConditionType, Reason
 from crds.ipallocation import MOST_KEY_CHARACTERS, MOST_LABELS, MOST_PORTS
-from crds.names import ANNOTATION_IPS, ANNOTATION_POOL, ANNOTATION_SHARING_KEY, GROUP
+from crds.names import ANNOTATION_IPS, ANNOTATION_NODE, ANNOTATION_POOL, ANNOTATION_SHARING_KEY, GROUP
+from crds.rules import OBJECT_NAME_PATTERN
 from kube.objects import Condition, Service, ServiceKey
 
 DEFAULT_CLASS = f"{GROUP}/berth"
 """`spec.loadBalancerClass` that is ours beside Services without a class, as long as no other class is configured."""
+
+MOST_NAME_CHARACTERS = 253
+_NODE_NAME = re.compile(OBJECT_NAME_PATTERN)
 
 LOCAL = "Local"
 CLUSTER = "Cluster"
@@ -92,6 +97,10 @@ def request_of(service: Service) -> Request | InvalidRequest:
         return InvalidRequest(
             f"annotation {ANNOTATION_SHARING_KEY} is longer than {MOST_KEY_CHARACTERS} characters: use a shorter key"
         )
+    if _node(service) is None:
+        return InvalidRequest(
+            f"annotation {ANNOTATION_NODE} names no node: write the name of one, as kubectl get nodes has it"
+        )
     traffic_policy = LOCAL if service.spec.external_traffic_policy == LOCAL else CLUSTER
     pools = _requested_pools(asked.get(ANNOTATION_POOL, ""))
     if isinstance(pools, InvalidRequest):
@@ -115,8 +124,19 @@ def holder_of(service: Service) -> Holder:
     """What an IPAllocation says of this Service."""
     ports = sorted({Port(port.protocol, port.port) for port in service.spec.ports})
     return Holder(
-        key_of(service), service.metadata.uid, tuple(ports), pairs(service.metadata.labels), _health_port(service)
+        key_of(service),
+        service.metadata.uid,
+        tuple(ports),
+        pairs(service.metadata.labels),
+        _health_port(service),
+        _node(service) or "",
     )
+
+
+def _node(service: Service) -> str | None:
+    """The node that it asks for; "" = none, None = what can be no node."""
+    name = service.metadata.annotations.get(ANNOTATION_NODE, "").strip()
+    return name if not name or (len(name) <= MOST_NAME_CHARACTERS and _NODE_NAME.fullmatch(name)) else None
 
 
 def _health_port(service: Service) -> int:

@@ -73,6 +73,9 @@ class Holder(Model):
     health_check_node_port: Annotated[int, Field(ge=1, le=65535), Format("int32")] | None = None
     """The Service's healthCheckNodePort, with the policy Local: where each node's proxy says whether it has rules for
     endpoints of its own. A node that takes the address over from one that still serves asks there first."""
+    node: NodeName | None = None
+    """The node that the Service asks for (berth.dev/node): it owns the address on layer 2 where it can. Of several
+    holders the first one that asks is heard."""
 
 
 Holders = Annotated[tuple[Holder, ...], Items(1, 1024), ListMap("uid")]

@@ -1,11 +1,12 @@
 """L2Advertisement: which addresses are announced on the local segment by ARP and NDP, from which nodes."""
 
+from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 from crds.advertisement import AdvertisementSpec
 from crds.kind import AGE, Column, CustomKind, ready_column
 from crds.markers import Items, ListSet
-from crds.meta import BerthObject, ConditionedStatus
+from crds.meta import BerthObject, ConditionedStatus, LabelSelector
 from crds.rules import InterfacePattern
 
 
@@ -15,6 +16,15 @@ class L2AdvertisementSpec(AdvertisementSpec):
     interfaces: Annotated[tuple[InterfacePattern, ...], Items(maximum=64), ListSet()] = ()
     """The interfaces to announce on: names (eth0), or patterns for whole names as in a shell (ens*, eth?, bond[0-9],
     [!v]*). Empty: all interfaces that can carry it."""
+    preferred_node_selectors: Annotated[tuple[LabelSelector, ...], Items(maximum=16)] = ()
+    """Of the nodes that may announce, these own addresses first: those that the first selector chooses, then those of
+    the second, and so on, then all others. A node that comes back takes nothing back before failbackAfterSeconds."""
+
+    def preference(self, labels: Mapping[str, str]) -> int:
+        """The place of a node with these labels: that of the first selector that chooses it, or behind all of them."""
+        selectors = enumerate(self.preferred_node_selectors)
+        chosen_by = (place for place, selector in selectors if selector.matches(labels))
+        return next(chosen_by, len(self.preferred_node_selectors))
 
 
 class L2AdvertisementStatus(ConditionedStatus):

@@ -27,6 +27,8 @@ ANNOTATION_POOL = f"{GROUP}/pool"
 """The pool to take an address from."""
 ANNOTATION_SHARING_KEY = f"{GROUP}/sharing-key"
 """Services with the same key may share an address."""
+ANNOTATION_NODE = f"{GROUP}/node"
+"""The node that is to own the Service's addresses on layer 2, where it can."""
 
 METALLB_PREFIXES = ("metallb.io", "metallb.universe.tf")
 """Of MetalLB's annotations: the present one, and the former one, which it reads still."""

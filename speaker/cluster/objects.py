@@ -44,11 +44,13 @@ _TIERS = {
 
 
 class Holder(msgspec.Struct, frozen=True, gc=False):
-    """A Service that holds the address. `health_port`: its healthCheckNodePort, 0 = none."""
+    """A Service that holds the address. `health_port`: its healthCheckNodePort, 0 = none. `node`: the one that it wants
+    to own the address, "" = any."""
 
     service: ServiceKey
     labels: Labels
     health_port: int = 0
+    node: str = ""
 
 
 class Allocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -76,6 +78,11 @@ class Allocation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     def service_labels(self) -> tuple[Labels, ...]:
         """Of each holder."""
         return tuple(holder.labels for holder in self.holders)
+
+    @property
+    def wanted_node(self) -> str:
+        """The node that its first holder with such a wish asks for; "" = any."""
+        return next((holder.node for holder in self.holders if holder.node), "")
 
 
 class PoolFacts(msgspec.Struct, frozen=True, gc=False):
@@ -159,6 +166,7 @@ class _Holder(msgspec.Struct, frozen=True, rename="camel", gc=False):
     name: str
     labels: Labels | None = None
     health_check_node_port: int | None = None
+    node: str | None = None
 
 
 class _AllocationSpec(msgspec.Struct, frozen=True, rename="camel", gc=False):
@@ -246,6 +254,7 @@ def allocation_from(raw: bytes) -> Allocation:
                 ServiceKey(_shared(holder.namespace), holder.name),
                 _shared_labels(holder.labels),
                 _port(holder.health_check_node_port),
+                _shared(holder.node or ""),
             )
             for holder in seen.spec.holders or ()
         ),

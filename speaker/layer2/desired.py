@@ -77,11 +77,13 @@ class _Kind(NamedTuple):
 
 
 class _Plan(NamedTuple):
-    """Who may announce addresses of a kind. `near`: those who are on the address's network, if any is. `best`: the
-    candidates, where endpoints do not matter. `own`: what this node does when it is the owner."""
+    """Who may announce addresses of a kind. `near`: those who are on the address's network, if any is. `able`: of
+    these, or else of all, those of the best standing. `best`: of these, those that advertisements prefer; one of them
+    is the owner, where endpoints do not matter. `own`: what this node does when it is the owner."""
 
     reach: Reach
     near: Set[str]
+    able: list[str]
     best: list[str]
     own: Announce | None
 
@@ -123,29 +125,41 @@ class Layer2View:
     def decide(self, allocation: Allocation, placement: Placement) -> Decision:
         """`placement` matters for the policy Local only."""
         if allocation.is_releasing:
-            return _refrain(Silence.RELEASING)
+            return Refrain(Silence.RELEASING)
         if not allocation.address:
-            return _refrain(Silence.MALFORMED)
+            return Refrain(Silence.MALFORMED)
         covering = self._covering(allocation)
         if not covering:
-            return _refrain(Silence.NO_ADVERTISEMENT)
+            return Refrain(Silence.NO_ADVERTISEMENT)
         if allocation.is_local and placement.is_empty:
-            return _refrain(Silence.NO_ENDPOINT)
+            return Refrain(Silence.NO_ENDPOINT)
         address = packed(allocation.address)
         plan = self._plan(_Kind(covering, len(address) != 4, self._networks.site(address)))
-        candidates = self._placed(plan, placement) if allocation.is_local else plan.best
-        elected = owner_of(address, candidates)
+        able = self._placed(plan, placement) if allocation.is_local else plan.able
+        wanted = allocation.wanted_node
+        if wanted and wanted in able:
+            elected: str | None = wanted
+        else:
+            elected = owner_of(address, self._preferred(covering, able) if allocation.is_local else plan.best)
         if elected is None:
-            return _refrain(Silence.NO_NODE)
+            return Refrain(Silence.NO_NODE)
         if elected == self._own_node and plan.own is not None:
             return plan.own
         return _other_owner(elected)
 
     def _placed(self, plan: _Plan, placement: Placement) -> list[str]:
-        """The candidates under the policy Local: a node on another segment with an endpoint is better than one on the
+        """The able ones under the policy Local: a node on another segment with an endpoint is better than one on the
         right segment without."""
         admitted = [node for node in plan.reach if placement.admits(node)]
         return best_tier([node for node in admitted if node in plan.near] or admitted, self._tiers)
+
+    def _preferred(self, covering: tuple[str, ...], able: list[str]) -> list[str]:
+        """Those of them that the advertisements want before the others. Of several advertisements the one that ranks a
+        node best counts."""
+        choosing = [ad for name in covering if (ad := self._advertisements[name]).preferred_node_selectors]
+        if not choosing:
+            return able
+        return best_tier(able, {node: min(ad.preference(self._nodes[node].labels) for ad in choosing) for node in able})
 
     def _plan(self, kind: _Kind) -> _Plan:
         plan = self._plans.get(kind)
@@ -153,9 +167,9 @@ class Layer2View:
             reach = self._reach(kind.covering, is_ipv6=kind.is_ipv6)
             at_site = {node: self._at_site(node, interfaces, kind.site) for node, interfaces in reach.items()}
             near = frozenset(node for node, interfaces in at_site.items() if interfaces)
-            best = best_tier(sorted(near) or reach, self._tiers)
+            able = best_tier(sorted(near) or reach, self._tiers)
             own = self._own_announcement(reach.get(self._own_node, ()), at_site.get(self._own_node, ()), kind.site)
-            plan = self._plans[kind] = _Plan(reach, near, best, own)
+            plan = self._plans[kind] = _Plan(reach, near, able, self._preferred(kind.covering, able), own)
         return plan
 
     def _at_site(self, node: str, interfaces: tuple[str, ...], site: Site) -> tuple[str, ...]:
@@ -286,9 +300,3 @@ def _fits(pattern: str, interface: str) -> bool:
 def _other_owner(node: str) -> Refrain:
     """One value for the thousands of addresses that this node owns."""
     return Refrain(Silence.OTHER_OWNER, node)
-
-
-@lru_cache(maxsize=64)
-def _refrain(silence: Silence) -> Refrain:
-    """One value for all addresses of which nobody is the owner."""
-    return Refrain(silence)

@@ -1,13 +1,16 @@
 """What Services ask for, in our words and in metallb.io's, and what is wrong with wishes that cannot be read."""
 
+import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from allocator.claims import Port
-from allocator.request import InvalidRequest, Request, request_of
+from allocator.claims import Port, claim_from, wire_bytes, wire_spec
+from allocator.request import InvalidRequest, Request, holder_of, request_of
 from crds.addresses import Family
-from tests.allocator.build import address, request, service
+from crds.ipallocation import IPAllocationSpec
+from tests.allocator.build import address, claim, request, service
 
 DUAL = {"families": ["IPv4", "IPv6"], "policy": "RequireDualStack"}
 
@@ -101,3 +104,22 @@ def test_with_the_policy_local_the_record_says_where_proxies_answer_for_their_he
     assert request("web", **local).holder.health_port == 30123
     assert request("web", healthCheckNodePort=30123).holder.health_port == 0
     assert request("web", **{**local, "healthCheckNodePort": 1 << 16}).holder.health_port == 0
+
+
+def test_the_node_that_a_service_asks_for_is_in_the_record_and_comes_back_from_it() -> None:
+    holder = request("web", annotations={"berth.dev/node": " node-b.example "}).holder
+    assert holder.node == "node-b.example"
+    assert request("web").holder.node == ""
+    made = replace(claim(), holders=(holder,))
+    spec = IPAllocationSpec.model_validate(wire_spec(made))
+    assert claim_from(made.address, spec).holders == (holder,)
+    assert wire_bytes((holder,)) >= len(json.dumps(wire_spec(made)["holders"][0], separators=(",", ":")))
+
+
+@pytest.mark.parametrize("name", ["Node", "node b", "-node", "a" * 254])
+def test_what_can_be_no_nodes_name_is_refused_and_does_not_reach_the_record(name: str) -> None:
+    strange = service("web", annotations={"berth.dev/node": name})
+    parsed = request_of(strange)
+    assert isinstance(parsed, InvalidRequest)
+    assert "berth.dev/node names no node" in parsed.message
+    assert holder_of(strange).node == ""

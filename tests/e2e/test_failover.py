@@ -117,3 +117,16 @@ def test_whatever_the_owner_is_cut_off_from_one_node_answers_when_it_is_back(web
     late = [one for one in poller.answered_by_several() if one.at > healed + HEAL_SECONDS]
     assert late == []
     assert len(set(poller.requests[-1].nodes)) == 1
+
+
+def test_an_address_moves_to_the_node_that_its_service_asks_for_and_no_request_is_lost(web: LabClient, owned) -> None:
+    address, before = owned
+    wanted = next(node.name for node in web.cluster.topology.nodes if node.name != before)
+    with AddressPoller(web.cluster, address) as poller:
+        time.sleep(0.5)
+        asked = time.monotonic()
+        web.patch("service", "web", {"metadata": {"annotations": {"berth.dev/node": wanted}}})
+        assert moved_after(web, address, before, asked) < MOVE_SECONDS
+        time.sleep(1.0)
+    assert poller.unanswered() == []
+    web.until("it is told", lambda: web.announcer(address) == wanted or None)
