@@ -20,7 +20,8 @@ past is the present (`may_go_back`).
 import enum
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Generic, TypeVar
 
 from kube.framing import Identity, decode_identity
 
@@ -76,9 +77,8 @@ class WentBack(Exception):
     """A list is older than what we have seen: it was not taken in."""
 
 
-class _Version(NamedTuple):
-    uid: str
-    resource_version: str
+_Version = str
+"""Which object, and which version of it: its uid, a space, its resourceVersion. One text, for there are thousands."""
 
 
 class Store(Generic[T]):
@@ -160,7 +160,7 @@ class Store(Generic[T]):
     def _put(self, key: ObjectKey, version: _Version, new: T | None) -> list[Change[T]]:
         """`new` None = it exists, in a form that does not decode."""
         before = self._versions.get(key)
-        changes = [] if before is None or before.uid == version.uid else self._remove(key)
+        changes = [] if before is None or _uid(before) == _uid(version) else self._remove(key)
         self._versions[key] = version
         if new is None:
             return changes
@@ -185,4 +185,14 @@ def _both_integers(*versions: str) -> bool:
 
 
 def _key_and_version(identity: Identity) -> tuple[ObjectKey, _Version]:
-    return ObjectKey(identity.namespace, identity.name), _Version(identity.uid, identity.resource_version)
+    return ObjectKey(_shared(identity.namespace), identity.name), f"{identity.uid} {identity.resource_version}"
+
+
+def _uid(version: _Version) -> str:
+    return version.partition(" ")[0]
+
+
+@lru_cache(maxsize=4096)
+def _shared(namespace: str | None) -> str | None:
+    """One copy of a text that thousands of objects have."""
+    return namespace

@@ -15,7 +15,7 @@ class _KeptV4(IPv4Network):
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, strict=False)
         self._hash = super().__hash__()
-        self.text = str(self.network_address)
+        self.text = _one_of(address[0], str(self.network_address))
         if self.prefixlen == self.max_prefixlen:  # a function of its own, as large as all the rest
             del self.hosts
 
@@ -32,7 +32,7 @@ class _KeptV6(IPv6Network):
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, strict=False)
         self._hash = super().__hash__()
-        self.text = str(self.network_address)
+        self.text = _one_of(address[0], str(self.network_address))
         if self.prefixlen == self.max_prefixlen:  # a function of its own, as large as all the rest
             del self.hosts
 
@@ -56,10 +56,21 @@ def address_of(prefix: Prefix) -> str:
 def prefix_of(address: str, length: int | None = None) -> Prefix:
     """The prefix of that length that covers the address; None, or its full length: of the address alone. Raises
     ValueError for what is no address."""
-    is_ipv6 = ":" in address
-    return _kept(address, (128 if is_ipv6 else 32) if length is None else length)
+    if length is None or length == (128 if ":" in address else 32):
+        return _host(address)
+    return _kept(address, length)
+
+
+@lru_cache(maxsize=KEPT)
+def _host(address: str) -> Prefix:
+    return _KeptV6((address, 128)) if ":" in address else _KeptV4((address, 32))
 
 
 @lru_cache(maxsize=KEPT)
 def _kept(address: str, length: int) -> Prefix:
     return _KeptV6((address, length)) if ":" in address else _KeptV4((address, length))
+
+
+def _one_of(known: str, made: str) -> str:
+    """The one that is there already, where they are equal."""
+    return known if known == made else made

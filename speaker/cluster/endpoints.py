@@ -57,10 +57,11 @@ class EndpointIndex:
     def placement(self, services: Iterable[ServiceKey], is_ipv6: bool) -> Placement:
         """Where an address of these Services finds endpoints of its own family.
 
-        Services of one namespace share an address under Local only when their selectors are equal, so the slices of
-        any of them serve. Those of another namespace choose other Pods, and kube-proxy would drop what is for the ones
-        on a node that has the others alone: so the address belongs where each namespace has some, or else to the first
-        namespace that has any. (Allocators let no such Services share; a record may be older than that rule.)
+        Services share an address under Local when their selectors are equal, but one may get another selector and keep
+        the address until the others follow. Then they have other Pods, and kube-proxy would drop what is for the ones
+        on a node that has the others alone: so the address belongs where each of them has some. Where there is no such
+        node, it belongs to those of the first namespace that has any. (Allocators let none of two namespaces share
+        under Local; a record may be older than that rule.)
 
         Endpoints that serve while they terminate count only when none is ready anywhere (KEP-1669). While one is ready
         elsewhere, the address belongs there, and connections in flight still reach the old node's endpoint.
@@ -68,10 +69,17 @@ class EndpointIndex:
         every = list(services)
         if len(every) == 1:
             return self._of_namespace(every, is_ipv6)
-        placements = [self._of_namespace(group, is_ipv6) for group in _by_namespace(every)]
-        found = [one for one in placements if not one.is_empty]
-        common = reduce(_common, placements) if placements else NOWHERE
-        return found[0] if common.is_empty and found else common
+        common = self._common_to([[service] for service in every], is_ipv6)
+        if not common.is_empty:
+            return common
+        groups = _by_namespace(every)
+        common = self._common_to(groups, is_ipv6)
+        found = (self._of_namespace(group, is_ipv6) for group in groups)
+        return common if not common.is_empty else next((one for one in found if not one.is_empty), NOWHERE)
+
+    def _common_to(self, groups: list[list[ServiceKey]], is_ipv6: bool) -> Placement:
+        placements = [self._of_namespace(group, is_ipv6) for group in groups]
+        return reduce(_common, placements) if placements else NOWHERE
 
     def _of_namespace(self, services: Iterable[ServiceKey], is_ipv6: bool) -> Placement:
         slices = [

@@ -125,14 +125,14 @@ class Layer2View:
     def decide(self, allocation: Allocation, placement: Placement) -> Decision:
         """`placement` matters for the policy Local only."""
         if allocation.is_releasing:
-            return Refrain(Silence.RELEASING)
+            return _refrain(Silence.RELEASING)
         if not allocation.address:
-            return Refrain(Silence.MALFORMED)
+            return _refrain(Silence.MALFORMED)
         covering = self._covering(allocation)
         if not covering:
-            return Refrain(Silence.NO_ADVERTISEMENT)
+            return _refrain(Silence.NO_ADVERTISEMENT)
         if allocation.is_local and placement.is_empty:
-            return Refrain(Silence.NO_ENDPOINT)
+            return _refrain(Silence.NO_ENDPOINT)
         address = packed(allocation.address)
         plan = self._plan(_Kind(covering, len(address) != 4, self._networks.site(address)))
         able = self._placed(plan, placement) if allocation.is_local else plan.able
@@ -142,7 +142,7 @@ class Layer2View:
         else:
             elected = owner_of(address, self._preferred(covering, able) if allocation.is_local else plan.best)
         if elected is None:
-            return Refrain(Silence.NO_NODE)
+            return _refrain(Silence.NO_NODE)
         if elected == self._own_node and plan.own is not None:
             return plan.own
         return _other_owner(elected)
@@ -300,3 +300,9 @@ def _fits(pattern: str, interface: str) -> bool:
 def _other_owner(node: str) -> Refrain:
     """One value for the thousands of addresses that this node owns."""
     return Refrain(Silence.OTHER_OWNER, node)
+
+
+@lru_cache(maxsize=64)
+def _refrain(silence: Silence) -> Refrain:
+    """One value for all addresses of which nobody is the owner."""
+    return Refrain(silence)

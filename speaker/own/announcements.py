@@ -4,6 +4,7 @@ Layer 2 and BGP announce independently; an address has one entry for both.
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from speaker.own.entries import announcement
 from speaker.own.slices import ReportedMap
@@ -28,7 +29,7 @@ class Announcements:
 
     def on_bgp(self, address: str, peers: Iterable[str], now: str) -> None:
         """These peers were sent a route to the address; none = it is not announced by BGP."""
-        sent = tuple(sorted(peers))
+        sent = _sorted(tuple(peers))
         if sent != self._peers.get(address, ()):
             if sent:
                 self._peers[address] = sent
@@ -44,3 +45,9 @@ class Announcements:
         known = self._entries.get(address)
         since = known["since"] if known else now
         self._entries.put(address, announcement(since, interfaces=interfaces or (), peers=peers or ()))
+
+
+@lru_cache(maxsize=256)
+def _sorted(names: tuple[str, ...]) -> tuple[str, ...]:
+    """One value for all addresses that are announced to the same peers."""
+    return tuple(sorted(names))

@@ -13,7 +13,7 @@ PREFIXES_PER_LINE = 64
 """ExaBGP works one line off at a stretch, and reads 16 KB at a time."""
 
 UNACKNOWLEDGED = "unacknowledged"
-"""Not ExaBGP's own: see io/main.py."""
+"""Not ExaBGP's own: see io/changed.py."""
 UNLIMITED = "unlimited"
 ACCEPT = "accept"
 CONNECT_RETRY = "connect-retry"

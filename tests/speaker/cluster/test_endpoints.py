@@ -47,9 +47,21 @@ def test_a_draining_endpoint_without_a_node_counts_when_none_is_ready() -> None:
     assert not placed.is_everywhere
 
 
-def test_a_shared_address_finds_the_endpoints_of_any_holder() -> None:
-    index = index_of(one=slice_of("web", ready=("a",)), two=slice_of("web-udp", ready=("a", "b")))
-    assert index.placement([service("web"), service("web-udp")], False).nodes == {"a", "b"}
+def of_two_services(web, dns) -> set[str]:
+    index = index_of(one=slice_of("web", **web), two=slice_of("dns", **dns))
+    return set(index.placement([service("web"), service("dns")], False).nodes)
+
+
+def test_a_shared_address_belongs_where_each_holder_has_endpoints() -> None:
+    """One may have other Pods than the others, until they follow."""
+    assert of_two_services({"ready": ("a",)}, {"ready": ("a", "b")}) == {"a"}
+    assert of_two_services({"ready": ("a", "b")}, {"ready": ("b",), "draining": ("a",)}) == {"b"}
+
+
+def test_where_no_node_has_endpoints_of_each_holder_any_that_has_some_will_do() -> None:
+    assert of_two_services({"ready": ("a",)}, {"ready": ("b",)}) == {"a", "b"}
+    assert of_two_services({"ready": ("a",)}, {}) == {"a"}, "the slices of a new Service come later"
+    assert of_two_services({"ready": ("a",)}, {"draining": ("b",)}) == {"a"}, "one is told earlier of a Pod that ends"
 
 
 def of_two_namespaces(shop, evil) -> Placement:

@@ -10,6 +10,7 @@ set_peers and set_routes nothing is announced.
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Set
+from functools import lru_cache
 from pathlib import Path
 
 from crds.speaker import BGPSessionState
@@ -179,7 +180,7 @@ class BgpDriver:
     def sent_to(self, prefix: Prefix) -> tuple[str, ...]:
         """The peers to which an UPDATE with exactly this prefix was seen to be sent, and none that withdraws it, in the
         session that is up: their names, sorted. Deleted peers count until they are withdrawn from."""
-        return tuple(sorted({one.session.peer.name for one in self._all() if one.session.has_sent(prefix)}))
+        return _sorted(frozenset(one.session.peer.name for one in self._all() if one.session.has_sent(prefix)))
 
     def take_changed(self) -> set[Prefix]:
         """The prefixes of which an answer of `sent_to` or `may_be_heard` may have changed since this was asked last."""
@@ -328,3 +329,9 @@ class BgpDriver:
                 self._changed |= runner.session.take_changed()
             self._retired = kept
             self._on_change()
+
+
+@lru_cache(maxsize=256)
+def _sorted(names: frozenset[str]) -> tuple[str, ...]:
+    """One value for all prefixes that were sent to the same peers."""
+    return tuple(sorted(names))

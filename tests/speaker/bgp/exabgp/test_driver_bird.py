@@ -226,6 +226,30 @@ async def test_a_router_that_sends_a_hundred_thousand_routes_does_no_harm(
         assert int(status.split("VmRSS:")[1].split()[0]) < 45_000
 
 
+async def test_many_routes_are_little_memory_and_what_is_never_used_is_none(
+    link: Link, opened: ExitStack, tmp_path: Path
+) -> None:
+    """With attributes of its own for each route it is 2 KB."""
+    opened.enter_context(Bird(link, tmp_path))
+    many = [f"10.64.{number >> 8}.{number & 255}/32" for number in range(4000)]
+    async with driving(link.node, tmp_path) as driven:
+        driver = driven.driver
+        driver.set_peers({"tor": link.peer()})
+        driver.set_routes("tor", routes(str(V4)))
+        await driven.until("it is there", lambda: driver.synced_routers)
+        pid = driver.exabgp_pids()["tor"]
+        before = _own_memory_kib(pid)
+        driver.set_routes("tor", routes(str(V4), *many))
+        await driven.until("they are sent", lambda: driver.sessions["tor"].routes_sent == len(many) + 1)
+        assert _own_memory_kib(pid) - before < len(many)
+        assert "libssl" not in Path(f"/proc/{pid}/maps").read_text()
+
+
+def _own_memory_kib(pid: int) -> int:
+    """Of it and nobody else."""
+    return int(Path(f"/proc/{pid}/status").read_text().split("RssAnon:")[1].split()[0])
+
+
 async def test_what_the_router_says_at_the_end_is_told(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     bird = Bird(link, tmp_path)
     opened.enter_context(bird)

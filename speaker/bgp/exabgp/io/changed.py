@@ -1,0 +1,246 @@
+"""ExaBGP's process, as the driver starts it: dies with the agent, connects at a set pace, and tells what TCP holds.
+
+Runs in a process of its own, one for each peer, and imports nothing of Berth (speaker.bgp.exabgp.io.main starts it). It
+changes ExaBGP in these places, each
+held by a test against real routers:
+
+- a connection is tried anew each so many seconds as the last command `connect-retry SECONDS` says, and one attempt
+  lasts no longer (ExaBGP tries as often as its loop turns, and an attempt lasts as long as the kernel repeats its SYN:
+  two minutes); after one that came about and ended the first attempts come sooner;
+- TCP_NODELAY: without it an UPDATE right after another one waits for the router's delayed acknowledgement;
+- a session comes up (our KEEPALIVE answers the router's OPEN) after a command `accept NUMBER HOLD-TIME`: how
+  often OPEN was exchanged, and the hold time that was agreed on; without that the connection is ended;
+- a command `unacknowledged [UNTIL]`: how many bytes the router's TCP has not acknowledged yet, and why there is no
+  connection. On the way it says until when this process may live: a timer of the kernel's kills it then, also when it
+  hangs or is stopped. So its routes go when nobody is in control any more;
+- routes of one command share their attributes: ExaBGP copies them for each route, which is 1 KB and half of its time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import signal
+import socket
+import struct
+import sys
+import termios
+import time
+from collections.abc import Iterator
+from copy import copy
+from math import inf
+from typing import Any
+
+from exabgp.application import server
+from exabgp.bgp.message import Notify
+from exabgp.bgp.message.update.attribute import Attribute, NextHop
+from exabgp.bgp.neighbor import Neighbor
+from exabgp.environment import getenv
+from exabgp.logger import log
+from exabgp.reactor import peer, protocol
+from exabgp.reactor.api.command.command import Command
+from exabgp.reactor.network import outgoing
+from exabgp.reactor.peer import ACTION
+from exabgp.rib.change import Change
+
+PARENT = "BERTH_BGP_PARENT"
+FIRST_RETRY_SECONDS = 1.0
+ACCEPT_SECONDS = 20.0
+"""How long a connection waits to be accepted; the router's own patience is a hold time."""
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_SIGEV_SIGNAL = 0  # asm-generic/siginfo.h
+_TIMER_ABSTIME = 1  # linux/time.h
+
+
+class _Pace:
+    """Read anew each time, since it may change while an attempt is under way."""
+
+    retry_seconds = 10.0
+    trouble = ""
+
+
+class _Acceptance:
+    opens = 0
+    words = ""
+
+
+class _Sigevent(ctypes.Structure):
+    _fields_ = (
+        ("value", ctypes.c_void_p),
+        ("signo", ctypes.c_int),
+        ("notify", ctypes.c_int),
+        ("rest", ctypes.c_char * 48),  # 64 octets in all
+    )
+
+
+class _Itimerspec(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_long) for name in ("every_s", "every_ns", "at_s", "at_ns"))
+
+
+class _Permit:
+    """How long this process may live, by CLOCK_BOOTTIME: it goes on while the machine is suspended."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._timer = ctypes.c_void_p()
+        event = _Sigevent(signo=signal.SIGKILL, notify=_SIGEV_SIGNAL)
+        if self._libc.timer_create(time.CLOCK_BOOTTIME, ctypes.byref(event), ctypes.byref(self._timer)):
+            raise OSError(ctypes.get_errno(), "no timer can be had")
+
+    def set(self, words: str) -> None:
+        """Seconds, "unlimited", or "": leave it as it is. Does not return when they have passed, or are no number."""
+        if not words:
+            return
+        until = 0.0
+        with contextlib.suppress(ValueError):
+            until = inf if words == "unlimited" else float(words)
+        if not until > time.clock_gettime(time.CLOCK_BOOTTIME):
+            os.kill(os.getpid(), signal.SIGKILL)
+        at = _Itimerspec() if until == inf else _Itimerspec(at_s=int(until), at_ns=int(until % 1 * 1e9))
+        if self._libc.timer_settime(self._timer, _TIMER_ABSTIME, ctypes.byref(at), None):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    """Argument: the configuration file. In the environment: the agent's process id."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(os.environ[PARENT]):
+        sys.exit("the agent is gone")
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal: it is the agent that stops us
+    with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
+        comm.write("berth-bgp")
+    protocol.Outgoing, peer.Delay = _Outgoing, _Delay
+    peer.Peer._send_ka = _send_keepalive_when_accepted
+    Neighbor.remove_self = _with_shared_attributes
+    permit = _Permit()
+
+    def accept(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
+        _Acceptance.words = line.partition(" ")[2]
+        reactor.processes.answer_done(service)
+        return True
+
+    Command.register("accept", False)(accept)
+
+    def connect_retry(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
+        _Pace.retry_seconds = float(line.partition(" ")[2])
+        reactor.processes.answer_done(service)
+        return True
+
+    Command.register("connect-retry", False)(connect_retry)
+
+    def answer(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
+        permit.set(line.partition(" ")[2])
+        return _tell_unacknowledged(reactor, service)
+
+    Command.register("unacknowledged", False)(answer)
+    log.init(getenv())
+    server.run("", [sys.argv[1]])
+
+
+_send_keepalive = peer.Peer._send_ka
+
+
+def _send_keepalive_when_accepted(one: Any) -> Iterator[Any]:
+    """In the place of the KEEPALIVE that answers OPEN."""
+    _Acceptance.opens += 1
+    awaited = f"{_Acceptance.opens} {int(one.proto.negotiated.holdtime)}"
+    until = time.monotonic() + ACCEPT_SECONDS
+    while _Acceptance.words != awaited:
+        if time.monotonic() >= until:
+            raise Notify(2, 6, "the hold time was not accepted in time")  # RFC 4271 §6.2
+        yield ACTION.LATER
+    yield from _send_keepalive(one)
+
+
+class _Outgoing(outgoing.Outgoing):  # type: ignore[misc]
+    """A connection that we open."""
+
+    def establish(self) -> Iterator[bool]:
+        """Yields False until it is connected, then True."""
+        while True:
+            began = time.monotonic()
+            for is_connected in self._attempt(began):
+                yield is_connected
+                if is_connected:
+                    return
+            self.close()
+            while time.monotonic() < began + _Pace.retry_seconds:
+                yield False
+
+    def _attempt(self, began: float) -> Iterator[bool]:
+        if (issue := self._connect()) is not None:
+            _Pace.trouble = str(issue)
+            return
+        self.io.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        while not self.writing():
+            if time.monotonic() >= began + _Pace.retry_seconds:
+                _Pace.trouble = "timed out"
+                return
+            yield False
+        if error := self.io.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            _Pace.trouble = os.strerror(error)
+            return
+        _Pace.trouble = ""
+        self.success()
+        self.local: str = self.local or self.io.getsockname()[0]
+        yield True
+
+
+class _Delay:
+    """The time between the end of a connection and the next attempt: a second after a session that was up, and twice as
+    much each time that none comes up, as far as the peer's interval (RFC 4271 §8.1.1, DampPeerOscillations)."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """There is a session; also when one is ended on purpose."""
+        self._since = self._wait_seconds = 0.0
+        self._next_seconds = FIRST_RETRY_SECONDS
+
+    def increase(self) -> None:
+        """A connection has ended."""
+        self._since, self._wait_seconds = time.monotonic(), self._next_seconds
+        self._next_seconds = min(2 * self._next_seconds, _Pace.retry_seconds)
+
+    def backoff(self) -> bool:
+        return time.monotonic() < self._since + min(self._wait_seconds, _Pace.retry_seconds)
+
+
+def _tell_unacknowledged(reactor: Any, service: str) -> bool:
+    count = sum(_unacknowledged(one) for one in reactor._peers.values())
+    reactor.processes.write(service, f"unacknowledged {count} {_Pace.trouble}".encode("ascii", "replace").decode())
+    reactor.processes.answer_done(service)
+    return True
+
+
+def _unacknowledged(one: Any) -> int:
+    connection = one.proto.connection if one.proto else None
+    if connection is None or not connection.io:
+        return 0
+    return int(struct.unpack("i", fcntl.ioctl(connection.io, termios.TIOCOUTQ, bytes(4)))[0])
+
+
+class _Shared:
+    """The attributes of the last route, as they came (of which family) and as they are sent."""
+
+    came: Any = None
+    afi: Any = None
+    sent: Any = None
+
+
+def _with_shared_attributes(neighbor: Any, change: Any) -> Any:
+    """In the place of Neighbor.remove_self: that route with the session's own address for "next-hop self"."""
+    nlri, attributes = copy(change.nlri), change.attributes
+    if not nlri.nexthop.SELF:
+        return Change(nlri, attributes)
+    nlri.nexthop = neighbor.ip_self(nlri.afi)
+    if attributes is not _Shared.came or nlri.afi != _Shared.afi:
+        _Shared.came, _Shared.afi, _Shared.sent = attributes, nlri.afi, copy(attributes)
+        if Attribute.CODE.NEXT_HOP in attributes:
+            next_hop = NextHop(str(nlri.nexthop), nlri.nexthop.pack())
+            _Shared.sent[Attribute.CODE.NEXT_HOP] = next_hop
+    return Change(nlri, _Shared.sent)
