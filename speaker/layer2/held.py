@@ -7,7 +7,7 @@ land on any of them. It is told; nothing is silenced, since that would not silen
 For an IPv6 address a kernel answers NDP on the interface that has it and no other, and no setting changes that.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from struct import Struct
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from speaker.wire import netlink
 
 _ADDRESS = Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
 _NEW_ADDRESS, _GET_ADDRESS, _FLAG_DUMP = 20, 22, 0x300  # linux/rtnetlink.h, linux/netlink.h
+_ENDS = (2, 3)  # NLMSG_ERROR, NLMSG_DONE
 _INET, _IFA_ADDRESS, _IFA_LOCAL = 2, 1, 2
 _LOCAL_SECOND = netlink.attribute(_IFA_LOCAL, bytes(4))[:4]
 """The head of IFA_LOCAL where it follows IFA_ADDRESS, as all kernels have it for IPv4: thousands are read quickly."""
@@ -38,16 +39,20 @@ def dump_request(sequence: int) -> bytes:
     return netlink.request(_GET_ADDRESS, _FLAG_DUMP, sequence, _ADDRESS.pack(0, 0, 0, 0, 0))
 
 
-def addresses_in(datagram: bytes, wanted: Collection[bytes]) -> Iterator[tuple[bytes, int]]:
-    """Each of the wanted addresses that is there, and the index of its interface. There may be thousands of others."""
+def addresses_in(datagram: bytes, wanted: Collection[bytes]) -> tuple[list[tuple[bytes, int]], bool]:
+    """Each of the wanted addresses that is there, and the index of its interface; and whether the dump ends here. There
+    may be thousands of others."""
+    found, is_over = [], False
     for kind, _, _, body in netlink.messages(datagram):
+        is_over |= kind in _ENDS
         if kind != _NEW_ADDRESS or len(body) < _ADDRESS.size:
             continue
         address = body[20:24] if body[0] == _INET and body[16:20] == _LOCAL_SECOND else _address_in(body)
         if address in wanted:
             _, _, flags, _, ifindex = _ADDRESS.unpack_from(body)
             if not (len(address) == 16 and flags & _UNANSWERED):
-                yield address, ifindex
+                found.append((address, ifindex))
+    return found, is_over
 
 
 def _address_in(body: bytes) -> bytes:

@@ -66,7 +66,15 @@ def test_thousands_of_addresses_make_a_short_message() -> None:
 
 @pytest.mark.parametrize("datagram", [b"", b"\0" * 15, b"\xff" * 64, b"\x18\0\0\0\x14\0" + b"\0" * 18])
 def test_what_is_no_address_message_is_left_out(datagram: bytes) -> None:
-    assert list(addresses_in(datagram, [b"\0\0\0\0"])) == []
+    assert addresses_in(datagram, [b"\0\0\0\0"])[0] == []
+
+
+def test_the_end_of_a_dump_is_seen_wherever_it_stands() -> None:
+    done = netlink.request(3, 0, 1, bytes(4))
+    assert addresses_in(done, [])[1]
+    assert addresses_in(message((1, bytes(4))) + done, [])[1]
+    assert addresses_in(netlink.request(2, 0, 1, bytes(4)), [])[1], "an error is one, too"
+    assert not addresses_in(message((1, bytes(4))), [])[1]
 
 
 def message(*attributes: tuple[int, bytes], family: int = 2, flags: int = 0x80) -> bytes:
@@ -83,19 +91,19 @@ def test_an_address_is_found_wherever_its_attribute_stands() -> None:
         message((3, b"kube-ipvs0\0"), (2, a)),
         message((1, a)),
     ):
-        assert list(addresses_in(found, [a])) == [(a, 7)]
-        assert list(addresses_in(found, [peer])) == []
+        assert addresses_in(found, [a])[0] == [(a, 7)]
+        assert addresses_in(found, [peer])[0] == []
 
 
 def test_an_ipv6_address_is_never_taken_for_an_ipv4_one() -> None:
     inner = bytes.fromhex("20010db8080002000102030400000001")
-    assert list(addresses_in(message((1, inner), family=10), [inner, bytes([1, 2, 3, 4])])) == [(inner, 7)]
+    assert addresses_in(message((1, inner), family=10), [inner, bytes([1, 2, 3, 4])])[0] == [(inner, 7)]
 
 
 @pytest.mark.parametrize("flag", [0x08, 0x40])
 def test_an_ipv6_address_that_is_a_duplicate_or_not_yet_known_to_be_none_is_not_answered_for(flag: int) -> None:
     inner = bytes(15) + b"\1"
-    assert list(addresses_in(message((1, inner), family=10, flags=flag), [inner])) == []
+    assert addresses_in(message((1, inner), family=10, flags=flag), [inner])[0] == []
 
 
 def test_the_speaker_says_so_and_stops_when_it_is_put_right() -> None:
