@@ -82,12 +82,7 @@ class EndpointIndex:
         return reduce(_common, placements) if placements else NOWHERE
 
     def _of_namespace(self, services: Iterable[ServiceKey], is_ipv6: bool) -> Placement:
-        slices = [
-            facts
-            for service in services
-            for facts in self._slices.get(service, {}).values()
-            if facts.is_ipv6 == is_ipv6
-        ]
+        slices = self._slices_of(services, is_ipv6)
         if len(slices) == 1:
             (only,) = slices
             if only.ready or only.is_ready_unplaced:
@@ -97,6 +92,18 @@ class EndpointIndex:
         if not ready.is_empty:
             return ready
         return Placement(_union(one.draining for one in slices), any(one.is_draining_unplaced for one in slices))
+
+    def ready_nodes(self, services: Iterable[ServiceKey], is_ipv6: bool) -> frozenset[str]:
+        """The nodes that have a ready endpoint of that family, of any of these Services."""
+        return _union(one.ready for one in self._slices_of(services, is_ipv6))
+
+    def serving_nodes(self, services: Iterable[ServiceKey], is_ipv6: bool) -> frozenset[str]:
+        """Those, and the ones where an endpoint serves until it ends: connections that come there are served."""
+        return _union(nodes for one in self._slices_of(services, is_ipv6) for nodes in (one.ready, one.draining))
+
+    def _slices_of(self, services: Iterable[ServiceKey], is_ipv6: bool) -> list[SliceFacts]:
+        every = (facts for service in services for facts in self._slices.get(service, {}).values())
+        return [facts for facts in every if facts.is_ipv6 == is_ipv6]
 
     def weight(self, services: Iterable[ServiceKey], is_ipv6: bool, node: str) -> int | None:
         """How many ready endpoints of that family these Services have on the node, for comparison with other nodes.

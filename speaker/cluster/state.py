@@ -113,6 +113,14 @@ class ClusterState:
             return NOWHERE
         return self.endpoints.placement([holder.service for holder in allocation.holders], allocation.is_ipv6)
 
+    def ready_nodes(self, allocation: Allocation) -> frozenset[str]:
+        """The nodes that have a ready endpoint for it, whatever its policy."""
+        return self.endpoints.ready_nodes([holder.service for holder in allocation.holders], allocation.is_ipv6)
+
+    def serving_nodes(self, allocation: Allocation) -> frozenset[str]:
+        """Those, and the ones where an endpoint serves until it ends."""
+        return self.endpoints.serving_nodes([holder.service for holder in allocation.holders], allocation.is_ipv6)
+
     # ---- what is observed ----
 
     def set_allocation(self, name: str, new: Allocation | None) -> None:

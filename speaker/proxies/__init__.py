@@ -1,0 +1,1 @@
+"""What each node's proxy (kube-proxy, or what a CNI has in its place) says of itself at healthCheckNodePorts."""

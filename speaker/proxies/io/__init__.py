@@ -1,0 +1,1 @@
+"""The asking of proxies."""

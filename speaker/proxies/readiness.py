@@ -1,0 +1,209 @@
+"""Which nodes' proxies may not have their rules yet for endpoints that came to the nodes a moment ago. Pure.
+
+A node's proxy learns of an endpoint from the same EndpointSlice as its speaker, and is slower. Under
+externalTrafficPolicy Local an address that moves there at once is dark until the proxy has its rule. This module says
+when it has, as far as can be known; the two ways to announce decide what to make of it.
+
+    ready --> new --(wanted: asked)--> settled --after a moment--> forgotten: it is a node like any other
+
+What is there when an address is first seen is not new: after a restart nothing waits, and neither does an address that
+nobody announced yet. Only what is new is remembered. `now` is monotonic seconds.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from itertools import islice
+from typing import NamedTuple
+
+from speaker.cluster.objects import Allocation
+from speaker.cluster.state import Change, ClusterState, Kind
+from speaker.notices import Notices
+from speaker.proxies.questions import Answer, ProxyAnswered, Question
+
+LONGEST_WAIT_SECONDS = 10.0
+"""For a proxy that answers, or does nothing at all. kube-proxy writes its rules at least once in minSyncPeriod, 1 s by
+default; in clusters of thousands of Services one writing takes seconds."""
+REFUSED_WAIT_SECONDS = 1.0
+"""For a node where nothing ever listened at such a port: most likely nothing does so there at all."""
+SETTLED_SECONDS = 2.0
+"""For how long a node is remembered after that: its announcement has come to routers and hosts then."""
+MOST_PORTS = 4
+"""Asked of one address: Services that share it have the same endpoints, and a proxy writes their rules together."""
+
+
+class NewEndpoint(NamedTuple):
+    """A node has a ready endpoint for that IPAllocation, by its name, which it had not before."""
+
+    name: str
+    node: str
+
+
+@dataclass(slots=True)
+class _Wait:
+    since: float
+    is_wanted: bool = False
+    answers: dict[Question, Answer] = field(default_factory=dict)
+    settled_at: float | None = None
+
+
+class Readiness:
+    """Call `update` before what depends on it is decided, then `take_settled`."""
+
+    def __init__(self, own_node: str, notices: Notices | None = None) -> None:
+        self._own_node = own_node
+        self._notices = notices if notices is not None else Notices()
+        self._answering: set[str] = set()
+        """Nodes where something ever listened."""
+        self.begin(ClusterState())
+
+    def begin(self, cluster: ClusterState) -> None:
+        """A new registration: everything is read anew, and what is read at first is not new."""
+        self._cluster = cluster
+        self._changed: dict[str, None] = {}
+        self._ready: dict[str, tuple[str, frozenset[str]]] = {}
+        self._waits: dict[NewEndpoint, _Wait] = {}
+        self._settled: dict[str, None] = {}
+        self._deadline: float | None = None
+        cluster.subscribe(self._observe)
+
+    def _observe(self, change: Change) -> None:
+        if change.kind is Kind.ALLOCATION:
+            self._changed[change.name] = None
+        elif change.kind is Kind.SLICE:
+            for service in change.services:
+                self._changed.update(dict.fromkeys(self._cluster.held_by(service)))
+
+    def update(self, now: float) -> None:
+        """Take in what changed in the cluster, and what is due."""
+        changed, self._changed = self._changed, {}
+        for name in changed:
+            self._follow(name, now)
+        if changed or (self._deadline is not None and now >= self._deadline):
+            self._pass_time(now)
+
+    def _follow(self, name: str, now: float) -> None:
+        allocation = self._cluster.allocations.get(name)
+        uid, before = self._ready.pop(name, ("", frozenset()))
+        if allocation is None or not allocation.is_local or allocation.is_releasing or not allocation.address:
+            self._forget(name, before)
+            return
+        ready = self._cluster.ready_nodes(allocation)
+        self._ready[name] = (allocation.uid, ready)
+        is_known = uid == allocation.uid
+        self._forget(name, before - ready if is_known else before)
+        for node in ready - before if is_known else ():
+            self._waits[NewEndpoint(name, node)] = _Wait(now)
+
+    def _forget(self, name: str, nodes: Iterable[str]) -> None:
+        for node in nodes:
+            self._waits.pop(NewEndpoint(name, node), None)
+
+    # ---- what is asked by those who announce ----
+
+    def is_awaited(self, allocation: Allocation, node: str) -> bool:
+        """Whether that node's proxy may not have its rule for the address yet. It is asked from now on, where it can
+        be; `take_settled` names the address when this ends."""
+        wait = self._waits.get(NewEndpoint(allocation.name, node))
+        if wait is None or wait.settled_at is not None or not self._questions_of(allocation, node):
+            return False
+        wait.is_wanted = True
+        return True
+
+    def is_new(self, allocation: Allocation, node: str) -> bool:
+        """Whether what this node announces of the address may not be everywhere yet: it waits, or did a moment ago."""
+        return NewEndpoint(allocation.name, node) in self._waits
+
+    def take_settled(self) -> list[str]:
+        """The names of the IPAllocations to be decided again, since this was last called."""
+        taken, self._settled = list(self._settled), {}
+        return taken
+
+    # ---- what is asked of proxies ----
+
+    def questions(self) -> frozenset[Question]:
+        """To be asked again and again, each answer to be told by `answered`, as long as they are here."""
+        return frozenset(question for _, question in self._open())
+
+    def _open(self) -> Iterator[tuple[_Wait, Question]]:
+        for (name, node), wait in self._waits.items():
+            allocation = self._cluster.allocations.get(name)
+            if wait.is_wanted and wait.settled_at is None and allocation is not None:
+                for question in self._questions_of(allocation, node):
+                    if wait.answers.get(question) is not Answer.READY:
+                        yield wait, question
+
+    def _questions_of(self, allocation: Allocation, node: str) -> tuple[Question, ...]:
+        """None: no Service has such a port, or the node no address of that family; then there is nothing to wait for.
+
+        In nftables mode kube-proxy listens on the node's primary address of each family, in others on all of them.
+        """
+        facts = self._cluster.nodes.get(node)
+        version = 6 if allocation.is_ipv6 else 4
+        addresses = facts.addresses if facts is not None else ()
+        host = next((one for one in addresses if ip_address(one).version == version), None)
+        if host is None:
+            return ()
+        ports = dict.fromkeys(holder.health_port for holder in allocation.holders if holder.health_port)
+        return tuple(Question(host, port) for port in islice(ports, MOST_PORTS))
+
+    def answered(self, told: ProxyAnswered, now: float) -> None:
+        """A proxy was asked."""
+        for (name, node), wait in self._waits.items():
+            allocation = self._cluster.allocations.get(name)
+            questions = self._questions_of(allocation, node) if wait.is_wanted and allocation is not None else ()
+            if told.question in questions and wait.settled_at is None:
+                wait.answers[told.question] = told.answer
+                if told.answer is not Answer.REFUSED:
+                    self._answering.add(node)
+                if all(wait.answers.get(one) is Answer.READY for one in questions):
+                    self._settle(name, node, wait, now)
+        self._look_when(now)
+
+    # ---- time ----
+
+    def deadline(self) -> float | None:
+        """When to call `update` though nothing changed."""
+        return self._deadline
+
+    def _pass_time(self, now: float) -> None:
+        for (name, node), wait in list(self._waits.items()):
+            if now < self._due_at(wait, node):
+                continue
+            if wait.settled_at is None:
+                self._give_up(name, node, wait, now)
+            else:
+                del self._waits[NewEndpoint(name, node)]
+                self._settled[name] = None
+        self._look_when(now)
+
+    def _give_up(self, name: str, node: str, wait: _Wait, now: float) -> None:
+        """Announced though the proxy may not have its rule: else a proxy that fails would keep the address away."""
+        if wait.is_wanted and node == self._own_node:
+            is_refused = Answer.REFUSED in wait.answers.values()
+            self._notices.say(
+                "warning",
+                "announced though this node's proxy does not say that it has the rules",
+                allocation=name,
+                why="nothing listens at the healthCheckNodePort" if is_refused else "it does not answer with 200",
+                waited_seconds=round(now - wait.since, 1),
+            )
+            self._notices.count("proxy_awaited", "Refused" if is_refused else "GaveUp")
+        self._settle(name, node, wait, now, is_ready=False)
+
+    def _settle(self, name: str, node: str, wait: _Wait, now: float, *, is_ready: bool = True) -> None:
+        wait.settled_at = now
+        self._settled[name] = None
+        if is_ready and node == self._own_node:
+            self._notices.say("debug", "this node's proxy has the rules", allocation=name)
+            self._notices.count("proxy_awaited", Answer.READY.value)
+
+    def _due_at(self, wait: _Wait, node: str) -> float:
+        if wait.settled_at is not None:
+            return wait.settled_at + SETTLED_SECONDS
+        is_refused = bool(wait.answers) and all(one is Answer.REFUSED for one in wait.answers.values())
+        is_short = is_refused and node not in self._answering
+        return wait.since + (REFUSED_WAIT_SECONDS if is_short else LONGEST_WAIT_SECONDS)
+
+    def _look_when(self, now: float) -> None:
+        self._deadline = min((self._due_at(wait, one.node) for one, wait in self._waits.items()), default=None)
