@@ -8,6 +8,7 @@ from speaker.bgp.routers import RouterOrders
 from speaker.fencing import Hold
 from speaker.notices import Count, Line
 from speaker.own.requests import Request
+from speaker.proxies.questions import Question
 from speaker.wire.messages import BfdState, Interface, Order
 
 
@@ -21,7 +22,8 @@ class Batch:
     order; each is answered by Found, Wrote, Deleted or Failed. `renews_after`: a renewal of the Lease that is sent
     after that moment (CLOCK_BOOTTIME) is wanted at once, by its answer; None = renewals come as they do. `reading`: the
     number of the reading of the cluster that is wanted: another one = everything is listed and watched anew; None =
-    nothing is read. `secrets`: the Secrets to watch, by name. `gives_lease_back`: empty its holder; answered by
+    nothing is read. `secrets`: the Secrets to watch, by name. `questions`: for nodes' proxies, again and again,
+    answered by ProxyAnswered. `gives_lease_back`: empty its holder; answered by
     LeaseReleased. `is_over`: there is nothing left to do. `has_more`: call `advance` again soon, after a chance for
     everything else. `notices`: for the log and the metrics.
     """
@@ -33,6 +35,7 @@ class Batch:
     renews_after: float | None = None
     reading: int | None = None
     secrets: frozenset[str] = frozenset()
+    questions: frozenset[Question] = frozenset()
     gives_lease_back: bool = False
     is_over: bool = False
     has_more: bool = False

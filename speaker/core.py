@@ -55,6 +55,8 @@ from speaker.own.requests import Deleted, Failed, Failure, Found, Own, Wrote
 from speaker.own.status import StatusDraft
 from speaker.own.writers import OwnWriters
 from speaker.phases import TABLE, Cause, Deed, Phase, after, may
+from speaker.proxies.questions import ProxyAnswered
+from speaker.proxies.readiness import Readiness
 from speaker.registration import Registration
 from speaker.releases import Releases
 from speaker.wire import messages
@@ -82,9 +84,17 @@ class NodeCore:
         announcements = Announcements(self.draft.announcements)
         times = MemberTimes(options.lease_duration_seconds, options.renew_seconds, options.failback_seconds)
         self.members = Members(options.node, options.incarnation, times, options.heartbeats, self.draft, self.notices)
-        self.layer2 = Layer2Course(options.node, self.members.view, self.draft, announcements, self.notices)
+        self.proxies = Readiness(options.node, self.notices)
+        self.layer2 = Layer2Course(
+            options.node, self.members.view, self.draft, announcements, self.notices, self.proxies
+        )
         self.bgp = BgpCourse(
-            options.node, self.draft, announcements, self.notices, drain_seconds=options.bgp_drain_seconds
+            options.node,
+            self.draft,
+            announcements,
+            self.notices,
+            drain_seconds=options.bgp_drain_seconds,
+            proxies=self.proxies,
         )
         self._courses: tuple[Course[Any, Any], ...] = (self.layer2, self.bgp)
         self.releases = Releases(self._courses, self.draft.released)
@@ -288,6 +298,7 @@ class NodeCore:
             self._tick_at,
             None if has_withdrawn else self.layer2.deadline(),
             None if has_withdrawn else self.bgp.deadline(),
+            self.proxies.deadline() if may(self.phase, Deed.DECIDE) else None,
             self.own.deadline(),
             self._leaving.deadline(),
             self.members.heartbeats.deadline() if self.phase is Phase.LISTENING else None,
@@ -309,6 +320,7 @@ class NodeCore:
             renews_after=self._registration.began if self.phase is Phase.RENEWING else None,
             reading=self._registration.reading if self._may_read else None,
             secrets=self._secrets,
+            questions=self.proxies.questions(),
             gives_lease_back=self._leaving.takes_lease(),
             is_over=self._leaving.is_over,
             has_more=has_more,
@@ -339,6 +351,7 @@ class NodeCore:
         """One registration after the other. Each begins with a renewal, or an allocator might still find this speaker
         silent after it has read everything."""
         self.cluster = ClusterState()
+        self.proxies.begin(self.cluster)
         for course in self._courses:
             course.begin(self.cluster)
         self.releases.begin(self.cluster)
@@ -373,6 +386,10 @@ class NodeCore:
         """One slice. Whether there is more to decide."""
         if not may(self.phase, Deed.DECIDE):
             return False
+        self.proxies.update(now.monotonic)
+        for name in self.proxies.take_settled():
+            self.layer2.decisions.look_again(name)
+            self.bgp.decisions.look_again(name)
         if any(course.has_work(now) for course in self._courses):
             for course in self._courses:
                 course.decide(DECISIONS_AT_A_TIME, now)
@@ -530,6 +547,7 @@ _HANDLERS: Mapping[type, Callable[[NodeCore, Any, Moment], None]] = {
     KeysUnusable: lambda core, what, _: core.members.heartbeats.keys_unusable(what.fault),
     Stop: NodeCore._stop,
     LeaseReleased: NodeCore._lease_released,
+    ProxyAnswered: lambda core, what, now: core.proxies.answered(what, now.monotonic),
     RouterReport: NodeCore._routers_reported,
     messages.Interfaces: lambda core, what, _: core.layer2.interfaces_changed(what.interfaces),
     messages.Conflict: lambda core, what, now: core.layer2.conflict(what, now),

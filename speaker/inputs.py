@@ -6,6 +6,7 @@ from speaker.bgp.routers import RouterReport
 from speaker.cluster.state import Kind
 from speaker.layer2.held import Held
 from speaker.own.requests import Deleted, Failed, Found, Wrote
+from speaker.proxies.questions import ProxyAnswered
 from speaker.wire.messages import ConfirmedOrder, Report
 
 
@@ -109,5 +110,6 @@ Input = (
     | Stop
     | LeaseReleased
     | RouterReport
+    | ProxyAnswered
     | Report
 )

@@ -19,6 +19,7 @@ from kube.informer.io.informer import Informer, ObjectKey
 from kube.io.client import Client
 from kube.resource import ENDPOINTSLICES, SERVICES, Resource
 from lab.workload.endpoints import MANAGED_BY, MANAGED_BY_LABEL, slices_of
+from lab.workload.healthports import HealthServers, health_ports
 from lab.workload.kubeproxy import ruleset
 from lab.workload.objects import Pod, TrafficService, TrafficSlice
 
@@ -36,6 +37,7 @@ class Workload:
     def __init__(self, client: Client, node_names: list[str]) -> None:
         self._client = client
         self._applied: dict[str, str] = dict.fromkeys(node_names, "")
+        self._health = {name: HealthServers(name) for name in node_names}
         self._changed = asyncio.Event()
         self._services: Informer[TrafficService] = self._informer(SERVICES, TrafficService)
         self._slices: Informer[TrafficSlice] = self._informer(ENDPOINTSLICES, TrafficSlice)
@@ -95,6 +97,7 @@ class Workload:
             if wanted != applied:
                 await _apply(node_name, wanted)
                 self._applied[node_name] = wanted
+            await self._health[node_name].serve(health_ports(node_name, services, slices))
 
 
 def _is_as(existing: TrafficSlice, wanted: Mapping[str, Any]) -> bool:

@@ -4,6 +4,7 @@ No I/O. Only traffic that comes in to `status.loadBalancer` addresses; no cluste
 
 Policy `Cluster`: to any ready endpoint, under the node's own address, because the answer must come back this way.
 Policy `Local`: to a ready endpoint on this node with the source address as it came; dropped where there is none.
+Where no endpoint is ready, those that serve until they end stand in (KEP-1669).
 """
 
 from collections.abc import Iterable, Iterator
@@ -54,18 +55,19 @@ def _destinations(
 
 
 def _targets(slices: list[TrafficSlice], family: str, port: TargetedPort, only_on: str | None) -> list[Target]:
-    return sorted(
-        (
-            Target(endpoint.addresses[0], slice_port.port)
-            for each in slices
-            if each.address_type == family
-            for endpoint in each.endpoints or ()
-            if endpoint.is_ready and only_on in (None, endpoint.node_name)
-            for slice_port in each.ports or ()
-            if (slice_port.name, slice_port.protocol) == (port.name, port.protocol)
-        ),
-        key=lambda target: (int(ip_address(target.address)), target.port),
-    )
+    """Those that are ready; where none is, those that serve until they end (KEP-1669)."""
+    every = [
+        (endpoint, Target(endpoint.addresses[0], slice_port.port))
+        for each in slices
+        if each.address_type == family
+        for endpoint in each.endpoints or ()
+        if only_on in (None, endpoint.node_name)
+        for slice_port in each.ports or ()
+        if (slice_port.name, slice_port.protocol) == (port.name, port.protocol)
+    ]
+    ready = [target for endpoint, target in every if endpoint.is_ready]
+    draining = [target for endpoint, target in every if endpoint.is_serving and endpoint.is_terminating]
+    return sorted(ready or draining, key=lambda target: (int(ip_address(target.address)), target.port))
 
 
 def _translation(service: TrafficService, match: str, targets: list[Target]) -> str:

@@ -33,6 +33,7 @@ from speaker.own.announcements import Announcements
 from speaker.own.entries import Entry, fault
 from speaker.own.predecessor import LastWord
 from speaker.own.status import StatusDraft
+from speaker.proxies.readiness import Readiness
 from speaker.wire.messages import Bfd, BfdState
 
 SHOWN_FAULTS = 32
@@ -45,7 +46,8 @@ BFD_ORDER_SECONDS = 1.0
 
 
 class BgpCourse:
-    """See speaker.course. `drain_seconds`: how long routers have to send traffic elsewhere before routes go."""
+    """See speaker.course. `drain_seconds`: how long routers have to send traffic elsewhere before routes go. `proxies`:
+    None = they are never waited for."""
 
     def __init__(
         self,
@@ -55,6 +57,7 @@ class BgpCourse:
         notices: Notices,
         *,
         drain_seconds: float,
+        proxies: Readiness | None = None,
     ) -> None:
         self._own_node = own_node
         self._draft = draft
@@ -87,6 +90,7 @@ class BgpCourse:
         self._is_silent = self._is_draining = self._must_show = False
         self._is_leaving = self._has_left = self._has_stopped = False
         self._stop_at: float | None = None
+        self._proxies = proxies
         self.decisions = Decisions(own_node, ClusterState(), drain_seconds=drain_seconds)
 
     # ---- what is observed ----
@@ -94,7 +98,11 @@ class BgpCourse:
     def begin(self, cluster: ClusterState) -> None:
         """Until the cluster was read in full, nothing is changed at the routers."""
         self.decisions = Decisions(
-            self._own_node, cluster, drain_seconds=self._drain_seconds, passwords=self._passwords
+            self._own_node,
+            cluster,
+            drain_seconds=self._drain_seconds,
+            passwords=self._passwords,
+            proxies=self._proxies,
         )
         self.decisions.set_failed(failed_peers(self._bfd_states))
         self._is_whole = self._is_applied = False

@@ -22,6 +22,7 @@ from speaker.bgp.desired import Attributes, BGPView, Contributions, PeerClass, R
 from speaker.bgp.drain import Drain
 from speaker.bgp.faults import Findings, faults_in
 from speaker.bgp.model import PeerConfig, Prefix, Route
+from speaker.bgp.moves import Moves
 from speaker.bgp.passwords import Passwords
 from speaker.bgp.peertable import Changes, PeerTable
 from speaker.bgp.prefixes import address_of, is_host
@@ -30,6 +31,7 @@ from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation, Labels, NodeFacts
 from speaker.cluster.state import Change, ClusterState, Kind
 from speaker.moment import earliest
+from speaker.proxies.readiness import Readiness
 from speaker.wire.messages import BfdSession
 
 _ALL_REST_ON = frozenset(
@@ -39,13 +41,20 @@ _ALL_REST_ON = frozenset(
 
 class Decisions:
     """Follows `cluster`: to observe is cheap and decides nothing, `update` does. `drain_seconds`: see Drain.
-    `passwords`: those that were read already."""
+    `passwords`: those that were read already. `proxies`: None = they are never waited for."""
 
     def __init__(
-        self, own_node: str, cluster: ClusterState, *, drain_seconds: float, passwords: Passwords | None = None
+        self,
+        own_node: str,
+        cluster: ClusterState,
+        *,
+        drain_seconds: float,
+        passwords: Passwords | None = None,
+        proxies: Readiness | None = None,
     ) -> None:
         self._own_node = own_node
         self._cluster = cluster
+        self._moves = Moves(own_node, cluster, proxies if proxies is not None else Readiness(own_node))
         self._own: NodeFacts | None = None
         self._view = self._new_view()
         self._is_stale = True
@@ -249,7 +258,8 @@ class Decisions:
         before, allocation = self._decided.pop(name, None), self._cluster.allocations.get(name)
         if allocation is not None:
             self._decided[name] = allocation
-        old, new = self._contributions.pop(name, ()), self._contributions_of(allocation)
+        old = self._contributions.pop(name, ())
+        new = self._contributions_of(allocation, has_route=bool(old))
         kept = [prefix for prefix, _ in new]
         for prefix, source in old:
             if before is not None and not is_host(prefix):
@@ -280,11 +290,17 @@ class Decisions:
             if not before or not before + number:
                 self._faults = None
 
-    def _contributions_of(self, allocation: Allocation | None) -> Contributions:
+    def _contributions_of(self, allocation: Allocation | None, *, has_route: bool) -> Contributions:
         if allocation is None:
             return ()
         services = [holder.service for holder in allocation.holders]
-        return self._view.contributions(allocation, self._cluster.endpoints.placement(services, allocation.is_ipv6))
+        placement = self._cluster.endpoints.placement(services, allocation.is_ipv6)
+        return self._view.contributions(allocation, self._moves.placement(allocation, placement, has_route=has_route))
+
+    def look_again(self, name: str) -> None:
+        """Decide that allocation again, if it still exists."""
+        if self._peers and name in self._cluster.allocations:
+            self._dirty[name] = None
 
     def _weight(self, name: str, allocation: Allocation | None, contributions: Contributions, now: float) -> int | None:
         """What to say of how many endpoints are here; None = nothing."""

@@ -36,6 +36,7 @@ from speaker.notices import Line
 from speaker.options import Options
 from speaker.own.io.ownobjects import OwnObjects
 from speaker.own.requests import Request
+from speaker.proxies.io.asker import ProxyAsker
 from speaker.wire import messages
 from speaker.wire.io.link import OrderRefusedError, WireLink
 
@@ -79,6 +80,7 @@ class Agent:
             on_renewed=lambda renewal: self.tell(Renewed(renewal.sent_boottime)),
             boottime=boottime,
         )
+        self._asker = ProxyAsker(self.tell)
         self._wake = asyncio.Event()
         self._have_routers_changed = False
         self._renews_after: float | None = None
@@ -93,6 +95,7 @@ class Agent:
             self._group = group
             self._start(self._routers.run())
             self._start(self._renewer.run())
+            self._start(self._asker.run())
             self._start(self._follow_keys())
             self._start(self._tell_when_stopped(stop))
             await asyncio.wait([self._start(self._drive())])
@@ -188,6 +191,7 @@ class Agent:
         self._read(batch.reading)
         if self._watches is not None:
             self._watches.want_secrets(batch.secrets)
+        self._asker.want(batch.questions)
         if batch.gives_lease_back:
             self._start(self._give_lease_back())
 

@@ -133,6 +133,12 @@ class SpeakerMetrics:
             "Addresses announced on layer 2 that the node's own kernel answers for by itself.",
             registry=registry,
         )
+        self._proxies = Counter(
+            "berth_proxy_waits",
+            "Waits for this node's proxy to have its rules for a new endpoint, policy Local.",
+            ["result"],
+            registry=registry,
+        )
         self._conflicted = Gauge(
             "berth_conflicted_addresses", "Addresses that another machine uses at present.", registry=registry
         )
@@ -210,6 +216,10 @@ class SpeakerMetrics:
     def kernel_answers_now(self, count: int) -> None:
         """Addresses that the node's own kernel answers for."""
         self._kernel_answered.set(count)
+
+    def proxy_awaited(self, result: str) -> None:
+        """A wait ended: Ready, Refused (nothing listens there) or GaveUp (it never said 200)."""
+        self._proxies.labels(result).inc()
 
     def conflicts_now(self, count: int) -> None:
         """How many addresses another machine uses."""

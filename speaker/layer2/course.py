@@ -24,12 +24,14 @@ from speaker.layer2.interfaces import changes, ranks, to_show
 from speaker.layer2.nearness import Rank, Way
 from speaker.layer2.orders import Interfaces, WireOrders
 from speaker.layer2.probing import Probing, Verdict
+from speaker.layer2.succession import Succession
 from speaker.members.view import MemberView
 from speaker.moment import Moment, earliest
 from speaker.notices import Notices
 from speaker.own.announcements import Announcements
 from speaker.own.entries import kernel_answer
 from speaker.own.status import StatusDraft
+from speaker.proxies.readiness import Readiness
 from speaker.wire import messages
 from speaker.wire.messages import Announce, Answer, Ask, Conflict, Defend, Order, Probe, Probed, UseInterfaces, Withdraw
 
@@ -57,6 +59,7 @@ class Layer2Course:
         draft: StatusDraft,
         announcements: Announcements,
         notices: Notices,
+        proxies: Readiness,
     ) -> None:
         self._own_node = own_node
         self._draft = draft
@@ -77,7 +80,9 @@ class Layer2Course:
         self.held_by_kernel: list[KernelHolding] = []
         """Addresses that this node's kernel answers for by itself, as told last."""
         self._cluster = ClusterState()
+        self._proxies = proxies
         self.decisions = Decisions(own_node, self._cluster)
+        self._succession = Succession(own_node, self._cluster, self.decisions, proxies)
         draft.set("conflicts", [])
         draft.set("kernelAnswers", [])
 
@@ -91,6 +96,7 @@ class Layer2Course:
         """
         self._cluster = cluster
         self.decisions = Decisions(self._own_node, cluster)
+        self._succession = Succession(self._own_node, cluster, self.decisions, self._proxies)
         self.decisions.set_own_interfaces(self._usable, self._routes)
         self.orders.withdraw_everything()
         self._one_by_one.clear()
@@ -107,12 +113,14 @@ class Layer2Course:
                     if allocation.name not in self._cluster.allocations:  # a successor is decided on by itself
                         self.orders.want(allocation.address, None)
                 case Decided(allocation, ToAnnounce(interfaces)):
-                    if self._is_admitted(allocation, interfaces):
+                    if self._may_begin(allocation) and self._is_admitted(allocation, interfaces):
                         self.orders.want(allocation.address, interfaces)
                 case Decided(allocation, Refrain(Silence.OTHER_OWNER, str(successor))):
                     if self._cluster.is_probed(allocation):
                         self._probing.owned_by(allocation.uid, successor)
-                    self._handover.leave_to(allocation.address, successor, now.monotonic)
+                    self._succession.left_to(allocation, successor)
+                    give_up_at = self._succession.give_up_at(allocation, now.monotonic)
+                    self._handover.leave_to(allocation.address, successor, now.monotonic, give_up_at)
                 case Decided(allocation, Refrain()):
                     self.orders.want(allocation.address, None)
 
@@ -140,8 +148,10 @@ class Layer2Course:
         """Nothing to do here: others are chosen as owners as soon as they hear that this speaker leaves."""
 
     def _learn(self, each: Decided | Gone) -> None:
-        """Take in what the decision means for probing."""
+        """Take in what the decision means for probing, and for what waits for this node's proxy."""
         allocation = each.allocation
+        if isinstance(each, Gone) or isinstance(each.decision, Refrain):
+            self._succession.forget(allocation.name)
         if isinstance(each, Gone) or allocation.is_releasing:
             self._probing.forget(allocation.uid)
             self._conflicts.drop(allocation.address)
@@ -155,6 +165,12 @@ class Layer2Course:
         if self._probing.is_in_use(address):
             self._conflicts.drop(address)
         self._probing.stop(address)
+
+    def _may_begin(self, allocation: Allocation) -> bool:
+        """Whether nothing is lost if this node announces it now: it does so already, or its proxy can serve."""
+        address = allocation.address
+        is_begun = self.orders.is_wanted(address) or self.orders.is_announced(address)
+        return is_begun or not self._succession.waits(allocation)
 
     def _is_admitted(self, allocation: Allocation, interfaces: Interfaces) -> bool:
         """Whether the address may be announced: it needs no probing, or was found free."""
@@ -333,7 +349,7 @@ class Layer2Course:
 
     def states(self) -> Counter[str]:
         """How many addresses this node announces ("Announced"), and how many it does not, by reason."""
-        held_back = self._probing.held_back()
+        held_back = self._probing.held_back() + self._succession.held_back()
         states = self.decisions.silences() + held_back
         states["Announced"] -= held_back.total()
         return +states

@@ -17,7 +17,7 @@ from speaker.cluster.faults import Fault
 from speaker.cluster.networks import Attached
 from speaker.cluster.objects import Allocation
 from speaker.cluster.state import Change, ClusterState, Kind
-from speaker.cluster.tiers import tier_of
+from speaker.cluster.tiers import tier, tier_of
 from speaker.layer2.desired import Announce, Decision, Layer2View, Refrain, Silence
 from speaker.layer2.nearness import Rank, Way
 from speaker.wire.messages import Member
@@ -225,6 +225,18 @@ class Decisions:
         if candidates != self._candidates:
             self._candidates = candidates
             self._view_changed()
+
+    def goes_on(self, node: str) -> bool:
+        """Whether that node's speaker lives and does not leave, and the node can carry traffic: so it will answer for
+        what it announced until it sees a successor."""
+        candidate, facts = self._candidates.get(node), self.cluster.nodes.get(node)
+        if (
+            candidate is None
+            or facts is None
+            or candidate.tier >= tier(is_leaving=True, is_behind=False, is_member=True)
+        ):
+            return False
+        return not (facts.is_network_unavailable or facts.is_out_of_service)
 
     def _candidate(self, node: str) -> Candidate | None:
         """None = that node announces nothing."""

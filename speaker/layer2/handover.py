@@ -12,10 +12,6 @@ from speaker.members.view import MemberView
 from speaker.notices import Notices
 from speaker.wire.messages import Reannounce
 
-HANDOVER_SECONDS = 2.0
-"""How long to answer for an address whose successor is not seen to announce it. The successor learns of the hand-over
-by heartbeats in milliseconds; without heartbeats it takes a write and a watch of the Speaker object."""
-
 
 class Handover:
     """`send`: takes an order that nobody waits for. `now`: monotonic seconds."""
@@ -28,11 +24,12 @@ class Handover:
         self._notices = notices
         self._send = send
 
-    def leave_to(self, address: str, successor: str, now: float) -> None:
-        """Another node owns the address from now on. What was only probed for, nobody misses."""
+    def leave_to(self, address: str, successor: str, now: float, give_up_at: float) -> None:
+        """Another node owns the address from now on, and is waited for until `give_up_at`. What was only probed for,
+        nobody misses."""
         is_needed = self._orders.is_announced(address) and not self._view.announces_already(successor, address, now)
         if is_needed:
-            self._orders.hand_over(address, now + HANDOVER_SECONDS)
+            self._orders.hand_over(address, give_up_at)
         else:
             self._orders.want(address, None)
 

@@ -63,11 +63,11 @@ class WireOrders:
     def hand_over(self, address: str, give_up_at: float) -> None:
         """Another node takes it over: go on answering until `handed_over`, or until `give_up_at` (monotonic seconds).
 
-        So at each moment some node answers. Repeating the call does not prolong the time.
+        So at each moment some node answers. Repeating the call does not prolong the time, but may end it sooner.
         """
         self._forget_wish(address)
         if address in self._on_wire and address not in self._to_withdraw:
-            self._handing_over.setdefault(address, give_up_at)
+            self._handing_over[address] = min(give_up_at, self._handing_over.get(address, give_up_at))
 
     def handed_over(self, address: str) -> bool:
         """The successor was seen to announce it. Returns whether it was being handed over."""

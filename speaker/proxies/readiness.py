@@ -65,6 +65,7 @@ class Readiness:
         self._waits: dict[NewEndpoint, _Wait] = {}
         self._settled: dict[str, None] = {}
         self._deadline: float | None = None
+        self._questions: frozenset[Question] | None = frozenset()
         cluster.subscribe(self._observe)
 
     def _observe(self, change: Change) -> None:
@@ -107,12 +108,13 @@ class Readiness:
         wait = self._waits.get(NewEndpoint(allocation.name, node))
         if wait is None or wait.settled_at is not None or not self._questions_of(allocation, node):
             return False
-        wait.is_wanted = True
+        if not wait.is_wanted:
+            wait.is_wanted, self._questions = True, None
         return True
 
     def is_new(self, allocation: Allocation, node: str) -> bool:
-        """Whether what this node announces of the address may not be everywhere yet: it waits, or did a moment ago."""
-        return NewEndpoint(allocation.name, node) in self._waits
+        """Whether what that node announces of the address may not be everywhere yet: it waits, or did a moment ago."""
+        return NewEndpoint(allocation.name, node) in self._waits and bool(self._questions_of(allocation, node))
 
     def take_settled(self) -> list[str]:
         """The names of the IPAllocations to be decided again, since this was last called."""
@@ -123,15 +125,17 @@ class Readiness:
 
     def questions(self) -> frozenset[Question]:
         """To be asked again and again, each answer to be told by `answered`, as long as they are here."""
-        return frozenset(question for _, question in self._open())
+        if self._questions is None:
+            self._questions = frozenset(self._open())
+        return self._questions
 
-    def _open(self) -> Iterator[tuple[_Wait, Question]]:
+    def _open(self) -> Iterator[Question]:
         for (name, node), wait in self._waits.items():
             allocation = self._cluster.allocations.get(name)
             if wait.is_wanted and wait.settled_at is None and allocation is not None:
                 for question in self._questions_of(allocation, node):
                     if wait.answers.get(question) is not Answer.READY:
-                        yield wait, question
+                        yield question
 
     def _questions_of(self, allocation: Allocation, node: str) -> tuple[Question, ...]:
         """None: no Service has such a port, or the node no address of that family; then there is nothing to wait for.
@@ -158,7 +162,7 @@ class Readiness:
                     self._answering.add(node)
                 if all(wait.answers.get(one) is Answer.READY for one in questions):
                     self._settle(name, node, wait, now)
-        self._look_when(now)
+        self._look_when()
 
     # ---- time ----
 
@@ -175,7 +179,7 @@ class Readiness:
             else:
                 del self._waits[NewEndpoint(name, node)]
                 self._settled[name] = None
-        self._look_when(now)
+        self._look_when()
 
     def _give_up(self, name: str, node: str, wait: _Wait, now: float) -> None:
         """Announced though the proxy may not have its rule: else a proxy that fails would keep the address away."""
@@ -205,5 +209,7 @@ class Readiness:
         is_short = is_refused and node not in self._answering
         return wait.since + (REFUSED_WAIT_SECONDS if is_short else LONGEST_WAIT_SECONDS)
 
-    def _look_when(self, now: float) -> None:
+    def _look_when(self) -> None:
+        """The waits are other ones."""
+        self._questions = None
         self._deadline = min((self._due_at(wait, one.node) for one, wait in self._waits.items()), default=None)

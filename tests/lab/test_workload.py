@@ -14,6 +14,7 @@ from lab.process import Process
 from lab.scripts import script
 from lab.waiting import wait_for
 from lab.workload.endpoints import slices_of
+from lab.workload.healthports import health_ports
 from lab.workload.kubeproxy import ruleset
 from lab.workload.objects import Pod, TrafficService, TrafficSlice
 
@@ -79,6 +80,39 @@ def test_pods_that_the_selector_does_not_match_are_no_endpoints() -> None:
 
 def test_a_service_without_selector_has_no_slices_of_ours() -> None:
     assert slices_of(service(selector={}), PODS) == {}
+
+
+def moving(policy: str = "Local") -> tuple[list[TrafficService], list[TrafficSlice]]:
+    """One endpoint is ready on node2, one on node1 serves until it ends."""
+    ending = {"ready": False, "serving": True, "terminating": True}
+    raw = {
+        "metadata": {
+            "name": "moving",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "example-service"},
+        },
+        "endpoints": [
+            {"addresses": ["10.244.1.10"], "nodeName": "node1", "conditions": ending},
+            {"addresses": ["10.244.2.10"], "nodeName": "node2"},
+        ],
+        "ports": [{"name": "", "port": 9376, "protocol": "TCP"}],
+    }
+    return [service(policy, healthCheckNodePort=30123)], [msgspec.convert(raw, TrafficSlice)]
+
+
+def test_an_endpoint_that_serves_until_it_ends_stands_in_where_none_is_ready() -> None:
+    services, slices = moving()
+    assert "10.244.1.10 . 9376" in ruleset("node1", services, slices)
+    assert "10.244.2.10 . 9376" in ruleset("node2", services, slices)
+    everywhere = ruleset("node1", *moving("Cluster"))
+    assert "10.244.2.10 . 9376" in everywhere
+    assert "10.244.1.10 . 9376" not in everywhere
+
+
+def test_only_ready_endpoints_count_at_a_health_port_and_only_with_the_policy_local() -> None:
+    assert health_ports("node1", *moving()) == {30123: 0}
+    assert health_ports("node2", *moving()) == {30123: 1}
+    assert health_ports("node2", *moving("Cluster")) == {}
 
 
 def test_a_service_without_an_address_makes_no_rules() -> None:

@@ -25,6 +25,7 @@ from speaker.members.heartbeats import HeartbeatOptions
 from speaker.options import Options
 from speaker.own.requests import CONFIRMATION, SPEAKER, Look, Own, Request
 from speaker.phases import Phase
+from speaker.proxies.questions import Answer, ProxyAnswered, Question
 from speaker.wire import messages
 from speaker.wire.messages import Interface, Interfaces, Member
 from tests.speaker.make import BOOTED_BEFORE_SECONDS, advertisement, allocation, at, node, speaker
@@ -64,6 +65,8 @@ class World:
         self.requests: list[Request] = []
         self.routes: set[Prefix] = set()
         self.reading: int | None = None
+        self.asked: frozenset[Question] = frozenset()
+        self.proxies: Answer | None = None
         self.contacts: dict[str, float] = {}
         self.cut_off: set[str] = set()
         self.is_over = False
@@ -169,6 +172,7 @@ class World:
         if batch.renews_after is not None and "renewals" not in self.held:
             self.journal.append("renewed")
             self.tell(Renewed(at(self.now).boottime))
+        self._ask(batch.questions)
         if batch.gives_lease_back:
             self.journal.append("lease")
             if "lease" not in self.held:
@@ -212,6 +216,16 @@ class World:
         answers = {prefix: prefix in self.routes for prefix in orders.asks}
         if orders.changes_routes or orders.stops:
             self.tell(RouterReport(answers=answers, has_stopped=orders.stops))
+
+    def _ask(self, questions: frozenset[Question]) -> None:
+        """Proxies answer what is noted in `proxies`, once."""
+        for question in sorted(questions - self.asked):
+            self.journal.append(f"ask {question.host}:{question.port}")
+        self.asked = questions
+        if self.proxies is not None and questions:
+            answer, self.proxies = self.proxies, None
+            for question in questions:
+                self.tell(ProxyAnswered(question, answer))
 
     def _request(self, request: Request, *, is_noted: bool = True) -> None:
         what = _name_of(request)

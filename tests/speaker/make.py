@@ -37,6 +37,7 @@ def allocation(
     labels: dict[str, str] | None = None,
     is_local: bool = False,
     is_releasing: bool = False,
+    health_port: int = 0,
 ) -> Allocation:
     return Allocation(
         name=allocation_name(address),
@@ -44,7 +45,7 @@ def allocation(
         generation=generation,
         address=address,
         pool=pool,
-        holders=tuple(Holder(service(name), labels or {}) for name in services),
+        holders=tuple(Holder(service(name), labels or {}, health_port) for name in services),
         is_local=is_local,
         is_releasing=is_releasing,
     )

@@ -3,16 +3,18 @@
 from collections.abc import Iterable
 from typing import Any
 
-from speaker.cluster.objects import Allocation, PoolFacts
+from speaker.cluster.objects import Allocation, PoolFacts, SliceFacts
 from speaker.cluster.state import ClusterState
 from speaker.layer2.course import Confirmed, Layer2Course
 from speaker.members.view import MemberTimes, MemberView
 from speaker.notices import Notices
 from speaker.own.announcements import Announcements
 from speaker.own.status import StatusDraft
+from speaker.proxies.questions import Answer, ProxyAnswered
+from speaker.proxies.readiness import Readiness
 from speaker.releases import Releases
 from speaker.wire.messages import Interface, Order
-from tests.speaker.make import advertisement, allocation, at, node, speaker
+from tests.speaker.make import advertisement, allocation, at, node, slice_of, speaker
 
 TIMES = MemberTimes(lease_duration=6.0, renew=2.0, failback=120.0)
 
@@ -33,10 +35,12 @@ class Node:
         self.now = 0.0
         self.nodes = sorted({own, *others})
         self.probes = probes
+        self.slice: SliceFacts | None = None
         self.draft, self.notices = StatusDraft(), Notices()
         self.view = MemberView(own, TIMES)
         announcements = Announcements(self.draft.announcements)
-        self.course = Layer2Course(own, self.view, self.draft, announcements, self.notices)
+        self.proxies = Readiness(own, self.notices)
+        self.course = Layer2Course(own, self.view, self.draft, announcements, self.notices, self.proxies)
         self.releases = Releases((self.course,), self.draft.released)
         self.course.interfaces_changed((interface(),))
         self.cluster = ClusterState()
@@ -45,10 +49,12 @@ class Node:
     def begin(self) -> None:
         """A new registration: everything but allocations has been read anew."""
         self.cluster = ClusterState()
+        self.proxies.begin(self.cluster)
         self.course.begin(self.cluster)
         self.releases.begin(self.cluster)
+        self.slice = None
         for number, each in enumerate(self.nodes, 1):
-            self.cluster.set_node(each, node())
+            self.cluster.set_node(each, node(addresses=(f"172.30.0.{number}",)))
             facts = speaker()
             self.cluster.set_speaker(each, type(facts)(**{**_fields(facts), "macs": frozenset({mac(number)})}))
         self.cluster.set_pool("edge", PoolFacts({}, is_probed=self.probes))
@@ -66,7 +72,20 @@ class Node:
     def free(self, address: str) -> None:
         self.cluster.set_allocation(allocation(address).name, None)
 
+    def endpoints(self, *ready: str, draining: tuple[str, ...] = ()) -> None:
+        """Of the Service `web`."""
+        made = slice_of(ready=ready, draining=draining)
+        self.cluster.set_slice("default/web-1", self.slice, made)
+        self.slice = made
+
+    def proxies_say(self, answer: Answer) -> None:
+        for question in self.proxies.questions():
+            self.proxies.answered(ProxyAnswered(question, answer), self.now)
+
     def decide(self) -> None:
+        self.proxies.update(self.now)
+        for name in self.proxies.take_settled():
+            self.course.decisions.look_again(name)
         self.course.decide(1000, at(self.now))
 
     def take(self, *, may_announce: bool = True) -> list[Order]:

@@ -10,7 +10,7 @@ from speaker.layer2.course import (
     WITHDRAWALS_AT_A_TIME,
     WireRefusedError,
 )
-from speaker.layer2.handover import HANDOVER_SECONDS
+from speaker.layer2.succession import HANDOVER_SECONDS
 from speaker.members.election import owner
 from speaker.notices import Count
 from speaker.wire.messages import (
