@@ -37,9 +37,10 @@ class Moves:
         return placement
 
     def _waits(self, allocation: Allocation) -> bool:
-        """Another node serves meanwhile, and this one's proxy may not have its rule."""
+        """Another node serves meanwhile, which is not new itself, and this one's proxy may not have its rule."""
         others = self._cluster.serving_nodes(allocation) - {self._own_node}
-        return any(map(self._announces, others)) and self._proxies.is_awaited(allocation, self._own_node)
+        is_covered = any(self._announces(node) and not self._proxies.is_new(allocation, node) for node in others)
+        return is_covered and self._proxies.is_awaited(allocation, self._own_node)
 
     def _lingers(self, allocation: Allocation, placement: Placement) -> bool:
         """An endpoint serves here until it ends, and all nodes with a ready one have it since a moment ago."""

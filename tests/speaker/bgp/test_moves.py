@@ -88,6 +88,13 @@ def test_while_nobody_else_serves_it_is_advertised_at_once() -> None:
     assert router.has_route()
 
 
+def test_of_nodes_that_are_all_new_none_waits_for_the_others() -> None:
+    router = Router()
+    assert not router.has_route()
+    router.endpoints(OWN, OTHER, THIRD)
+    assert router.has_route()
+
+
 def test_what_was_there_at_first_is_advertised_at_once_so_that_a_restart_takes_no_route_away() -> None:
     assert Router(OWN, OTHER).has_route()
 
