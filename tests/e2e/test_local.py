@@ -1,4 +1,4 @@
-"""The policy Local while an endpoint moves, and the node that it comes to has a proxy that is slow: no request is lost."""
+"""An endpoint moves, policy Local, and the proxy of the node that it comes to is slow: no request is lost."""
 
 import time
 from collections.abc import Iterator

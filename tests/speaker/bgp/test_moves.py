@@ -1,4 +1,4 @@
-"""Routes of an address with the policy Local while its endpoint moves: a router always has one to a node that serves."""
+"""Routes of an address with the policy Local while its endpoint moves: there always is one to a node that serves."""
 
 from speaker.bgp.decisions import Decisions
 from speaker.bgp.prefixes import prefix_of
