@@ -31,8 +31,8 @@ class Segments:
 
     def speaker_seen(self, node: str, speaker: SpeakerState | None) -> bool:
         """What that Speaker says now; None = there is none. Whether that is news."""
-        before, now = self._nodes.pop(node, None), _networks(speaker.interfaces()) if speaker is not None else None
-        if now is not None:
+        before, now = self._nodes.pop(node, {}), _networks(speaker.interfaces()) if speaker is not None else {}
+        if now:
             self._nodes[node] = now
         return before != now
 

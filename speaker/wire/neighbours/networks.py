@@ -48,7 +48,7 @@ _HOST_LENGTH = {_INET: 32, _INET6: 128}
 _IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFA_SECOND, _IFA_DAD_FAILED = 0x01, 0x08  # IFA_F_SECONDARY (IPv4), which is IFA_F_TEMPORARY (IPv6); IFA_F_DADFAILED
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_MULTIPATH, _RTA_TABLE, _RTA_VIA = 1, 4, 5, 6, 9, 15, 18
-_UNICAST, _MAIN, _LOCAL = 1, 254, 255  # RTN_UNICAST, RT_TABLE_MAIN, RT_TABLE_LOCAL
+_UNICAST, _MULTICAST, _MAIN, _LOCAL = 1, 5, 254, 255  # RTN_UNICAST, RTN_MULTICAST, RT_TABLE_MAIN, RT_TABLE_LOCAL
 # RTPROT_KERNEL, _BOOT, _STATIC, _RA, _DHCP. Routing daemons have numbers of their own, and up to a million routes.
 _PROTOCOLS = (2, 3, 4, 9, 16)
 
@@ -95,10 +95,12 @@ def program() -> bytes:
     """A classic BPF program for the socket that hears of changes (an array of `struct sock_filter`).
 
     It leaves out what comes in thousands and says nothing of networks: addresses of a host alone (kube-proxy in IPVS
-    mode), and routes of routing daemons. Each step names the steps that it goes to, if true and if not; 0 is the next.
+    mode) with the routes that the kernel makes for them, and routes of routing daemons. It keeps the route of all IPv6
+    groups, which goes when IPv6 is switched off. Each step names the steps that it goes to, if true and if not; 0 is
+    the next.
     """
     byte, half, equal, leave = 0x30, 0x28, 0x15, 0x06  # BPF_LD | BPF_ABS | BPF_B, BPF_H; BPF_JMP | JEQ; BPF_RET
-    address, route, drop, keep = 5, 10, 11 + len(_PROTOCOLS), 12 + len(_PROTOCOLS)
+    address, route, maker, drop, keep = 5, 10, 13, 14 + len(_PROTOCOLS), 15 + len(_PROTOCOLS)
     steps = [
         (half, 4, 0, 0),  # the message's type
         (equal, _as_loaded(_NEW_ADDRESS), address, 0),
@@ -110,7 +112,10 @@ def program() -> bytes:
         (equal, 32, 0, keep),
         (byte, 16, 0, 0),  # its family
         (equal, _INET, drop, keep),
-        (byte, 21, 0, 0),  # a route: who made it
+        (byte, 23, 0, 0),  # a route: its type
+        (equal, _UNICAST, maker, 0),
+        (equal, _MULTICAST, maker, drop),
+        (byte, 21, 0, 0),  # who made it
         *((equal, protocol, keep, 0) for protocol in _PROTOCOLS),
         (leave, 0, 0, 0),
         (leave, 0xFFFF_FFFF, 0, 0),

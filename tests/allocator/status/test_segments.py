@@ -118,3 +118,4 @@ def test_what_says_the_same_again_is_no_news() -> None:
     assert made.speaker_seen("n1", speaker("n1", *THERE))
     assert made.speaker_seen("n1", None)
     assert not made.speaker_seen("n1", None)
+    assert not made.speaker_seen("n2", speaker("n2", ipv6=None))
