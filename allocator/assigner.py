@@ -444,7 +444,7 @@ class Assigner:
         wanted = hidden_before_it_leaves(service, held)
         body = None if wanted is None else service_patch(service, wanted, self._ownership, timestamp)
         if body is not None:
-            return PatchService(key, body)
+            return PatchService(key, body, tuple(notices.of_class_changed(service, self._ownership)))
         for entry in held:
             self._leave(entry, uid)
         if any(entry.is_exposed for entry in self.ledger.held_by_uid(uid)):

@@ -9,6 +9,7 @@ from typing import Literal
 
 from allocator.ledger import Entry
 from allocator.objects import StoredAllocation
+from allocator.ownership import Ownership
 from allocator.request import key_of, our_condition, present_addresses
 from allocator.status.service import Wanted
 from crds.conditions import Reason
@@ -52,6 +53,20 @@ def _of_transition(service: Service, wanted: Wanted) -> Notice | None:
     is_good = verdict.satisfied and verdict.reason not in _NOT_GOOD
     kind: Literal["Normal", "Warning"] = "Normal" if is_good else "Warning"
     return Notice(key_of(service), service.metadata.uid, kind, verdict.reason, verdict.message)
+
+
+def of_class_changed(service: Service, ownership: Ownership) -> Iterator[Notice]:
+    """It is about to lose what it shows because its class is not the one that is served, now. None for other causes."""
+    if service.spec.type != "LoadBalancer" or service.metadata.is_terminating or ownership.is_ours(service):
+        return
+    its = service.spec.load_balancer_class
+    has = f"has the class {its}" if its else "has no class"
+    message = (
+        f"{', '.join(map(str, present_addresses(service)))} is withdrawn: Berth serves {ownership.served}, and this "
+        f"Service {has}. A class can't be set on a Service that is there: give the chart's loadBalancerClass its "
+        f"former value, or create the Service anew with spec.loadBalancerClass: {ownership.class_name}"
+    )
+    yield Notice(key_of(service), service.metadata.uid, "Warning", Reason.ClassChanged, message)
 
 
 def of_tampering(entry: Entry, what: str) -> Iterator[Notice]:

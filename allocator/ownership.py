@@ -26,6 +26,13 @@ class Ownership:
         """The class by which a Service is surely ours."""
         return self.load_balancer_class or DEFAULT_CLASS
 
+    @property
+    def served(self) -> str:
+        """Which Services are served, in words."""
+        if self.load_balancer_class is not None:
+            return f"Services of the class {self.load_balancer_class}"
+        return f"Services without a class, and those of the class {DEFAULT_CLASS}"
+
     def is_ours(self, service: Service) -> bool:
         """Whether we serve this Service: a LoadBalancer of our class that is not being deleted."""
         return not service.metadata.is_terminating and self._is_of_our_class(service)

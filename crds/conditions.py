@@ -144,6 +144,12 @@ class Reason(_Documented):
         "Announcing",
         "Nodes announce the address: `announcerCount` of them, up to ten are named in `announcedBy`.",
     )
+    ClassChanged = (
+        "ClassChanged",
+        "A Service loses its addresses because Berth serves another loadBalancerClass since an upgrade. A class can't "
+        "be set on a Service that is there: give the chart's `loadBalancerClass` its former value, or create the "
+        "Service anew with the class that is served.",
+    )
     DuplicateAddress = (
         "DuplicateAddress",
         "Another machine, or the kernel of a node, answered for the address when it was probed before its first "
@@ -194,7 +200,8 @@ class Reason(_Documented):
     )
     InterfaceNotFound = (
         "InterfaceNotFound",
-        "No node that the advertisement selects has an interface of the given names.",
+        "No node that the advertisement selects has a usable interface of a name that it gives; the message says which "
+        "name, and which interfaces they have.",
     )
     InvalidAddresses = (
         "InvalidAddresses",
@@ -259,6 +266,11 @@ class Reason(_Documented):
         "No node has an interface in a network that contains the address. Where a router on the segment has such a "
         "network, all is well; else nobody asks for the address there: look at the pool, or announce it by BGP.",
     )
+    NoNodeSelected = (
+        "NoNodeSelected",
+        "No Node has the labels that the advertisement's nodeSelector asks for, so nothing is announced by it. Change "
+        "the selector, or label a Node.",
+    )
     NoPools = (
         "NoPools",
         "There is no IPPool in the cluster. Create one.",
@@ -266,6 +278,11 @@ class Reason(_Documented):
     NoSessions = (
         "NoSessions",
         "No speaker has a session with the peer, or wants one: look at nodeSelector, and at whether speakers run.",
+    )
+    NoSpeaker = (
+        "NoSpeaker",
+        "No speaker runs, so nothing is announced: look at the pods of the DaemonSet berth-speaker, and whether it may "
+        "run on your nodes (`speaker.tolerations` and `speaker.nodeSelector` of the chart).",
     )
     NotExhausted = (
         "NotExhausted",

@@ -129,6 +129,17 @@ class KernelAnswer(Model):
     """An interface where the kernel answers for it: the first one by name."""
 
 
+class Unannounced(Model):
+    """An address that no node announces, and why. Of the speakers that live one tells it."""
+
+    address: AddressText
+    """The address."""
+    reason: Annotated[str, Text(min_length=1, max_length=64)]
+    """One CamelCase word; all of them are explained in docs/conditions.md."""
+    message: Message
+    """Why no node does: by node, where it differs."""
+
+
 class HeardSpeaker(Model):
     """Another speaker, as heard by heartbeats on the network."""
 

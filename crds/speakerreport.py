@@ -22,6 +22,7 @@ from crds.speaker import (
     HeardSpeaker,
     Interface,
     KernelAnswer,
+    Unannounced,
 )
 
 MOST_ENTRIES = 100
@@ -60,6 +61,9 @@ class SpeakerReportStatus(ConditionedStatus):
     kernel_answers: Annotated[tuple[KernelAnswer, ...], Items(maximum=MOST_ENTRIES), ListMap("address")] = ()
     """Addresses that are announced on layer 2, by whichever node, and that this node's kernel answers for by itself; in
     all slices together 256 at most."""
+    unannounced: Annotated[tuple[Unannounced, ...], Items(maximum=MOST_ENTRIES), ListMap("address")] = ()
+    """Addresses that no node announces, and why: each is told by one speaker. The allocator puts it into the condition
+    Announced of the IPAllocation."""
     heard: Annotated[tuple[HeardSpeaker, ...], Items(maximum=64), ListMap("node")] = ()
     """The other speakers that it hears; of more than 64 the first ones by name. Condition PeersHeard is about all."""
     bgp_sessions: Annotated[tuple[BGPSession, ...], Items(maximum=MOST_ENTRIES), ListMap("peer")] = ()

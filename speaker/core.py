@@ -487,7 +487,9 @@ class NodeCore:
             faults = decisions.faults(SHOWN + 1, self.bgp.covers)
             report.judge_addresses(faults, decisions.unplaced(), now)
             report.judge_kernel(self.layer2.held_by_kernel, now)
-            self.draft.set("faults", self.bgp.faults())
+            self.draft.set("faults", [*self.bgp.faults(), *decisions.told_faults()])
+            if (causes := decisions.causes.take_changed()) is not None:
+                self.draft.set("unannounced", causes)
         report.show()
 
     # ---- leaving ----

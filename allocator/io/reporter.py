@@ -22,7 +22,7 @@ from allocator.objects import StoredAllocation, decode_allocation
 from allocator.observed import Observed
 from allocator.release.barrier import Awaited
 from allocator.space.ranges import parse_address
-from allocator.status.advertisement import JUDGED_HERE, advertisement_conditions, is_advertised
+from allocator.status.advertisement import JUDGED_HERE, advertisement_conditions, is_advertised, no_speaker
 from allocator.status.allocation import allocation_status, differs_in_counts_only
 from allocator.status.conflicts import of_transitions
 from allocator.status.faults import reported_fault
@@ -31,11 +31,13 @@ from allocator.status.pool import pool_status
 from allocator.status.reports import Reports
 from allocator.status.segments import Segments
 from allocator.status.slices import Slice
+from allocator.status.unannounced import peers_down, why_unannounced
 from allocator.status.waitingline import WaitingLine
 from allocator.status.writerate import WriteRate
 from crds.addresses import IPAddress
 from crds.meta import Condition
 from crds.names import allocation_name
+from crds.observation import Observation
 from crds.speakerreport import WRITES_PER_SECOND
 from crds.types import IPAllocationStatus
 from kube.errors import ApiError, NotFound, is_precondition_failure
@@ -183,6 +185,8 @@ class Reporter:
         peers = {one.name for one in self._observed.peers.values()}
         for one in self._observed.advertisements():
             fault = reported_fault(self._reports.bgp, one.kind, one.name, JUDGED_HERE)
+            if all(speaker.goodbye or not speaker.has_registered for speaker in self._observed.speakers.values()):
+                fault = no_speaker()
             conditions = advertisement_conditions(one, self._assigner.ledger.pools, peers, fault, timestamp())
             if conditions != one.conditions and self._object_rate.admits((one.kind, one.name), now):
                 resource = L2ADVERTISEMENTS if one.kind == "L2Advertisement" else BGPADVERTISEMENTS
@@ -243,6 +247,9 @@ class Reporter:
         await self._take_reports()
         news = self._reports.take_news()
         self._is_bgp_dirty |= news.is_about_peers
+        for stored in self._observed.allocations.values() if news.is_about_peers else ():
+            if not stored.announced_by:  # it may say which peers have no session
+                self._counts.join(stored.address, now)
         for address in _addresses(news.at_once):
             self._dirty[address] = now
             self._at_once.add(address)
@@ -279,11 +286,20 @@ class Reporter:
         advertised = is_advertised(stored.claim, self._assigner.ledger.pools, self._observed.advertisements())
         announcers, waiting = self._reports.announcers.of(address), self._barrier.awaited.get(address, ())
         sightings, kernels = self._reports.sightings.of(address), self._reports.kernels.of(address)
+        why = None if announcers else self._why_unannounced(stored, address)
         on_network = self._segments.judge(stored, announcers)
-        status = allocation_status(stored, announcers, advertised, waiting, timestamp(), sightings, kernels, on_network)
+        status = allocation_status(
+            stored, announcers, advertised, waiting, timestamp(), sightings, kernels, on_network, why
+        )
         shown = (stored.announced_by, stored.announcer_count, stored.conditions, stored.first_announced)
         said = (status.announced_by, status.announcer_count, status.conditions, status.first_announced)
         return None if said == shown else status
+
+    def _why_unannounced(self, stored: StoredAllocation, address: IPAddress) -> Observation:
+        bgp, peers = self._reports.bgp, self._observed.peers.values()
+        sessions = {one.name: list(bgp.sessions(one.name).values()) for one in peers}
+        down = peers_down(stored.claim, self._assigner.ledger.pools, self._observed.advertisements(), sessions)
+        return why_unannounced(stored.claim, self._reports.causes.of(address), down)
 
     async def _write_allocation(self, stored: StoredAllocation, status: IPAllocationStatus, now: float) -> None:
         wire: dict[str, Any] = {

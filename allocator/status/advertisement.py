@@ -4,6 +4,7 @@ Built from the advertisement itself and what the Speakers report; writing it is 
 """
 
 from collections.abc import Container, Iterable
+from dataclasses import replace
 
 from allocator.claims import Claim
 from allocator.objects import Advertisement
@@ -29,6 +30,8 @@ def advertisement_conditions(
 
 
 def _usable(one: Advertisement, pools: Pools, peers: Container[str], fault: Observation | None) -> Observation:
+    """All that is wrong with it at once; the reason is that of the first."""
+    found = []
     for kind, reason, unknown in (
         ("pool", Reason.UnknownPool, [name for name in one.spec.ip_pools if name not in pools.by_name]),
         ("BGPPeer", Reason.UnknownPeer, [name for name in one.peers if name not in peers]),
@@ -36,13 +39,26 @@ def _usable(one: Advertisement, pools: Pools, peers: Container[str], fault: Obse
         if unknown:
             named = listed(sorted(unknown), NAMED)
             message = f"There is no {kind} named {named}: create it, or take the name out"
-            return Observation(ConditionType.Ready, False, reason, message)
-    return fault or Observation(ConditionType.Ready, True, Reason.Valid, "The advertisement is in use")
+            found.append(Observation(ConditionType.Ready, False, reason, message))
+    found += [fault] if fault is not None else []
+    if not found:
+        return Observation(ConditionType.Ready, True, Reason.Valid, "The advertisement is in use")
+    return replace(found[0], message="; ".join(each.message for each in found))
+
+
+def no_speaker() -> Observation:
+    """What keeps every advertisement from being in use."""
+    message = "No speaker runs, so nothing is announced: look at the pods of the DaemonSet berth-speaker"
+    return Observation(ConditionType.Ready, False, Reason.NoSpeaker, message)
 
 
 def is_advertised(claim: Claim, pools: Pools, advertisements: Iterable[Advertisement]) -> bool:
     """Whether any advertisement covers the address."""
+    return any(covers(one, claim, pools) for one in advertisements)
+
+
+def covers(one: Advertisement, claim: Claim, pools: Pools) -> bool:
+    """Whether this one covers the address."""
     pool = pools.by_name.get(claim.pool)
     labels = pool.labels if pool is not None else None
-    services = [dict(holder.labels) for holder in claim.holders]
-    return any(one.covers(claim.pool, labels, services) for one in advertisements)
+    return one.covers(claim.pool, labels, [dict(holder.labels) for holder in claim.holders])

@@ -13,6 +13,7 @@ from allocator.status.conditions import conditions_from
 from allocator.status.conflicts import conflicted, not_announced
 from allocator.status.entries import Announcement, KernelEntry, Sighting
 from allocator.status.kernels import kernel_answers
+from allocator.status.unannounced import why_unannounced
 from crds.conditions import ConditionType, Reason
 from crds.ipallocation import MOST_NAMED
 from crds.meta import Condition
@@ -36,13 +37,16 @@ def allocation_status(
     sightings: Mapping[str, Sighting] = MappingProxyType({}),
     kernels: Mapping[str, KernelEntry] = MappingProxyType({}),
     on_network: Observation | None = None,
+    why: Observation | None = None,
 ) -> IPAllocationStatus:
     """The status the IPAllocation should have; equal to what it has when nothing changed.
 
     `sightings`: other machines that use the address, by the node that sees them. `kernels`: those of nodes that answer
-    for it by themselves, by node. `on_network`: see allocator.status.segments.
+    for it by themselves, by node. `on_network`: see allocator.status.segments. `why`: nobody announces it, if nobody
+    does.
     """
-    observed = [_announced(stored, announcers, is_advertised, sightings)]
+    why = why or why_unannounced(stored.claim, {}, "")
+    observed = [_announced(stored, announcers, is_advertised, sightings, why)]
     conflict = conflicted(stored, sightings)
     if conflict is not None:
         observed.append(conflict)
@@ -67,6 +71,7 @@ def _announced(
     announcers: Mapping[str, Announcement],
     is_advertised: bool,
     sightings: Mapping[str, Sighting],
+    why: Observation,
 ) -> Observation:
     if announcers:
         named = [f"{node} ({_how(announcers[node])})" for node in _named(announcers)]
@@ -82,9 +87,7 @@ def _announced(
     in_use = not_announced(stored, sightings)
     if in_use is not None:
         return in_use
-    where = "the ready endpoints, " if stored.claim.traffic_policy == "Local" else ""
-    message = f"No node announces the address: look at {where}the advertisement's nodeSelector and the interfaces"
-    return Observation(ConditionType.Announced, False, Reason.NoEligibleNode, message)
+    return why
 
 
 def _named(announcers: Mapping[str, Announcement]) -> list[str]:

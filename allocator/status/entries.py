@@ -30,6 +30,14 @@ class KernelEntry(msgspec.Struct, frozen=True, rename="camel", gc=False):
     answers_on: str = ""
 
 
+class Cause(msgspec.Struct, frozen=True, gc=False):
+    """Why no node announces an address, as one node sees it."""
+
+    address: str
+    reason: str = ""
+    message: str = ""
+
+
 class Session(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """A BGP session of one node, also one that a fault keeps from being tried. Times and counts are left out."""
 

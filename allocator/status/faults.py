@@ -40,9 +40,9 @@ def not_ready(reason: Reason, message: str) -> Observation:
     return Observation(ConditionType.Ready, False, reason, message)
 
 
-def cut(text: str) -> str:
-    """At most MOST_CHARACTERS of it."""
-    return text if len(text) <= MOST_CHARACTERS else f"{text[: MOST_CHARACTERS - 3]}..."
+def cut(text: str, most: int = MOST_CHARACTERS) -> str:
+    """At most so many characters of it."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def _reason(text: str) -> Reason:

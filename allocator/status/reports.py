@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from allocator.objects import StoredPeer
 from allocator.release.speakers import SpeakerState
 from allocator.status.announcers import Announcers, Said, Source
-from allocator.status.entries import Fault, KernelEntry, Session, Sighting
+from allocator.status.entries import Cause, Fault, KernelEntry, Session, Sighting
 from allocator.status.slices import Slice
 from crds.addresses import IPAddress
 
@@ -47,6 +47,7 @@ class NodeReports(Generic[T]):
 
 Sightings = NodeReports[Sighting]
 KernelEntries = NodeReports[KernelEntry]
+Causes = NodeReports[Cause]
 
 
 @dataclass
@@ -106,6 +107,7 @@ class Reports:
         self.announcers = Announcers()
         self.sightings = Sightings()
         self.kernels = KernelEntries()
+        self.causes = Causes()
         self.bgp = BGPReports()
         self._conflicted: set[str] = set()
         self._answered: set[str] = set()
@@ -154,6 +156,7 @@ class Reports:
         sightings = {one.address: one for one in said.sightings}
         self.announcers.update(source, said.announced)
         self._conflicted |= self.sightings.update(source, sightings)
+        self._answered |= self.causes.update(source, {one.address: one for one in said.unannounced})
         self._answered |= self.kernels.update(source, {one.address: one for one in said.kernel})
         self._is_about_peers |= self.bgp.update(source, said.sessions, said.faults)
 

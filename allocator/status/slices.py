@@ -11,7 +11,7 @@ from functools import lru_cache
 import msgspec
 
 from allocator.status.announcers import Said
-from allocator.status.entries import Announcement, Fault, KernelEntry, Session, Sighting
+from allocator.status.entries import Announcement, Cause, Fault, KernelEntry, Session, Sighting
 from kube.decoding import decoder
 from kube.objects import KubeObject
 
@@ -30,6 +30,7 @@ class Slice:
     sessions: tuple[Session, ...] = ()
     faults: tuple[Fault, ...] = ()
     kernel: tuple[KernelEntry, ...] = ()
+    unannounced: tuple[Cause, ...] = ()
 
 
 class _Spec(msgspec.Struct, frozen=True, gc=False):
@@ -43,6 +44,7 @@ class _Status(msgspec.Struct, frozen=True, rename="camel", gc=False):
     bgp_sessions: tuple[Session, ...] | None = None
     faults: tuple[Fault, ...] | None = None
     kernel_answers: tuple[KernelEntry, ...] | None = None
+    unannounced: tuple[Cause, ...] | None = None
 
 
 class _Report(KubeObject, frozen=True, kw_only=True, gc=False):
@@ -63,6 +65,7 @@ def decode_slice(raw: bytes) -> Slice:
         status.bgp_sessions or (),
         status.faults or (),
         status.kernel_answers or (),
+        status.unannounced or (),
     )
 
 

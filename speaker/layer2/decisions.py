@@ -18,8 +18,10 @@ from speaker.cluster.networks import Attached
 from speaker.cluster.objects import Allocation
 from speaker.cluster.state import Change, ClusterState, Kind
 from speaker.cluster.tiers import tier, tier_of
+from speaker.layer2.causes import Causes
 from speaker.layer2.desired import Announce, Decision, Layer2View, Refrain, Silence
 from speaker.layer2.nearness import Rank, Way
+from speaker.own.entries import Entry, fault
 from speaker.wire.messages import Member
 
 _NOBODY_CAN = (Silence.NO_ADVERTISEMENT, Silence.NO_ENDPOINT, Silence.NO_NODE)
@@ -73,6 +75,7 @@ class Decisions:
         self._unplaced: dict[str, None] = {}
         self._amiss: dict[str, None] = {}
         """Those that nobody can announce here, but for those that were found to be announced by other means."""
+        self.causes = Causes(own_node)
         cluster.subscribe(self.observe)
 
     def observe(self, change: Change) -> None:
@@ -109,6 +112,8 @@ class Decisions:
         if old is not None and (new is None or new.uid != old.uid):
             self._gone.append(old)
         if new is None:
+            if old is not None:
+                self.causes.note(old.address, None)
             for known in (self._decisions, self._unplaced, self._amiss, self._urgent, self._dirty):
                 known.pop(name, None)
         else:
@@ -188,6 +193,8 @@ class Decisions:
             self._amiss[name] = None
         else:
             self._amiss.pop(name, None)
+        is_told = self._is_amiss(name) and self.causes.is_to_be_told(allocation.address, self._candidates)
+        self.causes.note(allocation.address, self.view().cause(allocation, placement) if is_told else None)
         if placement.is_everywhere:
             self._unplaced[name] = None
         else:
@@ -269,8 +276,8 @@ class Decisions:
             if not is_covered and is_elsewhere(allocation):
                 del self._amiss[name]
                 continue
-            fault = self.view().explain(allocation, self.cluster.placement(allocation))
-            found += [fault] if fault else []
+            why = self.view().explain(allocation, self.cluster.placement(allocation))
+            found += [why] if why else []
         return found[:limit]
 
     def served(self) -> frozenset[str]:
@@ -280,6 +287,12 @@ class Decisions:
             for name, decision in self._decisions.items()
             if isinstance(decision, Announce) or decision.silence is Silence.OTHER_OWNER
         )
+
+    def told_faults(self) -> list[Entry]:
+        """What is wrong with L2Advertisements, if it is this node that tells: the first that lives, by name."""
+        if min(self._candidates, default=self._own_node) != self._own_node:
+            return []
+        return [fault(one.object, one.reason.value, one.message) for one in self.view().faults_in_advertisements()]
 
     def unplaced(self) -> list[str]:
         """Addresses with the policy Local that have endpoints without a nodeName."""

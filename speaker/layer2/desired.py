@@ -8,7 +8,7 @@ With the policy `Cluster` an address is announced also when its Services have no
 connections at once, and a refused connection is better than one that times out.
 """
 
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
@@ -28,6 +28,9 @@ from speaker.members.election import best_tier, owner_of, packed
 
 NAMED_NODES = 5
 """How many nodes a message names before it counts the rest."""
+
+NAMED_INTERFACES = 8
+"""The same for interfaces."""
 
 Reach = Mapping[str, tuple[str, ...]]
 """The nodes that may announce, and on which of their interfaces."""
@@ -231,39 +234,63 @@ class Layer2View:
 
     def explain(self, allocation: Allocation, placement: Placement) -> Fault | None:
         """Why no node can announce it; None when one does, or when none should."""
-        match self.decide(allocation, placement):
-            case Refrain(Silence.NO_ADVERTISEMENT):
-                return Fault(Reason.NoAdvertisement, f"{allocation.address}: no advertisement covers it")
-            case Refrain(Silence.NO_ENDPOINT):
-                message = f"{allocation.address}: the traffic policy is Local and its Services have no ready endpoint"
-                return Fault(Reason.NoEligibleNode, message)
-            case Refrain(Silence.NO_NODE):
-                covering = [self._advertisements[name] for name in self._covering(allocation)]
-                faults = [self._faults_for(node, covering, allocation, placement) for node in sorted(self._nodes)]
-                why = listed(faults, NAMED_NODES, "; ") or "there is no node"
-                return Fault(Reason.NoEligibleNode, f"{allocation.address}: {why}")
-            case _:
-                return None
+        if self._is_silence(allocation, placement, Silence.NO_ADVERTISEMENT):
+            return Fault(Reason.NoAdvertisement, f"{allocation.address}: no advertisement covers it")
+        cause = self.cause(allocation, placement)
+        return None if cause is None else Fault(cause.reason, f"{allocation.address}: {cause.message}")
 
-    def _faults_for(
-        self, node: str, covering: list[L2AdvertisementSpec], allocation: Allocation, placement: Placement
-    ) -> str:
+    def cause(self, allocation: Allocation, placement: Placement) -> Fault | None:
+        """The same for the record of the address itself, so without its name; whatever covers it, without an endpoint
+        nobody announces it. None also where no L2Advertisement covers it: whether anything else does is not known."""
+        if allocation.is_local and placement.is_empty and not allocation.is_releasing:
+            message = "externalTrafficPolicy is Local, and its Services have no ready endpoint"
+            return Fault(Reason.NoEligibleNode, message)
+        if not self._is_silence(allocation, placement, Silence.NO_NODE):
+            return None
+        return Fault(Reason.NoEligibleNode, self._why_no_node(allocation, placement))
+
+    def _is_silence(self, allocation: Allocation, placement: Placement, silence: Silence) -> bool:
+        match self.decide(allocation, placement):
+            case Refrain(found):
+                return found is silence
+            case _:
+                return False
+
+    def _why_no_node(self, allocation: Allocation, placement: Placement) -> str:
+        covering = self._covering(allocation)
+        if allocation.is_local and not placement.is_everywhere:
+            faults = [
+                f"{node}, which {self._why_not(node, covering, is_ipv6=allocation.is_ipv6)}"
+                for node in sorted(placement.nodes)
+            ]
+            return f"its only ready endpoints are on {listed(faults, NAMED_NODES, '; ')}"
+        chosen = sorted(self._nodes, key=lambda node: (not self._is_chosen(node, covering), node))
+        faults = [f"{node} {self._why_not(node, covering, is_ipv6=allocation.is_ipv6)}" for node in chosen]
+        return listed(faults, NAMED_NODES, "; ") or "there is no node"
+
+    def _is_chosen(self, node: str, covering: Sequence[str]) -> bool:
+        facts = self._nodes.get(node)
+        return facts is not None and any(self._advertisements[name].selects_node(facts.labels) for name in covering)
+
+    def _why_not(self, node: str, covering: tuple[str, ...], *, is_ipv6: bool) -> str:
         faults = list(self._faults_of(node))
-        if not any(ad.selects_node(self._nodes[node].labels) for ad in covering):
+        if node in self._nodes and not self._is_chosen(node, covering):
             faults.append("is not chosen by the nodeSelector")
-        elif not faults and node not in self._reach(self._covering(allocation), is_ipv6=False):
+        elif not faults and node not in self._reach(covering, is_ipv6=False):
             faults.append("has none of the interfaces named")
-        elif not faults and node not in self._reach(self._covering(allocation), is_ipv6=allocation.is_ipv6):
+        elif not faults and node not in self._reach(covering, is_ipv6=is_ipv6):
             faults.append("has IPv6 switched off (disable_ipv6) on all of its interfaces that may announce it")
-        if allocation.is_local and not placement.admits(node):
-            faults.append("has no ready endpoint")
-        return f"{node} {' and '.join(faults) or 'can announce it'}"
+        return " and ".join(faults) or "can announce it"
 
     def faults_in_advertisements(self) -> list[Fault]:
         """Faults for interfaces that no selected node has, and for what is no pattern."""
         return [fault for name, ad in self._advertisements.items() for fault in self._faults_in(name, ad)]
 
     def _faults_in(self, name: str, ad: L2AdvertisementSpec) -> Iterator[Fault]:
+        about = f"L2Advertisement/{name}"
+        if self._nodes and not any(ad.selects_node(facts.labels) for facts in self._nodes.values()):
+            message = f"L2Advertisement {name}: no Node has the labels that its nodeSelector asks for"
+            yield Fault(Reason.NoNodeSelected, message, about)
         selected = [node for node in self._eligible if ad.selects_node(self._nodes[node].labels)]
         for pattern in ad.interfaces:
             if glob(pattern) is None:
@@ -271,10 +298,19 @@ class Layer2View:
                     f"L2Advertisement {name}: {pattern} is no name and no pattern: write eth0, or as in a shell "
                     "ens*, eth? or bond[0-9]"
                 )
-                yield Fault(Reason.InvalidSpec, message, f"L2Advertisement/{name}")
+                yield Fault(Reason.InvalidSpec, message, about)
             elif selected and not any(_fits(pattern, one) for node in selected for one in self._speakers[node]):
-                message = f"L2Advertisement {name}: no selected node has a usable interface {pattern}"
-                yield Fault(Reason.InterfaceNotFound, message, f"L2Advertisement/{name}")
+                has = sorted({one for node in selected for one in self._speakers[node]})
+                there = f"; they have {listed(has, NAMED_INTERFACES)}" if has else ""
+                message = f"L2Advertisement {name}: no selected node has a usable interface {pattern}{there}"
+                yield Fault(Reason.InterfaceNotFound, message, about)
+        unable = sorted(node for node, facts in self._nodes.items() if ad.selects_node(facts.labels))
+        if unable and not selected:
+            faults = [f"{node} {' and '.join(self._faults_of(node))}" for node in unable]
+            message = (
+                f"L2Advertisement {name}: no node that it chooses can announce: {listed(faults, NAMED_NODES, '; ')}"
+            )
+            yield Fault(Reason.NoEligibleNode, message, about)
 
 
 def _faults_in_node(facts: NodeFacts) -> Iterator[str]:

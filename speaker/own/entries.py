@@ -113,6 +113,11 @@ def kernel_answer(address: str, held_on: str, answers_on: str) -> Entry:
     return speaker.KernelAnswer(address=address, held_on=held_on, answers_on=answers_on).to_wire()
 
 
+def unannounced(address: str, reason: str, message: str) -> Entry:
+    """Why no node announces an address."""
+    return speaker.Unannounced(address=address, reason=reason, message=_cut(message)).to_wire()
+
+
 def heard_speaker(node: str, since: str, *, cut_off: bool) -> Entry:
     """Another speaker that is heard."""
     return speaker.HeardSpeaker(node=node, since=since, cut_off=cut_off).to_wire()

@@ -21,7 +21,13 @@ ROOM_BYTES = 11_000
 """Of entries that a slice takes in. ..."""
 MOST_BYTES = 13_000
 """... Those that it has may grow to this much; then one moves. With the object's own words it is below 16 KB."""
-LISTS = {"bgpSessions": "peer", "bfdSessions": "peer", "conflicts": "address", "kernelAnswers": "address"}
+LISTS = {
+    "bgpSessions": "peer",
+    "bfdSessions": "peer",
+    "conflicts": "address",
+    "kernelAnswers": "address",
+    "unannounced": "address",
+}
 """Lists whose entries are shared out among slices, and the field by which an entry is known."""
 ANNOUNCEMENTS = "announcements"
 ONCE = {"conditions": 3800, "interfaces": 2800, "heard": 4300, "faults": 4000}

@@ -34,7 +34,9 @@ async def test_an_advertisement_that_names_a_pool_in_vain_says_so(user: User) ->
 
         await user.until(is_unknown, "the pool is unknown")
         await user.pool("edge", EDGE)
-        await user.until(is_valid, "the pool is known")
+        await until_ready(user, L2ADVERTISEMENTS, "ad", "NoSpeaker")
+        async with speaking(user, "node-a"):
+            await user.until(is_valid, "the pool is known, and there is a speaker")
 
 
 async def test_the_record_says_who_announces(user: User) -> None:
@@ -52,6 +54,22 @@ async def test_the_record_says_who_announces(user: User) -> None:
         await user.until(lambda: is_told([]), "nobody announces")
         reason = (await user.allocations())["v4-192-0-2-10"]["status"]["conditions"][0]["reason"]
         assert reason == "NoAdvertisement"
+
+
+async def test_the_record_says_why_nobody_announces_as_a_speaker_knows_it(user: User) -> None:
+    await user.client.create(L2ADVERTISEMENTS, {"metadata": {"name": "ad"}, "spec": {}})
+    why = "its only ready endpoints are on node-d, which has no live speaker"
+    async with settled(user, "node-a", "node-b") as (speaker, _):
+
+        async def says(text: str) -> bool:
+            conditions = (await user.allocations())["v4-192-0-2-10"].get("status", {}).get("conditions", [])
+            return any(one["type"] == "Announced" and one["message"].endswith(text) for one in conditions)
+
+        cause = {"address": "192.0.2.10", "reason": "NoEligibleNode", "message": why}
+        await speaker.report(unannounced=[cause])
+        await user.until(lambda: says(f"No node announces the address: {why}"), "the cause is said", 20.0)
+        await speaker.report(announcements={"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"]}})
+        await user.until(lambda: says("Announced by node-a (Layer2 on eth0)"), "it is announced")
 
 
 async def test_what_many_nodes_announce_is_counted_in_a_few_writes(user: User) -> None:

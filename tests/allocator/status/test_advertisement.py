@@ -2,7 +2,7 @@
 
 from allocator.claims import Claim, Holder
 from allocator.objects import Advertisement
-from allocator.status.advertisement import advertisement_conditions, is_advertised
+from allocator.status.advertisement import advertisement_conditions, is_advertised, no_speaker
 from crds.advertisement import AdvertisementSpec
 from crds.conditions import ConditionType, Reason
 from crds.meta import LabelSelector
@@ -58,3 +58,18 @@ def test_an_advertisement_says_which_peer_is_not_there_and_what_speakers_find() 
     assert bad.message.startswith("There is no BGPPeer named tor2:")
     (worse,) = advertisement_conditions(to_two, compiled, {"tor1", "tor2"}, fault, NOW)
     assert (worse.reason, worse.message) == ("UnknownCommunity", "no Community defines blue (says n1)")
+
+
+def test_all_that_is_wrong_with_an_advertisement_is_said_at_once() -> None:
+    fault = Observation(ConditionType.Ready, False, Reason.InterfaceNotFound, "no eno1 (says n1)")
+    wrong = advertisement(peers=("tor1",), ipPools=("nope",))
+    (bad,) = advertisement_conditions(wrong, pools(), (), fault, NOW)
+    assert (bad.status, bad.reason) == ("False", "UnknownPool")
+    for part in ("no pool named nope", "no BGPPeer named tor1", "no eno1 (says n1)"):
+        assert part in bad.message
+
+
+def test_without_a_speaker_no_advertisement_is_in_use() -> None:
+    (bad,) = advertisement_conditions(advertisement(), pools(), (), no_speaker(), NOW)
+    assert (bad.status, bad.reason) == ("False", "NoSpeaker")
+    assert "DaemonSet berth-speaker" in bad.message

@@ -248,8 +248,8 @@ def test_an_address_that_is_announced_or_released_needs_no_explanation() -> None
 
 def test_what_is_missing_is_named_for_each_node() -> None:
     reason, message = explained(
-        allocation(is_local=True),
-        Placement(frozenset({"node-a", "node-z"})),
+        allocation(),
+        NOWHERE,
         nodes={
             "node-a": node(is_excluded=True, is_network_unavailable=True),
             "node-b": node(is_network_unavailable=True),
@@ -257,20 +257,80 @@ def test_what_is_missing_is_named_for_each_node() -> None:
             "node-d": node(),
             "node-e": node(),
         },
-        speakers={"node-a": ("eth0",), "node-b": ("eth0",), "node-c": ("eth9",), "node-d": ()},
+        speakers={"node-a": ("eth0",), "node-b": ("eth0",), "node-c": ("eth0",), "node-d": ()},
         advertisements={"one": advertisement(interfaces=["eth9"])},
     )
     assert reason is Reason.NoEligibleNode
     assert message == (
         "192.0.2.10: node-a is excluded by the label and has the condition NetworkUnavailable; "
-        "node-b has the condition NetworkUnavailable and has no ready endpoint; node-c has no ready endpoint; "
-        "node-d has no usable interface and has no ready endpoint; node-e has no live speaker and has no ready endpoint"
+        "node-b has the condition NetworkUnavailable; node-c has none of the interfaces named; "
+        "node-d has no usable interface; node-e has no live speaker"
     )
 
 
-def test_a_node_that_is_said_to_be_shut_down_is_told_with_its_taint() -> None:
-    _, message = explained(allocation(), nodes={"node-a": node(is_out_of_service=True)})
-    assert message == "192.0.2.10: node-a is out of service by the taint node.kubernetes.io/out-of-service"
+def test_under_local_only_nodes_with_an_endpoint_are_named() -> None:
+    _, message = explained(
+        allocation(is_local=True),
+        Placement(frozenset({"node-d"})),
+        nodes={name: node() for name in ("node-a", "node-b", "node-c", "node-d")},
+        speakers={name: ("eth0",) for name in ("node-a", "node-b", "node-c")},
+    )
+    assert message == "192.0.2.10: its only ready endpoints are on node-d, which has no live speaker"
+
+
+def test_nodes_that_the_advertisement_chooses_are_named_first() -> None:
+    few = {f"node-{number:02}": node({"rack": str(number // 90)}) for number in range(91)}
+    ads = {"one": advertisement(nodeSelector={"matchLabels": {"rack": "1"}})}
+    _, message = explained(allocation(), nodes=few, speakers={}, advertisements=ads)
+    assert message.startswith("192.0.2.10: node-90 has no live speaker; node-00 has no live speaker and is not chosen")
+    assert message.endswith("; and 86 more")
+
+
+def test_a_cause_goes_without_the_address_since_it_is_for_its_record() -> None:
+    cause = view().cause(allocation(is_local=True), NOWHERE)
+    assert cause is not None
+    assert cause.message == "externalTrafficPolicy is Local, and its Services have no ready endpoint"
+    uncovered = view(advertisements={})
+    assert uncovered.cause(allocation(is_local=True), NOWHERE) == cause, "whatever covers it"
+    assert uncovered.cause(allocation(), NOWHERE) is None
+    assert view().cause(allocation(), NOWHERE) is None
+    assert view().cause(allocation(is_releasing=True, is_local=True), NOWHERE) is None
+
+
+def test_an_advertisement_that_chooses_no_node_or_none_that_can_says_so() -> None:
+    def faults(**parts):
+        return [(one.object, one.reason, one.message) for one in view(**parts).faults_in_advertisements()]
+
+    nobody = {"one": advertisement(nodeSelector={"matchLabels": {"host": "nobody"}})}
+    assert faults(advertisements=nobody) == [
+        (
+            "L2Advertisement/one",
+            Reason.NoNodeSelected,
+            "L2Advertisement one: no Node has the labels that its nodeSelector asks for",
+        )
+    ]
+    unable = {"node-a": node(is_excluded=True), "node-b": node()}
+    ((_, reason, message),) = faults(
+        nodes=unable, speakers={"node-a": ("eth0",)}, advertisements={"one": advertisement()}
+    )
+    assert reason is Reason.NoEligibleNode
+    assert message == (
+        "L2Advertisement one: no node that it chooses can announce: "
+        "node-a is excluded by the label; node-b has no live speaker"
+    )
+
+
+def test_all_that_is_wrong_with_an_advertisement_is_told_at_once() -> None:
+    ads = {"one": advertisement(interfaces=["eth[9-0]", "eno1"], nodeSelector={"matchLabels": {"host": "nobody"}})}
+    assert [one.reason for one in view(advertisements=ads).faults_in_advertisements()] == [
+        Reason.NoNodeSelected,
+        Reason.InvalidSpec,
+    ]
+    ads = {"one": advertisement(interfaces=["eth[9-0]", "eno1"])}
+    assert [one.reason for one in view(advertisements=ads).faults_in_advertisements()] == [
+        Reason.InvalidSpec,
+        Reason.InterfaceNotFound,
+    ]
 
 
 def test_a_missing_advertisement_or_endpoint_is_named() -> None:
@@ -294,7 +354,10 @@ def test_advertisements_are_told_what_is_wrong_with_their_interfaces() -> None:
         }
     ).faults_in_advertisements()
     assert [(one.reason, one.message) for one in faults] == [
-        (Reason.InterfaceNotFound, "L2Advertisement lost: no selected node has a usable interface eth7"),
+        (
+            Reason.InterfaceNotFound,
+            "L2Advertisement lost: no selected node has a usable interface eth7; they have eth0",
+        ),
         (
             Reason.InvalidSpec,
             "L2Advertisement wrong: eth[9-0] is no name and no pattern: write eth0, or as in a shell "
