@@ -22,6 +22,9 @@ Network = IPv4Network | IPv6Network
 MOST_EXTERNAL_IPS = 64
 """Of one Service. Whoever may write Services could keep a whole pool from all others."""
 
+MOST_NODE_ADDRESSES = 64
+"""Of one node: its kubelet writes them, and could keep a whole pool from all others."""
+
 _SMALLEST_WITH_ENDS = {4: 30, 6: 126}
 """Prefix lengths. A /31 has no network and broadcast address (RFC 3021), a /127 no anycast address (RFC 6164 §6)."""
 
@@ -32,10 +35,10 @@ def source(kind: str, name: str) -> str:
 
 
 def of_node(node: Node | None) -> Entries:
-    """Every address in its status. Names are left out."""
+    """Every address in its status, as many as one may list. Names are left out."""
     if node is None:
         return NOTHING
-    parsed = (parse_address(one.address) for one in node.status.addresses)
+    parsed = (parse_address(one.address) for one in node.status.addresses[:MOST_NODE_ADDRESSES])
     kept = KeptBy(KeptOutReason.NodeAddress, node.metadata.name)
     return {address: kept for address in parsed if address is not None}
 

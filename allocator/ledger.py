@@ -249,10 +249,11 @@ class Ledger:
         return self._left_out.get((pool.name, family), frozenset())
 
     def in_use_all_the_same(self, pool: Pool) -> list[Entry]:
-        """Addresses of the pool that are kept out but held, in order."""
+        """Addresses of the pool that are kept out but held, in order; those for cluster IPs come last."""
         found = self._sorted(self._in_use_all_the_same.get(pool.name, ()))
         if any(pool.cluster_ips.values()):
-            found += [entry for entry in self if int(entry.address) in pool.cluster_ips[family_of(entry.address)]]
+            for_cluster = (one.address for one in self if int(one.address) in pool.cluster_ips[family_of(one.address)])
+            found += self._sorted(for_cluster)
         return found
 
     def _settle(self, address: IPAddress) -> None:

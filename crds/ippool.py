@@ -106,6 +106,8 @@ class IPPoolSpec(Model):
 
 MOST_NAMED = 8
 """Addresses named for each reason to keep them out."""
+MOST_CHARACTERS = 128
+"""Of such a name; what is longer is cut off."""
 
 Count = Annotated[str, Text(max_length=39, pattern="^[0-9]+$")]
 
@@ -128,7 +130,7 @@ class KeptOut(Model):
     """Why: NodeAddress, APIServer, ClusterIP, ExternalIP, Reserved, Gateway or NetworkEnd."""
     count: Count
     """How many, of both families, as decimal digits. Those that are in use all the same are not counted here."""
-    addresses: Annotated[tuple[Annotated[str, Text(max_length=128)], ...], Items(maximum=MOST_NAMED), ListSet()] = ()
+    addresses: Annotated[tuple[Annotated[str, Text(max_length=MOST_CHARACTERS)], ...], Items(maximum=MOST_NAMED), ListSet()] = ()
     """The first of them, each with whose it is."""
 
 

@@ -11,7 +11,7 @@ from allocator.space.ranges import AddressRange
 from allocator.status.conditions import conditions_from
 from crds.addresses import FAMILIES, Family, IPAddress
 from crds.conditions import ConditionType, Reason
-from crds.ippool import MOST_NAMED, FamilyUsage, KeptOut, KeptOutReason
+from crds.ippool import MOST_CHARACTERS, MOST_NAMED, FamilyUsage, KeptOut, KeptOutReason
 from crds.observation import Observation
 from crds.types import IPPoolStatus
 from crds.wording import listed
@@ -62,13 +62,17 @@ def kept_out(pool: Pool, ledger: Ledger) -> tuple[KeptOut, ...]:
         reason: KeptOut(
             reason=reason,
             count=str(len(addresses)),
-            addresses=tuple(f"{one} ({of[one]})" for one in nsmallest(MOST_NAMED, addresses, key=_in_order)),
+            addresses=tuple(_named(one, of[one]) for one in nsmallest(MOST_NAMED, addresses, key=_in_order)),
         )
         for reason, addresses in by_reason.items()
     }
     if any(pool.cluster_ips.values()):
         found[KeptOutReason.ClusterIP] = _cluster_ips(pool)
     return tuple(found[reason] for reason in KeptOutReason if reason in found)
+
+
+def _named(address: IPAddress, of: str) -> str:
+    return f"{address} ({of})"[:MOST_CHARACTERS]
 
 
 def _in_order(address: IPAddress) -> tuple[int, int]:

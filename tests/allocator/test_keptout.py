@@ -14,7 +14,7 @@ from allocator.space.spans import Spans
 from allocator.status.pool import pool_status
 from crds.addresses import FAMILIES, Family
 from crds.conditions import Reason
-from crds.ippool import IPPoolStatus, KeptOutReason
+from crds.ippool import MOST_CHARACTERS, IPPoolStatus, KeptOutReason
 from crds.types import IPPool
 from kube.objects import ServiceKey
 from tests.allocator.build import address, decide, granted, ledger, pool, request, service_body
@@ -194,6 +194,14 @@ def test_the_pools_status_counts_what_is_kept_out_by_reason_and_names_some() -> 
     assert found["NetworkEnd"] == ("2", ("192.0.2.0 (192.0.2.0/24)", "192.0.2.3 (192.0.2.0/24)"))
     assert status.ipv4 is not None
     assert (status.ipv4.capacity, status.ipv4.allocated, status.ipv4.free) == ("231", 1, "230")
+
+
+def test_a_node_whose_name_is_as_long_as_a_name_may_be_is_named_as_far_as_the_status_has_room() -> None:
+    book = ledger(pool("edge", "192.0.2.0/24"))
+    book.keep_out("Node/n", {address("192.0.2.2"): KeptBy(KeptOutReason.NodeAddress, "n" * 253)})
+    (named,) = kept_in(status_of(book))["NodeAddress"][1]
+    assert len(named) == MOST_CHARACTERS
+    assert named.startswith("192.0.2.2 (nnn")
 
 
 def test_a_pool_of_which_all_is_kept_out_says_so() -> None:
