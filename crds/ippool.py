@@ -130,7 +130,9 @@ class KeptOut(Model):
     """Why: NodeAddress, APIServer, ClusterIP, ExternalIP, Reserved, Gateway or NetworkEnd."""
     count: Count
     """How many, of both families, as decimal digits. Those that are in use all the same are not counted here."""
-    addresses: Annotated[tuple[Annotated[str, Text(max_length=MOST_CHARACTERS)], ...], Items(maximum=MOST_NAMED), ListSet()] = ()
+    addresses: Annotated[
+        tuple[Annotated[str, Text(max_length=MOST_CHARACTERS)], ...], Items(maximum=MOST_NAMED), ListSet()
+    ] = ()
     """The first of them, each with whose it is."""
 
 
