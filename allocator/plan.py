@@ -148,16 +148,17 @@ class _Planner:
         for place in places:
             if place.why_not is None:
                 return _Outcome(slot, place.claim, found)
-        for place in places:
-            return _Outcome(slot, place.claim, self._conflict(place, found))
+        if places:
+            return _Outcome(slot, places[0].claim, self._conflict(places[0], found))
         return _Outcome(slot, self._offers.shown(slot.family), found)
 
     def _find(self, slot: _Slot, places: list[_Place], home: _Place | None) -> Claim | Refusal:
-        """`home`: where it is as it wishes, but does not fit. Then only its key can say where else it wants to be."""
+        """`home`: where it is as it wishes, but does not fit. Then only another key says where else it wants to be."""
         replaced = [place.entry for place in places]
         if home is None:
             return self._offers.find(slot.family, slot.wanted, replaced)
-        elsewhere = self._offers.shared(slot.family, replaced) if slot.wanted is None else None
+        has_other_key = slot.wanted is None and self._request.sharing_key != home.claim.sharing_key
+        elsewhere = self._offers.shared(slot.family, replaced) if has_other_key else None
         return elsewhere or self._conflict(home, None)
 
     def _conflict(self, place: _Place, found: Refusal | None) -> Refusal:

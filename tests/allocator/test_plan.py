@@ -427,6 +427,16 @@ def test_a_holder_with_another_key_goes_where_that_key_is() -> None:
     assert (granted(moved), [str(one) for one in moved.leaving]) == (["192.0.2.11"], ["192.0.2.10"])
 
 
+def test_a_holder_with_the_same_key_goes_to_no_other_address_under_it() -> None:
+    book = ledger(EDGE)
+    decide(book, request("a", ports=[("TCP", 80), ("TCP", 25)], annotations=KEY))
+    decide(book, shared("b", 443))
+    assert granted(decide(book, shared("c", 80))) == ["192.0.2.11"]
+    stays = decide(book, edited("b", 25))
+    assert (granted(stays), stays.leaving) == (["192.0.2.10"], ())
+    assert stays.verdict.reason is Reason.SharingConflict
+
+
 def test_a_port_that_collides_is_told_as_such_also_when_the_pool_is_full() -> None:
     book = ledger(pool("edge", "192.0.2.10"))
     decide(book, shared("a", 80))
