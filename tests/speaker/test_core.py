@@ -12,7 +12,7 @@ from speaker.cluster.state import Kind
 from speaker.fencing import Hold
 from speaker.inputs import AllRead, LeaseGone, LeaseSeen, LeasesListed, Observed, Renewed, Stop
 from speaker.leaving import GOODBYE_SECONDS, LEAVE_SECONDS
-from speaker.members.heartbeats import LISTEN_INTERVALS
+from speaker.members.heartbeats import LISTEN_INTERVALS, HeartbeatOptions
 from speaker.own.writer import SupersededError
 from speaker.phases import Phase
 from speaker.wire.messages import Interface, Interfaces
@@ -20,7 +20,7 @@ from tests.speaker.cores import OWN, World, another_process
 from tests.speaker.make import BOOTED_BEFORE_SECONDS, allocation, at, node
 
 A, B = "192.0.2.1", "192.0.2.2"
-LISTEN_SECONDS = LISTEN_INTERVALS * 0.2
+LISTEN_SECONDS = LISTEN_INTERVALS * HeartbeatOptions("/keys").interval_seconds(1)
 PAUSE_SECONDS = 30.0
 
 HELD_BACK = {
