@@ -26,6 +26,8 @@ class RememberedRouters:
     def __init__(self, draft: StatusDraft) -> None:
         self._draft = draft
         self._predecessor = PredecessorRoutes()
+        self._given: object = None
+        """What `show` was given last; it is called again and again."""
         self._shown: Seconds = {}
         self._covered: Seconds = {}
         self._said: frozenset[str] | None = None
@@ -61,10 +63,19 @@ class RememberedRouters:
     ) -> None:
         """`wanted`: peers to have a session with, where the status has room for them. `held`: those that one was
         ordered for. `present`: see RouterReport.routers."""
-        lasting = _longest(held)
-        passing: Seconds = dict(present)
-        for name, left in self._predecessor.routers(now).items():
-            passing[name] = max(passing.get(name, 0), whole_seconds(left))
+        inherited = {name: whole_seconds(left) for name, left in self._predecessor.routers(now).items()}
+        given = (tuple(wanted), tuple(held), dict(present), inherited)
+        if given != self._given:
+            self._given = given
+            self._show(*given)
+        self._cover()
+
+    def _show(
+        self, wanted: Iterable[PeerConfig], held: Iterable[PeerConfig], present: Seconds, inherited: Seconds
+    ) -> None:
+        lasting, passing = _longest(held), dict(present)
+        for name, left in inherited.items():
+            passing[name] = max(passing.get(name, 0), left)
         known = lasting.keys() | passing.keys()
         asked = _longest(wanted)
         added = sorted(asked.keys() - known)
@@ -77,7 +88,6 @@ class RememberedRouters:
         if shown != self._shown:
             self._shown = shown
             self._write()
-        self._cover()
 
     def _steady(self, name: str, lasting: int, passing: int) -> int:
         """What passes is said again when half of it has passed: each time is a write."""
