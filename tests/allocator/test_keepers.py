@@ -5,7 +5,16 @@ from typing import Any
 
 import pytest
 
-from allocator.keepers import MOST_EXTERNAL_IPS, cluster_networks, ends, of_api_server, of_node, of_service, of_speaker
+from allocator.keepers import (
+    MOST_EXTERNAL_IPS,
+    MOST_NODE_ADDRESSES,
+    cluster_networks,
+    ends,
+    of_api_server,
+    of_node,
+    of_service,
+    of_speaker,
+)
 from allocator.release.speakers import SpeakerState, decode_speaker
 from allocator.space.keptout import NOTHING, Entries
 from crds.addresses import Family
@@ -33,6 +42,12 @@ def test_every_address_that_a_node_lists_is_kept_out_and_names_are_not() -> None
     kept = dict.fromkeys(["192.0.2.11", "2001:db8::11", "198.51.100.11"], "NodeAddress node1")
     assert said(of_node(node)) == kept
     assert of_node(None) is NOTHING
+
+
+def test_no_node_keeps_out_more_than_a_node_has() -> None:
+    listed = [{"type": "InternalIP", "address": f"10.0.{n // 256}.{n % 256}"} for n in range(5000)]
+    node = decode_node(json.dumps({"metadata": {"name": "node1"}, "status": {"addresses": listed}}).encode())
+    assert len(of_node(node)) == MOST_NODE_ADDRESSES
 
 
 def test_a_speaker_keeps_out_what_its_interfaces_have_the_ends_of_their_networks_and_gateways() -> None:
