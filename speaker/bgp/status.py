@@ -16,19 +16,25 @@ class SessionEntries:
 
     def __init__(self) -> None:
         self._known: dict[str, _Known] = {}
+        self._has_counted = False
+        """Whether a number of routes alone has been shown since they last were looked at."""
 
     def show(
         self, views: Mapping[str, SessionView], refused: Mapping[str, str], now: str, *, counts: bool = True
     ) -> list[Entry]:
         """In order of names. `refused`: peers that get no session, and why. `now`: RFC 3339. `counts` False: where
-        nothing but the number of routes has changed, it stays for now: while routes come and go it changes all the
-        time."""
+        nothing but the number of routes has changed, it is shown once, and then stays until the next time with True:
+        while routes come and go it changes all the time. That once goes with what is written of a single route."""
         before, self._known = self._known, {}
         idle = BGPSessionState.Idle
         entries = {name: bgp_session(name, None, idle, last_error=why) for name, why in refused.items()}
+        may_count, self._has_counted = counts or not self._has_counted, self._has_counted and not counts
         for name, view in views.items():
-            self._known[name] = known = _followed(before.get(name), view, now, counts=counts)
-            entries[name] = known.entry
+            known = before.get(name)
+            self._known[name] = followed = _followed(known, view, now, counts=may_count)
+            if not counts and known is not None and known.view.routes_sent != followed.view.routes_sent:
+                self._has_counted = True
+            entries[name] = followed.entry
         return [entries[name] for name in sorted(entries)[:MOST_SESSIONS]]
 
 

@@ -35,13 +35,13 @@ def test_a_session_is_shown_with_what_was_agreed() -> None:
     ]
 
 
-def test_a_number_of_routes_alone_is_shown_when_it_is_time_for_that() -> None:
-    entries, more = SessionEntries(), replace(UP, routes_sent=9)
+def test_a_number_of_routes_alone_is_shown_once_and_then_when_it_is_time_for_that() -> None:
+    entries = SessionEntries()
     shown(entries, UP)
-    for counts, expected in ((False, 3), (True, 9), (False, 9)):
-        (entry,) = entries.show({"tor": more}, {}, "t2", counts=counts)
+    for routes, counts, expected in ((9, False, 9), (10, False, 9), (10, True, 10), (11, False, 11), (12, False, 11)):
+        (entry,) = entries.show({"tor": replace(UP, routes_sent=routes)}, {}, "t2", counts=counts)
         assert entry["routesSent"] == expected
-    (entry,) = entries.show({"tor": replace(more, routes_sent=5, last_error="cut")}, {}, "t3", counts=False)
+    (entry,) = entries.show({"tor": replace(UP, routes_sent=5, last_error="cut")}, {}, "t3", counts=False)
     assert (entry["routesSent"], entry["lastError"]) == (5, "cut")
 
 
