@@ -81,6 +81,15 @@ def a_confirmation_of_a_process_that_is_dead_arrives_after_its_successors(world:
     assert has_ended(world, before), "a release waits for a confirmation that was overwritten"
 
 
+def newcomers_outlive_those_who_are_cut_off(world: World) -> None:
+    """They are witnesses of no promise that was made before they came, and those who made one announce on together."""
+    world.cut({"n1", "n2", "n3"}, "none")
+    world.others_join()
+    world.pass_seconds(12)
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(90)
+
+
 def the_confirmation_of_an_earlier_release_is_still_there(world: World) -> None:
     """Of another IPAllocation for the same address: it says nothing about this one."""
     one = world.speakers["n1"]
@@ -219,6 +228,7 @@ def stories() -> Iterator[Story]:
     yield a_promise_is_made_while_the_lease_has_long_been_silent
     yield witnesses_restart_after_they_outlived_us
     yield a_confirmation_of_a_process_that_is_dead_arrives_after_its_successors
+    yield newcomers_outlive_those_who_are_cut_off
     yield the_confirmation_of_an_earlier_release_is_still_there
     yield a_machine_is_replaced_and_the_old_one_does_not_notice
     yield a_machine_is_replaced_while_it_is_cut_off_and_announces
