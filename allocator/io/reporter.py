@@ -255,9 +255,7 @@ class Reporter:
             self._at_once.add(address)
         for address in _addresses(news.in_time):
             self._counts.join(address, now)
-        silent = frozenset(filter(self._barrier.is_silent, self._reports.bgp.nodes))
-        self._is_bgp_dirty |= silent != self._silent
-        self._silent = silent
+        self._take_silence(now)
         for address in self._awaited_before.keys() | self._barrier.awaited.keys():
             if self._awaited_before.get(address) != self._barrier.awaited.get(address):
                 self._dirty[address] = now
@@ -284,16 +282,27 @@ class Reporter:
     def _status_of(self, stored: StoredAllocation, address: IPAddress) -> IPAllocationStatus | None:
         """None when it says so already."""
         advertised = is_advertised(stored.claim, self._assigner.ledger.pools, self._observed.advertisements())
-        announcers, waiting = self._reports.announcers.of(address), self._barrier.awaited.get(address, ())
+        told, waiting = self._reports.announcers.of(address), self._barrier.awaited.get(address, ())
+        silent = sorted(self._silent & told.keys())
+        announcers = {node: how for node, how in told.items() if node not in self._silent} if silent else told
         sightings, kernels = self._reports.sightings.of(address), self._reports.kernels.of(address)
         why = None if announcers else self._why_unannounced(stored, address)
         on_network = self._segments.judge(stored, announcers)
         status = allocation_status(
-            stored, announcers, advertised, waiting, timestamp(), sightings, kernels, on_network, why
+            stored, announcers, advertised, waiting, timestamp(), sightings, kernels, on_network, why, silent
         )
         shown = (stored.announced_by, stored.announcer_count, stored.conditions, stored.first_announced)
         said = (status.announced_by, status.announcer_count, status.conditions, status.first_announced)
         return None if said == shown else status
+
+    def _take_silence(self, now: float) -> None:
+        """Whoever is silent is not believed any more: others have taken its addresses over."""
+        silent = frozenset(filter(self._barrier.is_silent, {one.node for one in self._observed.speakers.values()}))
+        changed, self._silent = silent ^ self._silent, silent
+        self._is_bgp_dirty |= bool(changed)
+        for node in changed:
+            for address in _addresses(self._reports.announcers.addresses_of(node)):
+                self._counts.join(address, now)
 
     def _why_unannounced(self, stored: StoredAllocation, address: IPAddress) -> Observation:
         bgp, peers = self._reports.bgp, self._observed.peers.values()

@@ -5,6 +5,7 @@ business.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from allocator.objects import StoredAllocation
@@ -38,15 +39,17 @@ def allocation_status(
     kernels: Mapping[str, KernelEntry] = MappingProxyType({}),
     on_network: Observation | None = None,
     why: Observation | None = None,
+    silent: Sequence[str] = (),
 ) -> IPAllocationStatus:
     """The status the IPAllocation should have; equal to what it has when nothing changed.
 
     `sightings`: other machines that use the address, by the node that sees them. `kernels`: those of nodes that answer
     for it by themselves, by node. `on_network`: see allocator.status.segments. `why`: nobody announces it, if nobody
-    does.
+    does. `silent`: nodes that said so, and are not believed any more, since nothing is heard of them.
     """
     why = why or why_unannounced(stored.claim, {}, "")
-    observed = [_announced(stored, announcers, is_advertised, sightings, why)]
+    announced = _announced(stored, announcers, is_advertised, sightings, why)
+    observed = [replace(announced, message=f"{announced.message}{_silent(silent)}")]
     conflict = conflicted(stored, sightings)
     if conflict is not None:
         observed.append(conflict)
@@ -88,6 +91,15 @@ def _announced(
     if in_use is not None:
         return in_use
     return why
+
+
+def _silent(nodes: Sequence[str]) -> str:
+    if not nodes:
+        return ""
+    are = "is" if len(nodes) == 1 else "are"
+    return (
+        f". {listed(nodes, NAMED_NODES)} announced it, too, and {are} silent: no speaker runs there, or it is cut off"
+    )
 
 
 def _named(announcers: Mapping[str, Announcement]) -> list[str]:

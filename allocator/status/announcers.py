@@ -69,6 +69,10 @@ class Announcers:
             self._by_node[found] = by_node
         return by_node
 
+    def addresses_of(self, node: str) -> set[str]:
+        """What this node says that it announces."""
+        return {address for said in self._said.get(node, {}).values() for address in said.addresses}
+
     def update(self, source: Source, said: Said) -> None:
         """Replace what is said there."""
         node = source.node

@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from allocator.io import barrierloop
 from kube.resource import (
     BGPADVERTISEMENTS,
     BGPPEERS,
@@ -161,3 +162,25 @@ async def test_a_session_that_flaps_is_no_storm_of_writes(user: User) -> None:
             versions.add(body["metadata"]["resourceVersion"])
             await asyncio.sleep(0.2)
         assert len(versions) <= 4  # the one at the start, the rest of the 3 at once, one that came due
+
+
+async def test_the_record_names_no_node_that_is_dead(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(barrierloop, "SILENT_SECONDS", 1.0)
+    monkeypatch.setattr(barrierloop, "IDLE_POLL_SECONDS", 0.2)
+    await user.client.create(L2ADVERTISEMENTS, {"metadata": {"name": "ad"}, "spec": {}})
+    on_layer2 = {"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"]}}
+    async with settled(user, "node-a", "node-b") as (dead, heir):
+
+        async def is_by(*nodes: str) -> bool:
+            status = (await user.allocations())["v4-192-0-2-10"].get("status", {})
+            return bool(status.get("announcedBy", []) == list(nodes))
+
+        await dead.report(announcements=on_layer2)
+        await user.until(lambda: is_by("node-a"), "node-a announces")
+        dead.frozen = True
+        await heir.report(announcements=on_layer2)
+        await user.until(lambda: is_by("node-b"), "node-b alone announces")
+        status = (await user.allocations())["v4-192-0-2-10"]["status"]
+        assert "node-a announced it, too, and is silent" in status["conditions"][0]["message"]
+        dead.frozen = False
+        await user.until(lambda: is_by("node-a", "node-b"), "node-a is believed again")

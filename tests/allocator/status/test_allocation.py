@@ -67,3 +67,16 @@ def test_which_of_many_nodes_announce_an_address_is_not_urgent_and_all_else_is()
     assert not differs_in_counts_only(after(by_bgp(0)), before)
     waiting = allocation_status(after(before), {}, True, (Awaited("n3", "it is asleep"),), NOW)
     assert not differs_in_counts_only(after(waiting), allocation_status(after(before), {}, True, (), NOW))
+
+
+def test_a_record_does_not_believe_a_node_that_is_silent_and_says_so() -> None:
+    taken_over = allocation_status(stored(), {"n1": ETH0}, True, (), NOW, silent=["n2"])
+    assert taken_over.announced_by == ("n1",)
+    assert taken_over.conditions[0].message == (
+        "Announced by n1 (Layer2 on eth0). n2 announced it, too, and is silent: no speaker runs there, or it is cut off"
+    )
+    nobody = allocation_status(stored(), {}, True, (), NOW, silent=["n1", "n2"])
+    assert reasons(nobody) == {"Announced": "NoEligibleNode"}
+    assert nobody.conditions[0].message.endswith(
+        ". n1, n2 announced it, too, and are silent: no speaker runs there, or it is cut off"
+    )
