@@ -47,6 +47,7 @@ class Answers:
         """All that answered, in the order of their first answers."""
         self.count = 0
         self._questions: list[dict[str, None]] = []
+        self._doubles: list[set[str]] = []
         self._several_since: float | None = None
 
     @property
@@ -59,11 +60,14 @@ class Answers:
         if self._questions and len(self._questions[-1]) < 2:
             self._several_since = None
         self._questions.append({})
+        self._doubles.append(set())
         if self._several_since is None:
             self._several_since = now
 
     def add(self, mac: str) -> None:
         """One answer to the last question."""
+        if mac in self._questions[-1]:
+            self._doubles[-1].add(mac)
         self._questions[-1][mac] = None
         self.count += 1
         if mac not in self.macs:
@@ -78,6 +82,15 @@ class Answers:
         """The machines that answered last, in the order of their first answers; all, where nobody did."""
         last = {mac for question in self._questions[-ALONE_QUESTIONS:] for mac in question}
         return [mac for mac in self.macs if mac in last] or self.macs
+
+    @property
+    def twofold(self) -> list[str]:
+        """Machines that answered each question twice, at the end, while others answered once: a speaker and a kernel
+        do. None where all do, since frames are doubled on the way then."""
+        last = self._doubles[-ALONE_QUESTIONS:]
+        found = [mac for mac in self.macs if all(mac in doubles for doubles in last)]
+        is_proof = len(last) == ALONE_QUESTIONS and len(found) < len(self.now_there)
+        return found if is_proof else []
 
     @property
     def _is_settled(self) -> bool:
@@ -97,6 +110,8 @@ class Answers:
             return Meaning.ONE
         if self._is_settled:
             return Meaning.HANDED_OVER
+        if owners is None and self.twofold:
+            return Meaning.NODES
         if owners is None:
             return Meaning.ALIKE if also is not None else Meaning.UNKNOWN
         if any(mac not in owners for mac in self.now_there):
@@ -114,6 +129,8 @@ class Answers:
         if meaning is Meaning.HANDED_OVER:
             former = [describe(mac, owners) for mac in self.macs if mac not in self.now_there]
             return f"{address} is at {who[0]}: it was handed over by {listed(former, NAMED)} while it was asked for"
+        if meaning is Meaning.NODES and owners is None:
+            who = [f"{mac} (twice)" if mac in self.twofold else mac for mac in self.now_there]
         what = f"CONFLICT: {len(who)} machines answer for {address}, for longer than a hand-over takes"
         return f"{what}: {listed(who, NAMED)}: {_advice(meaning, address, also)}"
 

@@ -101,6 +101,16 @@ def test_whose_they_are_is_not_known_without_a_cluster() -> None:
     assert "or kernels of nodes answer beside the owner" in told
 
 
+def test_a_machine_that_answers_twice_has_a_speaker_and_a_kernel_that_answer() -> None:
+    owner_too = answered(*[(A, B, B)] * 5)
+    assert owner_too.meaning(None) is Meaning.NODES
+    told = owner_too.verdict(VIP, None)
+    assert f"{A}, {B} (twice): kernels of nodes answer beside the owner" in told
+    assert answered(*[(A, A, B, B)] * 5).meaning(None) is Meaning.UNKNOWN, "the network doubles frames"
+    assert answered((A, B, B), *[(A, B)] * 4).meaning(None) is Meaning.UNKNOWN, "an announcement came between"
+    assert owner_too.meaning({A: OWNERS[A]}) is Meaning.STRANGER, "what the cluster says counts more"
+
+
 def test_who_has_fallen_silent_is_not_counted_among_those_that_go_on() -> None:
     answers = answered((A, C), (A, B), (A, B), (A, B))
     assert answers.meaning(OWNERS) is Meaning.NODES
