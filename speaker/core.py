@@ -387,6 +387,8 @@ class NodeCore:
         if not may(self.phase, Deed.DECIDE):
             return False
         self.proxies.update(now.monotonic)
+        if self.proxies.has_changes:
+            return True
         for name in self.proxies.take_settled():
             self.layer2.decisions.look_again(name)
             self.bgp.decisions.look_again(name)

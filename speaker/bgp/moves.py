@@ -28,7 +28,7 @@ class Moves:
 
     def placement(self, allocation: Allocation, placement: Placement, *, has_route: bool) -> Placement:
         """Where its endpoints are to be taken to be, for what this node advertises. `has_route`: it does so now."""
-        if not allocation.is_local or allocation.is_releasing:
+        if not allocation.is_local:
             return placement
         if placement.admits(self._own_node):
             return NOWHERE if not has_route and self._waits(allocation) else placement

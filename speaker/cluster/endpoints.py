@@ -95,7 +95,8 @@ class EndpointIndex:
 
     def ready_nodes(self, services: Iterable[ServiceKey], is_ipv6: bool) -> frozenset[str]:
         """The nodes that have a ready endpoint of that family, of any of these Services."""
-        return _union(one.ready for one in self._slices_of(services, is_ipv6))
+        slices = self._slices_of(services, is_ipv6)
+        return slices[0].ready if len(slices) == 1 else _union(one.ready for one in slices)
 
     def serving_nodes(self, services: Iterable[ServiceKey], is_ipv6: bool) -> frozenset[str]:
         """Those, and the ones where an endpoint serves until it ends: connections that come there are served."""

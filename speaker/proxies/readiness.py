@@ -10,7 +10,7 @@ What is there when an address is first seen is not new: after a restart nothing 
 nobody announced yet. Only what is new is remembered. `now` is monotonic seconds.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 from itertools import islice
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from speaker.cluster.objects import Allocation
 from speaker.cluster.state import Change, ClusterState, Kind
+from speaker.moment import earliest
 from speaker.notices import Notices
 from speaker.proxies.questions import Answer, ProxyAnswered, Question
 
@@ -28,6 +29,10 @@ REFUSED_WAIT_SECONDS = 1.0
 """For a node where nothing ever listened at such a port: most likely nothing does so there at all."""
 SETTLED_SECONDS = 2.0
 """For how long a node is remembered after that: its announcement has come to routers and hosts then."""
+LOOK_SECONDS = 0.05
+"""Between two looks at what is due: there may be thousands, each at a time of its own."""
+FOLLOWED_AT_A_TIME = 1000
+"""About 10 ms of computing."""
 MOST_PORTS = 4
 """Asked of one address: Services that share it have the same endpoints, and a proxy writes their rules together."""
 
@@ -41,14 +46,16 @@ class NewEndpoint(NamedTuple):
 
 @dataclass(slots=True)
 class _Wait:
+    """`open`: what is still to be asked; None = nobody wants to know. `answers`: the last one of each question."""
+
     since: float
-    is_wanted: bool = False
+    open: set[Question] | None = None
     answers: dict[Question, Answer] = field(default_factory=dict)
     settled_at: float | None = None
 
 
 class Readiness:
-    """Call `update` before what depends on it is decided, then `take_settled`."""
+    """Call `update` before what depends on it is decided, until it has no changes left, then `take_settled`."""
 
     def __init__(self, own_node: str, notices: Notices | None = None) -> None:
         self._own_node = own_node
@@ -62,10 +69,12 @@ class Readiness:
         self._cluster = cluster
         self._changed: dict[str, None] = {}
         self._ready: dict[str, tuple[str, frozenset[str]]] = {}
+        """Of each IPAllocation with the policy Local, by name: its uid, and the nodes with a ready endpoint."""
         self._waits: dict[NewEndpoint, _Wait] = {}
+        self._asked: dict[Question, dict[NewEndpoint, None]] = {}
+        self._questions: frozenset[Question] | None = frozenset()
         self._settled: dict[str, None] = {}
         self._deadline: float | None = None
-        self._questions: frozenset[Question] | None = frozenset()
         cluster.subscribe(self._observe)
 
     def _observe(self, change: Change) -> None:
@@ -75,12 +84,17 @@ class Readiness:
             for service in change.services:
                 self._changed.update(dict.fromkeys(self._cluster.held_by(service)))
 
+    @property
+    def has_changes(self) -> bool:
+        """Whether `update` has not taken in everything yet."""
+        return bool(self._changed)
+
     def update(self, now: float) -> None:
-        """Take in what changed in the cluster, and what is due."""
-        changed, self._changed = self._changed, {}
-        for name in changed:
+        """Take in what changed in the cluster, of up to FOLLOWED_AT_A_TIME addresses, and what is due."""
+        for name in list(islice(self._changed, FOLLOWED_AT_A_TIME)):
+            del self._changed[name]
             self._follow(name, now)
-        if changed or (self._deadline is not None and now >= self._deadline):
+        if self._deadline is not None and now >= self._deadline:
             self._pass_time(now)
 
     def _follow(self, name: str, now: float) -> None:
@@ -94,23 +108,31 @@ class Readiness:
         is_known = uid == allocation.uid
         self._forget(name, before - ready if is_known else before)
         for node in ready - before if is_known else ():
-            self._waits[NewEndpoint(name, node)] = _Wait(now)
+            wait = self._waits[NewEndpoint(name, node)] = _Wait(now)
+            self._come_back_for(wait, node)
 
     def _forget(self, name: str, nodes: Iterable[str]) -> None:
         for node in nodes:
-            self._waits.pop(NewEndpoint(name, node), None)
+            one = NewEndpoint(name, node)
+            if (wait := self._waits.pop(one, None)) is not None:
+                self._ask_no_more(one, wait)
 
     # ---- what is asked by those who announce ----
 
     def is_awaited(self, allocation: Allocation, node: str) -> bool:
         """Whether that node's proxy may not have its rule for the address yet. It is asked from now on, where it can
         be; `take_settled` names the address when this ends."""
-        wait = self._waits.get(NewEndpoint(allocation.name, node))
-        if wait is None or wait.settled_at is not None or not self._questions_of(allocation, node):
+        one = NewEndpoint(allocation.name, node)
+        wait = self._waits.get(one)
+        if wait is None or wait.settled_at is not None:
             return False
-        if not wait.is_wanted:
-            wait.is_wanted, self._questions = True, None
-        return True
+        questions = self._questions_of(allocation, node)
+        if questions and wait.open is None:
+            wait.open = set(questions)
+            for question in questions:
+                self._asked.setdefault(question, {})[one] = None
+            self._questions = None
+        return bool(questions)
 
     def is_new(self, allocation: Allocation, node: str) -> bool:
         """Whether what that node announces of the address may not be everywhere yet: it waits, or did a moment ago."""
@@ -124,18 +146,11 @@ class Readiness:
     # ---- what is asked of proxies ----
 
     def questions(self) -> frozenset[Question]:
-        """To be asked again and again, each answer to be told by `answered`, as long as they are here."""
+        """To be asked again and again, each answer to be told by `answered`, as long as they are here. The same value
+        until they change."""
         if self._questions is None:
-            self._questions = frozenset(self._open())
+            self._questions = frozenset(self._asked)
         return self._questions
-
-    def _open(self) -> Iterator[Question]:
-        for (name, node), wait in self._waits.items():
-            allocation = self._cluster.allocations.get(name)
-            if wait.is_wanted and wait.settled_at is None and allocation is not None:
-                for question in self._questions_of(allocation, node):
-                    if wait.answers.get(question) is not Answer.READY:
-                        yield question
 
     def _questions_of(self, allocation: Allocation, node: str) -> tuple[Question, ...]:
         """None: no Service has such a port, or the node no address of that family; then there is nothing to wait for.
@@ -152,17 +167,35 @@ class Readiness:
         return tuple(Question(host, port) for port in islice(ports, MOST_PORTS))
 
     def answered(self, told: ProxyAnswered, now: float) -> None:
-        """A proxy was asked."""
-        for (name, node), wait in self._waits.items():
-            allocation = self._cluster.allocations.get(name)
-            questions = self._questions_of(allocation, node) if wait.is_wanted and allocation is not None else ()
-            if told.question in questions and wait.settled_at is None:
+        """A proxy was asked. The same answer again costs nothing."""
+        for one in tuple(self._asked.get(told.question, ())):
+            wait = self._waits[one]
+            if told.answer is not Answer.REFUSED:
+                self._answering.add(one.node)
+            if wait.answers.get(told.question) is not told.answer:
                 wait.answers[told.question] = told.answer
-                if told.answer is not Answer.REFUSED:
-                    self._answering.add(node)
-                if all(wait.answers.get(one) is Answer.READY for one in questions):
-                    self._settle(name, node, wait, now)
-        self._look_when()
+                self._learn(one, wait, told, now)
+
+    def _learn(self, one: NewEndpoint, wait: _Wait, told: ProxyAnswered, now: float) -> None:
+        if told.answer is Answer.READY and wait.open is not None:
+            self._ask_no_more(one, wait, told.question)
+            if not wait.open:
+                self._settle(one, wait, now)
+                if one.node == self._own_node:
+                    self._notices.say("debug", "this node's proxy has the rules", allocation=one.name)
+                    self._notices.count("proxy_awaited", Answer.READY.value)
+        self._come_back_for(wait, one.node)
+
+    def _ask_no_more(self, one: NewEndpoint, wait: _Wait, *questions: Question) -> None:
+        """These, or all."""
+        for question in questions or tuple(wait.open or ()):
+            assert wait.open is not None
+            wait.open.discard(question)
+            asking = self._asked[question]
+            del asking[one]
+            if not asking:
+                del self._asked[question]
+                self._questions = None
 
     # ---- time ----
 
@@ -170,37 +203,39 @@ class Readiness:
         """When to call `update` though nothing changed."""
         return self._deadline
 
+    def _come_back_for(self, wait: _Wait, node: str) -> None:
+        self._deadline = earliest(self._deadline, self._due_at(wait, node))
+
     def _pass_time(self, now: float) -> None:
-        for (name, node), wait in list(self._waits.items()):
-            if now < self._due_at(wait, node):
+        for one, wait in list(self._waits.items()):
+            if now < self._due_at(wait, one.node):
                 continue
             if wait.settled_at is None:
-                self._give_up(name, node, wait, now)
+                self._give_up(one, wait, now)
             else:
-                del self._waits[NewEndpoint(name, node)]
-                self._settled[name] = None
-        self._look_when()
+                del self._waits[one]
+                self._settled[one.name] = None
+        due = min((self._due_at(wait, one.node) for one, wait in self._waits.items()), default=None)
+        self._deadline = None if due is None else max(due, now + LOOK_SECONDS)
 
-    def _give_up(self, name: str, node: str, wait: _Wait, now: float) -> None:
+    def _give_up(self, one: NewEndpoint, wait: _Wait, now: float) -> None:
         """Announced though the proxy may not have its rule: else a proxy that fails would keep the address away."""
-        if wait.is_wanted and node == self._own_node:
+        if wait.open is not None and one.node == self._own_node:
             is_refused = Answer.REFUSED in wait.answers.values()
             self._notices.say(
                 "warning",
                 "announced though this node's proxy does not say that it has the rules",
-                allocation=name,
+                allocation=one.name,
                 why="nothing listens at the healthCheckNodePort" if is_refused else "it does not answer with 200",
                 waited_seconds=round(now - wait.since, 1),
             )
             self._notices.count("proxy_awaited", "Refused" if is_refused else "GaveUp")
-        self._settle(name, node, wait, now, is_ready=False)
+        self._settle(one, wait, now)
 
-    def _settle(self, name: str, node: str, wait: _Wait, now: float, *, is_ready: bool = True) -> None:
+    def _settle(self, one: NewEndpoint, wait: _Wait, now: float) -> None:
+        self._ask_no_more(one, wait)
         wait.settled_at = now
-        self._settled[name] = None
-        if is_ready and node == self._own_node:
-            self._notices.say("debug", "this node's proxy has the rules", allocation=name)
-            self._notices.count("proxy_awaited", Answer.READY.value)
+        self._settled[one.name] = None
 
     def _due_at(self, wait: _Wait, node: str) -> float:
         if wait.settled_at is not None:
@@ -208,8 +243,3 @@ class Readiness:
         is_refused = bool(wait.answers) and all(one is Answer.REFUSED for one in wait.answers.values())
         is_short = is_refused and node not in self._answering
         return wait.since + (REFUSED_WAIT_SECONDS if is_short else LONGEST_WAIT_SECONDS)
-
-    def _look_when(self) -> None:
-        """The waits are other ones."""
-        self._questions = None
-        self._deadline = min((self._due_at(wait, one.node) for one, wait in self._waits.items()), default=None)

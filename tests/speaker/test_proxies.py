@@ -7,6 +7,7 @@ from speaker.inputs import Observed
 from speaker.phases import Phase
 from speaker.proxies.questions import Answer
 from speaker.proxies.readiness import LONGEST_WAIT_SECONDS
+from tests.speaker.bgp.test_decisions import ad, peer
 from tests.speaker.cores import OWN, World
 from tests.speaker.make import node, slice_of
 
@@ -49,6 +50,26 @@ def test_the_longest_wait_ends_though_nothing_happens(world: World) -> None:
     assert world.answers == set()
     world.run(1.0)
     assert world.answers == {A}
+
+
+def test_it_comes_back_by_itself_when_the_wait_is_over(world: World) -> None:
+    world.run(0.5)
+    due = world.core.proxies.deadline()
+    assert due is not None
+    world.run(due - world.now - 0.001)
+    assert world.core.deadline() <= due
+
+
+def test_by_bgp_too_it_waits_for_its_proxy(world: World) -> None:
+    world.observe(Kind.BGP_PEER, "tor", peer())
+    world.observe(Kind.BGP_ADVERTISEMENT, "all", ad())
+    world.observe(Kind.NODE, OTHER, node())
+    world.run(1.0)
+    assert world.core.bgp.decisions.peers
+    assert not world.core.bgp.decisions.routes("tor")
+    world.proxies = Answer.READY
+    world.run(0.5)
+    assert world.core.bgp.decisions.routes("tor")
 
 
 def test_a_release_is_confirmed_without_the_proxy(world: World) -> None:

@@ -32,7 +32,7 @@ class ProxyAsker:
 
     def want(self, questions: frozenset[Question]) -> None:
         """Ask these, and no others, until told otherwise."""
-        if questions != self._wanted:
+        if questions is not self._wanted and questions != self._wanted:
             self._wanted = questions
             self._has_changed.set()
 

@@ -147,10 +147,19 @@ def test_it_goes_at_once_when_another_node_has_had_an_endpoint_for_long() -> Non
 
 
 def test_a_node_that_had_no_route_gets_none_for_an_endpoint_that_ends() -> None:
-    router = Router(OTHER)
+    router = Router(THIRD)
     router.has_route()
     router.endpoints(OTHER, draining=(OWN,))
     assert not router.has_route()
+
+
+def test_a_node_that_has_a_route_keeps_it_when_its_next_endpoint_is_new() -> None:
+    router = Router(OWN, THIRD)
+    router.has_route()
+    router.endpoints(OTHER, draining=(OWN, THIRD))
+    assert router.has_route()
+    router.endpoints(OWN, OTHER, draining=(THIRD,))
+    assert router.has_route()
 
 
 def test_a_release_waits_for_nothing() -> None:

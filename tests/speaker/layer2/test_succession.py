@@ -182,6 +182,17 @@ def test_it_goes_on_no_longer_than_any_other_when_its_endpoint_serves_no_more() 
     assert node.run() == [Withdraw((ADDRESS,))]
 
 
+def test_one_that_is_the_owner_again_before_it_was_silent_goes_on_without_a_question() -> None:
+    node = old_owner()
+    node.endpoints(draining=(OTHER,))
+    node.run()
+    node.endpoints(OWN, draining=(OTHER,))
+    assert node.run() == []
+    assert node.proxies.questions() == frozenset()
+    node.now += 60.0
+    assert node.run() == []
+
+
 def test_a_release_does_not_wait_for_the_successor() -> None:
     node = old_owner()
     node.release(ADDRESS, **LOCAL)

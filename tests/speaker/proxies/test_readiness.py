@@ -5,6 +5,7 @@ from speaker.cluster.state import ClusterState
 from speaker.notices import Line, Notices
 from speaker.proxies.questions import Answer, ProxyAnswered, Question
 from speaker.proxies.readiness import (
+    FOLLOWED_AT_A_TIME,
     LONGEST_WAIT_SECONDS,
     REFUSED_WAIT_SECONDS,
     SETTLED_SECONDS,
@@ -213,6 +214,17 @@ def test_a_node_stays_new_for_a_moment_after_its_proxy_was_ready() -> None:
     assert told.readiness.deadline() is None
 
 
+def test_many_changes_are_taken_in_a_part_at_a_time() -> None:
+    told = Told(OTHER)
+    for number in range(FOLLOWED_AT_A_TIME + 1):
+        made = allocation(f"10.0.{number >> 8}.{number & 255}", is_local=True)
+        told.cluster.set_allocation(made.name, made)
+    told.pass_time(0)
+    assert told.readiness.has_changes
+    told.pass_time(0)
+    assert not told.readiness.has_changes
+
+
 def test_a_release_forgets_everything() -> None:
     told = Told(OTHER)
     told.endpoints(OWN, OTHER)
@@ -221,4 +233,24 @@ def test_a_release_forgets_everything() -> None:
     told.cluster.set_allocation(released.name, released)
     told.pass_time(0)
     assert told.readiness.questions() == frozenset()
+    told.pass_time(LONGEST_WAIT_SECONDS)
     assert told.readiness.deadline() is None
+    assert told.readiness.take_settled() == []
+    assert told.warnings() == []
+
+
+def test_a_port_is_asked_once_for_all_addresses_of_its_service() -> None:
+    told = Told(OTHER)
+    second = _with_ports(allocation("192.0.2.11", is_local=True), (PORT,))
+    told.cluster.set_allocation(second.name, second)
+    told.pass_time(0)
+    told.endpoints(OWN, OTHER)
+    assert told.is_awaited()
+    assert told.readiness.is_awaited(second, OWN)
+    assert told.readiness.questions() == {Question("172.30.0.11", PORT)}
+    told.cluster.set_allocation(second.name, None)
+    told.pass_time(0)
+    assert told.readiness.questions() == {Question("172.30.0.11", PORT)}
+    told.say(Answer.READY)
+    assert told.readiness.take_settled() == [told.allocation.name]
+    assert told.readiness.questions() == frozenset()
