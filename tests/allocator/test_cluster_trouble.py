@@ -157,20 +157,12 @@ async def test_a_record_that_no_watch_ever_showed_is_missed_in_the_end(
         await user.until_addresses("web", "192.0.2.10")
 
 
-async def manage_fields(user: User, name: str) -> None:
-    """The stand-in keeps managedFields of what was applied to, server-side."""
-    body = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "labels": {"app": name}}}
-    path = f"{SERVICES.path(name, 'default')}?fieldManager=kubectl"
-    await user.client._send("patch", "PATCH", SERVICES, path, body, content_type="application/apply-patch+yaml")
-
-
 async def test_another_load_balancer_that_writes_the_same_status_is_named(user: User) -> None:
     await user.pool("edge", EDGE)
     theirs = {"status": {"loadBalancer": {"ingress": [{"ip": "198.51.100.7"}]}}}
     path = str(user.server.kubeconfig_path)
     async with allocating(user.server), await Client.connect(path, user_agent="k3s/v1.36") as other:
         await user.service("web")
-        await manage_fields(user, "web")
         await user.until_addresses("web", "192.0.2.10")
 
         async def is_named() -> bool:

@@ -63,6 +63,8 @@ class Rest:
         self.after_commit: list[Callable[[Resource, Record], None]] = []
         self.after_remove: list[Callable[[Resource, Key], None]] = []
         self._rng = rng
+        self._status_writers: dict[str, str] = {}
+        """Of built-in objects, by uid: who wrote the status first."""
 
     # --- reading
 
@@ -190,6 +192,12 @@ class Rest:
     def _manager(self, call: Call) -> FieldManager:
         return FieldManager(call.field_manager, call.resource.api_version, timestamp(), call.subresource)
 
+    def _is_another_writer(self, call: Call, uid: str) -> bool:
+        """Whether the status of a built-in object has had another writer: from then on its fields have managers."""
+        if not call.subresource or call.resource.group:
+            return False
+        return self._status_writers.setdefault(uid, call.field_manager) != call.field_manager
+
     def _replace(
         self, call: Call, record: Record, transform: Transform, *, patched: bool = False, applied: bool = False
     ) -> Answer:
@@ -218,7 +226,7 @@ class Rest:
         checks.refuse(call, errors)
         if not call.subresource:
             checks.refuse(call, behaviour.allocate(new, old, moment))
-        if not applied and old_meta.get("managedFields"):
+        if not applied and (old_meta.get("managedFields") or self._is_another_writer(call, record.uid)):
             track_update(old, new, self._manager(call), merge_schema(resource))
         self._admit(call, Operation.UPDATE, new, old)
         return self._store_replacement(call, record, new, old)
@@ -310,6 +318,7 @@ class Rest:
     def remove(self, resource: Resource, key: Key) -> Record:
         """Take an object out, whatever holds it."""
         gone = self.store.remove(resource.storage, key)
+        self._status_writers.pop(gone.uid, None)
         for follower in self.after_remove:
             follower(resource, key)
         return gone

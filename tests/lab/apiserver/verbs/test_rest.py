@@ -299,3 +299,14 @@ async def test_an_event_written_in_one_group_is_read_in_the_other(api: Client) -
     code, answer = await api.post("/apis/events.k8s.io/v1/namespaces/default/events", event)
     assert code == 422
     assert "does not match event.namespace" in answer["message"]
+
+
+async def test_a_second_program_that_writes_a_status_is_named_as_the_manager_of_what_it_wrote(api: Client) -> None:
+    await api.post(SERVICES, {**service("a"), "spec": {**service("a")["spec"], "type": "LoadBalancer"}})
+    path = f"{SERVICES}/a/status?fieldManager="
+    for program, address in (("one", "192.0.2.1"), ("one", "192.0.2.2"), ("other", "192.0.2.3")):
+        await api.patch(f"{path}{program}", {"status": {"loadBalancer": {"ingress": [{"ip": address}]}}})
+    _, stored = await api.get(f"{SERVICES}/a")
+    (entry,) = stored["metadata"]["managedFields"]
+    assert (entry["manager"], entry["subresource"]) == ("other", "status")
+    assert "f:loadBalancer" in entry["fieldsV1"]["f:status"]
