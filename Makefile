@@ -40,10 +40,12 @@ demo: setup ## the main job in the lab, told as it happens
 
 # What starts processes mostly waits for them; beside it runs, nicely, what needs nothing but the processor. What judges
 # times to tenths of a second comes last, with nothing beside it: docs/decisions/023-tests-side-by-side.md.
-test: JOBS := 3
 test: setup ## all tests
 	@failed=0; \
-	$(SIDE_BY_SIDE) --keep-going full-processes full-others full-lab full-speaker || failed=1; \
+	$(SIDE_BY_SIDE) --keep-going full-others full-lab full-speaker & beside=$$!; \
+	trap "kill $$beside 2> /dev/null || true" EXIT; \
+	$(PYTEST) -m "(root or lab) and not alone" || failed=1; \
+	wait $$beside || failed=1; \
 	$(PYTEST) -m alone || failed=1; \
 	exit $$failed
 
@@ -97,8 +99,6 @@ TESTS_lab := tests/lab tests/protocol
 TESTS_others := tests $(addprefix --ignore=,$(TESTS_speaker) $(TESTS_lab))
 unit-%: setup
 	$(UNIT) $(TESTS_$*)
-full-processes: setup
-	$(PYTEST) -m "(root or lab) and not alone"
 full-%: setup
 	$(FULL) $(TESTS_$*)
 
