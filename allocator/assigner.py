@@ -437,6 +437,7 @@ class Assigner:
     def _disown(self, service: Service, timestamp: str) -> Write | None:
         """Not ours, or not any more. First the ingress goes, then the addresses, at last finalizer and condition."""
         key, uid = key_of(service), service.metadata.uid
+        self._overwrites.forget(uid)  # what it showed goes by our own hand
         held = self.ledger.held_by_uid(uid)
         wrote = our_condition(service) is not None or self.services.held_in_our_time(uid)
         if not wrote and not held:

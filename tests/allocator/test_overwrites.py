@@ -130,6 +130,15 @@ def test_a_service_that_waits_for_an_address_keeps_its_reason(api) -> None:
     assert "Another program writes the status of this Service, too" in condition["message"]
 
 
+def test_what_a_change_of_type_took_away_was_undone_by_nobody(api) -> None:
+    allocator = settled(api, "web")
+    for kind in ("ClusterIP", "LoadBalancer") * 10:
+        api.edit_service(WEB, lambda body, kind=kind: body["spec"].update(type=kind))
+        allocator.run()
+    assert api.ingress(WEB) == [OURS]
+    assert allocator.told == [Reason.Allocated] * 11
+
+
 def test_few_services_are_remembered_however_many_are_undone() -> None:
     known = Overwrites("berth.dev/berth")
     wanted = Wanted((), True, None)
