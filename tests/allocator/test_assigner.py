@@ -138,6 +138,7 @@ def test_changed_ports_and_labels_reach_the_record(api: FakeApi) -> None:
         body["metadata"]["labels"] = {"tier": "front"}
         body["spec"]["ports"] = [{"protocol": "UDP", "port": 53}]
         body["spec"]["externalTrafficPolicy"] = "Local"
+        body["spec"]["healthCheckNodePort"] = 30123
 
     api.edit_service(WEB, change)
     allocator.run()
@@ -145,6 +146,10 @@ def test_changed_ports_and_labels_reach_the_record(api: FakeApi) -> None:
     assert spec["holders"][0]["labels"] == {"tier": "front"}
     assert spec["holders"][0]["ports"] == [{"protocol": "UDP", "port": 53}]
     assert (spec["trafficPolicy"], spec["selector"]) == ("Local", {"app": "web"})
+    assert spec["holders"][0]["healthCheckNodePort"] == 30123
+    api.edit_service(WEB, lambda body: body["spec"].update(externalTrafficPolicy="Cluster", healthCheckNodePort=0))
+    allocator.run()
+    assert "healthCheckNodePort" not in api.allocations["v4-192-0-2-10"]["spec"]["holders"][0]
 
 
 def test_a_pool_edit_moves_nobody(api: FakeApi) -> None:
