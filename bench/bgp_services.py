@@ -99,7 +99,11 @@ class Bench:
         await each(names, lambda name: self.client.create(ENDPOINTSLICES, self._slice(name), NAMESPACE))
 
     async def create(self, name: str) -> None:
-        spec = {"type": "LoadBalancer", "ports": [{"port": 80, "targetPort": 9376}]}
+        spec = {
+            "type": "LoadBalancer",
+            "ports": [{"port": 80, "targetPort": 9376}],
+            "allocateLoadBalancerNodePorts": False,  # there are 2,768 of them
+        }
         await self.client.create(SERVICES, {"metadata": {"name": name}, "spec": spec}, NAMESPACE)
 
     async def delete(self, name: str) -> None:
