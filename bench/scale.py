@@ -49,6 +49,8 @@ from lab.net.hosts import CLIENT
 from lab.process import python
 
 QUIET_SECONDS = 6.0
+REST_BEGINS_SECONDS = 12.0
+"""What an object's status owes is written within this time: a BGPPeer's at most six times a minute."""
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 240.0
 FILL_SECONDS = 900.0
@@ -271,7 +273,7 @@ class Scale:
             async with asyncio.timeout(FILL_SECONDS):
                 while await asyncio.to_thread(self._open_watches) < WATCHES * self.count:
                     await asyncio.sleep(POLL_SECONDS)
-        await self.quiet()
+        await self.quiet(REST_BEGINS_SECONDS)
 
     def _open_watches(self) -> int:
         return int(json.loads(self.server.fetch("/lab/counters"))["watches"])

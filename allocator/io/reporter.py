@@ -32,13 +32,12 @@ from allocator.status.reports import Reports
 from allocator.status.segments import Segments
 from allocator.status.slices import Slice
 from allocator.status.unannounced import peers_down, why_unannounced
-from allocator.status.waitingline import WaitingLine
+from allocator.status.waitingline import WaitingLine, counts_settle_seconds
 from allocator.status.writerate import WriteRate
 from crds.addresses import IPAddress
 from crds.meta import Condition
 from crds.names import allocation_name
 from crds.observation import Observation
-from crds.speakerreport import WRITES_PER_SECOND
 from crds.types import IPAllocationStatus
 from kube.errors import ApiError, NotFound, is_precondition_failure
 from kube.informer.io.informer import Change, ObjectKey
@@ -62,9 +61,6 @@ PROBING_SECONDS = 8.0
 
 COUNTS_PER_SECOND = 20
 """Of all addresses together, where the only news is which of many nodes announce them: by BGP that is all nodes."""
-
-COUNTS_SETTLE_SECONDS = 2.0
-"""How long such news waits for more of it, at least; it is longer in large clusters, whose nodes report in turn."""
 
 CONCURRENCY = 8
 
@@ -215,7 +211,7 @@ class Reporter:
         for address in due:
             del self._dirty[address]
         await self._each([self._report_allocation(address, now) for address in due])
-        settle = max(COUNTS_SETTLE_SECONDS, len(self._observed.speakers) / WRITES_PER_SECOND)
+        settle = counts_settle_seconds(len(self._observed.speakers))
         turn = list(self._counts.take(now, settle))
         await self._each([self._report_allocation(address, now, in_turn=True) for address in turn])
 

@@ -9,6 +9,10 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from allocator.status.writerate import WriteRate
+from crds.speakerreport import WRITES_PER_SECOND
+
+COUNTS_SETTLE_SECONDS = 2.0
+"""How long a report may take to arrive here."""
 
 T = TypeVar("T")
 
@@ -44,3 +48,9 @@ class WaitingLine(Generic[T]):
                 return
             del self._line[one]
             yield one
+
+
+def counts_settle_seconds(nodes: int) -> float:
+    """How long news of which of so many nodes announce an address waits for more of it: each reports in its turn, by
+    the budget that all share, and one write says it all when the last one has."""
+    return COUNTS_SETTLE_SECONDS + nodes / WRITES_PER_SECOND

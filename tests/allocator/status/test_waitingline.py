@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allocator.status.waitingline import WaitingLine
+from allocator.status.waitingline import WaitingLine, counts_settle_seconds
+from crds.speakerreport import WRITES_PER_SECOND
 
 
 def test_the_first_to_come_is_the_first_to_be_served_also_when_it_comes_again() -> None:
@@ -48,3 +49,16 @@ def test_a_rolling_update_of_500_nodes_with_10_000_addresses_writes_as_much_as_i
             line.join(one, float(second))
         written += len(list(line.take(float(second), 25.0)))
     assert written <= 500 * 20 + 20
+
+
+@pytest.mark.parametrize("nodes", [1, 3, 63, 503])
+def test_what_many_nodes_report_in_their_turns_is_written_once(nodes: int) -> None:
+    """All but the first are late."""
+    line, written, look_seconds = WaitingLine[str](20), 0, 0.5
+    reports = [number / WRITES_PER_SECOND + (1.5 if number else 0.0) for number in range(nodes)]
+    for look in range(200):
+        now = look * look_seconds
+        if any(now - look_seconds < at <= now for at in reports):
+            line.join("192.0.2.1", now)
+        written += len(list(line.take(now, counts_settle_seconds(nodes))))
+    assert written == 1
