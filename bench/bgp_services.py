@@ -229,13 +229,14 @@ async def burst(bench: Bench, count: int) -> None:
         await each(names, bench.create)
         created = time.time()
         await bench.table.until(lambda has: len(has) == routes, poll_seconds=0.02)
+        after = bench.usage()
     done = max(bench.table.came[key] for key in bench.table.has)
     tell(
         "bgp_services",
         what=f"{count} Services created at once, until all {routes} routes are there",
         seconds=round(done - began, 2),
         seconds_of_creating=round(created - began, 2),
-        **cpu_between(before, bench.usage()),
+        **cpu_between(before, after),
         **counted,
     )
     await asyncio.sleep(REST_SECONDS)
@@ -286,13 +287,13 @@ async def delete_all(bench: Bench, count: int) -> None:
         await bench.table.until(lambda has: not has, poll_seconds=0.02)
         went = max(bench.table.went[key] for key in keys)
         await bench.gone()
-        gone = time.time()
+        gone, after = time.time(), bench.usage()
     tell(
         "bgp_services",
         what=f"{count} Services deleted at once",
         seconds_until_no_route_is_left=round(went - began, 2),
         seconds_until_all_are_gone=round(gone - began, 2),
-        **cpu_between(before, bench.usage()),
+        **cpu_between(before, after),
         **counted,
     )
 
