@@ -1,8 +1,7 @@
 """ExaBGP's process, as the driver starts it: dies with the agent, connects at a set pace, and tells what TCP holds.
 
 Runs in a process of its own, one for each peer, and imports nothing of Berth (speaker.bgp.exabgp.io.main starts it). It
-changes ExaBGP in these places, each
-held by a test against real routers:
+changes ExaBGP in these places, each held by a test against real routers:
 
 - a connection is tried anew each so many seconds as the last command `connect-retry SECONDS` says, and one attempt
   lasts no longer (ExaBGP tries as often as its loop turns, and an attempt lasts as long as the kernel repeats its SYN:
@@ -13,7 +12,9 @@ held by a test against real routers:
 - a command `unacknowledged [UNTIL]`: how many bytes the router's TCP has not acknowledged yet, and why there is no
   connection. On the way it says until when this process may live: a timer of the kernel's kills it then, also when it
   hangs or is stopped. So its routes go when nobody is in control any more;
-- routes of one command share their attributes: ExaBGP copies them for each route, which is 1 KB and half of its time.
+- routes of one command share their attributes: ExaBGP copies them for each route, which is 1 KB and half of its time;
+- a process that has no memory left for a command ends: ExaBGP answers "error" as for a route that can't be, and goes on
+  without it.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from exabgp.environment import getenv
 from exabgp.logger import log
 from exabgp.reactor import peer, protocol
 from exabgp.reactor.api.command.command import Command
+from exabgp.reactor.asynchronous import ASYNC
 from exabgp.reactor.network import outgoing
 from exabgp.reactor.peer import ACTION
 from exabgp.rib.change import Change
@@ -115,6 +117,7 @@ def main() -> None:
     protocol.Outgoing, peer.Delay = _Outgoing, _Delay
     peer.Peer._send_ka = _send_keepalive_when_accepted
     Neighbor.remove_self = _with_shared_attributes
+    ASYNC._notify_error = _tell_error_or_end
     permit = _Permit()
 
     def accept(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
@@ -222,6 +225,17 @@ def _unacknowledged(one: Any) -> int:
     if connection is None or not connection.io:
         return 0
     return int(struct.unpack("i", fcntl.ioctl(connection.io, termios.TIOCOUTQ, bytes(4)))[0])
+
+
+_tell_error = ASYNC._notify_error
+
+
+def _tell_error_or_end(queue: Any, service: str) -> None:
+    """Called while the exception of a command is handled. Without memory nothing is as it should be, so a new process
+    is what helps."""
+    if isinstance(sys.exc_info()[1], MemoryError):
+        os.kill(os.getpid(), signal.SIGKILL)
+    _tell_error(queue, service)
 
 
 class _Shared:
