@@ -230,6 +230,9 @@ class ExaBgpProcess:
         if self._relay_group is not None:
             self._kill_group(self._relay_group)
             await _bury(self._relay_group)
+        if self._process is not None:  # again, for a caller that was cancelled: asyncio lets go of it now or never
+            await self._process.wait()
+            await asyncio.sleep(0)
 
     @staticmethod
     def _kill_group(group: int) -> None:
