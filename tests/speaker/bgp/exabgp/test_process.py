@@ -30,8 +30,8 @@ PEER = PeerConfig(
 STAND_IN = """
 for last; do :; done
 folder=${{last%/*}}
-relay="exec >$folder/events 2>/dev/null; cat <$folder/commands >/dev/null & sleep {seconds}; echo done"
-setsid timeout 65 sh -c "$relay" &
+relay="exec 1<>$folder/events 2>/dev/null; timeout 65 cat $folder/commands >/dev/null & sleep {seconds}; echo done"
+setsid sh -c "$relay" &
 exec sleep 60
 """
 
