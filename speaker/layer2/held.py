@@ -8,17 +8,13 @@ For an IPv6 address a kernel answers NDP on the interface that has it and no oth
 """
 
 from collections.abc import Collection, Mapping
-from struct import Struct
 from typing import NamedTuple
 
 from crds.kernelanswers import KernelHolding
 from speaker.wire import netlink
 
-_ADDRESS = Struct("=BBBBI")  # struct ifaddrmsg: family, prefix length, flags, scope, index
-_NEW_ADDRESS, _GET_ADDRESS, _FLAG_DUMP = 20, 22, 0x300  # linux/rtnetlink.h, linux/netlink.h
-_ENDS = (2, 3)  # NLMSG_ERROR, NLMSG_DONE
-_INET, _IFA_ADDRESS, _IFA_LOCAL = 2, 1, 2
-_LOCAL_SECOND = netlink.attribute(_IFA_LOCAL, bytes(4))[:4]
+_INET = 2
+_LOCAL_SECOND = netlink.attribute(netlink.IFA_LOCAL, bytes(4))[:4]
 """The head of IFA_LOCAL where it follows IFA_ADDRESS, as all kernels have it for IPv4: thousands are read quickly."""
 _UNANSWERED = 0x08 | 0x40  # IFA_F_DADFAILED, IFA_F_TENTATIVE (RFC 4862 §5.4)
 _ON_THAT_INTERFACE, _NEVER = (1, 2), 8
@@ -34,30 +30,25 @@ class Held(NamedTuple):
     arp_ignore: Mapping[str, int]
 
 
-def dump_request(sequence: int) -> bytes:
-    """Ask for all addresses."""
-    return netlink.request(_GET_ADDRESS, _FLAG_DUMP, sequence, _ADDRESS.pack(0, 0, 0, 0, 0))
-
-
 def addresses_in(datagram: bytes, wanted: Collection[bytes]) -> tuple[list[tuple[bytes, int]], bool]:
     """Each of the wanted addresses that is there, and the index of its interface; and whether the dump ends here. There
     may be thousands of others."""
     found, is_over = [], False
     for kind, _, _, body in netlink.messages(datagram):
-        is_over |= kind in _ENDS
-        if kind != _NEW_ADDRESS or len(body) < _ADDRESS.size:
+        is_over |= netlink.is_end(kind)
+        if kind != netlink.NEW_ADDRESS or len(body) < netlink.ADDRESS.size:
             continue
         address = body[20:24] if body[0] == _INET and body[16:20] == _LOCAL_SECOND else _address_in(body)
         if address in wanted:
-            _, _, flags, _, ifindex = _ADDRESS.unpack_from(body)
+            _, _, flags, _, ifindex = netlink.ADDRESS.unpack_from(body)
             if not (len(address) == 16 and flags & _UNANSWERED):
                 found.append((address, ifindex))
     return found, is_over
 
 
 def _address_in(body: bytes) -> bytes:
-    found = dict(netlink.attributes(body[_ADDRESS.size :]))
-    return found.get(_IFA_LOCAL) or found.get(_IFA_ADDRESS, b"")
+    found = dict(netlink.attributes(body[netlink.ADDRESS.size :]))
+    return found.get(netlink.IFA_LOCAL) or found.get(netlink.IFA_ADDRESS, b"")
 
 
 def answer_of(held: Held, address: str, usable: Collection[str]) -> KernelHolding | None:

@@ -1,4 +1,4 @@
-"""rtnetlink messages about links, as bytes: the dump request, the parser, and which links the speaker can use.
+"""rtnetlink messages as bytes: what all have in common, those about links, and which links the speaker can use.
 
 It opens no socket: the wire process does, and applies what is parsed here. Formats: linux/rtnetlink.h, linux/if_link.h.
 
@@ -40,6 +40,11 @@ _LINK = Struct("=BxHiII")
 _ATTRIBUTE = Struct("=HH")
 _NUMBER = Struct("=I")
 _SIGNED = Struct("=i")
+
+ADDRESS = Struct("=BBBBI")
+"""linux/if_addr.h, struct ifaddrmsg: family, prefix length, flags, scope, index of the interface; attributes follow."""
+NEW_ADDRESS, DELETE_ADDRESS, _GET_ADDRESS = 20, 21, 22  # RTM_*ADDR
+IFA_ADDRESS, IFA_LOCAL = 1, 2
 
 GROUP_LINK = 1  # RTMGRP_LINK, for bind()
 
@@ -117,12 +122,32 @@ Message = LinkChanged | LinkGone | DumpDone | Failed
 def dump_request(sequence: int) -> bytes:
     """Ask for all links, without their statistics."""
     body = _LINK.pack(0, 0, 0, 0, 0) + attribute(_EXTENSIONS, _NUMBER.pack(_SKIP_STATISTICS))
-    return request(_GET_LINK, _FLAG_DUMP, sequence, body)
+    return dump(_GET_LINK, sequence, body)
+
+
+def addresses_request(sequence: int) -> bytes:
+    """Ask for all addresses."""
+    return dump(_GET_ADDRESS, sequence, ADDRESS.pack(0, 0, 0, 0, 0))
+
+
+def dump(kind: int, sequence: int, body: bytes) -> bytes:
+    """Ask for all there is of a kind."""
+    return request(kind, _FLAG_DUMP, sequence, body)
 
 
 def request(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     """A message to the kernel."""
     return _MESSAGE.pack(_MESSAGE.size + len(body), kind, flags | _FLAG_REQUEST, sequence, 0) + body
+
+
+def is_end(kind: int) -> bool:
+    """Of a dump. An error is one, too: a kernel without IPv6 has no routes of it."""
+    return kind in (_DONE, _ERROR)
+
+
+def is_interrupted(flags: int) -> bool:
+    """Whether something changed while it was read."""
+    return bool(flags & _FLAG_INTERRUPTED)
 
 
 def attribute(kind: int, value: bytes) -> bytes:
@@ -151,7 +176,7 @@ def messages(datagram: bytes) -> Iterator[tuple[int, int, int, bytes]]:
 
 def _message(kind: int, flags: int, body: bytes) -> Message | None:
     if kind == _DONE:
-        return DumpDone(bool(flags & _FLAG_INTERRUPTED))
+        return DumpDone(is_interrupted(flags))
     if kind == _ERROR and len(body) >= _SIGNED.size:
         errno = -_SIGNED.unpack_from(body)[0]
         return Failed(errno) if errno else None
@@ -163,7 +188,7 @@ def _message(kind: int, flags: int, body: bytes) -> Message | None:
             return LinkGone(ifindex)
         values = dict(attributes(body[_LINK.size :]))
         return LinkChanged(
-            _link(ifindex, device_flags, hardware_type, values), _number(values.get(_EVENT)) in _MOVED_EVENTS
+            _link(ifindex, device_flags, hardware_type, values), number(values.get(_EVENT)) in _MOVED_EVENTS
         )
     return None
 
@@ -176,13 +201,13 @@ def _link(ifindex: int, flags: int, hardware_type: int, values: dict[int, bytes]
         mac=values.get(_MAC, b""),
         flags=flags,
         hardware_type=hardware_type,
-        master=_number(values.get(_MASTER)),
+        master=number(values.get(_MASTER)),
         slave_kind=_text(slave_kind),
-        carrier_changes=_number(values.get(_CARRIER_CHANGES)),
+        carrier_changes=number(values.get(_CARRIER_CHANGES)),
     )
 
 
-def _number(value: bytes | None) -> int:
+def number(value: bytes | None) -> int:
     """0 for an attribute that is missing, or has another length."""
     return int(_NUMBER.unpack(value)[0]) if value is not None and len(value) == _NUMBER.size else 0
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import structlog
 
-from speaker.layer2.held import Held, addresses_in, dump_request
+from speaker.layer2.held import Held, addresses_in
+from speaker.wire import netlink
 
 CHECK_SECONDS = 30.0
 """How often it is looked at though nothing happened: nothing tells that a setting was changed."""
@@ -41,7 +42,7 @@ def read_held(wanted: Collection[str]) -> Held:
     found: dict[str, set[str]] = {}
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as asking:
         asking.settimeout(ANSWER_SECONDS)
-        asking.send(dump_request(1))
+        asking.send(netlink.addresses_request(1))
         is_over = False
         while not is_over:
             seen, is_over = addresses_in(asking.recv(DATAGRAM_BYTES), packed)

@@ -30,22 +30,18 @@ from typing import Any, NamedTuple
 
 from speaker.wire import netlink
 
-_ADDRESS = Struct("=BBBBI")
 _ROUTE = Struct("=BBBBBBBBI")
 _NEXT_HOP = Struct("=HBBi")  # struct rtnexthop
-_NUMBER, _HALF = Struct("=I"), Struct("=H")
+_HALF = Struct("=H")
 _INSTRUCTION = Struct("=HBBI")  # struct sock_filter
 
 # linux/rtnetlink.h: RTMGRP_IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE
 GROUPS = 0x10 | 0x40 | 0x100 | 0x400
 
-_NEW_ADDRESS, _DELETE_ADDRESS, _GET_ADDRESS = 20, 21, 22  # RTM_*ADDR
 _NEW_ROUTE, _DELETE_ROUTE, _GET_ROUTE = 24, 25, 26  # RTM_*ROUTE
-_ERROR, _DONE, _INTERRUPTED, _FLAG_DUMP = 2, 3, 0x10, 0x300  # NLMSG_ERROR, NLMSG_DONE, NLM_F_DUMP_INTR, NLM_F_DUMP
 _INET, _INET6 = 2, 10
 _HOST_LENGTH = {_INET: 32, _INET6: 128}
 
-_IFA_ADDRESS, _IFA_LOCAL = 1, 2
 _IFA_SECOND, _IFA_DAD_FAILED = 0x01, 0x08  # IFA_F_SECONDARY (IPv4), which is IFA_F_TEMPORARY (IPv6); IFA_F_DADFAILED
 _RTA_DST, _RTA_OIF, _RTA_GATEWAY, _RTA_PRIORITY, _RTA_MULTIPATH, _RTA_TABLE, _RTA_VIA = 1, 4, 5, 6, 9, 15, 18
 _UNICAST, _MULTICAST, _MAIN, _LOCAL = 1, 5, 254, 255  # RTN_UNICAST, RTN_MULTICAST, RT_TABLE_MAIN, RT_TABLE_LOCAL
@@ -83,12 +79,8 @@ class Reach(NamedTuple):
 
 def requests() -> list[bytes]:
     """The dumps to ask for, one after the other."""
-    routes = [_request(_GET_ROUTE, _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)) for family in (_INET, _INET6)]
-    return [_request(_GET_ADDRESS, _ADDRESS.pack(0, 0, 0, 0, 0)), *routes]
-
-
-def _request(kind: int, body: bytes) -> bytes:
-    return netlink.request(kind, _FLAG_DUMP, 1, body)
+    routes = [netlink.dump(_GET_ROUTE, 1, _ROUTE.pack(family, 0, 0, 0, 0, 0, 0, 0, 0)) for family in (_INET, _INET6)]
+    return [netlink.addresses_request(1), *routes]
 
 
 def program() -> bytes:
@@ -103,8 +95,8 @@ def program() -> bytes:
     address, route, maker, drop, keep = 5, 10, 13, 14 + len(_PROTOCOLS), 15 + len(_PROTOCOLS)
     steps = [
         (half, 4, 0, 0),  # the message's type
-        (equal, _as_loaded(_NEW_ADDRESS), address, 0),
-        (equal, _as_loaded(_DELETE_ADDRESS), address, 0),
+        (equal, _as_loaded(netlink.NEW_ADDRESS), address, 0),
+        (equal, _as_loaded(netlink.DELETE_ADDRESS), address, 0),
         (equal, _as_loaded(_NEW_ROUTE), route, 0),
         (equal, _as_loaded(_DELETE_ROUTE), route, keep),
         (byte, 17, 0, 0),  # an address: its prefix length
@@ -137,22 +129,12 @@ def may_matter(datagram: bytes, interfaces: Container[int]) -> bool:
 
 
 def _concerns(kind: int, body: bytes, interfaces: Container[int]) -> bool:
-    if kind in (_NEW_ADDRESS, _DELETE_ADDRESS) and len(body) >= _ADDRESS.size:
-        return _ADDRESS.unpack_from(body)[4] in interfaces
+    if kind in (netlink.NEW_ADDRESS, netlink.DELETE_ADDRESS) and len(body) >= netlink.ADDRESS.size:
+        return netlink.ADDRESS.unpack_from(body)[4] in interfaces
     if kind in (_NEW_ROUTE, _DELETE_ROUTE) and len(body) >= _ROUTE.size:
         found = dict(netlink.attributes(body[_ROUTE.size :]))
-        return _RTA_MULTIPATH in found or _number(found.get(_RTA_OIF)) in interfaces
+        return _RTA_MULTIPATH in found or netlink.number(found.get(_RTA_OIF)) in interfaces
     return False
-
-
-def is_end(kind: int) -> bool:
-    """Of a dump. An error is one, too: a kernel without IPv6 has no routes of it."""
-    return kind in (_DONE, _ERROR)
-
-
-def is_interrupted(flags: int) -> bool:
-    """Whether something changed while it was read."""
-    return bool(flags & _INTERRUPTED)
 
 
 class Reading:
@@ -166,7 +148,7 @@ class Reading:
 
     def take(self, kind: int, body: bytes) -> None:
         """One message of a dump, whatever it is about."""
-        if kind == _NEW_ADDRESS and len(body) >= _ADDRESS.size:
+        if kind == netlink.NEW_ADDRESS and len(body) >= netlink.ADDRESS.size:
             self._take_address(body)
         elif kind == _NEW_ROUTE and len(body) >= _ROUTE.size:
             self._take_route(body)
@@ -185,12 +167,14 @@ class Reading:
         return Reach(tuple(kept), tuple(sorted((one.address for one in named), key=len)))
 
     def _take_address(self, body: bytes) -> None:
-        family, length, flags, _, ifindex = _ADDRESS.unpack_from(body)
+        family, length, flags, _, ifindex = netlink.ADDRESS.unpack_from(body)
         if ifindex not in self._interfaces or length in (0, _HOST_LENGTH.get(family, 0)) or flags & _IFA_DAD_FAILED:
             return
-        found = dict(netlink.attributes(body[_ADDRESS.size :]))
-        address = found.get(_IFA_LOCAL, found.get(_IFA_ADDRESS, b""))
-        if found.get(_IFA_ADDRESS, address) == address and _is_ordinary(family, address):  # else a peer's, far away
+        found = dict(netlink.attributes(body[netlink.ADDRESS.size :]))
+        address = found.get(netlink.IFA_LOCAL, found.get(netlink.IFA_ADDRESS, b""))
+        if found.get(netlink.IFA_ADDRESS, address) == address and _is_ordinary(
+            family, address
+        ):  # else a peer's, far away
             networks = self._addresses.setdefault(ifindex, {})
             network, this = (_masked(address, length), length), (flags & _IFA_SECOND, address)
             networks[network] = min(networks.get(network, this), this)
@@ -200,10 +184,10 @@ class Reading:
         if kind != _UNICAST or protocol not in _PROTOCOLS or length == _HOST_LENGTH.get(family):
             return
         found = dict(netlink.attributes(body[_ROUTE.size :]))
-        table = _number(found.get(_RTA_TABLE)) or table
+        table = netlink.number(found.get(_RTA_TABLE)) or table
         if table == _LOCAL:
             return
-        metric = _number(found.get(_RTA_PRIORITY)) + (0 if table == _MAIN else OTHER_TABLE)
+        metric = netlink.number(found.get(_RTA_PRIORITY)) + (0 if table == _MAIN else OTHER_TABLE)
         for ifindex, gateway in _next_hops(found):
             if ifindex not in self._interfaces:
                 continue
@@ -231,7 +215,7 @@ def _some_of_both(ranked: Iterable[Any], most: int) -> list[Any]:
 def _next_hops(found: dict[int, bytes]) -> Iterator[tuple[int, bytes]]:
     """The interface and the gateway of each way, b"" = none: what it leads to is on the segment itself."""
     if _RTA_MULTIPATH not in found:
-        yield _number(found.get(_RTA_OIF)), found.get(_RTA_GATEWAY) or found.get(_RTA_VIA, b"")[2:]
+        yield netlink.number(found.get(_RTA_OIF)), found.get(_RTA_GATEWAY) or found.get(_RTA_VIA, b"")[2:]
         return
     data, at = found[_RTA_MULTIPATH], 0
     while at + _NEXT_HOP.size <= len(data):
@@ -255,7 +239,3 @@ def _is_ordinary(family: int, address: bytes) -> bool:
 def _masked(address: bytes, length: int) -> bytes:
     host_bits = max(8 * len(address) - length, 0)
     return (int.from_bytes(address, "big") >> host_bits << host_bits).to_bytes(len(address), "big")
-
-
-def _number(value: bytes | None) -> int:
-    return int(_NUMBER.unpack(value)[0]) if value is not None and len(value) == _NUMBER.size else 0

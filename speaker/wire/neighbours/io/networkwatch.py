@@ -16,15 +16,7 @@ from speaker.wire import netlink
 from speaker.wire.messages import Interface
 from speaker.wire.neighbours.io.addresses import text_of
 from speaker.wire.neighbours.io.port import attach_filter
-from speaker.wire.neighbours.networks import (
-    GROUPS,
-    Reading,
-    is_end,
-    is_interrupted,
-    may_matter,
-    program,
-    requests,
-)
+from speaker.wire.neighbours.networks import GROUPS, Reading, may_matter, program, requests
 from speaker.wire.part import Poll
 
 DATAGRAM_BYTES = 8 * 1024  # some hundred entries: taken in within 0.2 ms
@@ -131,8 +123,8 @@ class NetworkWatch:
         if sender[0] != 0:
             return
         for kind, flags, _, body in netlink.messages(datagram):
-            self._is_stale |= is_interrupted(flags)
-            if not is_end(kind):
+            self._is_stale |= netlink.is_interrupted(flags)
+            if not netlink.is_end(kind):
                 self._reading.take(kind, body)
             elif self._requests:
                 self._dump.send(self._requests.pop(0))

@@ -15,8 +15,6 @@ from speaker.wire.neighbours.networks import (
     NO_ROUTE,
     OTHER_TABLE,
     Reading,
-    is_end,
-    is_interrupted,
     may_matter,
     requests,
 )
@@ -201,11 +199,11 @@ def test_news_of_interfaces_that_are_not_followed_do_not_matter() -> None:
 def test_addresses_come_first_and_errors_end_a_dump_too() -> None:
     kinds = [kind for request in requests() for kind, *_ in netlink.messages(request)]
     assert kinds == [22, 26, 26]
-    assert is_end(2)
-    assert is_end(3)
-    assert not is_end(NEW_ROUTE)
-    assert is_interrupted(0x12)
-    assert not is_interrupted(0x2)
+    assert netlink.is_end(2)
+    assert netlink.is_end(3)
+    assert not netlink.is_end(NEW_ROUTE)
+    assert netlink.is_interrupted(0x12)
+    assert not netlink.is_interrupted(0x2)
 
 
 @given(st.sampled_from([NEW_ADDRESS, NEW_ROUTE, DELETE_ROUTE]), st.binary(max_size=100))
