@@ -17,15 +17,14 @@ import contextlib
 import os
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from bench.busy import busy
 from bench.measure import cpu_seconds, log_to_stderr, memory_kib, tell
 from bench.neighbours import ARP, Client
 from bench.relist import relisting
@@ -113,20 +112,6 @@ def favour(router: Router) -> None:
         os.sched_setscheduler(process.pid, os.SCHED_FIFO, os.sched_param(10))
 
 
-@contextlib.contextmanager
-def busy_cores() -> Iterator[None]:
-    loops = [
-        subprocess.Popen(["setpriv", "--pdeathsig=KILL", sys.executable, "-c", "while True: pass"])
-        for _ in range(os.cpu_count() or 1)
-    ]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
-
-
 async def hold(folder: Path, seconds: float) -> dict[str, Any]:
     with Segment(range(1, len(INTERVALS) + 2)) as segment, contextlib.ExitStack() as routers:
         node, *hosts = segment.hosts
@@ -142,7 +127,7 @@ async def hold(folder: Path, seconds: float) -> dict[str, Any]:
             await wire.link.carry_out(Bfd(peers))
             load = routers.enter_context(contextlib.ExitStack())
             await asyncio.to_thread(load.enter_context, relisting())  # takes longer to start than a permit lasts
-            load.enter_context(busy_cores())
+            load.enter_context(busy(os.cpu_count() or 1))
             await wire.until_up(len(INTERVALS))
             await asyncio.sleep(3)
             up_since = {interval: _since(bird) for interval, bird in birds.items()}

@@ -15,7 +15,6 @@ how often another node claimed the address, `unanswered`: ARP requests, of 100 a
 import argparse
 import os
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,6 +22,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+from bench.busy import busy
 from bench.failover import Bench
 from bench.measure import progress, tell
 from bench.relist import relisting
@@ -72,18 +72,6 @@ def _move(folder: Path, pid: int) -> None:
     (folder / "cgroup.procs").write_text(str(pid))
     for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
         _move(folder, int(child))
-
-
-@contextmanager
-def busy(count: int) -> Iterator[list[int]]:
-    """So many processes that never sleep; their process ids."""
-    loops = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
-    try:
-        yield [each.pid for each in loops]
-    finally:
-        for each in loops:
-            each.kill()
-            each.wait()
 
 
 def equal(cluster: Cluster, stack: ExitStack) -> list[int]:

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,6 +26,27 @@ pytestmark = pytest.mark.asyncio
 MARK = Mark(address("192.0.2.10"), "a1", 7, known_at=0.0)
 
 
+@asynccontextmanager
+async def judged(client: Any, assigner: Any, observed: Observed) -> AsyncIterator[BarrierLoop]:
+    """A barrier that runs, and has looked at what there is."""
+    barrier = BarrierLoop(
+        client,
+        assigner,
+        observed,
+        Departures(),
+        Options("berth-system", "one"),
+        notify=lambda _: None,
+        on_progress=lambda: None,
+    )
+    running = asyncio.create_task(barrier.run())
+    try:
+        barrier.nudge()
+        await asyncio.sleep(0.2)
+        yield barrier
+    finally:
+        running.cancel()
+
+
 class NothingThere:
     """An API server without Speakers and Leases."""
 
@@ -38,24 +61,9 @@ async def test_a_speaker_that_the_list_lacks_before_the_watch_shows_it(outlives_
     still_known = SpeakerState(
         metadata=Meta(name="n1", uid="s1"), status=SpeakerStatus("i1", routers=(Router("192.0.2.1", outlives_seconds),))
     )
-    client: Any = NothingThere()
-    barrier = BarrierLoop(
-        client,
-        assigner,
-        Observed(speakers={ObjectKey(None, "n1"): still_known}),
-        Departures(),
-        Options("berth-system", "one"),
-        notify=lambda _: None,
-        on_progress=lambda: None,
-    )
-    running = asyncio.create_task(barrier.run())
-    try:
-        barrier.nudge()
-        await asyncio.sleep(0.2)
+    async with judged(NothingThere(), assigner, Observed(speakers={ObjectKey(None, "n1"): still_known})) as barrier:
         assert bool(passed) is passes
         assert [one.node for one in barrier.awaited.get(MARK.address, ())] == ([] if passes else ["n1"])
-    finally:
-        running.cancel()
 
 
 class OneSpeaker:
@@ -90,23 +98,9 @@ class OneSpeaker:
 async def test_a_taint_that_the_watch_shows_is_looked_at_again(watched: str, taints: tuple[str, ...], why: str) -> None:
     """The watch may lag, and the node be in service again."""
     assigner: Any = SimpleNamespace(marks={MARK.address: MARK}, ledger={}, barrier_passed=None)
-    client: Any = OneSpeaker(*taints)
+    client = OneSpeaker(*taints)
     known = decode_node(json.dumps(OneSpeaker(watched).node).encode())
-    barrier = BarrierLoop(
-        client,
-        assigner,
-        Observed(nodes={ObjectKey(None, "n1"): known}),
-        Departures(),
-        Options("berth-system", "one"),
-        notify=lambda _: None,
-        on_progress=lambda: None,
-    )
-    running = asyncio.create_task(barrier.run())
-    try:
-        barrier.nudge()
-        await asyncio.sleep(0.2)
+    async with judged(client, assigner, Observed(nodes={ObjectKey(None, "n1"): known})) as barrier:
         (one,) = barrier.awaited[MARK.address]
         assert one.why.startswith(why)
         assert bool(client.asked) is (watched == TAINT_OUT_OF_SERVICE)
-    finally:
-        running.cancel()

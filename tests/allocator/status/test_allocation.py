@@ -7,14 +7,10 @@ from allocator.release.barrier import Awaited
 from allocator.status.allocation import allocation_status, differs_in_counts_only
 from allocator.status.entries import Announcement
 from crds.types import IPAllocationStatus
-from tests.allocator.build import claim
+from tests.allocator.status.records import stored
 
 NOW = "2026-03-01T00:00:00Z"
 ETH0 = Announcement(("Layer2",), ("eth0",))
-
-
-def stored(**kwargs: object) -> StoredAllocation:
-    return StoredAllocation(claim(**kwargs), "a1", 5, 1)  # type: ignore[arg-type]
 
 
 def after(status: IPAllocationStatus) -> StoredAllocation:

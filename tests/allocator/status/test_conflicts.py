@@ -1,34 +1,18 @@
 """What an IPAllocation and its Services say of another machine at the address."""
 
-from dataclasses import replace
-
 from allocator.notices import of_conflict
-from allocator.objects import StoredAllocation
 from allocator.status.allocation import allocation_status
 from allocator.status.conflicts import of_transitions
 from allocator.status.entries import Announcement, Sighting
 from crds.types import IPAllocationStatus
-from tests.allocator.build import address, claim
+from tests.allocator.build import address
+from tests.allocator.status.records import after, stored
 
 VIP = address("192.0.2.10")
 NOW, LATER = "2026-03-01T00:00:00Z", "2026-03-01T00:00:09Z"
 ETH0 = Announcement(("Layer2",), ("eth0",))
 ROGUE = Sighting("192.0.2.10", "02:00:00:00:00:66", "eth0")
 PROBED = Sighting("192.0.2.10", "02:00:00:00:00:66", "eth0", announced=False)
-
-
-def stored() -> StoredAllocation:
-    return StoredAllocation(claim(), "a1", 5, 1)
-
-
-def after(record: StoredAllocation, status: IPAllocationStatus) -> StoredAllocation:
-    return replace(
-        record,
-        announced_by=status.announced_by,
-        announcer_count=status.announcer_count,
-        conditions=status.conditions,
-        first_announced=status.first_announced,
-    )
 
 
 def conditions(status: IPAllocationStatus) -> dict[str, tuple[str, str]]:

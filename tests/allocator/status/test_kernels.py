@@ -1,7 +1,6 @@
 """What an IPAllocation and its Services say where kernels of nodes answer for the address."""
 
 import json
-from dataclasses import replace
 
 from allocator.notices import of_conflict
 from allocator.objects import StoredAllocation
@@ -14,7 +13,8 @@ from allocator.status.slices import decode_slice
 from crds.meta import Condition
 from crds.types import IPAllocationStatus
 from kube.objects import Meta
-from tests.allocator.build import address, claim
+from tests.allocator.build import address
+from tests.allocator.status.records import after, stored
 
 VIP = address("192.0.2.10")
 NOW, LATER = "2026-03-01T00:00:00Z", "2026-03-01T00:00:09Z"
@@ -23,22 +23,8 @@ IPVS = KernelEntry("192.0.2.10", "kube-ipvs0", "eth0")
 LEFT_OVER = KernelEntry("192.0.2.10", "eth0", "eth0")
 
 
-def stored() -> StoredAllocation:
-    return StoredAllocation(claim(), "a1", 5, 1)
-
-
 def told(record: StoredAllocation, **entries: KernelEntry) -> IPAllocationStatus:
     return allocation_status(record, BY, True, (), LATER, kernels=entries)
-
-
-def after(record: StoredAllocation, status: IPAllocationStatus) -> StoredAllocation:
-    return replace(
-        record,
-        announced_by=status.announced_by,
-        announcer_count=status.announcer_count,
-        conditions=status.conditions,
-        first_announced=status.first_announced,
-    )
 
 
 def kernel_condition(status: IPAllocationStatus) -> Condition | None:

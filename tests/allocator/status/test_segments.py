@@ -11,7 +11,7 @@ from allocator.status.entries import Announcement
 from allocator.status.segments import Segments
 from crds.conditions import ConditionType, Reason
 from crds.observation import Observation
-from tests.allocator.build import claim
+from tests.allocator.status.records import stored
 from tests.speaker.make import raw
 
 NOW = "2026-03-01T00:00:00Z"
@@ -30,10 +30,6 @@ def segments(**nodes: list[str]) -> Segments:
     for node, networks in nodes.items():
         assert made.speaker_seen(node, speaker(node, *networks))
     return made
-
-
-def stored(**fields: object) -> StoredAllocation:
-    return StoredAllocation(claim(**fields), "a1", 5, 1)  # type: ignore[arg-type]
 
 
 def reason(made: Segments, record: StoredAllocation, **announcers: Announcement) -> Reason | None:
