@@ -9,9 +9,13 @@ BIN := $(VENV)/bin
 PACKAGES := allocator speaker crds kube cli lab
 PY_SOURCES := $(PACKAGES) tests bench packages
 JOBS ?= 2
-PYTEST = $(BIN)/python -m pytest -p no:cacheprovider
+PYTEST = $(BIN)/python -m pytest
+UNCACHED = $(PYTEST) -p no:cacheprovider
+# Each run of `make test` notes here that it failed, and what.
+FAILED := .pytest_cache
+NOTED = -o cache_dir=$(FAILED)/$(1) $(2) || touch $(FAILED)/$(1).failed
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync
-UNIT = $(PYTEST) -q --hypothesis-profile=quick -m "not root and not slow and not lab"
+UNIT = $(UNCACHED) -q --hypothesis-profile=quick -m "not root and not slow and not lab"
 # Gives way to tests that wait for real timers: they find a machine that is as good as idle.
 FULL = nice -n 10 $(PYTEST) -m "not root and not lab"
 # The two distributions: what the image needs, and the lab with the benchmarks.
@@ -41,13 +45,13 @@ demo: setup ## the main job in the lab, told as it happens
 # What starts processes mostly waits for them; beside it runs, nicely, what needs nothing but the processor. What judges
 # times to tenths of a second comes last, with nothing beside it: docs/decisions/023-tests-side-by-side.md.
 test: setup ## all tests
-	@failed=0; \
-	$(SIDE_BY_SIDE) --keep-going full-others full-lab full-speaker & beside=$$!; \
+	@rm -rf $(FAILED); mkdir $(FAILED); \
+	$(SIDE_BY_SIDE) full-others full-lab full-speaker & beside=$$!; \
 	trap "kill $$beside 2> /dev/null || true" EXIT; \
-	$(PYTEST) -m "(root or lab) and not alone" || failed=1; \
-	wait $$beside || failed=1; \
-	$(PYTEST) -m alone || failed=1; \
-	exit $$failed
+	$(PYTEST) $(call NOTED,beside,-m "(root or lab) and not alone"); \
+	wait $$beside; \
+	$(PYTEST) $(call NOTED,alone,-m alone); \
+	tools/again $(FAILED) -- $(UNCACHED)
 
 # Some of the quick tests wait for real time.
 check: JOBS := 3
@@ -100,7 +104,7 @@ TESTS_others := tests $(addprefix --ignore=,$(TESTS_speaker) $(TESTS_lab))
 unit-%: setup
 	$(UNIT) $(TESTS_$*)
 full-%: setup
-	$(FULL) $(TESTS_$*)
+	$(FULL) $(call NOTED,$@,$(TESTS_$*))
 
 manifests: setup ## write the CRD manifests and generated documents again
 	$(BIN)/python -m crds

@@ -23,18 +23,24 @@ class Handover:
         self._orders = orders
         self._notices = notices
         self._send = send
+        self._lost: frozenset[str] = frozenset()
+        self._held_at_loss: dict[str, frozenset[str]] = {}
+        """By member that is or was lost: the addresses that were this node's already. It took none of them with it."""
 
     def leave_to(self, address: str, successor: str, now: float, give_up_at: float) -> None:
         """Another node owns the address from now on, and is waited for until `give_up_at`. What was only probed for,
         nobody misses."""
-        is_needed = self._orders.is_announced(address) and not self._view.announces_already(successor, address, now)
-        if is_needed:
+        if self._orders.is_announced(address) and not self._answers_already(successor, address, now):
             self._orders.hand_over(address, give_up_at)
         else:
             self._orders.want(address, None)
 
     def heard(self, came_back: bool, is_serving: bool, decisions: Decisions, now: float) -> None:
         """The members heard are other ones. One that is heard again may have moved addresses of ours to itself."""
+        lost = frozenset(self._view.liveness.lost)
+        if fresh := lost - self._lost:
+            self._held_at_loss.update(dict.fromkeys(fresh, frozenset(self._orders.wanted())))
+        self._lost = lost
         for address, node in self._view.claims_of_lost(now):
             if self._orders.is_wanted(address):
                 self._yield(address, node, decisions, now)
@@ -48,6 +54,12 @@ class Handover:
             return
         if not self._yield(address, node, decisions, now):
             self._send(Reannounce((address,)))
+
+    def _answers_already(self, successor: str, address: str, now: float) -> bool:
+        """One that came back has answered all along for what was taken over from it, and for nothing else."""
+        if self._view.has_claimed(successor, address, now):
+            return True
+        return self._view.came_back_lately(successor, now) and address not in self._held_at_loss.get(successor, ())
 
     def _yield(self, address: str, node: str, decisions: Decisions, now: float) -> bool:
         """Of two speakers that do not hear each other, one gives way. Whether it is this node."""

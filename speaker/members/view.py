@@ -134,13 +134,17 @@ class MemberView:
             self._seen_claims.clear()
         self._seen_claims[address] = (node, now)
 
-    def announces_already(self, node: str, address: str, now: float) -> bool:
-        """Whether that member answers for the address, as far as can be known: nobody need do it in its place then."""
+    def came_back_lately(self, node: str, now: float) -> bool:
+        """Whether that member was lost, is heard again, and ran all the time: it announces what it announced before."""
+        return now - self._came_back.get(node, float("-inf")) < CAME_BACK_SECONDS
+
+    def has_claimed(self, node: str, address: str, now: float) -> bool:
+        """Whether that member was seen to answer for the address lately: nobody need do it in its place then."""
         never = float("-inf")
         claimant, at = self._seen_claims.get(address, ("", never))
         has_claimed = claimant == node and now - at < RECENT_SECONDS
         was_yielded_to = self._claims.get(address, ("", never))[0] == node
-        return has_claimed or was_yielded_to or now - self._came_back.get(node, never) < CAME_BACK_SECONDS
+        return has_claimed or was_yielded_to
 
     def claims_of_lost(self, now: float) -> list[tuple[str, str]]:
         """Addresses that members announced shortly before they were found lost, and who.

@@ -22,8 +22,9 @@ def built(sandbox: Sandbox, shape: Shape, node_count: int = 2) -> Topology:
 
 
 def reaches(sandbox: Sandbox, host: Host | str, address: object) -> bool:
+    """Within some seconds: beside other work a first answer may come late."""
     name = host if isinstance(host, str) else host.name
-    ping = sandbox.namespaces.run(name, ["ping", "-c1", "-W2", str(address)], check=False)
+    ping = sandbox.namespaces.run(name, ["ping", "-c1", "-w10", str(address)], check=False)
     return ping.returncode == 0
 
 

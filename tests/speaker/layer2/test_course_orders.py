@@ -384,6 +384,37 @@ def test_a_successor_that_announces_already_is_not_waited_for() -> None:
     assert node.run() == [Withdraw((address,))]
 
 
+def lost_and_heard_again(node: Node, other: str) -> None:
+    """The other's heartbeats were lost for a moment; it noticed nothing."""
+    member = Member(incarnation="one", interfaces=ETH0)
+    for heard in ({other: member}, {}, {other: member}):
+        back = node.view.hear(heard, node.now)
+        node.course.members_heard(bool(back), at(node.now), may_announce=True)
+
+
+def test_a_successor_that_was_lost_for_a_moment_never_had_what_was_ours_all_along() -> None:
+    node, _ = handing_over()
+    lost_and_heard_again(node, "node-b")
+    assert [order for order in node.run() if isinstance(order, Withdraw)] == []
+
+
+def test_what_was_taken_from_a_node_that_comes_back_is_left_to_it_at_once() -> None:
+    address = owned_by_the_other()
+    node = Node(others=("node-b",))
+    node.allocate(address, uid="u1")
+    member = {"node-b": Member(incarnation="one", interfaces=ETH0)}
+    node.view.hear(member, node.now)
+    node.run()
+    node.view.hear({}, node.now)
+    node.course.members_heard(False, at(node.now), may_announce=True)
+    node.course.decisions.set_alive(frozenset({"node-a"}))
+    node.run()
+    assert node.announced() == {address}
+    node.course.members_heard(bool(node.view.hear(member, node.now)), at(node.now), may_announce=True)
+    node.course.decisions.set_alive(frozenset({"node-a", "node-b"}))
+    assert Withdraw((address,)) in node.run()
+
+
 # ---- other machines
 
 

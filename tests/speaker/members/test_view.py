@@ -30,16 +30,16 @@ def test_one_that_was_lost_and_is_heard_again_came_back() -> None:
     made = view("b", "c")
     made.hear({"c": peer()}, 1.0)
     assert made.hear({"b": peer(), "c": peer()}, 2.0) == {"b"}
-    assert made.announces_already("b", A, 3.0)
-    assert not made.announces_already("c", A, 3.0)
-    assert not made.announces_already("b", A, 10.0)
+    assert made.came_back_lately("b", 3.0)
+    assert not made.came_back_lately("c", 3.0)
+    assert not made.came_back_lately("b", 10.0)
 
 
 def test_one_that_was_started_again_did_not_come_back() -> None:
     made = view("b", "c")
     made.hear({"c": peer()}, 1.0)
     assert made.hear({"b": peer("two"), "c": peer()}, 2.0) == set()
-    assert not made.announces_already("b", A, 3.0)
+    assert not made.came_back_lately("b", 3.0)
 
 
 def test_one_that_left_is_not_lost() -> None:
@@ -52,9 +52,9 @@ def test_one_that_left_is_not_lost() -> None:
 def test_a_successor_that_was_seen_to_claim_the_address_announces_already() -> None:
     made = view("b")
     made.saw_claim(A, "b", 1.0)
-    assert made.announces_already("b", A, 1.5)
-    assert not made.announces_already("c", A, 1.5)
-    assert not made.announces_already("b", A, 5.0)
+    assert made.has_claimed("b", A, 1.5)
+    assert not made.has_claimed("c", A, 1.5)
+    assert not made.has_claimed("b", A, 5.0)
 
 
 def test_an_address_is_never_left_to_a_peer_that_is_heard() -> None:
@@ -77,7 +77,7 @@ def test_one_that_lost_most_others_yields_to_any_of_them_and_they_do_not_yield_t
     judge(alone, 1.0, members=frozenset({"b", "c"}))
     assert alone.yields(A, "b", 1.0)
     assert alone.claims(1.0) == {A: "b"}
-    assert alone.announces_already("b", A, 1.0)
+    assert alone.has_claimed("b", A, 1.0)
     others = view("own", "c", own="b")
     others.hear({"c": peer()}, 1.0)
     assert not others.yields(A, "own", 1.0)
