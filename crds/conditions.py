@@ -299,8 +299,8 @@ class Reason(_Documented):
     OtherMachine = (
         "OtherMachine",
         "Another machine ran the speaker of this node before, and did not say goodbye: it may be cut off and announce "
-        "all the same. Until it is surely silent, this speaker confirms no release and makes no promise. If that "
-        "machine is off for good, delete the Speaker: `kubectl delete speaker NODE`; this one registers anew.",
+        "all the same. Until it is surely silent, this speaker confirms no release and makes no promise. Only if that "
+        "other machine is surely off, delete the Speaker: `kubectl delete speaker NODE`; this one registers anew.",
     )
     OutsidePool = (
         "OutsidePool",
@@ -452,7 +452,8 @@ class Reason(_Documented):
     )
     WaitingForSpeakers = (
         "WaitingForSpeakers",
-        "An address can't be given back yet: the nodes in the message have not confirmed that they withdrew it. If a "
-        "node is dead for good, delete its Node object or its Speaker object. Routers may keep its routes after that: "
-        "if they surely have none any more, the message has the command that says so.",
+        "An address can't be given back yet: the nodes in the message have not confirmed that they withdrew it. Of a "
+        "node that is alive, look at the speaker. Of one that has been silent for the fence time the message has the "
+        "command that says that its machine is off: give it only if that is sure. Routers may keep its routes after "
+        "that: if they surely have none any more, the message has the command that says so.",
     )

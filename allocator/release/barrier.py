@@ -77,6 +77,9 @@ class Awaited:
     why: str
     word: str = ""
     """Of one that an operator has given up: the command that says that routers have dropped its routes."""
+    is_silent: bool = False
+    """Whether an operator may be asked if its machine is off: nothing was heard of it for as long as a speaker that is
+    cut off may announce. Of all others nobody is to say that they are dead."""
 
 
 class Renewed(NamedTuple):
@@ -269,8 +272,14 @@ def _not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> Awaited:
         return _not_forgotten(departed(speaker, gone_since), "Node is gone", _annotate(speaker), round_.sent)
     why, said_since = _why_not_fenced(speaker, mark, round_), round_.out_of_service.get(speaker.node)
     if not why or said_since is None:
-        return Awaited(speaker.node, why)
+        return Awaited(speaker.node, why, is_silent=_is_long_silent(speaker, round_))
     return _not_out_of_service(speaker, said_since, mark, round_)
+
+
+def _is_long_silent(speaker: SpeakerState, round_: Round) -> bool:
+    """Only for words. A Lease that is not there says nothing."""
+    leases, fence = round_.leases, max(round_.fence_after_seconds, speaker.fence_after_seconds)
+    return leases.is_there(speaker.node) and leases.silent_seconds(speaker.node) >= fence
 
 
 def _not_out_of_service(speaker: SpeakerState, said_since: float, mark: Mark, round_: Round) -> Awaited:
@@ -353,13 +362,17 @@ def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
 
 
 def describe(address: IPAddress, waiting_for: Iterable[Awaited]) -> str:
-    """What the condition says: which nodes are waited for, and what an operator can do."""
+    """What the condition says: which nodes are waited for, and what an operator can do.
+
+    The word that a node is dead breaks the promise when it is not true. So it is asked for only of nodes that have been
+    silent for the fence time.
+    """
     nodes = list(waiting_for)
     named = listed([f"{one.node}: {one.why}" for one in nodes], NAMED_NODES, "; ")
     text = f"{address} is not free until these nodes have withdrawn it: {named}."
-    node = next((one.node for one in nodes if not one.word), None)
+    node = next((one.node for one in nodes if one.is_silent), None)
     if node is not None:
-        text = f"{text} If such a node is dead for good, delete its Node or its Speaker: kubectl delete speaker {node}"
+        text = f"{text} Only if the machine of such a silent node is surely off, say so: kubectl delete speaker {node}"
     word = next((one.word for one in nodes if one.word), None)
     if word is not None:
         joint = "." if node is not None else ""

@@ -257,7 +257,7 @@ def test_the_advice_is_the_true_next_step_for_each() -> None:
     both = awaited(MARK, round_)
     assert [one.node for one in both] == ["n1", "n2"]
     assert "n1: its Speaker is gone, but routers 192.0.2.1 may keep its routes for 89 s" in describe(VIP, both)
-    assert "kubectl delete speaker n2" in describe(VIP, both)
+    assert "delete speaker" not in describe(VIP, both), "n2 may be alive"
     only = describe(VIP, both[:1])
     assert only.endswith(
         "Only if its routers surely have no such route any more, say so: kubectl delete departedspeaker s1"
@@ -492,7 +492,28 @@ def test_the_message_names_the_nodes_and_the_way_out() -> None:
     assert "192.0.2.10" in message
     assert "n2: it made no promise" in message
     assert "n1" not in message
+
+
+@pytest.mark.parametrize(
+    ("leases", "is_asked"),
+    [
+        (LeaseBook(), False),
+        (book("n2"), False),
+        (book(silent=("n2",), seconds=58), False),
+        (book(silent=("n2",), seconds=63), True),
+    ],
+    ids=["nothing is known", "it is alive", "it is silent for less than the fence time", "it is silent for longer"],
+)
+def test_nobody_is_asked_to_say_that_a_node_is_dead_before_the_fence_time(leases: LeaseBook, is_asked: bool) -> None:
+    message = describe(VIP, awaited(MARK, round_of((speaker("n2"),), leases=leases)))
+    assert ("surely off, say so: kubectl delete speaker n2" in message) is is_asked
+
+
+def test_of_several_nodes_the_silent_one_is_named_in_the_command() -> None:
+    leases = book("n1", silent=("n2",))
+    message = describe(VIP, awaited(MARK, round_of((speaker("n1"), speaker("n2")), leases=leases)))
     assert "kubectl delete speaker n2" in message
+    assert "kubectl delete speaker n1" not in message
 
 
 def test_a_speaker_is_read_from_the_wire() -> None:
