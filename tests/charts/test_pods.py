@@ -58,6 +58,27 @@ def test_without_blackhole_routes_the_speaker_can_change_nothing_of_the_nodes_ne
     assert "--no-blackhole-routes" in container["args"]
 
 
+@pytest.mark.parametrize("has_blackholes", [True, False])
+def test_where_kernels_answer_the_speaker_may_load_and_attach_programs(has_blackholes: bool) -> None:
+    values = {"speaker": {"kernelAnswers": "auto", "bgp": {"blackholeRoutes": has_blackholes}}}
+    security = container_of(one(rendered(values), "DaemonSet"))["securityContext"]
+    assert security["capabilities"]["add"] == ["NET_RAW", "NET_BIND_SERVICE", "NET_ADMIN", "BPF"]
+
+
+@pytest.mark.parametrize("off", ["off", False])
+def test_off_is_off_also_where_yaml_took_the_word_for_false(off: object) -> None:
+    container = container_of(one(rendered({"speaker": {"kernelAnswers": off}}), "DaemonSet"))
+    assert "BPF" not in container["securityContext"]["capabilities"]["add"]
+
+
+def test_speakers_get_the_seccomp_profile_and_the_selinux_label_that_the_values_name() -> None:
+    assert "seLinuxOptions" not in pod_of(one(rendered(), "DaemonSet"))["securityContext"]
+    profile = {"type": "Localhost", "localhostProfile": "berth.json"}
+    values = {"speaker": {"seccompProfile": profile, "seLinuxOptions": {"type": "spc_t"}}}
+    security = pod_of(one(rendered(values), "DaemonSet"))["securityContext"]
+    assert security == {"seccompProfile": profile, "seLinuxOptions": {"type": "spc_t"}}
+
+
 def test_speakers_run_on_control_planes_too() -> None:
     keys = {toleration["key"] for toleration in pod_of(one(rendered(), "DaemonSet"))["tolerations"]}
     assert "node-role.kubernetes.io/control-plane" in keys

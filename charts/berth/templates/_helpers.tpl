@@ -66,6 +66,14 @@ subjects:
 {{- .Values.speaker.heartbeat.existingSecret | default (printf "%s-heartbeat" (include "berth.fullname" .)) -}}
 {{- end -}}
 
+{{/* What speakers may: "auto" lets them put programs into the kernel (BPF) and onto interfaces (NET_ADMIN). */}}
+{{- define "berth.speakerCapabilities" -}}
+{{- $kernelAnswers := eq (toString .Values.speaker.kernelAnswers) "auto" -}}
+[NET_RAW, NET_BIND_SERVICE
+{{- if or .Values.speaker.bgp.blackholeRoutes $kernelAnswers }}, NET_ADMIN{{ end }}
+{{- if $kernelAnswers }}, BPF{{ end }}]
+{{- end -}}
+
 {{/* An address and a port as one text; IPv6 addresses in brackets. */}}
 {{- define "berth.listen" -}}
 {{- if contains ":" .address -}}[{{ .address }}]{{- else -}}{{ .address }}{{- end -}}:{{ .port }}
