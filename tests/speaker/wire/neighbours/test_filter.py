@@ -9,7 +9,7 @@ from speaker.wire.neighbours import arp as packets
 from speaker.wire.neighbours.arp import Arp
 from speaker.wire.neighbours.cover import MAX_RANGES, AddressCover
 from speaker.wire.neighbours.filter import arp_program
-from tests.speaker.wire.neighbours.bpf import TO_ALL, TO_US, passes
+from tests.speaker.wire.neighbours.classicbpf import TO_ALL, TO_US, passes
 
 MAC, CLIENT_MAC = bytes.fromhex("02000000000a"), bytes.fromhex("020000000002")
 VIP, CLIENT, FOREIGN = bytes([192, 0, 2, 10]), bytes([192, 0, 2, 2]), bytes([192, 0, 2, 99])

@@ -9,7 +9,7 @@ from speaker.wire.neighbours import ndp
 from speaker.wire.neighbours.cover import MAX_RANGES, AddressCover
 from speaker.wire.neighbours.filter import ndp_program
 from speaker.wire.neighbours.ndp import Advertisement, Solicitation, build
-from tests.speaker.wire.neighbours.bpf import TO_ALL, TO_GROUP, TO_US, passes
+from tests.speaker.wire.neighbours.classicbpf import TO_ALL, TO_GROUP, TO_US, passes
 
 
 def ip(text: str) -> bytes:
