@@ -51,6 +51,7 @@ GROUP_LINK = 1  # RTMGRP_LINK, for bind()
 _NEW_LINK, _DELETE_LINK, _GET_LINK = 16, 17, 18  # RTM_*LINK
 _ERROR, _DONE = 2, 3  # NLMSG_ERROR, NLMSG_DONE
 _FLAG_REQUEST, _FLAG_INTERRUPTED, _FLAG_DUMP = 0x1, 0x10, 0x300  # NLM_F_REQUEST, _DUMP_INTR, _DUMP
+ACKNOWLEDGE, ONLY_NEW, CREATE = 0x4, 0x200, 0x400  # NLM_F_ACK, _EXCL, _CREATE
 _EXTENSIONS, _SKIP_STATISTICS = 29, 8  # IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS
 
 _MAC, _NAME, _MASTER, _LINK_INFO, _SLAVE_KIND = (
@@ -145,6 +146,11 @@ def is_end(kind: int) -> bool:
     return kind in (_DONE, _ERROR)
 
 
+def error_of(kind: int, body: bytes) -> int | None:
+    """What the kernel answered to a request: an errno, 0 where it did as asked; None for what is no answer."""
+    return -int(_SIGNED.unpack_from(body)[0]) if kind == _ERROR and len(body) >= _SIGNED.size else None
+
+
 def is_interrupted(flags: int) -> bool:
     """Whether something changed while it was read."""
     return bool(flags & _FLAG_INTERRUPTED)
@@ -177,9 +183,8 @@ def messages(datagram: bytes) -> Iterator[tuple[int, int, int, bytes]]:
 def _message(kind: int, flags: int, body: bytes) -> Message | None:
     if kind == _DONE:
         return DumpDone(is_interrupted(flags))
-    if kind == _ERROR and len(body) >= _SIGNED.size:
-        errno = -_SIGNED.unpack_from(body)[0]
-        return Failed(errno) if errno else None
+    if errno := error_of(kind, body):
+        return Failed(errno)
     if kind in (_NEW_LINK, _DELETE_LINK) and len(body) >= _LINK.size:
         family, hardware_type, ifindex, device_flags, _ = _LINK.unpack_from(body)
         if family != 0:  # AF_BRIDGE: a port joined or left a bridge, which is no news of the link itself
@@ -197,12 +202,12 @@ def _link(ifindex: int, flags: int, hardware_type: int, values: dict[int, bytes]
     slave_kind = dict(attributes(values.get(_LINK_INFO, b""))).get(_SLAVE_KIND, b"")
     return Link(
         ifindex=ifindex,
-        name=_text(values.get(_NAME, b"")),
+        name=text(values.get(_NAME, b"")),
         mac=values.get(_MAC, b""),
         flags=flags,
         hardware_type=hardware_type,
         master=number(values.get(_MASTER)),
-        slave_kind=_text(slave_kind),
+        slave_kind=text(slave_kind),
         carrier_changes=number(values.get(_CARRIER_CHANGES)),
     )
 
@@ -227,7 +232,8 @@ def _padded(length: int) -> int:
     return (length + 3) & ~3
 
 
-def _text(value: bytes) -> str:
+def text(value: bytes) -> str:
+    """Of a string that ends with a zero."""
     return value.rstrip(b"\0").decode("utf-8", "replace")
 
 
