@@ -17,10 +17,10 @@ _INSTRUCTION = Struct("=BBhi")  # operation, registers, offset, immediate: struc
 
 # Sizes of loads and stores
 BYTE, HALF, WORD, DOUBLE = 0x10, 0x08, 0x00, 0x18
-_ALU64, _ALU32, _JUMP, _JUMP32 = 0x07, 0x04, 0x05, 0x06
+_ALU64, _JUMP, _JUMP32 = 0x07, 0x05, 0x06
 _FROM_REGISTER = 0x08
-_LOAD, _STORE_VALUE, _STORE, _ATOMIC_ADD = 0x61, 0x62, 0x63, 0xC3
-_LOAD_DOUBLE_VALUE, _MAP_DESCRIPTOR = 0x18, 1
+_LOAD, _STORE_VALUE, _STORE = 0x61, 0x62, 0x63
+_LOAD_DOUBLE_VALUE, _MAP_DESCRIPTOR, _MAP_VALUE = 0x18, 1, 2
 _CALL, _EXIT = 0x85, 0x95
 
 _OPERATIONS = {"+": 0x00, "-": 0x10, "*": 0x20, "|": 0x40, "&": 0x50, "<<": 0x60, ">>": 0x70, "^": 0xA0, "=": 0xB0}
@@ -74,14 +74,14 @@ def store_value(size: int, to: int, offset: int, value: int) -> Step:
     return Step(_STORE_VALUE | size, to, offset=offset, value=value)
 
 
-def add_atomically(to: int, offset: int, source: int) -> Step:
-    """Add `source` to the 64 bits there, whoever else does at this moment."""
-    return Step(_ATOMIC_ADD | DOUBLE, to, source, offset)
-
-
 def load_map(to: int, descriptor: int) -> Step:
     """A pointer to the map, as calls want it."""
     return Step(_LOAD_DOUBLE_VALUE, to, _MAP_DESCRIPTOR, value=descriptor, high_value=0)
+
+
+def load_map_value(to: int, descriptor: int) -> Step:
+    """A pointer to the first value of an array, without a look-up."""
+    return Step(_LOAD_DOUBLE_VALUE, to, _MAP_VALUE, value=descriptor, high_value=0)
 
 
 def jump(goes_to: str) -> Step:

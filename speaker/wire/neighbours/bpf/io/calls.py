@@ -23,6 +23,7 @@ _PROGRAM_LOAD, _PROGRAM_TEST_RUN = 5, 10
 HASH, ARRAY, PERCPU_ARRAY, ARRAY_OF_MAPS = 1, 2, 6, 12
 
 NO_PREALLOCATION = 1 << 0  # BPF_F_NO_PREALLOC: a hash takes memory for what is in it, not for all that may be
+MAPPED = 1 << 10  # BPF_F_MMAPABLE (5.5): an array that is written as memory
 
 _SCHED_CLS = 3  # enum bpf_prog_type
 _LICENCE = b"Apache-2.0\0"  # no helper in use is for GPL programs alone
@@ -95,6 +96,17 @@ def put(descriptor: int, key: bytes, value: bytes) -> None:
     """Set an entry, new or not. For a map of maps the value is a descriptor, and this returns only when no program
     runs any more that was running when it began (synchronize_rcu). Raises BpfError: E2BIG when the map is full."""
     _on_entry(_MAP_UPDATE, descriptor, key, value, "change a BPF map")
+
+
+def has_put(descriptor: int, key: bytes, value: bytes) -> bool:
+    """The same; False when the map is full. Raises BpfError."""
+    try:
+        put(descriptor, key, value)
+    except BpfError as error:
+        if error.errno == errno.E2BIG:
+            return False
+        raise
+    return True
 
 
 def remove(descriptor: int, key: bytes) -> bool:

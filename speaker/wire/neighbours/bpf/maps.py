@@ -1,0 +1,58 @@
+"""What the program in the kernel looks up, as bytes: the keys and values of its maps.
+
+No I/O: io/responder.py puts them in. All numbers are in the machine's own order, addresses in that of frames.
+
+    map         key                        value
+    permit      0                          until when it may answer, CLOCK_BOOTTIME nanoseconds
+    interfaces  index                      MAC, and which entry of `counters` is its
+    addresses   index, family, address     whether it is answered for
+    own         MAC of this machine        1
+    counters    number of an interface     replies, for each CPU: ARP, NDP
+
+An address that is not to be answered for is there too, where it is held or probed: a frame whose sender it is tells of
+another machine that has it, so it is for the wire process, whoever it asks for.
+"""
+
+from __future__ import annotations
+
+from struct import Struct
+from typing import NamedTuple
+
+ADDRESSES = 65536
+"""Addresses, counted once on each interface, that are answered for in the kernel. More are answered by the process."""
+INTERFACES = 256
+OWN_MACS = 16384
+
+ANSWERED = 1
+
+PERMIT = Struct("=Q")
+INDEX = Struct("=I")
+INTERFACE = Struct("=6s2xI")
+ADDRESS = Struct("=II16s")
+FLAGS = Struct("=I")
+MAC = Struct("=6s2x")
+COUNTS = Struct("=QQ")
+
+IPV4, IPV6 = 4, 6  # families: ::ffff:192.0.2.10 is another address than 192.0.2.10
+
+_NANOSECONDS = 1_000_000_000
+
+
+class Maps(NamedTuple):
+    """The maps' descriptors."""
+
+    permit: int
+    interfaces: int
+    addresses: int
+    own: int
+    counters: int
+
+
+def address_key(ifindex: int, address: bytes) -> bytes:
+    """`address`: 4 bytes, followed by zeros in the key, or 16."""
+    return ADDRESS.pack(ifindex, IPV4 if len(address) == 4 else IPV6, address)
+
+
+def nanoseconds(until: float) -> int:
+    """Seconds on CLOCK_BOOTTIME as the program compares them; rather earlier than later."""
+    return max(0, min(int(until * _NANOSECONDS), (1 << 63) - 1))
