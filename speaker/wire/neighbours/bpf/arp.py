@@ -21,10 +21,10 @@ from speaker.wire.neighbours.bpf.assembler import (
 )
 from speaker.wire.neighbours.bpf.maps import IPV4, Maps
 from speaker.wire.neighbours.bpf.steps import (
-    KEY_ADDRESS,
     ANSWER,
     DATA,
     INTERFACE,
+    KEY_ADDRESS,
     answered,
     expect_half,
     expect_word,

@@ -30,10 +30,10 @@ from speaker.wire.neighbours.bpf.assembler import (
 )
 from speaker.wire.neighbours.bpf.maps import IPV6, Maps
 from speaker.wire.neighbours.bpf.steps import (
-    KEY_ADDRESS,
     ANSWER,
     DATA,
     INTERFACE,
+    KEY_ADDRESS,
     MAC_KEY,
     answered,
     bound,

@@ -38,7 +38,12 @@ class Responder:
             permit=create(calls.ARRAY, 4, maps.PERMIT.size, 1, "berth_permit", calls.MAPPED),
             interfaces=create(calls.HASH, 4, maps.INTERFACE.size, maps.INTERFACES, "berth_ifaces"),
             addresses=create(
-                calls.HASH, maps.ADDRESS.size, maps.FLAGS.size, maps.ADDRESSES, "berth_addresses", calls.NO_PREALLOCATION
+                calls.HASH,
+                maps.ADDRESS.size,
+                maps.FLAGS.size,
+                maps.ADDRESSES,
+                "berth_addresses",
+                calls.NO_PREALLOCATION,
             ),
             own=create(calls.HASH, maps.MAC.size, maps.FLAGS.size, maps.OWN_MACS, "berth_own", calls.NO_PREALLOCATION),
             counters=create(calls.PERCPU_ARRAY, 4, maps.COUNTS.size, maps.INTERFACES, "berth_counters"),

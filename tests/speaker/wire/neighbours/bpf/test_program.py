@@ -119,9 +119,9 @@ arps = st.builds(Arp, macs, macs, st.booleans(), macs, addresses4, macs, address
 ordinary_arps = st.builds(
     arp.request, macs, addresses4, addresses4, to=st.sampled_from([arp.BROADCAST, ETH0.mac, ROGUE_MAC])
 )
-solicitations = st.builds(
-    Solicitation, macs, macs, addresses6, addresses6 | groups, addresses6, st.none() | macs
-).map(ndp.build)
+solicitations = st.builds(Solicitation, macs, macs, addresses6, addresses6 | groups, addresses6, st.none() | macs).map(
+    ndp.build
+)
 ordinary_solicitations = st.builds(ndp.solicitation, macs, addresses6, addresses6) | st.builds(
     ndp.probe, macs, addresses6
 )
