@@ -93,7 +93,7 @@ def reach(length: int, label: str) -> list[Step]:
 
 
 def move(to: int, source: int, offset: int, length: int) -> Iterator[Step]:
-    """Copy bytes onto the stack, `to` bytes from its end, by way of r2: as many at a time as both ends are aligned to."""
+    """Copy bytes onto the stack, `to` bytes from its end, by way of r2: as many at a time as both ends allow."""
     end, shift = to + length, 2 if source == DATA else 0
     while to < end:
         fitting = (one for one in _SIZES if to % one[0] == (offset + shift) % one[0] == 0 and to + one[0] <= end)
