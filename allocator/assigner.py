@@ -15,7 +15,6 @@ and back:         step(Service) marks → step(address) writes `releasing` → b
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
 
 from allocator import notices
 from allocator.adoption import adopt, keep_shown
@@ -28,6 +27,7 @@ from allocator.overwrites import QUIET_SECONDS, Overwrites
 from allocator.ownership import Ownership
 from allocator.plan import Plan, plan, plan_refused
 from allocator.policy import Draw
+from allocator.reachability import Reachability
 from allocator.rejections import Rejections, unrecorded_holders, without
 from allocator.release.barrier import Mark
 from allocator.request import InvalidRequest, Request, holder_of, key_of, our_condition, present_addresses, request_of
@@ -36,7 +36,14 @@ from allocator.sharing import left
 from allocator.space.keptout import Entries
 from allocator.space.pools import Labels, Pools
 from allocator.stage import Stage
-from allocator.status.service import Wanted, bare, hidden_before_it_leaves, service_patch, wanted_of
+from allocator.status.service import (
+    Wanted,
+    announced_patch,
+    bare,
+    hidden_before_it_leaves,
+    service_patch,
+    wanted_of,
+)
 from allocator.waiting import Waiting
 from allocator.wakeups import Wakeups
 from allocator.workqueue import WorkQueue
@@ -69,6 +76,7 @@ class Assigner:
         self._wakeups = Wakeups(self.ledger, self.waiting)
         self._rejections = Rejections()
         self._overwrites = Overwrites(ownership.class_name)
+        self.reachability = Reachability(self.ledger, self.services)
 
     # Observations
 
@@ -364,15 +372,25 @@ class Assigner:
         wanted = self._overwrites.told(uid, wanted, now)
         if (over_at := self._overwrites.over_at(uid, now)) is not None:
             self.queue.add_at(key, over_at)
-        body = service_patch(service, wanted, self._ownership, timestamp)
+        announced = self.reachability.along(service)
+        body = service_patch(service, wanted, self._ownership, timestamp, announced)
         if body is not None:
-            return self._show(service, wanted, body, now)
+            news = (*notices.of_change(service, wanted), *notices.of_announced(service, announced))
+            return self._show(service, wanted, PatchService(key, body, news), now)
         self._overwrites.shows(uid, wanted)
         for address in decision.leaving:
             self._leave(self.ledger.get(address), uid)
-        return None
+        return self._tell(service, timestamp)
 
-    def _show(self, service: Service, wanted: Wanted, body: dict[str, Any], now: float) -> Write | None:
+    def _tell(self, service: Service, timestamp: str) -> Write | None:
+        """Whether it is announced, in its turn. Nobody fights over that: see Reachability."""
+        announced = self.reachability.alone(service)
+        body = None if announced is None else announced_patch(service, announced, timestamp)
+        if body is None:
+            return None
+        return PatchService(key_of(service), body, tuple(notices.of_announced(service, announced)))
+
+    def _show(self, service: Service, wanted: Wanted, write: PatchService, now: float) -> Write | None:
         """At once, unless another program undoes it again and again."""
         key, uid = key_of(service), service.metadata.uid
         is_undone = self._overwrites.is_undone(uid, wanted)
@@ -385,7 +403,7 @@ class Assigner:
                 return None
             self.queue.add_at(key, now + QUIET_SECONDS)
         self._overwrites.sent(uid, wanted)
-        return PatchService(key, body, () if is_undone else tuple(notices.of_change(service, wanted)))
+        return replace(write, notices=()) if is_undone else write
 
     def _decide(self, key: ServiceKey) -> Plan | None:
         """Plan for the Service at this place and enter it in the ledger; None when it is not ours (or not yet)."""

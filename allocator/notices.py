@@ -11,13 +11,18 @@ from allocator.ledger import Entry
 from allocator.objects import StoredAllocation
 from allocator.ownership import Ownership
 from allocator.request import key_of, our_condition, present_addresses
+from allocator.status.onservices import shown
 from allocator.status.service import Wanted
 from crds.conditions import Reason
 from crds.meta import Condition
+from crds.observation import Observation
 from kube.objects import Service, ServiceKey
 
 _NOT_GOOD = frozenset({Reason.OutsidePool, Reason.AddressTaken, Reason.StatusOverwritten})
 """The Service has what it asked for, and yet somebody should look."""
+
+
+Kind = Literal["Normal", "Warning"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,7 @@ class Notice:
 
     service: ServiceKey
     uid: str
-    type: Literal["Normal", "Warning"]
+    type: Kind
     reason: Reason
     message: str
 
@@ -51,8 +56,18 @@ def _of_transition(service: Service, wanted: Wanted) -> Notice | None:
     if is_same and not (verdict.satisfied and wanted.ingress != present_addresses(service)):
         return None
     is_good = verdict.satisfied and verdict.reason not in _NOT_GOOD
-    kind: Literal["Normal", "Warning"] = "Normal" if is_good else "Warning"
+    kind: Kind = "Normal" if is_good else "Warning"
     return Notice(key_of(service), service.metadata.uid, kind, verdict.reason, verdict.message)
+
+
+def of_announced(service: Service, announced: Observation | None) -> Iterator[Notice]:
+    """It is not announced any more, or again. The first time is the usual course, and told by the condition alone."""
+    old = shown(service)
+    if announced is None or (old.status == announced.status if old is not None else announced.holds):
+        return
+    reason = Reason.Announced if announced.holds else Reason.NotAnnounced
+    kind: Kind = "Normal" if announced.holds else "Warning"
+    yield Notice(key_of(service), service.metadata.uid, kind, reason, announced.message)
 
 
 def of_class_changed(service: Service, ownership: Ownership) -> Iterator[Notice]:
@@ -84,7 +99,7 @@ def of_entry(entry: Entry, reason: Reason, message: str) -> Iterator[Notice]:
 def of_conflict(stored: StoredAllocation, conflict: Condition) -> Iterator[Notice]:
     """To each holder of the address: another machine began or ceased to use it, or kernels of nodes to answer for
     it."""
-    kind: Literal["Normal", "Warning"] = "Warning" if conflict.status == "True" else "Normal"
+    kind: Kind = "Warning" if conflict.status == "True" else "Normal"
     for holder in stored.claim.holders:
         yield Notice(holder.key, holder.uid, kind, Reason(conflict.reason), conflict.message)
 

@@ -37,6 +37,12 @@ class ConditionType(_Documented):
         "Announced",
         "On an IPAllocation: at least one speaker answers for the address, or advertises a route to it.",
     )
+    AnnouncedOnService = (
+        "berth.dev/Announced",
+        "On a Service: each of its addresses is announced, and by which nodes and how. False says why not, the true "
+        "cause first, and what to do; it is said after some seconds only, so that a move says nothing. It is not there "
+        "while the Service holds no address.",
+    )
     Conflicted = (
         "Conflicted",
         "On an IPAllocation: another machine on the segment uses the same address. On an IPPool: Services hold "
@@ -139,6 +145,10 @@ class Reason(_Documented):
         "AllocationLost",
         "The record of the address (IPAllocation) vanished or was edited by hand. It is written again where the "
         "address is still free for this Service.",
+    )
+    Announced = (
+        "Announced",
+        "Only as an Event: the addresses of the Service are announced again, or at last, after an Event NotAnnounced.",
     )
     Announcing = (
         "Announcing",
@@ -275,6 +285,12 @@ class Reason(_Documented):
         "NoPools",
         "There is no IPPool in the cluster. Create one.",
     )
+    NoReadyEndpoint = (
+        "NoReadyEndpoint",
+        "No node may announce the address, since no endpoint can take its traffic: with externalTrafficPolicy Local a "
+        "node announces it only while it has a ready endpoint, and by BGP none does while there is no ready endpoint "
+        "at all (but see advertiseWithoutEndpoints). Look at the Pods that the Service's selector chooses.",
+    )
     NoSessions = (
         "NoSessions",
         "No speaker has a session with the peer, or wants one: look at nodeSelector, and at whether speakers run.",
@@ -283,6 +299,11 @@ class Reason(_Documented):
         "NoSpeaker",
         "No speaker runs, so nothing is announced: look at the pods of the DaemonSet berth-speaker, and whether it may "
         "run on your nodes (`speaker.tolerations` and `speaker.nodeSelector` of the chart).",
+    )
+    NotAnnounced = (
+        "NotAnnounced",
+        "Only as an Event: for some seconds an address of the Service has not been announced. The message has the "
+        "cause, as the condition `berth.dev/Announced` has it.",
     )
     NotExhausted = (
         "NotExhausted",

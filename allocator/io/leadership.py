@@ -99,6 +99,7 @@ class Leadership:
         before, now = (None if one is None else one.spec.external_ips for one in (change.old, change.new))
         if (before or ()) != (now or ()):
             self._keep_out("Service", str(key), keepers.of_service(change.new))
+        self._reporter.service_changed(key)
         self.writer.nudge()
 
     def allocation_changed(self, change: Change[StoredAllocation]) -> None:
@@ -108,6 +109,7 @@ class Leadership:
             self._reporter.allocation_changed(change.new)
         elif change.old is not None:
             self.assigner.allocation_gone(change.old.address, change.old.uid)
+            self.assigner.reachability.forget(change.old.address)
         self.writer.nudge()
         self._barrier.nudge()
 

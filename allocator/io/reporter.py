@@ -9,7 +9,7 @@ What the statuses say comes from allocator.status.pool, allocator.status.allocat
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import structlog
@@ -22,27 +22,29 @@ from allocator.objects import StoredAllocation, decode_allocation
 from allocator.observed import Observed
 from allocator.release.barrier import Awaited
 from allocator.space.ranges import parse_address
-from allocator.status.advertisement import JUDGED_HERE, advertisement_conditions, is_advertised, no_speaker
-from allocator.status.allocation import allocation_status, differs_in_counts_only
+from allocator.status.advertisement import JUDGED_HERE, advertisement_conditions, no_speaker
+from allocator.status.allocation import allocation_status, by, differs_in_counts_only
 from allocator.status.conflicts import of_transitions
+from allocator.status.entries import Session
 from allocator.status.faults import reported_fault
+from allocator.status.onservices import briefly
 from allocator.status.peer import duplicate_fault, peer_status
 from allocator.status.pool import pool_status
 from allocator.status.reports import Reports
 from allocator.status.segments import Segments
 from allocator.status.slices import Slice
-from allocator.status.unannounced import peers_down, why_unannounced
+from allocator.status.unannounced import Evidence, unannounced
 from allocator.status.waitingline import WaitingLine, counts_settle_seconds
 from allocator.status.writerate import WriteRate
 from crds.addresses import IPAddress
 from crds.meta import Condition
 from crds.names import allocation_name
-from crds.observation import Observation
 from crds.types import IPAllocationStatus
 from kube.errors import ApiError, NotFound, is_precondition_failure
 from kube.informer.io.informer import Change, ObjectKey
 from kube.io.client import Client
 from kube.io.clock import timestamp
+from kube.objects import ServiceKey
 from kube.resource import BGPADVERTISEMENTS, BGPPEERS, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, Resource
 
 log = structlog.get_logger()
@@ -66,6 +68,9 @@ CONCURRENCY = 8
 
 SLICES_AT_ONCE = 20
 """How many slices of reports are taken in before something else has its turn."""
+
+NO_SPEAKER_SECONDS = 30.0
+"""How long there may be no Speaker at all before that is said of thousands of addresses: as when Berth is installed."""
 
 AUDIT_SECONDS = 60.0
 """How often records that the informer does not have are asked for. One that was written, and deleted by hand while a
@@ -96,6 +101,11 @@ class Reporter:
         self._reports = Reports()
         self._segments = Segments()
         self._silent: frozenset[str] = frozenset()
+        self._not_alive: dict[str, str] = {}
+        """By node, why its speaker announces nothing; empty for one that lives."""
+        self._sessions: dict[str, Mapping[str, Session]] | None = None
+        """By BGPPeer and node, as long as they are as they were."""
+        self._without_speakers_since: float | None = None
         self._is_bgp_dirty = True
         self._object_rate = WriteRate(burst=3, seconds=10.0)
         self._address_rate = WriteRate(burst=5, seconds=2.0)
@@ -133,6 +143,11 @@ class Reporter:
     def peers_changed(self) -> None:
         """BGPPeers; and advertisements, which name them, are looked at in each round."""
         self._is_bgp_dirty = True
+        self._sessions = None
+
+    def service_changed(self, key: ServiceKey) -> None:
+        """It may say something else of its addresses than it should."""
+        self._assigner.reachability.look_at(key, time.monotonic())
 
     def everything_changed(self, seconds: float = 0.0) -> None:
         """Pools or advertisements: what covers what must be looked at again, after so many seconds."""
@@ -153,6 +168,7 @@ class Reporter:
                 await self._audit()
                 self._object_rate.sweep(now)
                 self._address_rate.sweep(now)
+                self._assigner.reachability.sweep(now)
             if not self._writer.is_idle and now - busy_since < PATIENCE_SECONDS:
                 continue
             busy_since = now
@@ -163,6 +179,7 @@ class Reporter:
             await self._report_advertisements(now)
             await self._report_peers(now)
             await self._report_allocations(now)
+            self._report_services(now)
 
     async def _report_pools(self, now: float) -> None:
         """One whose status is refused waits for a while."""
@@ -205,8 +222,7 @@ class Reporter:
 
     async def _report_allocations(self, now: float) -> None:
         due = [address for address, at in self._dirty.items() if at <= now]
-        if not self._observed.speakers:
-            # Without any Speaker nothing can announce: the condition would say so on thousands of objects.
+        if self._has_no_speakers_yet(now):
             return
         for address in due:
             del self._dirty[address]
@@ -214,6 +230,20 @@ class Reporter:
         settle = counts_settle_seconds(len(self._observed.speakers))
         turn = list(self._counts.take(now, settle))
         await self._each([self._report_allocation(address, now, in_turn=True) for address in turn])
+
+    def _has_no_speakers_yet(self, now: float) -> bool:
+        """Whether they may be about to come, or nobody wants any: where nothing is to be advertised, others do it."""
+        if self._observed.speakers:
+            self._without_speakers_since = None
+            return False
+        if self._without_speakers_since is None:
+            self._without_speakers_since = now
+        return not self._observed.advertisements() or now - self._without_speakers_since < NO_SPEAKER_SECONDS
+
+    def _report_services(self, now: float) -> None:
+        for key in self._assigner.reachability.take_turn(now):
+            self._assigner.queue.add(key)
+            self._writer.nudge()
 
     async def _each(self, writes: Sequence[Coroutine[Any, Any, None]]) -> None:
         for at in range(0, len(writes), CONCURRENCY):
@@ -242,16 +272,17 @@ class Reporter:
         """What the nodes say now, and for whom releases wait."""
         await self._take_reports()
         news = self._reports.take_news()
-        self._is_bgp_dirty |= news.is_about_peers
-        for stored in self._observed.allocations.values() if news.is_about_peers else ():
-            if not stored.announced_by:  # it may say which peers have no session
-                self._counts.join(stored.address, now)
+        if news.is_about_peers:
+            self.peers_changed()
+        if self._take_liveness(now) or news.is_about_peers:
+            for stored in self._observed.allocations.values():
+                if not stored.announced_by:  # it may say which peers have no session, or that no speaker lives
+                    self._counts.join(stored.address, now)
         for address in _addresses(news.at_once):
             self._dirty[address] = now
             self._at_once.add(address)
         for address in _addresses(news.in_time):
             self._counts.join(address, now)
-        self._take_silence(now)
         for address in self._awaited_before.keys() | self._barrier.awaited.keys():
             if self._awaited_before.get(address) != self._barrier.awaited.get(address):
                 self._dirty[address] = now
@@ -277,34 +308,48 @@ class Reporter:
 
     def _status_of(self, stored: StoredAllocation, address: IPAddress) -> IPAllocationStatus | None:
         """None when it says so already."""
-        advertised = is_advertised(stored.claim, self._assigner.ledger.pools, self._observed.advertisements())
         told, waiting = self._reports.announcers.of(address), self._barrier.awaited.get(address, ())
         silent = sorted(self._silent & told.keys())
         announcers = {node: how for node, how in told.items() if node not in self._silent} if silent else told
         sightings, kernels = self._reports.sightings.of(address), self._reports.kernels.of(address)
-        why = None if announcers else self._why_unannounced(stored, address)
+        announced = by(announcers) if announcers else unannounced(self._evidence(stored))
+        self._assigner.reachability.judge(
+            stored.claim, briefly(announcers) if announcers else announced, time.monotonic()
+        )
         on_network = self._segments.judge(stored, announcers)
         status = allocation_status(
-            stored, announcers, advertised, waiting, timestamp(), sightings, kernels, on_network, why, silent
+            stored, announced, announcers, waiting, timestamp(), sightings, kernels, on_network, silent
         )
         shown = (stored.announced_by, stored.announcer_count, stored.conditions, stored.first_announced)
         said = (status.announced_by, status.announcer_count, status.conditions, status.first_announced)
         return None if said == shown else status
 
-    def _take_silence(self, now: float) -> None:
-        """Whoever is silent is not believed any more: others have taken its addresses over."""
-        silent = frozenset(filter(self._barrier.is_silent, {one.node for one in self._observed.speakers.values()}))
+    def _take_liveness(self, now: float) -> bool:
+        """Whoever is silent is not believed any more: others have taken its addresses over. Whether others live now."""
+        speakers = self._observed.speakers.values()
+        silent = frozenset(one.node for one in speakers if self._barrier.is_silent(one.node))
         changed, self._silent = silent ^ self._silent, silent
         self._is_bgp_dirty |= bool(changed)
         for node in changed:
             for address in _addresses(self._reports.announcers.addresses_of(node)):
                 self._counts.join(address, now)
+        before, self._not_alive = self._not_alive, {one.node: one.not_alive(one.node in silent) for one in speakers}
+        return before != self._not_alive
 
-    def _why_unannounced(self, stored: StoredAllocation, address: IPAddress) -> Observation:
-        bgp, peers = self._reports.bgp, self._observed.peers.values()
-        sessions = {one.name: list(bgp.sessions(one.name).values()) for one in peers}
-        down = peers_down(stored.claim, self._assigner.ledger.pools, self._observed.advertisements(), sessions)
-        return why_unannounced(stored.claim, self._reports.causes.of(address), down)
+    def _evidence(self, stored: StoredAllocation) -> Evidence:
+        """Why nobody announces it, as far as is known here."""
+        if self._sessions is None:
+            names = [one.name for one in self._observed.peers.values()]
+            self._sessions = {name: self._reports.bgp.sessions(name) for name in names}
+        return Evidence(
+            stored.claim,
+            self._assigner.ledger.pools,
+            self._observed.advertisements(),
+            self._not_alive,
+            self._reports.causes.of(stored.address),
+            self._sessions,
+            self._reports.sightings.of(stored.address),
+        )
 
     async def _write_allocation(self, stored: StoredAllocation, status: IPAllocationStatus, now: float) -> None:
         wire: dict[str, Any] = {

@@ -87,6 +87,15 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
         """Whether it stopped cleanly, after it had withdrawn everything."""
         return self.status.goodbye
 
+    def not_alive(self, is_silent: bool) -> str:
+        """Why it announces nothing, as in "node1 has stopped"; empty for one that lives. `is_silent`: nothing is heard
+        of it."""
+        if not self.has_registered:
+            return "has not registered yet"
+        if self.goodbye:
+            return "has stopped"
+        return "is silent" if is_silent else ""
+
     @property
     def was_elsewhere(self) -> bool:
         """Whether speakers of its node on other machines may still announce. Their Leases are its own, by name."""

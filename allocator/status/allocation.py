@@ -11,10 +11,9 @@ from types import MappingProxyType
 from allocator.objects import StoredAllocation
 from allocator.release.barrier import Awaited, describe
 from allocator.status.conditions import conditions_from
-from allocator.status.conflicts import conflicted, not_announced
+from allocator.status.conflicts import conflicted
 from allocator.status.entries import Announcement, KernelEntry, Sighting
 from allocator.status.kernels import kernel_answers
-from allocator.status.unannounced import why_unannounced
 from crds.conditions import ConditionType, Reason
 from crds.ipallocation import MOST_NAMED
 from crds.meta import Condition
@@ -31,24 +30,22 @@ NAMED_PLACES = 4
 
 def allocation_status(
     stored: StoredAllocation,
+    announced: Observation,
     announcers: Mapping[str, Announcement],
-    is_advertised: bool,
     awaited: Sequence[Awaited],
     timestamp: str,
     sightings: Mapping[str, Sighting] = MappingProxyType({}),
     kernels: Mapping[str, KernelEntry] = MappingProxyType({}),
     on_network: Observation | None = None,
-    why: Observation | None = None,
     silent: Sequence[str] = (),
 ) -> IPAllocationStatus:
     """The status the IPAllocation should have; equal to what it has when nothing changed.
 
-    `sightings`: other machines that use the address, by the node that sees them. `kernels`: those of nodes that answer
-    for it by themselves, by node. `on_network`: see allocator.status.segments. `why`: nobody announces it, if nobody
-    does. `silent`: nodes that said so, and are not believed any more, since nothing is heard of them.
+    `announced`: by whom, or why nobody does (`by`, allocator.status.unannounced). `sightings`: other machines that use
+    the address, by the node that sees them. `kernels`: those of nodes that answer for it by themselves, by node.
+    `on_network`: see allocator.status.segments. `silent`: nodes that said so, and are not believed any more, since
+    nothing is heard of them.
     """
-    why = why or why_unannounced(stored.claim, {}, "")
-    announced = _announced(stored, announcers, is_advertised, sightings, why)
     observed = [replace(announced, message=f"{announced.message}{_silent(silent)}")]
     conflict = conflicted(stored, sightings)
     if conflict is not None:
@@ -69,28 +66,11 @@ def allocation_status(
     )
 
 
-def _announced(
-    stored: StoredAllocation,
-    announcers: Mapping[str, Announcement],
-    is_advertised: bool,
-    sightings: Mapping[str, Sighting],
-    why: Observation,
-) -> Observation:
-    if announcers:
-        named = [f"{node} ({_how(announcers[node])})" for node in _named(announcers)]
-        how = listed(named, NAMED_NODES, of=len(announcers))
-        return Observation(ConditionType.Announced, True, Reason.Announcing, f"Announced by {how}")
-    if stored.claim.releasing:
-        message = "The address is being given back, and no speaker says that it announces it"
-        return Observation(ConditionType.Announced, False, Reason.Releasing, message)
-    if not is_advertised:
-        pool = stored.claim.pool
-        message = f"No L2Advertisement or BGPAdvertisement covers pool {pool} and this Service: create one"
-        return Observation(ConditionType.Announced, False, Reason.NoAdvertisement, message)
-    in_use = not_announced(stored, sightings)
-    if in_use is not None:
-        return in_use
-    return why
+def by(announcers: Mapping[str, Announcement]) -> Observation:
+    """Condition Announced, True: which nodes announce it, and how. There is at least one."""
+    named = [f"{node} ({_how(announcers[node])})" for node in _named(announcers)]
+    how = listed(named, NAMED_NODES, of=len(announcers))
+    return Observation(ConditionType.Announced, True, Reason.Announcing, f"Announced by {how}")
 
 
 def _silent(nodes: Sequence[str]) -> str:

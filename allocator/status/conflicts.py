@@ -5,6 +5,7 @@ Built from what the Speakers report; the speakers decide which machine is a stra
 
 from collections.abc import Mapping, Sequence
 
+from allocator.claims import Claim
 from allocator.objects import StoredAllocation
 from allocator.status.entries import Sighting
 from crds.conditions import ConditionType, Reason
@@ -20,18 +21,18 @@ def conflicted(stored: StoredAllocation, sightings: Mapping[str, Sighting]) -> O
     """The condition Conflicted; None while there is none and never was."""
     if sightings:
         reason = _reason(sightings)
-        return Observation(ConditionType.Conflicted, True, reason, _message(stored, sightings, reason))
+        return Observation(ConditionType.Conflicted, True, reason, _message(stored.claim, sightings, reason))
     if any(one.type == ConditionType.Conflicted for one in stored.conditions):
         message = f"No other machine uses {stored.address} any more"
         return Observation(ConditionType.Conflicted, False, Reason.NoConflict, message)
     return None
 
 
-def not_announced(stored: StoredAllocation, sightings: Mapping[str, Sighting]) -> Observation | None:
+def in_use_elsewhere(claim: Claim, sightings: Mapping[str, Sighting]) -> Observation | None:
     """The condition Announced of an address that nobody announces because it was found in use; None for others."""
     if not sightings or _reason(sightings) is not Reason.DuplicateAddress:
         return None
-    message = _message(stored, sightings, Reason.DuplicateAddress)
+    message = _message(claim, sightings, Reason.DuplicateAddress)
     return Observation(ConditionType.Announced, False, Reason.DuplicateAddress, message)
 
 
@@ -65,10 +66,10 @@ def _machine(one: Sighting) -> str:
     return f"{one.mac}, of {one.node}" if one.announced else f"{one.mac}, the kernel of {one.node}"
 
 
-def _message(stored: StoredAllocation, sightings: Mapping[str, Sighting], reason: Reason) -> str:
+def _message(claim: Claim, sightings: Mapping[str, Sighting], reason: Reason) -> str:
     seen = [f"{_machine(one)} (seen by {node} on {one.interface})" for node, one in sorted(sightings.items())]
     who = listed(seen, NAMED_MACHINES)
-    pool = stored.claim.pool
+    pool = claim.pool
     what_to_do = (
         f"find that machine by its hardware address and give it another address, or exclude it from pool {pool}"
     )
@@ -82,5 +83,5 @@ def _message(stored: StoredAllocation, sightings: Mapping[str, Sighting], reason
                 f"whether their speakers hear the others (PeersHeard of speakerreport {ours[0]}.0)"
             )
     if reason is Reason.DuplicateAddress:
-        return f"{stored.address} is not announced, because another machine uses it: {who}. Probed again: {what_to_do}"
-    return f"Another machine uses {stored.address} too: {who}. Clients may reach either: {what_to_do}"
+        return f"{claim.address} is not announced, because another machine uses it: {who}. Probed again: {what_to_do}"
+    return f"Another machine uses {claim.address} too: {who}. Clients may reach either: {what_to_do}"

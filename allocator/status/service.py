@@ -5,7 +5,7 @@ preconditions uid and resourceVersion. The finalizer is that of KEP-980, ipMode 
 conditions are kept.
 """
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from allocator.space.ranges import parse_address
 from allocator.verdict import Verdict
 from crds.addresses import IPAddress
 from crds.conditions import ConditionType
+from crds.meta import Condition as NewCondition
 from crds.observation import Observation
 from kube.objects import Condition, Ingress, Service
 
@@ -81,8 +82,13 @@ def bare(service: Service) -> Wanted:
     return Wanted(() if goes else None, False, None, former_go=True)
 
 
-def service_patch(service: Service, wanted: Wanted, ownership: Ownership, timestamp: str) -> dict[str, Any] | None:
-    """The merge patch (RFC 7386) of the status subresource, None when there is nothing to change."""
+def service_patch(
+    service: Service, wanted: Wanted, ownership: Ownership, timestamp: str, announced: Observation | None = None
+) -> dict[str, Any] | None:
+    """The merge patch (RFC 7386) of the status subresource, None when there is nothing to change.
+
+    `announced`: what else to say when there is, so that it costs no write of its own; None: leave it as it is.
+    """
     metadata: dict[str, Any] = {}
     status: dict[str, Any] = {}
     finalizers = ownership.finalizers(service, has_ours=wanted.has_finalizer, former_go=wanted.former_go)
@@ -90,12 +96,41 @@ def service_patch(service: Service, wanted: Wanted, ownership: Ownership, timest
         metadata["finalizers"] = finalizers
     if wanted.ingress is not None and not shows_exactly(service, wanted.ingress):
         status["loadBalancer"] = {"ingress": [{"ip": str(one), "ipMode": "VIP"} for one in wanted.ingress] or None}
-    keeps_condition = wanted.verdict is None and wanted.has_finalizer
-    conditions = None if keeps_condition else _conditions(service.status.conditions, wanted.verdict, timestamp)
-    if conditions is not None:
-        status["conditions"] = conditions
-    if not metadata and not status:
-        return None
+    said = _said(wanted)
+    if metadata or status or _conditions(service.status.conditions, said, timestamp) is not None:
+        if announced is not None and wanted.has_finalizer:
+            said[ConditionType.AnnouncedOnService] = announced
+        conditions = _conditions(service.status.conditions, said, timestamp)
+        if conditions is not None:
+            status["conditions"] = conditions
+        return _patch(service, metadata, status)
+    return None
+
+
+def _said(wanted: Wanted) -> dict[str, Observation | None]:
+    """The conditions that are to be as here, by type; None = it goes."""
+    verdict = wanted.verdict
+    if verdict is None:
+        return {} if wanted.has_finalizer else {one: None for one in _OURS}
+    said: dict[str, Observation | None] = {
+        ConditionType.Allocated: Observation(
+            ConditionType.Allocated, verdict.satisfied, verdict.reason, verdict.message
+        )
+    }
+    return said if wanted.has_finalizer else {**said, ConditionType.AnnouncedOnService: None}
+
+
+_OURS = (ConditionType.Allocated, ConditionType.AnnouncedOnService)
+
+
+def announced_patch(service: Service, announced: Observation, timestamp: str) -> dict[str, Any] | None:
+    """The same where nothing else is to change."""
+    said: dict[str, Observation | None] = {ConditionType.AnnouncedOnService: announced}
+    conditions = _conditions(service.status.conditions, said, timestamp)
+    return None if conditions is None else _patch(service, {}, {"conditions": conditions})
+
+
+def _patch(service: Service, metadata: dict[str, Any], status: dict[str, Any]) -> dict[str, Any]:
     metadata["uid"] = service.metadata.uid
     metadata["resourceVersion"] = service.metadata.resource_version
     return {"metadata": metadata, "status": status} if status else {"metadata": metadata}
@@ -112,16 +147,20 @@ def _shown(entry: Ingress) -> IPAddress | None:
     return parse_address(entry.ip) if is_ours and entry.ip else None
 
 
-def _conditions(present: Sequence[Condition], verdict: Verdict | None, timestamp: str) -> list[Any] | None:
-    old = next((one for one in present if one.type == ConditionType.Allocated), None)
-    others = [_wire(one) for one in present if one.type != ConditionType.Allocated]
-    if verdict is None:
-        return others if old is not None else None
-    observed = Observation(ConditionType.Allocated, verdict.satisfied, verdict.reason, verdict.message)
-    new = observed.condition(old, timestamp)
-    if old is not None and (old.status, old.reason, old.message) == (new.status, new.reason, new.message):
+def _conditions(
+    present: Sequence[Condition], said: Mapping[str, Observation | None], timestamp: str
+) -> list[dict[str, Any]] | None:
+    """All of them on the wire, after those that are left as they are; None where they say so already."""
+    old = {one.type: one for one in present}
+    new = [one.condition(old.get(kind), timestamp) for kind, one in said.items() if one is not None]
+    gone = any(one is None and kind in old for kind, one in said.items())
+    if not gone and all(_is_same(old.get(one.type), one) for one in new):
         return None
-    return [*others, new.to_wire()]
+    return [*(_wire(one) for one in present if one.type not in said), *(one.to_wire() for one in new)]
+
+
+def _is_same(old: Condition | None, new: NewCondition) -> bool:
+    return old is not None and (old.status, old.reason, old.message) == (new.status, new.reason, new.message)
 
 
 def _wire(condition: Condition) -> dict[str, Any]:

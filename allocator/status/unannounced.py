@@ -1,15 +1,19 @@
-"""Why no node announces an address, for the condition Announced of its IPAllocation.
+"""Why no node announces an address: all causes that are known, the true one first. Pure.
 
-On layer 2 the speakers know: where endpoints are, and what keeps each node from it. By BGP it shows at the peers.
+The one place that says so, for the record of the address, for its Services and for whoever else explains it. On layer 2
+the speakers know: where endpoints are, and what keeps each node from it (docs/decisions/021). By BGP it shows at the
+peers too. Gathers nothing: what is known is handed in as Evidence.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from allocator.claims import Claim
 from allocator.objects import Advertisement
 from allocator.space.pools import Pools
-from allocator.status.advertisement import covers
-from allocator.status.entries import Cause, Session
+from allocator.status.advertisement import covers, is_advertised
+from allocator.status.conflicts import in_use_elsewhere
+from allocator.status.entries import Cause, Session, Sighting
 from allocator.status.faults import cut
 from crds.conditions import ConditionType, Reason
 from crds.observation import Observation
@@ -18,30 +22,138 @@ from crds.wording import listed
 NAMED_PEERS = 3
 """How many peers a message names before it counts the rest."""
 
+NAMED_ADVERTISEMENTS = 3
+"""The same for advertisements."""
+
+NAMED_NODES = 5
+"""The same for nodes."""
+
 MOST_CHARACTERS = 800
 """Of a speaker's words."""
 
+TOLD = frozenset({Reason.NoEligibleNode, Reason.NoReadyEndpoint})
+"""The reasons that speakers give. Others, of a later version, count as the first one."""
 
-def why_unannounced(claim: Claim, causes: Mapping[str, Cause], down: str) -> Observation:
-    """`causes`: what speakers say, by node; mostly one tells. `down`: of `peers_down`."""
-    said = next((cut(one.message, MOST_CHARACTERS) for _, one in sorted(causes.items())), "")
-    if not said and not down:
-        where = "the ready endpoints, " if claim.traffic_policy == "Local" else ""
-        said = f"look at {where}the advertisement's nodeSelector and the interfaces"
-    message = f"No node announces the address: {'; '.join(one for one in (said, down) if one)}"
-    return Observation(ConditionType.Announced, False, Reason.NoEligibleNode, message)
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is known of an address that nobody announces.
+
+    `not_alive`: of each Speaker, why it does not count, such as "is silent"; empty for one that lives. `causes`: what
+    speakers say, by node; mostly one tells. `sessions`: by BGPPeer and node. `sightings`: other machines that use the
+    address, by the node that sees them.
+    """
+
+    claim: Claim
+    pools: Pools
+    advertisements: Sequence[Advertisement]
+    not_alive: Mapping[str, str] = field(default_factory=dict)
+    causes: Mapping[str, Cause] = field(default_factory=dict)
+    sessions: Mapping[str, Mapping[str, Session]] = field(default_factory=dict)
+    sightings: Mapping[str, Sighting] = field(default_factory=dict)
+
+
+def unannounced(evidence: Evidence) -> Observation:
+    """Condition Announced, False. Its reason is that of the first cause; the message has them all."""
+    found = causes(evidence)
+    return replace(found[0], message="; ".join(one.message for one in found))
+
+
+def causes(evidence: Evidence) -> list[Observation]:
+    """At least one."""
+    claim = evidence.claim
+    if claim.releasing:
+        message = "The address is being given back, and no speaker says that it announces it"
+        return [_not_announced(Reason.Releasing, message)]
+    found = [one for one in (_no_speaker(evidence), _no_advertisement(evidence)) if one is not None]
+    if found:
+        return found
+    in_use = in_use_elsewhere(claim, evidence.sightings)
+    found = [] if in_use is None else [in_use]
+    said = list(_said(evidence))
+    if said:
+        first, *others = said
+        found += [replace(first, message=f"No node announces the address: {first.message}"), *others]
+    if found:
+        return found
+    where = "the ready endpoints, " if claim.traffic_policy == "Local" else ""
+    message = f"No node announces the address: look at {where}the advertisement's nodeSelector and the interfaces"
+    return [_not_announced(Reason.NoEligibleNode, message)]
+
+
+def _not_announced(reason: Reason, message: str) -> Observation:
+    return Observation(ConditionType.Announced, False, reason, message)
+
+
+def _no_speaker(evidence: Evidence) -> Observation | None:
+    """None where one lives."""
+    not_alive = evidence.not_alive
+    if not all(not_alive.values()):
+        return None
+    which = listed([f"{node} {why}" for node, why in sorted(not_alive.items())], NAMED_NODES)
+    none = f"No speaker lives: {which}" if which else "No speaker runs"
+    message = f"{none}, so nobody announces the address: look at the pods of the DaemonSet berth-speaker"
+    return _not_announced(Reason.NoSpeaker, message)
+
+
+def _no_advertisement(evidence: Evidence) -> Observation | None:
+    """None where one covers it. Else it names those that come close."""
+    claim, pools = evidence.claim, evidence.pools
+    if is_advertised(claim, pools, evidence.advertisements):
+        return None
+    pool = pools.by_name.get(claim.pool)
+    labels = pool.labels if pool is not None else None
+    close = sorted(
+        f"{one.kind} {one.name}" for one in evidence.advertisements if one.spec.covers_pool(claim.pool, labels)
+    )
+    message = f"No L2Advertisement or BGPAdvertisement covers pool {claim.pool} and this Service: "
+    if close:
+        named = listed(close, NAMED_ADVERTISEMENTS)
+        message += f"the serviceSelector of {named} does not choose it; change that, or the Service's labels"
+    elif evidence.advertisements:
+        others = listed(sorted(f"{one.kind} {one.name}" for one in evidence.advertisements), NAMED_ADVERTISEMENTS)
+        message += f"{others} covers other pools; name this one there, or create another"
+    else:
+        message += "create one"
+    return _not_announced(Reason.NoAdvertisement, message)
+
+
+def _said(evidence: Evidence) -> Iterator[Observation]:
+    """What a speaker tells, and what is seen of the sessions."""
+    told = next((one for _, one in sorted(evidence.causes.items()) if one.message), None)
+    if told is not None:
+        yield _not_announced(_reason(told.reason), cut(told.message, MOST_CHARACTERS))
+    down = peers_down(evidence.claim, evidence.pools, evidence.advertisements, evidence.sessions)
+    if down:
+        yield _not_announced(Reason.SessionsDown, down)
+
+
+def _reason(text: str) -> Reason:
+    return next((one for one in TOLD if one == text), Reason.NoEligibleNode)
 
 
 def peers_down(
-    claim: Claim, pools: Pools, advertisements: Iterable[Advertisement], sessions: Mapping[str, Sequence[Session]]
+    claim: Claim,
+    pools: Pools,
+    advertisements: Iterable[Advertisement],
+    sessions: Mapping[str, Mapping[str, Session]],
 ) -> str:
     """Which peers have no session, of all that BGPAdvertisements want the address to be sent to; empty when some have,
-    or none covers it. `sessions`: by BGPPeer."""
+    or none covers it. `sessions`: by BGPPeer and node."""
     covering = [one for one in advertisements if one.kind == "BGPAdvertisement" and covers(one, claim, pools)]
     if not covering:
         return ""
     wanted = sorted(name for name in sessions if any(not ad.peers or name in ad.peers for ad in covering))
-    if any(session.is_established for name in wanted for session in sessions[name]):
+    if any(session.is_established for name in wanted for session in sessions[name].values()):
         return ""
-    named = [f"{name} (0 of {len(sessions[name])} sessions are up)" for name in wanted]
-    return f"by BGP no router hears of it: BGPPeer {listed(named, NAMED_PEERS)}" if named else "there is no BGPPeer"
+    named = [f"{name} ({_down(sessions[name])})" for name in wanted]
+    if named:
+        return f"by BGP no router hears of it: BGPPeer {listed(named, NAMED_PEERS)}"
+    missing = sorted({name for ad in covering for name in ad.peers})
+    return f"there is no BGPPeer {listed(missing, NAMED_PEERS)}".rstrip()
+
+
+def _down(by_node: Mapping[str, Session]) -> str:
+    """With the error of one node: mostly it is everybody's."""
+    error = next((f"; {node}: {cut(one.last_error)}" for node, one in sorted(by_node.items()) if one.last_error), "")
+    return f"0 of {len(by_node)} sessions are up{error}"

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from crds.names import allocation_name
+from speaker.cluster.causes import covering, why_no_route
 from speaker.cluster.faults import Fault
 from speaker.cluster.networks import Attached
 from speaker.cluster.objects import Allocation
@@ -89,7 +90,9 @@ class Decisions:
         elif change.kind in _ALL_REST_ON:
             self._view_changed()
         elif change.kind is Kind.BGP_ADVERTISEMENT:
-            self._amiss.update(dict.fromkeys(filter(self._is_amiss, self._decisions)))
+            amiss = dict.fromkeys(filter(self._is_amiss, self._decisions))
+            self._amiss.update(amiss)
+            self._dirty.update(amiss)  # for what is told of it
 
     def other_members(self) -> frozenset[str]:
         """The other nodes whose speakers announce and are of the best tier."""
@@ -120,11 +123,16 @@ class Decisions:
             (self._urgent if new.is_releasing else self._dirty)[name] = None
 
     def _endpoints_changed(self, change: Change) -> None:
-        """Only addresses of Services with the policy Local depend on them."""
-        allocations = self.cluster.allocations
+        """Only addresses of Services with the policy Local depend on them; and what is told of those that are to be
+        announced by BGP."""
         for service in change.services:
-            names = [name for name in self.cluster.held_by(service) if allocations[name].is_local]
+            names = [name for name in self.cluster.held_by(service) if self._needs_endpoints(name)]
             self._dirty.update(dict.fromkeys(sorted(names)))
+
+    def _needs_endpoints(self, name: str) -> bool:
+        if self.cluster.allocations[name].is_local:
+            return True
+        return bool(self.cluster.bgp_advertisements) and name in self._decisions and self._is_amiss(name)
 
     def look_again(self, name: str) -> None:
         """Decide that allocation again, if it still exists."""
@@ -194,12 +202,23 @@ class Decisions:
         else:
             self._amiss.pop(name, None)
         is_told = self._is_amiss(name) and self.causes.is_to_be_told(allocation.address, self._candidates)
-        self.causes.note(allocation.address, self.view().cause(allocation, placement) if is_told else None)
+        self.causes.note(allocation.address, self._cause(allocation) if is_told else None)
         if placement.is_everywhere:
             self._unplaced[name] = None
         else:
             self._unplaced.pop(name, None)
         return Decided(allocation, decision)
+
+    def _cause(self, allocation: Allocation) -> Fault | None:
+        """Why nobody announces it, on layer 2 or by BGP."""
+        cause = self.view().cause(allocation, self.cluster.placement(allocation))
+        if cause is not None:
+            return cause
+        pool = self.cluster.pools.get(allocation.pool)
+        ads = covering(allocation, pool.labels if pool else None, self.cluster.bgp_advertisements)
+        services = [holder.service for holder in allocation.holders]
+        placement = self.cluster.endpoints.placement(services, allocation.is_ipv6)
+        return why_no_route(allocation, placement, ads, self.cluster.nodes, self._candidates)
 
     def _is_amiss(self, name: str) -> bool:
         decision = self._decisions[name]

@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 from crds.conditions import Reason
 from crds.l2advertisement import L2AdvertisementSpec
-from crds.names import TAINT_OUT_OF_SERVICE
 from crds.wording import listed
+from speaker.cluster.causes import NO_ENDPOINT, faults_in_node
 from speaker.cluster.endpoints import Placement
 from speaker.cluster.faults import Fault
 from speaker.cluster.networks import Attached
@@ -31,6 +31,9 @@ NAMED_NODES = 5
 
 NAMED_INTERFACES = 8
 """The same for interfaces."""
+
+NAMED_ADVERTISEMENTS = 3
+"""The same for advertisements."""
 
 Reach = Mapping[str, tuple[str, ...]]
 """The nodes that may announce, and on which of their interfaces."""
@@ -222,11 +225,7 @@ class Layer2View:
 
     def _faults_of(self, node: str) -> Iterator[str]:
         """Why that node can announce nothing at all: nothing when it can."""
-        facts = self._nodes.get(node)
-        if facts is None:
-            yield "has no Node object"
-        else:
-            yield from _faults_in_node(facts)
+        yield from faults_in_node(self._nodes.get(node))
         if node not in self._speakers:
             yield "has no live speaker"
         elif not self._speakers[node]:
@@ -243,8 +242,7 @@ class Layer2View:
         """The same for the record of the address itself, so without its name; whatever covers it, without an endpoint
         nobody announces it. None also where no L2Advertisement covers it: whether anything else does is not known."""
         if allocation.is_local and placement.is_empty and not allocation.is_releasing:
-            message = "externalTrafficPolicy is Local, and its Services have no ready endpoint"
-            return Fault(Reason.NoEligibleNode, message)
+            return NO_ENDPOINT
         if not self._is_silence(allocation, placement, Silence.NO_NODE):
             return None
         return Fault(Reason.NoEligibleNode, self._why_no_node(allocation, placement))
@@ -264,6 +262,9 @@ class Layer2View:
                 for node in sorted(placement.nodes)
             ]
             return f"its only ready endpoints are on {listed(faults, NAMED_NODES, '; ')}"
+        if self._nodes and not any(self._is_chosen(node, covering) for node in self._nodes):
+            named = listed([f"L2Advertisement {name}" for name in covering], NAMED_ADVERTISEMENTS)
+            return f"no Node has the labels that the nodeSelector of {named} asks for"
         chosen = sorted(self._nodes, key=lambda node: (not self._is_chosen(node, covering), node))
         faults = [f"{node} {self._why_not(node, covering, is_ipv6=allocation.is_ipv6)}" for node in chosen]
         return listed(faults, NAMED_NODES, "; ") or "there is no node"
@@ -311,16 +312,6 @@ class Layer2View:
                 f"L2Advertisement {name}: no node that it chooses can announce: {listed(faults, NAMED_NODES, '; ')}"
             )
             yield Fault(Reason.NoEligibleNode, message, about)
-
-
-def _faults_in_node(facts: NodeFacts) -> Iterator[str]:
-    """Why it is to take no traffic, or can take none."""
-    if facts.is_excluded:
-        yield f"is excluded by {' and '.join(facts.excluded_by)}"
-    if facts.is_out_of_service:
-        yield f"is out of service by the taint {TAINT_OUT_OF_SERVICE}"
-    if facts.is_network_unavailable:
-        yield "has the condition NetworkUnavailable"
 
 
 def _names_interface(ad: L2AdvertisementSpec, interface: str) -> bool:

@@ -10,6 +10,7 @@ from kube.resource import (
     BGPADVERTISEMENTS,
     BGPPEERS,
     L2ADVERTISEMENTS,
+    SERVICES,
     Resource,
 )
 from tests.allocator.cluster import EDGE, Body, User, allocating, settled, speaking
@@ -71,6 +72,31 @@ async def test_the_record_says_why_nobody_announces_as_a_speaker_knows_it(user: 
         await user.until(lambda: says(f"No node announces the address: {why}"), "the cause is said", 20.0)
         await speaker.report(announcements={"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"]}})
         await user.until(lambda: says("Announced by node-a (Layer2 on eth0)"), "it is announced")
+
+
+async def said_of_service(user: User) -> Body:
+    body = await user.get(SERVICES, "web", "default")
+    conditions = body["status"].get("conditions", []) if body is not None else []
+    return next((one for one in conditions if one["type"] == "berth.dev/Announced"), {})
+
+
+async def test_the_service_says_who_announces_it_and_why_nobody_does(user: User) -> None:
+    await user.client.create(L2ADVERTISEMENTS, {"metadata": {"name": "ad"}, "spec": {}})
+    async with settled(user, "node-a", "node-b") as (speaker, _):
+
+        async def says(text: str) -> bool:
+            return text in (await said_of_service(user)).get("message", "")
+
+        await speaker.report(announcements={"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"]}})
+        await user.until(lambda: says("192.0.2.10: announced, Layer2 on node-a"), "it is announced")
+        writes = user.server.counters.total(verb="patch", resource="services/status")
+        assert writes == 2, "one with the address, one with who announces it"
+        assert await user.events("web") == ["Allocated"]
+        cause = {"address": "192.0.2.10", "reason": "NoReadyEndpoint", "message": "no pod is ready"}
+        await speaker.report(unannounced=[cause])
+        await user.until(lambda: says("No node announces the address: no pod is ready"), "it is not", 20.0)
+        assert (await said_of_service(user))["reason"] == "NoReadyEndpoint"
+        await user.until_event("web", "NotAnnounced")
 
 
 async def test_what_many_nodes_announce_is_counted_in_a_few_writes(user: User) -> None:

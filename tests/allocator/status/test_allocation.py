@@ -4,10 +4,10 @@ from dataclasses import replace
 
 from allocator.objects import StoredAllocation
 from allocator.release.barrier import Awaited
-from allocator.status.allocation import allocation_status, differs_in_counts_only
+from allocator.status.allocation import differs_in_counts_only
 from allocator.status.entries import Announcement
 from crds.types import IPAllocationStatus
-from tests.allocator.status.records import stored
+from tests.allocator.status.records import status_of, stored
 
 NOW = "2026-03-01T00:00:00Z"
 ETH0 = Announcement(("Layer2",), ("eth0",))
@@ -24,20 +24,20 @@ def reasons(status: object) -> dict[str, str]:
 def test_a_record_says_who_announces_or_why_nobody_does() -> None:
     routers = tuple(f"tor{number}" for number in range(6))
     both = Announcement(("BGP", "Layer2"), ("eth0",), routers)
-    announced = allocation_status(stored(), {"n2": ETH0, "n3": both, "n1": Announcement(("BGP",))}, True, (), NOW)
+    announced = status_of(stored(), {"n2": ETH0, "n3": both, "n1": Announcement(("BGP",))}, True, (), NOW)
     assert announced.announced_by == ("n1", "n2", "n3")
     assert announced.conditions[0].message == (
         "Announced by n1 (BGP), n2 (Layer2 on eth0), n3 (BGP to tor0, tor1, tor2, tor3 and 2 more; Layer2 on eth0)"
     )
-    assert reasons(allocation_status(stored(), {}, False, (), NOW)) == {"Announced": "NoAdvertisement"}
-    assert reasons(allocation_status(stored(), {}, True, (), NOW)) == {"Announced": "NoEligibleNode"}
-    waiting = allocation_status(stored(releasing=True), {}, True, (Awaited("n3", "it is asleep"),), NOW)
+    assert reasons(status_of(stored(), {}, False, (), NOW)) == {"Announced": "NoAdvertisement"}
+    assert reasons(status_of(stored(), {}, True, (), NOW)) == {"Announced": "NoEligibleNode"}
+    waiting = status_of(stored(releasing=True), {}, True, (Awaited("n3", "it is asleep"),), NOW)
     assert reasons(waiting) == {"Announced": "Releasing", "Withdrawn": "WaitingForSpeakers"}
 
 
 def by_bgp(count: int, **others: Announcement) -> IPAllocationStatus:
     announcers = {f"node-{number:03}": Announcement(("BGP",), peers=("tor1",)) for number in range(count)}
-    return allocation_status(stored(), announcers | others, True, (), NOW)
+    return status_of(stored(), announcers | others, True, (), NOW)
 
 
 def test_of_many_nodes_ten_are_named_and_all_are_counted() -> None:
@@ -61,17 +61,17 @@ def test_which_of_many_nodes_announce_an_address_is_not_urgent_and_all_else_is()
     assert not differs_in_counts_only(stored(), by_bgp(0)), "it said nothing yet"
     assert not differs_in_counts_only(replace(after(before), first_announced=None), before), "or it is probed again"
     assert not differs_in_counts_only(after(by_bgp(0)), before)
-    waiting = allocation_status(after(before), {}, True, (Awaited("n3", "it is asleep"),), NOW)
-    assert not differs_in_counts_only(after(waiting), allocation_status(after(before), {}, True, (), NOW))
+    waiting = status_of(after(before), {}, True, (Awaited("n3", "it is asleep"),), NOW)
+    assert not differs_in_counts_only(after(waiting), status_of(after(before), {}, True, (), NOW))
 
 
 def test_a_record_does_not_believe_a_node_that_is_silent_and_says_so() -> None:
-    taken_over = allocation_status(stored(), {"n1": ETH0}, True, (), NOW, silent=["n2"])
+    taken_over = status_of(stored(), {"n1": ETH0}, True, (), NOW, silent=["n2"])
     assert taken_over.announced_by == ("n1",)
     assert taken_over.conditions[0].message == (
         "Announced by n1 (Layer2 on eth0). n2 announced it, too, and is silent: no speaker runs there, or it is cut off"
     )
-    nobody = allocation_status(stored(), {}, True, (), NOW, silent=["n1", "n2"])
+    nobody = status_of(stored(), {}, True, (), NOW, silent=["n1", "n2"])
     assert reasons(nobody) == {"Announced": "NoEligibleNode"}
     assert nobody.conditions[0].message.endswith(
         ". n1, n2 announced it, too, and are silent: no speaker runs there, or it is cut off"

@@ -1,12 +1,11 @@
 """What an IPAllocation and its Services say of another machine at the address."""
 
 from allocator.notices import of_conflict
-from allocator.status.allocation import allocation_status
 from allocator.status.conflicts import of_transitions
 from allocator.status.entries import Announcement, Sighting
 from crds.types import IPAllocationStatus
 from tests.allocator.build import address
-from tests.allocator.status.records import after, stored
+from tests.allocator.status.records import after, status_of, stored
 
 VIP = address("192.0.2.10")
 NOW, LATER = "2026-03-01T00:00:00Z", "2026-03-01T00:00:09Z"
@@ -21,12 +20,12 @@ def conditions(status: IPAllocationStatus) -> dict[str, tuple[str, str]]:
 
 def test_a_conflict_comes_and_goes_and_each_is_said_once() -> None:
     record, by = stored(), {"n1": ETH0}
-    quiet = allocation_status(record, by, True, (), NOW)
+    quiet = status_of(record, by, True, (), NOW)
     assert conditions(quiet) == {"Announced": ("True", "Announcing")}
     assert of_transitions((), quiet.conditions) == []
 
     record = after(record, quiet)
-    taken = allocation_status(record, by, True, (), NOW, {"n1": ROGUE})
+    taken = status_of(record, by, True, (), NOW, {"n1": ROGUE})
     assert conditions(taken)["Conflicted"] == ("True", "AddressConflict")
     assert conditions(taken)["Announced"] == ("True", "Announcing")
     (conflict,) = of_transitions(record.conditions, taken.conditions)
@@ -36,20 +35,20 @@ def test_a_conflict_comes_and_goes_and_each_is_said_once() -> None:
         assert part in notice.message
 
     record = after(record, taken)
-    again = allocation_status(record, by, True, (), LATER, {"n1": ROGUE})
+    again = status_of(record, by, True, (), LATER, {"n1": ROGUE})
     assert again == taken
     assert of_transitions(record.conditions, again.conditions) == []
 
-    healed = allocation_status(record, by, True, (), LATER, {})
+    healed = status_of(record, by, True, (), LATER, {})
     assert conditions(healed)["Conflicted"] == ("False", "NoConflict")
     (conflict,) = of_transitions(record.conditions, healed.conditions)
     assert [notice.type for notice in of_conflict(record, conflict)] == ["Normal"]
     record = after(record, healed)
-    assert of_transitions(record.conditions, allocation_status(record, by, True, (), LATER).conditions) == []
+    assert of_transitions(record.conditions, status_of(record, by, True, (), LATER).conditions) == []
 
 
 def test_an_address_found_in_use_before_its_first_announcement_says_why_nobody_announces_it() -> None:
-    status = allocation_status(stored(), {}, True, (), NOW, {"n1": PROBED})
+    status = status_of(stored(), {}, True, (), NOW, {"n1": PROBED})
     assert conditions(status) == {
         "Announced": ("False", "DuplicateAddress"),
         "Conflicted": ("True", "DuplicateAddress"),
@@ -60,7 +59,7 @@ def test_an_address_found_in_use_before_its_first_announcement_says_why_nobody_a
 
 def test_a_node_whose_kernel_has_the_address_is_named_and_what_to_do_there() -> None:
     kernel = Sighting("192.0.2.10", "02:00:00:00:00:02", "eth0", announced=False, node="node2")
-    status = allocation_status(stored(), {}, True, (), NOW, {"node1": kernel})
+    status = status_of(stored(), {}, True, (), NOW, {"node1": kernel})
     said = conditions(status)
     assert said["Announced"] == ("False", "DuplicateAddress")
     message = next(one.message for one in status.conditions if one.type == "Conflicted")
@@ -70,15 +69,15 @@ def test_a_node_whose_kernel_has_the_address_is_named_and_what_to_do_there() -> 
 
 def test_the_first_announcement_is_remembered_for_ever() -> None:
     record = stored()
-    status = allocation_status(record, {"n1": ETH0}, True, (), NOW)
+    status = status_of(record, {"n1": ETH0}, True, (), NOW)
     assert status.first_announced == NOW
-    assert allocation_status(after(record, status), {}, True, (), LATER).first_announced == NOW
+    assert status_of(after(record, status), {}, True, (), LATER).first_announced == NOW
 
 
 def test_a_node_that_goes_on_claiming_an_address_is_named_as_a_node() -> None:
     """It is no machine to be looked for, and its address is no mistake of the pool's."""
     seen = Sighting("192.0.2.10", "02:00:00:00:00:02", "eth0", node="n2")
-    status = allocation_status(stored(), {"n1": ETH0}, True, (), NOW, {"n1": seen})
+    status = status_of(stored(), {"n1": ETH0}, True, (), NOW, {"n1": seen})
     (message,) = (one.message for one in status.conditions if one.type == "Conflicted")
     assert "02:00:00:00:00:02, of n2 (seen by n1 on eth0)" in message
     assert "KernelAnswers" in message

@@ -5,7 +5,7 @@ import json
 from allocator.notices import of_conflict
 from allocator.objects import StoredAllocation
 from allocator.release.speakers import SpeakerState, SpeakerStatus
-from allocator.status.allocation import allocation_status, differs_in_counts_only
+from allocator.status.allocation import differs_in_counts_only
 from allocator.status.conflicts import of_transitions
 from allocator.status.entries import Announcement, KernelEntry
 from allocator.status.reports import Reports
@@ -14,7 +14,7 @@ from crds.meta import Condition
 from crds.types import IPAllocationStatus
 from kube.objects import Meta
 from tests.allocator.build import address
-from tests.allocator.status.records import after, stored
+from tests.allocator.status.records import after, status_of, stored
 
 VIP = address("192.0.2.10")
 NOW, LATER = "2026-03-01T00:00:00Z", "2026-03-01T00:00:09Z"
@@ -24,7 +24,7 @@ LEFT_OVER = KernelEntry("192.0.2.10", "eth0", "eth0")
 
 
 def told(record: StoredAllocation, **entries: KernelEntry) -> IPAllocationStatus:
-    return allocation_status(record, BY, True, (), LATER, kernels=entries)
+    return status_of(record, BY, True, (), LATER, kernels=entries)
 
 
 def kernel_condition(status: IPAllocationStatus) -> Condition | None:

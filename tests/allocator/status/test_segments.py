@@ -6,12 +6,11 @@ import pytest
 
 from allocator.objects import StoredAllocation
 from allocator.release.speakers import SpeakerState, decode_speaker
-from allocator.status.allocation import allocation_status
 from allocator.status.entries import Announcement
 from allocator.status.segments import Segments
 from crds.conditions import ConditionType, Reason
 from crds.observation import Observation
-from tests.allocator.status.records import stored
+from tests.allocator.status.records import status_of, stored
 from tests.speaker.make import raw
 
 NOW = "2026-03-01T00:00:00Z"
@@ -101,7 +100,7 @@ def test_during_a_hand_over_one_on_the_network_is_enough() -> None:
 
 def test_the_end_of_it_is_said_too() -> None:
     made = segments(n1=THERE)
-    status = allocation_status(stored(), {"n1": ETH0}, True, (), NOW, on_network=made.judge(stored(), {"n1": ETH0}))
+    status = status_of(stored(), {"n1": ETH0}, True, (), NOW, on_network=made.judge(stored(), {"n1": ETH0}))
     assert [(one.type, one.status) for one in status.conditions] == [("Announced", "True"), ("OnNetwork", "False")]
     after = replace(stored(), conditions=status.conditions)
     made.speaker_seen("n1", speaker("n1", *HERE))

@@ -1,52 +1,127 @@
-"""Why no node announces an address, as its record says it."""
+"""Why no node announces an address: all that is known, the true cause first."""
 
 import json
+from collections.abc import Mapping
+
+import pytest
 
 from allocator.objects import Advertisement, decode_bgp_advertisement, decode_l2_advertisement
-from allocator.status.entries import Cause, Session
-from allocator.status.unannounced import peers_down, why_unannounced
-from tests.allocator.build import pool, pools
-from tests.allocator.status.test_allocation import stored
+from allocator.status.entries import Cause, Session, Sighting
+from allocator.status.unannounced import Evidence, causes, peers_down, unannounced
+from crds.conditions import Reason
+from tests.allocator.build import claim, pool, pools
 
 EDGE = pools(pool("edge", "192.0.2.0/24"))
 UP, DOWN = Session("tor1", "Established"), Session("tor1", "Active")
+ALIVE = {"node-a": "", "node-b": "has stopped"}
+NOBODY = "No node announces the address: "
 
 
 def advertisement(decode: object = decode_bgp_advertisement, **spec: object) -> Advertisement:
     return decode(json.dumps({"metadata": {"name": "ad", "uid": "u"}, "spec": spec}).encode())  # type: ignore[operator,no-any-return]
 
 
-def message(causes: dict[str, Cause] | None = None, down: str = "") -> str:
-    return why_unannounced(stored().claim, causes or {}, down).message
+LAN = advertisement(decode_l2_advertisement)
+
+
+def evidence(*ads: Advertisement, not_alive: Mapping[str, str] = ALIVE, **known: object) -> Evidence:
+    return Evidence(claim(), EDGE, ads or (LAN,), not_alive, **known)  # type: ignore[arg-type]
+
+
+def message(*ads: Advertisement, **known: object) -> str:
+    return unannounced(evidence(*ads, **known)).message  # type: ignore[arg-type]
+
+
+def told(text: str, reason: str = "NoEligibleNode") -> Mapping[str, Cause]:
+    return {"node-b": Cause("192.0.2.10", reason, text)}
 
 
 def test_what_a_speaker_knows_is_said() -> None:
     said = "its only ready endpoints are on node4, which has no live speaker"
-    assert message({"node-b": Cause("192.0.2.10", "NoEligibleNode", said)}) == f"No node announces the address: {said}"
+    assert message(causes=told(said)) == f"{NOBODY}{said}"
+
+
+@pytest.mark.parametrize(
+    ("reason", "said"),
+    [("NoReadyEndpoint", Reason.NoReadyEndpoint), ("", Reason.NoEligibleNode), ("OfTomorrow", Reason.NoEligibleNode)],
+)
+def test_the_reason_is_the_speakers_where_it_is_known(reason: str, said: Reason) -> None:
+    assert unannounced(evidence(causes=told("why", reason))).reason is said
 
 
 def test_until_a_speaker_tells_it_is_said_where_to_look() -> None:
-    assert message().startswith("No node announces the address: look at ")
+    assert message().startswith(f"{NOBODY}look at the advertisement's nodeSelector")
 
 
 def test_a_speaker_can_write_no_book() -> None:
-    assert len(message({"node-b": Cause("192.0.2.10", "", "x" * 100_000)})) < 1000
+    assert len(message(causes=told("x" * 100_000))) < 1000
 
 
-def test_peers_without_a_session_are_named() -> None:
-    ads = [advertisement()]
-    down = peers_down(stored().claim, EDGE, ads, {"tor1": [DOWN, DOWN], "tor2": []})
-    assert down == (
+def test_without_a_speaker_that_lives_that_is_the_cause_and_each_is_accounted_for() -> None:
+    not_alive = {"node-a": "is silent", "node-b": "has stopped"}
+    found = unannounced(evidence(not_alive=not_alive, causes=told("of long ago")))
+    assert found.reason is Reason.NoSpeaker
+    assert found.message.startswith("No speaker lives: node-a is silent, node-b has stopped, so nobody announces")
+    assert message(not_alive={}).startswith("No speaker runs, so nobody")
+    many = {f"node-{number:03}": "is silent" for number in range(500)}
+    assert "node-004 is silent and 495 more" in message(not_alive=many)
+
+
+def test_what_no_advertisement_covers_says_which_come_close() -> None:
+    def why(*ads: Advertisement) -> str:
+        found = unannounced(Evidence(claim(), EDGE, ads, ALIVE))
+        assert found.reason is Reason.NoAdvertisement
+        return found.message
+
+    base = "No L2Advertisement or BGPAdvertisement covers pool edge and this Service: "
+    assert why() == f"{base}create one"
+    assert why(advertisement(ipPools=["other"])) == (
+        f"{base}BGPAdvertisement ad covers other pools; name this one there, or create another"
+    )
+    picky = advertisement(decode_l2_advertisement, serviceSelector={"matchLabels": {"tier": "gold"}})
+    assert why(picky) == (
+        f"{base}the serviceSelector of L2Advertisement ad does not choose it; change that, or the Service's labels"
+    )
+
+
+def test_all_causes_are_said_the_one_that_outweighs_the_others_first() -> None:
+    alone = Evidence(claim(), EDGE, (), {})
+    assert [one.reason for one in causes(alone)] == [Reason.NoSpeaker, Reason.NoAdvertisement]
+    assert unannounced(alone).message.count("; ") == 1
+    probed = {"node-a": Sighting("192.0.2.10", "02:00:00:00:00:66", "eth0", announced=False)}
+    found = causes(
+        evidence(LAN, advertisement(), causes=told("why"), sightings=probed, sessions={"tor1": {"node-a": DOWN}})
+    )
+    assert [one.reason for one in found] == [Reason.DuplicateAddress, Reason.NoEligibleNode, Reason.SessionsDown]
+
+
+def test_an_address_that_is_given_back_has_no_other_cause() -> None:
+    found = unannounced(Evidence(claim(releasing=True), EDGE, (), {}))
+    assert found.reason is Reason.Releasing
+
+
+def down(*ads: Advertisement, **sessions: list[Session]) -> str:
+    by_node = {peer: {f"node-{n}": one for n, one in enumerate(of)} for peer, of in sessions.items()}
+    return peers_down(claim(), EDGE, ads, by_node)
+
+
+def test_peers_without_a_session_are_named_with_what_went_wrong() -> None:
+    assert down(advertisement(), tor1=[DOWN, DOWN], tor2=[]) == (
         "by BGP no router hears of it: BGPPeer tor1 (0 of 2 sessions are up), tor2 (0 of 0 sessions are up)"
     )
-    assert message(down=down) == f"No node announces the address: {down}"
-    assert message({"node-b": Cause("", "", "on layer 2 none can")}, down).endswith(f": on layer 2 none can; {down}")
-    assert peers_down(stored().claim, EDGE, ads, {}) == "there is no BGPPeer"
+    wrong = Session("tor1", "Active", "the peer's AS number is 64999, not 64513")
+    assert "0 of 2 sessions are up; node-1: the peer's AS number is 64999" in down(advertisement(), tor1=[DOWN, wrong])
+    assert down(advertisement()) == "there is no BGPPeer"
+    assert down(advertisement(peers=["tor9"])) == "there is no BGPPeer tor9"
+    sessions = {"tor1": {"node-a": DOWN}}
+    assert message(advertisement(), sessions=sessions).startswith(f"{NOBODY}by BGP no router hears of it")
+    both = message(advertisement(), causes=told("on layer 2 none can"), sessions=sessions)
+    assert both.startswith(f"{NOBODY}on layer 2 none can; by BGP no router")
+    assert unannounced(evidence(advertisement(), sessions=sessions)).reason is Reason.SessionsDown
 
 
 def test_a_peer_that_has_a_session_or_is_not_meant_is_not_the_cause() -> None:
-    assert peers_down(stored().claim, EDGE, [advertisement()], {"tor1": [DOWN, UP]}) == ""
-    named = [advertisement(peers=["tor2"])]
-    assert "tor1" not in peers_down(stored().claim, EDGE, named, {"tor1": [DOWN], "tor2": [DOWN]})
-    assert peers_down(stored().claim, EDGE, [advertisement(decode_l2_advertisement)], {"tor1": [DOWN]}) == ""
-    assert peers_down(stored().claim, EDGE, [advertisement(ipPools=["other"])], {"tor1": [DOWN]}) == ""
+    assert down(advertisement(), tor1=[DOWN, UP]) == ""
+    assert "tor1" not in down(advertisement(peers=["tor2"]), tor1=[DOWN], tor2=[DOWN])
+    assert down(LAN, tor1=[DOWN]) == ""
+    assert down(advertisement(ipPools=["other"]), tor1=[DOWN]) == ""

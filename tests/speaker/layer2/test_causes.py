@@ -1,11 +1,12 @@
 """Why no node announces an address: each address is told by one speaker alone."""
 
+from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.conditions import Reason
 from speaker.cluster.faults import Fault
 from speaker.cluster.state import Kind
 from speaker.layer2.causes import MOST_TOLD, Causes
 from tests.speaker.cores import World
-from tests.speaker.make import advertisement
+from tests.speaker.make import advertisement, slice_of
 
 NODES = ["node-a", "node-b", "node-c"]
 ADDRESSES = [f"192.0.2.{number}" for number in range(50)]
@@ -73,3 +74,19 @@ def test_the_report_tells_what_is_wrong_with_an_advertisement() -> None:
     world.observe(Kind.L2_ADVERTISEMENT, "all", advertisement())
     world.run(70.0)
     assert world.stores.slice(0).status["faults"] == []
+
+
+def test_what_bgp_alone_announces_is_told_too_and_follows_its_endpoints() -> None:
+    world = World()
+    world.run(3.0)
+    world.observe(Kind.L2_ADVERTISEMENT, "all", None)
+    world.observe(Kind.BGP_ADVERTISEMENT, "all", BGPAdvertisementSpec())
+    world.allocate("192.0.2.1")
+    world.run(3.0)
+    assert "no ready endpoint" in told(world)["192.0.2.1"]
+    world.observe(Kind.SLICE, "default/web-1", slice_of(ready=("node-a",)))
+    assert told(world) == {}, "a route may be sent"
+    world.observe(Kind.SLICE, "default/web-1", slice_of())
+    assert "no ready endpoint" in told(world)["192.0.2.1"]
+    world.observe(Kind.BGP_ADVERTISEMENT, "all", BGPAdvertisementSpec(advertise_without_endpoints=True))
+    assert told(world) == {}

@@ -340,7 +340,11 @@ def test_a_missing_advertisement_or_endpoint_is_named() -> None:
 
 def test_a_selector_that_chooses_no_node_and_a_missing_interface_are_named() -> None:
     nobody = {"one": advertisement(nodeSelector={"matchLabels": {"host": "nobody"}})}
-    assert "node-b is not chosen by the nodeSelector" in explained(allocation(), advertisements=nobody)[1]
+    assert explained(allocation(), advertisements=nobody)[1] == (
+        "192.0.2.10: no Node has the labels that the nodeSelector of L2Advertisement one asks for"
+    )
+    few = {"one": advertisement(nodeSelector={"matchLabels": {"host": "node-a"}}, interfaces=["eth9"])}
+    assert "node-b is not chosen by the nodeSelector" in explained(allocation(), advertisements=few)[1]
     nothing = {"one": advertisement(interfaces=["eth9"])}
     assert "node-b has none of the interfaces named" in explained(allocation(), advertisements=nothing)[1]
 
