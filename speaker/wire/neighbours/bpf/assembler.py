@@ -19,7 +19,7 @@ _INSTRUCTION = Struct("=BBhi")  # operation, registers, offset, immediate: struc
 BYTE, HALF, WORD, DOUBLE = 0x10, 0x08, 0x00, 0x18
 _ALU64, _JUMP, _JUMP32 = 0x07, 0x05, 0x06
 _FROM_REGISTER = 0x08
-_LOAD, _STORE_VALUE, _STORE = 0x61, 0x62, 0x63
+_LOAD, _STORE_VALUE, _STORE, _ATOMIC_ADD = 0x61, 0x62, 0x63, 0xC3
 _LOAD_DOUBLE_VALUE, _MAP_DESCRIPTOR, _MAP_VALUE = 0x18, 1, 2
 _CALL, _EXIT = 0x85, 0x95
 
@@ -72,6 +72,11 @@ def store(size: int, to: int, offset: int, source: int) -> Step:
 
 def store_value(size: int, to: int, offset: int, value: int) -> Step:
     return Step(_STORE_VALUE | size, to, offset=offset, value=value)
+
+
+def add_atomically(to: int, offset: int, source: int) -> Step:
+    """Add `source` to the 64 bits there, whoever else does at this moment."""
+    return Step(_ATOMIC_ADD | DOUBLE, to, source, offset)
 
 
 def load_map(to: int, descriptor: int) -> Step:
