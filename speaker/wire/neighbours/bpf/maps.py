@@ -4,10 +4,13 @@ No I/O: io/responder.py puts them in. All numbers are in the machine's own order
 
     map         key                        value
     permit      0                          until when it may answer, CLOCK_BOOTTIME nanoseconds
-    interfaces  index                      MAC, and which entry of `counters` is its
-    addresses   index, family, address     whether it is answered for
+    interfaces  index                      MAC, which entry of `counters` is its, its table
+    addresses   table, family, address     whether it is answered for
     own         MAC of this machine        1
-    counters    number of an interface     replies, for each CPU: ARP, NDP
+    counters    entry of an interface      replies, for each CPU: ARP, NDP
+
+A table is a number, another one each time that an interface comes into use. So nothing that was put in for an earlier
+use, of the same interface or of another one with its index, can ever count in a later one.
 
 An address that is not to be answered for is there too, where it is held or probed: a frame whose sender it is tells of
 another machine that has it, so it is for the wire process, whoever it asks for.
@@ -19,7 +22,7 @@ from struct import Struct
 from typing import NamedTuple
 
 ADDRESSES = 65536
-"""Addresses, counted once on each interface, that are answered for in the kernel. More are answered by the process."""
+"""Addresses, counted once on each interface, that are answered for in the kernel. More are left to the process."""
 INTERFACES = 256
 OWN_MACS = 16384
 
@@ -27,7 +30,7 @@ ANSWERED = 1
 
 PERMIT = Struct("=Q")
 INDEX = Struct("=I")
-INTERFACE = Struct("=6s2xI")
+INTERFACE = Struct("=6s2xII")
 ADDRESS = Struct("=II16s")
 FLAGS = Struct("=I")
 MAC = Struct("=6s2x")
@@ -48,9 +51,9 @@ class Maps(NamedTuple):
     counters: int
 
 
-def address_key(ifindex: int, address: bytes) -> bytes:
+def address_key(table: int, address: bytes) -> bytes:
     """`address`: 4 bytes, followed by zeros in the key, or 16."""
-    return ADDRESS.pack(ifindex, IPV4 if len(address) == 4 else IPV6, address)
+    return ADDRESS.pack(table, IPV4 if len(address) == 4 else IPV6, address)
 
 
 def nanoseconds(until: float) -> int:

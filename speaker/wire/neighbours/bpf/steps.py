@@ -59,7 +59,7 @@ _LOOK_UP, _STORE_BYTES, _REDIRECT, _CHANGE_TAIL, _PULL_DATA, _BOOT_NANOSECONDS =
 # the Ethernet header is aligned.
 MAC_KEY = -8
 ANSWER = -102
-ADDRESS_KEY = -128  # index, family, address; the first four bytes are the key of an interface
+ADDRESS_KEY = -128  # table, family, address; before the table is known, the key of the interface
 KEY_ADDRESS = ADDRESS_KEY + 8
 
 _SIZES = ((8, DOUBLE), (4, WORD), (2, HALF), (1, BYTE))
@@ -109,7 +109,7 @@ def look_up(descriptor: int, key: int) -> list[Step]:
 
 
 def find_interface(maps: Maps, family: int) -> list[Step]:
-    """The interface's entry; its index and the family in ADDRESS_KEY.
+    """The interface's entry; its table and the family in ADDRESS_KEY.
 
     "next" where we do not answer, and for frames with a tag (it is beside the frame by then): they are for a VLAN's own
     interface, or carry a priority.
@@ -123,6 +123,8 @@ def find_interface(maps: Maps, family: int) -> list[Step]:
         *look_up(maps.interfaces, ADDRESS_KEY),
         jump_if(R0, "==", 0, "next"),
         copy(INTERFACE, R0),
+        load(WORD, R2, INTERFACE, 12),
+        store(WORD, R10, ADDRESS_KEY, R2),
     ]
 
 

@@ -29,7 +29,8 @@ class Responder:
         except OSError:
             self._close_descriptors()
             raise
-        self._numbers: dict[int, int] = {}  # of interfaces, by index
+        self._entries: dict[int, int] = {}  # in the counters, by index of the interface
+        self._last_table = 0
         self._own: frozenset[bytes] = frozenset()
 
     def _open(self) -> None:
@@ -63,47 +64,58 @@ class Responder:
 
     # ---- interfaces
 
-    def use(self, ifindex: int, mac: bytes) -> bool:
-        """Answer on this interface, with this MAC. Idempotent. False: there are too many. Raises calls.BpfError."""
-        number = self._numbers.get(ifindex)
-        if number is None:
-            free = set(range(maps.INTERFACES)).difference(self._numbers.values())
+    def new_table(self) -> int:
+        """The number of a table that is empty."""
+        self._last_table += 1
+        return self._last_table
+
+    def use(self, ifindex: int, mac: bytes, table: int) -> bool:
+        """Answer on this interface, with this MAC, for what is in the table. Idempotent. False: there are too many.
+
+        Raises calls.BpfError.
+        """
+        entry = self._entries.get(ifindex)
+        if entry is None:
+            free = set(range(maps.INTERFACES)).difference(self._entries.values())
             if not free:
                 return False
-            number = min(free)
-            calls.put(self.maps.counters, maps.INDEX.pack(number), bytes(maps.COUNTS.size * calls.possible_cpus()))
-        calls.put(self.maps.interfaces, maps.INDEX.pack(ifindex), maps.INTERFACE.pack(mac, number))
-        self._numbers[ifindex] = number
+            entry = min(free)
+            calls.put(self.maps.counters, maps.INDEX.pack(entry), bytes(maps.COUNTS.size * calls.possible_cpus()))
+        calls.put(self.maps.interfaces, maps.INDEX.pack(ifindex), maps.INTERFACE.pack(mac, entry, table))
+        self._entries[ifindex] = entry
         return True
 
     def leave(self, ifindex: int) -> None:
         """Answer nothing on it from now on. Unknown ones are fine. Raises calls.BpfError."""
-        if self._numbers.pop(ifindex, None) is not None:
+        if self._entries.pop(ifindex, None) is not None:
             calls.remove(self.maps.interfaces, maps.INDEX.pack(ifindex))
 
     def replies(self, ifindex: int) -> tuple[int, int]:
-        """How many ARP and NDP requests were answered there since `use` first named it. Raises calls.BpfError."""
-        number = self._numbers.get(ifindex)
-        if number is None:
+        """How many ARP and NDP requests were answered there since it came into use. Raises calls.BpfError."""
+        entry = self._entries.get(ifindex)
+        if entry is None:
             return 0, 0
         size = maps.COUNTS.size
-        read = calls.get(self.maps.counters, maps.INDEX.pack(number), size * calls.possible_cpus()) or b""
+        read = calls.get(self.maps.counters, maps.INDEX.pack(entry), size * calls.possible_cpus()) or b""
         counts = [maps.COUNTS.unpack_from(read, at) for at in range(0, len(read), size)]
         return sum(arp for arp, _ in counts), sum(ndp for _, ndp in counts)
 
     # ---- addresses
 
-    def put(self, ifindex: int, address: bytes, *, is_answered: bool) -> bool:
+    def put(self, table: int, address: bytes, *, is_answered: bool) -> bool:
         """Answer for it, or only know of it: see maps.py. Idempotent. False: there are too many.
 
         Raises calls.BpfError.
         """
         flags = maps.ANSWERED if is_answered else 0
-        return calls.has_put(self.maps.addresses, maps.address_key(ifindex, address), maps.FLAGS.pack(flags))
+        return calls.has_put(self.maps.addresses, maps.address_key(table, address), maps.FLAGS.pack(flags))
 
-    def remove(self, ifindex: int, address: bytes) -> bool:
-        """Whether it was there. Programs that run at this moment may still answer. Raises calls.BpfError."""
-        return calls.remove(self.maps.addresses, maps.address_key(ifindex, address))
+    def remove(self, table: int, address: bytes) -> bool:
+        """Whether it was there. Programs that run at this moment may still answer: see barrier.py.
+
+        Raises calls.BpfError.
+        """
+        return calls.remove(self.maps.addresses, maps.address_key(table, address))
 
     def set_own(self, macs: Iterable[bytes]) -> None:
         """The MACs of this machine, whose requests are left to the process. Raises calls.BpfError."""

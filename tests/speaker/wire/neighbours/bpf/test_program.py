@@ -26,6 +26,7 @@ from speaker.wire.neighbours.table import Table, interface
 pytestmark = pytest.mark.root
 
 LOOPBACK = 1
+TABLE, OTHER_TABLE = 1, 2
 REDIRECT = 7  # TC_ACT_REDIRECT
 ETH0 = interface("eth0", bytes.fromhex("02000000000a"))
 ETH1 = interface("eth1", bytes.fromhex("02000000000b"))
@@ -86,15 +87,15 @@ def twins() -> Iterator[Twins]:
     kernel.set_own(table.own_macs)
     for address in HELD:
         table.hold(address, ["eth0", "eth1"])
-        assert kernel.put(LOOPBACK, address, is_answered=True)
-        kernel.put(LOOPBACK + 1, address, is_answered=True)
+        assert kernel.put(TABLE, address, is_answered=True)
+        kernel.put(OTHER_TABLE, address, is_answered=True)
     for address in (ELSEWHERE, ELSEWHERE6):
         table.hold(address, ["eth1"])
-        kernel.put(LOOPBACK + 1, address, is_answered=True)
+        kernel.put(OTHER_TABLE, address, is_answered=True)
     for address in (PROBED, PROBED6):
         table.probed[address] = ("eth0",)
-        kernel.put(LOOPBACK, address, is_answered=False)
-    assert kernel.use(LOOPBACK, ETH0.mac)
+        kernel.put(TABLE, address, is_answered=False)
+    assert kernel.use(LOOPBACK, ETH0.mac, TABLE)
     kernel.set_deadline(boottime() + 3600)
     yield Twins(table, kernel)
     kernel.close()
@@ -195,13 +196,13 @@ def test_with_nothing_probed_too(twins: Twins, frame: bytes, padding: bytes) -> 
     """The process looks at frames in another order then."""
     probed, twins.table.probed = twins.table.probed, {}
     for address in probed:
-        twins.kernel.remove(LOOPBACK, address)
+        twins.kernel.remove(TABLE, address)
     try:
         twins.agree(frame + padding)
     finally:
         twins.table.probed = probed
         for address in probed:
-            twins.kernel.put(LOOPBACK, address, is_answered=False)
+            twins.kernel.put(TABLE, address, is_answered=False)
 
 
 QUESTIONS = (
@@ -271,8 +272,8 @@ def test_a_wrong_comparison_of_the_deadline_is_found(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(steps, "jump_if_than", planted)
     kernel = Responder()
-    kernel.put(LOOPBACK, VIP, is_answered=True)
-    kernel.use(LOOPBACK, ETH0.mac)
+    kernel.put(TABLE, VIP, is_answered=True)
+    kernel.use(LOOPBACK, ETH0.mac, TABLE)
     with pytest.raises(AssertionError):
         assert_silent_after_deadline(Twins(Table(), kernel), QUESTIONS[0])
     kernel.close()
@@ -283,38 +284,38 @@ def test_without_a_permit_an_interface_or_the_address_nothing_is_answered() -> N
     twins = Twins(Table(), kernel)
     steps = [
         lambda: kernel.set_deadline(boottime() + 3600),
-        lambda: kernel.use(LOOPBACK, ETH0.mac),
-        lambda: kernel.put(LOOPBACK, VIP, is_answered=True),
+        lambda: kernel.use(LOOPBACK, ETH0.mac, TABLE),
+        lambda: kernel.put(TABLE, VIP, is_answered=True),
     ]
     for step in steps:
         assert twins.answer_of_kernel(QUESTIONS[0]) is None
         step()
     assert twins.answer_of_kernel(QUESTIONS[0]) is not None
-    kernel.put(LOOPBACK, VIP, is_answered=False)
+    kernel.put(TABLE, VIP, is_answered=False)
     assert twins.answer_of_kernel(QUESTIONS[0]) is None
-    kernel.put(LOOPBACK, VIP, is_answered=True)
+    kernel.put(TABLE, VIP, is_answered=True)
     kernel.leave(LOOPBACK)
     assert twins.answer_of_kernel(QUESTIONS[0]) is None
-    kernel.use(LOOPBACK, ETH0.mac)
-    kernel.remove(LOOPBACK, VIP)
+    kernel.use(LOOPBACK, ETH0.mac, TABLE)
+    kernel.remove(TABLE, VIP)
     assert twins.answer_of_kernel(QUESTIONS[0]) is None
     kernel.close()
 
 
 def test_a_changed_mac_is_in_the_very_next_answer(twins: Twins) -> None:
     changed = interface("eth0", bytes.fromhex("0200000000cc"))
-    twins.kernel.use(LOOPBACK, changed.mac)
+    twins.kernel.use(LOOPBACK, changed.mac, TABLE)
     given = twins.answer_of_kernel(arp.request(CLIENT_MAC, CLIENT, VIP))
-    twins.kernel.use(LOOPBACK, ETH0.mac)
+    twins.kernel.use(LOOPBACK, ETH0.mac, TABLE)
     assert given == arp.reply(changed.head, VIP, CLIENT_MAC, CLIENT)
 
 
 def test_replies_are_counted_by_interface_and_protocol() -> None:
     kernel = Responder()
     for address in HELD:
-        kernel.put(LOOPBACK, address, is_answered=True)
-    kernel.use(LOOPBACK + 1, ETH1.mac)
-    kernel.use(LOOPBACK, ETH0.mac)
+        kernel.put(TABLE, address, is_answered=True)
+    kernel.use(LOOPBACK + 1, ETH1.mac, OTHER_TABLE)
+    kernel.use(LOOPBACK, ETH0.mac, TABLE)
     kernel.set_deadline(boottime() + 3600)
     twins = Twins(Table(), kernel)
     for frame in (*QUESTIONS, arp.gratuitous_request(ROGUE_MAC, VIP)):
@@ -322,14 +323,27 @@ def test_replies_are_counted_by_interface_and_protocol() -> None:
     assert kernel.replies(LOOPBACK) == (4, 5)
     assert kernel.replies(LOOPBACK + 1) == (0, 0)
     kernel.leave(LOOPBACK)
-    kernel.use(LOOPBACK, ETH0.mac)
+    kernel.use(LOOPBACK, ETH0.mac, TABLE)
     assert kernel.replies(LOOPBACK) == (0, 0)
+    kernel.close()
+
+
+def test_what_was_put_in_for_an_earlier_use_of_an_interface_counts_no_more() -> None:
+    kernel = Responder()
+    kernel.set_deadline(boottime() + 3600)
+    for is_first in (True, False):
+        table = kernel.new_table()
+        if is_first:
+            kernel.put(table, VIP, is_answered=True)
+        kernel.use(LOOPBACK, ETH0.mac, table)
+        assert (Twins(Table(), kernel).answer_of_kernel(QUESTIONS[0]) is not None) is is_first
+        kernel.leave(LOOPBACK)
     kernel.close()
 
 
 def test_a_full_map_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(layouts, "ADDRESSES", 1)
     kernel = Responder()
-    assert kernel.put(LOOPBACK, VIP, is_answered=True)
-    assert not kernel.put(LOOPBACK, OTHER_VIP, is_answered=True)
+    assert kernel.put(TABLE, VIP, is_answered=True)
+    assert not kernel.put(TABLE, OTHER_VIP, is_answered=True)
     kernel.close()

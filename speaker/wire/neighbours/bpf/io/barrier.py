@@ -1,0 +1,76 @@
+"""Tells when no program runs any more that was running at a given moment, so that it saw the maps as they were.
+
+The kernel has no call for that, but one that does it: an update of a map of maps returns only after all programs have
+ended that may still use the map that was there before (`maybe_wait_bpf_programs`, since Linux 4.20). It waits for an
+RCU grace period, and that is for every program, whichever map it uses. It takes 5 to 20 ms, so a thread of its own
+waits, and the loop never does (docs/decisions/027).
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+
+from speaker.wire.neighbours.bpf.io import calls
+
+_ONLY = bytes(4)
+
+
+class Barrier:
+    """Moments are numbers. `fd` can be read when `on_readable` has to be called; then more of them may have passed."""
+
+    def __init__(self) -> None:
+        """Raises calls.BpfError and OSError."""
+        self._inner = calls.create_map(calls.ARRAY, 4, 4, 1, name="berth_inner")
+        self._outer = calls.create_map(calls.ARRAY_OF_MAPS, 4, 4, 1, name="berth_barrier", inner=self._inner)
+        self._asked = os.eventfd(0, os.EFD_CLOEXEC)
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._failure: OSError | None = None
+        self._waited_for = 0  # the moment that the thread waits for, or waited for last
+        self._wanted = 0  # the last one that somebody wants to know of
+        self._passed = 0
+        _thread.start_new_thread(self._run, ())
+
+    def moment(self) -> int:
+        """This moment. It has passed when no program runs any more that ran now or before."""
+        self._wanted = self._waited_for + 1
+        if self._waited_for == self._passed:
+            self._wait_for_next()
+        return self._wanted
+
+    def has_passed(self, moment: int) -> bool:
+        return moment <= self._passed
+
+    def on_readable(self) -> None:
+        """Raises OSError when the kernel would not wait: nothing can be confirmed then."""
+        try:
+            os.eventfd_read(self.fd)
+        except BlockingIOError:
+            return
+        if self._failure is not None:
+            raise self._failure
+        self._passed = self._waited_for
+        if self._wanted > self._passed:
+            self._wait_for_next()
+
+    def close(self) -> None:
+        """The thread ends. Its descriptors stay until the process ends: it may be about to use them."""
+        self._inner = -1
+        os.eventfd_write(self._asked, 1)
+
+    def _wait_for_next(self) -> None:
+        self._waited_for += 1
+        os.eventfd_write(self._asked, 1)
+
+    def _run(self) -> None:
+        """The thread."""
+        while True:
+            os.eventfd_read(self._asked)
+            inner = self._inner
+            if inner < 0:
+                return
+            try:
+                calls.put(self._outer, _ONLY, inner.to_bytes(4, "little"))
+            except OSError as error:
+                self._failure = error
+            os.eventfd_write(self.fd, 1)
