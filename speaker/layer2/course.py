@@ -25,6 +25,7 @@ from speaker.layer2.nearness import Rank, Way
 from speaker.layer2.orders import Interfaces, WireOrders
 from speaker.layer2.probing import Probing, Verdict
 from speaker.layer2.succession import Succession
+from speaker.layer2.takeovers import TakeOver, TakeOvers
 from speaker.members.view import MemberView
 from speaker.moment import Moment, earliest
 from speaker.notices import Notices
@@ -68,6 +69,7 @@ class Layer2Course:
         self.orders = WireOrders()
         self._probing = Probing()
         self._conflicts = Conflicts()
+        self._takeovers = TakeOvers()
         self._sends: deque[Order] = deque()
         self._handover = Handover(view, self.orders, notices, self._sends.append)
         self._in_flight: Confirmed | None = None
@@ -99,6 +101,7 @@ class Layer2Course:
         self._succession = Succession(self._own_node, cluster, self.decisions, self._proxies)
         self.decisions.set_own_interfaces(self._usable, self._routes)
         self.orders.withdraw_everything()
+        self._takeovers = TakeOvers()
         self._one_by_one.clear()
         self._probing.stop_all()
 
@@ -152,6 +155,10 @@ class Layer2Course:
         allocation = each.allocation
         if isinstance(each, Gone) or isinstance(each.decision, Refrain):
             self._succession.forget(allocation.name)
+            self._takeovers.dropped(allocation.address)
+        elif each.owner_before is not None:
+            why = self.decisions.why_not(each.owner_before, allocation)
+            self._takeovers.decided(TakeOver(allocation.address, each.owner_before, why))
         if isinstance(each, Gone) or allocation.is_releasing:
             self._probing.forget(allocation.uid)
             self._conflicts.drop(allocation.address)
@@ -220,6 +227,15 @@ class Layer2Course:
             case Announce(entries):
                 for address, interfaces in entries:
                     self._announcements.on_layer2(address, interfaces, now.text)
+                for one in self._takeovers.confirmed([address for address, _ in entries], now.monotonic):
+                    self._notices.say(
+                        "info",
+                        "address taken over",
+                        address=one.address,
+                        before=one.before,
+                        now=self._own_node,
+                        why=one.why,
+                    )
                 self._notices.say("debug", "announced", addresses=[address for address, _ in entries])
             case Probe(entries):
                 self._notices.say("debug", "probing", addresses=[address for address, _, _ in entries])
@@ -340,6 +356,8 @@ class Layer2Course:
 
     def tick(self, now: Moment) -> None:
         """Ask machines that fell silent about our addresses, and tell who there is. About twice a second."""
+        if (several := self._takeovers.others()) is not None:
+            self._notices.say("info", "addresses taken over", now=self._own_node, **several._asdict())
         for claim in self._conflicts.silent(now.monotonic):
             self._sends.append(Ask(claim.address, claim.interface, claim.mac))
         entries = self._conflicts.believed(now.monotonic, self._cluster.is_speakers)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from crds.names import allocation_name
-from speaker.cluster.causes import covering, why_no_route
+from speaker.cluster.causes import covering, faults_in_node, why_no_route
 from speaker.cluster.faults import Fault
 from speaker.cluster.networks import Attached
 from speaker.cluster.objects import Allocation
@@ -36,6 +36,8 @@ class Decided:
 
     allocation: Allocation
     decision: Decision
+    owner_before: str | None = None
+    """The other node that owned what this one is to announce now, as this one saw it; None = none did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +198,7 @@ class Decisions:
         decision = self.view().decide(allocation, placement)
         if isinstance(decision, Announce) and allocation.address in self._claims:
             decision = Refrain(Silence.OTHER_OWNER, self._claims[allocation.address])
-        self._decisions[name] = decision
+        before, self._decisions[name] = self._decisions.get(name), decision
         if self._is_amiss(name):
             self._amiss[name] = None
         else:
@@ -207,7 +209,8 @@ class Decisions:
             self._unplaced[name] = None
         else:
             self._unplaced.pop(name, None)
-        return Decided(allocation, decision)
+        owner_before = before.owner if isinstance(before, Refrain) and isinstance(decision, Announce) else None
+        return Decided(allocation, decision, owner_before)
 
     def _cause(self, allocation: Allocation) -> Fault | None:
         """Why nobody announces it, on layer 2 or by BGP."""
@@ -263,6 +266,26 @@ class Decisions:
         ):
             return False
         return not (facts.is_network_unavailable or facts.is_out_of_service)
+
+    def why_not(self, node: str, allocation: Allocation) -> str:
+        """What keeps that node from an address that it owned, as in "node1 is not heard any more"."""
+        faults = list(faults_in_node(self.cluster.nodes.get(node)))
+        candidate = self._candidates.get(node)
+        if faults:
+            return " and ".join(faults)
+        if node not in self.cluster.speakers or node not in self._alive:
+            return "is not heard any more"
+        if candidate is None:
+            return "has stopped, or does not serve yet"
+        if candidate.tier >= tier(is_leaving=True, is_behind=False, is_member=True):
+            return "stops"
+        if candidate.tier >= tier(is_leaving=False, is_behind=True, is_member=True):
+            return "has lost the API server"
+        if not candidate.interfaces:
+            return "has no usable interface"
+        if allocation.is_local and not self.cluster.placement(allocation).admits(node):
+            return "has no ready endpoint"
+        return "comes after this node as things are now"
 
     def _candidate(self, node: str) -> Candidate | None:
         """None = that node announces nothing."""
