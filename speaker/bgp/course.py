@@ -74,6 +74,8 @@ class BgpCourse:
         self._bfd_again_at: float | None = None
         self._report = RouterReport()
         self._answers: dict[Prefix, bool] = {}
+        self._wanted_peers: dict[str, PeerConfig] = {}
+        """When it was looked last which of them are allowed; `status_written` looks again."""
         self._peers: dict[str, PeerConfig] = {}
         self._has_had_peers = False
         self._covered: Mapping[str, int] = {}
@@ -169,6 +171,7 @@ class BgpCourse:
             return
         self._must_show = True
         changes = self.decisions.take_changes()
+        has_other_peers = not self._is_applied or self.decisions.peers != self._wanted_peers
         if not self._is_applied:
             names = self.decisions.peers.keys() | self._peers.keys()
             self._order_routes({name: dict(self.decisions.routes(name)) for name in names})
@@ -178,7 +181,9 @@ class BgpCourse:
         for version in (4, 6):
             self._lengths[version] |= self.decisions.lengths(version)
         self._set_posture()
-        self._allow_peers(now)
+        if has_other_peers:
+            self._wanted_peers = dict(self.decisions.peers)
+            self._allow_peers(now)
         for prefix in {prefix for routes in changes.values() for prefix in routes}:
             self._show_prefix(prefix, now.text)
 
@@ -220,7 +225,7 @@ class BgpCourse:
             self._order().peers = peers
             self._order().permit_until = self._permit_until
             self._answers.clear()
-        self._show_routers(now)
+            self._show_routers(now)
 
     # ---- orders, and what becomes of them ----
 

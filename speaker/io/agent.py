@@ -157,10 +157,9 @@ class Agent:
             self._carry_out(batch)
             if batch.is_over:
                 return
-            if batch.has_more:
-                await asyncio.sleep(0)
-                continue
-            await self._rest()
+            await asyncio.sleep(0)  # what was ordered goes out before anything else is decided
+            if not batch.has_more:
+                await self._rest()
 
     async def _rest(self) -> None:
         """Until something happens, or the core's deadline."""

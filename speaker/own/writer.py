@@ -124,8 +124,7 @@ class SpeakerWriter:
     def _status(self, now: float) -> Request | None:
         if self._must_look or self._own is None:
             return Look(SPEAKER)
-        stale = self._fields.stale()
-        if not stale or now < self._next_routine:
+        if now < self._next_routine or not (stale := self._fields.stale()):
             return None
         self._next_routine = now + ROUTINE_SECONDS
         return self._write(self._own, stale)
