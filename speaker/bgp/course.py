@@ -231,14 +231,14 @@ class BgpCourse:
 
     def take_orders(self, now: Moment, *, may_announce: bool) -> RouterOrders | None:
         """`may_announce` was told by `permit` and `hold` already."""
-        if self._must_show:
-            self._show(now)
         if self._stop_at is not None and now.monotonic >= self._stop_at and not self._has_stopped:
             self._stop_at = None
             self._order().stops = True
         blackholes = self.decisions.aggregates if self._is_applied and self._may_announce else frozenset()
         if blackholes != self._blackholes:
             self._blackholes = self._order().blackholes = blackholes
+        if self._must_show and not self._orders.changes_routes:  # else their report is shown, when they are out
+            self._show(now)
         if not self._has_orders:
             return None
         taken, self._orders, self._has_orders = self._orders, RouterOrders(), False
