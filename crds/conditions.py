@@ -363,6 +363,11 @@ class Reason(_Documented):
         "server and makes no promise. Let the heartbeats between the nodes through: UDP, "
         f"port {HEARTBEAT_PORT} by default.",
     )
+    PingUnanswered = (
+        "PingUnanswered",
+        "`answerPing` of the L2Advertisement has no effect on the nodes that the message names, and the message says "
+        "why: the speaker may lack the capability NET_ADMIN. The addresses are announced all the same.",
+    )
     PoolExhausted = (
         "PoolExhausted",
         "Every pool that may serve the Service is full. It gets an address as soon as one is free.",

@@ -20,6 +20,11 @@ class L2AdvertisementSpec(AdvertisementSpec):
     """Of the nodes that may announce, these own addresses first: those that the first selector chooses, then those of
     the second, and so on, then all others. A node that comes back takes nothing back before failbackAfterSeconds."""
 
+    answer_ping: bool = False
+    """Also answer echo requests (ping, ICMP and ICMPv6) for these addresses, on the owner's node; of several
+    advertisements one that says so is enough. The speaker needs the capability NET_ADMIN for it. That ping is answered
+    says that a node owns the address, and nothing of its Services."""
+
     def preference(self, labels: Mapping[str, str]) -> int:
         """The place of a node with these labels: that of the first selector that chooses it, or behind all of them."""
         selectors = enumerate(self.preferred_node_selectors)

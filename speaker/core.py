@@ -489,7 +489,8 @@ class NodeCore:
             faults = decisions.faults(SHOWN + 1, self.bgp.covers)
             report.judge_addresses(faults, decisions.unplaced(), now)
             report.judge_kernel(self.layer2.held_by_kernel, now)
-            self.draft.set("faults", [*self.bgp.faults(), *decisions.told_faults()])
+            found = [*self.bgp.faults(), *decisions.told_faults(), *self.layer2.ping_faults()]
+            self.draft.set("faults", found)
             if (causes := decisions.causes.take_changed()) is not None:
                 self.draft.set("unannounced", causes)
         report.show()
@@ -557,6 +558,7 @@ _HANDLERS: Mapping[type, Callable[[NodeCore, Any, Moment], None]] = {
     messages.Conflict: lambda core, what, now: core.layer2.conflict(what, now),
     messages.Answer: lambda core, what, now: core.layer2.answered(what, now),
     messages.Probed: lambda core, what, _: core.layer2.probed(what),
+    messages.PingFault: lambda core, what, _: core.layer2.ping_failed(what),
     messages.Counters: lambda core, what, _: core.notices.count("wire_counters", what),
     messages.Members: NodeCore._members_heard,
     messages.Ages: lambda core, what, _: core.members.view.age(what.members),

@@ -30,6 +30,11 @@ WIRE_COUNTERS = {
     "ndp_silenced": "berth_ndp_silenced",
     "ndp_failed": "berth_ndp_send_failures",
     "ndp_dropped": "berth_ndp_dropped",
+    "ping_received": "berth_ping_received",
+    "ping_replies": "berth_ping_replies_sent",
+    "ping_silenced": "berth_ping_silenced",
+    "ping_failed": "berth_ping_send_failures",
+    "ping_dropped": "berth_ping_dropped",
 }
 HEARTBEAT_COUNTERS = {
     "sent": "berth_heartbeats_sent",

@@ -10,6 +10,7 @@ One order is in flight at a time, withdrawals first, so that what was confirmed 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 
+from crds.conditions import Reason
 from crds.kernelanswers import KernelHolding
 from crds.names import allocation_name
 from speaker.cluster.objects import Allocation
@@ -23,6 +24,7 @@ from speaker.layer2.held import Held, answers_of
 from speaker.layer2.interfaces import changes, ranks, to_show
 from speaker.layer2.nearness import Rank, Way
 from speaker.layer2.orders import Interfaces, WireOrders
+from speaker.layer2.pings import Pings
 from speaker.layer2.probing import Probing, Verdict
 from speaker.layer2.succession import Succession
 from speaker.layer2.takeovers import TakeOver, TakeOvers
@@ -30,11 +32,23 @@ from speaker.members.view import MemberView
 from speaker.moment import Moment, earliest
 from speaker.notices import Notices
 from speaker.own.announcements import Announcements
-from speaker.own.entries import kernel_answer
+from speaker.own.entries import Entry, fault, kernel_answer
 from speaker.own.status import StatusDraft
 from speaker.proxies.readiness import Readiness
 from speaker.wire import messages
-from speaker.wire.messages import Announce, Answer, Ask, Conflict, Defend, Order, Probe, Probed, UseInterfaces, Withdraw
+from speaker.wire.messages import (
+    Announce,
+    Answer,
+    Ask,
+    Conflict,
+    Defend,
+    Order,
+    PingFault,
+    Probe,
+    Probed,
+    UseInterfaces,
+    Withdraw,
+)
 
 WITHDRAWALS_AT_A_TIME = 256
 ANNOUNCEMENTS_AT_A_TIME = 64
@@ -67,6 +81,7 @@ class Layer2Course:
         self._announcements = announcements
         self._notices = notices
         self.orders = WireOrders()
+        self.pings = Pings(self.orders)
         self._probing = Probing()
         self._conflicts = Conflicts()
         self._takeovers = TakeOvers()
@@ -115,7 +130,8 @@ class Layer2Course:
                 case Gone(allocation):
                     if allocation.name not in self._cluster.allocations:  # a successor is decided on by itself
                         self.orders.want(allocation.address, None)
-                case Decided(allocation, ToAnnounce(interfaces)):
+                case Decided(allocation, ToAnnounce(interfaces, answers_ping)):
+                    self.pings.want(allocation.address, answers_ping)
                     if self._may_begin(allocation) and self._is_admitted(allocation, interfaces):
                         self.orders.want(allocation.address, interfaces)
                 case Decided(allocation, Refrain(Silence.OTHER_OWNER, str(successor))):
@@ -129,6 +145,7 @@ class Layer2Course:
 
     def kernel_holds(self, held: Held) -> None:
         """What the kernel has of the addresses that are served. To be told when either changes."""
+        self.pings.held_by_kernel(frozenset(held.interfaces))
         self.held_by_kernel = answers_of(held, self._usable)
         self._notices.count("kernel_answers_now", len(self.held_by_kernel))
         self._draft.set("kernelAnswers", [kernel_answer(*one) for one in self.held_by_kernel[:MOST_HELD]])
@@ -196,7 +213,9 @@ class Layer2Course:
             self._ordered_at = now.monotonic
             if self._in_flight is not None:
                 self._sends.append(self._in_flight)
-        taken = list(self._sends)
+            if isinstance(self._in_flight, Announce):
+                self.pings.announced(address for address, _ in self._in_flight.entries)
+        taken = [*self._sends, *self.pings.take()]
         self._sends.clear()
         return taken
 
@@ -268,6 +287,7 @@ class Layer2Course:
 
     def _withdrawn(self, addresses: Sequence[str]) -> None:
         self.orders.withdrawn(addresses)
+        self.pings.withdrawn(addresses)
         self._one_by_one = deque(entry for entry in self._one_by_one if entry[0] not in addresses)
         for address in addresses:
             self._announcements.off_layer2(address)
@@ -280,6 +300,25 @@ class Layer2Course:
         return earliest(self.orders.deadline())
 
     # ---- what the wire process reports ----
+
+    def ping_failed(self, report: PingFault) -> None:
+        """Why echo requests are not answered; "" = they are."""
+        self.pings.fault = report.message
+        if report.message:
+            self._notices.say("warning", "ping is not answered", why=report.message)
+
+    def ping_faults(self) -> list[Entry]:
+        """Of each advertisement that wants echo requests answered, where that can't be."""
+        if not (self.pings.fault and self.pings.wanted):
+            return []
+        return [
+            fault(
+                f"L2Advertisement/{name}",
+                Reason.PingUnanswered.value,
+                f"L2Advertisement {name}: answerPing has no effect: {self.pings.fault}",
+            )
+            for name in self.decisions.view().answering_ping()
+        ]
 
     @property
     def interfaces(self) -> tuple[messages.Interface, ...]:

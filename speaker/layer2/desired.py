@@ -58,9 +58,11 @@ class Silence(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Announce:
-    """This node owns the address and answers for it on these interfaces (sorted, never empty)."""
+    """This node owns the address and answers for it on these interfaces (sorted, never empty); also echo requests, when
+    `answers_ping`."""
 
     interfaces: tuple[str, ...]
+    answers_ping: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +176,7 @@ class Layer2View:
             at_site = {node: self._at_site(node, interfaces, kind.site) for node, interfaces in reach.items()}
             near = frozenset(node for node, interfaces in at_site.items() if interfaces)
             able = best_tier(sorted(near) or reach, self._tiers)
-            own = self._own_announcement(reach.get(self._own_node, ()), at_site.get(self._own_node, ()), kind.site)
+            own = self._own_announcement(kind, reach.get(self._own_node, ()), at_site.get(self._own_node, ()))
             plan = self._plans[kind] = _Plan(reach, near, able, self._preferred(kind.covering, able), own)
         return plan
 
@@ -184,12 +186,14 @@ class Layer2View:
             return ()
         return tuple(name for name in interfaces if self._networks.is_at(node, name, site))
 
-    def _own_announcement(self, reach: tuple[str, ...], at_site: tuple[str, ...], site: Site) -> Announce | None:
+    def _own_announcement(self, kind: _Kind, reach: tuple[str, ...], at_site: tuple[str, ...]) -> Announce | None:
         """On one interface of those that are on the address's network: two of a node on one segment would both answer,
         and what is sent to the wrong one may be dropped (rp_filter). Where none is, on all."""
+        answers_ping = any(self._advertisements[name].answer_ping for name in kind.covering)
         if at_site:
-            return Announce((self._networks.best_way(self._own_node, at_site, site, self._own_routes),))
-        return Announce(reach) if reach else None
+            way = self._networks.best_way(self._own_node, at_site, kind.site, self._own_routes)
+            return Announce((way,), answers_ping)
+        return Announce(reach, answers_ping) if reach else None
 
     def _covering(self, allocation: Allocation) -> tuple[str, ...]:
         """The advertisements that cover it; several unite. For a serviceSelector one fitting holder is enough."""
@@ -282,6 +286,10 @@ class Layer2View:
         elif not faults and node not in self._reach(covering, is_ipv6=is_ipv6):
             faults.append("has IPv6 switched off (disable_ipv6) on all of its interfaces that may announce it")
         return " and ".join(faults) or "can announce it"
+
+    def answering_ping(self) -> list[str]:
+        """The advertisements that want echo requests answered."""
+        return [name for name, ad in self._advertisements.items() if ad.answer_ping]
 
     def faults_in_advertisements(self) -> list[Fault]:
         """Faults for interfaces that no selected node has, and for what is no pattern."""

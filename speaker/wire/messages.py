@@ -7,11 +7,11 @@ No I/O, and the standard library only. NamedTuples, since dataclasses would cost
     UseInterfaces Announce Withdraw      --> carried out one after the other, a slice each turn --> Done | Refused
     Probe Stop
     Heartbeat Bfd                        --> in force when the last part came --------------------> Done | Refused
-    Reannounce Defend Ask                --> nobody waits for them
+    Reannounce Defend Ask AnswerPing     --> nobody waits for them
     Permit OwnState                      --> overtake what is not written yet, and are in force at once
 
     Interfaces Conflict Answer Probed    <-- as they are
-    Counters
+    Counters PingFault
     Members    <-- put together from     <-- MemberChanges
     Ages                                 <-- AgeChanges
     BfdStates                            <-- BfdChanges
@@ -231,8 +231,19 @@ class Ask(NamedTuple):
     mac: str
 
 
+@message(texts, flag, cut="addresses", most=ADDRESSES_PER_PACKET)
+class AnswerPing(NamedTuple):
+    """Answer echo requests for these, those that are announced, on the interfaces where they are; or no more.
+
+    It holds until the address is withdrawn, which ends it, too. What keeps it from being done is told by PingFault.
+    """
+
+    addresses: tuple[str, ...]
+    is_wanted: bool
+
+
 ConfirmedOrder = UseInterfaces | Announce | Withdraw | Probe | Heartbeat | Bfd | Stop
-SentOrder = Permit | OwnState | Reannounce | Defend | Ask
+SentOrder = Permit | OwnState | Reannounce | Defend | Ask | AnswerPing
 Order = ConfirmedOrder | SentOrder
 
 
@@ -310,6 +321,13 @@ class Probed(NamedTuple):
     sent: int
 
 
+@message(text)
+class PingFault(NamedTuple):
+    """Why echo requests are not answered though it was ordered, in words; "" = they are, from now on."""
+
+    message: str
+
+
 _totals = by_name(whole)
 
 
@@ -319,7 +337,8 @@ class Counters(NamedTuple):
 
     `interfaces`: name -> counter -> total; the counters are received, replies, gratuitous, probes, conflicts, ignored,
     silenced (kept back for want of a permit), failed (the kernel refused to send), dropped (receive buffer full): of
-    ARP, and with `ndp_` before the name of NDP.
+    ARP, and with `ndp_` before the name of NDP. With `ping_` they are of echo requests of both families: received,
+    replies, ignored, silenced, failed, and dropped (beyond what is answered in a second).
     `addresses`: address -> replies, only for addresses that replied since the last report, and not always all of them.
     `heartbeats`: packets by what became of them: sent, failed (the kernel refused to send), received (and believed),
     discarded (unread, after a pause of the process), and the kinds of speaker.wire.heartbeat.packets.Dropped.
@@ -403,7 +422,17 @@ class BfdChanges(NamedTuple):
 
 
 WireReport = (
-    Done | Refused | Interfaces | Conflict | Answer | Probed | Counters | MemberChanges | AgeChanges | BfdChanges
+    Done
+    | Refused
+    | Interfaces
+    | Conflict
+    | Answer
+    | Probed
+    | PingFault
+    | Counters
+    | MemberChanges
+    | AgeChanges
+    | BfdChanges
 )
 
 
@@ -435,7 +464,7 @@ class BfdStates(NamedTuple):
     sessions: Mapping[str, BfdState]
 
 
-Report = Interfaces | Conflict | Answer | Probed | Counters | Members | Ages | BfdStates
+Report = Interfaces | Conflict | Answer | Probed | PingFault | Counters | Members | Ages | BfdStates
 
 
 def updated(known: Mapping[str, V], changes: Mapping[str, V | None]) -> Mapping[str, V]:

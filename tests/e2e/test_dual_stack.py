@@ -8,6 +8,7 @@ import pytest
 from crds.names import allocation_name
 from lab.client import LabClient
 from lab.net.claims import ownership_spans
+from lab.net.hosts import CLIENT
 from lab.poller import AddressPoller
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
@@ -54,6 +55,29 @@ def test_a_dual_stack_service_is_reached_by_both_families(web: LabClient) -> Non
         assert web.until("the client is served", lambda address=address: fetched(web, address)).startswith("pod ")
         claims = web.cluster.claims(address, since=since)
         assert {span.node for span in ownership_spans(claims, web.cluster.macs())} == {node}
+
+
+def ping(web: LabClient, address: str) -> str:
+    """What a client's `ping` says of three requests, and of what the kernel of a node complains about within 4 s."""
+    command = ["ping", "-c3", "-i0.2", "-w4", address]
+    return web.cluster.namespaces.run(CLIENT, command, check=False).stdout
+
+
+def test_ping_is_answered_where_the_advertisement_says_so_as_long_as_the_address_is_announced(web: LabClient) -> None:
+    addresses = served(web, "web")
+    assert all("100% packet loss" in ping(web, address) for address in addresses)
+    web.patch("l2advertisement", "all", {"spec": {"answerPing": True}})
+    for address in addresses:
+        web.until("it is answered", lambda address=address: " 0% packet loss" in ping(web, address))
+        said = ping(web, address)
+        assert "3 packets transmitted, 3 received, 0% packet loss" in said
+        assert "DUP" not in said
+        assert "From" not in said  # neither a redirect nor "unreachable"
+        assert fetched(web, address).startswith("pod ")
+    owner = web.announcer(addresses[0])
+    web.until("it is counted", lambda: web.metric(owner, 'berth_ping_replies_sent_total{interface="eth0"}'))
+    web.delete("service", "web")
+    assert all(" 0 received" in ping(web, address) for address in addresses)
 
 
 def test_an_ipv6_address_moves_when_its_owner_is_killed(web: LabClient) -> None:

@@ -1,4 +1,4 @@
-"""The classic BPF programs that decide in the kernel which ARP and NDP frames wake the wire process.
+"""The classic BPF programs that decide in the kernel which ARP, NDP and echo requests wake the wire process.
 
 A busy segment carries broadcasts for hundreds of hosts; the programs let through only what may concern an address in
 force. They may let through too much (the responders judge each frame anyway), never too little. They attach nothing:
@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from speaker.wire.neighbours.cover import Range
 
-ETH_P_ARP, ETH_P_IPV6 = 0x0806, 0x86DD
+ETH_P_IP, ETH_P_ARP, ETH_P_IPV6 = 0x0800, 0x0806, 0x86DD
 
 # linux/filter.h, linux/bpf_common.h
 _INSTRUCTION = Struct("=HBBI")
 _PAIR = Struct("=HBBIHBBI")
-_LOAD_WORD, _LOAD_HALF = 0x20, 0x28  # BPF_LD | BPF_ABS | BPF_W, BPF_H
+_LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30  # BPF_LD | BPF_ABS | BPF_W, BPF_H, BPF_B
 _JUMP, _EQUAL, _GREATER, _GREATER_EQUAL, _ANY_BIT = (
     0x05,
     0x15,
@@ -35,6 +35,7 @@ _VLAN_ID = 0x0FFF
 
 ARP_SNAP_BYTES = 60  # what is copied of a frame: ARP and its padding
 NDP_SNAP_BYTES = 0xFFFF  # all of it: the checksum covers the options, which have any length
+PING_SNAP_BYTES = 0xFFFF  # all of it: the reply has the same data
 
 
 class _Step(NamedTuple):
@@ -91,6 +92,37 @@ _NDP_SENDER = (
     _Step(_LOAD_WORD, 34),  # the last 32 bits of the source
 )
 
+# All that the machine receives passes here, too: what is no ICMP leaves by the second instruction. Fragments, and
+# packets with options, leave here as well.
+_PING_HEAD = (
+    _Step(_LOAD_BYTE, 23),
+    _Step(_EQUAL, 1, if_false="drop"),  # ICMP
+    _Step(_LOAD_HALF, 34),
+    _Step(_EQUAL, 0x0800, if_false="drop"),  # echo request, code 0
+    _Step(_LOAD_BYTE, 14),
+    _Step(_EQUAL, 0x45, if_false="drop"),
+    _Step(_LOAD_HALF, 20),
+    _Step(_ANY_BIT, 0xBFFF, if_true="drop"),
+    _Step(_LOAD_WORD, _PACKET_TYPE),
+    _Step(_EQUAL, _TO_US, if_false="drop"),
+    *_UNTAGGED,
+    _Step(_LOAD_HALF, 12, label="what?"),
+    _Step(_EQUAL, 0x0800, if_false="drop"),
+    _Step(_LOAD_WORD, 30),
+)
+_PING6_HEAD = (
+    _Step(_LOAD_BYTE, 20),
+    _Step(_EQUAL, 58, if_false="drop"),  # ICMPv6
+    _Step(_LOAD_HALF, 54),
+    _Step(_EQUAL, 0x8000, if_false="drop"),  # echo request, code 0
+    _Step(_LOAD_WORD, _PACKET_TYPE),
+    _Step(_EQUAL, _TO_US, if_false="drop"),
+    *_UNTAGGED,
+    _Step(_LOAD_HALF, 12, label="what?"),
+    _Step(_EQUAL, 0x86DD, if_false="drop"),
+    _Step(_LOAD_WORD, 50),  # the last 32 bits of the destination
+)
+
 
 def arp_program(ranges: list[Range]) -> bytes:
     """An array of `struct sock_filter` for a socket of type SOCK_RAW that is bound to ETH_P_ARP.
@@ -109,6 +141,26 @@ def ndp_program(ranges: list[Range]) -> bytes:
     if not ranges:
         return _INSTRUCTION.pack(_RETURN, 0, 0, 0)
     return _program(_NDP_HEAD, _NDP_SENDER, ranges, NDP_SNAP_BYTES)
+
+
+def ping_program(ranges: list[Range]) -> bytes:
+    """For ETH_P_IP: passes plain echo requests to the ranges, addressed to our MAC."""
+    return _destination_program(_PING_HEAD, ranges)
+
+
+def ping6_program(ranges: list[Range]) -> bytes:
+    """The same for ETH_P_IPV6. The ranges are of the last 32 bits of addresses."""
+    return _destination_program(_PING6_HEAD, ranges)
+
+
+def _destination_program(head: tuple[_Step, ...], ranges: list[Range]) -> bytes:
+    """`head` ends with the destination loaded, which is looked up in the ranges. Without any nothing passes."""
+    if not ranges:
+        return _INSTRUCTION.pack(_RETURN, 0, 0, 0)
+    places = {"drop": len(head) + 2 * len(ranges) + 1}
+    places |= {step.label: place for place, step in enumerate(head) if step.label}
+    first = b"".join(_assemble(step, place, places) for place, step in enumerate(head))
+    return first + _in_ranges(ranges, beyond_to_pass=1) + _INSTRUCTION.pack(_RETURN, 0, 0, 0) + _pass(PING_SNAP_BYTES)
 
 
 def _program(head: tuple[_Step, ...], sender: tuple[_Step, ...], ranges: list[Range], snap_bytes: int) -> bytes:
@@ -150,3 +202,6 @@ def _assemble(step: _Step, place: int, places: dict[str, int]) -> bytes:
 
 PROGRAMS: dict[int, Callable[[list[Range]], bytes]] = {ETH_P_ARP: arp_program, ETH_P_IPV6: ndp_program}
 """By the EtherType that the socket is bound to."""
+
+PING_PROGRAMS: dict[int, Callable[[list[Range]], bytes]] = {ETH_P_IP: ping_program, ETH_P_IPV6: ping6_program}
+"""For echo requests, in the same way."""

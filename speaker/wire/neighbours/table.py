@@ -69,11 +69,20 @@ def interface(name: str, mac: bytes) -> Interface:
 class Held:
     """One address that we announce. Counters are plain attributes: they are bumped on the hot path."""
 
-    __slots__ = ("address", "conflict_reported_at", "interfaces", "is_counted", "prebuilt", "replies")
+    __slots__ = (
+        "address",
+        "answers_ping",
+        "conflict_reported_at",
+        "interfaces",
+        "is_counted",
+        "prebuilt",
+        "replies",
+    )
 
     def __init__(self, address: bytes, interfaces: tuple[str, ...]) -> None:
         self.address = address
         self.interfaces = interfaces
+        self.answers_ping = False
         self.replies = 0
         self.is_counted = False  # stands in `Table.active` already
         self.conflict_reported_at = float("-inf")

@@ -21,6 +21,7 @@ from speaker.wire.messages import (
     Interface,
     Interfaces,
     Permit,
+    PingFault,
     Probed,
     Report,
     UseInterfaces,
@@ -47,6 +48,7 @@ class Heard:
     counters: list[Counters] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     probed: list[Probed] = field(default_factory=list)
+    ping_faults: list[str] = field(default_factory=list)
     bfd: list[Mapping[str, BfdState]] = field(default_factory=list)
 
     def on_report(self, report: Report) -> None:
@@ -61,6 +63,8 @@ class Heard:
                 self.answers.append(report)
             case Probed():
                 self.probed.append(report)
+            case PingFault(message):
+                self.ping_faults.append(message)
             case BfdStates(sessions):
                 self.bfd.append(sessions)
 

@@ -18,6 +18,7 @@ from speaker.wire.messages import (
     AgeChanges,
     Announce,
     Answer,
+    AnswerPing,
     Ask,
     Bfd,
     BfdChanges,
@@ -35,6 +36,7 @@ from speaker.wire.messages import (
     Order,
     OwnState,
     Permit,
+    PingFault,
     Probe,
     Probed,
     Reannounce,
@@ -82,6 +84,7 @@ ORDERS = {
     Reannounce: st.builds(Reannounce, NAMES),
     Defend: st.builds(Defend, TEXTS, TEXTS),
     Ask: st.builds(Ask, TEXTS, TEXTS, TEXTS),
+    AnswerPing: st.builds(AnswerPing, NAMES, FLAGS),
 }
 REPORTS = {
     Done: st.builds(Done),
@@ -90,6 +93,7 @@ REPORTS = {
     Conflict: st.builds(Conflict, TEXTS, TEXTS, TEXTS),
     Answer: st.builds(Answer, TEXTS, WHOLES, TEXTS, TEXTS, FLAGS),
     Probed: st.builds(Probed, TEXTS, WHOLES, WHOLES),
+    PingFault: st.builds(PingFault, TEXTS),
     Counters: st.builds(Counters, by_name(TOTALS), TOTALS, TOTALS, TOTALS),
     MemberChanges: st.builds(MemberChanges, by_name(st.none() | MEMBERS)),
     AgeChanges: st.builds(AgeChanges, by_name(st.tuples(NUMBERS, NUMBERS))),

@@ -1,4 +1,4 @@
-"""ARP and NDP as a part of the wire process: takes the agent's orders about addresses, and keeps all it owns in step.
+r"""ARP and NDP as a part of the wire process: takes the agent's orders about addresses, and keeps all it owns in step.
 
 It decides nothing about who owns an address. Orders are carried out one after the other, a slice each turn, and
 announcements are sent a few at a time, so that replies go between.
@@ -6,6 +6,7 @@ announcements are sent a few at a time, so that replies go between.
     orders --> jobs, a slice each turn --> holdings: table, schedule, filters, groups
     kernel --rtnetlink--> links --> ports opened and closed    |          |
     segment --AF_PACKET--> frames --> responder <--------------+          +--> permit? --> announcement
+            \--AF_PACKET--> echo requests --> responder <-------+
                                          +--> permit still valid? --> reply
 """
 
@@ -20,6 +21,7 @@ from typing import Any
 from speaker.wire.deadlines import AT_ONCE, earliest, is_due
 from speaker.wire.messages import (
     Announce,
+    AnswerPing,
     Ask,
     Defend,
     Interfaces,
@@ -33,6 +35,7 @@ from speaker.wire.neighbours.frames import announcement, protocol_of, question
 from speaker.wire.neighbours.holdings import Holdings
 from speaker.wire.neighbours.io.addresses import address_of, text_of
 from speaker.wire.neighbours.io.answering import Answering
+from speaker.wire.neighbours.io.echoing import Echoing
 from speaker.wire.neighbours.io.memberships import Memberships
 from speaker.wire.neighbours.io.networkwatch import NetworkWatch
 from speaker.wire.neighbours.io.port import Port
@@ -71,7 +74,8 @@ class NeighbourPart:
         self._prober = Prober(self._holdings, self._ports, agent, permit)
         self._networks = NetworkWatch(poll, self._report_interfaces)
         self._memberships = Memberships()
-        self._settling = Settling(self._ports)
+        self._echoing = Echoing(poll, agent, permit, self._holdings.table)
+        self._settling = Settling(self._ports, self._echoing)
         self._jobs: deque[Iterator[None]] = deque()
         self._reported: Interfaces | None = None
         self._next_turn: float | None = None
@@ -84,6 +88,7 @@ class NeighbourPart:
             Withdraw: partial(self._queue, self._withdraw),
             Probe: partial(self._queue, self._probe),
             Reannounce: partial(self._queue, self._reannounce),
+            AnswerPing: partial(self._queue, self._answer_ping),
             Defend: self._defend,
             Ask: self._ask,
         }
@@ -93,6 +98,7 @@ class NeighbourPart:
 
     def turn(self, now: float) -> None:
         """Each step is bounded to about 0.2 ms."""
+        self._echoing.turn(now)
         if not self._is_kept_back and not is_due(self._next_turn, now):
             return
         if self._jobs:
@@ -104,7 +110,7 @@ class NeighbourPart:
 
     def deadline(self) -> float | None:
         """Announcements that are kept back wait for a permit, whose coming wakes us anyway."""
-        return self._next_turn
+        return earliest(self._next_turn, self._echoing.deadline())
 
     def totals(self) -> dict[str, dict[str, Any]]:
         """Of all interfaces, and of some addresses that replied since they were counted last."""
@@ -114,7 +120,10 @@ class NeighbourPart:
             entry = active.pop()
             entry.is_counted = False
             addresses[text_of(entry.address)] = entry.replies
-        return {"interfaces": self._ports.totals(), "addresses": addresses}
+        interfaces = self._ports.totals()
+        for name, totals in self._echoing.totals().items():
+            interfaces.setdefault(name, {}).update(totals)
+        return {"interfaces": interfaces, "addresses": addresses}
 
     def leave(self, *, is_clean: bool) -> None:
         """Withdraw everything, after the orders that came before."""
@@ -126,6 +135,7 @@ class NeighbourPart:
         """Let go of all descriptors."""
         self._memberships.close()
         self._networks.close()
+        self._echoing.close()
         self._ports.close()
 
     def _begin(self, job: Iterator[None]) -> None:
@@ -202,6 +212,7 @@ class NeighbourPart:
                 else:
                     self._prober.stop(address)
                     self._holdings.hold(address, names, self._ports.by_name, now)
+                    self._echoing.moved(address, names)
             yield
         self._follow_holdings()
         self._answer(sequence, "announced", refused)
@@ -212,7 +223,7 @@ class NeighbourPart:
                 address = address_of(text)
                 if address is not None:
                     self._prober.stop(address)
-                    self._holdings.drop(address)
+                    self._drop(address)
             yield
         self._follow_holdings()
         self._settling.begin(partial(self._agent.confirm, sequence), time.monotonic())
@@ -220,9 +231,24 @@ class NeighbourPart:
     def _withdraw_all(self) -> Iterator[None]:
         for part in _slices(list(self._holdings.table.held)):
             for address in part:
-                self._holdings.drop(address)
+                self._drop(address)
             yield
+        self._follow_holdings()
         self._settling.begin(self._on_left, time.monotonic())
+
+    def _drop(self, address: bytes) -> None:
+        self._echoing.drop(address)
+        self._holdings.drop(address)
+
+    def _answer_ping(self, sequence: int, order: AnswerPing) -> Iterator[None]:
+        change = self._echoing.answer if order.is_wanted else self._echoing.drop
+        for part in _slices(order.addresses):
+            for address in map(address_of, part):
+                if address is not None:
+                    change(address)
+            yield
+        self._follow_holdings()
+        self._agent.confirm(sequence)
 
     def _on_left(self) -> None:
         self.has_left = True
@@ -278,6 +304,7 @@ class NeighbourPart:
         for protocol, program in self._holdings.take_programs().items():
             self._ports.filter(protocol, program)
         self._memberships.carry_out(self._holdings.groups.take())
+        self._echoing.follow(self._ports.attached())
 
     # --- frames and interfaces
 
@@ -296,11 +323,12 @@ class NeighbourPart:
 
     def _on_port_close(self, name: str) -> None:
         self._holdings.groups.close(name)
+        self._echoing.closed(name)
         self._memberships.carry_out(self._holdings.groups.take())
 
     def _announce_all(self, name: str) -> Iterator[None]:
         """Neighbours must learn our MAC, and switches our port, for every address on this interface."""
-        self._memberships.carry_out(self._holdings.groups.take())
+        self._follow_holdings()
         for part in _slices(list(self._holdings.table.held)):
             self._holdings.announce_again(part, name, time.monotonic())
             yield

@@ -1,6 +1,6 @@
-"""One raw socket on a network interface, for ARP or for NDP: its filter and its counters.
+"""One raw socket on a network interface, for ARP, NDP or echo requests: its filter and its counters.
 
-It decides neither what is answered (arpresponder.py, ndpresponder.py) nor when (part.py).
+It decides neither what is answered (arpresponder.py, ndpresponder.py, echo.py) nor when (part.py).
 """
 
 from __future__ import annotations
@@ -55,7 +55,15 @@ class Port:
 
     __slots__ = ("_socket", "counters", "fd", "ifindex", "interface", "protocol", "receive_into", "send")
 
-    def __init__(self, ifindex: int, interface: Interface, protocol: int, program: bytes, counters: Counters) -> None:
+    def __init__(
+        self,
+        ifindex: int,
+        interface: Interface,
+        protocol: int,
+        program: bytes,
+        counters: Counters,
+        buffer_bytes: int = RECEIVE_BUFFER_BYTES,
+    ) -> None:
         """Raises OSError: no right to, or the interface is gone or was renamed meanwhile."""
         self.ifindex = ifindex
         self.interface = interface
@@ -65,7 +73,7 @@ class Port:
         self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
         try:
             self.filter(program)
-            self._grow_receive_buffer()
+            self._size_receive_buffer(buffer_bytes)
             self._socket.bind((interface.name, protocol))
             if self._socket.getsockname()[4] != interface.mac:
                 raise OSError(f"{interface.name} is another interface now, or has another MAC")
@@ -109,11 +117,11 @@ class Port:
     def close(self) -> None:
         self._socket.close()
 
-    def _grow_receive_buffer(self) -> None:
+    def _size_receive_buffer(self, size: int) -> None:
         try:
-            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
+            self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, size)
         except PermissionError:
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
 def attach_filter(to: socket.socket, program: bytes) -> None:

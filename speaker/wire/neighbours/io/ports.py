@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from speaker.wire import netlink
 from speaker.wire.messages import Interface
+from speaker.wire.neighbours import table as responders
 from speaker.wire.neighbours.arp import mac_text
 from speaker.wire.neighbours.filter import ETH_P_ARP, ETH_P_IPV6, PROGRAMS
 from speaker.wire.neighbours.io.port import Counters, Port
@@ -104,6 +105,10 @@ class Ports:
     def indexes(self) -> dict[str, int]:
         """The index of each interface in use, by name."""
         return {name: attachment.arp.ifindex for name, attachment in self.by_name.items()}
+
+    def attached(self) -> dict[str, tuple[int, responders.Interface]]:
+        """The index of each interface in use, and what responders need to know of it, by name."""
+        return {name: (one.arp.ifindex, one.arp.interface) for name, one in self.by_name.items()}
 
     def totals(self) -> dict[str, dict[str, int]]:
         """By interface name: ARP's counters, and NDP's with `ndp_` before their names."""

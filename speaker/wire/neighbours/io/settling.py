@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+from speaker.wire.neighbours.io.echoing import Echoing
 from speaker.wire.neighbours.io.port import Port
 from speaker.wire.neighbours.io.ports import Ports
 
@@ -13,15 +14,17 @@ from speaker.wire.neighbours.io.ports import Ports
 SETTLE_SECONDS = 6.0
 POLL_SECONDS = 0.001
 
+Marks = list[tuple[Port, int]]
+
 
 class Settling:
     """Times are monotonic seconds: the kernel's watchdog does not count suspended time."""
 
-    def __init__(self, ports: Ports) -> None:
-        self._ports = ports
+    def __init__(self, ports: Ports, echoing: Echoing) -> None:
+        self._senders: tuple[Ports | Echoing, ...] = (ports, echoing)
         self._looked_at = 0.0
         # What to call, when to give up waiting, and how many frames each port had sent.
-        self._waiting: deque[tuple[Callable[[], None], float, list[tuple[Port, int]]]] = deque()
+        self._waiting: deque[tuple[Callable[[], None], float, list[Marks]]] = deque()
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
@@ -29,7 +32,7 @@ class Settling:
 
     def begin(self, on_settled: Callable[[], None], now: float) -> None:
         """From now on no frame of what was withdrawn is sent."""
-        self._waiting.append((on_settled, now + SETTLE_SECONDS, self._ports.marks()))
+        self._waiting.append((on_settled, now + SETTLE_SECONDS, [one.marks() for one in self._senders]))
 
     def deadline(self) -> float | None:
         """When to call `turn` next."""
@@ -40,7 +43,10 @@ class Settling:
         self._looked_at = now
         while self._waiting:
             on_settled, give_up_at, marks = self._waiting[0]
-            if now < give_up_at and not self._ports.have_sent_out(marks):
+            if now < give_up_at and not self._have_sent_out(marks):
                 break
             self._waiting.popleft()
             on_settled()
+
+    def _have_sent_out(self, marks: list[Marks]) -> bool:
+        return all(one.have_sent_out(mark) for one, mark in zip(self._senders, marks, strict=True))

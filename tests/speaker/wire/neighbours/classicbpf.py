@@ -2,7 +2,7 @@
 
 from struct import iter_unpack
 
-from speaker.wire.neighbours.filter import ARP_SNAP_BYTES, NDP_SNAP_BYTES
+from speaker.wire.neighbours.filter import ARP_SNAP_BYTES, NDP_SNAP_BYTES, PING_SNAP_BYTES
 
 TO_US, TO_ALL, TO_GROUP, TO_OTHERS = 0, 1, 2, 3
 
@@ -16,8 +16,8 @@ def passes(code: bytes, frame: bytes, *, packet_type: int = TO_ALL, vlan: int | 
         operation, if_true, if_false, operand = steps[place]
         place += 1
         match operation:
-            case 0x20 | 0x28:
-                size = 4 if operation == 0x20 else 2
+            case 0x20 | 0x28 | 0x30:
+                size = {0x20: 4, 0x28: 2, 0x30: 1}[operation]
                 if operand in ancillary:
                     accumulator = ancillary[operand]
                 elif operand + size > len(frame):
@@ -35,7 +35,7 @@ def passes(code: bytes, frame: bytes, *, packet_type: int = TO_ALL, vlan: int | 
             case 0x45:
                 place += if_true if accumulator & operand else if_false
             case 0x06:
-                assert operand in (0, ARP_SNAP_BYTES, NDP_SNAP_BYTES)
+                assert operand in (0, ARP_SNAP_BYTES, NDP_SNAP_BYTES, PING_SNAP_BYTES)
                 return bool(operand)
             case _:
                 raise AssertionError(f"instruction {operation:#x}")
