@@ -50,6 +50,7 @@ from allocator.workqueue import WorkQueue
 from allocator.writes import PatchService, ReadService, Write, record_write
 from crds.addresses import IPAddress
 from crds.conditions import Reason
+from crds.observation import Observation
 from kube.objects import Service, ServiceKey
 
 Key = ServiceKey | IPAddress
@@ -375,7 +376,7 @@ class Assigner:
         announced = self.reachability.along(service)
         body = service_patch(service, wanted, self._ownership, timestamp, announced)
         if body is not None:
-            news = (*notices.of_change(service, wanted), *notices.of_announced(service, announced))
+            news = (*notices.of_change(service, wanted), *self._news_of(service, announced))
             return self._show(service, wanted, PatchService(key, body, news), now)
         self._overwrites.shows(uid, wanted)
         for address in decision.leaving:
@@ -388,7 +389,11 @@ class Assigner:
         body = None if announced is None else announced_patch(service, announced, timestamp)
         if body is None:
             return None
-        return PatchService(key_of(service), body, tuple(notices.of_announced(service, announced)))
+        return PatchService(key_of(service), body, tuple(self._news_of(service, announced)))
+
+    def _news_of(self, service: Service, announced: Observation | None) -> Iterable[Notice]:
+        held = self.ledger.held_by_uid(service.metadata.uid)
+        return notices.of_announced(service, announced, held[0].claim.pool) if held else ()
 
     def _show(self, service: Service, wanted: Wanted, write: PatchService, now: float) -> Write | None:
         """At once, unless another program undoes it again and again."""

@@ -3,37 +3,64 @@
 On transitions only; the steady state is what conditions are for. Builds values, sends nothing.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from allocator.ledger import Entry
 from allocator.objects import StoredAllocation
 from allocator.ownership import Ownership
 from allocator.request import key_of, our_condition, present_addresses
 from allocator.status.onservices import shown
+from allocator.status.owners import Move
 from allocator.status.service import Wanted
-from crds.conditions import Reason
+from crds.conditions import ConditionType, Reason
 from crds.meta import Condition
 from crds.observation import Observation
 from kube.objects import Service, ServiceKey
 
-_NOT_GOOD = frozenset({Reason.OutsidePool, Reason.AddressTaken, Reason.StatusOverwritten})
-"""The Service has what it asked for, and yet somebody should look."""
+_NOT_GOOD = frozenset({Reason.OutsidePool, Reason.AddressTaken, Reason.StatusOverwritten, Reason.SomeSessionsDown})
+"""It is as it was asked for, and yet somebody should look."""
+
+_GOOD: Mapping[str, str] = {
+    ConditionType.Exhausted: "False",
+    ConditionType.Overlapping: "False",
+    ConditionType.Conflicted: "False",
+}
+"""The status that is good, of conditions for which that is not True."""
 
 
 Kind = Literal["Normal", "Warning"]
 
 
+class Common(NamedTuple):
+    """An object of ours that many Services may have in common: an IPPool, or the Speaker of a node."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectNotice:
+    """One Event about an object of ours."""
+
+    about: Common
+    type: Kind
+    reason: Reason
+    message: str
+
+
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One Event about a Service. `uid` is the Service's."""
+    """One Event about a Service. `uid` is the Service's. `common`: what tells of it instead where the same happens to
+    many at once; None: each is told."""
 
     service: ServiceKey
     uid: str
     type: Kind
     reason: Reason
     message: str
+    common: Common | None = None
 
 
 def of_change(service: Service, wanted: Wanted) -> Iterator[Notice]:
@@ -57,17 +84,49 @@ def _of_transition(service: Service, wanted: Wanted) -> Notice | None:
         return None
     is_good = verdict.satisfied and verdict.reason not in _NOT_GOOD
     kind: Kind = "Normal" if is_good else "Warning"
-    return Notice(key_of(service), service.metadata.uid, kind, verdict.reason, verdict.message)
+    reason, message = verdict.reason, verdict.message
+    before, now = present_addresses(service), wanted.ingress
+    if is_same and before and now:
+        reason = Reason.AddressChanged
+        message = f"{' and '.join(map(str, before))} before, now {message}"
+    return Notice(key_of(service), service.metadata.uid, kind, reason, message)
 
 
-def of_announced(service: Service, announced: Observation | None) -> Iterator[Notice]:
-    """It is not announced any more, or again. The first time is the usual course, and told by the condition alone."""
+def of_announced(service: Service, announced: Observation | None, pool: str) -> Iterator[Notice]:
+    """It is not announced any more, or again. The first time is the usual course, and told by the condition alone.
+    `pool`: of its first address."""
     old = shown(service)
     if announced is None or (old.status == announced.status if old is not None else announced.holds):
         return
     reason = Reason.Announced if announced.holds else Reason.NotAnnounced
     kind: Kind = "Normal" if announced.holds else "Warning"
-    yield Notice(key_of(service), service.metadata.uid, kind, reason, announced.message)
+    common = Common("IPPool", pool)
+    yield Notice(key_of(service), service.metadata.uid, kind, reason, announced.message, common)
+
+
+def of_move(stored: StoredAllocation, move: Move, why: str) -> Iterator[Notice]:
+    """To each holder: another node owns its address on layer 2. `why`: of the node before, such as "is silent"; empty
+    where nothing is known."""
+    because = f": {move.before} {why}" if why else ""
+    message = f"{move.address} moved from {move.before} to {move.after}{because}"
+    common = Common("Speaker", move.before)
+    for holder in stored.claim.holders:
+        yield Notice(holder.key, holder.uid, "Normal", Reason.Moved, message, common)
+
+
+def of_object(
+    about: Common, before: Sequence[Condition], after: Sequence[Condition], good: Mapping[str, str] = _GOOD
+) -> Iterator[ObjectNotice]:
+    """Its conditions that have another status or reason than before. What is well from the start is no news.
+
+    `good`: by condition, the status that is good; others are.
+    """
+    old = {one.type: (one.status, one.reason) for one in before}
+    for one in after:
+        is_good = one.status == good.get(one.type, "True") and one.reason not in _NOT_GOOD
+        if old.get(one.type) == (one.status, one.reason) or (one.type not in old and is_good):
+            continue
+        yield ObjectNotice(about, "Normal" if is_good else "Warning", Reason(one.reason), one.message)
 
 
 def of_class_changed(service: Service, ownership: Ownership) -> Iterator[Notice]:
@@ -101,7 +160,8 @@ def of_conflict(stored: StoredAllocation, conflict: Condition) -> Iterator[Notic
     it."""
     kind: Kind = "Warning" if conflict.status == "True" else "Normal"
     for holder in stored.claim.holders:
-        yield Notice(holder.key, holder.uid, kind, Reason(conflict.reason), conflict.message)
+        common = Common("IPPool", stored.claim.pool)
+        yield Notice(holder.key, holder.uid, kind, Reason(conflict.reason), conflict.message, common)
 
 
 def of_lost_finalizer(service: Service, held: Iterable[Entry], finalizer: str) -> Notice | None:

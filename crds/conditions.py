@@ -101,6 +101,10 @@ class ConditionType(_Documented):
 class Reason(_Documented):
     """Why a condition has its status: one CamelCase word, the same in Events."""
 
+    AddressChanged = (
+        "AddressChanged",
+        "Only as an Event: the Service has another address than before, which the message names too.",
+    )
     AddressConflict = (
         "AddressConflict",
         "Another machine uses the address that a node announces. Clients reach the one or the other. Find it by the "
@@ -236,6 +240,11 @@ class Reason(_Documented):
         "KeysUnusable",
         "The Secret with the heartbeats' keys has no usable `key`: the message names the file and what is wrong. Keys "
         "that were read before stay in use; a speaker that has read none goes on by Leases alone.",
+    )
+    Moved = (
+        "Moved",
+        "Only as an Event: another node owns the address on layer 2 for some seconds now. Where many move at once, the "
+        "first ones are told on their Services, and the rest on the Speaker of the node that they left.",
     )
     NoAddressesLeft = (
         "NoAddressesLeft",

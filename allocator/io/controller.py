@@ -13,9 +13,10 @@ from typing import Any, TypeVar
 import structlog
 
 from allocator.assigner import Assigner
+from allocator.eventbudget import EventBudget
 from allocator.io.leadership import Leadership
 from allocator.io.metrics import AllocatorMetrics
-from allocator.notices import Notice
+from allocator.notices import Common, Notice, ObjectNotice
 from allocator.objects import decode_allocation, decode_bgp_advertisement, decode_l2_advertisement, decode_peer
 from allocator.observed import Observed
 from allocator.options import Options
@@ -23,10 +24,11 @@ from allocator.release.confirmations import decode_confirmation
 from allocator.release.departures import Departures, StoredDeparture, decode_departure
 from allocator.release.speakers import SpeakerState, decode_speaker
 from allocator.status.slices import Slice, decode_slice
-from crds.names import ALLOCATOR_LEASE
+from crds.names import ALLOCATOR_LEASE, API_VERSION
 from crds.types import IPPool
 from kube.events.io.recorder import EventRecorder, ObjectRef
 from kube.informer.io.informer import Change, Informer
+from kube.informer.store import ObjectKey
 from kube.io.client import Client
 from kube.lease.io.election import LeaderElection
 from kube.objects import decode_endpoint_slice, decode_namespace, decode_node, decode_service, decode_service_cidr
@@ -79,7 +81,8 @@ class Controller:
         )
         self._leadership: Leadership | None = None
         self._departures = Departures()
-        self._unsent: deque[tuple[float, Notice]] = deque(maxlen=EVENT_LIMIT)
+        self._unsent: deque[tuple[float, Notice | ObjectNotice]] = deque(maxlen=EVENT_LIMIT)
+        self._budget = EventBudget()
         self._informers: list[Informer[Any]] = []
         self._slices: Informer[Slice] = Informer(
             client, SPEAKERREPORTS, decode_slice, on_change=self._slice_changed, metrics=metrics
@@ -203,22 +206,51 @@ class Controller:
         else:
             self._departures.stored_gone(change.key.name)
 
-    # What happens to Services
+    # What happens to Services, and to objects of ours
 
-    def _notify(self, notice: Notice) -> None:
-        self._metrics.decided(notice.reason)
-        log.info("service", service=str(notice.service), reason=str(notice.reason), detail=notice.message)
-        self._unsent.append((time.monotonic(), notice))
+    def _notify(self, notice: Notice | ObjectNotice) -> None:
+        now = time.monotonic()
+        if isinstance(notice, ObjectNotice):
+            about, reason = notice.about, str(notice.reason)
+            log.info("object", kind=about.kind, name=about.name, reason=reason, detail=notice.message)
+        else:
+            self._metrics.decided(notice.reason)
+            if not self._budget.admits(notice, now):
+                return
+            log.info("service", service=str(notice.service), reason=str(notice.reason), detail=notice.message)
+        self._unsent.append((now, notice))
 
     async def _send_events(self) -> None:
         """While Services wait for their addresses, Events wait for them: each is a write that delays another."""
         while True:
             await asyncio.sleep(EVENT_SECONDS)
             now, leads = time.monotonic(), self._leadership
+            for gathered in self._budget.take_gathered(now):
+                self._notify(gathered)
             may_send = leads is None or leads.writer.is_idle
             while self._unsent and (may_send or now - self._unsent[0][0] > EVENT_PATIENCE_SECONDS):
                 self._record(self._unsent.popleft()[1])
 
-    def _record(self, notice: Notice) -> None:
-        ref = ObjectRef("v1", "Service", notice.service.name, notice.service.namespace, notice.uid)
+    def _record(self, notice: Notice | ObjectNotice) -> None:
+        if isinstance(notice, ObjectNotice):
+            ref = ObjectRef(API_VERSION, notice.about.kind, notice.about.name, uid=self._uid(notice.about))
+        else:
+            ref = ObjectRef("v1", "Service", notice.service.name, notice.service.namespace, notice.uid)
         self._events.record(ref, notice.type, notice.reason, notice.message)
+
+    def _uid(self, about: Common) -> str:
+        """Empty where it is gone; `kubectl describe` looks for Events by it."""
+        key = ObjectKey(None, about.name)
+        match about.kind:
+            case "IPPool":
+                pool = self._observed.pools.get(key)
+                return pool.metadata.uid if pool is not None else ""
+            case "Speaker":
+                speaker = self._observed.speakers.get(key)
+                return speaker.metadata.uid if speaker is not None else ""
+            case "BGPPeer":
+                peer = self._observed.peers.get(key)
+                return peer.uid if peer is not None else ""
+            case _:
+                named = [one for one in self._observed.advertisements() if (one.kind, one.name) == about]
+                return named[0].uid if named else ""

@@ -18,7 +18,7 @@ from allocator.io.departurewriter import DepartureWriter
 from allocator.io.metrics import AllocatorMetrics
 from allocator.io.reporter import Reporter
 from allocator.io.writer import Writer
-from allocator.notices import Notice
+from allocator.notices import Notice, ObjectNotice
 from allocator.objects import Advertisement, StoredAllocation, StoredPeer
 from allocator.observed import Observed
 from allocator.options import Options
@@ -51,7 +51,7 @@ class Leadership:
         *,
         may_write: Callable[[], bool],
         has_reports: Callable[[], bool],
-        notify: Callable[[Notice], None],
+        notify: Callable[[Notice | ObjectNotice], None],
     ) -> None:
         """From full lists to a running state, without a gap: no event is handled in between."""
         self._observed = observed
@@ -109,7 +109,7 @@ class Leadership:
             self._reporter.allocation_changed(change.new)
         elif change.old is not None:
             self.assigner.allocation_gone(change.old.address, change.old.uid)
-            self.assigner.reachability.forget(change.old.address)
+            self._reporter.allocation_gone(change.old.address)
         self.writer.nudge()
         self._barrier.nudge()
 

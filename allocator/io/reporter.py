@@ -17,7 +17,7 @@ import structlog
 from allocator.assigner import Assigner
 from allocator.io.barrierloop import BarrierLoop
 from allocator.io.writer import Writer
-from allocator.notices import Notice, of_conflict
+from allocator.notices import Common, Notice, ObjectNotice, of_conflict, of_move, of_object
 from allocator.objects import StoredAllocation, decode_allocation
 from allocator.observed import Observed
 from allocator.release.barrier import Awaited
@@ -28,6 +28,7 @@ from allocator.status.conflicts import of_transitions
 from allocator.status.entries import Session
 from allocator.status.faults import reported_fault
 from allocator.status.onservices import briefly
+from allocator.status.owners import Owners
 from allocator.status.peer import duplicate_fault, peer_status
 from allocator.status.pool import pool_status
 from allocator.status.reports import Reports
@@ -89,7 +90,7 @@ class Reporter:
         barrier: BarrierLoop,
         writer: Writer,
         has_reports: Callable[[], bool],
-        notify: Callable[[Notice], None],
+        notify: Callable[[Notice | ObjectNotice], None],
     ) -> None:
         self._client = client
         self._assigner = assigner
@@ -100,6 +101,7 @@ class Reporter:
         self._has_reports = has_reports
         self._reports = Reports()
         self._segments = Segments()
+        self._owners = Owners()
         self._silent: frozenset[str] = frozenset()
         self._not_alive: dict[str, str] = {}
         """By node, why its speaker announces nothing; empty for one that lives."""
@@ -139,6 +141,11 @@ class Reporter:
         pool = self._observed.pools.get(ObjectKey(None, stored.claim.pool))
         is_probed = pool is not None and pool.spec.duplicate_address_detection and stored.first_announced is None
         return PROBING_SECONDS if is_probed else 0.0
+
+    def allocation_gone(self, address: IPAddress) -> None:
+        """There is nothing to say of it any more."""
+        self._assigner.reachability.forget(address)
+        self._owners.forget(address)
 
     def peers_changed(self) -> None:
         """BGPPeers; and advertisements, which name them, are looked at in each round."""
@@ -180,6 +187,7 @@ class Reporter:
             await self._report_peers(now)
             await self._report_allocations(now)
             self._report_services(now)
+            self._report_moves(now)
 
     async def _report_pools(self, now: float) -> None:
         """One whose status is refused waits for a while."""
@@ -193,6 +201,8 @@ class Reporter:
                 wire = {"ipv4": None, "ipv6": None, "keptOut": None, **status.to_wire()}
                 if await self._patch(IPPOOLS, pool.name, stored.metadata.uid, wire) is None:
                     self._refused_pools[pool.name] = now + PATIENCE_SECONDS
+                else:
+                    self._tell(IPPOOLS, pool.name, stored.status.conditions, status.conditions)
 
     async def _report_advertisements(self, now: float) -> None:
         peers = {one.name for one in self._observed.peers.values()}
@@ -203,7 +213,9 @@ class Reporter:
             conditions = advertisement_conditions(one, self._assigner.ledger.pools, peers, fault, timestamp())
             if conditions != one.conditions and self._object_rate.admits((one.kind, one.name), now):
                 resource = L2ADVERTISEMENTS if one.kind == "L2Advertisement" else BGPADVERTISEMENTS
-                await self._patch(resource, one.name, one.uid, {"conditions": _wire_conditions(conditions)})
+                written = await self._patch(resource, one.name, one.uid, {"conditions": _wire_conditions(conditions)})
+                if written is not None:
+                    self._tell(resource, one.name, one.conditions, conditions)
 
     async def _report_peers(self, now: float) -> None:
         """Of all when something changed: that is seldom, or often for all of them."""
@@ -217,7 +229,9 @@ class Reporter:
             if status == one.status:
                 continue
             if self._object_rate.admits(("BGPPeer", one.name), now):
-                await self._patch(BGPPEERS, one.name, one.uid, status.to_wire())
+                written = await self._patch(BGPPEERS, one.name, one.uid, status.to_wire())
+                if written is not None:
+                    self._tell(BGPPEERS, one.name, one.status.conditions, status.conditions)
             self._is_bgp_dirty = True  # it is looked at again: whether that was taken, and what it is by then
 
     async def _report_allocations(self, now: float) -> None:
@@ -239,6 +253,17 @@ class Reporter:
         if self._without_speakers_since is None:
             self._without_speakers_since = now
         return not self._observed.advertisements() or now - self._without_speakers_since < NO_SPEAKER_SECONDS
+
+    def _tell(self, resource: Resource, name: str, before: Sequence[Condition], after: Sequence[Condition]) -> None:
+        for notice in of_object(Common(resource.kind, name), before, after):
+            self._notify(notice)
+
+    def _report_moves(self, now: float) -> None:
+        for move in self._owners.take_moves(now):
+            stored = self._observed.allocations.get(ObjectKey(None, allocation_name(move.address)))
+            if stored is not None:
+                for notice in of_move(stored, move, self._not_alive.get(move.before, "has no Speaker any more")):
+                    self._notify(notice)
 
     def _report_services(self, now: float) -> None:
         for key in self._assigner.reachability.take_turn(now):
@@ -313,9 +338,9 @@ class Reporter:
         announcers = {node: how for node, how in told.items() if node not in self._silent} if silent else told
         sightings, kernels = self._reports.sightings.of(address), self._reports.kernels.of(address)
         announced = by(announcers) if announcers else unannounced(self._evidence(stored))
-        self._assigner.reachability.judge(
-            stored.claim, briefly(announcers) if announcers else announced, time.monotonic()
-        )
+        now = time.monotonic()
+        self._owners.seen(stored, announcers, now)
+        self._assigner.reachability.judge(stored.claim, briefly(announcers) if announcers else announced, now)
         on_network = self._segments.judge(stored, announcers)
         status = allocation_status(
             stored, announced, announcers, waiting, timestamp(), sightings, kernels, on_network, silent

@@ -25,6 +25,7 @@ def test_a_move_serves_at_the_new_address_before_the_old_one_goes(api: FakeApi) 
         "delete v4-192-0-2-10",
     ]
     assert api.ingress(WEB) == ["192.0.2.13"]
+    assert allocator.told == ["Allocated", "AddressChanged"]
 
 
 def test_an_old_address_is_not_given_up_before_the_status_names_the_new_one(api: FakeApi) -> None:

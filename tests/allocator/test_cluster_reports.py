@@ -133,6 +133,9 @@ async def test_the_record_follows_who_announces_on_layer_2(user: User) -> None:
             await new.report(announcements=on_layer2)
             await old.report(announcements={})
             await user.until(lambda new=new: is_by(new.node), f"{new.node} announces")
+        await one.report(announcements={})
+        await other.report(announcements=on_layer2)
+        await user.until_event("web", "Moved")
 
 
 async def ready_of(user: User, resource: Resource, name: str) -> Body:
@@ -172,6 +175,9 @@ async def test_bgp_peers_and_advertisements_say_what_speakers_report(user: User)
         await until_ready(user, BGPADVERTISEMENTS, "ad", "Valid")
         await other.report(bgpSessions=[up])
         await until_ready(user, BGPPEERS, "tor1", "SessionsUp")
+        await user.until_event("tor1", "SessionsUp")
+        assert (await user.events("tor1"))[:2] == ["NoSessions", "SomeSessionsDown"]
+        assert set(await user.events("ad")) == {"UnknownPeer", "UnknownCommunity", "Valid"}
 
 
 async def test_a_session_that_flaps_is_no_storm_of_writes(user: User) -> None:
