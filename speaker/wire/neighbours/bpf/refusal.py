@@ -48,10 +48,11 @@ class Rights(NamedTuple):
 def sentence(tried: Tried, error: int, rights: Rights) -> str:
     """As "loading the program was refused (EPERM): the speaker lacks ...; do ...". Without a full stop."""
     name = errno.errorcode.get(error, f"errno {error}")
-    return f"{tried.value} was refused ({name}): {_why(tried, error, rights)}"
+    return f"{tried.value} was refused ({name}): {why(tried, error, rights)}"
 
 
-def _why(tried: Tried, error: int, rights: Rights) -> str:
+def why(tried: Tried, error: int, rights: Rights) -> str:
+    """The second half of it."""
     if error in (errno.EPERM, errno.EACCES):
         return _forbidden(tried, rights)
     if error == errno.ENOSYS and tried in _BY_BPF:

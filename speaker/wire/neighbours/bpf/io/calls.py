@@ -12,6 +12,9 @@ import os
 import struct
 from typing import NamedTuple
 
+from speaker.wire.neighbours.bpf.io.rights import rights
+from speaker.wire.neighbours.bpf.refusal import Tried, why
+
 # asm/unistd.h. Of little-endian machines alone: programs compare what they load as such.
 _NUMBERS = {"x86_64": 321, "aarch64": 280, "riscv64": 280, "ppc64le": 361}
 
@@ -63,14 +66,14 @@ def bpf(command: int, attributes: ctypes.Array[ctypes.c_char], what: str) -> int
     result: int = _syscall(number, command, attributes, len(attributes))
     if result < 0:
         error = ctypes.get_errno()
-        raise BpfError(error, f"cannot {what}: {_why(error)}")
+        raise BpfError(error, f"cannot {what}: {_why(command, error)}")
     return result
 
 
-def _why(error: int) -> str:
-    if error == errno.EPERM:
-        return "Operation not permitted (it needs CAP_BPF and CAP_NET_ADMIN, and seccomp and lockdown must allow it)"
-    return os.strerror(error)
+def _why(command: int, error: int) -> str:
+    """What of these two is refused says something of the node; else it says something of the call."""
+    tried = {_MAP_CREATE: Tried.MAP, _PROGRAM_LOAD: Tried.PROGRAM}.get(command)
+    return os.strerror(error) if tried is None else why(tried, error, rights())
 
 
 def attributes(packed: bytes) -> ctypes.Array[ctypes.c_char]:
@@ -183,7 +186,10 @@ def load_program(code: bytes, *, name: str) -> int:
         if not said:
             raise
         told = " | ".join(said[-_TOLD_LOG_BYTES:].splitlines())
-        raise BpfError(error.errno, f"{error.strerror}; the verifier says: {told}") from None
+        message = (
+            f"cannot load the BPF program {name}: the kernel's verifier does not take it, please report this: {told}"
+        )
+        raise BpfError(error.errno, message) from None
 
 
 def run(program: int, frame: bytes, *, room_bytes: int = 2048) -> Run:

@@ -1,6 +1,9 @@
 """bpf(2) against the kernel of this machine."""
 
+import errno
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -48,7 +51,7 @@ def test_a_program_that_passes_all_leaves_the_frame_as_it_was() -> None:
 
 
 def test_what_the_verifier_says_is_in_the_message() -> None:
-    with pytest.raises(calls.BpfError, match=r"cannot load the BPF program bad: .*R0 !read_ok"):
+    with pytest.raises(calls.BpfError, match=r"cannot load the BPF program bad: the kernel's verifier .*R0 !read_ok"):
         calls.load_program(assemble([leave()]), name="bad")
 
 
@@ -57,3 +60,52 @@ def test_no_descriptor_is_left_of_a_program_that_was_refused() -> None:
     with pytest.raises(calls.BpfError):
         calls.load_program(assemble([set_value(R0, 0)]), name="bad")
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+TRIES = """
+from speaker.wire.neighbours.bpf.assembler import PASS_ALL, assemble
+from speaker.wire.neighbours.bpf.io import calls
+try:
+    calls.create_map(calls.ARRAY, 4, 8, 1, name="test")
+    calls.load_program(assemble(PASS_ALL), name="test")
+except calls.BpfError as error:
+    print(error.strerror)
+"""
+SECCOMP = """
+import ctypes, struct
+def statement(code, value, if_so=0, if_not=0): return struct.pack("HBBI", code, if_so, if_not, value)
+program = (
+    statement(0x20, 0)  # the number of the call
+    + statement(0x15, BPF, if_so=1)
+    + statement(0x06, 0x7FFF0000)  # SECCOMP_RET_ALLOW
+    + statement(0x06, 0x00050000 | ERRNO)  # SECCOMP_RET_ERRNO
+)
+held = ctypes.create_string_buffer(program)
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+filter = ctypes.create_string_buffer(struct.pack("HP", len(program) // 8, ctypes.addressof(held)))
+assert libc.prctl(22, 2, filter, 0, 0) == 0  # PR_SET_SECCOMP
+"""
+
+
+def tried(script: str, *prefix: str) -> str:
+    command = [*prefix, sys.executable, "-c", script]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+
+
+@pytest.mark.parametrize(
+    ("kept", "missing"),
+    [("bpf", "capability NET_ADMIN"), ("net_admin", "capability BPF"), ("chown", "capability BPF")],
+)
+def test_a_missing_capability_is_named(kept: str, missing: str) -> None:
+    said = tried(TRIES, "setpriv", f"--bounding-set=-all,+{kept}", f"--inh-caps=-all,+{kept}")
+    assert f"the speaker lacks the {missing}" in said
+    assert "speaker.kernelAnswers: auto" in said
+
+
+@pytest.mark.parametrize("refused_with", [errno.EPERM, errno.ENOSYS])
+def test_a_seccomp_profile_that_forbids_the_call_is_named(refused_with: int) -> None:
+    """As those of container runtimes do, which answer one or the other."""
+    number = calls._NUMBERS[os.uname().machine]
+    said = tried(SECCOMP.replace("BPF", str(number)).replace(" ERRNO", f" {refused_with}") + TRIES)
+    assert said.startswith("cannot create the BPF map test: the container's seccomp profile forbids bpf(2)")
