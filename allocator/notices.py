@@ -117,14 +117,16 @@ def of_move(stored: StoredAllocation, move: Move, why: str) -> Iterator[Notice]:
 def of_object(
     about: Common, before: Sequence[Condition], after: Sequence[Condition], good: Mapping[str, str] = _GOOD
 ) -> Iterator[ObjectNotice]:
-    """Its conditions that have another status or reason than before. What is well from the start is no news.
+    """Its conditions that have another status or reason than before. What is well from the start is no news, nor that
+    nodes have not reported of a new BGPPeer yet.
 
     `good`: by condition, the status that is good; others are.
     """
     old = {one.type: (one.status, one.reason) for one in before}
     for one in after:
         is_good = one.status == good.get(one.type, "True") and one.reason not in _NOT_GOOD
-        if old.get(one.type) == (one.status, one.reason) or (one.type not in old and is_good):
+        is_usual = one.type not in old and (is_good or one.reason == Reason.NoSessions)
+        if is_usual or old.get(one.type) == (one.status, one.reason):
             continue
         yield ObjectNotice(about, "Normal" if is_good else "Warning", Reason(one.reason), one.message)
 

@@ -155,5 +155,7 @@ def peers_down(
 
 def _down(by_node: Mapping[str, Session]) -> str:
     """With the error of one node: mostly it is everybody's."""
+    if not by_node:
+        return "no node wants a session"
     error = next((f"; {node}: {cut(one.last_error)}" for node, one in sorted(by_node.items()) if one.last_error), "")
     return f"0 of {len(by_node)} sessions are up{error}"

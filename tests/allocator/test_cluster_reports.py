@@ -176,7 +176,7 @@ async def test_bgp_peers_and_advertisements_say_what_speakers_report(user: User)
         await other.report(bgpSessions=[up])
         await until_ready(user, BGPPEERS, "tor1", "SessionsUp")
         await user.until_event("tor1", "SessionsUp")
-        assert (await user.events("tor1"))[:2] == ["NoSessions", "SomeSessionsDown"]
+        assert (await user.events("tor1"))[0] == "SomeSessionsDown"
         assert set(await user.events("ad")) == {"UnknownPeer", "UnknownCommunity", "Valid"}
 
 

@@ -77,6 +77,7 @@ def test_an_object_of_ours_has_an_event_when_a_condition_changes_and_none_for_wh
     assert told(well, full) == [("Warning", "NoAddressesLeft")]
     assert told(full, well) == [("Normal", "NotExhausted")]
     assert told([], wrong) == [("Warning", "EmptyPool")]
+    assert told([], [condition("Ready", "False", "NoSessions")]) == []
     up, some = [condition("Ready", "True", "SessionsUp")], [condition("Ready", "True", "SomeSessionsDown")]
     assert told(up, some) == [("Warning", "SomeSessionsDown")]
     assert told(some, up) == [("Normal", "SessionsUp")]

@@ -36,6 +36,9 @@ SETTLE_SECONDS = 10.0
 TOLD = {("web", "Allocated"), ("web", "FinalizerRemoved"), ("next", "Allocated")}
 """The Events where nothing is refused."""
 
+BESIDES = {("web", "NotAnnounced"), ("web", "Announced"), ("tor1", "SessionsUp")}
+"""Those that depend on when reports arrive: the story deletes one."""
+
 FIRST_TOLD = ("web", "Allocated")
 """It goes by the answer to the write that it tells of."""
 
@@ -77,7 +80,7 @@ async def test_each_kind_of_write_that_is_refused_once_is_made_again(
         async with played(tmp_path / "undisturbed") as server:
             await asyncio.sleep(SETTLE_SECONDS)
             undisturbed |= state(server)
-            assert events(server) == TOLD
+            assert TOLD <= events(server) <= TOLD | BESIDES
     rights = [one for one in all_rights() if not (refusal in HINTS and one.resource == "events")]
     faults = [
         Fault(agent=one.agent, method=one.verb, resource=one.resource, count=1, **REFUSALS[refusal]) for one in rights

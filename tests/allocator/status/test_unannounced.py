@@ -107,7 +107,7 @@ def down(*ads: Advertisement, **sessions: list[Session]) -> str:
 
 def test_peers_without_a_session_are_named_with_what_went_wrong() -> None:
     assert down(advertisement(), tor1=[DOWN, DOWN], tor2=[]) == (
-        "by BGP no router hears of it: BGPPeer tor1 (0 of 2 sessions are up), tor2 (0 of 0 sessions are up)"
+        "by BGP no router hears of it: BGPPeer tor1 (0 of 2 sessions are up), tor2 (no node wants a session)"
     )
     wrong = Session("tor1", "Active", "the peer's AS number is 64999, not 64513")
     assert "0 of 2 sessions are up; node-1: the peer's AS number is 64999" in down(advertisement(), tor1=[DOWN, wrong])
