@@ -84,7 +84,8 @@ class ConditionType(_Documented):
     )
     Ready = (
         "Ready",
-        "The object is valid and in use. False: the message says what is wrong with it; everything else goes on.",
+        "The object is valid and in use. False: the message says what is wrong with it; everything else goes on. "
+        "Unknown, of a Speaker: nothing is heard of it.",
     )
     Recorded = (
         "Recorded",
@@ -308,6 +309,12 @@ class Reason(_Documented):
         "NoSpeaker",
         "No speaker runs, so nothing is announced: look at the pods of the DaemonSet berth-speaker, and whether it may "
         "run on your nodes (`speaker.tolerations` and `speaker.nodeSelector` of the chart).",
+    )
+    NodeSilent = (
+        "NodeSilent",
+        "Nothing is heard of the speaker any more: it has not renewed its Lease for 30 s. Its pod does not run, its "
+        "machine is off, or it can't reach the API server. Addresses that it announced on layer 2 are others' by then. "
+        "The allocator says so, and the speaker itself when it is back.",
     )
     NotAnnounced = (
         "NotAnnounced",

@@ -1,8 +1,9 @@
 """Speaker: who the speaker of one node is, and what others must know of it.
 
-Its name is the node's name, and only that node's speaker writes it. All speakers watch it, so it is small and changes
-seldom, whatever the node announces. What was confirmed, and what people read, are objects of their own
-(crds.releaseconfirmation, crds.speakerreport); the entries of reports are here, too.
+Its name is the node's name, and only that node's speaker writes it; but Ready=Unknown of one that is silent is an
+allocator's word. All speakers watch it, so it is small and changes seldom, whatever the node announces. What was
+confirmed, and what people read, are objects of their own (crds.releaseconfirmation, crds.speakerreport); the entries of
+reports are here, too.
 """
 
 from collections.abc import Mapping

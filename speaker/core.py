@@ -134,6 +134,8 @@ class NodeCore:
             self._unless_ended(self._registration.why_speaker_ends_it(seen.new), now)
             if seen.new is not None:
                 self.bgp.routers_dropped(seen.new.dropped_routers, now)
+                if seen.new.is_called_silent:
+                    self.draft.speaker.undone("conditions")
 
     def _all_read(self, read: AllRead, now: Moment) -> None:
         if read.reading == self._registration.reading and self.phase is Phase.READING:

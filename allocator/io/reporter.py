@@ -15,7 +15,7 @@ from typing import Any
 import structlog
 
 from allocator.assigner import Assigner
-from allocator.io.barrierloop import BarrierLoop
+from allocator.io.barrierloop import SILENT_SECONDS, BarrierLoop
 from allocator.io.writer import Writer
 from allocator.notices import Common, Notice, ObjectNotice, of_conflict, of_move, of_object
 from allocator.objects import StoredAllocation, decode_allocation
@@ -34,10 +34,12 @@ from allocator.status.pool import pool_status
 from allocator.status.reports import Reports
 from allocator.status.segments import Segments
 from allocator.status.slices import Slice
+from allocator.status.speaker import silent_conditions
 from allocator.status.unannounced import Evidence, unannounced
 from allocator.status.waitingline import WaitingLine, counts_settle_seconds
 from allocator.status.writerate import WriteRate
 from crds.addresses import IPAddress
+from crds.conditions import ConditionType, Reason
 from crds.meta import Condition
 from crds.names import allocation_name
 from crds.types import IPAllocationStatus
@@ -46,7 +48,7 @@ from kube.informer.io.informer import Change, ObjectKey
 from kube.io.client import Client
 from kube.io.clock import timestamp
 from kube.objects import ServiceKey
-from kube.resource import BGPADVERTISEMENTS, BGPPEERS, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, Resource
+from kube.resource import BGPADVERTISEMENTS, BGPPEERS, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, SPEAKERS, Resource
 
 log = structlog.get_logger()
 
@@ -66,6 +68,9 @@ COUNTS_PER_SECOND = 20
 """Of all addresses together, where the only news is which of many nodes announce them: by BGP that is all nodes."""
 
 CONCURRENCY = 8
+
+SPEAKERS_AT_ONCE = 5
+"""Of speakers that are silent so many are written in one round."""
 
 SLICES_AT_ONCE = 20
 """How many slices of reports are taken in before something else has its turn."""
@@ -181,6 +186,7 @@ class Reporter:
             busy_since = now
             await self._collect(now)
             await self._report_pools(now)
+            await self._report_speakers(now)
             if not self._has_reports():
                 continue
             await self._report_advertisements(now)
@@ -203,6 +209,22 @@ class Reporter:
                     self._refused_pools[pool.name] = now + PATIENCE_SECONDS
                 else:
                     self._tell(IPPOOLS, pool.name, stored.status.conditions, status.conditions)
+
+    async def _report_speakers(self, now: float) -> None:
+        """Those that are silent. A few in each round, since each write goes to all other speakers."""
+        written = 0
+        for node in sorted(self._silent):
+            speaker = self._observed.speakers.get(ObjectKey(None, node))
+            conditions = None if speaker is None else silent_conditions(speaker, SILENT_SECONDS, timestamp())
+            if speaker is None or conditions is None or not self._object_rate.admits(("Speaker", node), now):
+                continue
+            wire = {"conditions": conditions}
+            if await self._patch(SPEAKERS, node, speaker.metadata.uid, wire, speaker.metadata.resource_version):
+                message = next(one["message"] for one in conditions if one["type"] == ConditionType.Ready)
+                self._notify(ObjectNotice(Common("Speaker", node), "Warning", Reason.NodeSilent, message))
+            written += 1
+            if written >= SPEAKERS_AT_ONCE:
+                return
 
     async def _report_advertisements(self, now: float) -> None:
         peers = {one.name for one in self._observed.peers.values()}
@@ -412,9 +434,12 @@ class Reporter:
             except ApiError:
                 return
 
-    async def _patch(self, resource: Resource, name: str, uid: str, status: dict[str, Any]) -> bytes | None:
-        """One status; None when it was not taken. Without resourceVersion: nobody else writes these."""
-        body = {"metadata": {"uid": uid}, "status": status}
+    async def _patch(
+        self, resource: Resource, name: str, uid: str, status: dict[str, Any], version: str = ""
+    ) -> bytes | None:
+        """One status; None when it was not taken. Without resourceVersion (`version`) where nobody else writes it."""
+        precondition = {"uid": uid, "resourceVersion": version} if version else {"uid": uid}
+        body = {"metadata": precondition, "status": status}
         try:
             return await self._client.merge_patch(resource, name, body, subresource="status")
         except ApiError as error:

@@ -55,6 +55,8 @@ class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     elsewhere: tuple[Any, ...] | None = None
     interfaces: Any = None
     """As it came: what is wrong in there must not hide who the speaker is."""
+    conditions: Any = None
+    """The same. No release depends on them."""
 
 
 class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):

@@ -16,6 +16,7 @@ from itertools import islice
 import msgspec
 
 from crds.addresses import IPAddress, plain_address
+from crds.conditions import ConditionType, Reason
 from crds.names import LABEL_EXCLUDE_NODE, TAINT_DELETION, TAINT_OUT_OF_SERVICE, allocation_name
 from crds.speaker import MOST_NETWORKS, Standing, word_on_routers
 from kube.decoding import decoder
@@ -114,9 +115,9 @@ class NodeFacts(msgspec.Struct, frozen=True, gc=False):
 class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
     """A Speaker object. `interfaces` are those it can announce on, sorted.
 
-    `is_serving`: its condition Ready says that it announces what it owns. To the others a speaker that still reads the
-    objects owns nothing, so an address does not leave its present owner before the next one answers. `tier`: its
-    standing as a number, lower is better (speaker.cluster.tiers.tier).
+    `is_serving`: its condition Ready says that it announces what it owns, or did before it fell silent. To the others a
+    speaker that still reads the objects owns nothing, so an address does not leave its present owner before the next
+    one answers. `tier`: its standing as a number, lower is better (speaker.cluster.tiers.tier).
     """
 
     uid: str
@@ -129,6 +130,9 @@ class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
     tier: int = 0
     dropped_routers: frozenset[str] = frozenset()
     """An operator's word: these routers keep no route of its former sessions (ANNOTATION_DROPPED_ROUTERS)."""
+    is_called_silent: bool = False
+    """An allocator wrote that nothing is heard of it. It was serving before; whether it lives, its Lease and its
+    heartbeats tell."""
     attached: dict[str, Attached] = {}
     """What its usable interfaces are attached to, by name; to be read only."""
 
@@ -311,16 +315,19 @@ def _first(addresses: list[IPAddress], version: int) -> Iterator[IPAddress]:
 def speaker_from(raw: bytes) -> SpeakerFacts:
     """Interfaces that are down, or that the speaker found unfit, are left out; so is what no interface is called."""
     seen = _decode_speaker(raw)
+    ready = next((one for one in seen.status.conditions or () if one.type == ConditionType.Ready), None)
+    is_called_silent = ready is not None and (ready.status, ready.reason) == ("Unknown", Reason.NodeSilent)
     interfaces = (seen.status.interfaces or ())[:MOST_INTERFACES]
     usable = {_shared(one.name): one for one in interfaces if one.up and one.usable and _can_be_name(one.name)}
     return SpeakerFacts(
         uid=seen.metadata.uid,
         incarnation=seen.status.incarnation,
         said_goodbye=seen.status.goodbye,
-        is_serving=any(one.type == "Ready" and one.status == "True" for one in seen.status.conditions or ()),
+        is_serving=ready is not None and (ready.status == "True" or is_called_silent),
         interfaces=tuple(sorted(usable)),
         macs=frozenset(one.mac for one in interfaces if len(one.mac) == MAC_CHARACTERS),
         tier=_TIERS.get(seen.status.standing, 0),
+        is_called_silent=is_called_silent,
         dropped_routers=word_on_routers(seen.metadata.annotations)[1],  # of any process: see speaker.bgp.remembered
         attached={name: one.attached() for name, one in usable.items()},
     )

@@ -143,6 +143,10 @@ class PatchedFields:
         """What the object has is not known any more."""
         self._written.clear()
 
+    def undone(self, name: str) -> None:
+        """Somebody else wrote that field: it is written again."""
+        self._written.pop(name, None)
+
     def refuse(self, name: str, value: Any) -> None:
         """The API server does not take this value, or this entry of the list, in that field."""
         self._refused.setdefault(name, []).append(self._wanted.get(name) if name in self._kept else value)

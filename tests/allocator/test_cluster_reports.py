@@ -11,6 +11,7 @@ from kube.resource import (
     BGPPEERS,
     L2ADVERTISEMENTS,
     SERVICES,
+    SPEAKERS,
     Resource,
 )
 from tests.allocator.cluster import EDGE, Body, User, allocating, settled, speaking
@@ -208,11 +209,20 @@ async def test_the_record_names_no_node_that_is_dead(user: User, monkeypatch: py
             return bool(status.get("announcedBy", []) == list(nodes))
 
         await dead.report(announcements=on_layer2)
+        since = {"lastTransitionTime": "2026-01-01T00:00:00Z"}
+        ready = {"type": "Ready", "status": "True", "reason": "Serving", **since}
+        promise = {"type": "PromisesFencing", "status": "True", "reason": "PromiseInForce", **since}
+        await dead.patch({"conditions": [ready, promise]})
         await user.until(lambda: is_by("node-a"), "node-a announces")
         dead.frozen = True
         await heir.report(announcements=on_layer2)
         await user.until(lambda: is_by("node-b"), "node-b alone announces")
         status = (await user.allocations())["v4-192-0-2-10"]["status"]
         assert "node-a announced it, too, and is silent" in status["conditions"][0]["message"]
+        body = await user.get(SPEAKERS, "node-a")
+        assert body is not None
+        told = {one["type"]: (one["status"], one["reason"]) for one in body["status"]["conditions"]}
+        assert told == {"Ready": ("Unknown", "NodeSilent"), "PromisesFencing": ("True", "PromiseInForce")}
+        await user.until_event("node-a", "NodeSilent")
         dead.frozen = False
         await user.until(lambda: is_by("node-a", "node-b"), "node-a is believed again")

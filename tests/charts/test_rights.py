@@ -30,6 +30,7 @@ ALLOCATOR_EVERYWHERE: Rights = {
     "ipallocations.berth.dev": FOLLOW | {"get", "create", "patch", "delete"},
     "ipallocations.berth.dev/status": {"patch"},
     "speakers.berth.dev": FOLLOW,
+    "speakers.berth.dev/status": {"patch"},
     "releaseconfirmations.berth.dev": FOLLOW,
     "speakerreports.berth.dev": FOLLOW,
     "departedspeakers.berth.dev": FOLLOW | {"create", "delete"},

@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from crds.names import FINALIZER
-from kube.resource import SERVICES, SPEAKERREPORTS, SPEAKERS
+from crds.names import FINALIZER, speaker_lease
+from kube.resource import LEASES, SERVICES, SPEAKERREPORTS, SPEAKERS
 from lab.apiserver.faults import Fault
 from lab.apiserver.server import ApiServer
-from tests.allocator.cluster import allocating
+from tests.allocator.cluster import NAMESPACE, allocating
 from tests.charts import test_rights
 from tests.speaker.agents import Cluster, cluster
 
@@ -90,7 +90,11 @@ async def _prepare(lab: Cluster) -> None:
         await lab.admin.create(SPEAKERREPORTS, {"metadata": {"name": name}, "spec": {"node": "node-a"}})
     await lab.add_node("gone")
     await lab.admin.create(SPEAKERS, {"metadata": {"name": "gone"}, "spec": {}})
-    left = {"incarnation": "gone-1", "routers": [{"address": "192.0.2.249", "outlivesSeconds": 12}]}
+    ready = {"type": "Ready", "status": "True", "reason": "Serving", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    routers = [{"address": "192.0.2.249", "outlivesSeconds": 12}]
+    left = {"incarnation": "gone-1", "routers": routers, "conditions": [ready]}
+    lease = {"metadata": {"name": speaker_lease("gone")}, "spec": {"holderIdentity": "gone-1"}}
+    await lab.admin.create(LEASES, lease, NAMESPACE)
     await lab.admin.merge_patch(SPEAKERS, "gone", {"status": left}, subresource="status")
 
 
@@ -106,6 +110,9 @@ async def _live(lab: Cluster) -> None:
     await user.edit("web", {"metadata": {"labels": {"tier": "front"}}})
     await user.until(lambda: user.record("spec", "holders", 0, "labels") == {"tier": "front"})
     await lab.admin.delete(SPEAKERREPORTS, "node-a.1")
+    await user.until(
+        lambda: user.stored("speakers.berth.dev", "gone")["status"]["conditions"][0]["status"] == "Unknown"
+    )
     await lab.admin.delete(SPEAKERS, "gone")
     await user.until(
         lambda: any(one.resource.startswith("departed") and one.verb == "delete" for one in made(lab.server))

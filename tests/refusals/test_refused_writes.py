@@ -36,7 +36,7 @@ SETTLE_SECONDS = 10.0
 TOLD = {("web", "Allocated"), ("web", "FinalizerRemoved"), ("next", "Allocated")}
 """The Events where nothing is refused."""
 
-BESIDES = {("web", "NotAnnounced"), ("web", "Announced"), ("tor1", "SessionsUp")}
+BESIDES = {("web", "NotAnnounced"), ("web", "Announced"), ("tor1", "SessionsUp"), ("gone", "NodeSilent")}
 """Those that depend on when reports arrive: the story deletes one."""
 
 FIRST_TOLD = ("web", "Allocated")

@@ -271,6 +271,21 @@ def test_a_removal_silences_at_once_and_everything_is_done_again(phase, why) -> 
     assert world.store.status["goodbye"] is False
 
 
+def test_a_speaker_that_was_called_silent_says_anew_that_it_serves_and_announces_all_the_while() -> None:
+    world = serving(A)
+    told = [dict(one) for one in world.store.status["conditions"]]
+    for one in world.store.status["conditions"]:
+        if one["type"] == "Ready":
+            one.update(status="Unknown", reason="NodeSilent")
+    world.store.touch()
+    reading = world.reading
+    world.observe(Kind.SPEAKER, OWN, world.own_facts(is_called_silent=True))
+    world.run(2.0)
+    assert world.store.status["conditions"] == told
+    assert (world.core.phase, world.reading) == (Phase.SERVING, reading)
+    assert world.answers == {A}
+
+
 @pytest.mark.parametrize("phase", READS)
 def test_a_successor_ends_this_process_in_each_phase(phase) -> None:
     world = in_phase(phase, A)

@@ -243,6 +243,15 @@ def test_a_speaker_serves_when_its_condition_says_so(status, is_serving) -> None
     assert not speaker_from(speaker_object(conditions=conditions[:1])).is_serving
 
 
+def test_a_speaker_that_served_and_is_called_silent_is_judged_by_its_signs_of_life() -> None:
+    """What an allocator thinks of it must move no address."""
+    ready = {"type": "Ready", "status": "Unknown", "reason": "NodeSilent"}
+    read = speaker_from(speaker_object(conditions=[ready]))
+    assert read.is_serving
+    assert read.is_called_silent
+    assert not speaker_from(speaker_object(conditions=[{**ready, "reason": "Other"}])).is_serving
+
+
 def test_a_speaker_that_has_no_status_yet_can_announce_nothing() -> None:
     assert speaker_from(raw(metadata={"name": "n", "uid": "u"})).interfaces == ()
 
