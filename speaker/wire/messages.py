@@ -269,6 +269,8 @@ class Interface(NamedTuple):
     length), each with the metric of the kernel's route there by this interface, lower is better; `gateways`, the
     default gateways by it; `ipv6`, whether IPv6 is switched on. Link-local networks and addresses of a host alone (/32,
     /128) are none. IPv4 comes first.
+
+    Of one in use: `kernel_answers`, whether the kernel answers ARP and NDP on it by our program, and `why_not`.
     """
 
     name: str
@@ -280,12 +282,14 @@ class Interface(NamedTuple):
     networks: tuple[tuple[str, int], ...] = ()
     gateways: tuple[str, ...] = ()
     ipv6: bool = True
+    kernel_answers: bool = False
+    why_not: str = ""
 
 
 _networks = many(row(text, whole))
 
 
-@message(many(record(Interface, text, whole, text, flag, flag, text, _networks, texts, flag)))
+@message(many(record(Interface, text, whole, text, flag, flag, text, _networks, texts, flag, flag, text)))
 class Interfaces(NamedTuple):
     """Every interface, the usable ones first; cut off where it gets long. Told when something of it changed."""
 
@@ -339,7 +343,8 @@ class Counters(NamedTuple):
     silenced (kept back for want of a permit), failed (the kernel refused to send), dropped (receive buffer full): of
     ARP, and with `ndp_` before the name of NDP. With `ping_` they are of echo requests of both families: received,
     replies, ignored, silenced, failed, and dropped (beyond what is answered in a second).
-    `addresses`: address -> replies, only for addresses that replied since the last report, and not always all of them.
+    `addresses`: address -> replies of this process, only for those that replied since the last report, and not always
+    all of them.
     `heartbeats`: packets by what became of them: sent, failed (the kernel refused to send), received (and believed),
     discarded (unread, after a pause of the process), and the kinds of speaker.wire.heartbeat.packets.Dropped.
     `bfd`: packets too: sent, failed, received, and the kinds of speaker.wire.bfd.packets.Discard; empty without BFD.

@@ -89,3 +89,10 @@ class Permit(Protocol):
     """CLOCK_BOOTTIME."""
 
     def is_valid(self) -> bool: ...
+
+    on_change: Callable[[float], None]
+    """Gets, each time that it may be another, until when may be answered without this process: as long as the permit
+    lasts and members hear this node."""
+
+    def hear(self, until: float) -> None:
+        """Members take this node for alive until then (CLOCK_BOOTTIME); infinity where there are none."""

@@ -37,7 +37,7 @@ from speaker.wire.heartbeat.packets import (
     room_for_echoes,
     tag_of,
 )
-from speaker.wire.heartbeat.receiver import KnownMember, Receiver
+from speaker.wire.heartbeat.receiver import GRACE_INTERVALS, MISSED_INTERVALS, KnownMember, Receiver
 from speaker.wire.messages import MOST_PACKETS_PER_SECOND, NEVER, OwnState
 
 SEARCH_INTERVAL_SECONDS = 0.04
@@ -173,6 +173,16 @@ class Sender:
             return deadline
         deadline = earliest(self._next, self._state_until, deadline)
         return earliest(deadline, self._permit_until) if self._sent_flags & SERVING else deadline
+
+    @property
+    def lasting_seconds(self) -> float:
+        """How long after a packet of ours members take us for alive: not at all while we say nothing, or said goodbye;
+        for ever where there are none who could take over."""
+        if self._settings is None or not self._settings.keys or not self.receiver.members:
+            return float("inf")
+        if self._state is None:
+            return 0.0
+        return (MISSED_INTERVALS + GRACE_INTERVALS) * self.interval_seconds
 
     def resume(self, now: float) -> None:
         """This process did not run for a while."""

@@ -11,6 +11,8 @@ one epoll: each part does a little at a time, so that replies go between.
     members <----UDP------> heartbeats   who is heard
     routers <----UDP------> BFD          which paths are up; loaded when there is a session
 
+Where the kernel answers (neighbours/bpf), its program takes the frames that it can answer; the process has the others.
+
 The permit is a CLOCK_BOOTTIME deadline that the agent keeps moving. It is compared right before each frame is sent. So
 a process that was stopped, or a machine that was suspended, is silent when it wakes; at most one frame, whose check was
 done when the stop came, can still leave.
@@ -41,7 +43,9 @@ COUNTERS_SECONDS = 5.0
 class Wire:
     """The process: its parts, and who takes which order."""
 
-    def __init__(self, agent: socket.socket, is_excluded: Callable[[str], object]) -> None:
+    def __init__(
+        self, agent: socket.socket, is_excluded: Callable[[str], object], *, has_kernel_answers: bool = False
+    ) -> None:
         self._poll = Poll()
         self._permit = Permit()
         self._orders: dict[type, Handler] = {
@@ -54,7 +58,8 @@ class Wire:
         self._stop_order: int | None = None
         self._counters_due = time.monotonic() + COUNTERS_SECONDS
         heartbeats = HeartbeatPart(self._poll, self._channel, self._permit)
-        self._add(NeighbourPart(self._poll, self._channel, self._permit, is_excluded, heartbeats.use))
+        links = (is_excluded, heartbeats.use)
+        self._add(NeighbourPart(self._poll, self._channel, self._permit, *links, has_kernel_answers=has_kernel_answers))
         self._add(heartbeats)
 
     def run(self) -> int:
@@ -102,7 +107,7 @@ class Wire:
         self._orders[type(order)](sequence, order)
 
     def _on_permit(self, sequence: int, order: messages.Permit) -> None:
-        self._permit.until = order.until
+        self._permit.set(order.until)
         self._channel.confirm(sequence)
 
     def _on_first_bfd(self, sequence: int, order: messages.Bfd) -> None:
@@ -117,7 +122,7 @@ class Wire:
 
     def _on_stop(self, sequence: int, _: messages.Stop) -> None:
         """No frame of ours leaves any more: members that are next need not wait for our silence."""
-        self._permit.until = 0.0
+        self._permit.set(0.0)
         self._stop_order = sequence
         for part in self._parts:
             part.leave(is_clean=True)
@@ -145,7 +150,9 @@ def main() -> int:
     become_the_wire()
     excluded = arguments.get("--exclude-interfaces", "")
     is_excluded = re.compile(excluded).fullmatch if excluded else (lambda _: None)
-    wire = Wire(socket.socket(fileno=int(arguments["--fd"])), is_excluded)
+    has_kernel_answers = arguments.get("--kernel-answers") == "auto"
+    agent = socket.socket(fileno=int(arguments["--fd"]))
+    wire = Wire(agent, is_excluded, has_kernel_answers=has_kernel_answers)
     gc.collect()
     gc.freeze()
     gc.disable()  # nothing on the way of a frame makes reference cycles

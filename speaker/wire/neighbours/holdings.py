@@ -25,6 +25,7 @@ class Holdings:
         self.groups = Groups()
         self._covers = {protocol: AddressCover() for protocol in PROGRAMS}
         self._stale: set[int] = set()  # protocols whose filter no longer fits
+        self._moved: list[tuple[bytes, str]] = []
         self._name_sets: dict[tuple[str, ...], tuple[str, ...]] = {}  # one tuple for thousands of addresses
 
     def hold(self, address: bytes, names: tuple[str, ...], in_use: Collection[str], now: float) -> None:
@@ -34,6 +35,7 @@ class Holdings:
             self._stale.add(protocol_of(address))
         added, gone = self.table.hold(address, self._name_sets.setdefault(names, names))
         self._leave(address, gone)
+        self._move(address, added)
         for name in added:
             if len(address) != IPV4_BYTES:
                 self.groups.hold(name, address)
@@ -54,6 +56,7 @@ class Holdings:
         if address in self.table.held:
             return
         self.table.probed[address] = names
+        self._move(address, names)
         if self._cover(address).add(_last_32_bits(address)):
             self._stale.add(protocol_of(address))
         if len(address) != IPV4_BYTES:
@@ -65,6 +68,7 @@ class Holdings:
         names = self.table.probed.pop(address, None)
         if names is None:
             return
+        self._move(address, names)
         if len(address) != IPV4_BYTES:
             for name in names:
                 self.groups.drop(name, address)
@@ -83,7 +87,17 @@ class Holdings:
         stale, self._stale = self._stale, set()
         return {protocol: PROGRAMS[protocol](self._covers[protocol].ranges()) for protocol in stale}
 
+    def take_moved(self) -> list[tuple[bytes, str]]:
+        """The addresses that are held or probed on an interface since the last call, or no longer are, once or more
+        often."""
+        moved, self._moved = self._moved, []
+        return moved
+
+    def _move(self, address: bytes, names: Iterable[str]) -> None:
+        self._moved.extend((address, name) for name in names)
+
     def _leave(self, address: bytes, names: Iterable[str]) -> None:
+        self._move(address, names)
         for name in names:
             self.schedule.cancel(address, name)
             if len(address) != IPV4_BYTES:

@@ -27,6 +27,9 @@ from speaker.wire.messages import (
     UseInterfaces,
 )
 
+# What answers in tests that do not say it themselves.
+KERNEL_ANSWERS = os.environ.get("BERTH_KERNEL_ANSWERS", "off")
+
 
 @pytest.fixture
 def segment() -> Iterator[Segment]:
@@ -83,12 +86,19 @@ def boottime() -> float:
 
 @asynccontextmanager
 async def wire_on(
-    host: Host, *, interfaces: tuple[str, ...] = ("eth0",), permit_seconds: float = 60, exclude: str = "", prefix=()
+    host: Host,
+    *,
+    interfaces: tuple[str, ...] = ("eth0",),
+    permit_seconds: float = 60,
+    exclude: str = "",
+    prefix=(),
+    kernel_answers: str = KERNEL_ANSWERS,
 ) -> AsyncIterator[tuple[WireLink, Heard]]:
     """A wire process on a host, with a permit for the length of a test."""
     heard = Heard()
     link = WireLink(heard.on_report)
-    await link.start(command_prefix=[*host.prefix, *prefix], exclude_interfaces=exclude)
+    prefix = [*host.prefix, *prefix]
+    await link.start(command_prefix=prefix, exclude_interfaces=exclude, kernel_answers=kernel_answers)
     try:
         await link.carry_out(UseInterfaces(interfaces))
         link.send(Permit(boottime() + permit_seconds))

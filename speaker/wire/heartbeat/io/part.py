@@ -60,8 +60,9 @@ class HeartbeatPart:
         self._is_on = False
         self._order: Heartbeat | None = None  # as far as its parts have come
         self._pending_unicasts: dict[str, str] = {}  # node -> address: the latest packet is yet to go there
-        self._packet = b""
+        self._packet, self._packet_at = b"", 0.0
         self._permit_until = 0.0
+        self._sent_at = float("-inf")  # the last packet that the kernel took
         self._next_turn = AT_ONCE  # also after an order and after packets, whatever came of them
         self._due_by: float | None = None
         self._is_batching = False
@@ -101,6 +102,7 @@ class HeartbeatPart:
         except ValueError as error:
             return str(error)
         self._is_on = bool(order.keys)
+        self._permit.hear(self._sent_at + self._sender.lasting_seconds)
         self._next_turn = AT_ONCE
         if self._sockets.listen(order.port if order.keys else 0):
             self._pending_unicasts = {}
@@ -154,6 +156,7 @@ class HeartbeatPart:
                 while self._pending_unicasts:
                     self._send_unicasts()
         self._sender.stop()
+        self._permit.hear(0.0)
 
     def close(self) -> None:
         """Let go of all descriptors."""
@@ -217,16 +220,26 @@ class HeartbeatPart:
     # --- packets that go
 
     def _send(self, packet: bytes, now: float) -> None:
-        for was_sent in self._sockets.multicast(packet):
+        results = list(self._sockets.multicast(packet))
+        for was_sent in results:
             self._count(was_sent)
+        self._note_sent(any(results), now)
         self._choose_batching(now)
-        self._packet = packet
+        self._packet, self._packet_at = packet, now
         self._pending_unicasts |= {member.node: member.addresses[0] for member in self._sender.unicast(now)}
         self._send_unicasts()
 
     def _send_unicasts(self) -> None:
         for node in list(self._pending_unicasts)[:UNICASTS_PER_TURN]:
-            self._count(self._sockets.unicast(self._packet, self._pending_unicasts.pop(node)))
+            was_sent = self._sockets.unicast(self._packet, self._pending_unicasts.pop(node))
+            self._count(was_sent)
+            self._note_sent(was_sent, self._packet_at)
+
+    def _note_sent(self, was_sent: bool, now: float) -> None:
+        """Members take us for alive for a while, from before the packet left; not after a goodbye."""
+        if was_sent:
+            self._sent_at = now
+        self._permit.hear(self._sent_at + self._sender.lasting_seconds)
 
     def _count(self, was_sent: bool) -> None:
         self._totals[_SENT if was_sent else _FAILED] += 1

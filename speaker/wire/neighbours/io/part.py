@@ -5,6 +5,7 @@ announcements are sent a few at a time, so that replies go between.
 
     orders --> jobs, a slice each turn --> holdings: table, schedule, filters, groups
     kernel --rtnetlink--> links --> ports opened and closed    |          |
+    segment --tc ingress--> the program in the kernel, where it is on: replies by itself, and passes on all else
     segment --AF_PACKET--> frames --> responder <--------------+          +--> permit? --> announcement
             \--AF_PACKET--> echo requests --> responder <-------+
                                          +--> permit still valid? --> reply
@@ -36,6 +37,7 @@ from speaker.wire.neighbours.holdings import Holdings
 from speaker.wire.neighbours.io.addresses import address_of, text_of
 from speaker.wire.neighbours.io.answering import Answering
 from speaker.wire.neighbours.io.echoing import Echoing
+from speaker.wire.neighbours.io.kernel import KernelAnswers
 from speaker.wire.neighbours.io.memberships import Memberships
 from speaker.wire.neighbours.io.networkwatch import NetworkWatch
 from speaker.wire.neighbours.io.port import Port
@@ -64,6 +66,8 @@ class NeighbourPart:
         permit: Permit,
         is_excluded: Callable[[str], object],
         on_interfaces: Callable[[Mapping[str, int]], None],
+        *,
+        has_kernel_answers: bool = False,
     ) -> None:
         self._agent = agent
         self._permit = permit
@@ -75,7 +79,9 @@ class NeighbourPart:
         self._networks = NetworkWatch(poll, self._report_interfaces)
         self._memberships = Memberships()
         self._echoing = Echoing(poll, agent, permit, self._holdings.table)
-        self._settling = Settling(self._ports, self._echoing)
+        self._kernel = KernelAnswers(poll, self._holdings.table, self._ports.counters, is_wanted=has_kernel_answers)
+        permit.on_change = self._kernel.set_deadline
+        self._settling = Settling(self._ports, self._echoing, self._kernel)
         self._jobs: deque[Iterator[None]] = deque()
         self._reported: Interfaces | None = None
         self._next_turn: float | None = None
@@ -120,6 +126,7 @@ class NeighbourPart:
             entry = active.pop()
             entry.is_counted = False
             addresses[text_of(entry.address)] = entry.replies
+        self._kernel.count()
         interfaces = self._ports.totals()
         for name, totals in self._echoing.totals().items():
             interfaces.setdefault(name, {}).update(totals)
@@ -133,6 +140,7 @@ class NeighbourPart:
 
     def close(self) -> None:
         """Let go of all descriptors."""
+        self._kernel.shut()
         self._memberships.close()
         self._networks.close()
         self._echoing.close()
@@ -148,6 +156,7 @@ class NeighbourPart:
             next(self._jobs[0])
         except StopIteration:
             self._jobs.popleft()
+        self._kernel.follow(self._holdings.take_moved())
 
     def _announce_due(self, now: float) -> float | None:
         """Returns when to go on."""
@@ -301,6 +310,7 @@ class NeighbourPart:
 
     def _follow_holdings(self) -> None:
         """Let in the frames for what is held now, and no others."""
+        self._kernel.follow(self._holdings.take_moved())
         for protocol, program in self._holdings.take_programs().items():
             self._ports.filter(protocol, program)
         self._memberships.carry_out(self._holdings.groups.take())
@@ -313,18 +323,34 @@ class NeighbourPart:
 
     def _on_links(self) -> None:
         self._ports.on_readable()
-        self._holdings.table.own_macs = self._ports.own_macs
+        if self._holdings.table.own_macs is not self._ports.own_macs:
+            self._holdings.table.own_macs = self._ports.own_macs
+            self._kernel.set_own(self._ports.own_macs)
         self._on_interfaces(self._ports.indexes())
         self._report_interfaces()
 
     def _on_port_open(self, name: str, ifindex: int) -> None:
         self._holdings.groups.open(name, ifindex)
+        self._begin(self._answer_in_kernel(name, ifindex))
         self._begin(self._announce_all(name))
 
     def _on_port_close(self, name: str) -> None:
         self._holdings.groups.close(name)
         self._echoing.closed(name)
+        self._kernel.follow(self._holdings.take_moved())
+        self._begin(self._kernel.close(name, self._known()))
         self._memberships.carry_out(self._holdings.groups.take())
+
+    def _answer_in_kernel(self, name: str, ifindex: int) -> Iterator[None]:
+        attachment = self._ports.by_name.get(name)
+        if attachment is not None and attachment.arp.ifindex == ifindex:
+            yield from self._kernel.open(name, ifindex, attachment.arp.interface.mac, self._known())
+            self._report_interfaces()
+
+    def _known(self) -> list[Sequence[bytes]]:
+        """All addresses that are held or probed, in slices."""
+        table = self._holdings.table
+        return list(_slices([*table.held, *table.probed]))
 
     def _announce_all(self, name: str) -> Iterator[None]:
         """Neighbours must learn our MAC, and switches our port, for every address on this interface."""
@@ -337,11 +363,12 @@ class NeighbourPart:
         """If there is news. An interface is told of when its networks are known: nothing is decided on half of it."""
         if self._ports.is_known:
             self._networks.follow(self._ports.usable())
-        has_news = self._ports.has_news or self._networks.has_news
+        has_news = self._ports.has_news or self._networks.has_news or self._kernel.has_news
         if not (has_news and self._ports.is_known and self._networks.is_known):
             return
-        self._ports.has_news = self._networks.has_news = False
-        report = Interfaces(tuple(self._networks.described(self._ports.described())))
+        self._ports.has_news = self._networks.has_news = self._kernel.has_news = False
+        described = self._networks.described(self._ports.described())
+        report = Interfaces(tuple(self._kernel.described(described)))
         if report != self._reported:
             self._reported = report
             self._agent.report(report)

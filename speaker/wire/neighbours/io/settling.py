@@ -1,4 +1,7 @@
-"""Withdrawals that wait until the kernel holds no frame sent before them; then they are done, in order."""
+"""Withdrawals that wait until the kernel holds no frame sent before them, and no program runs that may send one.
+
+Then they are done, in order.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from speaker.wire.neighbours.io.echoing import Echoing
+from speaker.wire.neighbours.io.kernel import KernelAnswers
 from speaker.wire.neighbours.io.port import Port
 from speaker.wire.neighbours.io.ports import Ports
 
@@ -20,19 +24,21 @@ Marks = list[tuple[Port, int]]
 class Settling:
     """Times are monotonic seconds: the kernel's watchdog does not count suspended time."""
 
-    def __init__(self, ports: Ports, echoing: Echoing) -> None:
+    def __init__(self, ports: Ports, echoing: Echoing, kernel: KernelAnswers) -> None:
         self._senders: tuple[Ports | Echoing, ...] = (ports, echoing)
+        self._kernel = kernel
         self._looked_at = 0.0
-        # What to call, when to give up waiting, and how many frames each port had sent.
-        self._waiting: deque[tuple[Callable[[], None], float, list[Marks]]] = deque()
+        # What to call, when to give up waiting for sockets, how many frames each had sent, and the moment of programs.
+        self._waiting: deque[tuple[Callable[[], None], float, list[Marks], int]] = deque()
 
     def __bool__(self) -> bool:
         """Whether anything waits."""
         return bool(self._waiting)
 
     def begin(self, on_settled: Callable[[], None], now: float) -> None:
-        """From now on no frame of what was withdrawn is sent."""
-        self._waiting.append((on_settled, now + SETTLE_SECONDS, [one.marks() for one in self._senders]))
+        """From now on no frame of what was withdrawn is sent, but by programs that run already."""
+        marks = [one.marks() for one in self._senders]
+        self._waiting.append((on_settled, now + SETTLE_SECONDS, marks, self._kernel.moment()))
 
     def deadline(self) -> float | None:
         """When to call `turn` next."""
@@ -42,7 +48,9 @@ class Settling:
         """Call those for whom it is over."""
         self._looked_at = now
         while self._waiting:
-            on_settled, give_up_at, marks = self._waiting[0]
+            on_settled, give_up_at, marks, moment = self._waiting[0]
+            if not self._kernel.has_passed(moment):
+                break
             if now < give_up_at and not self._have_sent_out(marks):
                 break
             self._waiting.popleft()

@@ -1,17 +1,20 @@
-"""Tells when no program runs any more that was running at a given moment, so that it saw the maps as they were.
+"""Tells when no answer can leave any more that a program gave by the maps as they were at a given moment.
 
-The kernel has no call for that, but one that does it: an update of a map of maps returns only after all programs have
-ended that may still use the map that was there before (`maybe_wait_bpf_programs`, since Linux 4.20). It waits for an
-RCU grace period, and that is for every program, whichever map it uses. It takes 5 to 20 ms, so a thread of its own
-waits, and the loop never does (docs/decisions/027).
+First no program may run any more that ran then. The kernel has no call for that, but one that does it: an update of a
+map of maps returns only after all programs have ended that may still use the map that was there before
+(`maybe_wait_bpf_programs`, since Linux 4.20). It waits for an RCU grace period, and that is for every program,
+whichever map it uses. It takes 5 to 20 ms. Then what programs sent may wait in a device's queue (drain.py).
+
+A thread of its own waits for both, and the loop never does (docs/decisions/027).
 """
 
 from __future__ import annotations
 
 import _thread
 import os
+from collections.abc import Callable
 
-from speaker.wire.neighbours.bpf.io import calls
+from speaker.wire.neighbours.bpf.io import calls, drain
 
 _ONLY = bytes(4)
 
@@ -19,10 +22,11 @@ _ONLY = bytes(4)
 class Barrier:
     """Moments are numbers. `fd` can be read when `on_readable` has to be called; then more of them may have passed."""
 
-    def __init__(self) -> None:
-        """Raises calls.BpfError and OSError."""
+    def __init__(self, wait_until_sent: Callable[[], None] = drain.wait_until_sent) -> None:
+        """`wait_until_sent`: called in the thread, after programs have ended. Raises calls.BpfError and OSError."""
         self._inner = calls.create_map(calls.ARRAY, 4, 4, 1, name="berth_inner")
         self._outer = calls.create_map(calls.ARRAY_OF_MAPS, 4, 4, 1, name="berth_barrier", inner=self._inner)
+        self._wait_until_sent = wait_until_sent
         self._asked = os.eventfd(0, os.EFD_CLOEXEC)
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._failure: OSError | None = None
@@ -32,7 +36,7 @@ class Barrier:
         _thread.start_new_thread(self._run, ())
 
     def moment(self) -> int:
-        """This moment. It has passed when no program runs any more that ran now or before."""
+        """This moment. It has passed when no answer can leave of a program that runs now or ran before."""
         self._wanted = self._waited_for + 1
         if self._waited_for == self._passed:
             self._wait_for_next()
@@ -71,6 +75,7 @@ class Barrier:
                 return
             try:
                 calls.put(self._outer, _ONLY, inner.to_bytes(4, "little"))
+                self._wait_until_sent()
             except OSError as error:
                 self._failure = error
             os.eventfd_write(self.fd, 1)

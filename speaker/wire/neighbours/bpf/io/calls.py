@@ -102,11 +102,11 @@ def put(descriptor: int, key: bytes, value: bytes) -> None:
 
 
 def has_put(descriptor: int, key: bytes, value: bytes) -> bool:
-    """The same; False when the map is full. Raises BpfError."""
+    """The same; False when there is no room, in the map or in memory. Then nothing has changed. Raises BpfError."""
     try:
         put(descriptor, key, value)
     except BpfError as error:
-        if error.errno == errno.E2BIG:
+        if error.errno in (errno.E2BIG, errno.ENOMEM):
             return False
         raise
     return True

@@ -86,7 +86,7 @@ def passed(barrier: Barrier) -> None:
 
 
 def test_what_ran_at_a_moment_has_ended_when_it_has_passed(times: Callable[[], tuple[int, int]]) -> None:
-    barrier = Barrier()
+    barrier = Barrier(lambda: None)
     assert unfinished(times, lambda: passed(barrier)) == 0
     barrier.close()
 
