@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.measure import log_to_stderr, main_thread_seconds, percentile, resident_megabytes, tell
 from bench.members import ADDRESS, KEY, name_of, playing
-from bench.neighbours import ARP, Client
+from bench.neighbours import ARP, Client, Protocol
 from lab.net.segment import Host, Segment
 from lab.waiting import until
 from speaker.members.heartbeats import HeartbeatOptions
@@ -51,8 +51,13 @@ class Watch:
 
 
 @asynccontextmanager
-async def wire_on(host: Host, members: int) -> AsyncIterator[tuple[WireLink, Watch]]:
-    """A wire process that has an address to announce and knows so many members; its agent says that all is well."""
+async def wire_on(
+    host: Host, members: int, *, protocol: Protocol = ARP, has_program: bool = False
+) -> AsyncIterator[tuple[WireLink, Watch]]:
+    """A wire process that has an address to announce and knows so many members; its agent says that all is well.
+
+    `has_program`: the node's kernel answers.
+    """
     watch = Watch()
     link = WireLink(watch.on_report)
     await link.start(command_prefix=host.prefix)
@@ -66,7 +71,7 @@ async def wire_on(host: Host, members: int) -> AsyncIterator[tuple[WireLink, Wat
                 "node1.example.internal", "i" * 36, keys, HeartbeatOptions().interval_seconds(members), members=known
             )
         )
-        await link.carry_out(Announce(((ARP.text(ARP.address(0)), ("eth0",)),)))
+        await link.carry_out(Announce(((protocol.text(protocol.address(0)), ("eth0",)),)))
         yield link, watch
     finally:
         talking.cancel()

@@ -140,6 +140,41 @@ class Client:
                 last = time.perf_counter()
         return answered, sent, last - started
 
+    def steady(self, targets: list[bytes], rate: float) -> tuple[list[float], int]:
+        """One request for each of these, so many a second; microseconds until each reply, in order of size, and how
+        many had none a second after the last one was sent."""
+        requests = [self.request(target) for target in targets]
+        sent_at: dict[bytes, float] = {}
+        times: list[float] = []
+        began = time.perf_counter()
+        for number, (request, target) in enumerate(zip(requests, targets, strict=True)):
+            self._take_replies(sent_at, times, until=began + number / rate)
+            sent_at[target] = time.perf_counter()
+            self._socket.send(request)
+        self._take_replies(sent_at, times, until=time.perf_counter() + 1.0)
+        return sorted(times), len(sent_at)
+
+    def _take_replies(self, sent_at: dict[bytes, float], times: list[float], until: float) -> None:
+        """Each reply that comes before then takes its request away."""
+        at, is_reply = self.protocol.target_at, self.protocol.is_reply
+        while (left := until - time.perf_counter()) > 0:
+            if self._selector.select(left):
+                self._socket.recv_into(self._frame)
+                sent = sent_at.pop(bytes(self._frame[at]), None) if is_reply(self._frame) else None
+                if sent is not None:
+                    times.append((time.perf_counter() - sent) * 1e6)
+
+    def last_reply(self, target: bytes, apart_seconds: float, quiet_seconds: float) -> float:
+        """Ask until no reply has come for so long; when the last one came (monotonic seconds)."""
+        request, last = self.request(target), time.monotonic()
+        while (now := time.monotonic()) < last + quiet_seconds:
+            self._socket.send(request)
+            sent_at, times = {target: 0.0}, list[float]()
+            self._take_replies(sent_at, times, until=time.perf_counter() + apart_seconds)
+            if times:
+                last = now
+        return last
+
     def forget(self) -> None:
         time.sleep(0.05)
         self._socket.setblocking(False)
