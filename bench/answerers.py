@@ -80,7 +80,7 @@ async def answerers(segment: Segment, protocol: Protocol) -> AsyncIterator[list[
 async def wire_on(host: Host, *, has_program: bool) -> AsyncIterator[WireLink]:
     """A wire process with a permit for as long as the block lasts."""
     link = WireLink(lambda _: None)
-    await link.start(command_prefix=host.prefix)
+    await link.start(command_prefix=host.prefix, kernel_answers="auto" if has_program else "off")
     permitting = asyncio.create_task(_permit_forever(link))
     try:
         await link.carry_out(UseInterfaces(("eth0",)))

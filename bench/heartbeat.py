@@ -60,7 +60,7 @@ async def wire_on(
     """
     watch = Watch()
     link = WireLink(watch.on_report)
-    await link.start(command_prefix=host.prefix)
+    await link.start(command_prefix=host.prefix, kernel_answers="auto" if has_program else "off")
     await link.carry_out(UseInterfaces(("eth0",)))
     talking = asyncio.create_task(_talk(link))
     try:
