@@ -19,6 +19,8 @@ from speaker.wire.messages import Announce, Permit, UseInterfaces, Withdraw
 KERNEL, PROGRAM, USER_SPACE = "kernel", "program", "user space"
 MOST_ADDRESSES = 1 << 16
 PERMIT_SECONDS = 30.0
+REST_SECONDS = 2.5
+"""Longer than the pauses within a burst of announcements."""
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Answerer:
         before = -1.0
         while self.link is not None and (now := cpu_seconds(self.link.pid)) != before:
             before = now
-            await asyncio.sleep(1.5)
+            await asyncio.sleep(REST_SECONDS)
         client.forget()
 
 

@@ -23,7 +23,7 @@ import statistics
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 
-from bench.answerers import KERNEL, PROGRAM, USER_SPACE, Answerer, Cpu, answerers
+from bench.answerers import KERNEL, PROGRAM, USER_SPACE, Answerer, Cpu, answerers, preferred
 from bench.busy import busy
 from bench.measure import log_to_stderr, percentile, tell
 from bench.neighbours import ARP, ROW, Client, Protocol
@@ -72,6 +72,10 @@ class Bench:
 
     def measure(self, answerer: Answerer, count: int) -> dict[str, float]:
         """All figures of one round."""
+        with preferred():
+            return self._measure(answerer, count)
+
+    def _measure(self, answerer: Answerer, count: int) -> dict[str, float]:
         client, targets, requests = self.client, answerer.targets(count), self.options.requests
         client.reply_times(targets, 200)  # warm up
         cpu = Cpu(answerer)
