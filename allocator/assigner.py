@@ -27,6 +27,7 @@ from allocator.overwrites import QUIET_SECONDS, Overwrites
 from allocator.ownership import Ownership
 from allocator.plan import Plan, plan, plan_refused
 from allocator.policy import Draw
+from allocator.publication import published
 from allocator.reachability import Reachability
 from allocator.rejections import Rejections, unrecorded_holders, without
 from allocator.release.barrier import Mark
@@ -307,7 +308,12 @@ class Assigner:
         before = () if known is None else known.claim.holders
         if known is not None and known.recorded is not None:
             before += known.recorded.claim.holders  # those that left a shared address: only now is nothing recorded
-        is_news = known is None or known.recorded is None or known.recorded.claim != recorded.claim
+        is_news = (
+            known is None
+            or known.recorded is None
+            or known.recorded.claim != recorded.claim
+            or known.recorded.first_announced != recorded.first_announced  # it may be published now
+        )
         entry = self.ledger.observe(recorded)
         self._note_mark(entry, recorded, now)
         if entry.claim != recorded.claim:
@@ -365,6 +371,7 @@ class Assigner:
         if not all(entry is not None and entry.is_recorded for entry in entries):
             return None
         uid = service.metadata.uid
+        decision = published(decision, service, self.ledger)
         holds = bool(self.ledger.held_by_uid(uid))
         shows_ours = holds or self.services.shows_ours(service)
         wanted = wanted_of(

@@ -39,10 +39,14 @@ class Plan:
     verdict: Verdict
     waits: frozenset[Wait] = frozenset()
     hidden: frozenset[IPAddress] = frozenset()
+    shows: tuple[IPAddress, ...] | None = None
+    """What the status is to show where that is not all that was granted, but for what is hidden."""
 
     @property
     def shown(self) -> tuple[IPAddress, ...]:
         """What the Service's status is to show, once it is recorded."""
+        if self.shows is not None:
+            return self.shows
         return tuple(grant.address for grant in self.grants if grant.address not in self.hidden)
 
 

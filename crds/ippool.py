@@ -58,6 +58,13 @@ class Reservation(Model):
     """The Service's name."""
 
 
+class Publish(StrEnum):
+    """When the status of a Service shows an address."""
+
+    Always = "Always"
+    WhenAnnounced = "WhenAnnounced"
+
+
 class IPPoolSpec(Model):
     """What the pool holds and who may take from it."""
 
@@ -100,6 +107,10 @@ class IPPoolSpec(Model):
     AnyNamespace, those of all namespaces, except under externalTrafficPolicy Local; or None, nobody. With AnyNamespace
     whoever reads or guesses a key takes free ports of addresses that other namespaces hold. Who shares an address
     already goes on."""
+    publish: Publish = Publish.Always
+    """When the status of a Service shows an address of the pool: Always, at once; or WhenAnnounced, once a node has
+    announced it for the first time. From then on it stays, also while nobody announces it. For programs that publish
+    what the status shows, such as ExternalDNS."""
     max_per_namespace: Annotated[int, Field(ge=1), Format("int64")] | None = None
     """How many addresses of the pool one namespace may hold at a time. Not set: no limit."""
 

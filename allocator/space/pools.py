@@ -12,7 +12,7 @@ from allocator.space.nobodys import NOBODYS, kinds_in
 from allocator.space.ranges import AddressRange, BadRange, address_at, parse_range
 from allocator.space.spans import Span, Spans
 from crds.addresses import FAMILIES, Family, IPAddress, family_of, plain_address
-from crds.ippool import Reservation, Sharing, Strategy
+from crds.ippool import Publish, Reservation, Sharing, Strategy
 from crds.meta import LabelSelector
 from crds.types import IPPool
 from kube.objects import ServiceKey
@@ -61,6 +61,8 @@ class Pool:
     """What it lists and can't give out, since it is for cluster IPs."""
     reserved: Mapping[IPAddress, ServiceKey] = field(default_factory=dict)
     """Addresses that only one Service gets, whatever pool lists them."""
+    publish: Publish = Publish.Always
+    """When the statuses of Services show its addresses."""
     gives_out: bool = True
     """False while an exclusion cannot be read: a new address might be one that the operator meant to exclude."""
 
@@ -265,6 +267,7 @@ def _finish(draft: _Draft) -> Pool:
         namespace_selector=spec.namespace_selector,
         service_selector=spec.service_selector,
         sharing=spec.sharing,
+        publish=spec.publish,
         max_per_namespace=spec.max_per_namespace,
         bad_ranges=(*draft.bad_ranges, *_not_had(reserved, draft)),
         overlaps=tuple(draft.overlaps),

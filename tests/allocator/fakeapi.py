@@ -137,6 +137,11 @@ class FakeApi:
         else:
             del self.services[key]
 
+    def announce(self, name: str) -> None:
+        """The status of a record says that a node announces its address."""
+        self.allocations[name].setdefault("status", {})["firstAnnounced"] = "2026-03-01T00:00:00Z"
+        self._stamp(self.allocations[name])
+
     def _store_service(self, key: ServiceKey, body: Body) -> None:
         self.services[key] = self._stamp(body)
         if "deletionTimestamp" in body["metadata"] and not body["metadata"].get("finalizers"):

@@ -18,7 +18,9 @@ ROOT = Path(__file__).resolve().parents[2]
 @both
 def test_members_are_named_as_they_are_written(enumeration: type[StrEnum]) -> None:
     for member in enumeration:
-        assert member.value.rpartition("/")[2] == member.name
+        qualified, _, name = member.value.rpartition("/")
+        is_ours_too = qualified and name in enumeration.__members__ and member.name != name
+        assert member.name == (f"{name}OnService" if is_ours_too else name)
         assert re.fullmatch("[A-Z][A-Za-z0-9]*", member.name)
 
 
@@ -35,7 +37,8 @@ def test_each_is_explained_in_sentences() -> None:
 
 
 def test_only_conditions_on_objects_of_others_are_qualified() -> None:
-    assert [member.value for member in ConditionType if "/" in member.value] == ["berth.dev/Allocated"]
+    qualified = [member.value for member in ConditionType if "/" in member.value]
+    assert qualified == ["berth.dev/Allocated", "berth.dev/Announced"]
 
 
 def test_members_are_texts() -> None:
