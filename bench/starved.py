@@ -37,6 +37,8 @@ SHARES_PER_CORE = 1024
 """As a kubelet sets them: 50m are 51 shares."""
 REQUEST_MILLICORES, LIMIT_MILLICORES = 50, 100
 PERIOD_MICROSECONDS = 100_000
+REAL_TIME_MICROSECONDS = 100_000
+"""Of a second."""
 SETTLE_SECONDS = 5.0
 LOST = "a member is not heard any more"
 Place = Callable[[Cluster, ExitStack], list[int]]
@@ -56,6 +58,8 @@ def cgroup(name: str, *, millicores: int, limit_millicores: int | None = None) -
         if is_first:
             (folder / "cpu.shares").write_text(str(millicores * SHARES_PER_CORE // MILLICORES))
             (folder / "cpu.cfs_quota_us").write_text(str(-1 if quota is None else quota))
+            if (real_time := folder / "cpu.rt_runtime_us").exists():  # few kernels have groups of real-time processes
+                real_time.write_text(str(REAL_TIME_MICROSECONDS))
         else:
             shares = millicores * SHARES_PER_CORE // MILLICORES
             (folder / "cpu.weight").write_text(str(1 + (shares - 2) * 9999 // 262142))

@@ -42,19 +42,24 @@ def test_the_allocator_is_nobody_on_the_pods_network() -> None:
     assert "add" not in pod["containers"][0]["securityContext"]["capabilities"]
 
 
-def test_the_speaker_has_raw_sockets_ports_and_routes_of_the_nodes_network_and_no_more() -> None:
+def test_the_speaker_has_raw_sockets_ports_routes_of_the_nodes_network_and_precedence_and_no_more() -> None:
     pod = pod_of(one(rendered(), "DaemonSet"))
     assert pod["hostNetwork"] is True
     assert "hostPID" not in pod
     assert "hostIPC" not in pod
     security = pod["containers"][0]["securityContext"]
-    assert security["capabilities"]["add"] == ["NET_RAW", "NET_BIND_SERVICE", "NET_ADMIN"]
+    assert security["capabilities"]["add"] == ["NET_RAW", "NET_BIND_SERVICE", "NET_ADMIN", "SYS_NICE"]
     assert security["runAsUser"] == 0  # Kubernetes gives added capabilities to user 0 only
+
+
+def test_where_real_time_is_off_the_speaker_may_not_run_before_others() -> None:
+    container = container_of(one(rendered({"speaker": {"realTime": False}}), "DaemonSet"))
+    assert "SYS_NICE" not in container["securityContext"]["capabilities"]["add"]
 
 
 def test_without_blackhole_routes_the_speaker_can_change_nothing_of_the_nodes_network() -> None:
     container = container_of(one(rendered({"speaker": {"bgp": {"blackholeRoutes": False}}}), "DaemonSet"))
-    assert container["securityContext"]["capabilities"]["add"] == ["NET_RAW", "NET_BIND_SERVICE"]
+    assert container["securityContext"]["capabilities"]["add"] == ["NET_RAW", "NET_BIND_SERVICE", "SYS_NICE"]
     assert "--no-blackhole-routes" in container["args"]
 
 
@@ -62,7 +67,7 @@ def test_without_blackhole_routes_the_speaker_can_change_nothing_of_the_nodes_ne
 def test_where_kernels_answer_the_speaker_may_load_and_attach_programs(has_blackholes: bool) -> None:
     values = {"speaker": {"kernelAnswers": "auto", "bgp": {"blackholeRoutes": has_blackholes}}}
     security = container_of(one(rendered(values), "DaemonSet"))["securityContext"]
-    assert security["capabilities"]["add"] == ["NET_RAW", "NET_BIND_SERVICE", "NET_ADMIN", "BPF"]
+    assert security["capabilities"]["add"] == ["NET_RAW", "NET_BIND_SERVICE", "NET_ADMIN", "BPF", "SYS_NICE"]
 
 
 @pytest.mark.parametrize("off", ["off", False])

@@ -71,7 +71,8 @@ subjects:
 {{- $kernelAnswers := eq (toString .Values.speaker.kernelAnswers) "auto" -}}
 [NET_RAW, NET_BIND_SERVICE
 {{- if or .Values.speaker.bgp.blackholeRoutes $kernelAnswers }}, NET_ADMIN{{ end }}
-{{- if $kernelAnswers }}, BPF{{ end }}]
+{{- if $kernelAnswers }}, BPF{{ end }}
+{{- if .Values.speaker.realTime }}, SYS_NICE{{ end }}]
 {{- end -}}
 
 {{/* An address and a port as one text; IPv6 addresses in brackets. */}}

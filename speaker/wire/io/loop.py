@@ -33,7 +33,7 @@ from speaker.wire.heartbeat.io.part import HeartbeatPart
 from speaker.wire.io.channel import Channel, Closed
 from speaker.wire.io.permit import Permit
 from speaker.wire.io.poll import Poll
-from speaker.wire.io.process import become_the_wire
+from speaker.wire.io.process import become_one_of_many, become_real_time, become_the_wire
 from speaker.wire.neighbours.io.part import NeighbourPart
 from speaker.wire.part import Handler, Part
 
@@ -91,7 +91,9 @@ class Wire:
         """Let each part do some of what is due. Returns how long to sleep: too long by this turn at most."""
         now = time.monotonic()
         if now >= self._counters_due:
-            self._report_counters(now)
+            self._counters_due = now + COUNTERS_SECONDS
+            become_real_time()
+            self._report_counters()
         timeout = self._counters_due - now
         for part in self._parts:
             now = time.clock_gettime(part.clock)
@@ -135,9 +137,8 @@ class Wire:
 
     # --- reports
 
-    def _report_counters(self, now: float) -> None:
+    def _report_counters(self) -> None:
         """Unless the agent has more to read than it can."""
-        self._counters_due = now + COUNTERS_SECONDS
         if not self._channel.is_crowded:
             totals: dict[str, Any] = {}
             for part in self._parts:
@@ -157,5 +158,6 @@ def main() -> int:
     gc.freeze()
     gc.disable()  # nothing on the way of a frame makes reference cycles
     status = wire.run()
+    become_one_of_many()  # an interpreter that ends hears no signals
     wire.close()
     return status
