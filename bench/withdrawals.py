@@ -22,9 +22,12 @@ from bench.measure import percentile, tell
 from bench.neighbours import ARP, NDP, Protocol
 from lab.net.segment import Host, Segment
 
-CHUNK = 5000
+CHUNK = 500
+"""Announced at a time. So few that each is asked for every 25 ms, by the default rate: so what is late is found."""
+STANDING = 4500
+"""Announced all the time."""
 FIRST = 1 << 20
-SETTLE_SECONDS = 0.3
+SETTLE_SECONDS = 0.1
 SO_TIMESTAMPNS, SO_RCVBUFFORCE = 35, 33  # linux/asm-generic/socket.h
 SOL_PACKET, PACKET_STATISTICS = 263, 6  # linux/if_packet.h
 RECEIVE_BUFFER_BYTES = 128 << 20
@@ -39,6 +42,7 @@ async def judged(segment: Segment, answerer: Answerer, withdrawals: int, at_a_ti
     confirmed: dict[bytes, float] = {}
     orders: list[float] = []
     with _child(asker, protocol, "sniff", 0) as judge, _child(asker, protocol, "flood", rate) as flood:
+        await answerer.announce(answerer.targets(STANDING))
         for chunk in range(0, withdrawals, CHUNK):
             count = min(CHUNK, withdrawals - chunk)
             first = FIRST + 16 * answerer.first + chunk
@@ -51,6 +55,7 @@ async def judged(segment: Segment, answerer: Answerer, withdrawals: int, at_a_ti
                 confirmed |= dict.fromkeys(targets[at : at + at_a_time], time.time())
             await asyncio.sleep(SETTLE_SECONDS)
         flood.kill()
+        await answerer.withdraw(answerer.targets(STANDING))
         said, _ = await asyncio.to_thread(judge.communicate)
     seen = json.loads(said)
     late = {one: seen["last"][one.hex()] - at for one, at in confirmed.items() if seen["last"].get(one.hex(), 0.0) > at}
