@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 OFF = "Off: speaker.kernelAnswers is off"
 
+LOOK_SECONDS = 10.0
+"""How soon a program is put back that others took away. Until then the process answers, as it does without."""
+
 
 class _Open:
     """An interface at which the program is. It answers when all that is known was put into its table."""
@@ -55,6 +58,7 @@ class KernelAnswers:
         self._opened: dict[str, _Open] = {}
         self._why_not: dict[str, str] = {}  # by interface
         self._why_nowhere = OFF
+        self._look_at = 0.0
         self._has_removed = False  # what no moment was asked for since
         self._moment = 0
         self.has_news = False
@@ -169,9 +173,34 @@ class KernelAnswers:
                 responder.remove(table, address)
             yield
 
-    def lost(self) -> list[str]:
-        """Interfaces at which the program is not any more, or does not come first: others took it away."""
-        return [name for name, opened in self._opened.items() if not opened.attachment.is_in_place()]
+    def deadline(self) -> float | None:
+        """When to call `look` next. A link stays where it is; a filter at clsact may be anybody's prey."""
+        is_held = all(opened.attachment.how == "tcx" for opened in self._opened.values())
+        return None if is_held else self._look_at
+
+    def look(self, now: float, slices: Sequence[Sequence[bytes]]) -> Iterator[None]:
+        """An interface each turn: put the program back where others took it away, or came to stand before it.
+
+        `slices`: as for `close`.
+        """
+        self._look_at = now + LOOK_SECONDS
+        for name, opened in list(self._opened.items()):
+            if self._opened.get(name) is opened and not opened.attachment.is_in_place():
+                yield from self._attach_again(name, opened, slices)
+            yield
+
+    def _attach_again(self, name: str, opened: _Open, slices: Sequence[Sequence[bytes]]) -> Iterator[None]:
+        from speaker.wire.neighbours.bpf.io.attach import AttachError, attach
+
+        responder = self._responder
+        if responder is None:
+            return
+        opened.attachment.close()
+        try:
+            opened.attachment = attach(responder.program, opened.ifindex)
+        except AttachError as error:
+            self._refuse(name, f"Refused: {error}")
+            yield from self.close(name, slices)
 
     def set_own(self, macs: frozenset[bytes]) -> None:
         """The MACs of this machine."""

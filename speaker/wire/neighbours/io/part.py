@@ -111,8 +111,9 @@ class NeighbourPart:
             self._run_slice()
         if self._settling:
             self._settling.turn(now)
-        announcing, probing = self._announce_due(now), self._probe_due(now)
-        self._next_turn = AT_ONCE if self._jobs else earliest(announcing, probing, self._settling.deadline())
+        announcing, probing, looking = self._announce_due(now), self._probe_due(now), self._look_due(now)
+        settling = self._settling.deadline()
+        self._next_turn = AT_ONCE if self._jobs else earliest(announcing, probing, looking, settling)
 
     def deadline(self) -> float | None:
         """Announcements that are kept back wait for a permit, whose coming wakes us anyway."""
@@ -191,6 +192,14 @@ class NeighbourPart:
         if self._prober.turn(now):
             self._follow_holdings()
         return self._prober.deadline()
+
+    def _look_due(self, now: float) -> float | None:
+        """Returns when to go on."""
+        deadline = self._kernel.deadline()
+        if deadline is not None and deadline <= now and not self._jobs:
+            self._begin(self._kernel.look(now, self._known()))
+            return AT_ONCE
+        return deadline
 
     # --- orders
 

@@ -35,6 +35,8 @@ from speaker.wire.neighbours.bpf.io import attach, calls
 
 ETHERTYPE = 0x88B5  # for experiments
 ACCEPT = 0  # TC_ACT_OK: no program after this one is asked
+MOST_LINKS = 63
+"""Of tcx at one interface: BPF_MPROG_MAX of linux/bpf_mprog.h, less one."""
 ALL = socket.htons(0x0003)
 _PROTOCOL = 16  # of struct __sk_buff
 _LOOKUP = 1  # the helper

@@ -21,7 +21,7 @@ from speaker.wire.neighbours.bpf.io.attach import (
     attach_tcx,
     remove_leftovers,
 )
-from tests.speaker.wire.neighbours.bpf.beside import ACCEPT, Counting, Ingress
+from tests.speaker.wire.neighbours.bpf.beside import ACCEPT, MOST_LINKS, Counting, Ingress
 
 pytestmark = pytest.mark.root
 
@@ -29,8 +29,6 @@ Attach = Callable[[int, int], Attachment]
 both_ways = pytest.mark.parametrize("way", [attach_tcx, attach_clsact])
 CILIUM_PRIORITY = 1
 BEFORE = 1 << 3
-MOST_LINKS = 63
-"""BPF_MPROG_MAX of linux/bpf_mprog.h, less one."""
 
 
 @pytest.fixture

@@ -24,28 +24,10 @@ WAIT_SECONDS, SILENT_SECONDS = 2.0, 0.2
 
 
 @dataclass
-class Node:
-    """A host whose kernel answers for VIP and VIP6 by this program, and a client that asks."""
+class Client:
+    """A host that asks."""
 
-    host: Host
     client: Host
-    responder: Responder
-    open: ExitStack
-
-    def answer_on(self, name: str, *, way: Attach = attach_tcx) -> int:
-        """By the interface of this name; its index."""
-        with self.host.packet_socket(name) as opened:
-            its_mac = opened.getsockname()[4]
-        with self.host.entered():
-            index = socket.if_nametoindex(name)
-            attachment = way(self.responder.program, index)
-        self.open.callback(self.close, attachment)
-        assert self.responder.use(index, its_mac, TABLE)
-        return index
-
-    def close(self, attachment: Attachment) -> None:
-        with self.host.entered():
-            attachment.close()
 
     def asked(self, frame: bytes, protocol: int = ETH_P_ARP) -> bytes | None:
         """The MAC that answers, None when nobody does."""
@@ -77,6 +59,30 @@ class Node:
         return self.asked(ndp.solicitation(self.client.mac, CLIENT6, VIP6), ETH_P_IPV6)
 
 
+@dataclass
+class Node(Client):
+    """A host whose kernel answers for VIP and VIP6 by this program, and a client that asks."""
+
+    host: Host
+    responder: Responder
+    open: ExitStack
+
+    def answer_on(self, name: str, *, way: Attach = attach_tcx) -> int:
+        """By the interface of this name; its index."""
+        with self.host.packet_socket(name) as opened:
+            its_mac = opened.getsockname()[4]
+        with self.host.entered():
+            index = socket.if_nametoindex(name)
+            attachment = way(self.responder.program, index)
+        self.open.callback(self.close, attachment)
+        assert self.responder.use(index, its_mac, TABLE)
+        return index
+
+    def close(self, attachment: Attachment) -> None:
+        with self.host.entered():
+            attachment.close()
+
+
 def is_answer(frame: bytes) -> bool:
     by_arp = frame[12:14] == b"\x08\x06" and frame[20:22] == b"\x00\x02" and frame[28:32] == VIP
     return by_arp or (frame[12:14] == b"\x86\xdd" and frame[54] == 136 and frame[62:78] == VIP6)
@@ -90,7 +96,7 @@ def node(segment: Segment) -> Iterator[Node]:
         for address in (VIP, VIP6):
             responder.put(TABLE, address, is_answered=True)
         responder.set_deadline(time.clock_gettime(time.CLOCK_BOOTTIME) + 60)
-        yield Node(segment.hosts[0], segment.hosts[1], responder, stack)
+        yield Node(segment.hosts[1], segment.hosts[0], responder, stack)
 
 
 def mac(text: str) -> bytes:
