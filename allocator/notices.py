@@ -23,6 +23,7 @@ _NOT_GOOD = frozenset({Reason.OutsidePool, Reason.AddressTaken, Reason.StatusOve
 """It is as it was asked for, and yet somebody should look."""
 
 _GOOD: Mapping[str, str] = {
+    ConditionType.Degraded: "False",
     ConditionType.Exhausted: "False",
     ConditionType.Overlapping: "False",
     ConditionType.Conflicted: "False",

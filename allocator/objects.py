@@ -4,7 +4,8 @@ Values for the informers; the full types are in crds. Thousands of these live at
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from allocator.claims import Claim, claim_from
 from allocator.space.ranges import parse_address
@@ -71,6 +72,8 @@ class Advertisement:
     conditions: tuple[Condition, ...]
     peers: tuple[str, ...] = ()
     """Of a BGPAdvertisement: the BGPPeers it is for by name; empty: all."""
+    status: Mapping[str, Any] = field(default_factory=dict)
+    """As it is on the wire."""
 
     def covers(self, pool: str, pool_labels: Mapping[str, str] | None, services: Iterable[Mapping[str, str]]) -> bool:
         """Whether it chooses addresses of this pool for one of the Services with these labels."""
@@ -96,6 +99,7 @@ def _advertisement(one: L2Advertisement | BGPAdvertisement) -> Advertisement:
         spec=one.spec,
         conditions=one.status.conditions,
         peers=one.spec.peers if isinstance(one, BGPAdvertisement) else (),
+        status=one.status.to_wire(),
     )
 
 

@@ -5,11 +5,16 @@ peers, interfaces, endpoints or health.
 """
 
 from collections.abc import Iterable, Mapping
+from typing import Annotated
 
 from pydantic import Field
 
-from crds.meta import LabelSelector, Model
+from crds.markers import Text
+from crds.meta import JudgedStatus, LabelSelector, Model
 from crds.rules import PoolNames
+from crds.wording import COLUMN_CHARACTERS, column
+
+ColumnText = Annotated[str, Text(max_length=COLUMN_CHARACTERS)]
 
 
 class AdvertisementSpec(Model):
@@ -23,6 +28,11 @@ class AdvertisementSpec(Model):
     """Announce only addresses of Services with these labels. Not set: of all Services."""
     node_selector: LabelSelector | None = None
     """Announce only from nodes with these labels. Not set: from all nodes."""
+
+    def pools_in_column(self) -> str:
+        """As a table shows them: "edge,lab", "edge,(selector)", "*" for all."""
+        selector = () if self.ip_pool_selector is None else ("(selector)",)
+        return column((*self.ip_pools, *selector))
 
     def covers_pool(self, name: str, labels: Mapping[str, str] | None) -> bool:
         """Whether addresses of this pool are chosen. `labels`: those of the IPPool, None when there is none (any more).
@@ -43,3 +53,10 @@ class AdvertisementSpec(Model):
     def selects_node(self, labels: Mapping[str, str]) -> bool:
         """Whether a node with these labels may announce."""
         return self.node_selector is None or self.node_selector.matches(labels)
+
+
+class AdvertisementStatus(JudgedStatus):
+    """What Berth made of an advertisement."""
+
+    pools: ColumnText = ""
+    """The IPPools that it chooses, as a text for tables: names, (selector), or * for all."""

@@ -4,10 +4,10 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from crds.advertisement import AdvertisementSpec
-from crds.kind import AGE, Column, CustomKind, ready_column
+from crds.advertisement import AdvertisementSpec, AdvertisementStatus, ColumnText
+from crds.kind import AGE, Column, CustomKind, degraded_column, ready_column
 from crds.markers import Format, Items, ListSet
-from crds.meta import BerthObject, ConditionedStatus
+from crds.meta import BerthObject
 from crds.rules import CommunityValue, ObjectName
 
 Unsigned32 = Annotated[int, Field(ge=0, le=4294967295), Format("int64")]
@@ -41,8 +41,11 @@ class BGPAdvertisementSpec(AdvertisementSpec):
     then refused by a node. Not set: the route goes with the last ready endpoint, and the next router answers."""
 
 
-class BGPAdvertisementStatus(ConditionedStatus):
+class BGPAdvertisementStatus(AdvertisementStatus):
     """What Berth made of the advertisement."""
+
+    peers: ColumnText = ""
+    """The BGPPeers that it names, as a text for tables; * for all."""
 
 
 class BGPAdvertisement(BerthObject):
@@ -53,10 +56,11 @@ class BGPAdvertisement(BerthObject):
         plural="bgpadvertisements",
         short_names=("bgpad",),
         columns=(
-            Column("Pools", ".spec.ipPools", description="IPPools by name; empty with no selector: all."),
-            Column("Peers", ".spec.peers", description="BGPPeers; empty: all."),
+            Column("Pools", ".status.pools", description="IPPools by name; * for all."),
+            Column("Peers", ".status.peers", description="BGPPeers; * for all."),
             Column("Communities", ".spec.communities", description="Communities of the routes.", priority=1),
             ready_column(),
+            degraded_column(),
             AGE,
         ),
     )

@@ -5,9 +5,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from crds.addresses import Family
-from crds.kind import AGE, Column, CustomKind, ready_column
+from crds.kind import AGE, Column, CustomKind, degraded_column, ready_column
 from crds.markers import Format, Items, ListSet, Rule, Text
-from crds.meta import BerthObject, ConditionedStatus, LabelSelector, Model
+from crds.meta import BerthObject, JudgedStatus, LabelSelector, Model
 from crds.rules import Address, InterfaceName, IPv4Text, ObjectName, PeerASN
 
 ASN = Annotated[int, Field(ge=1, le=4294967295), Format("int64")]
@@ -118,7 +118,7 @@ class SessionCount(Model):
     """Both as a text for tables, such as 2/3."""
 
 
-class BGPPeerStatus(ConditionedStatus):
+class BGPPeerStatus(JudgedStatus):
     """What Berth made of the peer; the sessions themselves are in the status of each Speaker."""
 
     sessions: SessionCount | None = None
@@ -140,6 +140,7 @@ class BGPPeer(BerthObject):
             Column("BFD", ".spec.bfdProfile", description="The BFD profile."),
             Column("Sessions", ".status.sessions.summary", description="Sessions that are up, of how many."),
             ready_column(),
+            degraded_column(),
             AGE,
         ),
     )

@@ -48,6 +48,11 @@ class ConditionType(_Documented):
         "On an IPAllocation: another machine on the segment uses the same address. On an IPPool: Services hold "
         "addresses of it that are a node's, the API server's, a gateway or the end of a network as well.",
     )
+    Degraded = (
+        "Degraded",
+        "On an IPPool, an advertisement or a BGPPeer: something of it does not work, which the message names, and the "
+        "rest does. It is there while that is so, and False once it was.",
+    )
     EndpointsPlaced = (
         "EndpointsPlaced",
         "In slice 0 of a SpeakerReport: all endpoints of Services with externalTrafficPolicy Local say which node "
@@ -84,7 +89,7 @@ class ConditionType(_Documented):
     )
     Ready = (
         "Ready",
-        "The object is valid and in use. False: the message says what is wrong with it; everything else goes on. "
+        "The object works. False: it does nothing, and the message says why; everything else goes on. "
         "Unknown, of a Speaker: nothing is heard of it.",
     )
     Recorded = (

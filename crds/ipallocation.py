@@ -12,6 +12,7 @@ from crds.kind import AGE, Column, CustomKind
 from crds.markers import AtomicMap, Format, Items, ListMap, ListSet, Rule, Text
 from crds.meta import BerthObject, ConditionedStatus, Labels, Model
 from crds.rules import Address, Namespace, NodeName, ObjectName
+from crds.wording import COLUMN_CHARACTERS
 
 MOST_PORTS = 4096
 """Ports of one holder; of three protocols there could be 196,605. About 140 KB as JSON."""
@@ -123,6 +124,8 @@ class IPAllocationStatus(ConditionedStatus):
     first ones by name. Who announces it by BGP is brought up to date when there is time."""
     announcer_count: Annotated[int, Field(ge=0), Format("int32")] = 0
     """How many nodes announce it, as of then."""
+    nodes: Annotated[str, Text(max_length=COLUMN_CHARACTERS)] = ""
+    """The same as a text for tables: node1,node2, or node1,node2,node3+497; empty while nobody announces it."""
     first_announced: Annotated[str, Format("date-time")] | None = None
     """When a speaker first announced the address. From then on it is not probed any more, whatever the pool says."""
 
@@ -149,7 +152,7 @@ class IPAllocation(BerthObject):
             Column("Pool", ".spec.pool", description="The IPPool that it was taken from."),
             Column("Namespace", ".spec.holders[*].namespace", description="The namespace of the first holder."),
             Column("Service", ".spec.holders[*].name", description="The first Service that holds it."),
-            Column("Nodes", ".status.announcedBy", description="The nodes that announce it."),
+            Column("Nodes", ".status.nodes", description="The nodes that announce it."),
             Column("Announcers", ".status.announcerCount", "integer", "How many nodes announce it.", priority=1),
             Column(
                 "State", '.status.conditions[?(@.type=="Announced")].reason', description="Whether it is announced."

@@ -5,9 +5,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from crds.kind import AGE, Column, CustomKind, ready_column
+from crds.kind import AGE, Column, CustomKind, degraded_column, ready_column
 from crds.markers import Format, Items, ListMap, ListSet, Text
-from crds.meta import BerthObject, ConditionedStatus, LabelSelector, Model
+from crds.meta import BerthObject, JudgedStatus, LabelSelector, Model
 from crds.rules import Address, AddressRange, Namespace, ObjectName, PoolAddresses
 
 
@@ -147,13 +147,15 @@ class KeptOut(Model):
     """The first of them, each with whose it is."""
 
 
-class IPPoolStatus(ConditionedStatus):
+class IPPoolStatus(JudgedStatus):
     """What Berth made of the pool: how full it is, and what is wrong with it."""
 
     ipv4: FamilyUsage | None = None
     """The pool's IPv4 addresses. Not set when it has none."""
     ipv6: FamilyUsage | None = None
     """The pool's IPv6 addresses. Not set when it has none."""
+    used: Annotated[str, Text(max_length=128)] = ""
+    """Addresses in use of all, as a text for tables: 12/51, or 12/51,3/16 with IPv4 before IPv6."""
     kept_out: Annotated[tuple[KeptOut, ...], Items(maximum=len(KeptOutReason)), ListMap("reason")] = ()
     """Addresses of the pool that are not given out by themselves, with the reason."""
 
@@ -161,8 +163,8 @@ class IPPoolStatus(ConditionedStatus):
 def _usage_columns(family: str) -> tuple[Column, ...]:
     path = f".status.{family.lower()}"
     return (
-        Column(f"{family}-Allocated", f"{path}.allocated", "integer", f"{family} addresses in use."),
-        Column(f"{family}-Free", f"{path}.free", description=f"{family} addresses left."),
+        Column(f"{family}-Allocated", f"{path}.allocated", "integer", f"{family} addresses in use.", priority=1),
+        Column(f"{family}-Free", f"{path}.free", description=f"{family} addresses left.", priority=1),
         Column(f"{family}-Capacity", f"{path}.capacity", description=f"{family} addresses in all.", priority=1),
     )
 
@@ -175,9 +177,11 @@ class IPPool(BerthObject):
         plural="ippools",
         short_names=("ipp",),
         columns=(
+            Column("Used", ".status.used", description="Addresses in use, of how many; IPv4, then IPv6."),
+            ready_column(),
+            degraded_column(),
             *_usage_columns("IPv4"),
             *_usage_columns("IPv6"),
-            ready_column(),
             Column("Auto-Assign", ".spec.autoAssign", "boolean", "Whether any Service may draw from it.", priority=1),
             Column("Priority", ".spec.priority", "integer", "Higher is tried first.", priority=1),
             Column("Addresses", ".spec.addresses", description="Networks, ranges and addresses.", priority=1),

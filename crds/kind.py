@@ -25,6 +25,12 @@ def ready_column() -> Column:
     return Column("Ready", '.status.conditions[?(@.type=="Ready")].status', description="Whether Berth can use it.")
 
 
+def degraded_column() -> Column:
+    """The status of condition Degraded, where there is one."""
+    path = '.status.conditions[?(@.type=="Degraded")].status'
+    return Column("Degraded", path, description="Whether a part of it does not work.")
+
+
 @dataclass(frozen=True)
 class CustomKind:
     """Names and presentation of one cluster-scoped kind."""

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
-from crds.advertisement import AdvertisementSpec
-from crds.kind import AGE, Column, CustomKind, ready_column
+from crds.advertisement import AdvertisementSpec, AdvertisementStatus, ColumnText
+from crds.kind import AGE, Column, CustomKind, degraded_column, ready_column
 from crds.markers import Items, ListSet
-from crds.meta import BerthObject, ConditionedStatus, LabelSelector
+from crds.meta import BerthObject, LabelSelector
 from crds.rules import InterfacePattern
 
 
@@ -32,8 +32,11 @@ class L2AdvertisementSpec(AdvertisementSpec):
         return next(chosen_by, len(self.preferred_node_selectors))
 
 
-class L2AdvertisementStatus(ConditionedStatus):
+class L2AdvertisementStatus(AdvertisementStatus):
     """What Berth made of the advertisement."""
+
+    interfaces: ColumnText = ""
+    """The interfaces that it names, as a text for tables; * for all."""
 
 
 class L2Advertisement(BerthObject):
@@ -44,9 +47,10 @@ class L2Advertisement(BerthObject):
         plural="l2advertisements",
         short_names=("l2ad",),
         columns=(
-            Column("Pools", ".spec.ipPools", description="IPPools by name; empty with no selector: all."),
-            Column("Interfaces", ".spec.interfaces", description="Interfaces; empty: all."),
+            Column("Pools", ".status.pools", description="IPPools by name; * for all."),
+            Column("Interfaces", ".status.interfaces", description="Interfaces; * for all."),
             ready_column(),
+            degraded_column(),
             AGE,
         ),
     )

@@ -102,6 +102,13 @@ class ConditionedStatus(Model):
     """What is true of the object just now, and why."""
 
 
+class JudgedStatus(ConditionedStatus):
+    """The status of what users write, as Berth judges it."""
+
+    observed_generation: Annotated[int, Field(ge=0), Format("int64")] | None = None
+    """The metadata.generation that all of this was found of: a lower one than the object's is of an earlier spec."""
+
+
 Labels = Annotated[dict[str, str], ItemText(max_length=63)]
 
 LabelKey = Annotated[str, Text(min_length=1, max_length=317)]

@@ -22,11 +22,11 @@ from allocator.objects import StoredAllocation, decode_allocation
 from allocator.observed import Observed
 from allocator.release.barrier import Awaited
 from allocator.space.ranges import parse_address
-from allocator.status.advertisement import JUDGED_HERE, advertisement_conditions, no_speaker
+from allocator.status.advertisement import JUDGED_HERE, advertisement_status, no_speaker
 from allocator.status.allocation import allocation_status, by, differs_in_counts_only
 from allocator.status.conflicts import of_transitions
 from allocator.status.entries import Session
-from allocator.status.faults import reported_fault
+from allocator.status.faults import reported_fault, reported_faults
 from allocator.status.onservices import briefly
 from allocator.status.owners import Owners
 from allocator.status.peer import duplicate_fault, peer_status
@@ -229,15 +229,15 @@ class Reporter:
     async def _report_advertisements(self, now: float) -> None:
         peers = {one.name for one in self._observed.peers.values()}
         for one in self._observed.advertisements():
-            fault = reported_fault(self._reports.bgp, one.kind, one.name, JUDGED_HERE)
+            faults = reported_faults(self._reports.bgp, one.kind, one.name, JUDGED_HERE)
             if all(speaker.goodbye or not speaker.has_registered for speaker in self._observed.speakers.values()):
-                fault = no_speaker()
-            conditions = advertisement_conditions(one, self._assigner.ledger.pools, peers, fault, timestamp())
-            if conditions != one.conditions and self._object_rate.admits((one.kind, one.name), now):
+                faults = (no_speaker(),)
+            status = advertisement_status(one, self._assigner.ledger.pools, peers, faults, timestamp())
+            if status != one.status and self._object_rate.admits((one.kind, one.name), now):
                 resource = L2ADVERTISEMENTS if one.kind == "L2Advertisement" else BGPADVERTISEMENTS
-                written = await self._patch(resource, one.name, one.uid, {"conditions": _wire_conditions(conditions)})
-                if written is not None:
-                    self._tell(resource, one.name, one.conditions, conditions)
+                if await self._patch(resource, one.name, one.uid, status) is not None:
+                    after = [Condition.model_validate(condition) for condition in status["conditions"]]
+                    self._tell(resource, one.name, one.conditions, after)
 
     async def _report_peers(self, now: float) -> None:
         """Of all when something changed: that is seldom, or often for all of them."""
@@ -402,6 +402,7 @@ class Reporter:
         wire: dict[str, Any] = {
             "announcedBy": list(status.announced_by),
             "announcerCount": status.announcer_count,
+            "nodes": status.nodes,
             "conditions": _wire_conditions(status.conditions),
         }
         if status.first_announced is not None:

@@ -19,7 +19,7 @@ from crds.ipallocation import MOST_NAMED
 from crds.meta import Condition
 from crds.observation import Observation
 from crds.types import IPAllocationStatus
-from crds.wording import listed
+from crds.wording import column, listed
 
 NAMED_NODES = MOST_NAMED
 """How many nodes a message names before it counts the rest."""
@@ -61,6 +61,7 @@ def allocation_status(
     return IPAllocationStatus(
         announced_by=tuple(_named(announcers)),
         announcer_count=len(announcers),
+        nodes=column(_named(announcers), of=len(announcers)) if announcers else "",
         first_announced=stored.first_announced or (timestamp if announcers else None),
         conditions=conditions_from(observed, stored.conditions, stored.generation, timestamp),
     )

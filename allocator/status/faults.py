@@ -20,8 +20,16 @@ MOST_CHARACTERS = 200
 """More of a speaker's words is cut off."""
 
 
-def reported_fault(reports: BGPReports, kind: str, name: str, known: Container[Reason] = ()) -> Observation | None:
-    """What is wrong with that object, apart from what is known already; None when no Speaker finds anything."""
+def reported_fault(reports: BGPReports, kind: str, name: str) -> Observation | None:
+    """All that is wrong with that object as one; None when no Speaker finds anything."""
+    found = reported_faults(reports, kind, name)
+    return not_ready(found[0].reason, listed([one.message for one in found], NAMED_FAULTS, "; ")) if found else None
+
+
+def reported_faults(
+    reports: BGPReports, kind: str, name: str, known: Container[Reason] = ()
+) -> tuple[Observation, ...]:
+    """What is wrong with that object, apart from what is known already: one for each fault, with who says so."""
     found: dict[tuple[Reason, str], list[str]] = {}
     for node, faults in sorted(reports.faults(kind, name).items()):
         for fault in faults:
@@ -29,10 +37,9 @@ def reported_fault(reports: BGPReports, kind: str, name: str, known: Container[R
             if reason not in known:
                 text = fault.message.removeprefix(f"{kind} {name}: ")
                 found.setdefault((reason, cut(text)), []).append(node)
-    if not found:
-        return None
-    texts = [f"{text} (says {listed(nodes, NAMED_NODES)})" for (_, text), nodes in found.items()]
-    return not_ready(next(iter(found))[0], listed(texts, NAMED_FAULTS, "; "))
+    return tuple(
+        not_ready(reason, f"{text} (says {listed(nodes, NAMED_NODES)})") for (reason, text), nodes in found.items()
+    )
 
 
 def not_ready(reason: Reason, message: str) -> Observation:

@@ -7,7 +7,7 @@ is off is reported once.
 from collections.abc import Container, Mapping, Sequence
 
 from allocator.objects import StoredPeer
-from allocator.status.conditions import conditions_from
+from allocator.status.conditions import conditions_from, degraded
 from allocator.status.entries import Session
 from allocator.status.faults import NAMED_NODES, cut, not_ready
 from crds.conditions import ConditionType, Reason
@@ -30,9 +30,12 @@ def peer_status(
     down = {node: _why_down(node, one, silent) for node, one in sorted(sessions.items())}
     down = {node: why for node, why in down.items() if why}
     wanted, established = len(sessions), len(sessions) - len(down)
+    parts = [fault] if fault is not None and established else []
+    observed = [_ready(wanted, down, None if parts else fault), *degraded(parts, peer.status.conditions)]
     return BGPPeerStatus(
         sessions=SessionCount(wanted=wanted, established=established, summary=f"{established}/{wanted}"),
-        conditions=conditions_from([_ready(wanted, down, fault)], peer.status.conditions, peer.generation, timestamp),
+        conditions=conditions_from(observed, peer.status.conditions, peer.generation, timestamp),
+        observed_generation=peer.generation,
     )
 
 

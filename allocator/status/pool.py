@@ -8,7 +8,7 @@ from heapq import nsmallest
 from allocator.ledger import Ledger
 from allocator.space.pools import Pool
 from allocator.space.ranges import AddressRange
-from allocator.status.conditions import conditions_from
+from allocator.status.conditions import conditions_from, degraded
 from crds.addresses import FAMILIES, Family, IPAddress
 from crds.conditions import ConditionType, Reason
 from crds.ippool import MOST_CHARACTERS, MOST_NAMED, FamilyUsage, KeptOut, KeptOutReason
@@ -23,13 +23,17 @@ NAMED = 5
 def pool_status(pool: Pool, ledger: Ledger, previous: IPPoolStatus, timestamp: str) -> IPPoolStatus:
     """The status the pool should have now; equal to the previous one when nothing changed."""
     usage = {family: _usage(pool, family, ledger) for family in FAMILIES}
-    observed = [_ready(pool, ledger), _overlapping(pool), _exhausted(pool, ledger)]
+    ready = _ready(pool, ledger)
+    parts = [_bad_ranges(pool)] if pool.bad_ranges and ready.holds else []
+    observed = [ready, *degraded(parts, previous.conditions), _overlapping(pool), _exhausted(pool, ledger)]
     conflicted = _conflicted(pool, ledger, previous)
     if conflicted is not None:
         observed.append(conflicted)
     return IPPoolStatus(
         ipv4=usage[Family.IPv4],
         ipv6=usage[Family.IPv6],
+        used=",".join(f"{one.allocated}/{one.capacity}" for one in usage.values() if one is not None),
+        observed_generation=pool.generation,
         kept_out=kept_out(pool, ledger),
         conditions=conditions_from(observed, previous.conditions, pool.generation, timestamp),
     )
@@ -102,15 +106,20 @@ def _conflicted(pool: Pool, ledger: Ledger, previous: IPPoolStatus) -> Observati
 
 
 def _ready(pool: Pool, ledger: Ledger) -> Observation:
-    if pool.bad_ranges:
-        message = listed([bad.message for bad in pool.bad_ranges], NAMED, "; ")
-        if not pool.gives_out:
-            message += ". Until then the pool gives out no new address"
-        return Observation(ConditionType.Ready, False, Reason.InvalidAddresses, message)
-    if not any(capacity_of(pool, family, ledger) for family in FAMILIES):
+    has_any = any(capacity_of(pool, family, ledger) for family in FAMILIES)
+    if pool.bad_ranges and not (has_any and pool.gives_out):
+        return _bad_ranges(pool)
+    if not has_any:
         message = "The pool has no address to give out: all are excluded, kept out, or belong to an older pool"
         return Observation(ConditionType.Ready, False, Reason.EmptyPool, message)
     return Observation(ConditionType.Ready, True, Reason.Valid, "The pool is in use")
+
+
+def _bad_ranges(pool: Pool) -> Observation:
+    message = listed([bad.message for bad in pool.bad_ranges], NAMED, "; ")
+    if not pool.gives_out:
+        message += ". Until then the pool gives out no new address"
+    return Observation(ConditionType.Ready, False, Reason.InvalidAddresses, message)
 
 
 def _overlapping(pool: Pool) -> Observation:

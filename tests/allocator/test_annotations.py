@@ -77,7 +77,7 @@ def test_a_service_is_told_of_an_annotation_that_is_not_understood_once_and_as_l
     api.edit_service(WEB, lambda body: body["metadata"].update(annotations={"berth.dev/ips": "192.0.2.13"}))
     successor.run()
     assert "understood" not in message(api)
-    assert successor.told == [Reason.Allocated]
+    assert successor.told == [Reason.AddressChanged]
 
 
 def test_a_service_that_waits_is_told_too(api: FakeApi) -> None:

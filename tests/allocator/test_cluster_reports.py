@@ -139,18 +139,18 @@ async def test_the_record_follows_who_announces_on_layer_2(user: User) -> None:
         await user.until_event("web", "Moved")
 
 
-async def ready_of(user: User, resource: Resource, name: str) -> Body:
+async def condition_of(user: User, resource: Resource, name: str, kind: str) -> Body:
     body = await user.get(resource, name)
     conditions = body.get("status", {}).get("conditions", []) if body is not None else []
-    return next((one for one in conditions if one["type"] == "Ready"), {})
+    return next((one for one in conditions if one["type"] == kind), {})
 
 
-async def until_ready(user: User, resource: Resource, name: str, reason: str) -> Body:
+async def until_ready(user: User, resource: Resource, name: str, reason: str, kind: str = "Ready") -> Body:
     async def is_so() -> bool:
-        return (await ready_of(user, resource, name)).get("reason") == reason
+        return (await condition_of(user, resource, name, kind)).get("reason") == reason
 
     await user.until(is_so, f"{resource.kind} {name} says {reason}", 20.0)
-    return await ready_of(user, resource, name)
+    return await condition_of(user, resource, name, kind)
 
 
 async def test_bgp_peers_and_advertisements_say_what_speakers_report(user: User) -> None:
@@ -160,7 +160,7 @@ async def test_bgp_peers_and_advertisements_say_what_speakers_report(user: User)
     down = {"peer": "tor1", "address": "192.0.2.1", "state": "Active", "lastError": "hold timer expired"}
     up = {**down, "state": "Established"}
     async with allocating(user.server), speaking(user, "node-a", "node-b") as (one, other):
-        assert "tor2" in (await until_ready(user, BGPADVERTISEMENTS, "ad", "UnknownPeer"))["message"]
+        assert "tor2" in (await until_ready(user, BGPADVERTISEMENTS, "ad", "UnknownPeer", "Degraded"))["message"]
         await until_ready(user, BGPPEERS, "tor1", "NoSessions")
         fault = {"object": "BGPAdvertisement/ad", "reason": "UnknownCommunity", "message": "no Community defines blue"}
         await one.report(bgpSessions=[up], faults=[fault])
@@ -171,9 +171,11 @@ async def test_bgp_peers_and_advertisements_say_what_speakers_report(user: User)
         assert body is not None
         assert body["status"]["sessions"] == {"wanted": 2, "established": 1, "summary": "1/2"}
         await user.client.create(BGPPEERS, {"metadata": {"name": "tor2"}, "spec": {**spec, "peerAddress": "192.0.2.2"}})
-        assert "blue" in (await until_ready(user, BGPADVERTISEMENTS, "ad", "UnknownCommunity"))["message"]
+        degraded = await until_ready(user, BGPADVERTISEMENTS, "ad", "UnknownCommunity", "Degraded")
+        assert "blue" in degraded["message"]
         await one.report(bgpSessions=[up])
-        await until_ready(user, BGPADVERTISEMENTS, "ad", "Valid")
+        await until_ready(user, BGPADVERTISEMENTS, "ad", "Valid", "Degraded")
+        assert (await condition_of(user, BGPADVERTISEMENTS, "ad", "Ready"))["status"] == "True"
         await other.report(bgpSessions=[up])
         await until_ready(user, BGPPEERS, "tor1", "SessionsUp")
         await user.until_event("tor1", "SessionsUp")

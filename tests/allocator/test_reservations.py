@@ -84,9 +84,9 @@ def test_it_is_free_for_all_when_the_pool_says_so() -> None:
 def test_a_reservation_of_an_address_that_another_pool_has_keeps_nothing_and_is_told() -> None:
     book = ledger(pool("other", "198.51.100.1"), edge({**LATER, "address": "198.51.100.1"}))
     assert granted(decide(book, request("web", annotations={"berth.dev/pool": "other"}))) == ["198.51.100.1"]
-    ready = next(one for one in said_of(book).conditions if one.type == ConditionType.Ready)
-    assert (ready.status, ready.reason) == ("False", Reason.InvalidAddresses)
-    assert "198.51.100.1 is reserved, but the pool does not have it" in ready.message
+    part = next(one for one in said_of(book).conditions if one.type == ConditionType.Degraded)
+    assert (part.status, part.reason) == ("True", Reason.InvalidAddresses)
+    assert "198.51.100.1 is reserved, but the pool does not have it" in part.message
     assert granted(decide(book, request("else"))) == ["192.0.2.10"]
 
 

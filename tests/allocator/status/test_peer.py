@@ -95,6 +95,18 @@ def test_a_fault_is_shown_with_who_says_so_and_makes_the_peer_not_ready() -> Non
     assert ready.message == "the password can't be read (says a, b). 0 of 2 sessions are up"
 
 
+def test_a_fault_beside_a_session_that_is_up_is_a_part() -> None:
+    fault = Fault("BGPPeer/tor1", "UnknownProfile", "BGPPeer tor1: there is no BFDProfile fast")
+    reports = reported(speaker("a", up(), faults=(fault,)), speaker("b", down()))
+    one = peer()
+    status = peer_status(one, reports.sessions("tor1"), reported_fault(reports, "BGPPeer", "tor1"), (), NOW)
+    assert {each.type: (each.status, each.reason) for each in status.conditions} == {
+        "Ready": ("True", "SomeSessionsDown"),
+        "Degraded": ("True", "UnknownProfile"),
+    }
+    assert status.observed_generation == one.generation
+
+
 def test_a_reason_of_a_newer_speaker_is_no_error() -> None:
     reports = reported(speaker("a", faults=(Fault("BGPAdvertisement/ad", "FromTheFuture", "it is odd"),)))
     found = reported_fault(reports, "BGPAdvertisement", "ad")

@@ -24,6 +24,8 @@ def test_figures_are_exact_for_ipv6_too() -> None:
     assert status.ipv4 is not None
     assert status.ipv6 is not None
     assert (status.ipv4.capacity, status.ipv4.allocated, status.ipv4.free) == ("4", 1, "3")
+    assert status.used == f"1/4,1/{2**64}"
+    assert status.observed_generation == 1
     assert (status.ipv6.capacity, status.ipv6.allocated) == (str(2**64), 1)
     assert status.ipv6.free == str(2**64 - 1)
     assert said(status) == {
@@ -46,3 +48,17 @@ def test_a_status_that_did_not_change_is_equal_and_times_move_with_the_status_on
 def test_a_pool_that_lost_all_to_an_older_one_is_empty() -> None:
     objects = [pool("edge", "192.0.2.0/30"), pool("late", "192.0.2.0/31", created="2026-09-01T00:00:00Z")]
     assert said(status_of(*objects, name="late"))["Ready"] == ("False", "EmptyPool")
+
+
+def test_a_pool_with_an_entry_that_can_not_be_read_works_with_the_others() -> None:
+    mended = status_of(pool("edge", "192.0.2.0/30"), name="edge")
+    assert "Degraded" not in said(mended)
+    partly = status_of(pool("edge", "192.0.2.0/30", "nonsense"), name="edge")
+    assert said(partly)["Ready"] == ("True", "Valid")
+    assert said(partly)["Degraded"] == ("True", "InvalidAddresses")
+    again = status_of(pool("edge", "192.0.2.0/30"), name="edge", previous=partly)
+    assert said(again)["Degraded"] == ("False", "Valid")
+    for bad in (pool("edge", "nonsense"), pool("edge", "192.0.2.0/30", exclude=["nonsense"])):
+        nothing = said(status_of(bad, name="edge"))
+        assert nothing["Ready"] == ("False", "InvalidAddresses")
+        assert "Degraded" not in nothing
