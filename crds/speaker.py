@@ -44,6 +44,13 @@ class AnnounceProtocol(StrEnum):
     BGP = "BGP"
 
 
+class Answerer(StrEnum):
+    """What answers ARP and NDP for the addresses that are announced on an interface."""
+
+    Kernel = "Kernel"
+    UserSpace = "UserSpace"
+
+
 class SpeakerSpec(Model):
     """Empty: a Speaker has nothing to configure."""
 
@@ -80,6 +87,11 @@ class Interface(Model):
     """The default gateways by this interface; of usable interfaces only."""
     ipv6: bool | None = None
     """Whether IPv6 is switched on on it. Of usable interfaces only; not set where the speaker does not tell it."""
+    answers: Answerer | None = None
+    """What answers ARP and NDP there: the node's kernel, by a program of the speaker's, or the speaker's wire process.
+    Of interfaces that are in use only."""
+    answers_reason: Message = ""
+    """Why it is not the kernel: Off, or what refused it. In the SpeakerReport only."""
 
 
 class Announcement(Model):

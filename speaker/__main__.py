@@ -43,6 +43,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--heartbeat-port", type=int, default=HeartbeatOptions.port, help="UDP, the same on all nodes")
     parser.add_argument("--heartbeat-interval-milliseconds", type=int, default=HeartbeatOptions.interval_milliseconds)
     parser.add_argument("--exclude-interfaces", default=EXCLUDED_INTERFACES, type=re.compile, metavar="REGEX")
+    parser.add_argument("--kernel-answers", choices=("auto", "off"), default="off", help="ARP and NDP, where it can")
     parser.add_argument("--metrics-listen", default="127.0.0.1:7482", metavar="HOST:PORT", help="empty: none")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
@@ -72,7 +73,9 @@ async def run(given: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     kube_metrics, metrics = PrometheusMetrics(registry), SpeakerMetrics(registry)
-    surroundings = Surroundings(given.exclude_interfaces.pattern, given.metrics_listen)
+    surroundings = Surroundings(
+        given.exclude_interfaces.pattern, given.metrics_listen, has_kernel_answers=given.kernel_answers == "auto"
+    )
     async with await Client.connect(given.kubeconfig, user_agent="berth-speaker", metrics=kube_metrics) as client:
         await run_speaker(client, given.options, surroundings, metrics, stop)
 

@@ -29,7 +29,7 @@ from speaker.core import NodeCore
 from speaker.inputs import Input, KeysRead, KeysUnusable, LeaseReleased, OrderDone, OrderRefused, Renewed, Stop
 from speaker.io.metrics import Snapshot, SpeakerMetrics
 from speaker.io.watches import Watches
-from speaker.layer2.interfaces import states
+from speaker.layer2.interfaces import answerers, states
 from speaker.members.io.keys import follow_keys
 from speaker.moment import Moment
 from speaker.notices import Line
@@ -127,6 +127,7 @@ class Agent:
         return Snapshot(
             addresses=dict(standing.addresses),
             interfaces=dict(states(standing.interfaces)),
+            answerers=dict(answerers(standing.interfaces)),
             bfd_sessions=sessions_by_state(standing.bfd_states),
             bgp_sessions=standing.bgp_sessions,
             speakers_known=standing.speakers_known,

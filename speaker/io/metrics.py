@@ -57,6 +57,8 @@ class Snapshot:
     addresses: dict[str, int] = field(default_factory=dict)
     interfaces: dict[str, int] = field(default_factory=dict)
     """How many of the node's interfaces are "Usable", and how many are not, by reason."""
+    answerers: dict[str, int] = field(default_factory=dict)
+    """On how many interfaces the kernel answers ARP and NDP ("Kernel"), or the wire process does, by why."""
     bfd_sessions: dict[str, int] = field(default_factory=dict)
     """BFD sessions by state, as speaker.bgp.bfdsessions counts them; empty without BFD."""
     bgp_sessions: Mapping[str, SessionView] = field(default_factory=dict)
@@ -79,6 +81,12 @@ class SpeakerMetrics:
         )
         self._interfaces = Gauge(
             "berth_interfaces", "Network interfaces by whether they are usable.", ["state"], registry=registry
+        )
+        self._answerers = Gauge(
+            "berth_answering_interfaces",
+            "Interfaces in use by what answers ARP and NDP there: Kernel, or why it is the speaker.",
+            ["state"],
+            registry=registry,
         )
         self._interface_changes = Counter(
             "berth_interface_changes", "What happened to network interfaces.", ["change"], registry=registry
@@ -161,6 +169,9 @@ class SpeakerMetrics:
         self._interfaces.clear()
         for state, count in snapshot.interfaces.items():
             self._interfaces.labels(state).set(count)
+        self._answerers.clear()
+        for state, count in snapshot.answerers.items():
+            self._answerers.labels(state).set(count)
         self._bfd_sessions.clear()
         for state, count in snapshot.bfd_sessions.items():
             self._bfd_sessions.labels(state).set(count)

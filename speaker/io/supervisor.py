@@ -76,10 +76,12 @@ class SoleSpeaker:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """`excluded_interfaces`: a regular expression for whole names. `listen`: host:port for metrics, "" = none."""
+    """`excluded_interfaces`: a regular expression for whole names. `listen`: host:port for metrics, "" = none.
+    `has_kernel_answers`: whether the kernel answers ARP and NDP where it can."""
 
     excluded_interfaces: str = EXCLUDED_INTERFACES
     listen: str = ""
+    has_kernel_answers: bool = False
 
 
 async def run_speaker(
@@ -96,7 +98,11 @@ async def run_speaker(
         blackholes = Blackholes(is_wanted=options.has_blackhole_routes)
         agent = Agent(client, link, options, metrics, driver=driver, blackholes=blackholes)
         try:
-            await link.start(exclude_interfaces=surroundings.excluded_interfaces, pass_fds=(sole.fd,))
+            await link.start(
+                exclude_interfaces=surroundings.excluded_interfaces,
+                has_kernel_answers=surroundings.has_kernel_answers,
+                pass_fds=(sole.fd,),
+            )
             async with asyncio.TaskGroup() as group:
                 helpers = [
                     group.create_task(_end_with_the_wire(link, stop)),

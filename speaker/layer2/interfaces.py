@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
+from crds.speaker import Answerer
 from speaker.cluster.networks import network_of
 from speaker.layer2.nearness import Rank, Way
 from speaker.own.entries import Entry, interface
@@ -78,6 +79,19 @@ def _of_one(old: Interface | None, new: Interface) -> Iterator[Change]:
         yield Change(Kind.IPV6_CHANGED, new.name, "on" if new.ipv6 else "off")
 
 
+def answerer(one: Interface) -> Answerer | None:
+    """What answers ARP and NDP on it; None where it is not in use."""
+    if one.kernel_answers:
+        return Answerer.Kernel
+    return Answerer.UserSpace if one.why_not else None
+
+
+def answerers(interfaces: Iterable[Interface]) -> Counter[str]:
+    """On how many interfaces the kernel answers, and on how many the wire process, by why."""
+    told = ((answerer(one), one.why_not.partition(":")[0]) for one in interfaces)
+    return Counter(why or who.value for who, why in told if who is not None)
+
+
 def ranks(interfaces: Iterable[Interface]) -> dict[Way, Rank]:
     """How the kernel ranks each interface on each of its networks."""
     found = ((one, network_of(text), metric) for one in interfaces if one.usable for text, metric in one.networks)
@@ -104,4 +118,6 @@ def _entry(one: Interface) -> Entry:
         networks=[network for network, _ in one.networks],
         gateways=one.gateways,
         ipv6=one.ipv6,
+        answers=answerer(one),
+        answers_reason=one.why_not,
     )

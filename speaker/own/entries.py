@@ -56,10 +56,12 @@ def interface(
     networks: Sequence[str] = (),
     gateways: Sequence[str] = (),
     ipv6: bool | None = None,
+    answers: speaker.Answerer | None = None,
+    answers_reason: str = "",
 ) -> Entry:
     """A network interface of the node. `reason`: why it is not usable, or not for IPv6.
 
-    `networks` as 192.0.2.11/24; `ipv6` None = not known.
+    `networks` as 192.0.2.11/24; `ipv6` None = not known; `answers` None = it is not in use.
     """
     entry = speaker.Interface(
         name=name,
@@ -70,13 +72,15 @@ def interface(
         networks=tuple(networks),
         gateways=tuple(gateways),
         ipv6=ipv6,
+        answers=answers,
+        answers_reason=_cut(answers_reason),
     ).to_wire()
     return {name: value for name, value in entry.items() if value != []}
 
 
 def interface_in_brief(entry: Entry) -> Entry:
-    """The same without the reason: what other speakers and the allocators need to know."""
-    return {name: value for name, value in entry.items() if name != "reason"}
+    """The same without the reasons: what other speakers and the allocators need to know."""
+    return {name: value for name, value in entry.items() if name not in ("reason", "answersReason")}
 
 
 def interface_in_report(entry: Entry) -> Entry:

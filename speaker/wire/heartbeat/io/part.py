@@ -62,7 +62,7 @@ class HeartbeatPart:
         self._pending_unicasts: dict[str, str] = {}  # node -> address: the latest packet is yet to go there
         self._packet, self._packet_at = b"", 0.0
         self._permit_until = 0.0
-        self._sent_at = float("-inf")  # the last packet that the kernel took
+        self._sent_at = 0.0  # the last packet that the kernel took
         self._next_turn = AT_ONCE  # also after an order and after packets, whatever came of them
         self._due_by: float | None = None
         self._is_batching = False

@@ -39,6 +39,7 @@ COUNTS = Struct("=QQ")
 IPV4, IPV6 = 4, 6  # families: ::ffff:192.0.2.10 is another address than 192.0.2.10
 
 _NANOSECONDS = 1_000_000_000
+_FAR_SECONDS = 9e9  # 64 bits hold twice as many nanoseconds
 
 
 class Maps(NamedTuple):
@@ -57,5 +58,5 @@ def address_key(table: int, address: bytes) -> bytes:
 
 
 def nanoseconds(until: float) -> int:
-    """Seconds on CLOCK_BOOTTIME as the program compares them; rather earlier than later."""
-    return max(0, min(int(until * _NANOSECONDS), (1 << 63) - 1))
+    """Seconds on CLOCK_BOOTTIME as the program compares them; rather earlier than later. Infinity is far away."""
+    return int(min(max(until, 0.0), _FAR_SECONDS) * _NANOSECONDS)

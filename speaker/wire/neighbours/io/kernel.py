@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from speaker.wire.neighbours.bpf.io.barrier import Barrier
     from speaker.wire.neighbours.bpf.io.responder import Responder
 
-OFF = "Off: speaker.kernelAnswers is off"
+OFF = "Off"
 
 LOOK_SECONDS = 10.0
 """How soon a program is put back that others took away. Until then the process answers, as it does without."""
