@@ -73,9 +73,7 @@ async def run(given: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     kube_metrics, metrics = PrometheusMetrics(registry), SpeakerMetrics(registry)
-    surroundings = Surroundings(
-        given.exclude_interfaces.pattern, given.metrics_listen, has_kernel_answers=given.kernel_answers == "auto"
-    )
+    surroundings = Surroundings(given.exclude_interfaces.pattern, given.metrics_listen, given.kernel_answers)
     async with await Client.connect(given.kubeconfig, user_agent="berth-speaker", metrics=kube_metrics) as client:
         await run_speaker(client, given.options, surroundings, metrics, stop)
 

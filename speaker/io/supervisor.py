@@ -77,11 +77,11 @@ class SoleSpeaker:
 @dataclass(frozen=True)
 class Surroundings:
     """`excluded_interfaces`: a regular expression for whole names. `listen`: host:port for metrics, "" = none.
-    `has_kernel_answers`: whether the kernel answers ARP and NDP where it can."""
+    `kernel_answers`: "auto" or "off", see WireLink.start."""
 
     excluded_interfaces: str = EXCLUDED_INTERFACES
     listen: str = ""
-    has_kernel_answers: bool = False
+    kernel_answers: str = "off"
 
 
 async def run_speaker(
@@ -100,7 +100,7 @@ async def run_speaker(
         try:
             await link.start(
                 exclude_interfaces=surroundings.excluded_interfaces,
-                has_kernel_answers=surroundings.has_kernel_answers,
+                kernel_answers=surroundings.kernel_answers,
                 pass_fds=(sole.fd,),
             )
             async with asyncio.TaskGroup() as group:

@@ -6,6 +6,7 @@ Those of BGP have clusters of their own, one for each file, with a router.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -29,9 +30,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @contextmanager
 def brought_up(settings: Settings) -> Iterator[Cluster]:
-    """Skips where this machine has not what a lab, or what is started in it, needs."""
+    """Skips where this machine has not what a lab, or what is started in it, needs.
+
+    Where a test does not say it, nodes' kernels answer; with BERTH_KERNEL_ANSWERS=off their speakers do.
+    """
+    speaker = {"kernelAnswers": os.environ.get("BERTH_KERNEL_ANSWERS", "auto"), **settings.values.get("speaker", {})}
     try:
-        with Cluster(settings) as up:
+        with Cluster(replace(settings, values={**settings.values, "speaker": speaker})) as up:
             yield up
     except Unsupported as refused:
         pytest.skip(str(refused))

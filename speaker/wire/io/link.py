@@ -105,14 +105,14 @@ class WireLink:
         self,
         *,
         exclude_interfaces: str = "",
-        has_kernel_answers: bool = False,
+        kernel_answers: str = "off",
         command_prefix: Sequence[str] = (),
         pass_fds: Sequence[int] = (),
     ) -> None:
         """Start the wire process and wait for its first report of interfaces.
 
         `exclude_interfaces` is a regular expression that matches the whole name of interfaces never to be used.
-        `has_kernel_answers`: the kernel answers where it can; else the wire process answers everything.
+        `kernel_answers`: "auto" = the kernel answers where it can, "off" = the wire process answers everything.
         `command_prefix` goes before the interpreter (`ip netns exec ...`); it must exec, not fork.
         `pass_fds` are descriptors that stay open as long as the wire process lives.
         """
@@ -120,7 +120,7 @@ class WireLink:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
         arguments = ["--fd", str(theirs.fileno()), "--exclude-interfaces", exclude_interfaces]
-        arguments += ["--kernel-answers", "auto" if has_kernel_answers else "off"]
+        arguments += ["--kernel-answers", kernel_answers]
         command = [*command_prefix, sys.executable, "-I", "-S", "-c", BOOTSTRAP, str(PACKAGE_ROOT), *arguments]
         with theirs:
             self._process = await asyncio.create_subprocess_exec(

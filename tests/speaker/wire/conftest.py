@@ -28,7 +28,7 @@ from speaker.wire.messages import (
 )
 
 # What answers in tests that do not say it themselves.
-HAS_KERNEL_ANSWERS = os.environ.get("BERTH_KERNEL_ANSWERS") == "auto"
+KERNEL_ANSWERS = os.environ.get("BERTH_KERNEL_ANSWERS", "auto")
 
 
 @pytest.fixture
@@ -92,13 +92,13 @@ async def wire_on(
     permit_seconds: float = 60,
     exclude: str = "",
     prefix=(),
-    has_kernel_answers: bool = HAS_KERNEL_ANSWERS,
+    kernel_answers: str = KERNEL_ANSWERS,
 ) -> AsyncIterator[tuple[WireLink, Heard]]:
     """A wire process on a host, with a permit for the length of a test."""
     heard = Heard()
     link = WireLink(heard.on_report)
     prefix = [*host.prefix, *prefix]
-    await link.start(command_prefix=prefix, exclude_interfaces=exclude, has_kernel_answers=has_kernel_answers)
+    await link.start(command_prefix=prefix, exclude_interfaces=exclude, kernel_answers=kernel_answers)
     try:
         await link.carry_out(UseInterfaces(interfaces))
         link.send(Permit(boottime() + permit_seconds))

@@ -24,7 +24,7 @@ def family(request) -> Family:
 
 
 def kernel_on(host, **settings):
-    return wire_on(host, has_kernel_answers=True, **settings)
+    return wire_on(host, kernel_answers="auto", **settings)
 
 
 async def announced(link: WireLink, heard: Heard, *addresses: str) -> None:
@@ -154,5 +154,6 @@ async def test_without_the_right_the_process_answers_and_says_why(segment):
         with IPV4.asker(client) as asker:
             assert asker.ask(IPV4.vip) is not None
         eth0 = heard.interface("eth0")
-        assert eth0 and not eth0.kernel_answers
+        assert eth0 is not None
+        assert not eth0.kernel_answers
         assert "lacks the capability BPF" in eth0.why_not
