@@ -22,12 +22,12 @@ from bench.measure import percentile, tell
 from bench.neighbours import ARP, NDP, Protocol
 from lab.net.segment import Host, Segment
 
-CHUNK = 500
-"""Announced at a time. So few that each is asked for every 25 ms, by the default rate: so what is late is found."""
+CHUNK = 100
+"""Announced at a time. So few that each is asked for every 5 ms, by the default rate: so what is late is found."""
 STANDING = 4500
 """Announced all the time."""
 FIRST = 1 << 20
-SETTLE_SECONDS = 0.1
+SETTLE_SECONDS = 0.03
 SO_TIMESTAMPNS, SO_RCVBUFFORCE = 35, 33  # linux/asm-generic/socket.h
 SOL_PACKET, PACKET_STATISTICS = 263, 6  # linux/if_packet.h
 RECEIVE_BUFFER_BYTES = 128 << 20
