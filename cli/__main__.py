@@ -1,45 +1,87 @@
 """The `berth` command: reads the command line and hands over to one module for each subcommand.
 
-Does nothing itself. Exit codes: 0 = done, 1 = could not be done (the message says why), 2 = wrong usage; `lab exec` and
-`lab kubectl` end with the code of what they ran, `arping` with what it found.
+Does nothing itself, and imports the module of the subcommand that was named and of no other: a start-up costs what is
+used. Exit codes are in docs/cli.md: 2 = wrong usage, or it could not be done, and one line says why.
 """
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
+from pathlib import Path
 
-from cli import arping
+from cli.failure import Failed
 
 LAB = "lab.command"
 """The module of the subcommand `lab`, which is in the distribution berth-lab."""
 
+COMMANDS = {
+    "version": ("cli.version", "print the version of this command"),
+    "arping": ("cli.arping", "who answers for an address on this segment"),
+    "lab": (LAB, "a cluster on this machine, to try Berth and to test it"),
+}
+"""By name: the module, which has `add_command` (or `add_commands`), and one line of help."""
 
-def parser() -> argparse.ArgumentParser:
-    """The whole command line."""
+EPILOG = """\
+examples:
+  berth arping 192.0.2.10           who answers for the address on this segment
+  berth lab up                      a cluster on this machine
+
+`berth COMMAND --help` has the flags and examples of each. The same command is `kubectl berth`.
+"""
+INTERRUPTED = 130
+FAILED = 2
+
+
+def parser(named: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line, with the flags of the subcommand `named` alone."""
     top = argparse.ArgumentParser(
-        prog="berth",
+        prog=_program(),
         description="Berth gives Kubernetes Services of type LoadBalancer an IP address on bare metal.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    shown = commands.add_parser("version", help="print the version of this command")
-    shown.set_defaults(run=_version)
-    arping.add_command(commands)
-    _add_lab(commands)
+    top.add_argument("--version", action="store_true", help="print the version of this command")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
+    for name, (module, text) in COMMANDS.items():
+        if name != named:
+            commands.add_parser(name, help=text, add_help=False)
+        elif module == LAB:
+            _add_lab(commands)
+        else:
+            importlib.import_module(module).add_command(commands)
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; gives its exit code."""
-    options = parser().parse_args(arguments)
-    code: int = options.run(options)
-    return code
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    named = next((one for one in given if not one.startswith("-")), None)
+    top = parser(named)
+    options = top.parse_args(given)
+    if options.version:
+        options = parser("version").parse_args(["version"])
+    elif options.command is None:
+        top.print_help()
+        return 0
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except Failed as failed:
+        print(f"berth: {failed}", file=sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it has seen enough
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
 
 
-def _version(options: argparse.Namespace) -> int:
-    print(f"berth {version('berth')}")
-    return 0
+def _program() -> str:
+    """As it was called: kubectl calls a plugin by the name of its file."""
+    return "kubectl berth" if Path(sys.argv[0]).name == "kubectl-berth" else "berth"
 
 
 def _add_lab(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -58,8 +100,10 @@ def _add_lab(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
 
 
 def _lab_is_absent(options: argparse.Namespace) -> int:
+    from cli.version import version
+
     print(
-        f"berth: the lab is a package of its own: pip install berth-lab=={version('berth')}, or from Berth's "
+        f"berth: the lab is a package of its own: pip install berth-lab=={version()}, or from Berth's "
         "repository: pip install . ./packages/lab",
         file=sys.stderr,
     )

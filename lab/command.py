@@ -42,10 +42,14 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Put `lab` and what is below it on the command line."""
     text = {"description": DESCRIPTION, "formatter_class": argparse.RawDescriptionHelpFormatter}
     top = commands.add_parser("lab", help="a cluster on this machine, to try Berth and to test it", **text)  # type: ignore[arg-type]
-    top.add_argument("--name", default="lab", help="which lab, when there are several (default: %(default)s)")
+    usual = os.environ.get("BERTH_LAB") or "lab"
+    which = "which lab, when there are several (default: $BERTH_LAB, or lab)"
+    top.add_argument("--name", default=usual, help=which)
+    name = argparse.ArgumentParser(add_help=False)
+    name.add_argument("--name", default=argparse.SUPPRESS, help=which)
     actions = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    up = actions.add_parser("up", help="start a lab in the background")
+    up = actions.add_parser("up", help="start a lab in the background", parents=[name])
     up.add_argument("--nodes", type=int, default=3, metavar="N", help="how many nodes (default: %(default)s)")
     up.add_argument(
         "--topology", choices=list(Shape), default=Shape.FLAT, help="what its network looks like (default: %(default)s)"
@@ -56,20 +60,22 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     up.set_defaults(run=_up)
 
-    down = actions.add_parser("down", help="end it, and clear up after one that was killed")
+    down = actions.add_parser("down", help="end it, and clear up after one that was killed", parents=[name])
     down.set_defaults(run=_down)
 
-    status = actions.add_parser("status", help="hosts, addresses, processes and their logs")
+    status = actions.add_parser("status", help="hosts, addresses, processes and their logs", parents=[name])
     status.set_defaults(run=_status)
 
     execute = actions.add_parser(
-        "exec", help="run a command on one of its hosts", usage="berth lab exec HOST -- COMMAND"
+        "exec", help="run a command on one of its hosts", usage="berth lab exec HOST -- COMMAND", parents=[name]
     )
     execute.add_argument("host", metavar="HOST", help="node1, client, router, pod1, hub, ...")
     execute.add_argument("command", metavar="COMMAND", nargs=argparse.REMAINDER)
     execute.set_defaults(run=_exec)
 
-    kubectl = actions.add_parser("kubectl", help="kubectl, as the lab's administrator", add_help=False)
+    kubectl = actions.add_parser(
+        "kubectl", help="kubectl, as the lab's administrator", add_help=False, prefix_chars="\0"
+    )  # no option is ours: all is taken as it is
     kubectl.add_argument("arguments", nargs=argparse.REMAINDER)
     kubectl.set_defaults(run=_kubectl)
 

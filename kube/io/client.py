@@ -47,12 +47,15 @@ class Client:
         user_agent: str,
         max_connections: int = MAX_CONNECTIONS,
         metrics: Metrics = UNCOUNTED,
+        context: str | None = None,
+        acts_as: str | None = None,
     ) -> Self:
-        """For the current context of that kubeconfig file; None = the pod's service account.
+        """For that kubeconfig file; None = the pod's service account. `context`: None = the current one. `acts_as`: the
+        user to impersonate; None = nobody else.
 
         Sends nothing yet. Raises kube.config.io.credentials.CredentialsError.
         """
-        return cls(await Transport.open(kubeconfig, user_agent, max_connections, metrics))
+        return cls(await Transport.open(kubeconfig, user_agent, max_connections, metrics, context, acts_as))
 
     async def __aenter__(self) -> Self:
         return self

@@ -57,9 +57,17 @@ class Request:
 class Transport:
     """At most `max_connections` requests at a time; streams and urgent requests are not counted."""
 
-    def __init__(self, credentials: Credentials, user_agent: str, max_connections: int, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        user_agent: str,
+        max_connections: int,
+        metrics: Metrics,
+        acts_as: str | None = None,
+    ) -> None:
         self._credentials = credentials
         self.user_agent = user_agent
+        self._acts_as = acts_as
         self._slots = asyncio.Semaphore(max_connections)
         self._metrics = metrics
         self._streams = Streams()
@@ -69,10 +77,18 @@ class Transport:
         self._retired: ApiClient | None = None
 
     @classmethod
-    async def open(cls, kubeconfig: str | None, user_agent: str, max_connections: int, metrics: Metrics) -> Self:
+    async def open(
+        cls,
+        kubeconfig: str | None,
+        user_agent: str,
+        max_connections: int,
+        metrics: Metrics,
+        context: str | None = None,
+        acts_as: str | None = None,
+    ) -> Self:
         """Raises CredentialsError."""
-        credentials = await Credentials.load(kubeconfig, time.monotonic())
-        return cls(credentials, user_agent, max_connections, metrics)
+        credentials = await Credentials.load(kubeconfig, time.monotonic(), context)
+        return cls(credentials, user_agent, max_connections, metrics, acts_as)
 
     async def close(self) -> None:
         """End all connections. Idempotent."""
@@ -195,6 +211,8 @@ class Transport:
         }
         if authorization is not None:
             headers["Authorization"] = authorization
+        if self._acts_as is not None:
+            headers["Impersonate-User"] = self._acts_as
         url = URL(self._credentials.configuration.host + request.path, encoded=True)
         try:
             with self._doubting(sent):

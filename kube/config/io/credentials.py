@@ -47,17 +47,18 @@ class _Loaded:
 class Credentials:
     """`kubeconfig` None = in-cluster. `configuration` is for ApiClient; `authorization` goes with each request."""
 
-    def __init__(self, kubeconfig: str | None, loaded: _Loaded, now: float) -> None:
+    def __init__(self, kubeconfig: str | None, loaded: _Loaded, now: float, context: str | None = None) -> None:
         self._kubeconfig = kubeconfig
+        self._context = context
         self._loaded = loaded
         self._read_at = now
         self._refused_at = -math.inf
         self._turn = asyncio.Lock()
 
     @classmethod
-    async def load(cls, kubeconfig: str | None, now: float) -> Self:
-        """Raises CredentialsError."""
-        return cls(kubeconfig, await _load(kubeconfig, now), now)
+    async def load(cls, kubeconfig: str | None, now: float, context: str | None = None) -> Self:
+        """`context`: of the kubeconfig; None = its current one. Raises CredentialsError."""
+        return cls(kubeconfig, await _load(kubeconfig, now, context), now, context)
 
     @property
     def configuration(self) -> Configuration:
@@ -104,14 +105,14 @@ class Credentials:
     async def _reload(self, now: float) -> None:
         self._read_at = now
         try:
-            self._loaded = await _load(self._kubeconfig, now)
+            self._loaded = await _load(self._kubeconfig, now, self._context)
         except CredentialsError as error:
             log.warning("credentials could not be read again", error=str(error))
 
 
-async def _load(kubeconfig: str | None, now: float) -> _Loaded:
+async def _load(kubeconfig: str | None, now: float, context: str | None) -> _Loaded:
     try:
-        return _load_service_account() if kubeconfig is None else await _load_kubeconfig(kubeconfig, now)
+        return _load_service_account() if kubeconfig is None else await _load_kubeconfig(kubeconfig, now, context)
     except (ConfigException, OSError, ValueError, LookupError, TypeError, AttributeError, yaml.YAMLError) as error:
         # The last few are what the library makes of a document that is YAML, but no kubeconfig.
         raise CredentialsError(f"{type(error).__name__}: {error}") from error
@@ -127,11 +128,13 @@ def _load_service_account() -> _Loaded:
     return _loaded(configuration, _bearer(token_file), token_file, None)
 
 
-async def _load_kubeconfig(kubeconfig: str, now: float) -> _Loaded:
+async def _load_kubeconfig(kubeconfig: str, now: float, context: str | None) -> _Loaded:
     _refuse_missing(kubeconfig)
     configuration = Configuration()
     async with asyncio.timeout(EXEC_TIMEOUT_SECONDS):
-        loader = await load_kube_config(kubeconfig, client_configuration=configuration, persist_config=False)
+        loader = await load_kube_config(
+            kubeconfig, context=context, client_configuration=configuration, persist_config=False
+        )
     user, base = _user_of(kubeconfig, loader.current_context["context"].get("user"))
     authorization = configuration.api_key.get("BearerToken")
     if "exec" in user and authorization is None and configuration.cert_file is None:
