@@ -108,6 +108,8 @@ class Reporter:
         self._segments = Segments()
         self._owners = Owners()
         self._silent: frozenset[str] = frozenset()
+        self._called_silent: set[str] = set()
+        """Those of them of which that is written."""
         self._not_alive: dict[str, str] = {}
         """By node, why its speaker announces nothing; empty for one that lives."""
         self._sessions: dict[str, Mapping[str, Session]] | None = None
@@ -211,9 +213,11 @@ class Reporter:
                     self._tell(IPPOOLS, pool.name, stored.status.conditions, status.conditions)
 
     async def _report_speakers(self, now: float) -> None:
-        """Those that are silent. A few in each round, since each write goes to all other speakers."""
+        """Those that are silent, once each time that they are: one that writes anew is back, whatever its Lease said
+        when it was read last. A few in each round, since each write goes to all other speakers."""
         written = 0
-        for node in sorted(self._silent):
+        self._called_silent &= self._silent
+        for node in sorted(self._silent - self._called_silent):
             speaker = self._observed.speakers.get(ObjectKey(None, node))
             conditions = None if speaker is None else silent_conditions(speaker, SILENT_SECONDS, timestamp())
             if speaker is None or conditions is None or not self._object_rate.admits(("Speaker", node), now):
@@ -222,6 +226,7 @@ class Reporter:
             if await self._patch(SPEAKERS, node, speaker.metadata.uid, wire, speaker.metadata.resource_version):
                 message = next(one["message"] for one in conditions if one["type"] == ConditionType.Ready)
                 self._notify(ObjectNotice(Common("Speaker", node), "Warning", Reason.NodeSilent, message))
+                self._called_silent.add(node)
             written += 1
             if written >= SPEAKERS_AT_ONCE:
                 return

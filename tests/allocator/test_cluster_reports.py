@@ -226,5 +226,10 @@ async def test_the_record_names_no_node_that_is_dead(user: User, monkeypatch: py
         told = {one["type"]: (one["status"], one["reason"]) for one in body["status"]["conditions"]}
         assert told == {"Ready": ("Unknown", "NodeSilent"), "PromisesFencing": ("True", "PromiseInForce")}
         await user.until_event("node-a", "NodeSilent")
+        await dead.patch({"conditions": [ready, promise]})  # it is back before its Lease is read again
+        await asyncio.sleep(1.5)
+        body = await user.get(SPEAKERS, "node-a")
+        assert body is not None
+        assert body["status"]["conditions"][0]["status"] == "True", "nobody contradicts it"
         dead.frozen = False
         await user.until(lambda: is_by("node-a", "node-b"), "node-a is believed again")
