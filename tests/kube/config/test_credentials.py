@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import trustme
+import yaml
 from aiohttp import web
 
 from kube.config.io import credentials
@@ -111,11 +112,11 @@ async def test_many_requests_refused_at_once_read_the_credentials_once(
     loads = 0
     load = credentials._load
 
-    async def counted(kubeconfig: str | None, now: float) -> Any:
+    async def counted(kubeconfig: str | None, now: float, context: str | None) -> Any:
         nonlocal loads
         loads += 1
         await asyncio.sleep(0.05)
-        return await load(kubeconfig, now)
+        return await load(kubeconfig, now, context)
 
     monkeypatch.setattr(credentials, "_load", counted)
     async with serving(takes("t2")) as (_, url):
@@ -313,3 +314,29 @@ async def _ended_by_us(file: Path) -> None:
     while Path(f"/proc/{pid}").exists():
         await asyncio.sleep(0.01)
     await asyncio.sleep(0.2)
+
+
+async def test_a_context_of_the_kubeconfig_may_be_chosen(tmp_path: Path) -> None:
+    async with serving(takes("t1")) as (_, right), serving(takes("t2")) as (_, other):
+        kubeconfig = write_kubeconfig(tmp_path / "c", other, user={"token": "t2"})
+        document = yaml.safe_load(Path(kubeconfig).read_text())
+        document["clusters"].append({"name": "second", "cluster": {"server": right}})
+        document["users"].append({"name": "second", "user": {"token": "t1"}})
+        document["contexts"].append({"name": "second", "context": {"cluster": "second", "user": "second"}})
+        Path(kubeconfig).write_text(yaml.safe_dump(document))
+        async with await Client.connect(kubeconfig, user_agent="t", context="second") as client:
+            await client.get(IPPOOLS, "a")
+
+
+async def test_acting_as_somebody_is_said_with_each_request(tmp_path: Path) -> None:
+    seen = []
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        seen.append(request.headers.get("Impersonate-User"))
+        return web.json_response({})
+
+    async with serving(answer) as (_, url):
+        kubeconfig = write_kubeconfig(tmp_path / "c", url, user={"token": "t1"})
+        async with await Client.connect(kubeconfig, user_agent="t", acts_as="jane") as client:
+            await client.get(IPPOOLS, "a")
+    assert seen == ["jane"]
