@@ -26,7 +26,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 # Debian package and a command that it brings: installed only when the command is missing.
 DEBIAN := python3-venv:- iproute2:ip nftables:nft iputils-ping:ping iputils-arping:arping util-linux:unshare procps:pgrep \
-	spin:spin build-essential:gcc bird2:bird frr:vtysh gobgpd:gobgpd
+	spin:spin build-essential:gcc bird2:bird frr:vtysh gobgpd:gobgpd prometheus:promtool
 
 .PHONY: help setup demo test check bench format lint types imports unit manifests lock clean
 
@@ -109,10 +109,12 @@ full-%: setup
 manifests: setup ## write the CRD manifests and generated documents again
 	$(BIN)/python -m crds
 	$(BIN)/python tools/architecture
+	$(BIN)/python tools/metrics
 
 manifests-check: setup
 	$(BIN)/python -m crds --check
 	$(BIN)/python tools/architecture --check
+	$(BIN)/python tools/metrics --check
 
 PIP_COMPILE = $(VENV)/lock/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host \
 	--no-emit-find-links --allow-unsafe --strip-extras --no-header

@@ -59,7 +59,7 @@ async def run(given: argparse.Namespace) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with await Client.connect(
-        given.kubeconfig, user_agent="berth-allocator", max_connections=72, metrics=metrics
+        given.kubeconfig, user_agent="berth-allocator", max_connections=72, metrics=metrics.kube
     ) as client:
         controller = Controller(client, options, metrics)
         # A standby is ready as well: it could lead at once.

@@ -37,7 +37,7 @@ PATIENCE_SECONDS = 60.0
 LEASE_DURATION_SECONDS = 6
 RENEW_SECONDS = 2.0
 ROOT = Path(__file__).parent.parent
-HEARD = 'berth_speaker_peers{state="heard"}'
+HEARD = 'berth_members{state="heard"}'
 
 
 # --- the other nodes

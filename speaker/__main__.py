@@ -11,13 +11,11 @@ import uuid
 from pathlib import Path
 
 import structlog
-from prometheus_client import CollectorRegistry
 
 from crds.names import DEFAULT_NAMESPACE
 from kube.config.io.credentials import CredentialsError
 from kube.io.client import Client
 from kube.process.io.logs import configure_logs
-from kube.process.io.prometheus import PrometheusMetrics
 from speaker.io.metrics import SpeakerMetrics
 from speaker.io.supervisor import EXCLUDED_INTERFACES, Surroundings, run_speaker
 from speaker.members.heartbeats import HeartbeatOptions
@@ -69,12 +67,11 @@ def parse_arguments() -> argparse.Namespace:
 
 
 async def run(given: argparse.Namespace) -> None:
-    stop, registry = asyncio.Event(), CollectorRegistry()
+    stop, metrics = asyncio.Event(), SpeakerMetrics()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    kube_metrics, metrics = PrometheusMetrics(registry), SpeakerMetrics(registry)
     surroundings = Surroundings(given.exclude_interfaces.pattern, given.metrics_listen, given.kernel_answers)
-    async with await Client.connect(given.kubeconfig, user_agent="berth-speaker", metrics=kube_metrics) as client:
+    async with await Client.connect(given.kubeconfig, user_agent="berth-speaker", metrics=metrics.kube) as client:
         await run_speaker(client, given.options, surroundings, metrics, stop)
 
 

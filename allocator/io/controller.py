@@ -68,7 +68,7 @@ class Controller:
         self._client = client
         self._options = options
         self._metrics = metrics
-        self._events = EventRecorder(client, "berth-allocator", options.identity, metrics=metrics)
+        self._events = EventRecorder(client, "berth-allocator", options.identity, metrics=metrics.kube)
         self._election = LeaderElection(
             client,
             options.namespace,
@@ -77,7 +77,7 @@ class Controller:
             lease_duration=options.lease_duration_seconds,
             renew_deadline=options.lease_duration_seconds * 2 / 3,
             retry_period=options.lease_duration_seconds / 7.5,
-            metrics=metrics,
+            metrics=metrics.kube,
         )
         self._leadership: Leadership | None = None
         self._departures = Departures()
@@ -85,7 +85,7 @@ class Controller:
         self._budget = EventBudget()
         self._informers: list[Informer[Any]] = []
         self._slices: Informer[Slice] = Informer(
-            client, SPEAKERREPORTS, decode_slice, on_change=self._slice_changed, metrics=metrics
+            client, SPEAKERREPORTS, decode_slice, on_change=self._slice_changed, metrics=metrics.kube
         )
         """Large, and for people: nobody waits for it in order to lead."""
         self._informer(DEPARTEDSPEAKERS, decode_departure, Leadership.departure_changed, self._note_stored_departure)
@@ -138,7 +138,7 @@ class Controller:
             if self._leadership is not None:
                 while_leading(self._leadership, change)
 
-        informer = Informer(self._client, resource, decode, on_change=on_change, metrics=self._metrics, **reading)
+        informer = Informer(self._client, resource, decode, on_change=on_change, metrics=self._metrics.kube, **reading)
         self._informers.append(informer)
         return informer
 

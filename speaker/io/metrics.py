@@ -6,48 +6,54 @@ No label carries an address or a Service: a node may announce thousands.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.exposition import generate_latest
-
+from kube.process.io.prometheus import Families, PrometheusMetrics, bounded, show
 from speaker.bgp.model import SessionView
 from speaker.bgp.status import by_state
 from speaker.wire import messages
 
 WIRE_COUNTERS = {
-    "received": "berth_arp_received",
-    "replies": "berth_arp_replies_sent",
-    "gratuitous": "berth_gratuitous_arp_sent",
-    "probes": "berth_arp_probes_sent",
-    "conflicts": "berth_arp_conflicts_seen",
-    "silenced": "berth_arp_silenced",
-    "failed": "berth_arp_send_failures",
-    "dropped": "berth_arp_dropped",
-    "ndp_received": "berth_ndp_received",
-    "ndp_replies": "berth_ndp_replies_sent",
-    "ndp_gratuitous": "berth_ndp_unsolicited_sent",
-    "ndp_probes": "berth_ndp_probes_sent",
-    "ndp_conflicts": "berth_ndp_conflicts_seen",
-    "ndp_silenced": "berth_ndp_silenced",
-    "ndp_failed": "berth_ndp_send_failures",
-    "ndp_dropped": "berth_ndp_dropped",
-    "ping_received": "berth_ping_received",
-    "ping_replies": "berth_ping_replies_sent",
-    "ping_silenced": "berth_ping_silenced",
-    "ping_failed": "berth_ping_send_failures",
-    "ping_dropped": "berth_ping_dropped",
+    "received": ("berth_arp_received_total", "ARP frames that the wire process read."),
+    "replies": ("berth_arp_replies_sent_total", "ARP replies to those who asked for our addresses."),
+    "gratuitous": ("berth_gratuitous_arp_sent_total", "Gratuitous ARP frames, which tell of a new owner."),
+    "probes": ("berth_arp_probes_sent_total", "ARP probes for an address before its first announcement."),
+    "conflicts": ("berth_arp_conflicts_seen_total", "ARP frames by which another machine uses an address of ours."),
+    "silenced": ("berth_arp_silenced_total", "ARP frames not sent, since there was no permit to speak."),
+    "failed": ("berth_arp_send_failures_total", "ARP frames that the kernel did not take."),
+    "dropped": ("berth_arp_dropped_total", "ARP frames not answered, since there were too many."),
+    "ndp_received": ("berth_ndp_received_total", "NDP packets that the wire process read."),
+    "ndp_replies": ("berth_ndp_replies_sent_total", "Neighbor Advertisements to those who asked for our addresses."),
+    "ndp_gratuitous": (
+        "berth_ndp_unsolicited_sent_total",
+        "Unsolicited Neighbor Advertisements, which tell of a new owner.",
+    ),
+    "ndp_probes": ("berth_ndp_probes_sent_total", "NDP probes for an address before its first announcement."),
+    "ndp_conflicts": (
+        "berth_ndp_conflicts_seen_total",
+        "NDP packets by which another machine uses an address of ours.",
+    ),
+    "ndp_silenced": ("berth_ndp_silenced_total", "NDP packets not sent, since there was no permit to speak."),
+    "ndp_failed": ("berth_ndp_send_failures_total", "NDP packets that the kernel did not take."),
+    "ndp_dropped": ("berth_ndp_dropped_total", "NDP packets not answered, since there were too many."),
+    "ping_received": ("berth_ping_received_total", "Echo requests for our addresses, where answerPing is on."),
+    "ping_replies": ("berth_ping_replies_sent_total", "Echo replies."),
+    "ping_silenced": ("berth_ping_silenced_total", "Echo replies not sent, since there was no permit to speak."),
+    "ping_failed": ("berth_ping_send_failures_total", "Echo replies that the kernel did not take."),
+    "ping_dropped": ("berth_ping_dropped_total", "Echo requests not answered, since there were too many."),
 }
+"""What the wire process counts on each interface: the metric, and what it says."""
 HEARTBEAT_COUNTERS = {
-    "sent": "berth_heartbeats_sent",
-    "received": "berth_heartbeats_received",
-    "failed": "berth_heartbeat_send_failures",
+    "sent": ("berth_heartbeats_sent_total", "Heartbeat packets sent."),
+    "received": ("berth_heartbeats_received_total", "Heartbeat packets received and believed."),
+    "failed": ("berth_heartbeat_send_failures_total", "Heartbeat packets that the kernel did not take."),
 }
 """All other kinds are reasons why a packet was dropped."""
 BFD_COUNTERS = {
-    "sent": "berth_bfd_packets_sent",
-    "received": "berth_bfd_packets_received",
-    "failed": "berth_bfd_send_failures",
+    "sent": ("berth_bfd_packets_sent_total", "BFD packets sent."),
+    "received": ("berth_bfd_packets_received_total", "BFD packets received that belong to a session."),
+    "failed": ("berth_bfd_send_failures_total", "BFD packets that the kernel did not take."),
 }
 """All other kinds are reasons why a packet was dropped."""
+WITHDRAW_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -72,119 +78,120 @@ class Snapshot:
 
 
 class SpeakerMetrics:
-    """One process's metrics, besides those of kube.process.io.prometheus."""
+    """One process's metrics; `kube` counts what kube/ does."""
 
-    def __init__(self, registry: CollectorRegistry) -> None:
-        self.registry = registry
-        self._addresses = Gauge(
-            "berth_speaker_addresses", "Addresses by what this node does about them.", ["state"], registry=registry
+    def __init__(self) -> None:
+        self.families = families = Families("speaker")
+        self.kube = PrometheusMetrics(families)
+        self._wire_totals: dict[tuple[str, str], int] = {}
+        self._ready = families.gauge("berth_speaker_ready", "1 while this node announces what it owns.")
+        self._addresses = families.gauge(
+            "berth_speaker_addresses",
+            "Addresses by what this node does about them: Announced, OtherOwner, Probing, InUse (both of duplicate "
+            "address detection), ProxyNotReady, or why no node can announce them.",
+            "state",
         )
-        self._interfaces = Gauge(
-            "berth_interfaces", "Network interfaces by whether they are usable.", ["state"], registry=registry
+        self._members = families.gauge(
+            "berth_members", "Speakers known, alive, and heard by heartbeats, as this node sees them.", "state"
         )
-        self._answerers = Gauge(
+        self._anew = families.counter(
+            "berth_speaker_registrations_total", "Registrations after the first: Paused, Removed or CutOff.", "reason"
+        )
+        self._withdrawals = families.histogram(
+            "berth_speaker_withdraw_seconds",
+            "From the order to withdraw to the wire process's confirmation.",
+            WITHDRAW_SECONDS,
+        )
+        self._proxies = families.counter(
+            "berth_proxy_waits_total",
+            "Waits for this node's proxy to serve a new endpoint, policy Local: Ready, Refused or GaveUp.",
+            "result",
+        )
+        self._declare_interfaces(families)
+        self._declare_conflicts(families)
+        self._declare_sessions(families)
+        self._wire = {key: families.counter(*said, "interface") for key, said in WIRE_COUNTERS.items()}
+        self._heartbeats = {key: families.counter(*said) for key, said in HEARTBEAT_COUNTERS.items()}
+        self._heartbeats_dropped = families.counter(
+            "berth_heartbeats_dropped_total",
+            "Heartbeat packets that did not count: unsigned (another key), malformed, version, unknown (no Speaker of "
+            "that node yet), own, duplicate, replayed, retired, unproven (the first of each member), discarded (after "
+            "a pause of this process).",
+            "reason",
+        )
+        self._bfd = {key: families.counter(*said) for key, said in BFD_COUNTERS.items()}
+        self._bfd_dropped = families.counter(
+            "berth_bfd_packets_dropped_total", "BFD packets that did not count, by the reason (docs/bfd.md).", "reason"
+        )
+
+    def _declare_interfaces(self, families: Families) -> None:
+        self._interfaces = families.gauge(
+            "berth_interfaces", "Network interfaces of the node: Usable, or why not.", "state"
+        )
+        self._answerers = families.gauge(
             "berth_answering_interfaces",
             "Interfaces in use by what answers ARP and NDP there: Kernel, or why it is the speaker.",
-            ["state"],
-            registry=registry,
+            "state",
         )
-        self._interface_changes = Counter(
-            "berth_interface_changes", "What happened to network interfaces.", ["change"], registry=registry
-        )
-        self._speakers = Gauge("berth_speaker_peers", "Speakers in the cluster.", ["state"], registry=registry)
-        self._ready = Gauge("berth_speaker_ready", "Whether this node announces what it owns.", registry=registry)
-        self._anew = Counter(
-            "berth_speaker_registrations", "Registrations after the first one.", ["reason"], registry=registry
-        )
-        self._withdrawals = Histogram(
-            "berth_speaker_withdraw_seconds",
-            "From the order to withdraw to the wire's confirmation.",
-            buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0),
-            registry=registry,
-        )
-        self._wire = {
-            name: Counter(metric, f"Frames: {name}.", ["interface"], registry=registry)
-            for name, metric in WIRE_COUNTERS.items()
-        }
-        self._heartbeats = {
-            name: Counter(metric, f"Heartbeat packets: {name}.", registry=registry)
-            for name, metric in HEARTBEAT_COUNTERS.items()
-        }
-        self._heartbeats_dropped = Counter(
-            "berth_heartbeats_dropped", "Heartbeat packets that did not count.", ["reason"], registry=registry
-        )
-        self._bfd_sessions = Gauge("berth_bfd_sessions", "BFD sessions by state.", ["state"], registry=registry)
-        self._bgp_sessions = Gauge("berth_bgp_sessions", "BGP sessions by state.", ["state"], registry=registry)
-        self._bgp_routes = Gauge(
-            "berth_bgp_routes_sent", "Routes sent and not withdrawn in the session.", ["peer"], registry=registry
-        )
-        self._bgp_downs = Counter(
-            "berth_bgp_session_downs", "How often a BGP session that was up went down.", ["peer"], registry=registry
-        )
-        self._bfd = {
-            name: Counter(metric, f"BFD packets: {name}.", registry=registry) for name, metric in BFD_COUNTERS.items()
-        }
-        self._bfd_dropped = Counter(
-            "berth_bfd_packets_dropped", "BFD packets that did not count.", ["reason"], registry=registry
-        )
-        self._wire_totals: dict[tuple[str, str], int] = {}
-        self._conflicts = Counter(
-            "berth_address_conflicts", "Reports of others using our addresses.", ["by"], registry=registry
+        self._interface_changes = families.counter(
+            "berth_interface_changes_total",
+            "Changes of interfaces: Appeared, Vanished, Renamed, MacChanged, BecameUsable, BecameUnusable, "
+            "NetworksChanged or IPv6Changed; those of containers are left out.",
+            "change",
         )
 
-        self._defences = Counter(
-            "berth_address_defences", "Announcements sent to defend an address (RFC 5227 §2.4).", registry=registry
+    def _declare_conflicts(self, families: Families) -> None:
+        self._conflicts = families.counter(
+            "berth_address_conflicts_total",
+            "Reports of others that use our addresses: speaker (as in every take-over) or stranger.",
+            "by",
         )
-        self._probed = Counter(
-            "berth_duplicate_address_probes",
-            "Runs of probes before a first announcement.",
-            ["result"],
-            registry=registry,
+        self._conflicted = families.gauge(
+            "berth_conflicted_addresses", "Addresses of ours that another machine uses at present."
         )
-        self._kernel_answered = Gauge(
+        self._defences = families.counter(
+            "berth_address_defences_total", "Announcements that defended an address (RFC 5227 §2.4)."
+        )
+        self._probed = families.counter(
+            "berth_duplicate_address_probes_total",
+            "Runs of probes before a first announcement that ended: Clear or InUse.",
+            "result",
+        )
+        self._kernel_answered = families.gauge(
             "berth_kernel_answered_addresses",
             "Addresses announced on layer 2 that the node's own kernel answers for by itself.",
-            registry=registry,
         )
-        self._proxies = Counter(
-            "berth_proxy_waits",
-            "Waits for this node's proxy to have its rules for a new endpoint, policy Local.",
-            ["result"],
-            registry=registry,
+
+    def _declare_sessions(self, families: Families) -> None:
+        self._bgp_sessions = families.gauge("berth_bgp_sessions", "BGP sessions by state.", "state")
+        self._bfd_sessions = families.gauge("berth_bfd_sessions", "BFD sessions by state.", "state")
+        self._bgp_routes = families.gauge(
+            "berth_bgp_routes_sent", "Routes sent and not withdrawn in the session.", "peer"
         )
-        self._conflicted = Gauge(
-            "berth_conflicted_addresses", "Addresses that another machine uses at present.", registry=registry
+        self._bgp_downs = families.counter(
+            "berth_bgp_session_downs_total", "How often a BGP session that was up went down.", "peer"
         )
 
     def page(self, snapshot: Snapshot) -> bytes:
         """For Prometheus."""
         self.show(snapshot)
-        return generate_latest(self.registry)
+        return self.families.page()
 
     def show(self, snapshot: Snapshot) -> None:
         """Set the gauges."""
-        self._addresses.clear()
-        for state, count in snapshot.addresses.items():
-            self._addresses.labels(state).set(count)
-        self._interfaces.clear()
-        for state, count in snapshot.interfaces.items():
-            self._interfaces.labels(state).set(count)
-        self._answerers.clear()
-        for state, count in snapshot.answerers.items():
-            self._answerers.labels(state).set(count)
-        self._bfd_sessions.clear()
-        for state, count in snapshot.bfd_sessions.items():
-            self._bfd_sessions.labels(state).set(count)
-        self._bgp_sessions.clear()
-        for state, count in by_state(snapshot.bgp_sessions.values()).items():
-            self._bgp_sessions.labels(state).set(count)
+        show(self._addresses, snapshot.addresses)
+        show(self._interfaces, snapshot.interfaces)
+        show(self._answerers, snapshot.answerers)
+        show(self._bfd_sessions, snapshot.bfd_sessions)
+        show(self._bgp_sessions, by_state(snapshot.bgp_sessions.values()))
         self._bgp_routes.clear()
-        for peer, view in snapshot.bgp_sessions.items():
-            self._bgp_routes.labels(peer).set(view.routes_sent)
-            self._bgp_downs.labels(peer).inc(self._increase(("bgp", peer), view.downs))
-        self._speakers.labels("known").set(snapshot.speakers_known)
-        self._speakers.labels("alive").set(snapshot.speakers_alive)
-        self._speakers.labels("heard").set(snapshot.speakers_heard)
+        for peer, label in bounded(snapshot.bgp_sessions).items():
+            view = snapshot.bgp_sessions[peer]
+            self._bgp_routes.labels(label).inc(view.routes_sent)
+            self._bgp_downs.labels(label).inc(self._increase(("bgp", peer), view.downs))
+        self._members.labels("known").set(snapshot.speakers_known)
+        self._members.labels("alive").set(snapshot.speakers_alive)
+        self._members.labels("heard").set(snapshot.speakers_heard)
         self._ready.set(snapshot.is_ready)
 
     def interface_changed(self, change: str) -> None:

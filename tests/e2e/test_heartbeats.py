@@ -15,7 +15,7 @@ LOST = "a peer is not heard any more"
 
 
 def heard(lab: LabClient, node: str) -> int:
-    return int(lab.metric(node, 'berth_speaker_peers{state="heard"}') or 0)
+    return int(lab.metric(node, 'berth_members{state="heard"}') or 0)
 
 
 def all_hear_all(lab: LabClient) -> bool:

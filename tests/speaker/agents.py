@@ -17,7 +17,6 @@ from unittest import mock
 
 import msgspec
 import yaml
-from prometheus_client import CollectorRegistry
 
 from crds.names import allocation_name
 from crds.schema import custom_resource_definition
@@ -455,7 +454,7 @@ class Speaker:
             client,
             self.wire,  # type: ignore[arg-type]
             Options(node, incarnation, NAMESPACE, **defaults | options),
-            SpeakerMetrics(CollectorRegistry()),
+            SpeakerMetrics(),
             driver=self.driver,  # type: ignore[arg-type]
             blackholes=self.blackholes,  # type: ignore[arg-type]
             boottime=lambda: time.clock_gettime(time.CLOCK_BOOTTIME) + self.clock_offset_seconds,

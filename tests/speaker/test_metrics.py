@@ -7,7 +7,6 @@ from dataclasses import replace
 from ipaddress import ip_address
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from crds.speaker import BGPSessionState
 from speaker.bgp.model import SessionView
@@ -17,28 +16,28 @@ from speaker.wire.messages import Counters
 
 
 def value(metrics, name, **labels):
-    return metrics.registry.get_sample_value(name, labels)
+    return metrics.families.registry.get_sample_value(name, labels)
 
 
 def test_gauges_show_the_latest_snapshot_only() -> None:
-    metrics = SpeakerMetrics(CollectorRegistry())
+    metrics = SpeakerMetrics()
     metrics.show(Snapshot({"Announced": 2, "OtherOwner": 1}, speakers_known=3, speakers_alive=2, is_ready=True))
     metrics.show(Snapshot({"Announced": 1}, speakers_known=3, speakers_alive=3, is_ready=False))
     assert value(metrics, "berth_speaker_addresses", state="Announced") == 1
     assert value(metrics, "berth_speaker_addresses", state="OtherOwner") is None
-    assert value(metrics, "berth_speaker_peers", state="alive") == 3
+    assert value(metrics, "berth_members", state="alive") == 3
     assert value(metrics, "berth_speaker_ready") == 0
 
 
 def test_totals_of_the_wire_become_counters() -> None:
-    metrics = SpeakerMetrics(CollectorRegistry())
+    metrics = SpeakerMetrics()
     for total in (5, 5, 12):
         metrics.wire_counters(Counters({"eth0": {"replies": total, "of the future": 1}}, {}))
     assert value(metrics, "berth_arp_replies_sent_total", interface="eth0") == 12
 
 
 def test_heartbeats_are_counted_and_those_dropped_by_their_reason() -> None:
-    metrics = SpeakerMetrics(CollectorRegistry())
+    metrics = SpeakerMetrics()
     for total in (3, 7):
         metrics.wire_counters(Counters({}, {}, {"sent": total, "received": 2, "failed": 1, "unsigned": total}))
     assert value(metrics, "berth_heartbeats_sent_total") == 7
@@ -48,7 +47,7 @@ def test_heartbeats_are_counted_and_those_dropped_by_their_reason() -> None:
 
 
 def test_bfd_sessions_are_shown_by_state_and_their_packets_counted_by_kind() -> None:
-    metrics = SpeakerMetrics(CollectorRegistry())
+    metrics = SpeakerMetrics()
     metrics.show(Snapshot(bfd_sessions={"Up": 2, "Down": 0}))
     for total in (3, 7):
         metrics.wire_counters(Counters({}, {}, {"sent": 50}, {"sent": total, "received": 2, "ttl": total}))
@@ -60,7 +59,7 @@ def test_bfd_sessions_are_shown_by_state_and_their_packets_counted_by_kind() -> 
 
 
 def test_bgp_sessions_are_shown_by_state_and_peer_and_what_went_down_is_counted() -> None:
-    metrics = SpeakerMetrics(CollectorRegistry())
+    metrics = SpeakerMetrics()
     up = SessionView("tor", ip_address("192.0.2.1"), BGPSessionState.Established, 1.0, routes_sent=3)
     metrics.show(Snapshot(bgp_sessions={"tor": up}))
     assert value(metrics, "berth_bgp_sessions", state="Established") == 1
@@ -75,7 +74,7 @@ def test_bgp_sessions_are_shown_by_state_and_peer_and_what_went_down_is_counted(
 
 
 def test_conflicts_withdrawals_and_registrations_are_counted() -> None:
-    metrics = SpeakerMetrics(CollectorRegistry())
+    metrics = SpeakerMetrics()
     metrics.conflict_seen(is_speakers=False)
     metrics.withdrawn(0.003)
     metrics.registered_anew("Paused")
@@ -89,7 +88,7 @@ async def listening(snapshot):
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    listener = listener_for(SpeakerMetrics(CollectorRegistry()), lambda: snapshot)
+    listener = listener_for(SpeakerMetrics(), lambda: snapshot)
     serving = asyncio.create_task(listener.serve(f"127.0.0.1:{port}"))
     await asyncio.sleep(0.05)
 
