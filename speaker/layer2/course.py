@@ -21,7 +21,7 @@ from speaker.layer2.desired import Announce as ToAnnounce
 from speaker.layer2.desired import Refrain, Silence
 from speaker.layer2.handover import Handover
 from speaker.layer2.held import Held, answers_of
-from speaker.layer2.interfaces import changes, ranks, to_show
+from speaker.layer2.interfaces import changes, ranks, refusals, to_show
 from speaker.layer2.nearness import Rank, Way
 from speaker.layer2.orders import Interfaces, WireOrders
 from speaker.layer2.pings import Pings
@@ -332,6 +332,9 @@ class Layer2Course:
                 "info", "an interface changed", what=change.kind.value, interface=change.name, detail=change.detail
             )
             self._notices.count("interface_changed", change.kind.value)
+        for why, names in refusals(interfaces).items():
+            if why not in refusals(self._interfaces):
+                self._notices.say("warning", "the kernel does not answer, the speaker does", interfaces=names, why=why)
         self._interfaces = interfaces
         usable = tuple(sorted(one.name for one in interfaces if one.usable and one.up))
         if usable != self._usable:

@@ -19,6 +19,9 @@ NEVER_USABLE = ("Excluded", "Loopback", "NotEthernet")
 
 SHOWN = 64
 
+OFF = "Off"
+"""Why the kernel does not answer: nobody wants it to."""
+
 IPV6_OFF = "IPv6Off"
 """The reason of an interface that is usable, and not for IPv6."""
 
@@ -90,6 +93,15 @@ def answerers(interfaces: Iterable[Interface]) -> Counter[str]:
     """On how many interfaces the kernel answers, and on how many the wire process, by why."""
     told = ((answerer(one), one.why_not.partition(":")[0]) for one in interfaces)
     return Counter(why or who.value for who, why in told if who is not None)
+
+
+def refusals(interfaces: Iterable[Interface]) -> dict[str, tuple[str, ...]]:
+    """On which interfaces the kernel was to answer and does not, by why."""
+    found: dict[str, tuple[str, ...]] = {}
+    for one in interfaces:
+        if one.why_not and one.why_not != OFF:
+            found[one.why_not] = (*found.get(one.why_not, ()), one.name)
+    return found
 
 
 def ranks(interfaces: Iterable[Interface]) -> dict[Way, Rank]:

@@ -12,7 +12,7 @@ from speaker.layer2.course import (
 )
 from speaker.layer2.succession import HANDOVER_SECONDS
 from speaker.members.election import owner
-from speaker.notices import Count
+from speaker.notices import Count, Line
 from speaker.wire.messages import (
     Announce,
     Answer,
@@ -499,6 +499,15 @@ def test_the_one_that_ranks_higher_announces_it_again() -> None:
 
 
 # ---- interfaces
+
+
+def test_that_the_kernel_was_to_answer_and_does_not_is_said_once() -> None:
+    node = serving(A)
+    refused = interface()._replace(why_not="Refused: the speaker lacks the capability BPF")
+    for mac in ("02:00:00:00:00:aa", "02:00:00:00:00:bb"):
+        node.course.interfaces_changed((refused._replace(mac=mac),))
+    said = [one for one in node.notices.take() if isinstance(one, Line) and one.level == "warning"]
+    assert [one.fields for one in said] == [{"interfaces": ("eth0",), "why": refused.why_not}]
 
 
 def test_interfaces_that_come_and_go_are_told_and_used_if_they_can_carry_addresses() -> None:

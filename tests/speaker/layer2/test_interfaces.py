@@ -1,6 +1,6 @@
 """What is told of interfaces that change."""
 
-from speaker.layer2.interfaces import Change, Kind, changes, states, to_show
+from speaker.layer2.interfaces import Change, Kind, answerers, changes, refusals, states, to_show
 from speaker.wire.messages import Interface
 
 ETH0 = Interface("eth0", 2, "02:00:00:00:00:01", True, True, "")
@@ -46,6 +46,21 @@ def test_an_interface_renamed_into_use_is_told() -> None:
 def test_states_are_counted_by_reason_without_its_detail() -> None:
     closed = ETH1._replace(reason="CannotOpen: Operation not permitted")
     assert states((ETH0, ETH1, VETH, closed)) == {"Usable": 1, "NoCarrier": 1, "Excluded": 1, "CannotOpen": 1}
+
+
+def test_what_answers_is_told_of_interfaces_in_use_and_counted_by_why() -> None:
+    kernel = ETH0._replace(kernel_answers=True)
+    refused = ETH0._replace(name="eth2", why_not="Refused: the kernel is too old")
+    off = ETH0._replace(name="eth3", why_not="Off")
+    entries = to_show((kernel, refused, off, ETH0._replace(name="eth4")), ("eth0",))
+    assert [(one.get("answers"), one.get("answersReason")) for one in entries] == [
+        ("Kernel", ""),
+        ("UserSpace", "Refused: the kernel is too old"),
+        ("UserSpace", "Off"),
+        (None, ""),
+    ]
+    assert answerers((kernel, refused, off, ETH1)) == {"Kernel": 1, "Refused": 1, "Off": 1}
+    assert refusals((kernel, refused, refused._replace(name="eth5"), off)) == {refused.why_not: ("eth2", "eth5")}
 
 
 def test_the_speaker_tells_networks_of_usable_interfaces_alone_and_where_ipv6_is_switched_off() -> None:
