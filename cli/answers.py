@@ -20,10 +20,12 @@ NAMED = 8
 
 
 class Owner(NamedTuple):
-    """Whose a MAC is: an interface of a node with a speaker."""
+    """Whose a MAC is: an interface of a node with a speaker. `answers`: what answers for Services there, "Kernel" or
+    "UserSpace"; "" = not known, or the interface is not in use."""
 
     node: str
     interface: str
+    answers: str = ""
 
 
 class Meaning(Enum):
@@ -140,7 +142,10 @@ def describe(mac: str, owners: Mapping[str, Owner] | None) -> str:
     if owners is None:
         return mac
     owner = owners.get(mac)
-    return f"{mac} ({owner.interface} of {owner.node})" if owner else f"{mac} (no speaker's)"
+    if owner is None:
+        return f"{mac} (no speaker's)"
+    by = {"Kernel": ", by the program in its kernel", "UserSpace": ", by its speaker"}.get(owner.answers, "")
+    return f"{mac} ({owner.interface} of {owner.node}{by})"
 
 
 def _advice(meaning: Meaning, address: IPAddress, also: IPAddress | None) -> str:

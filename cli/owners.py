@@ -23,6 +23,7 @@ ANSWER_SECONDS = 5.0
 class _Interface(msgspec.Struct, frozen=True):
     name: str
     mac: str = ""
+    answers: str = ""
 
 
 class _Status(msgspec.Struct, frozen=True):
@@ -56,4 +57,4 @@ def owners_in(raw: bytes) -> Iterator[tuple[str, Owner]]:
     speaker = _decode(raw)
     for one in speaker.status.interfaces or ():
         if one.mac:
-            yield one.mac, Owner(speaker.metadata.name, one.name)
+            yield one.mac, Owner(speaker.metadata.name, one.name, one.answers)

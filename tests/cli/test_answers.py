@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from cli.answers import LASTING_SECONDS, Answers, Meaning, Owner
+from cli.answers import LASTING_SECONDS, Answers, Meaning, Owner, describe
 from cli.owners import owners_in
 
 VIP, VIP6 = ip_address("192.0.2.10"), ip_address("2001:db8::10")
@@ -127,3 +127,9 @@ def test_all_interfaces_of_a_speaker_are_its_nodes() -> None:
     assert dict(owners_in(b'{"metadata":{"name":"node1"},"status":{"interfaces":null}}')) == {}
     with pytest.raises(ValueError, match="Expected"):
         dict(owners_in(b'{"metadata":{"name":"node1"},"status":7}'))
+
+
+def test_what_answers_on_a_node_is_named_where_its_speaker_tells_it() -> None:
+    told = {A: Owner("node1", "eth0", "Kernel"), B: Owner("node2", "eth1", "UserSpace")}
+    assert describe(A, told) == f"{A} (eth0 of node1, by the program in its kernel)"
+    assert describe(B, told) == f"{B} (eth1 of node2, by its speaker)"
