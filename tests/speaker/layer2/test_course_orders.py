@@ -504,8 +504,8 @@ def test_the_one_that_ranks_higher_announces_it_again() -> None:
 def test_that_the_kernel_was_to_answer_and_does_not_is_said_once() -> None:
     node = serving(A)
     refused = interface()._replace(why_not="Refused: the speaker lacks the capability BPF")
-    for at in ("02:00:00:00:00:aa", "02:00:00:00:00:bb"):
-        node.course.interfaces_changed((refused._replace(mac=at),))
+    for its_mac in ("02:00:00:00:00:aa", "02:00:00:00:00:bb"):
+        node.course.interfaces_changed((refused._replace(mac=its_mac),))
     said = [one for one in node.notices.take() if isinstance(one, Line) and one.level == "warning"]
     assert [one.fields for one in said] == [{"interfaces": ("eth0",), "why": refused.why_not}]
 
