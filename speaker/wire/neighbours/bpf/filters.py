@@ -36,8 +36,9 @@ _NUMBER = Struct("=I")
 _NEW_QDISC, _DELETE_QDISC = 36, 37  # RTM_*QDISC
 NEW_FILTER, _DELETE_FILTER, _GET_FILTER = 44, 45, 46  # RTM_*TFILTER
 _KIND, _OPTIONS, _CHAIN = 1, 2, 11  # TCA_*
-_BPF_DESCRIPTOR, _BPF_NAME, _BPF_FLAGS = 6, 7, 8  # TCA_BPF_*
+_BPF_DESCRIPTOR, _BPF_NAME, _BPF_FLAGS, _BPF_PLACE = 6, 7, 8, 9  # TCA_BPF_*, the last one TCA_BPF_FLAGS_GEN
 _DIRECT_ACTION = 1  # TCA_BPF_FLAG_ACT_DIRECT: what the program returns is what happens to the frame
+_NOT_IN_HARDWARE = 1  # TCA_CLS_FLAGS_SKIP_HW: a card that could run it knows none of our maps
 
 _CLSACT, _CLSACT_HANDLE = 0xFFFFFFF1, 0xFFFF0000  # TC_H_CLSACT, and its major number
 INGRESS, EGRESS = 0xFFFFFFF2, 0xFFFFFFF3
@@ -100,6 +101,7 @@ def add_request(sequence: int, interface: int, own: Filter, program: int) -> byt
         netlink.attribute(_BPF_DESCRIPTOR, _NUMBER.pack(program))
         + _text(_BPF_NAME, own.name)
         + netlink.attribute(_BPF_FLAGS, _NUMBER.pack(_DIRECT_ACTION))
+        + netlink.attribute(_BPF_PLACE, _NUMBER.pack(_NOT_IN_HARDWARE))
     )
     body = _filter(interface, own) + _text(_KIND, _BPF) + netlink.attribute(_OPTIONS, options)
     flags = netlink.ACKNOWLEDGE | netlink.CREATE | netlink.ONLY_NEW

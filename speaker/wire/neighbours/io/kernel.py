@@ -11,7 +11,6 @@ wanted.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -67,9 +66,11 @@ class KernelAnswers:
             self._start(poll)
 
     def _start(self, poll: Poll) -> None:
+        from speaker.wire.neighbours.bpf.io.attach import remove_all_leftovers
         from speaker.wire.neighbours.bpf.io.barrier import Barrier
         from speaker.wire.neighbours.bpf.io.responder import Responder
 
+        remove_all_leftovers()
         responder = None
         try:
             responder = Responder()
@@ -121,10 +122,8 @@ class KernelAnswers:
             self._begin_to_answer(responder, name, opened)
 
     def _attach(self, responder: Responder, name: str, ifindex: int, mac: bytes) -> _Open | None:
-        from speaker.wire.neighbours.bpf.io.attach import AttachError, attach, remove_leftovers
+        from speaker.wire.neighbours.bpf.io.attach import AttachError, attach
 
-        with contextlib.suppress(AttachError):
-            remove_leftovers(ifindex)
         try:
             attachment = attach(responder.program, ifindex)
         except AttachError as error:

@@ -161,6 +161,13 @@ def remove_leftovers(interface: int) -> int:
         raise _refusal(Tried.FILTER, error.errno) from None
 
 
+def remove_all_leftovers() -> None:
+    """The same at every interface, also those that are not used any more, as far as the kernel lets us."""
+    for interface, _ in socket.if_nameindex():
+        with suppress(AttachError):
+            remove_leftovers(interface)
+
+
 class _Rtnetlink:
     """Asks and orders. Raises OSError: the kernel gave no answer, or refused to list."""
 

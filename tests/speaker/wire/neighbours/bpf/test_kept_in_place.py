@@ -13,6 +13,7 @@ from speaker.wire.neighbours.io.kernel import LOOK_SECONDS, KernelAnswers
 from speaker.wire.neighbours.io.port import Counters
 from speaker.wire.neighbours.table import Table
 from tests.speaker.wire.neighbours.bpf.beside import ACCEPT, MOST_LINKS, Ingress
+from tests.speaker.wire.neighbours.bpf.test_attach import killed
 from tests.speaker.wire.neighbours.bpf.test_on_links import VIP, Client
 
 pytestmark = pytest.mark.root
@@ -28,7 +29,8 @@ class Kept:
         table = Table()
         table.hold(VIP, ["eth0"])
         counters = {"eth0": {protocol: Counters() for protocol in (ETH_P_ARP, ETH_P_IPV6)}}
-        self.kernel = KernelAnswers(self._poll, table, counters, is_wanted=True)
+        with ingress.host.entered():
+            self.kernel = KernelAnswers(self._poll, table, counters, is_wanted=True)
         self.kernel.set_deadline(time.clock_gettime(time.CLOCK_BOOTTIME) + 60)
 
     def begin(self) -> None:
@@ -68,6 +70,16 @@ def at_clsact(kept: Kept) -> Iterator[Kept]:
         kept.begin()
         assert kept.answers()
         yield kept
+
+
+def test_what_a_killed_process_left_is_taken_away_also_where_nothing_is_announced_any_more(segment: Segment) -> None:
+    with ExitStack() as stack:
+        ingress = Ingress(segment.hosts[0], segment.hosts[1], stack)
+        killed(ingress, "attach_clsact")
+        assert ingress.names()
+        kept = Kept(ingress, Client(segment.hosts[1]))
+        stack.callback(kept.close)
+        assert ingress.names() == []
 
 
 def test_a_link_is_not_looked_after(kept: Kept) -> None:
