@@ -27,9 +27,6 @@ from speaker.wire.messages import (
     UseInterfaces,
 )
 
-# What answers in tests that do not say it themselves.
-KERNEL_ANSWERS = os.environ.get("BERTH_KERNEL_ANSWERS", "auto")
-
 
 @pytest.fixture
 def segment() -> Iterator[Segment]:
@@ -92,7 +89,7 @@ async def wire_on(
     permit_seconds: float = 60,
     exclude: str = "",
     prefix=(),
-    kernel_answers: str = KERNEL_ANSWERS,
+    kernel_answers: str = "off",
 ) -> AsyncIterator[tuple[WireLink, Heard]]:
     """A wire process on a host, with a permit for the length of a test."""
     heard = Heard()

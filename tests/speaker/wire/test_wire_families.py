@@ -3,12 +3,13 @@
 import asyncio
 import threading
 import time
+from functools import partial
 from random import Random
 
 import pytest
 
 from speaker.wire.messages import Ask, Defend, Permit, Reannounce
-from tests.speaker.wire.conftest import KERNEL_ANSWERS, boottime, neighbour_mac, rss_bytes, wire_on
+from tests.speaker.wire.conftest import boottime, neighbour_mac, rss_bytes, wire_on
 from tests.speaker.wire.families import IPV4, IPV6, Asker, Family, packed, reply_times, stamp_frames
 from tests.speaker.wire.orders import announce, withdraw
 
@@ -20,15 +21,21 @@ def family(request) -> Family:
     return request.param
 
 
+@pytest.fixture(params=["off", "auto"], ids=["process", "kernel"])
+def wire(request):
+    """A wire process that answers everything by itself, or leaves to the kernel what that can answer."""
+    return partial(wire_on, kernel_answers=request.param)
+
+
 def on_eth0(*addresses: str):
     return announce((address, ["eth0"]) for address in addresses)
 
 
 class TestReplies:
-    async def test_junk_is_survived(self, segment, family):
+    async def test_junk_is_survived(self, segment, family, wire):
         node, client, _ = segment.hosts
         dice = Random(5227)
-        async with wire_on(node) as (link, _):
+        async with wire(node) as (link, _):
             await link.carry_out(on_eth0(family.vip_text))
             with family.asker(client) as asker:
                 for _ in range(2000):
@@ -37,9 +44,9 @@ class TestReplies:
                 asker.forget()
                 assert asker.mac_of(asker.ask(family.vip)) == node.mac
 
-    async def test_twenty_thousand_requests_in_a_row_are_all_answered(self, segment, family):
+    async def test_twenty_thousand_requests_in_a_row_are_all_answered(self, segment, family, wire):
         node, client, _ = segment.hosts
-        async with wire_on(node) as (link, _):
+        async with wire(node) as (link, _):
             await link.carry_out(on_eth0(family.vip_text))
             with family.asker(client) as asker:
                 request, replies = asker.request(family.vip), 0
@@ -50,10 +57,10 @@ class TestReplies:
         assert replies == 20_000
 
     async def test_requests_for_other_hosts_do_not_wake_the_process_and_the_families_are_counted_apart(
-        self, segment, family
+        self, segment, family, wire
     ):
         node, client, _ = segment.hosts
-        async with wire_on(node) as (link, heard):
+        async with wire(node) as (link, heard):
             await link.carry_out(on_eth0(IPV4.vip_text, IPV6.vip_text))
             with family.asker(client) as asker:
                 foreign = packed(family.foreign_text)
@@ -67,7 +74,9 @@ class TestReplies:
         other = IPV6 if family is IPV4 else IPV4
         assert [eth0[other.counters + name] for name in ("received", "replies")] == [0, 0]
         # Which addresses the program was asked for, nobody counts.
-        assert heard.counters[-1].addresses == ({} if KERNEL_ANSWERS == "auto" else {family.vip_text: 1})
+        assert heard.counters[-1].addresses == (
+            {} if wire.keywords["kernel_answers"] == "auto" else {family.vip_text: 1}
+        )
 
 
 class TestAnnouncements:
@@ -121,10 +130,10 @@ class TestAnnouncements:
 
 
 class TestConflicts:
-    async def test_one_is_reported_once_a_second_and_defended_on_request(self, segment, family):
+    async def test_one_is_reported_once_a_second_and_defended_on_request(self, segment, family, wire):
         """One announcement moves the neighbours back."""
         node, client, rogue = segment.hosts
-        async with wire_on(node) as (link, heard):
+        async with wire(node) as (link, heard):
             await link.carry_out(on_eth0(family.vip_text, family.other_text))
             await asyncio.sleep(0.4)  # the next frame of the burst is 0.6 s away
             with family.asker(client) as watcher, family.asker(rogue) as thief:
@@ -144,11 +153,11 @@ class TestConflicts:
             (family.vip_text, "eth0", rogue.mac.hex(":"))
         ]
 
-    async def test_a_silent_rogue_is_asked_alone_and_its_kernel_owns_up(self, segment, family):
+    async def test_a_silent_rogue_is_asked_alone_and_its_kernel_owns_up(self, segment, family, wire):
         """A kernel that has the address, and whose own duplicate detection was off."""
         node, client, rogue = segment.hosts
         rogue.use_ipv6()
-        async with wire_on(node) as (link, heard):
+        async with wire(node) as (link, heard):
             await link.carry_out(on_eth0(family.vip_text))
             await asyncio.sleep(0.4)
             its = (f"{family.vip_text}/{8 * len(family.vip)}", "dev", "eth0")
@@ -171,14 +180,14 @@ class TestConflicts:
 
 
 class TestWithdrawal:
-    async def test_no_frame_leaves_after_the_confirmation(self, segment, family):
+    async def test_no_frame_leaves_after_the_confirmation(self, segment, family, wire):
         """Under a flood of requests, in the burst of the take-over, as the last address of a long order.
 
         The judges are the time stamps of the receiver's kernel.
         """
         node, client, _ = segment.hosts
         crowd = [text for text, _ in family.many(255)]
-        async with wire_on(node) as (link, _):
+        async with wire(node) as (link, _):
             with family.asker(client) as asker, family.asker(client) as flooder:
                 stamp_frames(asker)
                 for _ in range(5):
@@ -196,10 +205,10 @@ class TestWithdrawal:
                 assert asker.ask(family.other) is not None
                 assert asker.next_about(family.vip, 0.5) is None
 
-    async def test_frames_still_queued_for_a_slow_device_are_waited_for(self, segment, family):
+    async def test_frames_still_queued_for_a_slow_device_are_waited_for(self, segment, family, wire):
         """Also while another address keeps that queue from ever being empty."""
         node, client, _ = segment.hosts
-        async with wire_on(node) as (link, _):
+        async with wire(node) as (link, _):
             await link.carry_out(on_eth0(family.vip_text, family.other_text))
             with family.asker(client) as asker:
                 stamp_frames(asker)
@@ -219,9 +228,9 @@ class TestWithdrawal:
             assert len(stamps) >= 80
             assert started < max(stamps) < confirmed < started + 2 * 10**9
 
-    async def test_five_thousand_addresses_come_and_go(self, segment, family):
+    async def test_five_thousand_addresses_come_and_go(self, segment, family, wire):
         node, client, _ = segment.hosts
-        async with wire_on(node) as (link, _):
+        async with wire(node) as (link, _):
             await link.carry_out(announce(family.many(5000)))
             with family.asker(client) as asker:
                 for text, _ in family.many(5000)[::500]:
@@ -236,9 +245,9 @@ class TestWithdrawal:
 
 
 class TestPermit:
-    async def test_nothing_leaves_before_the_first_permit_and_after_the_last(self, segment, family):
+    async def test_nothing_leaves_before_the_first_permit_and_after_the_last(self, segment, family, wire):
         node, client, _ = segment.hosts
-        async with wire_on(node, permit_seconds=-1) as (link, _):
+        async with wire(node, permit_seconds=-1) as (link, _):
             with family.asker(client) as asker:
                 await link.carry_out(on_eth0(family.vip_text))
                 asker.send(asker.request(family.vip))
