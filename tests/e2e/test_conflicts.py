@@ -109,7 +109,7 @@ def test_a_rogue_host_is_told_everywhere_and_the_address_works_on_by_one_defence
     code, told = arping(web, address)
     assert code == SEVERAL, told
     assert f"{rogue.mac} (no speaker's)" in told
-    assert f"(eth0 of {owner})" in told
+    assert f"(eth0 of {owner}, by " in told
 
     rogue.unplug()
     healed = f"ipallocation {RECORD} has Conflicted with reason NoConflict"
