@@ -5,7 +5,7 @@ import asyncio
 import os
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,8 @@ from speaker.wire.messages import Announce, Permit, UseInterfaces, Withdraw
 KERNEL, PROGRAM, USER_SPACE = "kernel", "program", "user space"
 MOST_ADDRESSES = 1 << 16
 PERMIT_SECONDS = 30.0
+ORDINARY = ("setpriv", "--bounding-set=-sys_nice", "--inh-caps=-sys_nice")
+"""What starts a process that has to share CPUs with all others."""
 REST_SECONDS = 2.5
 """Longer than the pauses within a burst of announcements."""
 
@@ -68,21 +70,29 @@ class Answerer:
 
 
 @asynccontextmanager
-async def answerers(segment: Segment, protocol: Protocol) -> AsyncIterator[list[Answerer]]:
-    """The kernel and the program on the first host, user space on the second. Nothing is announced at first."""
+async def answerers(
+    segment: Segment, protocol: Protocol, *, in_real_time: bool = True
+) -> AsyncIterator[list[Answerer]]:
+    """The kernel and the program on the first host, user space on the second. Nothing is announced at first.
+
+    `in_real_time` False: as with speaker.realTime: false.
+    """
+    prefix = () if in_real_time else ORDINARY
     async with AsyncExitStack() as stack:
         made = [Answerer(KERNEL, protocol)]
         for number, name in enumerate((PROGRAM, USER_SPACE)):
-            link = await stack.enter_async_context(wire_on(segment.hosts[number], has_program=name == PROGRAM))
+            link = await stack.enter_async_context(
+                wire_on(segment.hosts[number], has_program=name == PROGRAM, prefix=prefix)
+            )
             made.append(Answerer(name, protocol, number * MOST_ADDRESSES, link))
         yield made
 
 
 @asynccontextmanager
-async def wire_on(host: Host, *, has_program: bool) -> AsyncIterator[WireLink]:
+async def wire_on(host: Host, *, has_program: bool, prefix: Sequence[str] = ()) -> AsyncIterator[WireLink]:
     """A wire process with a permit for as long as the block lasts."""
     link = WireLink(lambda _: None)
-    await link.start(command_prefix=host.prefix, kernel_answers="auto" if has_program else "off")
+    await link.start(command_prefix=[*host.prefix, *prefix], kernel_answers="auto" if has_program else "off")
     permitting = asyncio.create_task(_permit_forever(link))
     try:
         await link.carry_out(UseInterfaces(("eth0",)))

@@ -5,13 +5,13 @@ It makes its own network namespaces (a bridge, two nodes, a client), needs root,
 object a line: times in microseconds, from the client's send to its receive, in plain Python on a raw socket. Lines with
 `case: ratios` compare within the run, by the median of the rounds.
 
-    python -m bench.arp [SCENARIO...] [--rounds 3] [--requests 5000] [--addresses 1 1000 20000]
+    python -m bench.arp [SCENARIO...] [--rounds 3] [--requests 5000] [--addresses 1 1000 20000] [--ordinary]
 
     quiet        with so many addresses announced
     busy         with 8 processes beside that never sleep
     relist       with an agent beside that relists
     take-over    while as many are announced, and how long a withdrawal takes
-    limit        wire processes with a CPU limit of 10m: 200 requests a second
+    limit        wire processes with a CPU limit of 10m: 200 requests a second. It holds with --ordinary alone
     stopped      how long after its wire process is stopped (SIGSTOP) a node still answers
     withdrawals  whether what was confirmed as withdrawn is answered, under a flood of requests
 """
@@ -206,7 +206,7 @@ async def run(options: argparse.Namespace, protocol: Protocol) -> None:
                     host.use_ipv6()
             client = Client(segment.hosts[2], protocol)
             try:
-                async with answerers(segment, protocol) as made:
+                async with answerers(segment, protocol, in_real_time=not options.ordinary) as made:
                     await SCENARIOS[name](Bench(segment, client, made, options))
             finally:
                 client.close()
@@ -222,6 +222,7 @@ def main(protocol: Protocol = ARP) -> int:
     parser.add_argument("--withdrawals", type=int, default=100_000)
     parser.add_argument("--at-a-time", type=int, default=50, help="withdrawals in one order")
     parser.add_argument("--rate", type=int, default=20_000, help="requests a second of the flood")
+    parser.add_argument("--ordinary", action="store_true", help="wire processes as with speaker.realTime: false")
     options = parser.parse_args()
     if unknown := set(options.scenarios) - {*SCENARIOS, STOPPED}:
         parser.error(f"no scenario {', '.join(sorted(unknown))}")
