@@ -136,12 +136,17 @@ def filter_of(kind: int, body: bytes) -> Filter | None:
 def place(filters: Sequence[Filter], name: str) -> Filter:
     """Ours, as it is to be added: before all others, at a priority that keeps nobody from any.
 
+    Beside another of ours whose name says that clsact was made for it, this one's says so, too: the last one takes it
+    away.
+
     Raises LookupError where all our handles are taken.
     """
     taken = {one.handle for one in filters}
     handle = next((each for each in HANDLES if each not in taken), None)
     if handle is None:
         raise LookupError(f"{len(HANDLES)} filters of Berth's stand there")
+    if any(one.is_ours and one.name == NAME_WITH_CLSACT for one in filters):
+        name = NAME_WITH_CLSACT
     return Filter(_priority(filters), handle, _ALL, _BPF, name)
 
 

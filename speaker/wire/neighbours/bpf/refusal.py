@@ -127,5 +127,7 @@ _OTHER = {
     (Tried.FILTER, errno.EOPNOTSUPP): _NO_FILTER,
     (Tried.FILTER, errno.EINVAL): "what stands at the interface's ingress already takes no program beside it",
     (Tried.FILTER, errno.ENOSPC): "more programs of Berth's stand there than one speaker has: end the other one",
+    (Tried.FILTER, errno.EBUSY): "what stands there changes too often to be listed",
+    (Tried.FILTER, errno.EIO): "the kernel does not answer",
     (Tried.FILTER, errno.EEXIST): "somebody else adds filters there at the same moment",
 }

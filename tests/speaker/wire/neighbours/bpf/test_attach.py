@@ -191,6 +191,14 @@ def test_clsact_that_was_made_for_ours_goes_with_it(ingress: Ingress) -> None:
     assert "clsact" not in ingress.qdiscs()
 
 
+def test_of_several_of_ours_the_last_one_takes_clsact_away(ingress: Ingress) -> None:
+    first, second = (on(ingress, attach_clsact, ingress.program()) for _ in range(2))
+    close(ingress, first)
+    assert "clsact" in ingress.qdiscs()
+    close(ingress, second)
+    assert "clsact" not in ingress.qdiscs()
+
+
 def test_clsact_that_was_there_stays(ingress: Ingress) -> None:
     ingress.host.run(*["tc", "qdisc", "add", "dev", "eth0", "clsact"])
     close(ingress, on(ingress, attach_clsact, ingress.program()))
