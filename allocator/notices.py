@@ -154,8 +154,9 @@ def of_tampering(entry: Entry, what: str) -> Iterator[Notice]:
 
 def of_entry(entry: Entry, reason: Reason, message: str) -> Iterator[Notice]:
     """The same warning to each holder of an address."""
+    common = Common("IPPool", entry.claim.pool)
     for holder in entry.claim.holders:
-        yield Notice(holder.key, holder.uid, "Warning", reason, message)
+        yield Notice(holder.key, holder.uid, "Warning", reason, message, common)
 
 
 def of_conflict(stored: StoredAllocation, conflict: Condition) -> Iterator[Notice]:

@@ -348,7 +348,7 @@ class Reporter:
             self._at_once.discard(address)
             self._counts.leave(address)
         elif in_turn or not self._may_wait(address, stored, status):
-            if in_turn or address in self._barrier.awaited or self._address_rate.admits(address, now):
+            if in_turn or self._address_rate.admits(address, now):
                 await self._write_allocation(stored, status, now)
             else:
                 self._dirty[address] = now

@@ -92,13 +92,14 @@ def _named(announcers: Mapping[str, Announcement]) -> list[str]:
 
 
 def differs_in_counts_only(stored: StoredAllocation, status: IPAllocationStatus) -> bool:
-    """Whether the only news is which of many nodes announce the address, and how, or whose kernels answer for it."""
+    """Whether the only news is which of many nodes announce the address, and how, or whose kernels answer for it; or
+    for how long nodes have been waited for, which changes each second."""
     return stored.first_announced == status.first_announced and _essence(stored.conditions) == _essence(
         status.conditions
     )
 
 
-_OF_MANY_NODES = (ConditionType.Announced, ConditionType.KernelAnswers)
+_OF_MANY_NODES = (ConditionType.Announced, ConditionType.KernelAnswers, ConditionType.Withdrawn)
 
 
 def _essence(conditions: Sequence[Condition]) -> list[tuple[str, str, str, str]]:

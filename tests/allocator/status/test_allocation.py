@@ -63,6 +63,8 @@ def test_which_of_many_nodes_announce_an_address_is_not_urgent_and_all_else_is()
     assert not differs_in_counts_only(after(by_bgp(0)), before)
     waiting = status_of(after(before), {}, True, (Awaited("n3", "it is asleep"),), NOW)
     assert not differs_in_counts_only(after(waiting), status_of(after(before), {}, True, (), NOW))
+    longer = status_of(after(waiting), {}, True, (Awaited("n3", "it is asleep for 2 s"),), NOW)
+    assert differs_in_counts_only(after(waiting), longer), "a thousand releases that wait are no storm of writes"
 
 
 def test_a_record_does_not_believe_a_node_that_is_silent_and_says_so() -> None:
