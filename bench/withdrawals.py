@@ -15,7 +15,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from bench.answerers import Answerer
 from bench.measure import percentile, tell
@@ -58,7 +58,7 @@ async def judged(segment: Segment, answerer: Answerer, withdrawals: int, at_a_ti
         await answerer.withdraw(answerer.targets(STANDING))
         said, _ = await asyncio.to_thread(judge.communicate)
     seen = json.loads(said)
-    late = {one: seen["last"][one.hex()] - at for one, at in confirmed.items() if seen["last"].get(one.hex(), 0.0) > at}
+    late = late_by(confirmed, seen["last"])
     orders.sort()
     tell(
         protocol.name, case="withdrawals", by=answerer.name, withdrawn=len(confirmed), at_a_time=at_a_time,
@@ -67,6 +67,14 @@ async def judged(segment: Segment, answerer: Answerer, withdrawals: int, at_a_ti
         unseen_by_the_judge=seen["dropped"], confirmed_p50_ms=round(1000 * percentile(orders, 0.5), 2),
         confirmed_p99_ms=round(1000 * percentile(orders, 0.99), 2), confirmed_worst_ms=round(1000 * orders[-1], 2),
     )  # fmt: skip
+
+
+def late_by(confirmed: Mapping[bytes, float], last: Mapping[str, float]) -> dict[bytes, float]:
+    """Seconds from the confirmation of an address's withdrawal to the last frame that claims it, where that is later.
+
+    `last`: by the address in hexadecimal digits. Both in Unix seconds.
+    """
+    return {one: last[one.hex()] - at for one, at in confirmed.items() if last.get(one.hex(), at) > at}
 
 
 def _ask_for(flood: "subprocess.Popen[bytes]", frames: list[bytes]) -> None:
