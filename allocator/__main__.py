@@ -65,7 +65,7 @@ async def run(given: argparse.Namespace) -> None:
         # A standby is ready as well: it could lead at once.
         listener = Listener(
             why_not_ready=lambda: "" if controller.is_ready else "the first full lists are not in yet",
-            metrics=lambda: metrics.render(controller.assigner),
+            metrics=lambda: metrics.page(controller.snapshot()),
         )
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(controller.run())]

@@ -13,6 +13,7 @@ and back:         step(Service) marks → step(address) writes `releasing` → b
                   → step(Service) takes the finalizer off → the address is free
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -55,6 +56,9 @@ from crds.observation import Observation
 from kube.objects import Service, ServiceKey
 
 Key = ServiceKey | IPAddress
+
+NOT_WRITTEN = "NotWritten"
+"""In place of a reason: the API server took no record or no status of the Service."""
 
 MOST_WORDS = 500
 """Characters of an API server's refusal that are passed on."""
@@ -297,6 +301,22 @@ class Assigner:
         self.marks.pop(mark.address, None)
         self.queue.add(mark.address)
 
+    def lacks_address(self, service: Service) -> bool:
+        """Whether it is to have an address, and shows none."""
+        return self._ownership.is_ours(service) and not present_addresses(service)
+
+    def pending(self) -> Counter[str]:
+        """Services that lack an address, by reason; and those about which something could not be written."""
+        unwritten: set[ServiceKey] = set()
+        for key in self.queue.failing():
+            if isinstance(key, ServiceKey):
+                unwritten.add(key)
+            elif (entry := self.ledger.get(key)) is not None:
+                unwritten.update(holder.key for holder in entry.claim.holders)
+        pending = self.waiting.reasons()
+        pending[NOT_WRITTEN] = sum(self.services.get(key) is not None and key not in self.waiting for key in unwritten)
+        return pending
+
     def wake(self, now: float) -> None:
         """Hand on addresses that have rested long enough."""
         for address in self.ledger.wake(now):
@@ -443,7 +463,9 @@ class Assigner:
         if decision.verdict.satisfied and not decision.waits:
             self.waiting.remove(key)
         else:
-            self.waiting.put(key, service.metadata.creation_timestamp or "", decision.waits)
+            created = service.metadata.creation_timestamp or ""
+            lacks = "" if decision.verdict.satisfied else str(decision.verdict.reason)
+            self.waiting.put(key, created, decision.waits, lacks)
         return decision
 
     def _wish_of(self, holder: Holder) -> Request | None:

@@ -4,6 +4,7 @@ Older Services come first, always: by creation, then by name. Knows neither pool
 """
 
 from bisect import bisect_left, bisect_right, insort
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -57,6 +58,7 @@ class Waiting:
 
     def __init__(self) -> None:
         self._waits: dict[ServiceKey, tuple[Waiter, frozenset[Wait]]] = {}
+        self._reasons: dict[ServiceKey, str] = {}
         self._queues: dict[Wait, list[Waiter]] = {}
 
     def __len__(self) -> int:
@@ -66,12 +68,15 @@ class Waiting:
     def __contains__(self, key: ServiceKey) -> bool:
         return key in self._waits
 
-    def put(self, key: ServiceKey, created: str, waits: frozenset[Wait]) -> None:
-        """Replace what the Service waits for."""
+    def put(self, key: ServiceKey, created: str, waits: frozenset[Wait], reason: str = "") -> None:
+        """Replace what the Service waits for. `reason`: why it has no address, for who counts; empty for one
+        that has enough and waits for more."""
         waiter = Waiter(created, key)
         if self._waits.get(key) == (waiter, waits):
+            self._reasons[key] = reason
             return
         self.remove(key)
+        self._reasons[key] = reason
         self._waits[key] = (waiter, waits)
         for wait in waits:
             insort(self._queues.setdefault(wait, []), waiter)
@@ -80,12 +85,17 @@ class Waiting:
         """It waits no more. Nothing happens when it did not."""
         if key not in self._waits:
             return
+        self._reasons.pop(key, None)
         waiter, waits = self._waits.pop(key)
         for wait in waits:
             queue = self._queues[wait]
             del queue[bisect_left(queue, waiter)]
             if not queue:
                 del self._queues[wait]
+
+    def reasons(self) -> Counter[str]:
+        """How many lack an address, by reason."""
+        return Counter(reason for reason in self._reasons.values() if reason)
 
     def next_for(self, waits: Iterable[Wait], after: Waiter | None) -> Waiter | None:
         """The oldest that waits for one of these and comes after that one, in O(log n)."""

@@ -6,7 +6,7 @@ added while it is in work is looked at again afterwards: nothing that happened m
 
 import heapq
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Collection, Hashable
 from typing import Generic, TypeVar
 
 from kube.backoff import Backoff
@@ -32,6 +32,10 @@ class WorkQueue(Generic[K]):
     def __len__(self) -> int:
         """How many keys are queued, not counting those in work or waiting for their time."""
         return len(self._queued)
+
+    def failing(self) -> Collection[K]:
+        """Keys whose last write failed."""
+        return self._failures.keys()
 
     def add(self, key: K, *, first: bool = False) -> None:
         """`first`: it carries on with something begun."""

@@ -58,7 +58,8 @@ SILENT_SECONDS = 30.0
 class BarrierLoop:
     """Runs while this process leads. `departures` is kept up to date elsewhere, also before that.
 
-    `notify` receives the notices that are due; `on_progress` is called when a release may have passed.
+    `notify` receives the notices that are due; `on_progress` is called when a release may have passed,
+    `on_passed` with the seconds that one took.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class BarrierLoop:
         *,
         notify: Callable[[Notice], None],
         on_progress: Callable[[], None],
+        on_passed: Callable[[float], None],
     ) -> None:
         self._client = client
         self._assigner = assigner
@@ -82,6 +84,7 @@ class BarrierLoop:
         self._fence_after_seconds = options.fence_after_seconds
         self._notify = notify
         self._on_progress = on_progress
+        self._on_passed = on_passed
         self._leases = LeaseBook()
         self._polled = float("-inf")
         self._gone_nodes: dict[str, float] = {}
@@ -155,6 +158,7 @@ class BarrierLoop:
                 self.awaited.pop(mark.address, None)
                 self._noticed.discard((mark.address, mark.uid))
                 self._assigner.barrier_passed(mark)
+                self._on_passed(sent - mark.known_at)
             elif sent - mark.known_at >= SLOW_RELEASE_SECONDS:
                 self._report_slow(mark, awaited(mark, round_))
         for address in self.awaited.keys() - self._assigner.marks.keys():

@@ -15,7 +15,7 @@ import structlog
 from allocator.assigner import Assigner
 from allocator.eventbudget import EventBudget
 from allocator.io.leadership import Leadership
-from allocator.io.metrics import AllocatorMetrics
+from allocator.io.metrics import AllocatorMetrics, Snapshot
 from allocator.notices import Common, Notice, ObjectNotice
 from allocator.objects import decode_allocation, decode_bgp_advertisement, decode_l2_advertisement, decode_peer
 from allocator.observed import Observed
@@ -67,7 +67,7 @@ class Controller:
     def __init__(self, client: Client, options: Options, metrics: AllocatorMetrics) -> None:
         self._client = client
         self._options = options
-        self._metrics = metrics
+        self.metrics = metrics
         self._events = EventRecorder(client, "berth-allocator", options.identity, metrics=metrics.kube)
         self._election = LeaderElection(
             client,
@@ -138,7 +138,7 @@ class Controller:
             if self._leadership is not None:
                 while_leading(self._leadership, change)
 
-        informer = Informer(self._client, resource, decode, on_change=on_change, metrics=self._metrics.kube, **reading)
+        informer = Informer(self._client, resource, decode, on_change=on_change, metrics=self.metrics.kube, **reading)
         self._informers.append(informer)
         return informer
 
@@ -151,6 +151,10 @@ class Controller:
     def assigner(self) -> Assigner | None:
         """None while it does not lead."""
         return self._leadership.assigner if self._leadership is not None else None
+
+    def snapshot(self) -> Snapshot | None:
+        """For the metrics; None while it does not lead."""
+        return self._leadership.snapshot(time.monotonic()) if self._leadership is not None else None
 
     async def run(self) -> None:
         """Stand by, lead when elected, for ever."""
@@ -178,7 +182,7 @@ class Controller:
         self._leadership = leadership = Leadership(
             self._client,
             self._options,
-            self._metrics,
+            self.metrics,
             self._observed,
             self._departures,
             may_write=lambda: self._election.is_leader(time.monotonic()),
@@ -214,7 +218,7 @@ class Controller:
             about, reason = notice.about, str(notice.reason)
             log.info("object", kind=about.kind, name=about.name, reason=reason, detail=notice.message)
         else:
-            self._metrics.decided(notice.reason)
+            self.metrics.decided(notice.reason)
             if not self._budget.admits(notice, now):
                 return
             log.info("service", service=str(notice.service), reason=str(notice.reason), detail=notice.message)

@@ -9,13 +9,14 @@ Built from full lists, and fed by every change after them. Decides nothing: the 
 import asyncio
 import random
 import time
+from collections import Counter
 from collections.abc import Callable
 
 from allocator import keepers
 from allocator.assigner import Assigner
 from allocator.io.barrierloop import BarrierLoop
 from allocator.io.departurewriter import DepartureWriter
-from allocator.io.metrics import AllocatorMetrics
+from allocator.io.metrics import AllocatorMetrics, Snapshot
 from allocator.io.reporter import Reporter
 from allocator.io.writer import Writer
 from allocator.notices import Notice, ObjectNotice
@@ -25,7 +26,7 @@ from allocator.options import Options
 from allocator.ownership import Ownership
 from allocator.release.confirmations import Confirmation
 from allocator.release.departures import Departures, StoredDeparture
-from allocator.release.speakers import SpeakerState
+from allocator.release.speakers import Liveness, SpeakerState
 from allocator.space.keptout import Entries
 from allocator.space.pools import Pools, compile_pools
 from allocator.status.slices import Slice
@@ -71,7 +72,14 @@ class Leadership:
             client, self.assigner, metrics, concurrency=options.concurrency, may_write=may_write, notify=notify
         )
         self._barrier = BarrierLoop(
-            client, self.assigner, observed, departures, options, notify=notify, on_progress=self.writer.nudge
+            client,
+            self.assigner,
+            observed,
+            departures,
+            options,
+            notify=notify,
+            on_progress=self.writer.nudge,
+            on_passed=metrics.release_passed,
         )
         self._reporter = Reporter(client, self.assigner, observed, self._barrier, self.writer, has_reports, notify)
         self._reporter.everything_changed()
@@ -84,6 +92,18 @@ class Leadership:
             tasks.create_task(self._barrier.run())
             tasks.create_task(self._reporter.run())
             tasks.create_task(self._departures.run())
+
+    def snapshot(self, now: float) -> Snapshot:
+        """How things stand, for the metrics."""
+        speakers = self._observed.speakers.values()
+        lives = [(one, one.liveness(self._barrier.is_silent(one.node))) for one in speakers]
+        return Snapshot(
+            self.assigner,
+            self._reporter.states.counts(),
+            Counter(liveness for _, liveness in lives),
+            sum(liveness is Liveness.ALIVE and not one.witnesses for one, liveness in lives),
+            now,
+        )
 
     # Changes, after `observed` shows them
 
@@ -100,6 +120,10 @@ class Leadership:
         if (before or ()) != (now or ()):
             self._keep_out("Service", str(key), keepers.of_service(change.new))
         self._reporter.service_changed(key)
+        if change.new is not None:
+            self.writer.service_seen(change.new)
+        else:
+            self.writer.service_gone(key)
         self.writer.nudge()
 
     def allocation_changed(self, change: Change[StoredAllocation]) -> None:

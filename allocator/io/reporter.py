@@ -35,6 +35,7 @@ from allocator.status.reports import Reports
 from allocator.status.segments import Segments
 from allocator.status.slices import Slice
 from allocator.status.speaker import silent_conditions
+from allocator.status.states import AddressStates
 from allocator.status.unannounced import Evidence, unannounced
 from allocator.status.waitingline import WaitingLine, counts_settle_seconds
 from allocator.status.writerate import WriteRate
@@ -107,6 +108,8 @@ class Reporter:
         self._reports = Reports()
         self._segments = Segments()
         self._owners = Owners()
+        self.states = AddressStates()
+        """For the metrics."""
         self._silent: frozenset[str] = frozenset()
         self._called_silent: set[str] = set()
         """Those of them of which that is written."""
@@ -153,6 +156,7 @@ class Reporter:
         """There is nothing to say of it any more."""
         self._assigner.reachability.forget(address)
         self._owners.forget(address)
+        self.states.forget(address)
 
     def peers_changed(self) -> None:
         """BGPPeers; and advertisements, which name them, are looked at in each round."""
@@ -372,6 +376,7 @@ class Reporter:
         status = allocation_status(
             stored, announced, announcers, waiting, timestamp(), sightings, kernels, on_network, silent
         )
+        self.states.found(stored.claim, status.conditions)
         shown = (stored.announced_by, stored.announcer_count, stored.conditions, stored.first_announced)
         said = (status.announced_by, status.announcer_count, status.conditions, status.first_announced)
         return None if said == shown else status

@@ -15,6 +15,8 @@ from allocator.assigner import Assigner, Key
 from allocator.io.metrics import AllocatorMetrics
 from allocator.notices import Notice
 from allocator.objects import decode_allocation
+from allocator.request import key_of, present_addresses
+from allocator.stopwatch import Stopwatch
 from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, ReadService, Write
 from crds.addresses import IPAddress
 from crds.names import allocation_name
@@ -22,7 +24,7 @@ from kube.errors import AlreadyExists, ApiError, NotFound, is_precondition_failu
 from kube.io.client import Client
 from kube.io.clock import timestamp
 from kube.managedfields import writer_of
-from kube.objects import ServiceKey, decode_service
+from kube.objects import Service, ServiceKey, decode_service
 from kube.resource import IPALLOCATIONS, SERVICES
 
 log = structlog.get_logger()
@@ -56,6 +58,7 @@ class Writer:
         self._concurrency = concurrency
         self._may_write = may_write
         self._notify = notify
+        self._stopwatch = Stopwatch()
         self._in_flight = 0
         self._wake = asyncio.Event()
 
@@ -67,6 +70,17 @@ class Writer:
     def nudge(self) -> None:
         """There may be something in the queue."""
         self._wake.set()
+
+    def service_seen(self, service: Service) -> None:
+        """From a watch, or an answer: it may have what it waited for."""
+        lacks = self._assigner.lacks_address(service)
+        seconds = self._stopwatch.seen(key_of(service), lacks=lacks, now=time.monotonic())
+        if seconds is not None and present_addresses(service):
+            self._metrics.allocated(seconds)
+
+    def service_gone(self, key: ServiceKey) -> None:
+        """It waits for nothing any more."""
+        self._stopwatch.forget(key)
 
     async def run(self) -> None:
         """Until cancelled; writes under way are cancelled too, and the next leader reads what became of them."""
@@ -218,7 +232,9 @@ class Writer:
                 raise
             await self._look_again_at(key)
             return
-        self._assigner.service_written(decode_service(raw))
+        service = decode_service(raw)
+        self._assigner.service_written(service)
+        self.service_seen(service)
         for notice in write.notices:
             self._notify(notice)
 

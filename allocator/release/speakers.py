@@ -5,6 +5,7 @@ allocator.release.barrier.
 """
 
 from collections.abc import Iterable
+from enum import Enum
 from typing import Any, NamedTuple
 
 import msgspec
@@ -59,6 +60,22 @@ class SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     """The same. No release depends on them."""
 
 
+class Liveness(Enum):
+    """What is known of a speaker's life."""
+
+    ALIVE = "Alive"
+    SILENT = "Silent"
+    STOPPED = "Stopped"
+    NOT_REGISTERED = "NotRegistered"
+
+
+_NOT_ALIVE = {
+    Liveness.SILENT: "is silent",
+    Liveness.STOPPED: "has stopped",
+    Liveness.NOT_REGISTERED: "has not registered yet",
+}
+
+
 class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
     """One Speaker; its name is its node's."""
 
@@ -89,14 +106,17 @@ class SpeakerState(KubeObject, frozen=True, kw_only=True, gc=False):
         """Whether it stopped cleanly, after it had withdrawn everything."""
         return self.status.goodbye
 
-    def not_alive(self, is_silent: bool) -> str:
-        """Why it announces nothing, as in "node1 has stopped"; empty for one that lives. `is_silent`: nothing is heard
-        of it."""
+    def liveness(self, is_silent: bool) -> Liveness:
+        """Whether it may announce anything. `is_silent`: nothing is heard of it."""
         if not self.has_registered:
-            return "has not registered yet"
+            return Liveness.NOT_REGISTERED
         if self.goodbye:
-            return "has stopped"
-        return "is silent" if is_silent else ""
+            return Liveness.STOPPED
+        return Liveness.SILENT if is_silent else Liveness.ALIVE
+
+    def not_alive(self, is_silent: bool) -> str:
+        """Why it announces nothing, as in "node1 has stopped"; empty for one that lives."""
+        return _NOT_ALIVE.get(self.liveness(is_silent), "")
 
     @property
     def was_elsewhere(self) -> bool:

@@ -44,6 +44,11 @@ def sessions_by_state(views: Mapping[str, BfdState]) -> dict[str, int]:
     return {state.value: states.count(state.value) for state in BFDSessionState}
 
 
+def sessions_up(views: Mapping[str, BfdState]) -> dict[str, bool]:
+    """By BGPPeer, whether the path to it is known to work."""
+    return {name: view.state == BFDSessionState.Up for name, view in views.items()}
+
+
 class BfdStatus:
     """What the report says of its sessions. A session that did not change keeps its entry, to the second."""
 

@@ -125,6 +125,11 @@ class SessionView:
     last_error: str = ""
     downs: int = 0
 
+    @property
+    def is_up(self) -> bool:
+        """Whether routes go to the peer."""
+        return self.state is BGPSessionState.Established
+
 
 def whole_seconds(seconds: float) -> int:
     """As the Speaker's status has them: rounded up; inf is FOREVER_SECONDS."""

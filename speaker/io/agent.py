@@ -21,7 +21,7 @@ from kube.errors import ApiError
 from kube.io.client import Client
 from kube.lease.io.renewer import LeaseRenewer
 from speaker.batch import Batch
-from speaker.bgp.bfdsessions import sessions_by_state
+from speaker.bgp.bfdsessions import sessions_by_state, sessions_up
 from speaker.bgp.exabgp.io.driver import BgpDriver
 from speaker.bgp.io.blackhole import Blackholes
 from speaker.bgp.io.routers import Routers
@@ -129,6 +129,7 @@ class Agent:
             interfaces=dict(states(standing.interfaces)),
             answerers=dict(answerers(standing.interfaces)),
             bfd_sessions=sessions_by_state(standing.bfd_states),
+            bfd_up=sessions_up(standing.bfd_states),
             bgp_sessions=standing.bgp_sessions,
             speakers_known=standing.speakers_known,
             speakers_alive=standing.speakers_alive,

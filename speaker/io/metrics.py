@@ -6,6 +6,8 @@ No label carries an address or a Service: a node may announce thousands.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from prometheus_client import Gauge
+
 from kube.process.io.prometheus import Families, PrometheusMetrics, bounded, show
 from speaker.bgp.model import SessionView
 from speaker.bgp.status import by_state
@@ -67,6 +69,8 @@ class Snapshot:
     """On how many interfaces the kernel answers ARP and NDP ("Kernel"), or the wire process does, by why."""
     bfd_sessions: dict[str, int] = field(default_factory=dict)
     """BFD sessions by state, as speaker.bgp.bfdsessions counts them; empty without BFD."""
+    bfd_up: Mapping[str, bool] = field(default_factory=dict)
+    """By BGPPeer, whether its BFD session is up."""
     bgp_sessions: Mapping[str, SessionView] = field(default_factory=dict)
     """By BGPPeer."""
     speakers_known: int = 0
@@ -101,6 +105,12 @@ class SpeakerMetrics:
             "berth_speaker_withdraw_seconds",
             "From the order to withdraw to the wire process's confirmation.",
             WITHDRAW_SECONDS,
+        )
+        self._owner_changes = families.counter(
+            "berth_owner_changes_total",
+            "Addresses on layer 2 that this node took over from another, by what keeps that one from it: NodeFault, "
+            "NotHeard, Stopped, Stopping, APIServerLost, NoInterface, NoEndpoint; or Preferred: this node comes first.",
+            "reason",
         )
         self._proxies = families.counter(
             "berth_proxy_waits_total",
@@ -165,6 +175,12 @@ class SpeakerMetrics:
     def _declare_sessions(self, families: Families) -> None:
         self._bgp_sessions = families.gauge("berth_bgp_sessions", "BGP sessions by state.", "state")
         self._bfd_sessions = families.gauge("berth_bfd_sessions", "BFD sessions by state.", "state")
+        self._bgp_up = families.gauge(
+            "berth_bgp_session_up", "1 while the BGP session with the peer is Established, else 0.", "peer"
+        )
+        self._bfd_up = families.gauge(
+            "berth_bfd_session_up", "1 while the BFD session with the peer is Up, else 0.", "peer"
+        )
         self._bgp_routes = families.gauge(
             "berth_bgp_routes_sent", "Routes sent and not withdrawn in the session.", "peer"
         )
@@ -184,6 +200,8 @@ class SpeakerMetrics:
         show(self._answerers, snapshot.answerers)
         show(self._bfd_sessions, snapshot.bfd_sessions)
         show(self._bgp_sessions, by_state(snapshot.bgp_sessions.values()))
+        self._show_up(self._bgp_up, {peer: view.is_up for peer, view in snapshot.bgp_sessions.items()})
+        self._show_up(self._bfd_up, snapshot.bfd_up)
         self._bgp_routes.clear()
         for peer, label in bounded(snapshot.bgp_sessions).items():
             view = snapshot.bgp_sessions[peer]
@@ -193,6 +211,17 @@ class SpeakerMetrics:
         self._members.labels("alive").set(snapshot.speakers_alive)
         self._members.labels("heard").set(snapshot.speakers_heard)
         self._ready.set(snapshot.is_ready)
+
+    def _show_up(self, gauge: Gauge, up: Mapping[str, bool]) -> None:
+        """Peers that share a label are up when all of them are."""
+        shown: dict[str, bool] = {}
+        for peer, label in bounded(up).items():
+            shown[label] = shown.get(label, True) and up[peer]
+        show(gauge, shown)
+
+    def owner_changed(self, reason: str, count: int) -> None:
+        """So many addresses were taken over for that reason."""
+        self._owner_changes.labels(reason).inc(count)
 
     def interface_changed(self, change: str) -> None:
         """Something happened to an interface that may carry addresses."""

@@ -175,7 +175,7 @@ class Layer2Course:
             self._takeovers.dropped(allocation.address)
         elif each.owner_before is not None:
             why = self.decisions.why_not(each.owner_before, allocation)
-            self._takeovers.decided(TakeOver(allocation.address, each.owner_before, why))
+            self._takeovers.decided(TakeOver(allocation.address, each.owner_before, why.said, why.reason))
         if isinstance(each, Gone) or allocation.is_releasing:
             self._probing.forget(allocation.uid)
             self._conflicts.drop(allocation.address)
@@ -398,6 +398,8 @@ class Layer2Course:
 
     def tick(self, now: Moment) -> None:
         """Ask machines that fell silent about our addresses, and tell who there is. About twice a second."""
+        for reason, count in self._takeovers.take_reasons().items():
+            self._notices.count("owner_changed", reason.value, count)
         if (several := self._takeovers.others()) is not None:
             self._notices.say("info", "addresses taken over", now=self._own_node, **several._asdict())
         for claim in self._conflicts.silent(now.monotonic):

@@ -22,6 +22,7 @@ from speaker.cluster.tiers import tier, tier_of
 from speaker.layer2.causes import Causes
 from speaker.layer2.desired import Announce, Decision, Layer2View, Refrain, Silence
 from speaker.layer2.nearness import Rank, Way
+from speaker.layer2.takeovers import OwnerChange, WhyNot
 from speaker.own.entries import Entry, fault
 from speaker.wire.messages import Member
 
@@ -267,25 +268,25 @@ class Decisions:
             return False
         return not (facts.is_network_unavailable or facts.is_out_of_service)
 
-    def why_not(self, node: str, allocation: Allocation) -> str:
+    def why_not(self, node: str, allocation: Allocation) -> WhyNot:
         """What keeps that node from an address that it owned, as in "node1 is not heard any more"."""
         faults = list(faults_in_node(self.cluster.nodes.get(node)))
         candidate = self._candidates.get(node)
         if faults:
-            return " and ".join(faults)
+            return WhyNot(OwnerChange.NODE_FAULT, " and ".join(faults))
         if node not in self.cluster.speakers or node not in self._alive:
-            return "is not heard any more"
+            return WhyNot(OwnerChange.NOT_HEARD, "is not heard any more")
         if candidate is None:
-            return "has stopped, or does not serve yet"
+            return WhyNot(OwnerChange.STOPPED, "has stopped, or does not serve yet")
         if candidate.tier >= tier(is_leaving=True, is_behind=False, is_member=True):
-            return "stops"
+            return WhyNot(OwnerChange.STOPPING, "stops")
         if candidate.tier >= tier(is_leaving=False, is_behind=True, is_member=True):
-            return "has lost the API server"
+            return WhyNot(OwnerChange.API_SERVER_LOST, "has lost the API server")
         if not candidate.interfaces:
-            return "has no usable interface"
+            return WhyNot(OwnerChange.NO_INTERFACE, "has no usable interface")
         if allocation.is_local and not self.cluster.placement(allocation).admits(node):
-            return "has no ready endpoint"
-        return "comes after this node as things are now"
+            return WhyNot(OwnerChange.NO_ENDPOINT, "has no ready endpoint")
+        return WhyNot(OwnerChange.PREFERRED, "comes after this node as things are now")
 
     def _candidate(self, node: str) -> Candidate | None:
         """None = that node announces nothing."""

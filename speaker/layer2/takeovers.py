@@ -6,6 +6,7 @@ Pure. `now`: monotonic seconds.
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple
 
 LINES_AT_ONCE = 10
@@ -18,6 +19,28 @@ NAMED_CAUSES = 5
 """From which nodes, and why: as many of these."""
 
 
+class OwnerChange(Enum):
+    """Why a node that owned an address does not any more, in a word."""
+
+    NODE_FAULT = "NodeFault"
+    """Its Node says so: no network, out of service, excluded."""
+    NOT_HEARD = "NotHeard"
+    STOPPED = "Stopped"
+    STOPPING = "Stopping"
+    API_SERVER_LOST = "APIServerLost"
+    NO_INTERFACE = "NoInterface"
+    NO_ENDPOINT = "NoEndpoint"
+    PREFERRED = "Preferred"
+    """Nothing keeps it away: the new owner comes first."""
+
+
+class WhyNot(NamedTuple):
+    """`said`: in words, after the node's name."""
+
+    reason: OwnerChange
+    said: str
+
+
 class TakeOver(NamedTuple):
     """`before`: the node that owned the address. `why`: what keeps that one from it, or what this one is preferred
     for."""
@@ -25,6 +48,7 @@ class TakeOver(NamedTuple):
     address: str
     before: str
     why: str
+    reason: OwnerChange
 
 
 class Several(NamedTuple):
@@ -44,6 +68,7 @@ class TakeOvers:
     _lines: float = LINES_AT_ONCE
     _counted_at: float = 0.0
     _others: list[TakeOver] = field(default_factory=list)
+    _reasons: Counter[OwnerChange] = field(default_factory=Counter)
 
     def decided(self, one: TakeOver) -> None:
         """This node is to announce it."""
@@ -61,11 +86,17 @@ class TakeOvers:
             one = self._decided.pop(address, None)
             if one is None:
                 continue
+            self._reasons[one.reason] += 1
             if self._lines < 1:
                 self._others.append(one)
             else:
                 self._lines -= 1
                 yield one
+
+    def take_reasons(self) -> Counter[OwnerChange]:
+        """How many were taken over since the last call, and why."""
+        taken, self._reasons = self._reasons, Counter()
+        return taken
 
     def others(self) -> Several | None:
         """All that got none since the last call. None where there are none."""

@@ -37,6 +37,7 @@ async def judged(client: Any, assigner: Any, observed: Observed) -> AsyncIterato
         Options("berth-system", "one"),
         notify=lambda _: None,
         on_progress=lambda: None,
+        on_passed=lambda _: None,
     )
     running = asyncio.create_task(barrier.run())
     try:

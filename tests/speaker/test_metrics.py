@@ -9,6 +9,7 @@ from ipaddress import ip_address
 import pytest
 
 from crds.speaker import BGPSessionState
+from kube.process.io.prometheus import MOST_NAMES, OTHERS
 from speaker.bgp.model import SessionView
 from speaker.io.metrics import Snapshot, SpeakerMetrics
 from speaker.io.supervisor import listener_for
@@ -71,6 +72,37 @@ def test_bgp_sessions_are_shown_by_state_and_peer_and_what_went_down_is_counted(
     assert value(metrics, "berth_bgp_session_downs_total", peer="tor") == 2
     metrics.show(Snapshot())
     assert value(metrics, "berth_bgp_routes_sent", peer="tor") is None
+
+
+def test_each_peer_has_a_gauge_of_its_own_that_goes_with_it() -> None:
+    metrics = SpeakerMetrics()
+    up = SessionView("tor", ip_address("192.0.2.1"), BGPSessionState.Established, 1.0)
+    down = replace(up, peer="leaf", state=BGPSessionState.Active)
+    metrics.show(Snapshot(bgp_sessions={"tor": up, "leaf": down}, bfd_up={"tor": False}))
+    assert value(metrics, "berth_bgp_session_up", peer="tor") == 1
+    assert value(metrics, "berth_bgp_session_up", peer="leaf") == 0
+    assert value(metrics, "berth_bfd_session_up", peer="tor") == 0
+    metrics.show(Snapshot(bgp_sessions={"leaf": down}))
+    assert value(metrics, "berth_bgp_session_up", peer="tor") is None
+    assert value(metrics, "berth_bfd_session_up", peer="tor") is None
+
+
+def test_peers_beyond_a_number_share_a_gauge_that_is_1_while_all_are_up() -> None:
+    metrics = SpeakerMetrics()
+    up = SessionView("tor", ip_address("192.0.2.1"), BGPSessionState.Established, 1.0, routes_sent=2)
+    peers = {f"tor-{number:04}": up for number in range(MOST_NAMES + 2)}
+    metrics.show(Snapshot(bgp_sessions=peers))
+    assert value(metrics, "berth_bgp_session_up", peer=OTHERS) == 1
+    assert value(metrics, "berth_bgp_routes_sent", peer=OTHERS) == 4
+    peers[f"tor-{MOST_NAMES:04}"] = replace(up, state=BGPSessionState.Idle)
+    metrics.show(Snapshot(bgp_sessions=peers))
+    assert value(metrics, "berth_bgp_session_up", peer=OTHERS) == 0
+
+
+def test_addresses_taken_over_are_counted_by_what_keeps_the_former_owner_away() -> None:
+    metrics = SpeakerMetrics()
+    metrics.owner_changed("NotHeard", 5000)
+    assert value(metrics, "berth_owner_changes_total", reason="NotHeard") == 5000
 
 
 def test_conflicts_withdrawals_and_registrations_are_counted() -> None:

@@ -2,7 +2,7 @@
 
 from speaker.batch import Batch
 from speaker.cluster.state import Kind
-from speaker.layer2.takeovers import LINES_AT_ONCE, TakeOver, TakeOvers
+from speaker.layer2.takeovers import LINES_AT_ONCE, OwnerChange, TakeOver, TakeOvers
 from speaker.notices import Line
 from tests.speaker.cores import World
 from tests.speaker.make import node
@@ -13,7 +13,7 @@ ADDRESSES = [f"10.0.{number // 250}.{number % 250}" for number in range(5000)]
 def taking(addresses: list[str], why: str = "is not heard any more") -> TakeOvers:
     takeovers = TakeOvers()
     for address in addresses:
-        takeovers.decided(TakeOver(address, "node-b", why))
+        takeovers.decided(TakeOver(address, "node-b", why, OwnerChange.NOT_HEARD))
     return takeovers
 
 
@@ -21,7 +21,7 @@ def test_each_of_a_few_has_a_line_once_it_is_answered_for() -> None:
     takeovers = taking(ADDRESSES[:3])
     assert list(takeovers.confirmed(["192.0.2.99"], 0.0)) == [], "that one is no take-over"
     said = list(takeovers.confirmed(ADDRESSES[:2], 0.0))
-    assert said == [TakeOver(one, "node-b", "is not heard any more") for one in ADDRESSES[:2]]
+    assert said == [TakeOver(one, "node-b", "is not heard any more", OwnerChange.NOT_HEARD) for one in ADDRESSES[:2]]
     assert list(takeovers.confirmed(ADDRESSES[:2], 1.0)) == [], "and is said once"
     takeovers.dropped(ADDRESSES[2])
     assert list(takeovers.confirmed(ADDRESSES[2:3], 2.0)) == []
@@ -37,6 +37,13 @@ def test_of_five_thousand_at_once_ten_have_a_line_and_one_tells_of_the_rest() ->
     assert several.such_as == ADDRESSES[LINES_AT_ONCE : LINES_AT_ONCE + 3]
     assert several.why == ["node-b is not heard any more (4990)"]
     assert takeovers.others() is None
+
+
+def test_all_are_counted_by_reason_whether_a_line_tells_of_them_or_not() -> None:
+    takeovers = taking(ADDRESSES)
+    list(takeovers.confirmed([*ADDRESSES, "192.0.2.99"], 0.0))
+    assert takeovers.take_reasons() == {OwnerChange.NOT_HEARD: 5000}
+    assert takeovers.take_reasons() == {}, "and counted once"
 
 
 def test_later_ones_have_lines_again() -> None:
