@@ -241,6 +241,66 @@ def test_what_tells_of_another_machine_goes_on_to_the_process(twins: Twins, fram
     assert twins.answer_of_kernel(frame) is None
 
 
+def changed(frame: bytes, at: int, *values: int, is_summed: bool = True) -> bytes:
+    """With other bytes from there on."""
+    made = frame[:at] + bytes(values) + frame[at + len(values) :]
+    return summed(made) if is_summed and made[12:14] == b"\x86\xdd" else made
+
+
+ASK, ASK6, PROBE6 = QUESTIONS[0], QUESTIONS[4], QUESTIONS[5]
+PLAIN6 = QUESTIONS[7]
+
+# What one of the checks alone keeps from an answer.
+UNANSWERED = {
+    "one byte short": ASK[:-1],
+    "another hardware": changed(ASK, 14, 0, 6),
+    "another protocol": changed(ASK, 16, 0x86, 0xDD),
+    "longer hardware addresses": changed(ASK, 18, 8),
+    "longer protocol addresses": changed(ASK, 19, 16),
+    "a reply": changed(ASK, 20, 0, 2),
+    "another operation": changed(ASK, 20, 0, 3),
+    "to another MAC": changed(ASK, 0, *ROGUE_MAC),
+    "to a MAC that begins as ours": changed(ASK, 0, *ETH0.mac[:4], 0, 0xBB),
+    "to a MAC that ends as ours": changed(ASK, 0, 6, *ETH0.mac[1:]),
+    "to a group": changed(ASK, 0, 1, 0, 0x5E, 0, 0, 1),
+    "nearly to all": changed(ASK, 0, *b"\xff\xff\xff\xff\xff\xfe"),
+    "from a group": changed(ASK, 22, 3),
+    "from nobody": changed(ASK, 22, *bytes(6)),
+    "from this machine": changed(ASK, 22, *ETH1.mac),
+    "for another address": changed(ASK, 38, *FOREIGN),
+    "for an address elsewhere": changed(ASK, 38, *ELSEWHERE),
+    "for a probed one": changed(ASK, 38, *PROBED),
+    "IPv6, one byte short": ASK6[:-1],
+    "another version": changed(ASK6, 14, 0x40),
+    "not all hops": changed(ASK6, 21, 254),
+    "another code": changed(ASK6, 55, 1),
+    "another message": changed(ASK6, 54, 133),
+    "a wrong sum": changed(ASK6, 57, ASK6[57] ^ 1, is_summed=False),
+    "IPv6 to another MAC": changed(PLAIN6, 0, *ROGUE_MAC),
+    "IPv6 from this machine": changed(ASK6, 6, *ETH1.mac),
+    "told to be at this machine": changed(ASK6, 80, *ETH1.mac),
+    "told to be a group": changed(ASK6, 80, 3),
+    "told to be nobody": changed(ASK6, 80, *bytes(6)),
+    "from a group, without an option": changed(PLAIN6, 6, 3),
+    "IPv6 from nobody, without an option": changed(PLAIN6, 6, *bytes(6)),
+    "an option of no length": changed(ASK6, 79, 0),
+    "an option that is cut off": changed(ASK6, 79, 2),
+    "IPv6 for another address": changed(ASK6, 62, *FOREIGN6),
+    "IPv6 for an address elsewhere": changed(ASK6, 62, *ELSEWHERE6),
+    "IPv6 for a probed one": changed(ASK6, 62, *PROBED6),
+    "no address yet, and a link-layer address": changed(ASK6, 22, *bytes(16)),
+    "no address yet, to one": changed(PROBE6, 38, *VIP6),
+    **{f"no address yet, to no group of an address: byte {at}": changed(PROBE6, 38 + at, 0x7F) for at in range(13)},
+}
+
+
+@pytest.mark.parametrize("what", UNANSWERED)
+def test_each_check_alone_keeps_from_an_answer(twins: Twins, what: str) -> None:
+    frame = UNANSWERED[what]
+    assert twins.answer_of_process(frame) is None
+    assert twins.answer_of_kernel(frame) is None
+
+
 @pytest.mark.parametrize("frame", QUESTIONS)
 def test_after_the_deadline_nothing_is_answered(twins: Twins, frame: bytes) -> None:
     assert_silent_after_deadline(twins, frame)
