@@ -124,7 +124,7 @@ def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("berth 0.")
 
 
-@pytest.mark.parametrize("arguments", [[], ["lab"], ["nonsense"]])
+@pytest.mark.parametrize("arguments", [["lab"], ["nonsense"]])
 def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main(arguments)
