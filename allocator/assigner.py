@@ -22,6 +22,7 @@ from allocator.adoption import adopt, keep_shown
 from allocator.annotations import not_understood
 from allocator.claims import Claim, Holder
 from allocator.ledger import Entry, Ledger
+from allocator.naming import Naming
 from allocator.notices import Notice
 from allocator.objects import StoredAllocation
 from allocator.overwrites import QUIET_SECONDS, Overwrites
@@ -32,7 +33,16 @@ from allocator.publication import published
 from allocator.reachability import Reachability
 from allocator.rejections import Rejections, unrecorded_holders, without
 from allocator.release.barrier import Mark
-from allocator.request import InvalidRequest, Request, holder_of, key_of, our_condition, present_addresses, request_of
+from allocator.request import (
+    InvalidRequest,
+    Request,
+    holder_of,
+    key_of,
+    our_condition,
+    present_addresses,
+    request_for_external_ips,
+    request_of,
+)
 from allocator.services import KnownServices
 from allocator.sharing import left
 from allocator.space.keptout import Entries
@@ -46,7 +56,7 @@ from allocator.status.service import (
     service_patch,
     wanted_of,
 )
-from allocator.waiting import Waiting
+from allocator.waiting import Wait, Waiting
 from allocator.wakeups import Wakeups
 from allocator.workqueue import WorkQueue
 from allocator.writes import PatchService, ReadService, Write, record_write
@@ -81,6 +91,7 @@ class Assigner:
         """uids of IPAllocations that we deleted, until the watch says so too."""
         self._wakeups = Wakeups(self.ledger, self.waiting)
         self._rejections = Rejections()
+        self._naming = Naming(self.ledger, self.services)
         self._overwrites = Overwrites(ownership.class_name)
         self.reachability = Reachability(self.ledger, self.services)
 
@@ -130,6 +141,8 @@ class Assigner:
         for entry in self.ledger:
             self._look_at_holders(entry)
         for key in self.waiting.everybody():
+            self.queue.add(key)
+        for key in self.services.naming_external_ips():
             self.queue.add(key)
 
     def keep_out(self, source: str, entries: Entries) -> None:
@@ -285,9 +298,13 @@ class Assigner:
         if entry.claim.releasing or holder not in entry.claim.holders:
             return  # it changed or left meanwhile
         service = self.services.get(holder.key)
-        request = None if service is None or service.metadata.uid != holder.uid else request_of(service)
+        if service is None or service.metadata.uid != holder.uid:
+            request = None
+        else:
+            request = request_for_external_ips(service) if entry.claim.external else request_of(service)
+        rejections = self._naming.rejections if entry.claim.external else self._rejections
         if isinstance(request, Request):
-            self._rejections.add(request, f"The API server refuses the record of {what}", now)
+            rejections.add(request, f"The API server refuses the record of {what}", now)
         self.ledger.revise(entry, without(holder, entry.claim, recorded))
         self._wakeups.of_changed(entry.claim, holder.key)
         self.queue.add(holder.key, first=True)
@@ -340,7 +357,7 @@ class Assigner:
             self.queue.add(recorded.address)
         if not is_news:
             return
-        for holder in entry.claim.holders:
+        for holder in () if entry.claim.external else entry.claim.holders:
             self.services.note_holder(holder.uid)
         for holder in (*before, *entry.claim.holders):
             self.queue.add(holder.key, first=True)
@@ -357,6 +374,7 @@ class Assigner:
         """A Service object is no more. If it still held an address, its finalizer was taken off by somebody else."""
         self.waiting.remove(key_of(known))
         self._rejections.forget(known.metadata.uid)
+        self._naming.forget(known.metadata.uid)
         self._overwrites.forget(known.metadata.uid)
         if any(entry.is_exposed for entry in self.ledger.held_by_uid(known.metadata.uid)):
             self._notice_lost_finalizer(known)
@@ -368,7 +386,8 @@ class Assigner:
     def step(self, key: Key, now: float, timestamp: str) -> Write | None:
         """The next write for this key, None when there is nothing to do or something else must come first."""
         if isinstance(key, ServiceKey):
-            self._rejections.expire(self.services.uid_at(key), now)
+            for rejections in (self._rejections, self._naming.rejections):
+                rejections.expire(self.services.uid_at(key), now)
             write = self._service_step(key, now, timestamp)
         else:
             write = self._address_step(key, now)
@@ -444,8 +463,9 @@ class Assigner:
             for holder in entry.claim.holders:
                 if holder.key == key and holder.uid != uid:
                     self._leave(entry, holder.uid)
+        waits = frozenset() if service is None else self._name(key, service)
         if service is None or not self._ownership.is_ours(service):
-            self.waiting.remove(key)
+            self._await(key, service, waits)
             return None
         request, labels = request_of(service), self.services.labels(key.namespace)
         if isinstance(request, InvalidRequest):
@@ -459,14 +479,30 @@ class Assigner:
             decision = plan(request, labels or {}, self.ledger, self._draw, self._wish_of)
         verdict = decision.verdict.noting(not_understood(service.metadata.annotations))
         decision = replace(decision, verdict=verdict)
-        self._enter(decision)
-        if decision.verdict.satisfied and not decision.waits:
+        self._enter(decision.grants)
+        lacks = "" if decision.verdict.satisfied else str(decision.verdict.reason)
+        self._await(key, service, decision.waits | waits, lacks)
+        return decision
+
+    def _await(self, key: ServiceKey, service: Service | None, waits: frozenset[Wait], lacks: str = "") -> None:
+        if service is None or not (waits or lacks):
             self.waiting.remove(key)
         else:
-            created = service.metadata.creation_timestamp or ""
-            lacks = "" if decision.verdict.satisfied else str(decision.verdict.reason)
-            self.waiting.put(key, created, decision.waits, lacks)
-        return decision
+            self.waiting.put(key, service.metadata.creation_timestamp or "", waits, lacks)
+
+    def _name(self, key: ServiceKey, service: Service) -> frozenset[Wait]:
+        """Enter in the ledger which external IPs are announced for the Service, of whatever type it is. Returns what
+        could let it have the others."""
+        decision = self._naming.decide(service)
+        self._enter(decision.grants)
+        granted = {grant.address for grant in decision.grants}
+        for entry in self.ledger.named_by_uid(service.metadata.uid):
+            if entry.address not in granted:
+                self._leave(entry, service.metadata.uid)
+        self.notices.extend(self._naming.news(service, decision))
+        if decision.again_at is not None:
+            self.queue.add_at(key, decision.again_at)
+        return decision.waits
 
     def _wish_of(self, holder: Holder) -> Request | None:
         """What it asks for as its Service is now; None when that is gone or not ours, or can't be read or recorded."""
@@ -476,8 +512,8 @@ class Assigner:
         request = request_of(service)
         return None if isinstance(request, InvalidRequest) or self._rejections.of(request) is not None else request
 
-    def _enter(self, decision: Plan) -> None:
-        for grant in decision.grants:
+    def _enter(self, grants: Iterable[Claim]) -> None:
+        for grant in grants:
             entry = self.ledger.get(grant.address)
             if entry is None:
                 self.ledger.reserve(grant)

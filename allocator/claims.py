@@ -62,6 +62,8 @@ class Claim:
     sharing_key: str | None = None
     selector: Pairs = ()
     releasing: bool = False
+    external: bool = False
+    """Whether its holders name it in spec.externalIPs, and did not get it from the pool. Never changes."""
 
     def held_by(self, uid: str) -> bool:
         """Whether the Service with that uid is among the holders."""
@@ -112,6 +114,7 @@ def claim_from(address: IPAddress, spec: IPAllocationSpec) -> Claim:
         spec.sharing_key,
         pairs(spec.selector),
         spec.releasing,
+        bool(spec.external),
     )
 
 
@@ -152,6 +155,7 @@ def _wire_claim(claim: Claim) -> dict[str, Any]:
         "sharingKey": claim.sharing_key,
         "selector": dict(claim.selector),
         "releasing": claim.releasing,
+        "external": True if claim.external else None,
     }
 
 

@@ -9,7 +9,7 @@ from ipaddress import IPv4Interface, IPv4Network, IPv6Interface, IPv6Network, ip
 
 from allocator.observed import Observed
 from allocator.release.speakers import SpeakerState
-from allocator.request import key_of
+from allocator.request import MOST_EXTERNAL_IPS, key_of
 from allocator.space.keptout import NOTHING, Entries, KeptBy
 from allocator.space.ranges import parse_address
 from allocator.space.spans import Spans
@@ -18,9 +18,6 @@ from crds.ippool import KeptOutReason
 from kube.objects import EndpointSlice, Node, Service, ServiceCIDR
 
 Network = IPv4Network | IPv6Network
-
-MOST_EXTERNAL_IPS = 64
-"""Of one Service. Whoever may write Services could keep a whole pool from all others."""
 
 MOST_NODE_ADDRESSES = 64
 """Of one node: its kubelet writes them, and could keep a whole pool from all others."""

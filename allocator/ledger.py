@@ -65,6 +65,7 @@ class Ledger:
         self.space: dict[str, dict[Family, FreeSpace]] = {}
         self._entries: dict[IPAddress, Entry] = {}
         self._by_uid: dict[str, set[IPAddress]] = {}
+        self._named_by_uid: dict[str, set[IPAddress]] = {}
         self._by_key: dict[ServiceKey, set[IPAddress]] = {}
         self._by_sharing_key: dict[str, set[IPAddress]] = {}
         self._in_namespace: Counter[tuple[str, str]] = Counter()
@@ -91,11 +92,16 @@ class Ledger:
         return len(self._entries)
 
     def held_by_uid(self, uid: str) -> list[Entry]:
-        """Entries that this Service holds, releasing ones too, in the order of their addresses."""
+        """Entries that this Service holds, releasing ones too, in the order of their addresses; without external IPs,
+        which its status does not show."""
         return self._sorted(self._by_uid.get(uid, ()))
 
+    def named_by_uid(self, uid: str) -> list[Entry]:
+        """External IPs of this Service that are announced for it, likewise."""
+        return self._sorted(self._named_by_uid.get(uid, ()))
+
     def held_by_key(self, key: ServiceKey) -> list[Entry]:
-        """Entries of all Services that are or were at this place."""
+        """Entries of all Services that are or were at this place, external IPs too."""
         return self._sorted(self._by_key.get(key, ()))
 
     def shared_under(self, sharing_key: str) -> list[Entry]:
@@ -232,11 +238,15 @@ class Ledger:
         reserved = None if pool is None else pool.reserved.get(address)
         return None if reserved in (None, asking) else KeptBy(KeptOutReason.Reserved, str(reserved))
 
-    def taken_by(self, address: IPAddress) -> KeptBy | None:
-        """Who has it beside whoever of ours holds it: not for whom it is reserved."""
+    def taken_from(self, claim: Claim) -> KeptBy | None:
+        """Who has the address of this claim beside its holders. Of an external IP these themselves keep it out."""
+        return self.taken_by(claim.address, but=KeptOutReason.ExternalIP if claim.external else None)
+
+    def taken_by(self, address: IPAddress, but: KeptOutReason | None = None) -> KeptBy | None:
+        """Who has it beside whoever of ours holds it: not for whom it is reserved. `but`: a reason that is none."""
         family = family_of(address)
         cluster_networks = self.pools.cluster_networks.get(family)
-        kept = self._kept_out.of(address)
+        kept = self._kept_out.of(address, but)
         if cluster_networks is not None and int(address) in cluster_networks and not _is_strong(kept):
             return KeptBy(KeptOutReason.ClusterIP, "ServiceCIDR")
         if kept is None or _is_strong(kept):
@@ -262,8 +272,9 @@ class Ledger:
         if pool is None:
             return
         family, number = family_of(address), int(address)
-        is_held = address in self._entries
-        is_kept = (self.taken_by(address) if is_held else self.kept_by(address)) is not None
+        entry = self._entries.get(address)
+        is_held = entry is not None
+        is_kept = (self.kept_by(address) if entry is None else self.taken_from(entry.claim)) is not None
         space = self.space[pool.name][family]
         if is_held or is_kept or address in self._resting:
             space.take(number)
@@ -320,8 +331,9 @@ class Ledger:
     # Indexes over the claims
 
     def _index(self, entry: Entry) -> None:
+        by_uid = self._named_by_uid if entry.claim.external else self._by_uid
         for holder in entry.claim.holders:
-            self._by_uid.setdefault(holder.uid, set()).add(entry.address)
+            by_uid.setdefault(holder.uid, set()).add(entry.address)
             self._by_key.setdefault(holder.key, set()).add(entry.address)
         if entry.claim.sharing_key is not None:
             self._by_sharing_key.setdefault(entry.claim.sharing_key, set()).add(entry.address)
@@ -329,8 +341,9 @@ class Ledger:
             self._in_namespace[entry.claim.pool, namespace] += 1
 
     def _unindex(self, entry: Entry) -> None:
+        by_uid = self._named_by_uid if entry.claim.external else self._by_uid
         for holder in entry.claim.holders:
-            _discard(self._by_uid, holder.uid, entry.address)
+            _discard(by_uid, holder.uid, entry.address)
             _discard(self._by_key, holder.key, entry.address)
         if entry.claim.sharing_key is not None:
             _discard(self._by_sharing_key, entry.claim.sharing_key, entry.address)

@@ -64,6 +64,27 @@ class Notice:
     common: Common | None = None
 
 
+class Repeated:
+    """Warnings about Services that have no condition of ours to say it: each is told when it is news."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, frozenset[str]] = {}
+
+    def of(self, service: Service, reason: Reason, messages: Iterable[str]) -> Iterator[Notice]:
+        """All that is wrong now; what is not among it any more is told again when it comes back."""
+        uid, now = service.metadata.uid, list(dict.fromkeys(messages))
+        before = self._told.get(uid, frozenset())
+        if now:
+            self._told[uid] = frozenset(now)
+        else:
+            self._told.pop(uid, None)
+        return (Notice(key_of(service), uid, "Warning", reason, one) for one in now if one not in before)
+
+    def forget(self, uid: str) -> None:
+        """The Service is no more."""
+        self._told.pop(uid, None)
+
+
 def of_change(service: Service, wanted: Wanted) -> Iterator[Notice]:
     """What is news to somebody who knows what the Service shows now."""
     old, verdict = our_condition(service), wanted.verdict

@@ -135,6 +135,10 @@ class Offers:
             if entry.stage is Stage.WITHDRAWN:
                 message = f"{entry.address} is still in the status of {names}; it is given out once it is not"
             return Refusal(Reason.AddressInUse, message, waits)
+        if entry.claim.external:
+            names = ", ".join(str(holder.key) for holder in entry.claim.holders[:3])
+            message = f"{entry.address} is an external IP of {names}, and announced for it: ask for another address"
+            return Refusal(Reason.AddressInUse, message, waits)
         pool = self._ledger.pools.by_name.get(entry.claim.pool)
         if pool is None:
             message = f"{entry.address} is of pool {entry.claim.pool}, which is gone: nobody else is let in there"

@@ -26,6 +26,8 @@ _NODE_NAME = re.compile(OBJECT_NAME_PATTERN)
 
 LOCAL = "Local"
 CLUSTER = "Cluster"
+HEADLESS = "None"
+"""In place of a cluster IP: proxies do not serve such a Service."""
 REQUIRE_DUAL_STACK = "RequireDualStack"
 
 MOST_ADDRESSES = 16
@@ -33,6 +35,12 @@ MOST_ADDRESSES = 16
 
 MOST_NAMED_POOLS = 16
 """In one annotation."""
+
+MOST_EXTERNAL_IPS = 64
+"""Of one Service. Whoever may write Services could keep a whole pool from all others."""
+
+EXTERNAL = ""
+"""In place of a sharing key: all who name the same external IP share it. No annotation gives it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,32 @@ def request_of(service: Service) -> Request | InvalidRequest:
         traffic_policy=traffic_policy,
         selector=selector,
         present=present_addresses(service),
+    )
+
+
+def request_for_external_ips(service: Service) -> Request | InvalidRequest | None:
+    """The wish that its external IPs are announced for it, whatever its type; None when it has none that proxies serve.
+
+    Where it stands with others at one of them there is no key that it would need.
+    """
+    spec = service.spec
+    is_served = spec.type != "ExternalName" and HEADLESS not in spec.cluster_ips
+    if not spec.external_ips or not is_served or service.metadata.is_terminating:
+        return None
+    parsed = map(parse_address, spec.external_ips[:MOST_EXTERNAL_IPS])
+    named = tuple(address for address in parsed if address is not None)
+    traffic_policy = LOCAL if spec.external_traffic_policy == LOCAL else CLUSTER
+    holder = holder_of(service)
+    selector = pairs(spec.selector) if traffic_policy == LOCAL else ()
+    return _too_large(holder, selector) or Request(
+        holder=holder,
+        families=_families(service),
+        requires_all=False,
+        addresses={family: tuple(one for one in named if family_of(one) is family) for family in map(family_of, named)},
+        pools=(),
+        sharing_key=EXTERNAL,
+        traffic_policy=traffic_policy,
+        selector=selector,
     )
 
 

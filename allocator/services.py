@@ -34,6 +34,10 @@ class KnownServices:
         """The newest that is known; None when there is none at that place."""
         return self._services.get(key)
 
+    def naming_external_ips(self) -> list[ServiceKey]:
+        """Those that have any, whatever their type."""
+        return [key for key, service in self._services.items() if service.spec.external_ips]
+
     def uid_at(self, key: ServiceKey) -> str:
         """Of the Service at that place; empty when there is none."""
         known = self._services.get(key)

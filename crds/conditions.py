@@ -197,6 +197,12 @@ class Reason(_Documented):
         "Some endpoints of a Service with externalTrafficPolicy Local carry no nodeName, as some Gateway "
         "implementations make them. They count for every node, so traffic may take one more hop; nothing is cut off.",
     )
+    ExternalIPRefused = (
+        "ExternalIPRefused",
+        "In Events alone: an address in `spec.externalIPs` of the Service is in a pool that announces such addresses, "
+        "and is not announced for this Service. The message says why: the pool is not for it, another Service has the "
+        "address, or it does not go together with the others that name it.",
+    )
     FamilyUnavailable = (
         "FamilyUnavailable",
         "No pool that the Service may use has addresses of a family that it requires. Add a pool of that family, or "

@@ -112,6 +112,8 @@ class IPAllocationSpec(Model):
     """The key that Services must carry to share the address. Not set: it is not shared."""
     selector: FewLabels = Field(default_factory=dict)
     """The holders' selector. Services that share an address under the policy Local have the same one."""
+    external: bool | None = None
+    """Whether the holders name it in spec.externalIPs, and did not get it from the pool (IPPool, externalIPs)."""
     releasing: bool = False
     """Whether the address is being given back: speakers withdraw it and confirm. It never becomes false again."""
 
@@ -158,6 +160,7 @@ class IPAllocation(BerthObject):
                 "State", '.status.conditions[?(@.type=="Announced")].reason', description="Whether it is announced."
             ),
             Column("Policy", ".spec.trafficPolicy", description="externalTrafficPolicy of its holders.", priority=1),
+            Column("External", ".spec.external", "boolean", "Whether it is an external IP.", priority=1),
             Column("Releasing", ".spec.releasing", "boolean", "Whether it is being given back.", priority=1),
             AGE,
         ),

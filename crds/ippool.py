@@ -27,6 +27,13 @@ class Sharing(StrEnum):
     Nobody = "None"
 
 
+class ExternalIPs(StrEnum):
+    """What becomes of addresses of the pool that Services name in spec.externalIPs."""
+
+    Ignore = "Ignore"
+    Announce = "Announce"
+
+
 class KeptOutReason(StrEnum):
     """Why an address of a pool is not given out by itself. The first ones are stronger."""
 
@@ -111,6 +118,10 @@ class IPPoolSpec(Model):
     """When the status of a Service shows an address of the pool: Always, at once; or WhenAnnounced, once a node has
     announced it for the first time. From then on it stays, also while nobody announces it. For programs that publish
     what the status shows, such as ExternalDNS."""
+    external_ips: ExternalIPs = Field(ExternalIPs.Ignore, alias="externalIPs")
+    """What becomes of addresses of the pool that a Service of any type names in spec.externalIPs: Ignore, they are
+    given to nobody; or Announce, they are announced for that Service as well, as an address that it got. With Announce
+    whoever may write a Service that the pool is for takes a free address of the pool by naming it."""
     max_per_namespace: Annotated[int, Field(ge=1), Format("int64")] | None = None
     """How many addresses of the pool one namespace may hold at a time. Not set: no limit."""
 

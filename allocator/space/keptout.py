@@ -63,15 +63,15 @@ class KeptOut:
     def __iter__(self) -> Iterator[IPAddress]:
         return iter(self._by_address)
 
-    def of(self, address: IPAddress) -> KeptBy | None:
-        """None when nobody keeps it out."""
-        said = self._by_address.get(address)
-        if said is None:
-            return None
-        return next(iter(said)) if len(said) == 1 else min(said, key=lambda one: (_RANK[one.reason], one.of))
+    def of(self, address: IPAddress, but: KeptOutReason | None = None) -> KeptBy | None:
+        """None when nobody keeps it out, or for that one reason alone."""
+        said = self._by_address.get(address, ())
+        found = (one for one in said if one.reason is not but)
+        return min(found, key=lambda one: (_RANK[one.reason], one.of), default=None)
 
     def put(self, source: str, entries: Entries) -> list[IPAddress]:
-        """Replace what this source says. Returns the addresses of which it is another one now who keeps them out."""
+        """Replace what this source says. Returns the addresses of which it is another one now who keeps them out, with
+        or without external IPs."""
         before = self._by_source.pop(source, NOTHING)
         if entries:
             self._by_source[source] = entries
@@ -79,7 +79,7 @@ class KeptOut:
         return [address for address in touched if self._change(address, before.get(address), entries.get(address))]
 
     def _change(self, address: IPAddress, old: KeptBy | None, new: KeptBy | None) -> bool:
-        before = self.of(address)
+        before = self._reasons(address)
         said = self._by_address.setdefault(address, {})
         if new is not None:
             said[new] = said.get(new, 0) + 1
@@ -89,4 +89,8 @@ class KeptOut:
                 del said[old]
         if not said:
             del self._by_address[address]
-        return self.of(address) != before
+        return self._reasons(address) != before
+
+    def _reasons(self, address: IPAddress) -> tuple[KeptBy | None, KeptBy | None]:
+        """The strongest, and that beside external IPs: for a Service that names the address that one counts."""
+        return self.of(address), self.of(address, KeptOutReason.ExternalIP)

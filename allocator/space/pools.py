@@ -12,7 +12,7 @@ from allocator.space.nobodys import NOBODYS, kinds_in
 from allocator.space.ranges import AddressRange, BadRange, address_at, parse_range
 from allocator.space.spans import Span, Spans
 from crds.addresses import FAMILIES, Family, IPAddress, family_of, plain_address
-from crds.ippool import Publish, Reservation, Sharing, Strategy
+from crds.ippool import ExternalIPs, Publish, Reservation, Sharing, Strategy
 from crds.meta import LabelSelector
 from crds.types import IPPool
 from kube.objects import ServiceKey
@@ -53,6 +53,8 @@ class Pool:
     service_selector: LabelSelector | None
     sharing: Sharing
     max_per_namespace: int | None
+    announces_external_ips: bool = False
+    """Whether what Services name in spec.externalIPs is announced for them."""
     bad_ranges: tuple[BadRange, ...] = ()
     overlaps: tuple[Overlap, ...] = ()
     listed_alone: frozenset[IPAddress] = frozenset()
@@ -269,6 +271,7 @@ def _finish(draft: _Draft) -> Pool:
         sharing=spec.sharing,
         publish=spec.publish,
         max_per_namespace=spec.max_per_namespace,
+        announces_external_ips=spec.external_ips is ExternalIPs.Announce,
         bad_ranges=(*draft.bad_ranges, *_not_had(reserved, draft)),
         overlaps=tuple(draft.overlaps),
         listed_alone=draft.listed_alone,

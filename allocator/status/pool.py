@@ -94,7 +94,7 @@ def _conflicted(pool: Pool, ledger: Ledger, previous: IPPoolStatus) -> Observati
     found = [
         f"{entry.address} of {entry.claim.holders[0].key} is {kept} too"
         for entry in ledger.in_use_all_the_same(pool)
-        if not entry.claim.releasing and entry.claim.holders and (kept := ledger.taken_by(entry.address)) is not None
+        if not entry.claim.releasing and entry.claim.holders and (kept := ledger.taken_from(entry.claim)) is not None
     ]
     if found:
         message = f"{listed(found, NAMED, '; ')}: give these Services other addresses (berth.dev/ips)"

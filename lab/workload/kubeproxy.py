@@ -1,6 +1,7 @@
 """The nftables rules that lead a Service's addresses to its endpoints on one node: what kube-proxy does in a cluster.
 
-No I/O. Only traffic that comes in to `status.loadBalancer` addresses; no cluster IPs, no session affinity.
+No I/O. Only traffic that comes in to addresses of `status.loadBalancer` and `spec.externalIPs`; no cluster IPs, no
+session affinity.
 
 Policy `Cluster`: to any ready endpoint, under the node's own address, because the answer must come back this way.
 Policy `Local`: to a ready endpoint on this node with the source address as it came; dropped where there is none.
@@ -45,11 +46,12 @@ def _destinations(
     service: TrafficService, slices: list[TrafficSlice], node_name: str
 ) -> Iterator[tuple[str, list[Target]]]:
     """For each address and port of the Service: what matches it, and where it goes."""
-    for ingress in service.status.load_balancer.ingress:
-        family = "IPv6" if ip_address(ingress.ip).version == 6 else "IPv4"
+    shown = [ingress.ip for ingress in service.status.load_balancer.ingress]
+    for address in dict.fromkeys((*shown, *service.spec.external_ips)):
+        family = "IPv6" if ip_address(address).version == 6 else "IPv4"
         for port in service.spec.ports:
             word = "ip6" if family == "IPv6" else "ip"
-            match = f"{word} daddr {ingress.ip} {port.protocol.lower()} dport {port.port}"
+            match = f"{word} daddr {address} {port.protocol.lower()} dport {port.port}"
             local_only = service.spec.external_traffic_policy == "Local"
             yield match, _targets(slices, family, port, node_name if local_only else None)
 

@@ -49,6 +49,7 @@ class TrafficSpec(msgspec.Struct, frozen=True, kw_only=True):
     selector: dict[str, str] = {}
     ip_families: tuple[str, ...] = msgspec.field(default=("IPv4",), name="ipFamilies")
     external_traffic_policy: str = msgspec.field(default="", name="externalTrafficPolicy")
+    external_ips: tuple[str, ...] = msgspec.field(default=(), name="externalIPs")
     health_check_node_port: int = msgspec.field(default=0, name="healthCheckNodePort")
 
 

@@ -35,8 +35,8 @@ def pools(*objects: IPPool) -> Pools:
 
 
 def _camel(name: str) -> str:
-    if name == "avoid_buggy_ips":
-        return "avoidBuggyIPs"
+    if name.endswith("_ips"):
+        return _camel(name.removesuffix("_ips")) + "IPs"
     head, *rest = name.split("_")
     return head + "".join(part.capitalize() for part in rest)
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from allocator.assigner import Assigner, Key
+from allocator.keepers import of_service, source
 from allocator.objects import decode_allocation
 from allocator.ownership import Ownership
-from allocator.space.keptout import Entries
+from allocator.space.keptout import NOTHING, Entries
 from allocator.space.pools import Pools
 from allocator.stage import Stage
 from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, ReadService, Write
@@ -72,7 +73,10 @@ class Life:
             joins_by_key = spec.get("sharingKey") is not None and (
                 bool(before & ports.keys()) or known.get("sharingKey") == spec["sharingKey"]
             )
-            assert ports.keys() <= before or joins_by_key, f"{ports.keys() - before} came to {before} without a release"
+            joins_by_name = spec.get("external", False) and known.get("external", False)
+            assert ports.keys() <= before or joins_by_key or joins_by_name, (
+                f"{ports.keys() - before} came to {before} without a release"
+            )
         self.spec = copy.deepcopy(spec)
         self.ports |= ports
 
@@ -279,7 +283,10 @@ class Allocator:
         self.known_allocations = {allocation_name(one.address): (one.address, one.uid) for one in stored}
         self.assigner.start(
             pools=pools,
-            kept_out=(kept_out or {}).items(),
+            kept_out=[
+                *(kept_out or {}).items(),
+                *((source("Service", str(key)), of_service(one)) for key, one in self.known_services.items()),
+            ],
             namespaces=namespaces if namespaces is not None else {"default": {}},
             allocations=stored,
             services=services,
@@ -289,6 +296,7 @@ class Allocator:
     def watch(self) -> None:
         """The assigner sees everything that the API server has and that it has not seen yet."""
         for key in [key for key in self.known_services if key not in self.api.services]:
+            self.assigner.keep_out(source("Service", str(key)), NOTHING)
             self.assigner.service_gone(key, self.known_services.pop(key).metadata.uid)
         for key in list(self.api.services):
             now = self.api.service(key)
@@ -297,6 +305,7 @@ class Allocator:
                 self.assigner.service_gone(key, old.metadata.uid)
             if old is None or old.metadata.resource_version != now.metadata.resource_version:
                 self.known_services[key] = now
+                self.assigner.keep_out(source("Service", str(key)), of_service(now))
                 self.assigner.service_seen(now)
         for name, (address, uid) in list(self.known_allocations.items()):
             body = self.api.allocations.get(name)

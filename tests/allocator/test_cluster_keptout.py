@@ -84,6 +84,29 @@ async def test_the_external_ips_of_services_of_any_type_are_given_to_no_other(us
         await until_kept_out(user)
 
 
+async def test_what_a_service_of_any_type_names_is_recorded_where_the_pool_announces_external_ips(user: User) -> None:
+    await user.pool("edge", "192.0.2.10-192.0.2.12", externalIPs="Announce")
+    named = {"type": "ClusterIP", "ports": [{"port": 80}], "externalIPs": ["192.0.2.10"]}
+    async with allocating(user.server):
+        await user.client.create(SERVICES, {"metadata": {"name": "named"}, "spec": named}, namespace="default")
+
+        async def is_recorded() -> bool:
+            record = (await user.allocations()).get("v4-192-0-2-10")
+            return record is not None and record["spec"].get("external") is True
+
+        await user.until(is_recorded, "it is recorded")
+        await user.client.create(SERVICES, {"metadata": {"name": "late"}, "spec": named}, namespace="default")
+        await user.until_event("late", "ExternalIPRefused")
+        await user.service("web")
+        await user.until_addresses("web", "192.0.2.11")
+        await until_kept_out(user)
+        await user.client.delete(SERVICES, "late", namespace="default")
+        await user.client.merge_patch(SERVICES, "named", {"spec": {"externalIPs": None}}, namespace="default")
+        await user.edit("web", {"metadata": {"annotations": {"berth.dev/ips": "192.0.2.10"}}})
+        await user.until_addresses("web", "192.0.2.10")
+        assert "external" not in (await user.allocations())["v4-192-0-2-10"]["spec"]
+
+
 async def test_a_reserved_address_waits_for_its_service_which_gets_it_again_and_again(user: User) -> None:
     kept = {"address": "192.0.2.10", "namespace": "default", "name": "later"}
     await user.pool("edge", "192.0.2.10-192.0.2.12", reservations=[kept], reuseAfterSeconds=60)

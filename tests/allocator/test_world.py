@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from allocator import keepers
 from allocator.ledger import Ledger
 from allocator.objects import StoredAllocation, decode_allocation
 from allocator.release.barrier import LeaseBook, Round, awaited
@@ -28,14 +29,17 @@ from tests.allocator.speakers import FENCE_SECONDS, FakeSpeaker, confirmations, 
 from tests.examples import examples
 
 POOLS = pools(
-    a_pool("edge", "192.0.2.10-192.0.2.11", "2001:db8::10", sharing="AnyNamespace"), a_pool("few", "198.51.100.1")
+    a_pool("edge", "192.0.2.10-192.0.2.11", "2001:db8::10", sharing="AnyNamespace", external_ips="Announce"),
+    a_pool("few", "198.51.100.1"),
 )
 OTHER_POOLS = pools(
-    a_pool("edge", "192.0.2.11-192.0.2.12", sharing="None"), a_pool("rest", "198.51.100.1", max_per_namespace=1)
+    a_pool("edge", "192.0.2.11-192.0.2.12", sharing="None"),
+    a_pool("rest", "198.51.100.1", max_per_namespace=1, external_ips="Announce"),
 )
 EXAMPLES = int(os.environ.get("WORLD_EXAMPLES", examples(60)))
 """More for a long search: WORLD_EXAMPLES=20000 pytest tests/allocator/test_world.py"""
 
+EXTERNAL = ("192.0.2.10", "192.0.2.11", "2001:db8::10", "198.51.100.1")
 NODES_MAY_HAVE = ("192.0.2.10", "192.0.2.11", "2001:db8::10", "203.0.113.1")
 KEYS = {"a": ServiceKey("default", "a"), "b": ServiceKey("default", "b"), "c": ServiceKey("other", "c")}
 NAMES = tuple(KEYS)
@@ -146,6 +150,18 @@ class World(RuleBasedStateMachine):
             ports = [self.api.services[key]["spec"]["ports"] for key in (two, one)]
             for key, its in zip((one, two), ports, strict=True):
                 self.api.edit_service(key, lambda body, its=its: body["spec"].update(ports=its))
+
+    @rule(
+        name=names,
+        external=st.sets(st.sampled_from(EXTERNAL), max_size=2),
+        type=st.sampled_from(["LoadBalancer", "ClusterIP"]),
+        policy=st.sampled_from(["Cluster", "Local"]),
+    )
+    def name_external_ips(self, name: str, external: set[str], type: str, policy: str) -> None:
+        key = KEYS[name]
+        if key in self.api.services:
+            spec = {"externalIPs": sorted(external), "type": type, "externalTrafficPolicy": policy}
+            self.api.edit_service(key, lambda body: body["spec"].update(spec))
 
     @rule(name=names)
     def stop_being_a_load_balancer(self, name: str) -> None:
@@ -400,7 +416,8 @@ class World(RuleBasedStateMachine):
     @invariant()
     def nobody_gets_an_address_that_a_node_has(self) -> None:
         for entry in self.allocator.assigner.ledger:
-            if self.allocator.assigner.ledger.kept_by(entry.address) is not None:
+            kept = self.allocator.assigner.ledger.taken_from(entry.claim)
+            if kept is not None and kept.reason is KeptOutReason.NodeAddress:
                 assert {holder.uid for holder in entry.claim.holders} <= self.had_before[entry.address]
 
     def teardown(self) -> None:
@@ -428,6 +445,28 @@ class World(RuleBasedStateMachine):
         self.a_rebuilt_ledger_is_the_running_one()
         self.every_decision_repeats_itself()
         self.no_two_namespaces_show_one_port()
+        self.external_ips_are_recorded_for_who_names_them_and_for_nobody_else()
+
+    def external_ips_are_recorded_for_who_names_them_and_for_nobody_else(self) -> None:
+        """As far as a pool says so; whoever does not go together with the others may be left out."""
+        naming: dict[str, set[str]] = {}
+        for body in self.api.services.values():
+            for vip in body["spec"].get("externalIPs", []):
+                pool = self.pools.holding(address(vip))
+                family = "IPv6" if ":" in vip else "IPv4"
+                if pool is not None and pool.announces_external_ips and family in body["spec"]["ipFamilies"]:
+                    naming.setdefault(vip, set()).add(body["metadata"]["uid"])
+        recorded = {one["spec"]["address"]: one["spec"] for one in self.api.allocations.values()}
+        for vip, spec in recorded.items():
+            if spec.get("external"):
+                assert {holder["uid"] for holder in spec["holders"]} <= naming.get(vip, set())
+        nodes = {vip for entries in self.kept_out.values() for vip in entries}
+        for vip in naming:
+            assert vip in recorded or address(vip) in nodes or self.is_over_quota(vip)
+
+    def is_over_quota(self, vip: str) -> bool:
+        pool = self.pools.holding(address(vip))
+        return pool is not None and pool.max_per_namespace is not None
 
     def no_two_namespaces_show_one_port(self) -> None:
         """kube-proxy would serve it for either of them."""
@@ -444,7 +483,7 @@ class World(RuleBasedStateMachine):
             recorded = {
                 one["spec"]["address"]
                 for one in self.api.allocations.values()
-                if uid in [holder["uid"] for holder in one["spec"]["holders"]]
+                if uid in [holder["uid"] for holder in one["spec"]["holders"]] and not one["spec"].get("external")
             }
             hidden = recorded & self.where_strangers_have_its_ports(key)
             assert set(self.api.ingress(key)) == recorded - hidden
@@ -470,6 +509,8 @@ class World(RuleBasedStateMachine):
         rebuilt.set_pools(self.pools)
         for source, entries in self.kept_out.items():
             rebuilt.keep_out(source, entries)
+        for key in self.api.services:
+            rebuilt.keep_out(keepers.source("Service", str(key)), keepers.of_service(self.api.service(key)))
         for one in self.stored():
             rebuilt.observe(one)
         running = self.allocator.assigner.ledger

@@ -46,6 +46,26 @@ def test_each_address_is_answered_by_one_node_and_they_share_the_work(web: LabCl
     assert len({nodes[0] for nodes in seen.values()}) > 1
 
 
+def test_an_external_ip_is_announced_where_the_pool_says_so_and_by_a_node_with_an_endpoint(web: LabClient) -> None:
+    """For a Service of any type, by the same rules."""
+    address, record = "172.30.0.205", "v4-172-30-0-205"
+    nodes = [node.name for node in web.cluster.topology.nodes]
+    spec = {"type": "ClusterIP", "externalIPs": [address], "externalTrafficPolicy": "Local"}
+    web.patch("ippool", "pool", {"spec": {"externalIPs": "Announce"}})
+    try:
+        for node in nodes:
+            web.cluster.kubelet.set_pod_ready(node, node == nodes[1])
+        web.service("web", **spec)
+        web.until("the node with the endpoint has it", lambda: web.found_at(address) == nodes[1])
+        web.until("the client is served", lambda: web.cluster.fetch(f"http://{address}/").get("body"))
+        web.patch("service", "web", {"spec": {"externalIPs": None, "externalTrafficPolicy": None}})
+        web.gone("ipallocation", record)
+        assert web.announcer(address) is None
+    finally:
+        for node in nodes:
+            web.cluster.kubelet.set_pod_ready(node, True)
+
+
 def test_the_addresses_of_a_killed_speaker_move_to_others_and_come_back_with_it(web: LabClient) -> None:
     address = served(web, "web")
     first = web.announcer(address)

@@ -58,6 +58,14 @@ def slices(of: TrafficService, *pods: Pod) -> list[TrafficSlice]:
 PODS = tuple(pod(node) for node in SEGMENT.nodes)
 
 
+def test_external_ips_are_served_like_addresses_of_the_status() -> None:
+    of = service(externalIPs=["172.30.0.210"])
+    rules = ruleset("node1", [of], slices(of, *PODS))
+    served = [line.split(" dnat ")[0].strip() for line in rules.splitlines() if "dnat ip to" in line]
+    marked = "tcp dport 8765 meta mark set 0x4000"
+    assert served == [f"ip daddr {address} {marked}" for address in (VIP, "172.30.0.210")]
+
+
 def test_each_family_of_a_service_has_a_slice_of_its_own() -> None:
     made = slices_of(service(), PODS)
     addresses = {body["addressType"]: [e["addresses"] for e in body["endpoints"]] for body in made.values()}
