@@ -13,7 +13,7 @@ from crds.addresses import IPAddress
 from crds.advertisement import AdvertisementSpec
 from crds.meta import Condition
 from crds.names import allocation_name
-from crds.types import BGPAdvertisement, BGPPeer, BGPPeerStatus, IPAllocation, L2Advertisement
+from crds.types import BFDProfile, BGPAdvertisement, BGPPeer, BGPPeerStatus, Community, IPAllocation, L2Advertisement
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +113,40 @@ class StoredPeer:
     endpoint: tuple[str | None, int, str | None]
     """Its address in canonical form, port and VRF: one such is one router."""
     status: BGPPeerStatus
+    bfd_profile: str | None = None
+    """The BFDProfile that it names."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredHelper:
+    """A BFDProfile or a Community: what others name. `defines`: the names that they use; `status`: on the wire."""
+
+    kind: str
+    name: str
+    uid: str
+    generation: int
+    defines: tuple[str, ...]
+    conditions: tuple[Condition, ...]
+    status: Mapping[str, Any]
+
+
+def decode_profile(raw: bytes) -> StoredHelper:
+    """Raises pydantic.ValidationError, a ValueError."""
+    one = BFDProfile.decode(raw)
+    return _helper(one, (one.metadata.name,))
+
+
+def decode_community(raw: bytes) -> StoredHelper:
+    """Raises pydantic.ValidationError, a ValueError."""
+    one = Community.decode(raw)
+    return _helper(one, tuple(alias.name for alias in one.spec.communities))
+
+
+def _helper(one: BFDProfile | Community, defines: tuple[str, ...]) -> StoredHelper:
+    metadata, status = one.metadata, one.status
+    return StoredHelper(
+        one.KIND.kind, metadata.name, metadata.uid, metadata.generation, defines, status.conditions, status.to_wire()
+    )
 
 
 def decode_peer(raw: bytes) -> StoredPeer:
@@ -121,4 +155,5 @@ def decode_peer(raw: bytes) -> StoredPeer:
     spec = one.spec
     address = parse_address(spec.peer_address) if spec.peer_address is not None else None
     endpoint = (str(address) if address is not None else None, spec.peer_port, spec.vrf)
-    return StoredPeer(one.metadata.name, one.metadata.uid, one.metadata.generation, endpoint, one.status)
+    metadata = one.metadata
+    return StoredPeer(metadata.name, metadata.uid, metadata.generation, endpoint, one.status, spec.bfd_profile)

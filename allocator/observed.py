@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from allocator.objects import Advertisement, StoredAllocation, StoredPeer
+from allocator.objects import Advertisement, StoredAllocation, StoredHelper, StoredPeer
 from allocator.release.confirmations import Confirmation
 from allocator.release.speakers import SpeakerState
 from allocator.status.slices import Slice
@@ -29,6 +29,8 @@ class Observed:
     l2_advertisements: Mapping[ObjectKey, Advertisement] = field(default_factory=dict)
     bgp_advertisements: Mapping[ObjectKey, Advertisement] = field(default_factory=dict)
     peers: Mapping[ObjectKey, StoredPeer] = field(default_factory=dict)
+    profiles: Mapping[ObjectKey, StoredHelper] = field(default_factory=dict)
+    communities: Mapping[ObjectKey, StoredHelper] = field(default_factory=dict)
     slices: Mapping[ObjectKey, Slice] = field(default_factory=dict)
 
     def advertisements(self) -> list[Advertisement]:

@@ -4,9 +4,9 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field
 
-from crds.kind import AGE, Column, CustomKind
+from crds.kind import AGE, Column, CustomKind, ready_column
 from crds.markers import Format
-from crds.meta import BerthObject, Model
+from crds.meta import BerthObject, Model, UsedStatus
 
 Interval = Annotated[int, Field(ge=10, le=60000), Format("int32")]
 
@@ -40,6 +40,8 @@ class BFDProfile(BerthObject):
                 "Transmit-ms", ".spec.transmitIntervalMilliseconds", "integer", "Transmit interval in milliseconds."
             ),
             Column("Multiplier", ".spec.detectMultiplier", "integer", "Missing packets until the path is down."),
+            Column("Used-By", ".status.usedBy", description="What uses it."),
+            ready_column(),
             AGE,
         ),
     )
@@ -47,3 +49,5 @@ class BFDProfile(BerthObject):
     kind: str = "BFDProfile"
     spec: BFDProfileSpec = BFDProfileSpec()
     """Timers and behaviour of the BFD sessions that use the profile."""
+    status: UsedStatus = UsedStatus()
+    """Who uses it; written by the allocator."""

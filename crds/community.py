@@ -2,9 +2,9 @@
 
 from typing import Annotated, ClassVar
 
-from crds.kind import AGE, Column, CustomKind
+from crds.kind import AGE, Column, CustomKind, ready_column
 from crds.markers import Items, ListMap
-from crds.meta import BerthObject, Model
+from crds.meta import BerthObject, Model, UsedStatus
 from crds.rules import CommunityName, CommunityNumber
 
 
@@ -32,9 +32,16 @@ class Community(BerthObject):
         kind="Community",
         plural="communities",
         short_names=("bgpc",),
-        columns=(Column("Names", ".spec.communities[*].name", description="The first of the names."), AGE),
+        columns=(
+            Column("Names", ".spec.communities[*].name", description="The first of the names."),
+            Column("Used-By", ".status.usedBy", description="What uses it."),
+            ready_column(),
+            AGE,
+        ),
     )
 
     kind: str = "Community"
     spec: CommunitySpec
     """Names for BGP communities."""
+    status: UsedStatus = UsedStatus()
+    """Who uses it; written by the allocator."""

@@ -340,6 +340,10 @@ class Reason(_Documented):
         "NotOverlapping",
         "The pool shares no address with another one.",
     )
+    NotUsed = (
+        "NotUsed",
+        "No BGPPeer uses the BFDProfile, or no BGPAdvertisement any name of the Community. That is no fault.",
+    )
     OnlySpeaker = (
         "OnlySpeaker",
         "There are fewer than three speakers, so no majority could tell that this one is cut off: no promise is made.",

@@ -109,6 +109,13 @@ class JudgedStatus(ConditionedStatus):
     """The metadata.generation that all of this was found of: a lower one than the object's is of an earlier spec."""
 
 
+class UsedStatus(JudgedStatus):
+    """The status of what others name: who does."""
+
+    used_by: Annotated[str, Text(max_length=1024)] = ""
+    """The objects that use it, as a text for tables; empty: none."""
+
+
 Labels = Annotated[dict[str, str], ItemText(max_length=63)]
 
 LabelKey = Annotated[str, Text(min_length=1, max_length=317)]

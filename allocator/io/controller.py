@@ -17,7 +17,14 @@ from allocator.eventbudget import EventBudget
 from allocator.io.leadership import Leadership
 from allocator.io.metrics import AllocatorMetrics, Snapshot
 from allocator.notices import Common, Notice, ObjectNotice
-from allocator.objects import decode_allocation, decode_bgp_advertisement, decode_l2_advertisement, decode_peer
+from allocator.objects import (
+    decode_allocation,
+    decode_bgp_advertisement,
+    decode_community,
+    decode_l2_advertisement,
+    decode_peer,
+    decode_profile,
+)
 from allocator.observed import Observed
 from allocator.options import Options
 from allocator.release.confirmations import decode_confirmation
@@ -33,8 +40,10 @@ from kube.io.client import Client
 from kube.lease.io.election import LeaderElection
 from kube.objects import decode_endpoint_slice, decode_namespace, decode_node, decode_service, decode_service_cidr
 from kube.resource import (
+    BFDPROFILES,
     BGPADVERTISEMENTS,
     BGPPEERS,
+    COMMUNITIES,
     DEPARTEDSPEAKERS,
     ENDPOINTSLICES,
     IPALLOCATIONS,
@@ -116,6 +125,8 @@ class Controller:
             l2_advertisements=self._informer(L2ADVERTISEMENTS, decode_l2_advertisement, of_advertisement).items,
             bgp_advertisements=self._informer(BGPADVERTISEMENTS, decode_bgp_advertisement, of_advertisement).items,
             peers=self._informer(BGPPEERS, decode_peer, Leadership.peer_changed).items,
+            profiles=self._informer(BFDPROFILES, decode_profile, Leadership.helper_changed).items,
+            communities=self._informer(COMMUNITIES, decode_community, Leadership.helper_changed).items,
             slices=self._slices.items,
         )
 

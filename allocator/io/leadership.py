@@ -20,7 +20,7 @@ from allocator.io.metrics import AllocatorMetrics, Snapshot
 from allocator.io.reporter import Reporter
 from allocator.io.writer import Writer
 from allocator.notices import Notice, ObjectNotice
-from allocator.objects import Advertisement, StoredAllocation, StoredPeer
+from allocator.objects import Advertisement, StoredAllocation, StoredHelper, StoredPeer
 from allocator.observed import Observed
 from allocator.options import Options
 from allocator.ownership import Ownership
@@ -210,6 +210,9 @@ class Leadership:
         """Another spec may cover other addresses."""
         if change.old is None or change.new is None or change.old.generation != change.new.generation:
             self._reporter.everything_changed()
+
+    def helper_changed(self, _: Change[StoredHelper]) -> None:
+        """A BFDProfile or a Community: its status is looked at in each round."""
 
     def peer_changed(self, _: Change[StoredPeer]) -> None:
         """Its status is looked at again."""

@@ -37,6 +37,7 @@ from allocator.status.slices import Slice
 from allocator.status.speaker import silent_conditions
 from allocator.status.states import AddressStates
 from allocator.status.unannounced import Evidence, unannounced
+from allocator.status.use import community_users, profile_users, use_status
 from allocator.status.waitingline import WaitingLine, counts_settle_seconds
 from allocator.status.writerate import WriteRate
 from crds.addresses import IPAddress
@@ -49,7 +50,17 @@ from kube.informer.io.informer import Change, ObjectKey
 from kube.io.client import Client
 from kube.io.clock import timestamp
 from kube.objects import ServiceKey
-from kube.resource import BGPADVERTISEMENTS, BGPPEERS, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, SPEAKERS, Resource
+from kube.resource import (
+    BFDPROFILES,
+    BGPADVERTISEMENTS,
+    BGPPEERS,
+    COMMUNITIES,
+    IPALLOCATIONS,
+    IPPOOLS,
+    L2ADVERTISEMENTS,
+    SPEAKERS,
+    Resource,
+)
 
 log = structlog.get_logger()
 
@@ -193,6 +204,7 @@ class Reporter:
             await self._collect(now)
             await self._report_pools(now)
             await self._report_speakers(now)
+            await self._report_uses(now)
             if not self._has_reports():
                 continue
             await self._report_advertisements(now)
@@ -234,6 +246,17 @@ class Reporter:
             written += 1
             if written >= SPEAKERS_AT_ONCE:
                 return
+
+    async def _report_uses(self, now: float) -> None:
+        """Of BFDProfiles and Communities: there are few."""
+        for helpers, resource, users in (
+            (self._observed.profiles, BFDPROFILES, profile_users(self._observed.peers.values())),
+            (self._observed.communities, COMMUNITIES, community_users(self._observed.advertisements())),
+        ):
+            for one in list(helpers.values()):
+                status = use_status(one, users, timestamp())
+                if status != one.status and self._object_rate.admits((one.kind, one.name), now):
+                    await self._patch(resource, one.name, one.uid, status)
 
     async def _report_advertisements(self, now: float) -> None:
         peers = {one.name for one in self._observed.peers.values()}

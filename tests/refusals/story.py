@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from crds.names import FINALIZER, speaker_lease
-from kube.resource import LEASES, SERVICES, SPEAKERREPORTS, SPEAKERS
+from kube.resource import BFDPROFILES, COMMUNITIES, LEASES, SERVICES, SPEAKERREPORTS, SPEAKERS
 from lab.apiserver.faults import Fault
 from lab.apiserver.server import ApiServer
 from tests.allocator.cluster import NAMESPACE, allocating
@@ -86,6 +86,9 @@ async def _prepare(lab: Cluster) -> None:
     """Also what a speaker of before has left: an object that is needed no more, and routers that may keep routes."""
     await lab.add_peer("tor1")
     await lab.advertise_by_bgp()
+    await lab.admin.create(BFDPROFILES, {"metadata": {"name": "fast"}, "spec": {}})
+    blue = {"communities": [{"name": "blue", "value": "64512:100"}]}
+    await lab.admin.create(COMMUNITIES, {"metadata": {"name": "colours"}, "spec": blue})
     for name in ("node-a.0", "node-a.1", "node-a.2"):
         await lab.admin.create(SPEAKERREPORTS, {"metadata": {"name": name}, "spec": {"node": "node-a"}})
     await lab.add_node("gone")
@@ -170,6 +173,8 @@ KEPT = (
     "l2advertisements.berth.dev",
     "bgpadvertisements.berth.dev",
     "bgppeers.berth.dev",
+    "bfdprofiles.berth.dev",
+    "communities.berth.dev",
     "speakers.berth.dev",
     "speakerreports.berth.dev",
     "releaseconfirmations.berth.dev",
