@@ -277,6 +277,12 @@ class Layer2View:
         facts = self._nodes.get(node)
         return facts is not None and any(self._advertisements[name].selects_node(facts.labels) for name in covering)
 
+    def why_not(self, node: str, allocation: Allocation) -> str:
+        """What keeps that node from an address that some advertisement covers, whatever its endpoints: as in "has no
+        live speaker"; empty where nothing does."""
+        why = self._why_not(node, self._covering(allocation), is_ipv6=allocation.is_ipv6)
+        return "" if why == _CAN else why
+
     def _why_not(self, node: str, covering: tuple[str, ...], *, is_ipv6: bool) -> str:
         faults = list(self._faults_of(node))
         if node in self._nodes and not self._is_chosen(node, covering):
@@ -285,7 +291,7 @@ class Layer2View:
             faults.append("has none of the interfaces named")
         elif not faults and node not in self._reach(covering, is_ipv6=is_ipv6):
             faults.append("has IPv6 switched off (disable_ipv6) on all of its interfaces that may announce it")
-        return " and ".join(faults) or "can announce it"
+        return " and ".join(faults) or _CAN
 
     def answering_ping(self) -> list[str]:
         """The advertisements that want echo requests answered."""
@@ -320,6 +326,9 @@ class Layer2View:
                 f"L2Advertisement {name}: no node that it chooses can announce: {listed(faults, NAMED_NODES, '; ')}"
             )
             yield Fault(Reason.NoEligibleNode, message, about)
+
+
+_CAN = "can announce it"
 
 
 def _names_interface(ad: L2AdvertisementSpec, interface: str) -> bool:

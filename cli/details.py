@@ -1,0 +1,69 @@
+"""What of Speakers and their reports is for people alone, decoded: sessions with their times, conditions, interfaces.
+
+The allocator's own types (allocator.status.slices, allocator.release.speakers) leave it out.
+"""
+
+import msgspec
+
+from kube.decoding import decoder
+from kube.objects import Condition, KubeObject
+
+
+class Session(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """A BGP session of one node; `since` is RFC 3339, None where it is not told."""
+
+    peer: str
+    address: str | None = None
+    state: str = ""
+    since: str | None = None
+    routes_sent: int = 0
+    hold_time_seconds: int | None = None
+    last_error: str = ""
+
+
+class BFDSession(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """A BFD session of one node."""
+
+    peer: str
+    state: str = ""
+    diagnostic: str = ""
+
+
+class Interface(msgspec.Struct, frozen=True, gc=False):
+    """An interface of the node; `reason` says why it is not usable."""
+
+    name: str
+    usable: bool = False
+    reason: str = ""
+
+
+class _Spec(msgspec.Struct, frozen=True, gc=False):
+    node: str = ""
+
+
+class ReportStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Lists that are null are None."""
+
+    conditions: tuple[Condition, ...] | None = None
+    bgp_sessions: tuple[Session, ...] | None = None
+    bfd_sessions: tuple[BFDSession, ...] | None = None
+    interfaces: tuple[Interface, ...] | None = None
+
+
+class Report(KubeObject, frozen=True, kw_only=True, gc=False):
+    """One slice of a node's SpeakerReport."""
+
+    spec: _Spec = _Spec()
+    status: ReportStatus = ReportStatus()
+
+    @property
+    def node(self) -> str:
+        """Whose it is."""
+        return self.spec.node
+
+    def condition(self, kind: str) -> Condition | None:
+        """None where it has none of this type."""
+        return next((one for one in self.status.conditions or () if one.type == kind), None)
+
+
+decode_report = decoder(Report)

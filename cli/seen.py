@@ -1,0 +1,215 @@
+"""What was read of a cluster, once, and what Berth's own functions make of it. Pure.
+
+The allocator's pure functions judge here what they judge there: pools, who holds what, what speakers report, why nobody
+announces an address. Nothing is decided anew.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+
+from allocator import keepers
+from allocator.claims import Holder
+from allocator.ledger import Ledger
+from allocator.objects import StoredAllocation
+from allocator.observed import Observed
+from allocator.ownership import Ownership
+from allocator.request import InvalidRequest, Request, our_condition, request_of
+from allocator.space.pools import Pools, compile_pools
+from allocator.status.entries import Announcement, Cause, Session
+from allocator.status.reports import Reports
+from allocator.status.segments import Segments
+from allocator.status.unannounced import Evidence
+from cli.details import Report
+from cli.facts import Facts
+from crds.addresses import IPAddress
+from crds.conditions import ConditionType, Reason
+from crds.names import ALLOCATOR_LEASE, FINALIZER, FINALIZER_BESIDE_CLOUD, allocation_name, speaker_lease
+from kube.informer.store import ObjectKey
+from kube.objects import EndpointSlice, Lease, Service, ServiceKey
+
+SILENT_SECONDS = 30.0
+"""As for the allocator (allocator.io.barrierloop): after so long without a renewed Lease a speaker counts as silent."""
+
+LEADER_SECONDS = 30.0
+"""Twice what the Lease of the leading allocator lasts by default: for so long it may change hands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """What could not be read, and why: `resource` as kubectl names it, with its group."""
+
+    resource: str
+    why: str
+    is_unknown: bool = False
+    """The API server knows no such kind."""
+
+    def __str__(self) -> str:
+        return f"{self.resource}: {self.why}"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """`leases`: those of Berth's namespace, None where they can't be read. `reports`: by name, in detail. `facts`: as
+    speakers know them. `endpoints`: of the Services that were asked about. `now`: UTC."""
+
+    observed: Observed
+    leases: Mapping[str, Lease] | None
+    reports: Mapping[str, Report]
+    now: datetime
+    facts: Facts = field(default_factory=Facts)
+    gaps: tuple[Gap, ...] = ()
+    endpoints: Mapping[ServiceKey, tuple[EndpointSlice, ...]] = field(default_factory=dict)
+
+
+@dataclass
+class World:
+    """What follows from it."""
+
+    seen: Seen
+    reports: Reports = field(default_factory=Reports)
+    segments: Segments = field(default_factory=Segments)
+
+    def __post_init__(self) -> None:
+        observed = self.seen.observed
+        for key, speaker in observed.speakers.items():
+            self.reports.speaker_seen(key.name, speaker)
+            self.segments.speaker_seen(key.name, speaker)
+        for key, one in observed.slices.items():
+            self.reports.slice_seen(key.name, None, one)
+
+    @cached_property
+    def pools(self) -> Pools:
+        """As the allocator compiles them."""
+        observed = self.seen.observed
+        return compile_pools(observed.pools.values(), keepers.cluster_networks(observed.service_cidrs.values()))
+
+    @cached_property
+    def ledger(self) -> Ledger:
+        """Who holds what, by the records."""
+        ledger = Ledger()
+        ledger.set_pools(self.pools)
+        for source, entries in keepers.everything(self.seen.observed):
+            ledger.keep_out(source, entries)
+        for stored in self.seen.observed.allocations.values():
+            ledger.observe(stored)
+        return ledger
+
+    def stored(self, address: IPAddress) -> StoredAllocation | None:
+        """The record of an address; None where there is none."""
+        return self.seen.observed.allocations.get(ObjectKey(None, allocation_name(address)))
+
+    def service(self, key: ServiceKey) -> Service | None:
+        """None where there is none of this name."""
+        return self.seen.observed.services.get(ObjectKey(key.namespace, key.name))
+
+    def wish_of(self, holder: Holder) -> Request | None:
+        """What another holder of an address asks for now."""
+        service = self.service(holder.key)
+        if service is None or service.metadata.uid != holder.uid:
+            return None
+        request = request_of(service)
+        return None if isinstance(request, InvalidRequest) else request
+
+    # Who lives
+
+    def lease_age(self, name: str) -> float | None:
+        """Seconds since it was renewed, by the newest clock of all; None where it is not there, or says nothing."""
+        leases = self.seen.leases or {}
+        times = {key: at for key, one in leases.items() if (at := _time(one.spec.renew_time)) is not None}
+        if name not in times:
+            return None
+        return (max(self.seen.now, *times.values()) - times[name]).total_seconds()
+
+    @cached_property
+    def silent(self) -> frozenset[str]:
+        """Nodes whose speaker nothing is heard of: its Lease says so, or the allocator did."""
+        return frozenset(key.name for key in self.seen.observed.speakers if self._is_silent(key.name))
+
+    def _is_silent(self, node: str) -> bool:
+        age = self.lease_age(speaker_lease(node))
+        if age is not None:
+            return age > SILENT_SECONDS
+        return self.ready_of(node)[1] == Reason.NodeSilent
+
+    def ready_of(self, node: str) -> tuple[str, str, str]:
+        """Status, reason and message of a Speaker's condition Ready; empty texts where it has none."""
+        return self.speaker_condition(node, ConditionType.Ready)
+
+    def speaker_condition(self, node: str, kind: str) -> tuple[str, str, str]:
+        """The same of any condition."""
+        speaker = self.seen.observed.speakers.get(ObjectKey(None, node))
+        given = speaker.status.conditions if speaker is not None else None
+        found = [one for one in given if isinstance(one, dict)] if isinstance(given, list) else []
+        one = next((each for each in found if each.get("type") == kind), {})
+        return str(one.get("status", "")), str(one.get("reason", "")), str(one.get("message", ""))
+
+    @cached_property
+    def not_alive(self) -> Mapping[str, str]:
+        """Of each Speaker, why it announces nothing; empty for one that lives."""
+        speakers = self.seen.observed.speakers.values()
+        return {one.node: one.not_alive(one.node in self.silent) for one in speakers}
+
+    def allocator_trouble(self) -> str:
+        """Why no allocator leads; empty where one does, or it can't be told."""
+        if self.seen.leases is None:
+            return ""
+        age = self.lease_age(ALLOCATOR_LEASE)
+        advice = "look at the pods of the Deployment berth-allocator"
+        if age is None:
+            return f"No allocator has ever led here (there is no Lease {ALLOCATOR_LEASE}): {advice}"
+        if age > LEADER_SECONDS:
+            return f"No allocator leads: its Lease was renewed {age:.0f} s ago. Services get no addresses: {advice}"
+        return ""
+
+    # Who announces
+
+    def announcers(self, address: IPAddress) -> Mapping[str, Announcement]:
+        """By node, those that are believed."""
+        return {node: how for node, how in self.reports.announcers.of(address).items() if node not in self.silent}
+
+    @cached_property
+    def sessions(self) -> Mapping[str, Mapping[str, Session]]:
+        """By BGPPeer and node."""
+        names = [one.name for one in self.seen.observed.peers.values()]
+        return {name: self.reports.bgp.sessions(name) for name in names}
+
+    @cached_property
+    def alive(self) -> frozenset[str]:
+        """Nodes whose speakers live."""
+        return frozenset(node for node, why in self.not_alive.items() if not why)
+
+    def evidence(self, stored: StoredAllocation) -> Evidence:
+        """What is known of an address that nobody announces. What a speaker would tell is found by its own function
+        where the address was read in full: so nobody has to wait until one has told it."""
+        found = self.seen.facts.cause(stored.address, self.alive)
+        told = self.reports.causes.of(stored.address)
+        if found is not None:
+            told = {"": Cause(str(stored.address), found.reason.value, found.message)}
+        return Evidence(
+            stored.claim,
+            self.pools,
+            self.seen.observed.advertisements(),
+            self.not_alive,
+            told,
+            self.sessions,
+            self.reports.sightings.of(stored.address),
+        )
+
+
+def ownership_of(service: Service) -> Ownership:
+    """Which Services are served, as far as this one shows it: a class that bears our condition is the one."""
+    known = our_condition(service)
+    named = service.spec.load_balancer_class if known is not None else None
+    finalizers = (FINALIZER, FINALIZER_BESIDE_CLOUD)
+    return Ownership(named, FINALIZER, finalizers)
+
+
+def _time(text: str | None) -> datetime | None:
+    """None for what is no time with a zone."""
+    try:
+        found = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else None

@@ -1,0 +1,338 @@
+"""`berth explain` on broken set-ups: the true cause comes first, and says what to do."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from crds.names import ALLOCATOR_LEASE, allocation_name, speaker_lease
+from kube.io.client import Client
+from kube.resource import BGPPEERS, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, NODES, SERVICES, SPEAKERS
+from lab.apiserver.server import ApiServer
+from tests.allocator.cluster import install
+from tests.cli.setups import ADDRESS, BINDINGS, EXCLUDE, NODES_THERE, ROLES, Setup
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Break = Callable[[Setup], Awaitable[None]]
+CLI_PAGE = Path(__file__).parent.parent.parent / "docs" / "cli.md"
+RECORD = allocation_name(ADDRESS)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    """One for all of them, with the definitions: to install these takes longer than a test."""
+    async with (
+        ApiServer(tmp_path_factory.mktemp("server")) as server,
+        await Client.connect(str(server.kubeconfig_path), user_agent="test") as client,
+    ):
+        await install(client)
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def setup(server: Client) -> AsyncIterator[Setup]:
+    made = Setup(server)
+    await made.well()
+    yield made
+    await made.clear()
+
+
+async def no_pool(setup: Setup) -> None:
+    await setup.client.delete(IPPOOLS, "edge")
+    await setup.service("new")
+
+
+async def full_pool(setup: Setup) -> None:
+    await setup.spec(IPPOOLS, "edge", {"addresses": [f"{ADDRESS}/32"]})
+    await setup.service("new")
+
+
+async def quota(setup: Setup) -> None:
+    await setup.spec(IPPOOLS, "edge", {"maxPerNamespace": 1})
+    await setup.service("new")
+
+
+async def wrong_family(setup: Setup) -> None:
+    await setup.spec(IPPOOLS, "edge", {"addresses": ["2001:db8::/120"]})
+    await setup.service("new")
+
+
+async def wrong_address(setup: Setup) -> None:
+    await setup.service("new", annotations={"berth.dev/ips": "198.51.100.7"})
+
+
+async def address_of_another(setup: Setup) -> None:
+    await setup.service("new", annotations={"berth.dev/ips": ADDRESS})
+
+
+async def address_of_a_node(setup: Setup) -> None:
+    await setup.service("new", annotations={"berth.dev/ips": "192.0.2.201"})
+
+
+async def paused(setup: Setup) -> None:
+    await setup.spec(IPPOOLS, "edge", {"paused": True})
+    await setup.service("new", annotations={"berth.dev/pool": "edge"})
+
+
+async def unknown_pool(setup: Setup) -> None:
+    await setup.service("new", annotations={"berth.dev/pool": "edgy"})
+
+
+async def other_namespace(setup: Setup) -> None:
+    await setup.spec(IPPOOLS, "edge", {"namespaces": ["shop"]})
+    await setup.service("new")
+
+
+async def other_class(setup: Setup) -> None:
+    await setup.service("new", loadBalancerClass="example.com/other")
+
+
+async def no_allocator(setup: Setup) -> None:
+    await setup.lease(ALLOCATOR_LEASE, age=120)
+    await setup.service("new")
+
+
+async def no_right_to_write(setup: Setup) -> None:
+    for account in ("berth-allocator", "berth-speaker"):
+        await setup.client.delete(ROLES, account)
+        await setup.client.delete(BINDINGS, account)
+    await setup.rights(leave_out="services/status")
+    await setup.service("new")
+
+
+async def no_advertisement(setup: Setup) -> None:
+    await setup.client.delete(L2ADVERTISEMENTS, "lan")
+    await setup.quiet()
+
+
+async def selector_that_fits_nothing(setup: Setup) -> None:
+    await setup.spec(L2ADVERTISEMENTS, "lan", {"nodeSelector": {"matchLabels": {"rack": "none"}}})
+    await setup.quiet()
+
+
+async def service_selector(setup: Setup) -> None:
+    await setup.spec(L2ADVERTISEMENTS, "lan", {"serviceSelector": {"matchLabels": {"tier": "edge"}}})
+    await setup.quiet()
+
+
+async def interface_that_no_node_has(setup: Setup) -> None:
+    await setup.spec(L2ADVERTISEMENTS, "lan", {"interfaces": ["bond7"]})
+    await setup.quiet()
+
+
+async def exclude_label_on_all(setup: Setup) -> None:
+    for node in NODES_THERE:
+        await setup.client.merge_patch(NODES, node, {"metadata": {"labels": {EXCLUDE: ""}}})
+    await setup.quiet()
+
+
+async def no_ready_endpoint(setup: Setup) -> None:
+    await setup.local()
+    await setup.endpoint("web", "node1", ready=False)
+    await setup.quiet()
+
+
+async def no_ready_endpoint_under_cluster(setup: Setup) -> None:
+    await setup.endpoint("web", "node1", ready=False)
+
+
+async def endpoint_where_no_speaker_is(setup: Setup) -> None:
+    await setup.client.create(NODES, {"metadata": {"name": "node3"}})
+    await setup.local()
+    await setup.endpoint("web", "node3")
+    await setup.quiet()
+
+
+async def all_speakers_dead(setup: Setup) -> None:
+    for node in NODES_THERE:
+        await setup.lease(speaker_lease(node), age=90)
+
+
+async def speaker_dead_with_the_endpoint(setup: Setup) -> None:
+    await setup.local()
+    await setup.lease(speaker_lease("node1"), age=90)
+
+
+async def router_down(setup: Setup) -> None:
+    await setup.bgp_only("can't connect: no route to host")
+
+
+async def wrong_password(setup: Setup) -> None:
+    await setup.bgp_only("the router does not answer: is the password the same on both sides?")
+
+
+async def wrong_asn(setup: Setup) -> None:
+    await setup.bgp_only("NOTIFICATION OPEN Message Error, Bad Peer AS: the router has another ASN", "Idle")
+
+
+async def no_node_wants_the_router(setup: Setup) -> None:
+    await setup.bgp_only("")
+    await setup.spec(BGPPEERS, "tor1", {"nodeSelector": {"matchLabels": {"rack": "none"}}})
+    for node in NODES_THERE:
+        await setup.report(node, bgpSessions=None)
+
+
+async def ipvs(setup: Setup) -> None:
+    answers = [{"address": ADDRESS, "heldOn": "kube-ipvs0", "answersOn": "eth0"}]
+    await setup.report("node2", kernelAnswers=answers)
+
+
+async def address_in_use(setup: Setup) -> None:
+    conflict = {"address": ADDRESS, "mac": "02:aa:00:00:00:01", "interface": "eth0", "announced": False}
+    await setup.quiet()
+    await setup.report("node1", conflicts=[conflict])
+
+
+async def conflict(setup: Setup) -> None:
+    conflict = {"address": ADDRESS, "mac": "02:aa:00:00:00:01", "interface": "eth0", "announced": True}
+    await setup.report("node1", conflicts=[conflict])
+
+
+async def other_segment(setup: Setup) -> None:
+    off = {"name": "eth0", "up": True, "usable": True, "ipv6": True, "networks": ["198.51.100.1/24"]}
+    await setup.status(SPEAKERS, "node1", {"interfaces": [off]})
+
+
+async def release_stuck(setup: Setup) -> None:
+    await setup.client.delete(SERVICES, "web", namespace="default")
+    await setup.spec(IPALLOCATIONS, RECORD, {"releasing": True})
+    waits = {
+        "type": "Withdrawn",
+        "status": "False",
+        "reason": "WaitingForSpeakers",
+        "message": f"{ADDRESS} is not free until these nodes have withdrawn it: node2: it is silent",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    await setup.status(IPALLOCATIONS, RECORD, {"conditions": [waits]})
+
+
+async def asks_for_what_is_stuck(setup: Setup) -> None:
+    await release_stuck(setup)
+    await setup.service("new", annotations={"berth.dev/ips": ADDRESS})
+
+
+BROKEN = [
+    (no_pool, "new", "NoPools", "create one"),
+    (full_pool, "new", "PoolExhausted", "extend the pool"),
+    (quota, "new", "QuotaExceeded", "raise the limit"),
+    (wrong_family, "new", "FamilyUnavailable", "change spec.ipFamilies"),
+    (wrong_address, "new", "AddressNotInPool", "in no pool"),
+    (address_of_another, "new", "AddressInUse", "default/web"),
+    (address_of_a_node, "new", "AddressExcluded", "node1"),
+    (paused, "new", "PoolPaused", "is paused"),
+    (unknown_pool, "new", "PoolNotFound", "there are: edge"),
+    (other_namespace, "new", "NoMatchingPool", "namespaces"),
+    (other_class, "new", "NotServed", "example.com/other"),
+    (no_allocator, "new", "NoLeader", "Deployment berth-allocator"),
+    (no_right_to_write, "new", "RightMissing", "patch services/status"),
+    (no_advertisement, "web", "NoAdvertisement", "create one"),
+    (selector_that_fits_nothing, "web", "NoEligibleNode", "no Node has the labels that the nodeSelector"),
+    (service_selector, "web", "NoAdvertisement", "serviceSelector"),
+    (interface_that_no_node_has, "web", "NoEligibleNode", "none of the interfaces"),
+    (exclude_label_on_all, "web", "NoEligibleNode", f"excluded by the label {EXCLUDE}"),
+    (no_ready_endpoint, "web", "NoReadyEndpoint", "no ready endpoint"),
+    (no_ready_endpoint_under_cluster, "web", "NoReadyEndpoint", "kubectl get pods -n default -l app=web"),
+    (endpoint_where_no_speaker_is, "web", "NoEligibleNode", "node3, which has no live speaker"),
+    (all_speakers_dead, "web", "NoSpeaker", "node1 is silent"),
+    (speaker_dead_with_the_endpoint, "web", "NoEligibleNode", "node1, which has no live speaker"),
+    (router_down, "web", "SessionsDown", "no route to host"),
+    (wrong_password, "web", "SessionsDown", "password"),
+    (wrong_asn, "web", "SessionsDown", "ASN"),
+    (no_node_wants_the_router, "web", "SessionsDown", "no node wants a session"),
+    (ipvs, "web", "HeldByNode", "strictARP"),
+    (address_in_use, "web", "DuplicateAddress", "02:aa:00:00:00:01"),
+    (conflict, "web", "AddressConflict", "02:aa:00:00:00:01"),
+    (other_segment, "web", "OwnerOffNetwork", "node2"),
+    (release_stuck, "web", "WaitingForSpeakers", "node2: it is silent"),
+    (asks_for_what_is_stuck, "new", "AddressInUse", "is being withdrawn"),
+]
+
+
+@pytest.mark.parametrize(("broken", "service", "reason", "words"), BROKEN, ids=[case[0].__name__ for case in BROKEN])
+async def test_the_true_cause_comes_first(setup: Setup, broken: Break, service: str, reason: str, words: str) -> None:
+    await broken(setup)
+    told = await setup.explain(f"svc/{service}")
+    assert told.causes, told
+    assert told.causes[0].reason == reason
+    assert words in told.causes[0].message
+
+
+async def test_what_works_has_no_cause(setup: Setup) -> None:
+    told = await setup.explain()
+    assert (told.causes, told.notes) == ([], [])
+    assert told.summary == f"{ADDRESS}. Announced by node1 (Layer2 on eth0)"
+    assert set(told.sections) == {"POOLS", "ADVERTISEMENTS", "NODES", "ENDPOINTS"}
+
+
+async def test_heartbeats_that_are_blocked_are_noted_where_all_works(setup: Setup) -> None:
+    await setup.condition("node1", "PeersHeard", "PeersUnheard", "Nothing is heard of node2: UDP port 7473 is blocked")
+    told = await setup.explain()
+    assert not told.causes
+    assert [one.reason for one in told.notes] == ["PeersUnheard"]
+    assert "7473" in told.notes[0].message
+
+
+async def test_what_a_dead_speaker_announced_is_not_believed(setup: Setup) -> None:
+    await setup.lease(speaker_lease("node1"), age=90)
+    told = await setup.explain()
+    assert told.causes
+    assert "node1" in told.notes[0].message
+
+
+async def test_a_release_that_is_waited_for_is_the_second_cause(setup: Setup) -> None:
+    await asks_for_what_is_stuck(setup)
+    told = await setup.explain("svc/new")
+    assert [one.reason for one in told.causes] == ["AddressInUse", "WaitingForSpeakers"]
+
+
+async def test_a_service_that_is_not_there(setup: Setup) -> None:
+    told = await setup.explain("svc/nosuch")
+    assert [one.reason for one in told.causes] == ["NotFound"]
+
+
+async def test_definitions_that_are_missing(tmp_path: Path) -> None:
+    async with (
+        ApiServer(tmp_path) as server,
+        await Client.connect(str(server.kubeconfig_path), user_agent="test") as client,
+    ):
+        setup = Setup(client)
+        await setup.service("web")
+        told = await setup.explain()
+    assert told.causes[0].reason == "NoDefinitions"
+    assert "crds.enabled" in told.causes[0].message
+
+
+class TestOthers:
+    async def test_an_address_tells_whose_it_is(self, setup: Setup) -> None:
+        told = await setup.explain(ADDRESS)
+        assert "svc/default/web" in told.summary
+        assert "node1" in told.summary
+
+    @pytest.mark.parametrize(
+        ("address", "reason"), [("192.0.2.201", "AddressExcluded"), ("198.51.100.1", "AddressNotInPool")]
+    )
+    async def test_an_address_that_nobody_gets(self, setup: Setup, address: str, reason: str) -> None:
+        assert [one.reason for one in (await setup.explain(address)).causes] == [reason]
+
+    async def test_a_pool_that_is_full_and_not_advertised(self, setup: Setup) -> None:
+        await full_pool(setup)
+        await no_advertisement(setup)
+        told = await setup.explain("pool/edge")
+        assert [one.reason for one in told.causes] == ["NoAddressesLeft", "NoAdvertisement"]
+
+    async def test_a_node_that_is_excluded(self, setup: Setup) -> None:
+        await exclude_label_on_all(setup)
+        told = await setup.explain("node/node1")
+        assert [one.reason for one in told.causes] == ["Excluded"]
+        assert EXCLUDE in told.causes[0].message
+
+
+@pytest.mark.parametrize("case", BROKEN, ids=[case[0].__name__ for case in BROKEN])
+async def test_the_document_has_each_set_up(case: tuple[Break, str, str, str]) -> None:
+    broken, _, reason, _ = case
+    name = broken.__name__.replace("_", " ")
+    rows = [line.split("|") for line in CLI_PAGE.read_text().splitlines() if line.startswith(f"| {name} |")]
+    assert len(rows) == 1
+    assert f"`{reason}`" in rows[0][3]
