@@ -40,13 +40,19 @@ ALLOCATOR = [
     *_each("list watch", "servicecidrs", "networking.k8s.io"),
     *_each(
         "list watch",
-        "ippools l2advertisements bgpadvertisements bgppeers speakers releaseconfirmations speakerreports",
+        "ippools l2advertisements bgpadvertisements bgppeers bfdprofiles communities",
+        BERTH,
+    ),
+    *_each(
+        "list watch",
+        "speakers releaseconfirmations speakerreports",
         BERTH,
     ),
     *_each("list watch create delete", "departedspeakers", BERTH),
     *_each(
         "patch",
-        "ippools/status l2advertisements/status bgpadvertisements/status bgppeers/status speakers/status",
+        "ippools/status l2advertisements/status bgpadvertisements/status bgppeers/status speakers/status "
+        "bfdprofiles/status communities/status",
         BERTH,
     ),
     *_each("get list watch create patch delete", "ipallocations", BERTH),
