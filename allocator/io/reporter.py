@@ -1,10 +1,10 @@
-"""Writes what is worth knowing but urgent to nobody: the status of pools, IPAllocations, advertisements and BGPPeers.
+"""Writes what is worth knowing but urgent to nobody: the status of IPAllocations, and by allocator.io.objectreporter of
+all else.
 
 Coalesced and at low priority: it waits while Services are served, and a value that changes ten times is written once.
-What depends on many nodes is written at a limited rate: a BGPPeer or an advertisement at most 3 times at once and 6
-times a minute. Whether an address is announced, and by whom on layer 2, is written at once, 5 times and then 30 times
+Whether an address is announced, and by whom on layer 2, is written at once, 5 times and then 30 times
 a minute; which of many nodes announce it, COUNTS_PER_SECOND for all addresses together, each in its turn.
-What the statuses say comes from allocator.status.pool, allocator.status.allocation and allocator.status.peer.
+What the statuses say comes from allocator.status.
 """
 
 import asyncio
@@ -15,51 +15,38 @@ from typing import Any
 import structlog
 
 from allocator.assigner import Assigner
-from allocator.io.barrierloop import SILENT_SECONDS, BarrierLoop
+from allocator.io.barrierloop import BarrierLoop
+from allocator.io.objectreporter import ObjectReporter
+from allocator.io.statuswriter import StatusWriter
 from allocator.io.writer import Writer
-from allocator.notices import Common, Notice, ObjectNotice, of_conflict, of_move, of_object
+from allocator.notices import Notice, ObjectNotice, of_conflict, of_move
 from allocator.objects import StoredAllocation, decode_allocation
 from allocator.observed import Observed
 from allocator.release.barrier import Awaited
 from allocator.space.ranges import parse_address
-from allocator.status.advertisement import JUDGED_HERE, advertisement_status, no_speaker
 from allocator.status.allocation import allocation_status, by, differs_in_counts_only
 from allocator.status.conflicts import of_transitions
 from allocator.status.entries import Session
-from allocator.status.faults import reported_fault, reported_faults
 from allocator.status.onservices import briefly
 from allocator.status.owners import Owners
-from allocator.status.peer import duplicate_fault, peer_status
-from allocator.status.pool import pool_status
 from allocator.status.reports import Reports
 from allocator.status.segments import Segments
 from allocator.status.slices import Slice
-from allocator.status.speaker import silent_conditions
 from allocator.status.states import AddressStates
 from allocator.status.unannounced import Evidence, unannounced
-from allocator.status.use import community_users, profile_users, use_status
 from allocator.status.waitingline import WaitingLine, counts_settle_seconds
 from allocator.status.writerate import WriteRate
 from crds.addresses import IPAddress
-from crds.conditions import ConditionType, Reason
 from crds.meta import Condition
 from crds.names import allocation_name
 from crds.types import IPAllocationStatus
-from kube.errors import ApiError, NotFound, is_precondition_failure
+from kube.errors import ApiError, NotFound
 from kube.informer.io.informer import Change, ObjectKey
 from kube.io.client import Client
 from kube.io.clock import timestamp
 from kube.objects import ServiceKey
 from kube.resource import (
-    BFDPROFILES,
-    BGPADVERTISEMENTS,
-    BGPPEERS,
-    COMMUNITIES,
     IPALLOCATIONS,
-    IPPOOLS,
-    L2ADVERTISEMENTS,
-    SPEAKERS,
-    Resource,
 )
 
 log = structlog.get_logger()
@@ -80,9 +67,6 @@ COUNTS_PER_SECOND = 20
 """Of all addresses together, where the only news is which of many nodes announce them: by BGP that is all nodes."""
 
 CONCURRENCY = 8
-
-SPEAKERS_AT_ONCE = 5
-"""Of speakers that are silent so many are written in one round."""
 
 SLICES_AT_ONCE = 20
 """How many slices of reports are taken in before something else has its turn."""
@@ -117,20 +101,18 @@ class Reporter:
         self._notify = notify
         self._has_reports = has_reports
         self._reports = Reports()
+        self._statuses = StatusWriter(client, notify)
+        self._objects = ObjectReporter(self._statuses, assigner, observed, self._reports, notify)
         self._segments = Segments()
         self._owners = Owners()
         self.states = AddressStates()
         """For the metrics."""
         self._silent: frozenset[str] = frozenset()
-        self._called_silent: set[str] = set()
-        """Those of them of which that is written."""
         self._not_alive: dict[str, str] = {}
         """By node, why its speaker announces nothing; empty for one that lives."""
         self._sessions: dict[str, Mapping[str, Session]] | None = None
         """By BGPPeer and node, as long as they are as they were."""
         self._without_speakers_since: float | None = None
-        self._is_bgp_dirty = True
-        self._object_rate = WriteRate(burst=3, seconds=10.0)
         self._address_rate = WriteRate(burst=5, seconds=2.0)
         self._dirty_nodes: set[str] = set(one.node for one in observed.speakers.values())
         self._changed_slices: list[tuple[str, Slice | None, Slice | None]] = [
@@ -138,8 +120,6 @@ class Reporter:
         ]
         self._dirty: dict[IPAddress, float] = {}
         self._at_once: set[IPAddress] = set()
-        self._refused_pools: dict[str, float] = {}
-        """Until when none of these is tried again."""
         self._counts: WaitingLine[IPAddress] = WaitingLine(COUNTS_PER_SECOND)
         self._awaited_before: dict[IPAddress, tuple[Awaited, ...]] = {}
 
@@ -171,7 +151,7 @@ class Reporter:
 
     def peers_changed(self) -> None:
         """BGPPeers; and advertisements, which name them, are looked at in each round."""
-        self._is_bgp_dirty = True
+        self._objects.is_bgp_dirty = True
         self._sessions = None
 
     def service_changed(self, key: ServiceKey) -> None:
@@ -195,98 +175,23 @@ class Reporter:
             if now - audited >= AUDIT_SECONDS:
                 audited = now
                 await self._audit()
-                self._object_rate.sweep(now)
+                self._objects.sweep(now)
                 self._address_rate.sweep(now)
                 self._assigner.reachability.sweep(now)
             if not self._writer.is_idle and now - busy_since < PATIENCE_SECONDS:
                 continue
             busy_since = now
             await self._collect(now)
-            await self._report_pools(now)
-            await self._report_speakers(now)
-            await self._report_uses(now)
+            await self._objects.report_pools(now)
+            await self._objects.report_speakers(self._silent, now)
+            await self._objects.report_uses(now)
             if not self._has_reports():
                 continue
-            await self._report_advertisements(now)
-            await self._report_peers(now)
+            await self._objects.report_advertisements(now)
+            await self._objects.report_peers(self._silent, now)
             await self._report_allocations(now)
             self._report_services(now)
             self._report_moves(now)
-
-    async def _report_pools(self, now: float) -> None:
-        """One whose status is refused waits for a while."""
-        self._refused_pools = {name: until for name, until in self._refused_pools.items() if until > now}
-        for pool in self._assigner.ledger.pools.in_order:
-            stored = self._observed.pools.get(ObjectKey(None, pool.name))
-            if stored is None or stored.metadata.generation != pool.generation or pool.name in self._refused_pools:
-                continue
-            status = pool_status(pool, self._assigner.ledger, stored.status, timestamp())
-            if status != stored.status:
-                wire = {"ipv4": None, "ipv6": None, "keptOut": None, **status.to_wire()}
-                if await self._patch(IPPOOLS, pool.name, stored.metadata.uid, wire) is None:
-                    self._refused_pools[pool.name] = now + PATIENCE_SECONDS
-                else:
-                    self._tell(IPPOOLS, pool.name, stored.status.conditions, status.conditions)
-
-    async def _report_speakers(self, now: float) -> None:
-        """Those that are silent, once each time that they are: one that writes anew is back, whatever its Lease said
-        when it was read last. A few in each round, since each write goes to all other speakers."""
-        written = 0
-        self._called_silent &= self._silent
-        for node in sorted(self._silent - self._called_silent):
-            speaker = self._observed.speakers.get(ObjectKey(None, node))
-            conditions = None if speaker is None else silent_conditions(speaker, SILENT_SECONDS, timestamp())
-            if speaker is None or conditions is None or not self._object_rate.admits(("Speaker", node), now):
-                continue
-            wire = {"conditions": conditions}
-            if await self._patch(SPEAKERS, node, speaker.metadata.uid, wire, speaker.metadata.resource_version):
-                message = next(one["message"] for one in conditions if one["type"] == ConditionType.Ready)
-                self._notify(ObjectNotice(Common("Speaker", node), "Warning", Reason.NodeSilent, message))
-                self._called_silent.add(node)
-            written += 1
-            if written >= SPEAKERS_AT_ONCE:
-                return
-
-    async def _report_uses(self, now: float) -> None:
-        """Of BFDProfiles and Communities: there are few."""
-        for helpers, resource, users in (
-            (self._observed.profiles, BFDPROFILES, profile_users(self._observed.peers.values())),
-            (self._observed.communities, COMMUNITIES, community_users(self._observed.advertisements())),
-        ):
-            for one in list(helpers.values()):
-                status = use_status(one, users, timestamp())
-                if status != one.status and self._object_rate.admits((one.kind, one.name), now):
-                    await self._patch(resource, one.name, one.uid, status)
-
-    async def _report_advertisements(self, now: float) -> None:
-        peers = {one.name for one in self._observed.peers.values()}
-        for one in self._observed.advertisements():
-            faults = reported_faults(self._reports.bgp, one.kind, one.name, JUDGED_HERE)
-            if all(speaker.goodbye or not speaker.has_registered for speaker in self._observed.speakers.values()):
-                faults = (no_speaker(),)
-            status = advertisement_status(one, self._assigner.ledger.pools, peers, faults, timestamp())
-            if status != one.status and self._object_rate.admits((one.kind, one.name), now):
-                resource = L2ADVERTISEMENTS if one.kind == "L2Advertisement" else BGPADVERTISEMENTS
-                if await self._patch(resource, one.name, one.uid, status) is not None:
-                    after = [Condition.model_validate(condition) for condition in status["conditions"]]
-                    self._tell(resource, one.name, one.conditions, after)
-
-    async def _report_peers(self, now: float) -> None:
-        """Of all when something changed: that is seldom, or often for all of them."""
-        if not self._is_bgp_dirty:
-            return
-        self._is_bgp_dirty = False
-        for one in list(self._observed.peers.values()):
-            duplicate = duplicate_fault(self._reports.bgp.duplicates(one, self._observed.peers.values()))
-            fault = duplicate or reported_fault(self._reports.bgp, "BGPPeer", one.name)
-            status = peer_status(one, self._reports.bgp.sessions(one.name), fault, self._silent, timestamp())
-            if status == one.status:
-                continue
-            if self._object_rate.admits(("BGPPeer", one.name), now):
-                written = await self._patch(BGPPEERS, one.name, one.uid, status.to_wire())
-                if written is not None:
-                    self._tell(BGPPEERS, one.name, one.status.conditions, status.conditions)
-            self._is_bgp_dirty = True  # it is looked at again: whether that was taken, and what it is by then
 
     async def _report_allocations(self, now: float) -> None:
         due = [address for address, at in self._dirty.items() if at <= now]
@@ -307,10 +212,6 @@ class Reporter:
         if self._without_speakers_since is None:
             self._without_speakers_since = now
         return not self._observed.advertisements() or now - self._without_speakers_since < NO_SPEAKER_SECONDS
-
-    def _tell(self, resource: Resource, name: str, before: Sequence[Condition], after: Sequence[Condition]) -> None:
-        for notice in of_object(Common(resource.kind, name), before, after):
-            self._notify(notice)
 
     def _report_moves(self, now: float) -> None:
         for move in self._owners.take_moves(now):
@@ -409,7 +310,7 @@ class Reporter:
         speakers = self._observed.speakers.values()
         silent = frozenset(one.node for one in speakers if self._barrier.is_silent(one.node))
         changed, self._silent = silent ^ self._silent, silent
-        self._is_bgp_dirty |= bool(changed)
+        self._objects.is_bgp_dirty |= bool(changed)
         for node in changed:
             for address in _addresses(self._reports.announcers.addresses_of(node)):
                 self._counts.join(address, now)
@@ -440,7 +341,7 @@ class Reporter:
         }
         if status.first_announced is not None:
             wire["firstAnnounced"] = status.first_announced
-        raw = await self._patch(IPALLOCATIONS, allocation_name(stored.address), stored.uid, wire)
+        raw = await self._statuses.patch(IPALLOCATIONS, allocation_name(stored.address), stored.uid, wire)
         if raw is None:
             self._dirty.setdefault(stored.address, now + PATIENCE_SECONDS)
             return
@@ -467,19 +368,6 @@ class Reporter:
                 self._writer.nudge()
             except ApiError:
                 return
-
-    async def _patch(
-        self, resource: Resource, name: str, uid: str, status: dict[str, Any], version: str = ""
-    ) -> bytes | None:
-        """One status; None when it was not taken. Without resourceVersion (`version`) where nobody else writes it."""
-        precondition = {"uid": uid, "resourceVersion": version} if version else {"uid": uid}
-        body = {"metadata": precondition, "status": status}
-        try:
-            return await self._client.merge_patch(resource, name, body, subresource="status")
-        except ApiError as error:
-            if not isinstance(error, NotFound) and not is_precondition_failure(error):
-                log.warning("status not written", kind=resource.kind, name=name, error=str(error))
-            return None
 
 
 def _addresses(texts: Iterable[str]) -> Iterator[IPAddress]:

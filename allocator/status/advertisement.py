@@ -1,6 +1,6 @@
 """What an advertisement's status says, and whether an address is advertised at all.
 
-Built from the advertisement itself and what the Speakers report; writing it is allocator.io.reporter's business.
+Built from the advertisement itself and what the Speakers report; writing it is allocator.io.objectreporter's business.
 """
 
 from collections.abc import Container, Iterable, Iterator, Sequence

@@ -1,6 +1,6 @@
 """What an IPPool's status says: how full it is, and what is wrong with it.
 
-Built from the compiled pool and the ledger; when and how it is written is allocator.io.reporter's business.
+Built from the compiled pool and the ledger; when and how it is written is allocator.io.objectreporter's business.
 """
 
 from heapq import nsmallest
