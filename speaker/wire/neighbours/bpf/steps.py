@@ -55,6 +55,11 @@ LENGTH, PROTOCOL, VLAN_PRESENT, IFINDEX, DATA_AT, END_AT = 0, 16, 20, 40, 76, 80
 # enum bpf_func_id
 _LOOK_UP, _STORE_BYTES, _REDIRECT, _CHANGE_TAIL, _PULL_DATA, _BOOT_NANOSECONDS = 1, 9, 23, 38, 39, 125
 
+# Network cards may have summed up what follows the Ethernet header (CHECKSUM_COMPLETE). A machine behind a bridge on this
+# node would be handed that sum with the answer.
+_RECOMPUTE_CHECKSUM = 1  # BPF_F_RECOMPUTE_CSUM
+_ETHERNET_BYTES = 14
+
 # On the stack, below r10. The answer begins 2 bytes after a multiple of 8, as frames do in memory, so that what follows
 # the Ethernet header is aligned.
 MAC_KEY = -8
@@ -193,14 +198,9 @@ def send(maps: Maps, length: int, kind: int) -> list[Step]:
         set_value(R3, 0),
         call(_CHANGE_TAIL),
         jump_if(R0, "!=", 0, "next"),
-        labelled(sized, copy(R1, CONTEXT)),
-        set_value(R2, 0),
-        copy(R3, R10),
-        compute(R3, "+", ANSWER),
-        set_value(R4, length),
-        set_value(R5, 0),
-        call(_STORE_BYTES),
-        jump_if(R0, "!=", 0, "next"),
+        labelled(sized, set_value(R0, 0)),
+        *_write(0, _ETHERNET_BYTES, 0),
+        *_write(_ETHERNET_BYTES, length - _ETHERNET_BYTES, _RECOMPUTE_CHECKSUM),
         load(WORD, R2, INTERFACE, 8),
         store(WORD, R10, MAC_KEY, R2),
         *look_up(maps.counters, MAC_KEY),
@@ -212,6 +212,20 @@ def send(maps: Maps, length: int, kind: int) -> list[Step]:
         set_value(R2, 0),
         call(_REDIRECT),
         leave(),
+    ]
+
+
+def _write(offset: int, length: int, flags: int) -> list[Step]:
+    """That part of the answer into the frame."""
+    return [
+        copy(R1, CONTEXT),
+        set_value(R2, offset),
+        copy(R3, R10),
+        compute(R3, "+", ANSWER + offset),
+        set_value(R4, length),
+        set_value(R5, flags),
+        call(_STORE_BYTES),
+        jump_if(R0, "!=", 0, "next"),
     ]
 
 
