@@ -55,8 +55,8 @@ LENGTH, PROTOCOL, VLAN_PRESENT, IFINDEX, DATA_AT, END_AT = 0, 16, 20, 40, 76, 80
 # enum bpf_func_id
 _LOOK_UP, _STORE_BYTES, _REDIRECT, _CHANGE_TAIL, _PULL_DATA, _BOOT_NANOSECONDS = 1, 9, 23, 38, 39, 125
 
-# Network cards may have summed up what follows the Ethernet header (CHECKSUM_COMPLETE), and a machine behind a bridge on
-# this node would be handed that sum with the answer.
+# Network cards may have summed up what follows the Ethernet header (CHECKSUM_COMPLETE), and a machine behind a bridge
+# on this node would be handed that sum with the answer.
 _RECOMPUTE_CHECKSUM = 1  # BPF_F_RECOMPUTE_CSUM
 _ETHERNET_BYTES = 14
 
