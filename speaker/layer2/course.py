@@ -213,8 +213,6 @@ class Layer2Course:
             self._ordered_at = now.monotonic
             if self._in_flight is not None:
                 self._sends.append(self._in_flight)
-            if isinstance(self._in_flight, Announce):
-                self.pings.announced(address for address, _ in self._in_flight.entries)
         taken = [*self._sends, *self.pings.take()]
         self._sends.clear()
         return taken
@@ -246,6 +244,7 @@ class Layer2Course:
             case Announce(entries):
                 for address, interfaces in entries:
                     self._announcements.on_layer2(address, interfaces, now.text)
+                self.pings.announced(address for address, _ in entries)
                 for one in self._takeovers.confirmed([address for address, _ in entries], now.monotonic):
                     self._notices.say(
                         "info",

@@ -12,12 +12,16 @@ from speaker.wire.messages import AnswerPing
 
 
 class Pings:
-    """Repeating a wish costs nothing. `orders`: what the wire process is to announce, and does."""
+    """Repeating a wish costs nothing. `orders`: what the wire process is to announce.
+
+    It is told when it has confirmed that it announces the address: of two orders the second may overtake the first.
+    """
 
     def __init__(self, orders: WireOrders) -> None:
         self._orders = orders
         self._wanted: set[str] = set()
         self._held: frozenset[str] = frozenset()
+        self._announced: set[str] = set()
         self._told: set[str] = set()
         self._changed: dict[str, None] = {}
         self.fault = ""
@@ -40,14 +44,16 @@ class Pings:
         self._held = addresses
 
     def announced(self, addresses: Iterable[str]) -> None:
-        """The wire process gets the order to announce these, perhaps anew."""
+        """The wire process announces these now, perhaps anew."""
         for address in addresses:
+            self._announced.add(address)
             self._told.discard(address)
             self._changed[address] = None
 
     def withdrawn(self, addresses: Iterable[str]) -> None:
         """The wire process has forgotten these."""
         for address in addresses:
+            self._announced.discard(address)
             self._told.discard(address)
             if not self._orders.is_wanted(address):
                 self._wanted.discard(address)
@@ -59,7 +65,7 @@ class Pings:
         found: dict[bool, list[str]] = {True: [], False: []}
         for address in changed:
             is_wanted = address in self._wanted and address not in self._held
-            if self._orders.is_announced(address) and is_wanted != (address in self._told):
+            if address in self._announced and is_wanted != (address in self._told):
                 (self._told.add if is_wanted else self._told.discard)(address)
                 found[is_wanted].append(address)
         return [AnswerPing(tuple(addresses), is_wanted) for is_wanted, addresses in found.items() if addresses]

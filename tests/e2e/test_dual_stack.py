@@ -75,6 +75,8 @@ def test_ping_is_answered_where_the_advertisement_says_so_as_long_as_the_address
         assert "From" not in said  # neither a redirect nor "unreachable"
         assert fetched(web, address).startswith("pod ")
     owner = web.announcer(addresses[0])
+    for address in served(web, "late"):
+        web.until("it is answered from the beginning", lambda address=address: " 0% packet loss" in ping(web, address))
     web.until("it is counted", lambda: web.metric(owner, 'berth_ping_replies_sent_total{interface="eth0"}'))
     web.delete("service", "web")
     assert all(" 0 received" in ping(web, address) for address in addresses)

@@ -24,8 +24,8 @@ from typing import NamedTuple
 from speaker.wire import netlink
 from speaker.wire.neighbours.filter import ETH_P_IP, ETH_P_IPV6
 
-PROTOCOL = 191
-"""Taken by nobody in linux/rtnetlink.h or iproute2's list; 190 is that of aggregates' blackholes."""
+PROTOCOL = 203
+"""Taken by nobody in linux/rtnetlink.h, by iproute2 or FRR; 190 is that of aggregates' blackholes."""
 PRIORITY = 18999
 """Far from those that the kernel gives to rules without one (32765 and less)."""
 TABLE = 7473

@@ -28,6 +28,18 @@ def test_what_is_announced_is_told_to_answer_once() -> None:
     assert made.run() == [Announce(((SIX, ETH0),)), AnswerPing((SIX,), True)]
 
 
+def test_it_waits_for_the_confirmation_that_the_address_is_announced() -> None:
+    """An order that nobody waits for may overtake one that somebody does."""
+    made = node(A)
+    made.decide()
+    made.confirm(*made.take())
+    announce = made.take()
+    assert announce == [Announce(((A, ETH0),))]
+    assert made.take() == []
+    made.confirm(*announce)
+    assert made.take() == [AnswerPing((A,), True)]
+
+
 def test_nothing_is_said_where_no_advertisement_wants_it() -> None:
     made = Node()
     made.allocate(A)

@@ -222,7 +222,8 @@ class Echoing:
 
     def _mute(self, port: Port) -> None:
         self._poll.mute(port.fd, True)
-        self._muted.append(port)
+        if port not in self._muted:  # what is wrong with its interface is told all the same
+            self._muted.append(port)
         self._goes_on_at = self._pace.goes_on_at()
 
     # --- what the kernel does

@@ -21,13 +21,13 @@ def test_rules_and_routes_of_ours_are_known_again_and_those_of_others_are_not() 
     for ethertype in FAMILIES:
         rule = add_rule(ethertype, "eth0")
         assert own_rule(rule.kind, rule.body) == "eth0"
-        assert own_rule(rule.kind, rule.body.replace(b"\xbf", b"\x02")) is None  # another protocol number
+        assert own_rule(rule.kind, rule.body.replace(b"\xcb", b"\x02")) is None  # another protocol number
         assert own_rule(rule.kind, rule.body[:11]) is None
         assert own_rule(NEW_ROUTE, rule.body) is None
     for address in (VIP, VIP6):
         route = add_route(address)
         assert own_route(route.kind, route.body) == address
-        assert own_route(route.kind, route.body.replace(b"\xbf", b"\x02")) is None
+        assert own_route(route.kind, route.body.replace(b"\xcb", b"\x02")) is None
         assert own_route(route.kind, route.body[:11]) is None
         assert own_route(NEW_RULE, route.body) is None
 
