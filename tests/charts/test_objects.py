@@ -43,6 +43,7 @@ VALUES: dict[str, dict[str, Any]] = {
             "tolerations": [{"operator": "Exists"}],
         },
         "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}, "excludePools": ["full"]},
     },
     "least": {
         "crds": {"enabled": False},

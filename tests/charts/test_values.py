@@ -28,6 +28,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"image": {"digest": "sha256:abc"}}, "/image/digest"),
     ({"imagePullSecrets": ["name"]}, "/imagePullSecrets/0"),
     ({"crds": {"enabled": "yes"}}, "/crds/enabled"),
+    ({"prometheusRule": {"excludePools": ['a"b']}}, "/prometheusRule/excludePools/0"),
     ({"speaker": {"kernelAnswers": True}}, "/speaker/kernelAnswers"),
     ({"speaker": {"seccompProfile": {"type": "Local"}}}, "/speaker/seccompProfile/type"),
 ]
