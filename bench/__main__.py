@@ -21,6 +21,7 @@ BENCHMARKS = (
     "starved",
     "scale",
     "apiserver",
+    "cli",
 )
 
 

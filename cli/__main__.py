@@ -17,6 +17,7 @@ LAB = "lab.command"
 """The module of the subcommand `lab`, which is in the distribution berth-lab."""
 
 COMMANDS = {
+    "status": ("cli.status.command", "what is wrong; allocators, speakers, pools, addresses and peers"),
     "explain": ("cli.explain.command", "why a Service, an address, a node or a pool is as it is"),
     "version": ("cli.version", "print the version of this command"),
     "arping": ("cli.arping", "who answers for an address on this segment"),
@@ -26,6 +27,7 @@ COMMANDS = {
 
 EPILOG = """\
 examples:
+  berth status                      what is wrong in the cluster
   berth explain svc/web             why the Service is reachable, or not
   berth arping 192.0.2.10           who answers for the address on this segment
   berth lab up                      a cluster on this machine

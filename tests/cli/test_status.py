@@ -1,0 +1,94 @@
+"""`berth status`: what is wrong first, then how much of each there is."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from cli.reading import read_cluster
+from cli.seen import World
+from cli.status.print import rendered
+from cli.status.state import State, state_of
+from crds.names import ALLOCATOR_LEASE, speaker_lease
+from kube.io.client import Client
+from kube.resource import L2ADVERTISEMENTS
+from lab.apiserver.server import ApiServer
+from tests.allocator.cluster import install
+from tests.cli.setups import ADDRESS, BERTH, NODES_THERE, Setup
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    async with (
+        ApiServer(tmp_path_factory.mktemp("server")) as server,
+        await Client.connect(str(server.kubeconfig_path), user_agent="test") as client,
+    ):
+        await install(client)
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def setup(server: Client) -> AsyncIterator[Setup]:
+    made = Setup(server)
+    await made.well()
+    yield made
+    await made.clear()
+
+
+async def state(setup: Setup) -> State:
+    return state_of(World(await read_cluster(setup.client, BERTH)))
+
+
+async def test_where_all_is_well_it_says_so(setup: Setup) -> None:
+    found = await state(setup)
+    assert found.wrong == []
+    assert found.addresses == {"Announced": 1}
+    assert found.services == {"Allocated": 1}
+    assert [one["node"] for one in found.speakers] == list(NODES_THERE)
+    assert rendered(found).startswith("All is well.\n")
+
+
+async def test_addresses_are_counted_by_why_nobody_announces_them(setup: Setup) -> None:
+    await setup.service("two", "192.0.2.11")
+    await setup.client.delete(L2ADVERTISEMENTS, "lan")
+    await setup.quiet()
+    found = await state(setup)
+    assert found.addresses == {"NotAnnounced NoAdvertisement": 2}
+    assert [one.reason for one in found.wrong] == ["NoAdvertisement"]
+    assert f"{ADDRESS} of svc/default/web, 192.0.2.11 of svc/default/two" in found.wrong[0].message
+
+
+async def test_services_without_an_address_are_counted_by_reason(setup: Setup) -> None:
+    await setup.service("new")
+    found = await state(setup)
+    assert found.services == {"Allocated": 1, "Pending NotDecided": 1}
+    assert "svc/default/new" in found.wrong[0].message
+
+
+async def test_a_leader_and_speakers_that_are_silent_come_first(setup: Setup) -> None:
+    await setup.lease(ALLOCATOR_LEASE, age=90)
+    await setup.lease(speaker_lease("node2"), age=90)
+    found = await state(setup)
+    assert [one.reason for one in found.wrong] == ["NoLeader", "NodeSilent"]
+    assert [one["state"] for one in found.speakers] == ["Serving", "is silent"]
+
+
+async def test_peers_without_sessions_are_told(setup: Setup) -> None:
+    await setup.bgp_only("no route to host")
+    found = await state(setup)
+    assert found.peers == [{"peer": "tor1", "address": "192.0.2.254", "sessions": "0/2"}]
+    assert {one.reason for one in found.wrong} == {"SessionsDown"}
+
+
+async def test_what_may_not_be_read_is_told_and_the_rest_goes_on(tmp_path: Path, setup: Setup) -> None:
+    found = await read_cluster(setup.client, BERTH)
+    assert found.gaps == ()
+    async with (
+        ApiServer(tmp_path) as bare,
+        await Client.connect(str(bare.kubeconfig_path), user_agent="test") as client,
+    ):
+        without = state_of(World(await read_cluster(client, BERTH)))
+    assert {one.reason for one in without.wrong} == {"NoDefinitions", "NoLeader", "NoSpeaker"}
