@@ -12,8 +12,8 @@ from allocator.io.statuswriter import StatusWriter
 from allocator.notices import Common, Notice, ObjectNotice
 from allocator.observed import Observed
 from allocator.status.advertisement import JUDGED_HERE, advertisement_status, no_speaker
-from allocator.status.faults import reported_fault, reported_faults
-from allocator.status.peer import duplicate_fault, peer_status
+from allocator.status.faults import reported_faults
+from allocator.status.peer import peer_faults, peer_status
 from allocator.status.pool import pool_status
 from allocator.status.reports import Reports
 from allocator.status.speaker import silent_conditions
@@ -135,9 +135,8 @@ class ObjectReporter:
             return
         self.is_bgp_dirty = False
         for one in list(self._observed.peers.values()):
-            duplicate = duplicate_fault(self._reports.bgp.duplicates(one, self._observed.peers.values()))
-            fault = duplicate or reported_fault(self._reports.bgp, "BGPPeer", one.name)
-            status = peer_status(one, self._reports.bgp.sessions(one.name), fault, silent, timestamp())
+            faults = peer_faults(self._reports.bgp, one, self._observed.peers.values())
+            status = peer_status(one, self._reports.bgp.sessions(one.name), faults, silent, timestamp())
             if status == one.status:
                 continue
             if self._object_rate.admits(("BGPPeer", one.name), now):

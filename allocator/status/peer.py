@@ -4,39 +4,51 @@ Built from what the Speakers report. Messages leave out what changes at each att
 is off is reported once.
 """
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 
 from allocator.objects import StoredPeer
 from allocator.status.conditions import conditions_from, degraded
 from allocator.status.entries import Session
-from allocator.status.faults import NAMED_NODES, cut, not_ready
+from allocator.status.faults import NAMED_FAULTS, NAMED_NODES, cut, not_ready, reported_faults
+from allocator.status.reports import BGPReports
 from crds.conditions import ConditionType, Reason
 from crds.observation import Observation
 from crds.types import BGPPeerStatus, SessionCount
 from crds.wording import listed
 
+BESIDE_SESSIONS = frozenset({Reason.UnknownProfile, Reason.NoNextHop})
+"""Faults that keep no session from coming up."""
+
 
 def peer_status(
     peer: StoredPeer,
     sessions: Mapping[str, Session],
-    fault: Observation | None,
+    faults: Sequence[Observation],
     silent: Container[str],
     timestamp: str,
 ) -> BGPPeerStatus:
     """The status the BGPPeer should have; equal to what it has when nothing changed.
 
-    `silent`: nodes whose Speakers can't be believed, since nobody hears of them any more.
+    `faults`: what is wrong with it besides (`peer_faults`): a part, where a session is up, or could be. `silent`: nodes
+    whose Speakers can't be believed, since nobody hears of them any more.
     """
     down = {node: _why_down(node, one, silent) for node, one in sorted(sessions.items())}
     down = {node: why for node, why in down.items() if why}
     wanted, established = len(sessions), len(sessions) - len(down)
-    parts = [fault] if fault is not None and established else []
-    observed = [_ready(wanted, down, None if parts else fault), *degraded(parts, peer.status.conditions)]
+    parts = [one for one in faults if established or one.reason in BESIDE_SESSIONS]
+    of_all = [one for one in faults if one not in parts]
+    observed = [_ready(wanted, down, of_all), *degraded(parts[:NAMED_FAULTS], peer.status.conditions)]
     return BGPPeerStatus(
         sessions=SessionCount(wanted=wanted, established=established, summary=f"{established}/{wanted}"),
         conditions=conditions_from(observed, peer.status.conditions, peer.generation, timestamp),
         observed_generation=peer.generation,
     )
+
+
+def peer_faults(reports: BGPReports, peer: StoredPeer, others: Iterable[StoredPeer]) -> tuple[Observation, ...]:
+    """What is wrong with it besides its sessions: that another one has its address, or what speakers find."""
+    duplicate = duplicate_fault(reports.duplicates(peer, others))
+    return (duplicate,) if duplicate is not None else reported_faults(reports, "BGPPeer", peer.name)
 
 
 def duplicate_fault(duplicates: Sequence[str]) -> Observation | None:
@@ -50,10 +62,11 @@ def duplicate_fault(duplicates: Sequence[str]) -> Observation | None:
     return not_ready(Reason.DuplicatePeer, message)
 
 
-def _ready(wanted: int, down: Mapping[str, str], fault: Observation | None) -> Observation:
+def _ready(wanted: int, down: Mapping[str, str], faults: Sequence[Observation]) -> Observation:
     numbers = f"{wanted - len(down)} of {wanted} sessions are up"
-    if fault is not None:
-        return not_ready(fault.reason, f"{fault.message}. {numbers}")
+    if faults:
+        said = listed([one.message for one in faults], NAMED_FAULTS, "; ")
+        return not_ready(faults[0].reason, f"{said}. {numbers}")
     if not wanted:
         message = "No speaker has a session with the peer: does nodeSelector choose a node, and do speakers run?"
         return not_ready(Reason.NoSessions, message)

@@ -9,7 +9,7 @@ from allocator.status.allocation import by
 from allocator.status.conflicts import conflicted
 from allocator.status.faults import reported_fault
 from allocator.status.kernels import kernel_answers
-from allocator.status.peer import duplicate_fault, peer_status
+from allocator.status.peer import peer_faults, peer_status
 from allocator.status.unannounced import causes, peers_down
 from cli.explain.told import Explanation
 from cli.seen import World
@@ -114,12 +114,9 @@ def _owners(told: Explanation, world: World, address: IPAddress) -> None:
 
 def peer_condition(world: World, peer: StoredPeer) -> Condition:
     """Condition Ready of a BGPPeer, as the allocator would write it now."""
-    others = world.seen.observed.peers.values()
-    fault = duplicate_fault(world.reports.bgp.duplicates(peer, others)) or reported_fault(
-        world.reports.bgp, "BGPPeer", peer.name
-    )
+    faults = peer_faults(world.reports.bgp, peer, world.seen.observed.peers.values())
     now = rfc3339(world.seen.now)
-    status = peer_status(peer, world.reports.bgp.sessions(peer.name), fault, world.silent, now)
+    status = peer_status(peer, world.reports.bgp.sessions(peer.name), faults, world.silent, now)
     return next(one for one in status.conditions if one.type == ConditionType.Ready)
 
 

@@ -3,7 +3,7 @@
 from allocator.objects import StoredPeer
 from allocator.status.announcers import Said, Source
 from allocator.status.entries import Fault, Session
-from allocator.status.faults import reported_fault
+from allocator.status.faults import reported_faults
 from allocator.status.peer import duplicate_fault, peer_status
 from allocator.status.reports import BGPReports
 from allocator.status.slices import Slice
@@ -43,7 +43,7 @@ def update(reports: BGPReports, one: Slice) -> None:
 def shown(reports: BGPReports, one: StoredPeer | None = None, silent: tuple[str, ...] = ()) -> tuple[str, Condition]:
     """The column Sessions and the condition Ready."""
     one = one or peer()
-    status = peer_status(one, reports.sessions(one.name), reported_fault(reports, "BGPPeer", one.name), silent, NOW)
+    status = peer_status(one, reports.sessions(one.name), reported_faults(reports, "BGPPeer", one.name), silent, NOW)
     assert status.sessions is not None
     (ready,) = status.conditions
     return status.sessions.summary, ready
@@ -99,7 +99,7 @@ def test_a_fault_beside_a_session_that_is_up_is_a_part() -> None:
     fault = Fault("BGPPeer/tor1", "UnknownProfile", "BGPPeer tor1: there is no BFDProfile fast")
     reports = reported(speaker("a", up(), faults=(fault,)), speaker("b", down()))
     one = peer()
-    status = peer_status(one, reports.sessions("tor1"), reported_fault(reports, "BGPPeer", "tor1"), (), NOW)
+    status = peer_status(one, reports.sessions("tor1"), reported_faults(reports, "BGPPeer", "tor1"), (), NOW)
     assert {each.type: (each.status, each.reason) for each in status.conditions} == {
         "Ready": ("True", "SomeSessionsDown"),
         "Degraded": ("True", "UnknownProfile"),
@@ -107,10 +107,21 @@ def test_a_fault_beside_a_session_that_is_up_is_a_part() -> None:
     assert status.observed_generation == one.generation
 
 
+def test_what_keeps_no_session_from_coming_up_hides_no_cause() -> None:
+    fault = Fault("BGPPeer/tor1", "UnknownProfile", "BGPPeer tor1: there is no BFDProfile fast")
+    reports = reported(speaker("a", down("connection refused"), faults=(fault,)))
+    one = peer()
+    status = peer_status(one, reports.sessions("tor1"), reported_faults(reports, "BGPPeer", "tor1"), (), NOW)
+    assert {each.type: (each.status, each.reason) for each in status.conditions} == {
+        "Ready": ("False", "SessionsDown"),
+        "Degraded": ("True", "UnknownProfile"),
+    }
+    assert "connection refused" in status.conditions[0].message
+
+
 def test_a_reason_of_a_newer_speaker_is_no_error() -> None:
     reports = reported(speaker("a", faults=(Fault("BGPAdvertisement/ad", "FromTheFuture", "it is odd"),)))
-    found = reported_fault(reports, "BGPAdvertisement", "ad")
-    assert found is not None
+    (found,) = reported_faults(reports, "BGPAdvertisement", "ad")
     assert (found.reason, found.message, found.holds) == ("InvalidSpec", "it is odd (says a)", False)
 
 
@@ -146,7 +157,7 @@ def test_a_message_stays_short_whatever_speakers_say() -> None:
 
 def test_what_did_not_change_is_equal_and_so_not_written_again() -> None:
     reports = reported(speaker("a", up()), speaker("b", down("connection refused", "Connect")))
-    first = peer_status(peer(), reports.sessions("tor1"), None, (), NOW)
+    first = peer_status(peer(), reports.sessions("tor1"), (), (), NOW)
     update(reports, speaker("b", down("connection refused", "Active")))
     later = "2026-01-01T00:01:00Z"
-    assert peer_status(peer(status=first), reports.sessions("tor1"), None, (), later) == first
+    assert peer_status(peer(status=first), reports.sessions("tor1"), (), (), later) == first
