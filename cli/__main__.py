@@ -19,11 +19,15 @@ LAB = "lab.command"
 COMMANDS = {
     "status": ("cli.status.command", "what is wrong; allocators, speakers, pools, addresses and peers"),
     "explain": ("cli.explain.command", "why a Service, an address, a node or a pool is as it is"),
+    "l2": ("cli.listing:add_l2", "who owns which address on layer 2"),
+    "bgp": ("cli.listing:add_bgp", "BGP sessions and routes, node by node"),
+    "url": ("cli.listing:add_url", "where clients reach a Service, one URL a line"),
     "version": ("cli.version", "print the version of this command"),
     "arping": ("cli.arping", "who answers for an address on this segment"),
     "lab": (LAB, "a cluster on this machine, to try Berth and to test it"),
 }
-"""By name: the module, which has `add_command` (or `add_commands`), and one line of help."""
+"""By name: the module, with the function that puts it on the command line where that is not `add_command`; and one line
+of help."""
 
 EPILOG = """\
 examples:
@@ -54,7 +58,7 @@ def parser(named: str | None = None) -> argparse.ArgumentParser:
         elif module == LAB:
             _add_lab(commands)
         else:
-            importlib.import_module(module).add_command(commands)
+            _add(commands, module)
     return top
 
 
@@ -81,6 +85,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _add(commands: "argparse._SubParsersAction[argparse.ArgumentParser]", place: str) -> None:
+    """`place`: as in COMMANDS."""
+    module, _, function = place.partition(":")
+    getattr(importlib.import_module(module), function or "add_command")(commands)
 
 
 def _program() -> str:

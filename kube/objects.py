@@ -53,12 +53,13 @@ class Condition(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 
 class ServicePort(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """One entry of `spec.ports`; `node_port` 0 = none."""
+    """One entry of `spec.ports`; `node_port` 0 = none. `app_protocol`: KEP-1422."""
 
     port: int
     protocol: str = "TCP"
     name: str = ""
     node_port: int = 0
+    app_protocol: str = ""
 
 
 class ServiceSpec(msgspec.Struct, frozen=True, kw_only=True, gc=False):
