@@ -16,6 +16,7 @@ FAILED := .pytest_cache
 NOTED = -o cache_dir=$(FAILED)/$(1) $(2) || touch $(FAILED)/$(1).failed
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs=$(JOBS) --output-sync
 UNIT = $(UNCACHED) -q --hypothesis-profile=quick -m "not root and not slow and not lab"
+ROOT := -m "(root or lab) and not alone"
 # Gives way to tests that wait for real timers: they find a machine that is as good as idle.
 FULL = nice -n 10 $(PYTEST) -m "not root and not lab"
 # The two distributions: what the image needs, and the lab with the benchmarks.
@@ -46,9 +47,9 @@ demo: setup ## the main job in the lab, told as it happens
 # times to tenths of a second comes last, with nothing beside it: docs/decisions/023-tests-side-by-side.md.
 test: setup ## all tests
 	@rm -rf $(FAILED); mkdir $(FAILED); \
-	$(SIDE_BY_SIDE) full-others full-lab full-speaker & beside=$$!; \
+	$(SIDE_BY_SIDE) full-others full-lab full-speaker root-speaker & beside=$$!; \
 	trap "kill $$beside 2> /dev/null || true" EXIT; \
-	$(PYTEST) $(call NOTED,beside,-m "(root or lab) and not alone"); \
+	$(PYTEST) $(call NOTED,root-rest,$(TESTS_rest) $(ROOT)); \
 	wait $$beside; \
 	$(PYTEST) $(call NOTED,alone,-m alone); \
 	tools/again $(FAILED) -- $(UNCACHED)
@@ -100,9 +101,12 @@ unit: setup ## unit and property tests, with few examples
 # Each reads the modules of its own tests alone: to read them all takes a worker of pytest a third of its time.
 TESTS_speaker := tests/speaker
 TESTS_lab := tests/lab tests/protocol
+TESTS_rest := tests --ignore=tests/speaker
 TESTS_others := tests $(addprefix --ignore=,$(TESTS_speaker) $(TESTS_lab))
 unit-%: setup
 	$(UNIT) $(TESTS_$*)
+root-%: setup
+	$(PYTEST) $(call NOTED,$@,$(TESTS_$*) $(ROOT))
 full-%: setup
 	$(FULL) $(call NOTED,$@,$(TESTS_$*))
 
