@@ -114,11 +114,13 @@ manifests: setup ## write the CRD manifests and generated documents again
 	$(BIN)/python -m crds
 	$(BIN)/python tools/architecture
 	$(BIN)/python tools/metrics
+	$(BIN)/python tools/dashboards
 
 manifests-check: setup
 	$(BIN)/python -m crds --check
 	$(BIN)/python tools/architecture --check
 	$(BIN)/python tools/metrics --check
+	$(BIN)/python tools/dashboards --check
 
 PIP_COMPILE = $(VENV)/lock/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host \
 	--no-emit-find-links --allow-unsafe --strip-extras --no-header

@@ -88,6 +88,10 @@ class SpeakerMetrics:
         self.families = families = Families("speaker")
         self.kube = PrometheusMetrics(families)
         self._wire_totals: dict[tuple[str, str], int] = {}
+        self._peers: set[str] = set()
+        """The labels that peers have."""
+        self._downs: dict[str, int] = {}
+        """By BGPPeer, how often its session is known to have gone down."""
         self._ready = families.gauge("berth_speaker_ready", "1 while this node announces what it owns.")
         self._addresses = families.gauge(
             "berth_speaker_addresses",
@@ -202,15 +206,24 @@ class SpeakerMetrics:
         show(self._bgp_sessions, by_state(snapshot.bgp_sessions.values()))
         self._show_up(self._bgp_up, {peer: view.is_up for peer, view in snapshot.bgp_sessions.items()})
         self._show_up(self._bfd_up, snapshot.bfd_up)
-        self._bgp_routes.clear()
-        for peer, label in bounded(snapshot.bgp_sessions).items():
-            view = snapshot.bgp_sessions[peer]
-            self._bgp_routes.labels(label).inc(view.routes_sent)
-            self._bgp_downs.labels(label).inc(self._increase(("bgp", peer), view.downs))
+        self._show_peers(snapshot.bgp_sessions)
         self._members.labels("known").set(snapshot.speakers_known)
         self._members.labels("alive").set(snapshot.speakers_alive)
         self._members.labels("heard").set(snapshot.speakers_heard)
         self._ready.set(snapshot.is_ready)
+
+    def _show_peers(self, views: Mapping[str, SessionView]) -> None:
+        """Nothing stays of peers that are gone: they may come and go for ever."""
+        labels = bounded(views)
+        for label in self._peers - set(labels.values()):
+            self._bgp_downs.remove(label)
+        self._peers = set(labels.values())
+        self._downs = {peer: self._downs.get(peer, 0) for peer in views}
+        self._bgp_routes.clear()
+        for peer, label in labels.items():
+            before, self._downs[peer] = self._downs[peer], views[peer].downs
+            self._bgp_routes.labels(label).inc(views[peer].routes_sent)
+            self._bgp_downs.labels(label).inc(max(0, views[peer].downs - before))
 
     def _show_up(self, gauge: Gauge, up: Mapping[str, bool]) -> None:
         """Peers that share a label are up when all of them are."""

@@ -43,6 +43,7 @@ VALUES: dict[str, dict[str, Any]] = {
             "tolerations": [{"operator": "Exists"}],
         },
         "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "dashboards": {"enabled": True, "labels": {"a": "b"}, "annotations": {"grafana_folder": "Net"}},
         "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}, "excludePools": ["full"]},
     },
     "least": {

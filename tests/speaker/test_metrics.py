@@ -85,6 +85,8 @@ def test_each_peer_has_a_gauge_of_its_own_that_goes_with_it() -> None:
     metrics.show(Snapshot(bgp_sessions={"leaf": down}))
     assert value(metrics, "berth_bgp_session_up", peer="tor") is None
     assert value(metrics, "berth_bfd_session_up", peer="tor") is None
+    assert value(metrics, "berth_bgp_session_downs_total", peer="tor") is None
+    assert value(metrics, "berth_bgp_session_downs_total", peer="leaf") == 0
 
 
 def test_peers_beyond_a_number_share_a_gauge_that_is_1_while_all_are_up() -> None:
