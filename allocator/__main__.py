@@ -16,7 +16,7 @@ from allocator.options import Options
 from crds.names import DEFAULT_NAMESPACE
 from kube.config.io.credentials import CredentialsError
 from kube.io.client import Client
-from kube.process.io.listener import Listener
+from kube.process.io.listener import Listener, cannot_listen
 from kube.process.io.logs import configure_logs
 
 
@@ -77,7 +77,7 @@ async def run(given: argparse.Namespace) -> None:
 
 
 def main() -> int:
-    """The program; returns its exit code: 2 when there is no way to the API server."""
+    """The program; returns its exit code: 2 when there is no way to the API server, or no port to listen on."""
     given = parse_arguments()
     configure_logs(given.log_format, given.log_level)
     gc.freeze()
@@ -86,6 +86,11 @@ def main() -> int:
         asyncio.run(run(given))
     except CredentialsError as error:
         structlog.get_logger().error("no way to the API server: see --kubeconfig", error=str(error))
+        return 2
+    except Exception as error:
+        if (fault := cannot_listen(error)) is None:
+            raise
+        structlog.get_logger().error(str(fault))
         return 2
     return 0
 

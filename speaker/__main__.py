@@ -15,6 +15,7 @@ import structlog
 from crds.names import DEFAULT_NAMESPACE
 from kube.config.io.credentials import CredentialsError
 from kube.io.client import Client
+from kube.process.io.listener import cannot_listen
 from kube.process.io.logs import configure_logs
 from speaker.io.metrics import SpeakerMetrics
 from speaker.io.supervisor import EXCLUDED_INTERFACES, Surroundings, run_speaker
@@ -22,6 +23,14 @@ from speaker.members.heartbeats import HeartbeatOptions
 from speaker.options import Options
 
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def pattern(text: str) -> re.Pattern[str]:
+    """A regular expression of the command line. Raises ArgumentTypeError, which argparse tells in a line."""
+    try:
+        return re.compile(text)
+    except re.error as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -40,7 +49,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--heartbeat-port", type=int, default=HeartbeatOptions.port, help="UDP, the same on all nodes")
     parser.add_argument("--heartbeat-interval-milliseconds", type=int, default=HeartbeatOptions.interval_milliseconds)
-    parser.add_argument("--exclude-interfaces", default=EXCLUDED_INTERFACES, type=re.compile, metavar="REGEX")
+    parser.add_argument("--exclude-interfaces", default=EXCLUDED_INTERFACES, type=pattern, metavar="REGEX")
     parser.add_argument("--kernel-answers", choices=("auto", "off"), default="off", help="ARP and NDP, where it can")
     parser.add_argument("--metrics-listen", default="127.0.0.1:7482", metavar="HOST:PORT", help="empty: none")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
@@ -84,7 +93,10 @@ def main() -> int:
     except CredentialsError as error:
         structlog.get_logger().error("no way to the API server: see --kubeconfig", error=str(error))
         return 2
-    except Exception:
+    except Exception as error:
+        if (fault := cannot_listen(error)) is not None:
+            structlog.get_logger().error(str(fault))
+            return 2
         structlog.get_logger().exception("the speaker ends; its addresses are silent")
         return 1
     return 0

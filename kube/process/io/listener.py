@@ -14,6 +14,17 @@ REQUEST_BYTES = 8192
 PLAIN = "text/plain"
 
 
+class CannotListen(Exception):
+    """Nobody can ask at the address that was given; the message says why, and what to do."""
+
+
+def cannot_listen(error: BaseException) -> CannotListen | None:
+    """That this is why a program ends, if it is; also among others that ended with it."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for one in error.exceptions if (found := cannot_listen(one)) is not None), None)
+    return error if isinstance(error, CannotListen) else None
+
+
 class Listener:
     """`why_not_ready()` and `why_not_healthy()` say what is wrong, "" = nothing. `metrics()` gives the whole page."""
 
@@ -29,9 +40,14 @@ class Listener:
         self._metrics = metrics
 
     async def serve(self, listen: str) -> None:
-        """Until cancelled. `listen` is host:port, `[::1]:port` for IPv6. Raises OSError when that can't be had."""
+        """Until cancelled. `listen` is host:port, `[::1]:port` for IPv6. Raises CannotListen when that can't be had."""
         host, _, port = listen.rpartition(":")
-        server = await asyncio.start_server(self._answer, host.strip("[]"), int(port), limit=REQUEST_BYTES)
+        try:
+            server = await asyncio.start_server(self._answer, host.strip("[]"), int(port), limit=REQUEST_BYTES)
+        except (OSError, ValueError, OverflowError) as error:
+            what = f"nobody can ask for metrics at {listen}"
+            advice = "give --metrics-listen another HOST:PORT; with the chart that is metrics.address and metrics.port"
+            raise CannotListen(f"{what} ({error}): {advice}") from error
         async with server:
             await server.serve_forever()
 
