@@ -26,10 +26,11 @@ async def test_an_address_that_can_not_be_had_is_told_with_what_to_do(listen: st
 def test_a_program_that_ends_for_that_says_it_in_one_line(
     program: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def run(_: object) -> None:
+    def run(_: object) -> None:
         raise ExceptionGroup("of tasks", [ExceptionGroup("inner", [CannotListen("no port: choose another")])])
 
-    monkeypatch.setattr(program, "run", run)
+    monkeypatch.setattr(program, "run", lambda _: None)
+    monkeypatch.setattr(program, "asyncio", SimpleNamespace(run=run))
     monkeypatch.setattr(program, "gc", SimpleNamespace(freeze=lambda: None, set_threshold=lambda *_: None))
     monkeypatch.setattr(program, "configure_logs", lambda *_: None)
     monkeypatch.setattr(sys, "argv", ["program", "--node-name=n1"] if program is speaker.__main__ else ["program"])
