@@ -19,6 +19,7 @@ LAB = "lab.command"
 COMMANDS = {
     "status": ("cli.status.command", "what is wrong; allocators, speakers, pools, addresses and peers"),
     "explain": ("cli.explain.command", "why a Service, an address, a node or a pool is as it is"),
+    "check": ("cli.check.command", "whether a cluster, or files, are fit for Berth"),
     "l2": ("cli.listing:add_l2", "who owns which address on layer 2"),
     "bgp": ("cli.listing:add_bgp", "BGP sessions and routes, node by node"),
     "url": ("cli.listing:add_url", "where clients reach a Service, one URL a line"),

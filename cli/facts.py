@@ -42,7 +42,7 @@ class Facts:
 
     def allocation(self, address: IPAddress) -> Allocation | None:
         """None where it was not read in full."""
-        return self.allocations.get(allocation_name(address))
+        return self.allocations.get(allocation_name(address)) if self.allocations else None
 
     def candidates(self, alive: frozenset[str]) -> dict[str, SpeakerFacts]:
         """Speakers that announce, of those that live."""

@@ -1,0 +1,137 @@
+"""`berth check`: what is amiss in a cluster or in files, with codes."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import yaml
+
+from cli.__main__ import main
+from cli.check.codes import Code
+from cli.check.read import CONFIG_MAPS, check_cluster
+from cli.check.rules import Platform, of_platform
+from crds.names import ALLOCATOR_LEASE
+from kube.io.client import Client
+from kube.resource import IPPOOLS, L2ADVERTISEMENTS, NODES
+from lab.apiserver.server import ApiServer
+from tests.allocator.cluster import install
+from tests.cli.setups import BERTH, BINDINGS, EXCLUDE, NODES_THERE, ROLES, Setup
+
+PAGE = Path(__file__).parent.parent.parent / "docs" / "checks.md"
+
+
+def test_each_code_has_a_section_and_each_section_a_code() -> None:
+    sections = [line[3:12] for line in PAGE.read_text().splitlines() if line.startswith("## BERTH")]
+    assert sections == [code.number for code in Code]
+
+
+class TestFiles:
+    def check(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str], *objects: dict[str, object]
+    ) -> tuple[int, list[str]]:
+        path = tmp_path / "objects.yaml"
+        path.write_text(yaml.safe_dump_all({"apiVersion": "berth.dev/v1beta1", **one} for one in objects))
+        code = main(["check", "--output=json", "--files", str(path)])
+        return code, [one["code"] for one in json.loads(capsys.readouterr().out)]
+
+    def pool(self, name: str, *addresses: str) -> dict[str, object]:
+        return {"kind": "IPPool", "metadata": {"name": name}, "spec": {"addresses": list(addresses)}}
+
+    def ad(self, **spec: object) -> dict[str, object]:
+        return {"kind": "L2Advertisement", "metadata": {"name": "lan"}, "spec": spec}
+
+    def test_what_fits_together(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.check(tmp_path, capsys, self.pool("edge", "192.0.2.0/24"), self.ad()) == (0, [])
+
+    def test_pools_that_overlap_warn(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        two = (self.pool("a", "192.0.2.0/24"), self.pool("b", "192.0.2.128/25"))
+        code, found = self.check(tmp_path, capsys, *two, self.ad())
+        assert code in (0, 1)
+        assert "BERTH0302" in found
+
+    def test_a_pool_that_nobody_announces_warns(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.check(tmp_path, capsys, self.pool("edge", "192.0.2.0/24")) == (0, ["BERTH0304"])
+
+    def test_a_name_that_is_not_there_is_an_error(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        objects = (self.pool("edge", "192.0.2.0/24"), self.ad(ipPools=["edge", "nosuch"]))
+        assert self.check(tmp_path, capsys, *objects) == (1, ["BERTH0401"])
+
+    def test_what_does_not_decode_is_an_error(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.check(tmp_path, capsys, self.ad(interfaces=7)) == (1, ["BERTH0701"])
+
+    def test_a_file_that_is_not_there_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["check", "-f", "/nosuch.yaml"]) == 2
+        assert capsys.readouterr().err.startswith("berth: /nosuch.yaml can't be read")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_told"),
+    [
+        ("mode: ipvs\nipvs:\n  strictARP: false\n", True),
+        ('mode: "ipvs"\n', True),
+        ("mode: ipvs\nipvs:\n  strictARP: true\n", False),
+        ("mode: nftables\n", False),
+        ("", False),
+    ],
+)
+def test_ipvs_without_strict_arp(text: str, is_told: bool) -> None:
+    assert [one.code for one in of_platform(Platform(text))] == [Code.IPVS] * is_told
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
+    async with (
+        ApiServer(tmp_path_factory.mktemp("server")) as server,
+        await Client.connect(str(server.kubeconfig_path), user_agent="test") as client,
+    ):
+        await install(client)
+        yield client
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def setup(server: Client) -> AsyncIterator[Setup]:
+    made = Setup(server)
+    await made.well()
+    yield made
+    await made.clear()
+
+
+async def codes(setup: Setup, *, is_before: bool = False) -> list[Code]:
+    found = await check_cluster(setup.client, BERTH, is_before=is_before)
+    return [one.code for one in found if one.code is not Code.NODE_ADDRESSES]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+class TestCluster:
+    async def test_nothing_is_amiss(self, setup: Setup) -> None:
+        assert await codes(setup) == []
+
+    async def test_nodes_that_are_all_excluded(self, setup: Setup) -> None:
+        for node in NODES_THERE:
+            await setup.client.merge_patch(NODES, node, {"metadata": {"labels": {EXCLUDE: ""}}})
+        assert await codes(setup, is_before=True) == [Code.ALL_EXCLUDED]
+
+    async def test_a_right_that_is_missing(self, setup: Setup) -> None:
+        await setup.client.delete(BINDINGS, "berth-speaker")
+        await setup.client.delete(ROLES, "berth-speaker")
+        assert await codes(setup) == [Code.RIGHTS]
+
+    async def test_no_allocator_is_no_fault_before_the_installation(self, setup: Setup) -> None:
+        await setup.lease(ALLOCATOR_LEASE, age=90)
+        assert await codes(setup) == [Code.ALLOCATOR]
+        assert await codes(setup, is_before=True) == []
+
+    async def test_a_pool_that_nothing_covers_and_an_advertisement_for_no_node(self, setup: Setup) -> None:
+        await setup.spec(L2ADVERTISEMENTS, "lan", {"ipPools": ["edge"], "nodeSelector": {"matchLabels": {"a": "b"}}})
+        await setup.client.create(IPPOOLS, {"metadata": {"name": "two"}, "spec": {"addresses": ["198.51.100.0/24"]}})
+        assert await codes(setup) == [Code.NOT_ADVERTISED, Code.SELECTS_NO_NODE]
+
+    async def test_kube_proxy_in_ipvs_mode(self, setup: Setup) -> None:
+        body = {"metadata": {"name": "kube-proxy"}, "data": {"config.conf": "mode: ipvs\n"}}
+        await setup.client.create(CONFIG_MAPS, body, "kube-system")
+        try:
+            assert await codes(setup) == [Code.IPVS]
+        finally:
+            await setup.client.delete(CONFIG_MAPS, "kube-proxy", namespace="kube-system")
