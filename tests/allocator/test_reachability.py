@@ -81,9 +81,10 @@ def test_a_gap_that_a_move_makes_is_not_said(api: FakeApi) -> None:
     wait(allocator, 3.0)
     judge(allocator, NOBODY)
     wait(allocator, 3.0)
-    api.edit_service(WEB, lambda body: body["spec"].update(ports=[{"protocol": "TCP", "port": 81}]))
+    api.edit_service(WEB, lambda body: body["metadata"]["annotations"].update({"berth.dev/ip": "typo"}))
     allocator.watch()
-    wait(allocator, 1.0)
+    assert wait(allocator, 1.0) == 1, "for the annotation"
+    assert said(api)["status"] == "True"  # type: ignore[index]
     judge(allocator, ON_B)
     wait(allocator, 10.0)
     condition = said(api)
