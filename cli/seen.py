@@ -63,6 +63,20 @@ class Seen:
     endpoints: Mapping[ServiceKey, tuple[EndpointSlice, ...]] = field(default_factory=dict)
 
 
+JUDGED_BY = (
+    "services",
+    "nodes",
+    "ippools",
+    "ipallocations",
+    "l2advertisements",
+    "bgpadvertisements",
+    "bgppeers",
+    "speakers",
+    "speakerreports",
+)
+"""Without one of these what follows would be guessed."""
+
+
 @dataclass
 class World:
     """What follows from it."""
@@ -111,6 +125,11 @@ class World:
             return None
         request = request_of(service)
         return None if isinstance(request, InvalidRequest) else request
+
+    @property
+    def blind(self) -> tuple[Gap, ...]:
+        """What could not be read and must be known: nothing is to be concluded from its being empty."""
+        return tuple(gap for gap in self.seen.gaps if gap.resource.partition(".")[0] in JUDGED_BY)
 
     # Who lives
 

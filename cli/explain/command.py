@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from cli.options import CODES, WELL, WRONG, cluster_options
+from cli.options import CODES, FAILED, WELL, WRONG, cluster_options
 
 EXAMPLES = """\
 examples:
@@ -33,6 +33,7 @@ def run(options: argparse.Namespace) -> int:
     """Explain it; gives the exit code."""
     from cli.explain.print import rendered
     from cli.explain.read import explained
+    from cli.explain.service import NOT_READ
     from cli.explain.subject import subject
     from cli.printing import structured
 
@@ -41,4 +42,6 @@ def run(options: argparse.Namespace) -> int:
         sys.stdout.write(rendered(told))
     else:
         print(structured(told.to_wire(), options.output))
+    if told.causes and told.causes[0].reason == NOT_READ:
+        return FAILED
     return WRONG if told.causes else WELL

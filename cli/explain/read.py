@@ -5,7 +5,7 @@ from ipaddress import ip_address
 
 from cli.explain.address import explain_record, how
 from cli.explain.pool import explain_node, explain_pool
-from cli.explain.service import explain_service, is_vague
+from cli.explain.service import NOT_READ, explain_service, is_vague
 from cli.explain.subject import Subject
 from cli.explain.told import Explanation
 from cli.namespaces import namespace_of
@@ -29,6 +29,11 @@ def explained(options: argparse.Namespace, subject: Subject) -> Explanation:
 async def explain(client: Client, berth: str, subject: Subject, namespace: str) -> Explanation:
     """`berth`: Berth's namespace; `namespace`: that of the Service. Raises ApiError."""
     seen = await read_cluster(client, berth)
+    if blind := World(seen).blind:
+        told = Explanation("/".join(subject), "it can't be told without these")
+        for gap in blind:
+            told.blame("NoDefinitions" if gap.is_unknown else NOT_READ, str(gap))
+        return told
     if subject.kind == "node":
         return explain_node(World(seen), subject.name)
     if subject.kind == "pool":

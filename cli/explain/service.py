@@ -24,6 +24,8 @@ from crds.conditions import ConditionType, Reason
 from kube.informer.store import ObjectKey
 from kube.objects import Service, ServiceKey
 
+NOT_READ = "NotRead"
+"""Something may not be read, so nothing can be told."""
 DECIDED_ELSEWHERE = frozenset({Reason.RecordRefused, Reason.StatusOverwritten})
 """Reasons of condition berth.dev/Allocated that come from what happened, and not from what is asked for."""
 
@@ -73,10 +75,7 @@ def _summary(told: Explanation, service: Service, entries: Sequence[Entry], anno
 
 def _gaps(told: Explanation, world: World) -> None:
     for gap in world.seen.gaps:
-        if gap.is_unknown:
-            told.blame("NoDefinitions", str(gap))
-        else:
-            told.note("NotRead", f"What is said here may be incomplete: {gap}")
+        told.note(NOT_READ, f"What is said here may be incomplete: {gap}")
 
 
 def _not_served(service: Service, ownership: Ownership) -> str:

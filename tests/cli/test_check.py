@@ -135,3 +135,11 @@ class TestCluster:
             assert await codes(setup) == [Code.IPVS]
         finally:
             await setup.client.delete(CONFIG_MAPS, "kube-proxy", namespace="kube-system")
+
+    async def test_before_the_installation_nodes_are_checked_without_definitions(self, tmp_path: Path) -> None:
+        async with (
+            ApiServer(tmp_path) as bare,
+            await Client.connect(str(bare.kubeconfig_path), user_agent="test") as client,
+        ):
+            await client.create(NODES, {"metadata": {"name": "node1", "labels": {EXCLUDE: ""}}})
+            assert await codes(Setup(client), is_before=True) == [Code.ALL_EXCLUDED]

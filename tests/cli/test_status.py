@@ -17,6 +17,7 @@ from lab.apiserver.server import ApiServer
 from tests.allocator.cluster import install
 from tests.cli.setups import ADDRESS, BERTH, NODES_THERE, Setup
 
+kubeconfigs: list[str] = []
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
@@ -27,7 +28,13 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clie
         await Client.connect(str(server.kubeconfig_path), user_agent="test") as client,
     ):
         await install(client)
+        kubeconfigs.append(str(server.kubeconfig_path))
         yield client
+
+
+@pytest.fixture
+def kubeconfig(server: Client) -> str:
+    return kubeconfigs[-1]
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -91,4 +98,13 @@ async def test_what_may_not_be_read_is_told_and_the_rest_goes_on(tmp_path: Path,
         await Client.connect(str(bare.kubeconfig_path), user_agent="test") as client,
     ):
         without = state_of(World(await read_cluster(client, BERTH)))
-    assert {one.reason for one in without.wrong} == {"NoDefinitions", "NoLeader", "NoSpeaker"}
+    assert {one.reason for one in without.wrong} == {"NoDefinitions", "NoLeader"}
+
+
+async def test_of_what_may_not_be_read_nothing_is_concluded(setup: Setup, kubeconfig: str) -> None:
+    async with await Client.connect(kubeconfig, user_agent="test", acts_as="nobody") as client:
+        found = state_of(World(await read_cluster(client, BERTH)))
+        told = await Setup(client).explain()
+    assert {one.reason for one in found.wrong} == {"NotRead"}
+    assert {one.reason for one in told.causes} == {"NotRead"}
+    assert any("ippools" in one.message for one in told.causes)
