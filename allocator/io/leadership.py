@@ -120,10 +120,7 @@ class Leadership:
         if (before or ()) != (now or ()):
             self._keep_out("Service", str(key), keepers.of_service(change.new))
         self._reporter.service_changed(key)
-        if change.new is not None:
-            self.writer.service_seen(change.new)
-        else:
-            self.writer.service_gone(key)
+        self.writer.measure(key)
         self.writer.nudge()
 
     def allocation_changed(self, change: Change[StoredAllocation]) -> None:

@@ -15,7 +15,7 @@ from allocator.assigner import Assigner, Key
 from allocator.io.metrics import AllocatorMetrics
 from allocator.notices import Notice
 from allocator.objects import decode_allocation
-from allocator.request import key_of, present_addresses
+from allocator.request import present_addresses
 from allocator.stopwatch import Stopwatch
 from allocator.writes import CreateAllocation, DeleteAllocation, PatchAllocation, PatchService, ReadService, Write
 from crds.addresses import IPAddress
@@ -24,7 +24,7 @@ from kube.errors import AlreadyExists, ApiError, NotFound, is_precondition_failu
 from kube.io.client import Client
 from kube.io.clock import timestamp
 from kube.managedfields import writer_of
-from kube.objects import Service, ServiceKey, decode_service
+from kube.objects import ServiceKey, decode_service
 from kube.resource import IPALLOCATIONS, SERVICES
 
 log = structlog.get_logger()
@@ -71,16 +71,16 @@ class Writer:
         """There may be something in the queue."""
         self._wake.set()
 
-    def service_seen(self, service: Service) -> None:
-        """From a watch, or an answer: it may have what it waited for."""
+    def measure(self, key: ServiceKey) -> None:
+        """The Service, as it is known by now, may have what it waited for. What came late by a watch is not known."""
+        service = self._assigner.services.get(key)
+        if service is None:
+            self._stopwatch.forget(key)
+            return
         lacks = self._assigner.lacks_address(service)
-        seconds = self._stopwatch.seen(key_of(service), lacks=lacks, now=time.monotonic())
+        seconds = self._stopwatch.seen(key, lacks=lacks, now=time.monotonic())
         if seconds is not None and present_addresses(service):
             self._metrics.allocated(seconds)
-
-    def service_gone(self, key: ServiceKey) -> None:
-        """It waits for nothing any more."""
-        self._stopwatch.forget(key)
 
     async def run(self) -> None:
         """Until cancelled; writes under way are cancelled too, and the next leader reads what became of them."""
@@ -232,9 +232,8 @@ class Writer:
                 raise
             await self._look_again_at(key)
             return
-        service = decode_service(raw)
-        self._assigner.service_written(service)
-        self.service_seen(service)
+        self._assigner.service_written(decode_service(raw))
+        self.measure(key)
         for notice in write.notices:
             self._notify(notice)
 

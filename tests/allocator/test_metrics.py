@@ -1,11 +1,13 @@
 """What the allocator counts: addresses by state, Services by what they lack, and how long things take."""
 
 import time
+from typing import Any
 
 import pytest
 
 from allocator.io.controller import Controller
 from allocator.io.metrics import AllocatorMetrics, Snapshot
+from allocator.io.writer import Writer
 from allocator.release.barrier import Mark
 from allocator.release.speakers import Liveness
 from allocator.status.states import AddressStates, state_of
@@ -170,3 +172,20 @@ async def test_what_happens_to_a_service_is_measured_and_its_address_counted_by_
         metrics.show(controller.snapshot())
         assert value(metrics, "berth_release_seconds_count") == 1
         assert value(metrics, "berth_addresses", pool="edge", state="Announced") is None
+
+
+def test_a_watch_that_lags_behind_our_own_write_measures_nothing_twice(api: FakeApi) -> None:
+    api.put_service(service_body("web"))
+    before = api.service(WEB)
+    allocator = Allocator(api, pools(pool("edge", "192.0.2.10")))
+    metrics = AllocatorMetrics()
+    client: Any = None
+    writer = Writer(client, allocator.assigner, metrics, concurrency=1, may_write=lambda: True, notify=lambda _: None)
+    writer.measure(WEB)
+    allocator.run()
+    writer.measure(WEB)
+    allocator.assigner.service_seen(before)
+    writer.measure(WEB)
+    allocator.assigner.service_seen(api.service(WEB))
+    writer.measure(WEB)
+    assert value(metrics, "berth_allocation_seconds_count") == 1
