@@ -58,30 +58,40 @@ class PatchedMap(Generic[V]):
         """Up to `limit` keys to write now: entries that go come first where room is short."""
         if self._capacity is None or len(self._written) + len(self._stale) <= self._capacity:
             return [key for key, _ in zip(self._stale, range(limit), strict=False)]
-        going = [key for key in self._stale if key not in self._wanted][:limit]
-        room = self._capacity - len(self._written) + len(going)
-        keys = going
+        keys = [*(key for key in self._stale if key not in self._wanted), *self._surplus()][:limit]
+        room = self._capacity - len(self._written) + len(keys)
         for key in self._stale:
             if len(keys) >= limit:
                 break
-            if key in self._wanted and (key in self._written or room > 0):
+            if key in self._wanted and key not in keys and (key in self._written or room > 0):
                 room -= key not in self._written
                 keys.append(key)
         return keys
 
     def patch(self, limit: int) -> dict[str, V | None]:
         """Up to `limit` entries to write; None removes an entry. From now on they may be in the object."""
+        surplus = self._surplus()
         keys = self.patch_keys(limit)
         self._written.update(keys)
-        return {key: self._wanted.get(key) for key in keys}
+        return {key: None if key in surplus else self._wanted.get(key) for key in keys}
 
     def confirm(self, patch: Mapping[str, V | None]) -> None:
-        """That patch was written. What changed since is still to be written."""
+        """That patch, the last one, was written. What changed since is still to be written."""
         for key, value in patch.items():
             if self._wanted.get(key) == value:
                 self._stale.pop(key, None)
-            if value is None and key not in self._wanted:
+            if value is None:
                 self._written.discard(key)
+
+    def _surplus(self) -> list[str]:
+        """Wanted entries for which there is no room, though they may be in the object by a write without an answer,
+        which was to remove others."""
+        if self._capacity is None:
+            return []
+        staying = sum(key in self._wanted for key in self._written)
+        if staying <= self._capacity:
+            return []
+        return [key for key in self._stale if key in self._wanted and key in self._written][self._capacity - staying :]
 
     def defer(self, keys: Iterable[str]) -> None:
         """Let all others go before these: they were refused."""

@@ -89,6 +89,21 @@ def test_room_is_made_first_where_a_write_is_bounded() -> None:
     assert sorted(map(str, written(entries).values())) == ["1", "None"]
 
 
+def test_what_may_have_arrived_in_place_of_what_is_wanted_again_goes_before_the_object_is_too_full() -> None:
+    entries: PatchedMap = PatchedMap(capacity=2)
+    entries.put("b", 1)
+    entries.patch(1)
+    entries.put("a", 1)
+    entries.put("c", 1)
+    entries.drop("b")
+    assert entries.patch(3) == {"b": None, "a": 1, "c": 1}
+    entries.put("b", 2)
+    assert written(entries) == {"a": 1, "c": 1, "b": None}
+    assert not entries.is_stale
+    entries.drop("a")
+    assert written(entries) == {"a": None, "b": 2}
+
+
 def test_what_was_deferred_comes_last() -> None:
     entries: PatchedMap = PatchedMap()
     for key in "abc":
