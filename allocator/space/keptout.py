@@ -4,6 +4,7 @@ Who says so is a source (a Node, say); each replaces what it said before, and co
 Networks of cluster IPs are not in here: they are cut out of the pools (allocator.space.pools).
 """
 
+from bisect import bisect_left, insort
 from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
@@ -52,22 +53,54 @@ Entries = Mapping[IPAddress, KeptBy]
 NOTHING: Entries = MappingProxyType({})
 
 
+class _Said:
+    """What all sources say of one address. Any number of Services may name it: a step is a search in a sorted list."""
+
+    __slots__ = ("_counts", "_order")
+
+    def __init__(self) -> None:
+        self._counts: dict[KeptBy, int] = {}
+        """How many sources say the same: of the end of a network hundreds of nodes do."""
+        self._order: list[tuple[int, str, KeptBy]] = []
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._order
+
+    def strongest(self, but: KeptOutReason | None) -> KeptBy | None:
+        """The first by reason and name, of any other reason than that one."""
+        at = 0
+        if but is not None and self._order and self._order[0][2].reason is but:
+            at = bisect_left(self._order, (_RANK[but] + 1,))
+        return self._order[at][2] if at < len(self._order) else None
+
+    def add(self, one: KeptBy) -> None:
+        if one not in self._counts:
+            insort(self._order, (_RANK[one.reason], one.of, one))
+        self._counts[one] = self._counts.get(one, 0) + 1
+
+    def remove(self, one: KeptBy) -> None:
+        """Raises KeyError when nobody says so."""
+        self._counts[one] -= 1
+        if not self._counts[one]:
+            del self._counts[one]
+            del self._order[bisect_left(self._order, (_RANK[one.reason], one.of))]
+
+
 class KeptOut:
     """What all sources say together. Of several reasons for an address the strongest counts, then the first by name."""
 
     def __init__(self) -> None:
         self._by_source: dict[str, Entries] = {}
-        self._by_address: dict[IPAddress, dict[KeptBy, int]] = {}
-        """How many sources say the same: of the end of a network hundreds of nodes do."""
+        self._by_address: dict[IPAddress, _Said] = {}
 
     def __iter__(self) -> Iterator[IPAddress]:
         return iter(self._by_address)
 
     def of(self, address: IPAddress, but: KeptOutReason | None = None) -> KeptBy | None:
         """None when nobody keeps it out, or for that one reason alone."""
-        said = self._by_address.get(address, ())
-        found = (one for one in said if one.reason is not but)
-        return min(found, key=lambda one: (_RANK[one.reason], one.of), default=None)
+        said = self._by_address.get(address)
+        return None if said is None else said.strongest(but)
 
     def put(self, source: str, entries: Entries) -> list[IPAddress]:
         """Replace what this source says. Returns the addresses of which it is another one now who keeps them out, with
@@ -80,14 +113,12 @@ class KeptOut:
 
     def _change(self, address: IPAddress, old: KeptBy | None, new: KeptBy | None) -> bool:
         before = self._reasons(address)
-        said = self._by_address.setdefault(address, {})
+        said = self._by_address.setdefault(address, _Said())
         if new is not None:
-            said[new] = said.get(new, 0) + 1
+            said.add(new)
         if old is not None:
-            said[old] -= 1
-            if not said[old]:
-                del said[old]
-        if not said:
+            said.remove(old)
+        if said.is_empty:
             del self._by_address[address]
         return self._reasons(address) != before
 

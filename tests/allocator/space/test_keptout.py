@@ -62,3 +62,26 @@ def test_the_index_is_what_the_last_words_of_all_sources_amount_to(
         assert set(changed) == {one for one, was in before.items() if expected(one) != was}
         assert set(kept) == {one for each in last.values() for one in each}
         assert all(kept.of(one) == expected(one) for one in kept)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from("abcdef"),
+            st.none() | st.builds(KeptBy, st.sampled_from(KeptOutReason), st.sampled_from(["x", "y", "z"])),
+        ),
+        max_size=40,
+    )
+)
+def test_of_many_who_name_one_address_the_strongest_counts_and_then_the_first_by_name(says) -> None:
+    kept, said = KeptOut(), {}
+    ranks = list(KeptOutReason)
+    for source, what in says:
+        kept.put(source, {} if what is None else {ONE: what})
+        said[source] = what
+        there = [one for one in said.values() if one is not None]
+        for but in (None, *KeptOutReason):
+            counted = [one for one in there if one.reason is not but]
+            expected = min(counted, key=lambda one: (ranks.index(one.reason), one.of), default=None)
+            assert kept.of(ONE, but) == expected
+    assert (ONE in set(kept)) is bool([one for one in said.values() if one is not None])
