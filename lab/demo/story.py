@@ -209,11 +209,14 @@ class Story:
         self.narrator.step(
             f"The speaker of {frozen}, which owns the address, freezes (SIGSTOP); the Service is deleted"
         )
+        frozen_at = time.monotonic()
         self.cluster.speaker(frozen).freeze()
         self.show("delete", "service", SERVICE, "--wait=false")
         message = self.vip.wait_until_it_waits_for(frozen)
         # Until its release was asked for, another node may have taken the address over: kubectl takes its time.
         silent_since = time.monotonic()
+        for span in ownership_spans(self.cluster.claims(self.vip.address, since=frozen_at), self.cluster.macs()):
+            self.vip.remember(span.node)
         self.show("get", "ipallocations", "-o", "wide")
         self.narrator.saw(f"WaitingForSpeakers: {message}")
         self._stays_terminating()
