@@ -7,7 +7,7 @@ import pytest
 from kube.resource import ENDPOINTSLICES, IPPOOLS, NODES, SERVICECIDRS, SERVICES, SPEAKERS
 from tests.allocator.cluster import User, allocating
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
 
 async def node(user: User, name: str, *addresses: str) -> None:

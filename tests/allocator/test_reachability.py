@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from allocator.reachability import Reachability
 from allocator.status.entries import Announcement
 from allocator.status.onservices import briefly
@@ -135,6 +137,7 @@ def test_it_goes_with_the_last_address_and_with_the_service_of_another_type(api:
     assert said(api) is None
 
 
+@pytest.mark.slow
 def test_many_services_that_move_are_written_by_the_budget_and_those_that_move_back_not_at_all(
     api: FakeApi,
 ) -> None:
