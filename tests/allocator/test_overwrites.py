@@ -3,6 +3,8 @@
 import json
 from typing import Any
 
+import pytest
+
 from allocator.notices import of_change
 from allocator.overwrites import AT_ONCE, EVERY_SECONDS, MOST, QUIET_SECONDS, Overwrites
 from allocator.plan import Verdict
@@ -50,6 +52,7 @@ def test_what_somebody_undoes_once_is_restored_at_once_and_is_no_event(api) -> N
     assert allocator.told == [Reason.Allocated]
 
 
+@pytest.mark.slow
 def test_who_undoes_it_again_and_again_is_answered_rarely(api) -> None:
     allocator = settled(api, "web")
     assert fight(api, allocator, 100) <= AT_ONCE + 2

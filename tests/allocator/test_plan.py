@@ -321,6 +321,7 @@ def test_an_address_is_shared_by_as_many_as_its_record_is_for() -> None:
     assert granted(decide(book, shared("next", 9999))) == ["192.0.2.11"]
 
 
+@pytest.mark.slow
 def test_an_address_is_shared_until_its_record_would_be_too_large() -> None:
     book = ledger(EDGE)
     many = [("SCTP", number) for number in range(1, MOST_PORTS + 1)]

@@ -228,6 +228,7 @@ changes = st.one_of(
 
 @settings(max_examples=examples(100), deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(NAMES), changes, st.integers(0, 3), st.booleans()), min_size=1, max_size=12))
+@pytest.mark.slow
 def test_nobody_moves_and_who_fits_together_in_the_end_shares(
     edits: list[tuple[str, Change, int, bool]],
 ) -> None:

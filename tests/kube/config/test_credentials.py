@@ -295,6 +295,7 @@ async def test_the_proxy_of_the_environment_is_used_and_that_of_the_kubeconfig_g
         assert await ask(write_kubeconfig(tmp_path / "c", url)) == b"{}"
 
 
+@pytest.mark.slow
 async def test_a_hung_exec_plugin_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(credentials, "EXEC_TIMEOUT_SECONDS", 0.5)
     command = f"echo $$ > {tmp_path / 'new'}; mv {tmp_path / 'new'} {tmp_path / 'pid'}; exec sleep 60"

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -126,6 +127,7 @@ def test_stages_keep_their_distance_after_a_pause():
     assert times == list(BURST_OFFSETS_SECONDS)
 
 
+@pytest.mark.slow
 def test_five_thousand_take_overs_are_paced_and_everybody_has_one_frame_before_anybody_has_the_second():
     schedule = AnnouncementSchedule()
     vips = [number.to_bytes(4, "big") for number in range(5000)]
