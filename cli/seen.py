@@ -20,6 +20,7 @@ from allocator.space.pools import Pools, compile_pools
 from allocator.status.entries import Announcement, Cause, Session
 from allocator.status.reports import Reports
 from allocator.status.segments import Segments
+from allocator.status.speaker import SILENT_SECONDS
 from allocator.status.unannounced import Evidence
 from cli.details import Report
 from cli.facts import Facts
@@ -28,9 +29,6 @@ from crds.conditions import ConditionType, Reason
 from crds.names import ALLOCATOR_LEASE, FINALIZER, FINALIZER_BESIDE_CLOUD, allocation_name, speaker_lease
 from kube.informer.store import ObjectKey
 from kube.objects import EndpointSlice, Lease, Service, ServiceKey
-
-SILENT_SECONDS = 30.0
-"""As for the allocator (allocator.io.barrierloop): after so long without a renewed Lease a speaker counts as silent."""
 
 LEADER_SECONDS = 30.0
 """Twice what the Lease of the leading allocator lasts by default: for so long it may change hands."""

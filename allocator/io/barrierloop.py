@@ -21,6 +21,7 @@ from allocator.options import Options
 from allocator.release.barrier import Awaited, LeaseBook, Mark, Renewed, Round, awaited, describe, has_passed
 from allocator.release.departures import Departures
 from allocator.release.speakers import SpeakerState, listed_speaker
+from allocator.status.speaker import SILENT_SECONDS
 from crds.addresses import IPAddress
 from crds.conditions import Reason
 from crds.names import TAINT_OUT_OF_SERVICE, node_of_speaker_lease
@@ -50,9 +51,6 @@ POLL_SECONDS = 2.0
 
 IDLE_POLL_SECONDS = 10.0
 """... and while none is."""
-
-SILENT_SECONDS = 30.0
-"""A speaker whose Lease was not renewed for so long is called silent."""
 
 
 class BarrierLoop:

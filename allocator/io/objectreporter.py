@@ -7,7 +7,6 @@ times a minute.
 from collections.abc import Callable, Set
 
 from allocator.assigner import Assigner
-from allocator.io.barrierloop import SILENT_SECONDS
 from allocator.io.statuswriter import StatusWriter
 from allocator.notices import Common, Notice, ObjectNotice
 from allocator.observed import Observed
@@ -16,7 +15,7 @@ from allocator.status.faults import reported_faults
 from allocator.status.peer import peer_faults, peer_status
 from allocator.status.pool import pool_status
 from allocator.status.reports import Reports
-from allocator.status.speaker import silent_conditions
+from allocator.status.speaker import SILENT_SECONDS, silent_conditions
 from allocator.status.use import community_users, profile_users, use_status
 from allocator.status.writerate import WriteRate
 from crds.conditions import ConditionType, Reason

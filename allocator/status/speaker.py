@@ -14,6 +14,9 @@ MESSAGE = (
     "its node can reach the API server"
 )
 
+SILENT_SECONDS = 30.0
+"""A speaker whose Lease was not renewed for so long is called silent."""
+
 
 def silent_conditions(speaker: SpeakerState, seconds: float, timestamp: str) -> list[dict[str, Any]] | None:
     """All conditions on the wire, with Ready unknown; None where that is not to be said: it did not say that it is

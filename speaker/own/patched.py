@@ -70,7 +70,7 @@ class PatchedMap(Generic[V]):
 
     def patch(self, limit: int) -> dict[str, V | None]:
         """Up to `limit` entries to write; None removes an entry. From now on they may be in the object."""
-        surplus = self._surplus()
+        surplus = frozenset(self._surplus())
         keys = self.patch_keys(limit)
         self._written.update(keys)
         return {key: None if key in surplus else self._wanted.get(key) for key in keys}
@@ -86,7 +86,7 @@ class PatchedMap(Generic[V]):
     def _surplus(self) -> list[str]:
         """Wanted entries for which there is no room, though they may be in the object by a write without an answer,
         which was to remove others."""
-        if self._capacity is None:
+        if self._capacity is None or len(self._written) <= self._capacity:
             return []
         staying = sum(key in self._wanted for key in self._written)
         if staying <= self._capacity:

@@ -1,11 +1,9 @@
 """`berth check`: what is amiss in a cluster or in files, with codes."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 import yaml
 
 from cli.__main__ import main
@@ -16,7 +14,6 @@ from crds.names import ALLOCATOR_LEASE
 from kube.io.client import Client
 from kube.resource import IPPOOLS, L2ADVERTISEMENTS, NODES
 from lab.apiserver.server import ApiServer
-from tests.allocator.cluster import install
 from tests.cli.setups import BERTH, BINDINGS, EXCLUDE, NODES_THERE, ROLES, Setup
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "checks.md"
@@ -78,24 +75,6 @@ class TestFiles:
 )
 def test_ipvs_without_strict_arp(text: str, is_told: bool) -> None:
     assert [one.code for one in of_platform(Platform(text))] == [Code.IPVS] * is_told
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
-    async with (
-        ApiServer(tmp_path_factory.mktemp("server")) as server,
-        await Client.connect(str(server.kubeconfig_path), user_agent="test") as client,
-    ):
-        await install(client)
-        yield client
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def setup(server: Client) -> AsyncIterator[Setup]:
-    made = Setup(server)
-    await made.well()
-    yield made
-    await made.clear()
 
 
 async def codes(setup: Setup, *, is_before: bool = False) -> list[Code]:

@@ -1,16 +1,14 @@
 """`berth explain` on broken set-ups: the true cause comes first, and says what to do."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from crds.names import ALLOCATOR_LEASE, allocation_name, speaker_lease
 from kube.io.client import Client
 from kube.resource import BGPPEERS, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, NODES, SERVICES, SPEAKERS
 from lab.apiserver.server import ApiServer
-from tests.allocator.cluster import install
 from tests.cli.setups import ADDRESS, BINDINGS, EXCLUDE, NODES_THERE, ROLES, Setup
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -18,25 +16,6 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 Break = Callable[[Setup], Awaitable[None]]
 CLI_PAGE = Path(__file__).parent.parent.parent / "docs" / "cli.md"
 RECORD = allocation_name(ADDRESS)
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
-    """One for all of them, with the definitions: to install these takes longer than a test."""
-    async with (
-        ApiServer(tmp_path_factory.mktemp("server")) as server,
-        await Client.connect(str(server.kubeconfig_path), user_agent="test") as client,
-    ):
-        await install(client)
-        yield client
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def setup(server: Client) -> AsyncIterator[Setup]:
-    made = Setup(server)
-    await made.well()
-    yield made
-    await made.clear()
 
 
 async def no_pool(setup: Setup) -> None:

@@ -1,10 +1,8 @@
 """`berth status`: what is wrong first, then how much of each there is."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from cli.reading import read_cluster
 from cli.seen import World
@@ -14,35 +12,9 @@ from crds.names import ALLOCATOR_LEASE, speaker_lease
 from kube.io.client import Client
 from kube.resource import L2ADVERTISEMENTS
 from lab.apiserver.server import ApiServer
-from tests.allocator.cluster import install
 from tests.cli.setups import ADDRESS, BERTH, NODES_THERE, Setup
 
-kubeconfigs: list[str] = []
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Client]:
-    async with (
-        ApiServer(tmp_path_factory.mktemp("server")) as server,
-        await Client.connect(str(server.kubeconfig_path), user_agent="test") as client,
-    ):
-        await install(client)
-        kubeconfigs.append(str(server.kubeconfig_path))
-        yield client
-
-
-@pytest.fixture
-def kubeconfig(server: Client) -> str:
-    return kubeconfigs[-1]
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def setup(server: Client) -> AsyncIterator[Setup]:
-    made = Setup(server)
-    await made.well()
-    yield made
-    await made.clear()
 
 
 async def state(setup: Setup) -> State:
