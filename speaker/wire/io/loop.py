@@ -36,6 +36,7 @@ from speaker.wire.io.poll import Poll
 from speaker.wire.io.process import become_one_of_many, become_real_time, become_the_wire
 from speaker.wire.neighbours.io.part import NeighbourPart
 from speaker.wire.part import Handler, Part
+from speaker.wire.share import Share
 
 COUNTERS_SECONDS = 5.0
 
@@ -57,6 +58,7 @@ class Wire:
         self._parts: list[Part] = []
         self._stop_order: int | None = None
         self._counters_due = time.monotonic() + COUNTERS_SECONDS
+        self._share = Share(time.monotonic(), time.process_time())
         heartbeats = HeartbeatPart(self._poll, self._channel, self._permit)
         links = (is_excluded, heartbeats.use)
         self._add(NeighbourPart(self._poll, self._channel, self._permit, *links, has_kernel_answers=has_kernel_answers))
@@ -90,9 +92,12 @@ class Wire:
     def _turn(self) -> float:
         """Let each part do some of what is due. Returns how long to sleep: too long by this turn at most."""
         now = time.monotonic()
+        if now >= self._share.due and self._share.look(now, time.process_time()):
+            self._change_class()
         if now >= self._counters_due:
             self._counters_due = now + COUNTERS_SECONDS
-            become_real_time()
+            if self._share.is_small:
+                become_real_time()  # again, since the kernel may have ended it
             self._report_counters()
         timeout = self._counters_due - now
         for part in self._parts:
@@ -102,6 +107,12 @@ class Wire:
             if deadline is not None and deadline - now < timeout:
                 timeout = deadline - now
         return max(timeout, 0.0)
+
+    def _change_class(self) -> None:
+        if self._share.is_small:
+            become_real_time()
+        else:
+            become_one_of_many()
 
     # --- orders
 

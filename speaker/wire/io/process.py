@@ -1,8 +1,9 @@
 """How the wire process presents itself to the kernel: dies with the agent, outlives its signals, runs soon when woken.
 
 Heartbeats that leave late look like a death. So it runs in the real-time class, where neither the share nor the limit
-of a cgroup holds it up, nor any number of other processes. It sleeps after some microseconds of work. When it has not
-for 50 ms, since frames come faster than it takes them, the kernel says so, and it is one among others for a while.
+of a cgroup holds it up, nor any number of other processes. It sleeps after some microseconds of work. Where it takes
+more than a fifth of a core (speaker.wire.share), it is one among others for a while; and where it has not slept for
+50 ms, since frames come faster than it takes them, the kernel says so, with the same effect.
 
 What is not permitted is left.
 """

@@ -23,6 +23,7 @@ from speaker.wire.messages import (
     Withdraw,
     decode_report,
 )
+from speaker.wire.share import LOOK_SECONDS, PAUSE_SECONDS
 
 
 class Agent:
@@ -85,6 +86,26 @@ def test_an_order_makes_it_turn_at_once_until_it_is_carried_out(agent):
     agent.turn()
     assert (1, Done()) in agent.reports()
     assert agent.timeout > 1
+
+
+def test_while_it_takes_much_of_a_core_it_is_one_process_among_others(agent, monkeypatch):
+    classes = []
+    monkeypatch.setattr("speaker.wire.io.loop.become_one_of_many", lambda: classes.append("one of many"))
+    monkeypatch.setattr("speaker.wire.io.loop.become_real_time", lambda: classes.append("before all others"))
+
+    def until_changed():
+        count, until = len(classes), time.monotonic() + PAUSE_SECONDS + 9
+        while len(classes) == count and time.monotonic() < until:
+            time.sleep(LOOK_SECONDS)
+            agent.turn(1)
+        return classes[count:]
+
+    busy_until = time.process_time() + 2 * LOOK_SECONDS
+    while time.process_time() < busy_until:
+        pass
+    agent.turn(1)
+    assert classes == ["one of many"]
+    assert until_changed() == ["before all others"]
 
 
 def test_no_bfd_sessions_are_confirmed_without_loading_bfd_and_the_first_one_loads_it(agent):
