@@ -33,12 +33,14 @@ from allocator.status.reports import Reports
 from allocator.status.segments import Segments
 from allocator.status.slices import Slice
 from allocator.status.states import AddressStates
-from allocator.status.unannounced import Evidence, unannounced
+from allocator.status.unannounced import Evidence, may_be_unreported, unannounced
+from allocator.status.unreported import Unreported
 from allocator.status.waitingline import WaitingLine, counts_settle_seconds
 from allocator.status.writerate import WriteRate
 from crds.addresses import IPAddress
 from crds.meta import Condition
 from crds.names import allocation_name
+from crds.observation import Observation
 from crds.types import IPAllocationStatus
 from kube.errors import ApiError, NotFound
 from kube.informer.io.informer import Change, ObjectKey
@@ -62,6 +64,9 @@ GRACE_SECONDS = 3.0
 
 PROBING_SECONDS = 8.0
 """How much longer in a pool whose addresses are probed before their first announcement (RFC 5227 §2.1: 7 s at most)."""
+
+UNREPORTED_SECONDS = 5.0
+"""How often an address is looked at, at least, that may be announced and not be reported yet."""
 
 COUNTS_PER_SECOND = 20
 """Of all addresses together, where the only news is which of many nodes announce them: by BGP that is all nodes."""
@@ -121,6 +126,7 @@ class Reporter:
         self._dirty: dict[IPAddress, float] = {}
         self._at_once: set[IPAddress] = set()
         self._counts: WaitingLine[IPAddress] = WaitingLine(COUNTS_PER_SECOND)
+        self._unreported = Unreported()
         self._awaited_before: dict[IPAddress, tuple[Awaited, ...]] = {}
 
     # What changed; called from the informers' callbacks
@@ -147,6 +153,7 @@ class Reporter:
         """There is nothing to say of it any more."""
         self._assigner.reachability.forget(address)
         self._owners.forget(address)
+        self._unreported.forget(address)
         self.states.forget(address)
 
     def peers_changed(self) -> None:
@@ -287,13 +294,17 @@ class Reporter:
         return address not in self._at_once and differs_in_counts_only(stored, status)
 
     def _status_of(self, stored: StoredAllocation, address: IPAddress) -> IPAllocationStatus | None:
-        """None when it says so already."""
+        """None when it says so already, or it is too early to say anything."""
         told, waiting = self._reports.announcers.of(address), self._barrier.awaited.get(address, ())
         silent = sorted(self._silent & told.keys())
         announcers = {node: how for node, how in told.items() if node not in self._silent} if silent else told
         sightings, kernels = self._reports.sightings.of(address), self._reports.kernels.of(address)
-        announced = by(announcers) if announcers else unannounced(self._evidence(stored))
         now = time.monotonic()
+        if announcers:
+            self._unreported.forget(address)
+        announced = by(announcers) if announcers else self._unannounced(stored, now)
+        if announced is None:
+            return None
         self._owners.seen(stored, announcers, now)
         self._assigner.reachability.judge(stored.claim, briefly(announcers) if announcers else announced, now)
         on_network = self._segments.judge(stored, announcers)
@@ -304,6 +315,16 @@ class Reporter:
         shown = (stored.announced_by, stored.announcer_count, stored.conditions, stored.first_announced)
         said = (status.announced_by, status.announcer_count, status.conditions, status.first_announced)
         return None if said == shown else status
+
+    def _unannounced(self, stored: StoredAllocation, now: float) -> Observation | None:
+        """None while it may be announced, and not be reported yet: then it is looked at again."""
+        evidence, address = self._evidence(stored), stored.address
+        if not may_be_unreported(evidence):
+            self._unreported.forget(address)
+        elif left := self._unreported.seconds_left(address, len(self._observed.speakers), now):
+            self._dirty.setdefault(address, now + min(left, UNREPORTED_SECONDS))
+            return None
+        return unannounced(evidence)
 
     def _take_liveness(self, now: float) -> bool:
         """Whoever is silent is not believed any more: others have taken its addresses over. Whether others live now."""

@@ -61,6 +61,26 @@ def unannounced(evidence: Evidence) -> Observation:
 
 def causes(evidence: Evidence) -> list[Observation]:
     """At least one."""
+    known = _known(evidence)
+    if known:
+        return known
+    claim = evidence.claim
+    where = "the ready endpoints, " if claim.traffic_policy == "Local" else ""
+    message = f"No node announces the address: look at {where}the advertisement's nodeSelector and the interfaces"
+    return [_not_announced(Reason.NoEligibleNode, message)]
+
+
+def may_be_unreported(evidence: Evidence) -> bool:
+    """Whether nothing keeps it from being sent to routers, as far as is known: so that may be done, and not be reported
+    yet. What begins and ends on layer 2 is reported at once."""
+    if _known(evidence):
+        return False
+    bgp = [one for one in evidence.advertisements if one.kind == "BGPAdvertisement"]
+    return is_advertised(evidence.claim, evidence.pools, bgp)
+
+
+def _known(evidence: Evidence) -> list[Observation]:
+    """What is sure."""
     claim = evidence.claim
     if claim.releasing:
         message = "The address is being given back, and no speaker says that it announces it"
@@ -74,11 +94,7 @@ def causes(evidence: Evidence) -> list[Observation]:
     if said:
         first, *others = said
         found += [replace(first, message=f"No node announces the address: {first.message}"), *others]
-    if found:
-        return found
-    where = "the ready endpoints, " if claim.traffic_policy == "Local" else ""
-    message = f"No node announces the address: look at {where}the advertisement's nodeSelector and the interfaces"
-    return [_not_announced(Reason.NoEligibleNode, message)]
+    return found
 
 
 def _not_announced(reason: Reason, message: str) -> Observation:

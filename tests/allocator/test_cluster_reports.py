@@ -6,6 +6,7 @@ import time
 import pytest
 
 from allocator.io import barrierloop
+from allocator.io.reporter import GRACE_SECONDS
 from kube.resource import (
     BGPADVERTISEMENTS,
     BGPPEERS,
@@ -73,6 +74,26 @@ async def test_the_record_says_why_nobody_announces_as_a_speaker_knows_it(user: 
         await user.until(lambda: says(f"No node announces the address: {why}"), "the cause is said", 20.0)
         await speaker.report(announcements={"192.0.2.10": {"protocols": ["Layer2"], "interfaces": ["eth0"]}})
         await user.until(lambda: says("Announced by node-a (Layer2 on eth0)"), "it is announced")
+
+
+async def test_a_route_that_is_not_reported_yet_is_not_called_missing(user: User) -> None:
+    """Of many speakers each reports in its turn, some seconds later."""
+    spec = {"myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1"}
+    await user.client.create(BGPPEERS, {"metadata": {"name": "tor1"}, "spec": spec})
+    await user.client.create(BGPADVERTISEMENTS, {"metadata": {"name": "ad"}, "spec": {}})
+    async with settled(user, *[f"node-{number:02}" for number in range(40)]) as (speaker, *_):
+        await speaker.report(bgpSessions=[{"peer": "tor1", "address": "192.0.2.1", "state": "Established"}])
+        await asyncio.sleep(GRACE_SECONDS + 1.5)
+        assert not (await user.allocations())["v4-192-0-2-10"].get("status", {}).get("conditions")
+        assert not await said_of_service(user)
+
+        async def says(reason: str) -> bool:
+            return (await said_of_service(user)).get("reason") == reason
+
+        await user.until(lambda: says("NoEligibleNode"), "all have had their turn", 20.0)
+        by_bgp = {"192.0.2.10": {"protocols": ["BGP"], "peers": ["tor1"]}}
+        await speaker.report(announcements=by_bgp)
+        await user.until(lambda: says("Announcing"), "it is reported", 20.0)
 
 
 async def said_of_service(user: User) -> Body:

@@ -7,7 +7,7 @@ import pytest
 
 from allocator.objects import Advertisement, decode_bgp_advertisement, decode_l2_advertisement
 from allocator.status.entries import Cause, Session, Sighting
-from allocator.status.unannounced import Evidence, causes, peers_down, unannounced
+from allocator.status.unannounced import Evidence, causes, may_be_unreported, peers_down, unannounced
 from crds.conditions import Reason
 from tests.allocator.build import claim, pool, pools
 
@@ -51,6 +51,30 @@ def test_the_reason_is_the_speakers_where_it_is_known(reason: str, said: Reason)
 
 def test_until_a_speaker_tells_it_is_said_where_to_look() -> None:
     assert message().startswith(f"{NOBODY}look at the advertisement's nodeSelector")
+
+
+BGP = advertisement()
+ESTABLISHED = {"tor1": {"node-a": UP}}
+
+
+def test_what_nothing_keeps_from_routers_may_be_announced_and_not_reported_yet() -> None:
+    assert may_be_unreported(evidence(BGP, sessions=ESTABLISHED))
+    assert may_be_unreported(evidence(LAN, BGP, sessions=ESTABLISHED))
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        evidence(LAN, sessions=ESTABLISHED),
+        evidence(BGP, sessions={"tor1": {"node-a": DOWN}}),
+        evidence(BGP, sessions=ESTABLISHED, causes=told("no pod is ready")),
+        evidence(BGP, sessions=ESTABLISHED, not_alive={"node-a": "is silent"}),
+        evidence(advertisement(ipPools=["other"]), sessions=ESTABLISHED),
+        Evidence(claim(releasing=True), EDGE, (BGP,), ALIVE, sessions=ESTABLISHED),
+    ],
+)
+def test_what_is_told_at_once_or_has_a_cause_is_not_waited_for(known: Evidence) -> None:
+    assert not may_be_unreported(known)
 
 
 def test_a_speaker_can_write_no_book() -> None:
