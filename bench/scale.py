@@ -6,7 +6,9 @@ watches and writes, and their heartbeats (bench.members). Needs root, or a kerne
 Debian's bird2. With KUBEBUILDER_ASSETS the API server is a real one; its metrics know no clients, so what is said there
 of a node or of allocators is left out, and bytes to watches are of all clients.
 
-With each number of addresses, all announced by BGP, one after the other:
+With each number of addresses, all announced by BGP, in a cluster of its own. The addresses come first, and the 500 when
+all that there is to report of them is written: among so many nodes that would take as many seconds as there are
+slices, times 25. Then, one after the other:
 
     rest     nothing happens
     service  one new Service, until all routes are there, and until the last report is in
@@ -24,6 +26,7 @@ machine, and Python's one-core stand-in bounds what 1,500 watches can be sent.
 import argparse
 import asyncio
 import contextlib
+import functools
 import json
 import subprocess
 import tempfile
@@ -40,6 +43,7 @@ from bench.server import server_of
 from bench.simulatednode import AGENT
 from bench.speaker_rest import heartbeats
 from bench.traffic import Traffic, read
+from crds.speakerreport import WRITES_PER_SECOND
 from kube.errors import NotFound
 from kube.io.client import Client
 from kube.objects import decode_service
@@ -54,6 +58,8 @@ REST_BEGINS_SECONDS = 12.0
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 240.0
 FILL_SECONDS = 900.0
+SETTLE_SECONDS = 3600.0
+"""What is written of each new address is written by the allocator's budget: two statuses, 20 a second."""
 REST_SECONDS = 15.0
 ANSWERS_SECONDS = 1.0
 WATCH_ROOM_BYTES = 30_000
@@ -160,9 +166,9 @@ class Scale:
             sum(cpu_seconds(pid) for pid in engines),
         )
 
-    async def quiet(self, seconds: float = QUIET_SECONDS) -> bool:
+    async def quiet(self, seconds: float = QUIET_SECONDS, patience: float = PATIENCE_SECONDS) -> bool:
         """Until nothing but Leases has been written for so long; False: it never was."""
-        deadline, since, before = time.monotonic() + PATIENCE_SECONDS, time.monotonic(), -1
+        deadline, since, before = time.monotonic() + patience, time.monotonic(), -1
         while time.monotonic() < deadline:
             now = sum(one.count for one in (await asyncio.to_thread(read, self.server)).writes().values())
             if now != before:
@@ -276,7 +282,7 @@ class Scale:
             async with asyncio.timeout(FILL_SECONDS):
                 while await asyncio.to_thread(self._open_watches) < WATCHES * self.count:
                     await asyncio.sleep(POLL_SECONDS)
-        await self.quiet(REST_BEGINS_SECONDS)
+        await self.quiet(max(REST_BEGINS_SECONDS, 2 * self._nodes / WRITES_PER_SECOND), SETTLE_SECONDS)
 
     def _open_watches(self) -> int:
         return int(json.loads(self.server.fetch("/lab/counters"))["watches"])
@@ -324,21 +330,21 @@ class Scale:
             await self.others.order("roll", pace=self.options.pace)
             figures["pace_per_second"] = self.options.pace
 
-    async def run(self) -> None:
+    async def run(self, addresses: int) -> None:
+        await self.fill(addresses)
+        await self.quiet(REST_BEGINS_SECONDS, SETTLE_SECONDS)
+        progress("all of it is reported, and told")
         await self.others.order("register")
         progress(f"{self.count} simulated nodes are registered")
-        for addresses in self.options.addresses:
-            await self.fill(addresses)
-            await self._all_follow()
-            progress("all watches are open, and nothing is written")
-            await self.rest()
-            await self.release(await self.service())
-            await self.peer()
-            await self.anew()
-            await self.death()
-            if addresses == self.options.addresses[-1] and self.options.pace:
-                await self.roll()
-            await self.others.order("leave")
+        await self._all_follow()
+        progress("all watches are open, and nothing is written")
+        await self.rest()
+        await self.release(await self.service())
+        await self.peer()
+        await self.anew()
+        await self.death()
+        if addresses == self.options.addresses[-1] and self.options.pace:
+            await self.roll()
 
 
 def bars(what: str, figures: dict[str, Any]) -> dict[str, bool]:
@@ -371,10 +377,12 @@ def spent(before: Usage, after: Usage) -> dict[str, float]:
     }
 
 
-async def measure(cluster: Cluster, bench: Callable[[Client], Bench], options: argparse.Namespace) -> None:
+async def measure(
+    cluster: Cluster, bench: Callable[[Client], Bench], options: argparse.Namespace, addresses: int
+) -> None:
     with simulated(cluster, options.nodes) as others, heartbeats(cluster, options.nodes):
         async with await Client.connect(str(cluster.kubeconfig), user_agent="berth-bench") as client:
-            await Scale(cluster, bench(client), others, options).run()
+            await Scale(cluster, bench(client), others, options).run(addresses)
 
 
 def main() -> int:
@@ -385,13 +393,14 @@ def main() -> int:
     parser.add_argument("--after-death", type=float, default=20.0, help="seconds to look on after a node's death")
     options = parser.parse_args()
     values = {"allocator": {"replicas": 1}}
-    with (
-        tempfile.TemporaryDirectory() as directory,
-        Cluster(Settings(Path(directory), name="scale", values=values), tell=progress) as cluster,
-    ):
-        router = peering(cluster)
-        cluster.processes["workload"].freeze()
-        asyncio.run(measure(cluster, lambda client: Bench(cluster, router, client), options))
+    for addresses in options.addresses:
+        with (
+            tempfile.TemporaryDirectory() as directory,
+            Cluster(Settings(Path(directory), name="scale", values=values), tell=progress) as cluster,
+        ):
+            router = peering(cluster)
+            cluster.processes["workload"].freeze()
+            asyncio.run(measure(cluster, functools.partial(Bench, cluster, router), options, addresses))
     return 0
 
 

@@ -6,7 +6,6 @@
                                   renewed from then on
     {"do": "follow"}              open the watches; an IPAllocation that is marked is confirmed at once, one that comes
                                   or goes is reported within the budget that all nodes share, and so is a BGPPeer
-    {"do": "leave"}               close the watches
     {"do": "die", "node": 7}      no renewal and no write of that one any more
     {"do": "revive", "node": 7}   its next process, once the watches are opened again
     {"do": "roll", "pace": 10}    so many restarts a second, until all have had one: goodbye, then another incarnation
@@ -55,8 +54,6 @@ class Simulation:
                 self._renewing = [asyncio.create_task(self._renew(first)) for first in range(RENEWERS)]
             case "follow":
                 await self._follow()
-            case "leave":
-                await self._leave()
             case "die":
                 self.nodes[order["node"]].die()
             case "revive":
@@ -93,12 +90,6 @@ class Simulation:
             if number % AT_ONCE == 0:
                 await asyncio.sleep(STEADY_SECONDS)
         await asyncio.sleep(4 * STEADY_SECONDS)
-
-    async def _leave(self) -> None:
-        every = [task for node in self.nodes for task in node.watches]
-        for task in every:
-            task.cancel()
-        await asyncio.gather(*every, return_exceptions=True)
 
     async def _watch(self, node: Node, resource: Resource, version: str) -> None:
         while True:
