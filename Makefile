@@ -82,6 +82,10 @@ format: setup ## format the code
 	$(BIN)/ruff format $(PY_SOURCES)
 	$(BIN)/ruff check --fix-only -q $(PY_SOURCES)
 
+dist/crds.yaml: $(wildcard charts/berth/files/crds/*.yaml) ## the definitions in one file, to apply before or without the chart
+	@mkdir -p dist
+	@for each in $^; do echo ---; cat $$each; done > $@
+
 .PHONY: format-check manifests-check
 format-check: setup
 	$(BIN)/ruff format --check -q $(PY_SOURCES)
@@ -115,12 +119,14 @@ manifests: setup ## write the CRD manifests and generated documents again
 	$(BIN)/python tools/architecture
 	$(BIN)/python tools/metrics
 	$(BIN)/python tools/dashboards
+	$(BIN)/python tools/values
 
 manifests-check: setup
 	$(BIN)/python -m crds --check
 	$(BIN)/python tools/architecture --check
 	$(BIN)/python tools/metrics --check
 	$(BIN)/python tools/dashboards --check
+	$(BIN)/python tools/values --check
 
 PIP_COMPILE = $(VENV)/lock/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host \
 	--no-emit-find-links --allow-unsafe --strip-extras --no-header

@@ -1,11 +1,15 @@
 """values.schema.json refuses what can't be meant, and the defaults are what it allows."""
 
+import subprocess
+import sys
+from contextlib import nullcontext
 from typing import Any
 
 import helm_python
 import pytest
 
 from lab.chart import CHART, render
+from speaker.options import Options
 
 REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"allocater": {}}, "additional properties 'allocater' not allowed"),
@@ -41,9 +45,65 @@ def test_values_that_can_not_be_meant_are_refused(values: dict[str, Any], place:
     assert place in str(refusal.value)
 
 
-def test_a_speaker_must_renew_well_within_its_lease() -> None:
-    with pytest.raises(helm_python.HelmError, match=r"speaker\.lease\.renewSeconds"):
-        render({"speaker": {"lease": {"durationSeconds": 6, "renewSeconds": 4}}})
+TOGETHER: list[tuple[dict[str, Any], str]] = [
+    (
+        {"speaker": {"lease": {"durationSeconds": 6, "renewSeconds": 4}}},
+        "speaker.lease.renewSeconds is at most a third",
+    ),
+    ({"fenceAfterSeconds": 10, "speaker": {"lease": {"durationSeconds": 30}}}, "fenceAfterSeconds is at least twice"),
+    (
+        {"speaker": {"bgp": {"drainSeconds": 58}}},
+        "speaker.terminationGracePeriodSeconds is at least 5 more than speaker.bgp.drainSeconds",
+    ),
+    (
+        {"speaker": {"seccompProfile": {"type": "Localhost"}}},
+        "speaker.seccompProfile.localhostProfile: name the profile",
+    ),
+    ({"speaker": {"excludeInterfaces": "["}}, "mustRegexMatch"),
+    ({"allocator": {"serviceAccount": {"create": False}}}, "allocator.serviceAccount.name: name the account"),
+    (
+        {"speaker": {"labels": {"app.kubernetes.io/name": "x"}}},
+        "speaker.labels: app.kubernetes.io/name is what its pods",
+    ),
+    ({"allocator": {"strategy": {"type": "Recreate"}}}, "allocator.strategy.rollingUpdate: set it to null"),
+    ({"frrk8s": {"enabled": False}}, "frrk8s is a value of MetalLB's chart: Berth speaks BGP itself"),
+    ({"speaker": {"ignoreExcludeLB": True}}, "speaker.ignoreExcludeLB is a value of MetalLB's chart: it is called"),
+    ({"speaker": {"tolerateMaster": False}}, "speaker.tolerateMaster is a value of MetalLB's chart: see"),
+    (
+        {"controller": {"logLevel": "info"}},
+        "controller is a value of MetalLB's chart: its settings are those of allocator",
+    ),
+]
+"""Each fits the schema."""
+
+
+@pytest.mark.parametrize(("values", "said"), TOGETHER, ids=[said for _, said in TOGETHER])
+def test_values_that_do_not_fit_each_other_are_refused_with_their_path(values: dict[str, Any], said: str) -> None:
+    with pytest.raises(helm_python.HelmError) as refusal:
+        render(values)
+    assert said in str(refusal.value)
+
+
+def test_all_that_does_not_fit_is_told_at_once() -> None:
+    values = {"fenceAfterSeconds": 10, "frrk8s": {}, "speaker": {"lease": {"durationSeconds": 30, "renewSeconds": 20}}}
+    with pytest.raises(helm_python.HelmError) as refusal:
+        render(values)
+    for path in ("speaker.lease.renewSeconds", "fenceAfterSeconds", "frrk8s"):
+        assert path in str(refusal.value)
+
+
+@pytest.mark.parametrize("lease", [3, 6, 30])
+@pytest.mark.parametrize("fence", [10, 60])
+def test_the_chart_refuses_what_the_speaker_would_refuse(lease: int, fence: int) -> None:
+    values = {"fenceAfterSeconds": fence, "speaker": {"lease": {"durationSeconds": lease, "renewSeconds": 1}}}
+    fault = Options("n", "i", "s", lease_duration_seconds=lease, renew_seconds=1, fence_after_seconds=fence).fault()
+    judged = pytest.raises(helm_python.HelmError) if fault else nullcontext()
+    with judged:
+        render(values)
+
+
+def test_the_table_of_values_is_that_of_the_values() -> None:
+    subprocess.run([sys.executable, str(CHART.parent.parent / "tools" / "values"), "--check"], check=True)
 
 
 def test_pod_monitors_need_speakers_that_can_be_reached() -> None:

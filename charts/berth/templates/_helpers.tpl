@@ -38,9 +38,9 @@ app.kubernetes.io/instance: {{ .root.Release.Name }}
 app.kubernetes.io/component: {{ .component }}
 {{- end -}}
 
-{{/* metadata of a component's object. Takes root, component, and optionally cluster: true. */}}
+{{/* metadata of a component's object. Takes root, component, and optionally cluster: true or account: true. */}}
 {{- define "berth.metadata" -}}
-name: {{ include "berth.fullname" .root }}-{{ .component }}
+name: {{ if .account }}{{ include "berth.account" . }}{{ else }}{{ include "berth.fullname" .root }}-{{ .component }}{{ end }}
 {{- if not .cluster }}
 namespace: {{ .root.Release.Namespace }}
 {{- end }}
@@ -57,8 +57,77 @@ roleRef:
   name: {{ include "berth.fullname" .root }}-{{ .component }}
 subjects:
   - kind: ServiceAccount
-    name: {{ include "berth.fullname" .root }}-{{ .component }}
+    name: {{ include "berth.account" . }}
     namespace: {{ .root.Release.Namespace }}
+{{- end -}}
+
+{{/* The name of a component's service account. Takes root and component. */}}
+{{- define "berth.account" -}}
+{{- $values := index .root.Values .component -}}
+{{- $values.serviceAccount.name | default (printf "%s-%s" (include "berth.fullname" .root) .component) -}}
+{{- end -}}
+
+{{/* metadata of a component's pods. Takes root and component. */}}
+{{- define "berth.podMetadata" -}}
+{{- $values := index .root.Values .component -}}
+labels:
+  {{- include "berth.labels" .root | nindent 2 }}
+  app.kubernetes.io/component: {{ .component }}
+  {{- with $values.labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) $values.podAnnotations .root.Values.podAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* What a component's values say of its pods, but for security, containers, volumes and affinity. */}}
+{{- define "berth.podSpec" -}}
+{{- $values := index .root.Values .component -}}
+serviceAccountName: {{ include "berth.account" . }}
+terminationGracePeriodSeconds: {{ $values.terminationGracePeriodSeconds }}
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- with $values.runtimeClassName }}
+runtimeClassName: {{ . }}
+{{- end }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- range $name := list "dnsConfig" "hostAliases" "nodeSelector" "tolerations" "topologySpreadConstraints" }}
+{{- with index $values $name }}
+{{ $name }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The three probes. Takes root, component and host (empty: the pod's address). */}}
+{{- define "berth.probes" -}}
+{{- $values := index .root.Values .component -}}
+{{- $host := .host -}}
+{{- $paths := dict "startupProbe" "/healthz" "livenessProbe" "/healthz" "readinessProbe" "/readyz" -}}
+{{- range $name, $path := $paths }}
+{{- $probe := index $values $name }}
+{{- if $probe.enabled }}
+{{ $name }}:
+  httpGet: {path: {{ $path }}, port: metrics{{ with $host }}, host: {{ . | quote }}{{ end }}}
+  {{- toYaml (omit $probe "enabled") | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* A component's log level. Takes root and component. */}}
+{{- define "berth.logLevel" -}}
+{{- (index .root.Values .component).logLevel | default .root.Values.log.level -}}
+{{- end -}}
+
+{{/* A security context of ours with the operator's laid over it. Takes ours (a text) and theirs. */}}
+{{- define "berth.over" -}}
+{{- toYaml (mustMergeOverwrite (fromYaml .ours) (deepCopy .theirs)) -}}
 {{- end -}}
 
 {{/* The Secret with the keys of the heartbeats. */}}
