@@ -40,6 +40,7 @@ class SteppingTime:
     CLOCK_BOOTTIME = time.CLOCK_BOOTTIME
     CLOCK_MONOTONIC = time.CLOCK_MONOTONIC
     monotonic = staticmethod(time.monotonic)
+    process_time = staticmethod(time.process_time)
 
     def __init__(self) -> None:
         self.now = 100.0
