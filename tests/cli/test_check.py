@@ -1,5 +1,7 @@
 """`berth check`: what is amiss in a cluster or in files, with codes."""
 
+import argparse
+import asyncio
 import json
 from pathlib import Path
 
@@ -8,8 +10,11 @@ import yaml
 
 from cli.__main__ import main
 from cli.check.codes import Code
+from cli.check.command import checked, errors
 from cli.check.read import CONFIG_MAPS, check_cluster
 from cli.check.rules import Platform, of_platform
+from cli.failure import Failed
+from cli.waiting import seconds
 from crds.names import ALLOCATOR_LEASE
 from kube.io.client import Client
 from kube.resource import IPPOOLS, L2ADVERTISEMENTS, NODES
@@ -122,3 +127,46 @@ class TestCluster:
         ):
             await client.create(NODES, {"metadata": {"name": "node1", "labels": {EXCLUDE: ""}}})
             assert await codes(Setup(client), is_before=True) == [Code.ALL_EXCLUDED]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+class TestWait:
+    async def test_it_ends_when_the_errors_have_gone(self, setup: Setup, capsys: pytest.CaptureFixture[str]) -> None:
+        await setup.lease(ALLOCATOR_LEASE, age=90)
+
+        async def mend() -> None:
+            while "BERTH0103" not in capsys.readouterr().err:
+                await asyncio.sleep(0.05)
+            await setup.lease(ALLOCATOR_LEASE)
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(mend())
+            found = group.create_task(checked(setup.client, BERTH, False, 60.0))
+        assert errors(found.result()) == []
+
+    async def test_when_the_time_is_over_it_shows_what_is_left(self, setup: Setup) -> None:
+        await setup.lease(ALLOCATOR_LEASE, age=90)
+        assert [one.code for one in errors(await checked(setup.client, BERTH, False, 0.0))] == [Code.ALLOCATOR]
+
+    async def test_an_api_server_that_never_answers_is_one_line(self, tmp_path: Path) -> None:
+        async with ApiServer(tmp_path) as gone:
+            path = str(gone.kubeconfig_path)
+        async with await Client.connect(path, user_agent="test") as client:
+            with pytest.raises(Failed, match="does not answer"):
+                await checked(client, BERTH, False, 0.0)
+
+
+def test_files_are_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--wait", "-f", "pools.yaml"]) == 2
+    assert capsys.readouterr().err.startswith("berth: --wait asks a cluster")
+
+
+@pytest.mark.parametrize(("text", "is_so_long"), [("90", 90.0), ("90s", 90.0), ("5m", 300.0), ("1h", 3600.0)])
+def test_times_are_written_as_for_kubectl(text: str, is_so_long: float) -> None:
+    assert seconds(text) == is_so_long
+
+
+@pytest.mark.parametrize("text", ["", "soon", "-1s", "1d", "99999999s"])
+def test_what_is_no_time_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="write 90s"):
+        seconds(text)
