@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from allocator.objects import Advertisement
 from allocator.status.advertisement import advertisement_status
 from allocator.status.pool import pool_status
+from cli.bad import BAD, bad
 from cli.check.codes import Code, Found
 from cli.explain.address import peer_condition
 from cli.explain.service import speakers_trouble
@@ -78,19 +78,15 @@ def of_objects(world: World) -> Iterator[Found]:
         about = f"{one.kind}/{one.name}"
         status = advertisement_status(one, world.pools, peers, [], rfc3339(world.seen.now))
         said = {(each["type"], each["status"]): each["message"] for each in status["conditions"]}
-        for wrong in ((ConditionType.Ready, "False"), (ConditionType.Degraded, "True")):
-            if wrong in said:
-                yield Found(Code.UNKNOWN_NAME, about, said[wrong])
+        unknown = [said[wrong] for wrong in BAD.items() if wrong in said]
+        for message in unknown:
+            yield Found(Code.UNKNOWN_NAME, about, message)
         nodes = world.seen.facts.nodes
         if nodes and not any(one.spec.selects_node(each.labels) for each in nodes.values()):
             yield Found(Code.SELECTS_NO_NODE, about, "no Node has the labels that its nodeSelector asks for")
-        yield from _not_in_use(one, about)
-
-
-def _not_in_use(one: Advertisement, about: str) -> Iterator[Found]:
-    for condition in one.conditions:
-        if condition.type == ConditionType.Ready and condition.status == "False":
-            yield Found(Code.NOT_IN_USE, about, condition.message)
+        for condition in bad(one.conditions):
+            if condition.message not in unknown:
+                yield Found(Code.NOT_IN_USE, about, condition.message)
 
 
 def _pools(world: World) -> Iterator[Found]:

@@ -4,7 +4,6 @@ Judged by the allocator's own functions (allocator.status), on what was read.
 """
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +13,7 @@ from allocator.status.conflicts import conflicted
 from allocator.status.kernels import kernel_answers
 from allocator.status.pool import pool_status
 from allocator.status.unannounced import unannounced
+from cli.bad import bad
 from cli.explain.address import peer_condition
 from cli.explain.service import speakers_trouble
 from cli.explain.told import Finding
@@ -165,21 +165,12 @@ def _pools(state: State, world: World) -> None:
             "paused": pool.paused,
         }
         state.pools.append(row)
-        state.wrong += [Finding(one[0], f"IPPool {pool.name}: {one[1]}") for one in _bad(status)]
-
-
-def _bad(status: IPPoolStatus) -> Iterator[tuple[str, str]]:
-    bad = {ConditionType.Ready: "False", ConditionType.Exhausted: "True", ConditionType.Conflicted: "True"}
-    for one in status.conditions:
-        if bad.get(ConditionType(one.type)) == one.status:
-            yield one.reason, one.message
+        state.wrong += [Finding(one.reason, f"IPPool {pool.name}: {one.message}") for one in bad(status.conditions)]
 
 
 def _advertisements(state: State, world: World) -> None:
     for one in world.seen.observed.advertisements():
-        for condition in one.conditions:
-            if condition.status == "False" and condition.type == ConditionType.Ready:
-                state.wrong.append(Finding(condition.reason, f"{one.kind} {one.name}: {condition.message}"))
+        state.wrong += [Finding(each.reason, f"{one.kind} {one.name}: {each.message}") for each in bad(one.conditions)]
 
 
 def _peers(state: State, world: World) -> None:

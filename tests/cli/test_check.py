@@ -112,6 +112,12 @@ class TestCluster:
         await setup.client.create(IPPOOLS, {"metadata": {"name": "two"}, "spec": {"addresses": ["198.51.100.0/24"]}})
         assert await codes(setup) == [Code.NOT_ADVERTISED, Code.SELECTS_NO_NODE]
 
+    async def test_an_advertisement_of_which_a_part_does_nothing(self, setup: Setup) -> None:
+        said = {"reason": "UnknownCommunity", "message": "no Community defines blue", "status": "True"}
+        degraded = {"type": "Degraded", "lastTransitionTime": "2026-01-02T03:04:05Z", **said}
+        await setup.status(L2ADVERTISEMENTS, "lan", {"conditions": [degraded]})
+        assert await codes(setup) == [Code.NOT_IN_USE]
+
     async def test_kube_proxy_in_ipvs_mode(self, setup: Setup) -> None:
         body = {"metadata": {"name": "kube-proxy"}, "data": {"config.conf": "mode: ipvs\n"}}
         await setup.client.create(CONFIG_MAPS, body, "kube-system")

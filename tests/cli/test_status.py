@@ -62,6 +62,14 @@ async def test_peers_without_sessions_are_told(setup: Setup) -> None:
     assert {one.reason for one in found.wrong} == {"SessionsDown"}
 
 
+async def test_an_advertisement_of_which_a_part_does_nothing_is_told(setup: Setup) -> None:
+    said = {"reason": "UnknownCommunity", "message": "no Community defines blue", "status": "True"}
+    degraded = {"type": "Degraded", "lastTransitionTime": "2026-01-02T03:04:05Z", **said}
+    await setup.status(L2ADVERTISEMENTS, "lan", {"conditions": [degraded]})
+    wrong = [(one.reason, one.message) for one in (await state(setup)).wrong]
+    assert ("UnknownCommunity", "L2Advertisement lan: no Community defines blue") in wrong
+
+
 async def test_what_may_not_be_read_is_told_and_the_rest_goes_on(tmp_path: Path, setup: Setup) -> None:
     found = await read_cluster(setup.client, BERTH)
     assert found.gaps == ()
