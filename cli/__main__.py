@@ -22,6 +22,7 @@ COMMANDS = {
     "check": ("cli.check.command", "whether a cluster, or files, are fit for Berth"),
     "l2": ("cli.listing:add_l2", "who owns which address on layer 2"),
     "bgp": ("cli.listing:add_bgp", "BGP sessions and routes, node by node"),
+    "move": ("cli.move.command", "move a Service to another address, pool or node"),
     "url": ("cli.listing:add_url", "where clients reach a Service, one URL a line"),
     "version": ("cli.version", "print the version of this command"),
     "arping": ("cli.arping", "who answers for an address on this segment"),
