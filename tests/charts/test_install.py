@@ -65,10 +65,10 @@ def test_a_release_from_install_to_uninstall(helm: helm_python.Config, kubectl: 
     helm.uninstall("berth")
     everything = kubectl("get", "deployments,daemonsets,clusterroles,roles,validatingadmissionpolicies", "-A", "-oname")
     assert "berth" not in everything
-    assert kubectl("get", "ippools", "-oname").split() == ["ippool.berth.dev/office"]
+    assert kubectl("get", "ippools.berth.dev", "-oname").split() == ["ippool.berth.dev/office"]
 
     install(helm)  # takes over the definitions that were left
-    assert kubectl("get", "ippools", "-oname").split() == ["ippool.berth.dev/office"]
+    assert kubectl("get", "ippools.berth.dev", "-oname").split() == ["ippool.berth.dev/office"]
 
 
 EARLIER_SECRET = """
@@ -120,7 +120,7 @@ def test_an_upgrade_brings_definitions_up_to_date(helm: helm_python.Config, kube
     assert "priority" not in read(kubectl, "ippool", "office")["spec"]
     upgrade(helm)
     assert "tried first" in kubectl("explain", "ippool.spec.priority")
-    kubectl("annotate", "ippool", "office", "touched=yes")
+    kubectl("annotate", "ippool.berth.dev", "office", "touched=yes")
     assert read(kubectl, "ippool", "office")["spec"]["priority"] == 0
 
 
