@@ -374,8 +374,8 @@ def describe(address: IPAddress, waiting_for: Iterable[Awaited]) -> str:
     text = f"{address} is not free until these nodes have withdrawn it: {named}."
     node = next((one.node for one in nodes if one.is_silent), None)
     if node is not None:
-        word = f"kubectl delete speaker.berth.dev {node}"
-        text = f"{text} Only if the machine of such a silent node is surely off, say so: {word}"
+        off = f"kubectl delete speaker.berth.dev {node}"
+        text = f"{text} Only if the machine of such a silent node is surely off, say so: {off}"
     word = next((one.word for one in nodes if one.word), None)
     if word is not None:
         joint = "." if node is not None else ""
