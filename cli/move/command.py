@@ -69,10 +69,10 @@ async def moved(client: "Client", options: argparse.Namespace, key: "ServiceKey"
     for note in asked.notes:
         print(f"note: {note}")
     if options.dry_run:
-        print(_told(key, asked, "would be"))
+        print(_told(key, asked, is_done=False))
         return WELL
     await carry_out(client, key, asked)
-    print(_told(key, asked, "is"), flush=True)
+    print(_told(key, asked, is_done=True), flush=True)
     if not options.wait:
         return WELL
     last = await wait(Watched(client, world, key, asked).look, options.timeout)
@@ -80,9 +80,9 @@ async def moved(client: "Client", options: argparse.Namespace, key: "ServiceKey"
     return WELL if last.is_done else WRONG
 
 
-def _told(key: "ServiceKey", asked: "Move", is_written: str) -> str:
-    change = str(asked.change)
-    what = f"svc/{key}: {change} {is_written} written" if change else f"svc/{key} asks for that already"
+def _told(key: "ServiceKey", asked: "Move", *, is_done: bool) -> str:
+    change = asked.change.told(is_done=is_done)
+    what = f"svc/{key}: {change or 'asks for that already'}"
     if asked.wanted.node or not (change or asked.leaving):
         return what
     gets = ", ".join(f"{one.address} of pool {one.pool}" for one in asked.grants)

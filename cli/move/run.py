@@ -65,9 +65,7 @@ class Watched:
             return await self._at_node(present)
         there = [one for one in present if self._is_wanted(one)]
         if not self._has_all(there):
-            condition = our_condition(service)
-            said = f": {condition.message}" if condition is not None else ""
-            return Look(False, f"svc/{self.key} has not got it yet{said}")
+            return Look(False, f"svc/{self.key} {_still(service)}")
         waits = [text for one in there if (text := await self._why_silent(one))]
         leaving = [one for one in self._held() if one not in present]
         waits += [f"{one} is shown still" for one in self.asked.leaving if one in present]
@@ -138,3 +136,10 @@ class Watched:
 
 def _is_on_layer2(how: Announcement | None) -> bool:
     return how is not None and "Layer2" in how.protocols
+
+
+def _still(service: Service) -> str:
+    condition, present = our_condition(service), present_addresses(service)
+    if condition is not None and condition.status != "True":
+        return f"waits: {condition.reason}: {condition.message}"
+    return f"is still at {', '.join(map(str, present))}" if present else "has no address yet"

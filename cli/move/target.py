@@ -55,11 +55,14 @@ class Change:
         metadata = msgspec.structs.replace(service.metadata, annotations=annotations)
         return msgspec.structs.replace(service, metadata=metadata, spec=spec)
 
-    def __str__(self) -> str:
+    def told(self, *, is_done: bool) -> str:
+        """As in "wrote berth.dev/pool: inner, removed berth.dev/ips"; empty when there is nothing to write."""
         written = [f"{name}: {value}" for name, value in self.annotations.items() if value is not None]
         gone = [name for name, value in self.annotations.items() if value is None]
         gone += ["spec.loadBalancerIP"] if self.drops_field else []
-        return ", ".join([*written, *(f"{name} removed" for name in gone)])
+        wrote, removed = ("wrote", "removed") if is_done else ("would write", "would remove")
+        parts = [(wrote, written), (removed, gone)]
+        return ", ".join(f"{verb} {' and '.join(what)}" for verb, what in parts if what)
 
 
 def target(text: str, world: World) -> Target:

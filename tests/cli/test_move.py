@@ -216,8 +216,7 @@ async def test_a_dry_run_writes_nothing(setup: Setup, capsys: pytest.CaptureFixt
     given.dry_run = True
     assert await moved(setup.client, given, WEB) == 0
     assert capsys.readouterr().out == (
-        f"svc/default/web: berth.dev/ips: {OTHER} would be written. "
-        f"It gets {OTHER} of pool edge, and gives back {ADDRESS}\n"
+        f"svc/default/web: would write berth.dev/ips: {OTHER}. It gets {OTHER} of pool edge, and gives back {ADDRESS}\n"
     )
     stored = json.loads(await setup.client.get(SERVICES, "web", "default"))
     assert not stored["metadata"].get("annotations")
@@ -244,7 +243,7 @@ class TestDone:
 
     async def test_when_it_is_announced_at_the_new_address_and_has_given_the_old_one_back(self, setup: Setup) -> None:
         watched = await self.watched(setup, OTHER)
-        assert "has not got it yet" in (await watched.look()).text
+        assert f"is still at {ADDRESS}" in (await watched.look()).text
         await self.at(setup, OTHER, announced=False)
         assert "192.0.2.20 is not announced yet" in (await watched.look()).text
         await self.announced(setup, OTHER)
@@ -271,7 +270,7 @@ class TestDone:
         given = options(OTHER)
         given.wait = True
         assert await moved(setup.client, given, WEB) == 1
-        assert "Not done in 0 s: svc/default/web has not got it yet" in capsys.readouterr().out
+        assert f"Not done in 0 s: svc/default/web is still at {ADDRESS}" in capsys.readouterr().out
 
     async def test_not_when_the_service_is_gone(self, setup: Setup) -> None:
         watched = await self.watched(setup, OTHER)

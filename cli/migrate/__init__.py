@@ -1,1 +1,0 @@
-"""`berth migrate metallb`: turns MetalLB's objects into ours, checks that Services keep their addresses, takes over."""
