@@ -37,6 +37,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--lease-duration-seconds", "--lease-duration", type=float, default=Options.lease_duration_seconds
     )
+    parser.add_argument("--heartbeat-secret", default="", metavar="NAME", help="made when missing; empty: none")
     parser.add_argument("--metrics-listen", default="127.0.0.1:7472", metavar="HOST:PORT", help="empty: none")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
@@ -54,6 +55,7 @@ async def run(given: argparse.Namespace) -> None:
         former_finalizers=tuple(name for name in given.former_finalizers.split(",") if name),
         fence_after_seconds=given.fence_after_seconds,
         lease_duration_seconds=given.lease_duration_seconds,
+        heartbeat_secret=given.heartbeat_secret,
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -138,11 +138,25 @@ class Assigner:
     def set_pools(self, pools: Pools) -> None:
         """Other pools: Services that hold an address or wait for one are looked at again."""
         self.ledger.set_pools(pools)
+        self._adopt_shown()
         for entry in self.ledger:
             self._look_at_holders(entry)
         for key in self.waiting.everybody():
             self.queue.add(key)
         for key in self.services.naming_external_ips():
+            self.queue.add(key)
+
+    def _adopt_shown(self) -> None:
+        """What a Service shows that holds nothing is its own, before anybody gets an address of a pool that came."""
+        unheld = [address for address in self.services.shown() if address not in self.ledger]
+        showing = {key_of(one): one for address in unheld for one in self.services.showing(address)}
+        for key, service in sorted(showing.items(), key=lambda one: one[1].metadata.creation_timestamp or ""):
+            if not self._ownership.is_ours(service) or self.ledger.held_by_uid(service.metadata.uid):
+                continue
+            for address in adopt(service, self.services.labels(key.namespace) or {}, self.ledger):
+                self.queue.add(address)
+        for key in showing:
+            self._decide(key)
             self.queue.add(key)
 
     def keep_out(self, source: str, entries: Entries) -> None:
@@ -157,6 +171,7 @@ class Assigner:
     def namespace_seen(self, name: str, labels: Labels) -> None:
         """Other labels may open or close a pool (namespaceSelector) to its Services."""
         if self.services.put_namespace(name, labels) and self.ledger.pools.select_by_namespace_labels:
+            self._adopt_shown()
             for key in self.services:
                 if key.namespace == name:
                     self.queue.add(key)

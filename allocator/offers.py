@@ -57,16 +57,26 @@ class Offers:
         )
 
     def shown(self, family: Family) -> Claim | None:
-        """An address that the Service's status shows already, if nobody else holds it and a pool for it has it."""
+        """An address that the Service's status shows already, if a pool for it has it, and nobody else holds it or it
+        may join those that do. The pool may be paused: such an address is not new."""
         for address in self._request.present:
-            pool = self._ledger.pools.holding(address)
-            if pool is None or family_of(address) is not family or self._ledger.get(address) is not None:
-                continue
-            if any(grant.address == address for grant in self.granted) or not self._request.takes(pool.name):
-                continue
-            if self._kept_by(address) is None and serves(pool, self._request, self._labels):
-                return self._new(address, pool)
+            if family_of(address) is family and all(grant.address != address for grant in self.granted):
+                found = self._shown(address)
+                if found is not None:
+                    return found
         return None
+
+    def _shown(self, address: IPAddress) -> Claim | None:
+        entry, pool = self._ledger.get(address), self._ledger.pools.holding(address)
+        if pool is None or not self._request.takes(pool.name) or self._kept_by(address) is not None:
+            return None
+        if not serves(pool, self._request, self._labels):
+            return None
+        if entry is None:
+            return self._new(address, pool)
+        claim = entry.claim
+        is_open = not (claim.releasing or claim.external or claim.held_by(self._request.holder.uid))
+        return joined(claim, self._request) if is_open and self._why_not_join(entry) is None else None
 
     def reserved(self, family: Family, replaced: Sequence[Entry]) -> Claim | None:
         """An address that a pool keeps for this Service, unless somebody holds it still."""

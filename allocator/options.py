@@ -11,7 +11,8 @@ class Options:
 
     `load_balancer_class` None: Services without a class are served. `former_finalizers`: names that `finalizer` may
     have had before. `fence_after_seconds`: how long at least a speaker
-    must be silent before it counts as fenced. `concurrency`: API writes in flight. More gains nothing, since an API
+    must be silent before it counts as fenced. `heartbeat_secret`: the Secret with the speakers' keys, made when it is
+    missing; "" = none is made. `concurrency`: API writes in flight. More gains nothing, since an API
     server takes about 950 a second in all.
     """
 
@@ -22,4 +23,5 @@ class Options:
     former_finalizers: tuple[str, ...] = (FINALIZER, FINALIZER_BESIDE_CLOUD)
     fence_after_seconds: float = 60.0
     lease_duration_seconds: float = 15.0
+    heartbeat_secret: str = ""
     concurrency: int = 64

@@ -80,14 +80,17 @@ class KnownServices:
         """All addresses that some Service shows, whosever they are."""
         return list(self._showing)
 
+    def showing(self, address: IPAddress) -> list[Service]:
+        """Who shows it, whosever it is."""
+        return [self._services[key] for key in sorted(self._showing.get(address, ()))]
+
     def still_showing(self, address: IPAddress, claim: Claim | None = None) -> list[Service]:
         """Who shows an address that an allocator gave it, or that it holds by this claim.
 
         Whatever these Services are now (terminating, say), kube-proxy serves them there: so it is nobody else's yet.
         """
         uids = {holder.uid for holder in claim.holders} if claim is not None else set()
-        showing = [self._services[key] for key in sorted(self._showing.get(address, ()))]
-        return [one for one in showing if one.metadata.uid in uids or self._ownership.is_marked(one)]
+        return [one for one in self.showing(address) if one.metadata.uid in uids or self._ownership.is_marked(one)]
 
     # Namespaces
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "status": ("cli.status.command", "what is wrong; allocators, speakers, pools, addresses and peers"),
     "explain": ("cli.explain.command", "why a Service, an address, a node or a pool is as it is"),
     "check": ("cli.check.command", "whether a cluster, or files, are fit for Berth"),
+    "migrate": ("cli.migrate.command", "from another load balancer to Berth"),
     "l2": ("cli.listing:add_l2", "who owns which address on layer 2"),
     "bgp": ("cli.listing:add_bgp", "BGP sessions and routes, node by node"),
     "move": ("cli.move.command", "move a Service to another address, pool or node"),

@@ -20,8 +20,9 @@ def api_document() -> str:
         GENERATED,
         "",
         f"Group and version `{API_VERSION}`. All kinds are cluster-scoped; `kubectl get berth` lists them all, and",
-        "`kubectl explain ippool.spec` says in the cluster what is said here. Unknown fields are dropped by the server",
-        "(kubectl warns). Rules are checked when an object is written: what breaks one is refused, with its message.",
+        f"`kubectl explain --api-version={API_VERSION} ippool.spec` says in the cluster what is said here.",
+        "Unknown fields are dropped by the server (kubectl warns). Rules are checked when an object is written: what",
+        "breaks one is refused, with its message.",
         "",
     ]
     for kind in KINDS:

@@ -42,5 +42,5 @@ class CustomKind:
 
     @property
     def singular(self) -> str:
-        """The name for one, as in `kubectl get ippool edge`."""
+        """The name for one, as in `kubectl get ippool.berth.dev edge`."""
         return self.kind.lower()

@@ -47,6 +47,8 @@ PROCESS: the incarnation that the Speaker names, so that the word says nothing o
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_NODE = f"{GROUP}/node"
 COMPONENT_SPEAKER = "speaker"
+COMPONENT_HEARTBEAT = "heartbeat"
+LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 LABEL_EXCLUDE_NODE = "node.kubernetes.io/exclude-from-external-load-balancers"
 """A node with this label takes no traffic from load balancers, whatever its value (KEP-1143)."""

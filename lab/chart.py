@@ -60,7 +60,6 @@ def install(
     """
     manifests = rendered if rendered is not None else render_apart(values or {}, namespace)
     chosen = [manifest for manifest in manifests if manifest["kind"] not in leave_out]
-    chosen = [each for each in chosen if each["kind"] != "Secret" or not _is_there(kubeconfig, each)]
     home: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     objects = [home, *chosen]
     apply(kubeconfig, objects)
@@ -84,13 +83,6 @@ def render_apart(values: Mapping[str, Any], namespace: str = "berth-system") -> 
         raise RuntimeError(f"the chart could not be rendered: {done.stderr.strip()}")
     rendered: list[Manifest] = json.loads(done.stdout)
     return rendered
-
-
-def _is_there(kubeconfig: Path | str, manifest: Manifest) -> bool:
-    """Helm looks up the Secret with the heartbeats' key and keeps it; `render` can't, and made another key."""
-    name, namespace = manifest["metadata"]["name"], manifest["metadata"]["namespace"]
-    found = Kubectl(Path(kubeconfig))("get", "secret", name, f"--namespace={namespace}", "--ignore-not-found", "-oname")
-    return bool(found.strip())
 
 
 def _wait_for_definitions(kubeconfig: Path | str) -> None:

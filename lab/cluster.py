@@ -302,10 +302,22 @@ class Cluster:
         for index in range(1, allocator["spec"]["replicas"] + 1):
             node = self.topology.nodes[(index - 1) % len(self.topology.nodes)]
             self.kubelet.run(allocator, f"allocator-{index}", node.name)
+        self._await_made_secrets(allocator)
         speaker = podspec.workload(self._rendered, "DaemonSet", "speaker")
         for node in self.topology.nodes:
             self.kubelet.run(speaker, f"speaker-{node.name}", node.name)
         self._tell("allocators and speakers run: the chart's command lines, capabilities and service accounts")
+
+    def _await_made_secrets(self, allocator: Mapping[str, Any]) -> None:
+        """What the allocator makes for the speakers. A kubelet brings it to them within a minute; the lab at once."""
+        where = (f"--namespace={NAMESPACE}", "--ignore-not-found", "--output=name")
+        if names := podspec.values_of("--heartbeat-secret", allocator):
+            wait_for(
+                f"the allocator makes Secret {names[0]}",
+                lambda: self.kubectl("get", "secret", names[0], *where).strip() or None,
+                timeout_seconds=READY_SECONDS,
+                poll_seconds=0.1,
+            )
 
     def _values(self) -> dict[str, Any]:
         return {"log": {"format": "text"}, **self.settings.values}

@@ -14,6 +14,7 @@ import structlog
 
 from allocator.assigner import Assigner
 from allocator.eventbudget import EventBudget
+from allocator.io.keykeeper import KeyKeeper
 from allocator.io.leadership import Leadership
 from allocator.io.metrics import AllocatorMetrics, Snapshot
 from allocator.notices import Common, Notice, ObjectNotice
@@ -87,6 +88,9 @@ class Controller:
             renew_deadline=options.lease_duration_seconds * 2 / 3,
             retry_period=options.lease_duration_seconds / 7.5,
             metrics=metrics.kube,
+        )
+        self._keys = KeyKeeper(
+            client, options.namespace, options.heartbeat_secret, lambda: self._election.is_leader(time.monotonic())
         )
         self._leadership: Leadership | None = None
         self._departures = Departures()
@@ -175,6 +179,7 @@ class Controller:
                     tasks.create_task(informer.run())
                 tasks.create_task(self._events.run())
                 tasks.create_task(self._send_events())
+                tasks.create_task(self._keys.run())
                 for informer in self._informers:
                     await informer.wait_synced()
                 services = len(self._observed.services)

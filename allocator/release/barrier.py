@@ -248,7 +248,9 @@ def _awaited(mark: Mark, round_: Round) -> Iterator[Awaited]:
                 yield one
     for gone in round_.departed:
         if not _has_confirmed(gone, mark, round_):
-            one = _not_forgotten(gone, "Speaker is gone", f"kubectl delete departedspeaker {gone.uid}", round_.sent)
+            one = _not_forgotten(
+                gone, "Speaker is gone", f"kubectl delete departedspeaker.berth.dev {gone.uid}", round_.sent
+            )
             if one.why:
                 yield one
 
@@ -337,7 +339,7 @@ def _annotate(speaker: SpeakerState) -> str:
     routers = sorted(speaker.routers().keys() | speaker.dropped_routers)
     named = ",".join(routers) if len(routers) <= NAMED_ROUTERS else "ADDRESSES"
     word = f"{speaker.status.incarnation}/{named}"
-    return f"kubectl annotate --overwrite speaker {speaker.node} {ANNOTATION_DROPPED_ROUTERS}={word}"
+    return f"kubectl annotate --overwrite speaker.berth.dev {speaker.node} {ANNOTATION_DROPPED_ROUTERS}={word}"
 
 
 def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
@@ -372,7 +374,8 @@ def describe(address: IPAddress, waiting_for: Iterable[Awaited]) -> str:
     text = f"{address} is not free until these nodes have withdrawn it: {named}."
     node = next((one.node for one in nodes if one.is_silent), None)
     if node is not None:
-        text = f"{text} Only if the machine of such a silent node is surely off, say so: kubectl delete speaker {node}"
+        off = f"kubectl delete speaker.berth.dev {node}"
+        text = f"{text} Only if the machine of such a silent node is surely off, say so: {off}"
     word = next((one.word for one in nodes if one.word), None)
     if word is not None:
         joint = "." if node is not None else ""

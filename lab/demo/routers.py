@@ -81,7 +81,7 @@ def tell(cluster: Cluster, narrator: Narrator, *, spare: str) -> None:
     prefix = f"{address}/32"
     narrator.command("birdc", "show", "route", prefix, prompt=f"{ROUTER}$", printed=router.ask(f"show route {prefix}"))
     narrator.saw(f"{prefix} leads to {', '.join(sorted(nodes))}")
-    kubectl("get", "bgppeers")
+    kubectl("get", "bgppeers.berth.dev")
     url = f"http://{address}:{PORT}/"
     fetched = wait_for("a backend answers", lambda: cluster.fetch(url).get("body"), timeout_seconds=SETTLE_SECONDS)
     narrator.saw(f"the client, behind the router, fetches {url}: {fetched}")
@@ -92,7 +92,9 @@ def tell(cluster: Cluster, narrator: Narrator, *, spare: str) -> None:
     expect(not left, f"no route to {address} when the Service is gone", left)
     last = max(event.at for event in router.route_events(since=deleted) if event.removed and event.prefix == prefix)
     narrator.measured("Service deleted until the router had no route to it", milliseconds(last - deleted))
-    cluster.kubectl("delete", "bgppeer/top-of-rack", "bgpadvertisement/routed", "ippool/routed")
+    cluster.kubectl(
+        "delete", "bgppeer.berth.dev/top-of-rack", "bgpadvertisement.berth.dev/routed", "ippool.berth.dev/routed"
+    )
 
 
 def _drain(cluster: Cluster, narrator: Narrator, router: Bird, address: str, node: str) -> None:

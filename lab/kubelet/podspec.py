@@ -51,6 +51,12 @@ def secret_mounts(manifest: Manifest) -> dict[str, str]:
     return {each["mountPath"]: secrets[each["name"]] for each in mounts if each["name"] in secrets}
 
 
+def values_of(option: str, manifest: Manifest) -> list[str]:
+    """What the container's command line gives for `--option`."""
+    words = manifest["spec"]["template"]["spec"]["containers"][0].get("args", ())
+    return [value for name, _, value in (word.partition("=") for word in words) if name == option and value]
+
+
 def program_of(
     manifest: Manifest,
     place: Place,

@@ -77,7 +77,7 @@ class Conditions:
         """Another machine's speaker of this node may still announce."""
         message = (
             f"Another machine ran the speaker of {node} before and did not say goodbye. Releases wait until it is "
-            f"surely silent. Only if that other machine is surely off, say so: kubectl delete speaker {node}"
+            f"surely silent. Only if that other machine is surely off, say so: kubectl delete speaker.berth.dev {node}"
         )
         self.set(ConditionType.PromisesFencing, False, Reason.OtherMachine, message, now)
 

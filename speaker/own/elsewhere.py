@@ -11,7 +11,8 @@ this is so, by the rules that an allocator has for a speaker that is gone (crds.
   And it has had time to hear of them.
 * Its routers have had their time, from then on.
 
-Without a promise only an operator's word ends it: `kubectl delete speaker NODE`, upon which this one registers anew.
+Without a promise only an operator's word ends it: `kubectl delete speaker.berth.dev NODE`.
+This one registers anew then.
 Until then this one makes no promise and says no goodbye: nobody else may be taken for silent because of it.
 """
 

@@ -36,7 +36,7 @@ async def test_a_release_that_waits_names_the_node_on_the_record_and_in_an_event
         stored = (await user.allocations())["v4-192-0-2-10"]
         withdrawn = next(one for one in stored["status"]["conditions"] if one["type"] == "Withdrawn")
         assert "node-a" not in withdrawn["message"]
-        assert "kubectl delete speaker" not in withdrawn["message"], "the fence time is not over"
+        assert "kubectl delete speaker.berth.dev" not in withdrawn["message"], "the fence time is not over"
         await user.until_event("web", "WaitingForSpeakers")
         frozen.frozen = False
         await user.until_gone("web")
@@ -146,7 +146,9 @@ async def test_what_routers_keep_of_a_deleted_speaker_survives_all_allocators(us
         async with allocating(user.server, identity="two"):
             await user.delete("web")
             name = (await departed(user))["node-b"]
-            await until_says(user, "routers 192.0.2.1 may keep its routes", f"kubectl delete departedspeaker {name}")
+            await until_says(
+                user, "routers 192.0.2.1 may keep its routes", f"kubectl delete departedspeaker.berth.dev {name}"
+            )
             await user.client.delete(DEPARTEDSPEAKERS, name)
             await user.until_gone("web")
             assert await departed(user) == {}
@@ -188,7 +190,9 @@ async def test_routers_of_a_dead_node_are_dropped_by_an_operators_word(user: Use
         await user.client.delete(NODES, "node-b")
         await user.delete("web")
         await until_says(
-            user, f"kubectl annotate --overwrite speaker node-b berth.dev/dropped-routers={gone.incarnation}/192.0.2.1"
+            user,
+            "kubectl annotate --overwrite speaker.berth.dev node-b "
+            f"berth.dev/dropped-routers={gone.incarnation}/192.0.2.1",
         )
         annotations = {"berth.dev/dropped-routers": f"{gone.incarnation}/192.0.2.1"}
         await user.client.merge_patch(SPEAKERS, "node-b", {"metadata": {"annotations": annotations}})

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from crds.types import KINDS
-from lab.chart import CHART
+from lab.chart import CHART, render
 from tests.charts.rendered import container_of, one, pod_of, rendered
 
 WORKLOADS = {"allocator": "Deployment", "speaker": "DaemonSet"}
@@ -155,6 +155,12 @@ def test_objects_of_the_operator_are_part_of_the_release() -> None:
     objects = rendered({"extraObjects": [pool, text]})
     assert one(objects, "IPPool") == pool
     assert one(objects, "ConfigMap")["metadata"]["name"] == "berth-more"
+
+
+@pytest.mark.parametrize("values", [{}, {"speaker": {"heartbeat": {"enabled": False}}}], ids=str)
+def test_what_is_rendered_is_the_same_each_time(values: dict[str, Any]) -> None:
+    """GitOps programs render the chart again and again, and apply what differs."""
+    assert render(values) == render(values)
 
 
 def test_metallbs_values_that_are_refused_are_none_of_ours() -> None:

@@ -10,6 +10,7 @@ import helm_python
 import pytest
 import yaml
 
+from allocator.heartbeatkey import KEY_BYTES, secret
 from crds.names import FINALIZER
 from kube.errors import ApiError
 from kube.io.client import Client
@@ -64,22 +65,46 @@ def test_a_release_from_install_to_uninstall(helm: helm_python.Config, kubectl: 
     helm.uninstall("berth")
     everything = kubectl("get", "deployments,daemonsets,clusterroles,roles,validatingadmissionpolicies", "-A", "-oname")
     assert "berth" not in everything
-    assert kubectl("get", "ippools", "-oname").split() == ["ippool.berth.dev/office"]
+    assert kubectl("get", "ippools.berth.dev", "-oname").split() == ["ippool.berth.dev/office"]
 
     install(helm)  # takes over the definitions that were left
-    assert kubectl("get", "ippools", "-oname").split() == ["ippool.berth.dev/office"]
+    assert kubectl("get", "ippools.berth.dev", "-oname").split() == ["ippool.berth.dev/office"]
 
 
-def test_an_upgrade_keeps_the_heartbeats_key_and_what_a_rotation_added(
-    helm: helm_python.Config, kubectl: Kubectl
+EARLIER_SECRET = """
+apiVersion: v1
+kind: Secret
+metadata: {name: berth-heartbeat, namespace: berth-system, labels: {app.kubernetes.io/managed-by: Helm}}
+data: {key: b25lIG9mIGFuIGVhcmxpZXIgcmVsZWFzZQ==}
+"""
+
+
+def test_the_key_of_an_earlier_release_of_the_chart_stays(
+    helm: helm_python.Config, kubectl: Kubectl, tmp_path: Path
 ) -> None:
-    install(helm)
+    """That chart made the Secret. It lives through upgrades, with what a rotation added, and through an uninstall."""
+    earlier = tmp_path / "berth"
+    shutil.copytree(chart.CHART, earlier)
+    (earlier / "templates/speaker/secret.yaml").write_text(EARLIER_SECRET)
+    helm.install(str(earlier), "berth", {}, namespace=NAMESPACE)
     first = read(kubectl, "secret", "berth-heartbeat")["data"]
     kubectl("patch", "secret", "berth-heartbeat", f"--namespace={NAMESPACE}", '--patch={"stringData": {"next": "n"}}')
+    for level in ("debug", "info"):
+        upgrade(helm, {"log": {"level": level}})
+        assert read(kubectl, "secret", "berth-heartbeat")["data"] == first | {"next": "bg=="}
+    helm.uninstall("berth")
+    assert read(kubectl, "secret", "berth-heartbeat")["data"] == first | {"next": "bg=="}
+    install(helm)
+    assert read(kubectl, "secret", "berth-heartbeat")["data"] == first | {"next": "bg=="}
+
+
+def test_a_secret_that_the_allocator_made_is_none_of_helms_business(helm: helm_python.Config, kubectl: Kubectl) -> None:
+    install(helm)
+    made = {"apiVersion": "v1", "kind": "Secret", **secret("berth-heartbeat", {}, b"x" * KEY_BYTES)}
+    kubectl("create", f"--namespace={NAMESPACE}", "-f", "-", stdin=json.dumps(made))
     upgrade(helm, {"log": {"level": "debug"}})
-    kept = read(kubectl, "secret", "berth-heartbeat")["data"]
-    assert kept == first | {"next": "bg=="}
-    assert first["key"]
+    helm.uninstall("berth")
+    assert read(kubectl, "secret", "berth-heartbeat")["data"] == made["data"]
 
 
 def test_an_upgrade_brings_definitions_up_to_date(helm: helm_python.Config, kubectl: Kubectl, tmp_path: Path) -> None:
@@ -95,7 +120,7 @@ def test_an_upgrade_brings_definitions_up_to_date(helm: helm_python.Config, kube
     assert "priority" not in read(kubectl, "ippool", "office")["spec"]
     upgrade(helm)
     assert "tried first" in kubectl("explain", "ippool.spec.priority")
-    kubectl("annotate", "ippool", "office", "touched=yes")
+    kubectl("annotate", "ippool.berth.dev", "office", "touched=yes")
     assert read(kubectl, "ippool", "office")["spec"]["priority"] == 0
 
 
@@ -194,6 +219,26 @@ async def test_rights_of_the_allocators_account(kubectl: Kubectl, tmp_path: Path
     kubectl("apply", "-f", "-", stdin=json.dumps(POOL))
     assert refused(allocator, "patch", "ippool", "office", "--type=merge", '--patch={"spec": {"paused": true}}')
     await patch_status(allocator, IPPOOLS, "office")
+
+
+def test_the_allocator_makes_its_own_secret_and_no_other(kubectl: Kubectl, tmp_path: Path) -> None:
+    """A token of another account of the namespace could be had by a Secret of another type."""
+    chart.install(kubectl.kubeconfig, NAMESPACE)
+    allocator = account(kubectl, "allocator", tmp_path)
+    create = ("create", f"--namespace={NAMESPACE}", "-f", "-")
+    token: dict[str, Any] = {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token"}
+    of_speaker = {"annotations": {"kubernetes.io/service-account.name": "berth-speaker"}}
+    own = {"apiVersion": "v1", "kind": "Secret", **secret("berth-heartbeat", {}, b"x" * KEY_BYTES)}
+    for refusable in (
+        token | {"metadata": {"name": "berth-heartbeat"} | of_speaker},
+        own | {"metadata": {"name": "another"}},
+    ):
+        said = allocator.run(*create, stdin=json.dumps(refusable)).stderr
+        assert "the allocator makes the Secret berth-heartbeat and no other" in said
+    allocator(*create, stdin=json.dumps(own))
+    allocator("get", "secret", "berth-heartbeat", f"--namespace={NAMESPACE}")
+    assert refused(allocator, "delete", "secret", "berth-heartbeat", f"--namespace={NAMESPACE}")
+    assert refused(allocator, "patch", "secret", "berth-heartbeat", f"--namespace={NAMESPACE}", "--patch={}")
 
 
 def speaker_object(name: str) -> str:

@@ -161,5 +161,5 @@ def test_a_release_under_another_name_stands_by_itself() -> None:
     binding = one(objects, "ClusterRoleBinding", "lan-berth-speaker")
     assert binding["roleRef"]["name"] == "lan-berth-speaker"
     assert binding["subjects"][0]["name"] == "lan-berth-speaker"
-    policy = one(objects, "ValidatingAdmissionPolicy")
+    policy = one(objects, "ValidatingAdmissionPolicy", "lan-berth-speaker")
     assert "berth-system:lan-berth-speaker'" in policy["spec"]["matchConditions"][0]["expression"]

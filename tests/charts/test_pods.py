@@ -1,6 +1,5 @@
 """How the two programs run: with no right they do not need, and long enough to say goodbye."""
 
-import base64
 import re
 import sys
 from typing import Any
@@ -12,7 +11,6 @@ import allocator.options
 import speaker.__main__
 import speaker.options
 from crds.names import HEARTBEAT_PORT
-from lab.chart import render
 from speaker.members.heartbeats import HeartbeatOptions
 from speaker.wire.messages import Heartbeat
 from tests.charts.rendered import container_of, one, pod_of, rendered
@@ -132,6 +130,7 @@ def test_arguments_follow_the_values() -> None:
         "--former-finalizers=berth.dev/a,berth.dev/b",
         "--fence-after-seconds=90",
         "--lease-duration-seconds=20",
+        "--heartbeat-secret=berth-heartbeat",
         "--metrics-listen=0.0.0.0:7472",
         "--log-level=debug",
         "--log-format=text",
@@ -155,17 +154,26 @@ def test_arguments_follow_the_values() -> None:
     ]
 
 
-def test_the_heartbeats_key_is_a_random_one_that_only_the_speaker_mounts() -> None:
+def test_the_allocator_makes_the_secret_that_speakers_mount_and_the_chart_renders_none() -> None:
+    """A key in the chart would be another one at each rendering."""
     objects = rendered()
-    secret, again = (one(render(), "Secret") for _ in range(2))
-    assert len(base64.b64decode(secret["data"]["key"])) == 48
-    assert secret["data"] != again["data"]
-    pod = pod_of(one(objects, "DaemonSet"))
-    (volume,) = (each for each in pod["volumes"] if "secret" in each)
-    assert volume["secret"] == {"secretName": secret["metadata"]["name"], "defaultMode": 0o400, "optional": True}
+    assert not [each for each in objects if each["kind"] == "Secret"]
+    (volume,) = (each for each in pod_of(one(objects, "DaemonSet"))["volumes"] if "secret" in each)
+    assert volume["secret"] == {"secretName": "berth-heartbeat", "defaultMode": 0o400, "optional": True}
+    assert "--heartbeat-secret=berth-heartbeat" in container_of(one(objects, "Deployment"))["args"]
     (mount,) = (each for each in container_of(one(objects, "DaemonSet"))["volumeMounts"] if each.get("readOnly"))
     assert f"--heartbeat-key-dir={mount['mountPath']}" in container_of(one(objects, "DaemonSet"))["args"]
     assert not any("secret" in each for each in pod_of(one(objects, "Deployment"))["volumes"])
+
+
+@pytest.mark.parametrize("heartbeat", [{"existingSecret": "ours"}, {"enabled": False}], ids=str)
+def test_where_no_secret_is_to_be_made_the_allocator_has_no_right_to_one(heartbeat: dict[str, Any]) -> None:
+    objects = rendered({"speaker": {"heartbeat": heartbeat}})
+    assert not [each for each in container_of(one(objects, "Deployment"))["args"] if "heartbeat" in each]
+    role = one(objects, "Role", "berth-allocator")
+    assert not [rule for rule in role["rules"] if "secrets" in rule["resources"]]
+    policies = [each for each in objects if each["kind"].startswith("ValidatingAdmissionPolicy")]
+    assert {each["metadata"]["name"] for each in policies} == {"berth-speaker"}
 
 
 def test_the_operators_own_secret_takes_the_place_of_the_charts() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.commands import bare_names, everywhere
 from tests.docs.names import Repository
 from tests.docs.prose import Fault, faults_of_layout, faults_of_links
 
@@ -33,6 +34,30 @@ def test_links_lead_somewhere(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in DOCUMENTS if name not in NOT_YET_PLAIN])
 def test_a_line_is_one_sentence_and_not_too_long(name: str) -> None:
     check(name, faults_of_layout(REPOSITORY.documents[name]))
+
+
+def test_commands_name_our_kinds_with_their_group() -> None:
+    kinds = {".md", ".txt", ".py", ".tpl", ".yaml", ".json"}
+    files = [(name, path) for name, path in REPOSITORY.files.items() if path.suffix in kinds]
+    told = {name: path.read_text() for name, path in files if not name.startswith("tests/")}
+    assert list(everywhere(told)) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("    kubectl delete ippools,communities.berth.dev --all", ["ippools"]),
+        ("`kubectl get bgppeer -o yaml` of ippools", ["bgppeer"]),
+        ('f"say so: kubectl delete speaker {node}"', ["speaker"]),
+        ("kubectl annotate --overwrite speaker NODE a=b", ["speaker"]),
+        ("    kubectl -n berth-system get speakers -l app=x   # of speakers", ["speakers"]),
+        ('cluster.kubectl("delete", "ippool/routed")', ["ippool"]),
+        ("kubectl get ippools.berth.dev; kubectl get berth", []),
+        ("kubectl logs daemonset/berth-speaker -c speaker", []),
+    ],
+)
+def test_a_kind_without_its_group_is_found_in_a_command(line: str, found: list[str]) -> None:
+    assert list(bare_names(line)) == found
 
 
 def test_documents_that_the_code_names_exist() -> None:

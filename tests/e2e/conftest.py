@@ -84,7 +84,7 @@ def routed(bgp_cluster: Cluster) -> Iterator[LabClient]:
     yield lab
     bgp.heal(bgp_cluster)
     lab.clear(kinds=bgp.KEPT)
-    for name in set(lab.kubectl("get", "bgppeers", "--output=name").split()) - {"bgppeer.berth.dev/tor"}:
+    for name in set(lab.kubectl("get", "bgppeers.berth.dev", "--output=name").split()) - {"bgppeer.berth.dev/tor"}:
         lab.kubectl("delete", name)
     bgp.peering(lab)
     lab.until("the router has no route left", lambda: not bgp.bird(lab).prefixes())

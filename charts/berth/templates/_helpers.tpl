@@ -135,6 +135,11 @@ imagePullSecrets:
 {{- .Values.speaker.heartbeat.existingSecret | default (printf "%s-heartbeat" (include "berth.fullname" .)) -}}
 {{- end -}}
 
+{{/* Whether the allocator makes that Secret when it is missing: a text, or nothing. */}}
+{{- define "berth.makesHeartbeatSecret" -}}
+{{- if and .Values.speaker.heartbeat.enabled (not .Values.speaker.heartbeat.existingSecret) }}yes{{ end -}}
+{{- end -}}
+
 {{/* What speakers may: "auto" lets them put programs into the kernel (BPF) and onto interfaces (NET_ADMIN). */}}
 {{- define "berth.speakerCapabilities" -}}
 {{- $kernelAnswers := eq (toString .Values.speaker.kernelAnswers) "auto" -}}

@@ -260,7 +260,7 @@ def test_the_advice_is_the_true_next_step_for_each() -> None:
     assert "delete speaker" not in describe(VIP, both), "n2 may be alive"
     only = describe(VIP, both[:1])
     assert only.endswith(
-        "Only if its routers surely have no such route any more, say so: kubectl delete departedspeaker s1"
+        "Only if its routers surely have no such route any more, say so: kubectl delete departedspeaker.berth.dev s1"
     )
     assert "delete speaker" not in only
 
@@ -274,7 +274,8 @@ def test_routers_of_a_node_that_is_gone_are_named_with_the_word_for_all_of_them(
     waiting = awaited(MARK, round_of((gone,), 1001.0, {"n1": 1000.0}, LeaseBook()))
     assert waiting[0].why == "its Node is gone, but routers 192.0.2.1, fe80::1%eth0 may keep its routes for 119 s"
     assert describe(VIP, waiting).endswith(
-        "kubectl annotate --overwrite speaker n1 berth.dev/dropped-routers=i1/192.0.2.1,192.0.2.9,fe80::1%eth0"
+        "kubectl annotate --overwrite speaker.berth.dev n1 "
+        "berth.dev/dropped-routers=i1/192.0.2.1,192.0.2.9,fe80::1%eth0"
     )
 
 
@@ -506,14 +507,14 @@ def test_the_message_names_the_nodes_and_the_way_out() -> None:
 )
 def test_nobody_is_asked_to_say_that_a_node_is_dead_before_the_fence_time(leases: LeaseBook, is_asked: bool) -> None:
     message = describe(VIP, awaited(MARK, round_of((speaker("n2"),), leases=leases)))
-    assert ("surely off, say so: kubectl delete speaker n2" in message) is is_asked
+    assert ("surely off, say so: kubectl delete speaker.berth.dev n2" in message) is is_asked
 
 
 def test_of_several_nodes_the_silent_one_is_named_in_the_command() -> None:
     leases = book("n1", silent=("n2",))
     message = describe(VIP, awaited(MARK, round_of((speaker("n1"), speaker("n2")), leases=leases)))
-    assert "kubectl delete speaker n2" in message
-    assert "kubectl delete speaker n1" not in message
+    assert "kubectl delete speaker.berth.dev n2" in message
+    assert "kubectl delete speaker.berth.dev n1" not in message
 
 
 def test_a_speaker_is_read_from_the_wire() -> None:

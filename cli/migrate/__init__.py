@@ -1,0 +1,1 @@
+"""`berth migrate metallb`: turns MetalLB's objects into ours, checks that Services keep their addresses, takes over."""
