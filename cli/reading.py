@@ -55,7 +55,14 @@ from kube.resource import (
     SPEAKERS,
     Resource,
 )
-from speaker.cluster.objects import allocation_from, node_from, pool_from, slice_from, speaker_from
+from speaker.cluster.objects import (
+    allocation_from,
+    as_its_speaker_sees,
+    node_from,
+    pool_from,
+    slice_from,
+    speaker_from,
+)
 
 T = TypeVar("T")
 LONGEST_SECONDS = 60.0
@@ -176,6 +183,8 @@ async def _everything(reader: Reader, namespace: str) -> Seen:
     by_name: dict[str, tuple[Objects, ...]] = dict(zip(lists, found, strict=True))
     reports: dict[str, Report] = _plain(by_name["slices"][1])
     facts = {name: _plain(by_name[name][1]) for name in by_name if len(by_name[name]) > 1 and name != "slices"}
+    speakers = facts["speakers"]
+    facts["nodes"] = {name: as_its_speaker_sees(one, speakers.get(name)) for name, one in facts["nodes"].items()}
     knows_leases = all(gap.resource != _name(LEASES) for gap in reader.gaps)
     return Seen(
         Observed(**{name: parts[0] for name, parts in by_name.items()}),

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from crds.names import DEFAULT_NAMESPACE
+from crds.names import DEFAULT_NAMESPACE, LABEL_EXCLUDE_NODE
 from kube.config.io.credentials import CredentialsError
 from kube.io.client import Client
 from kube.process.io.listener import cannot_listen
@@ -50,6 +50,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--heartbeat-port", type=int, default=HeartbeatOptions.port, help="UDP, the same on all nodes")
     parser.add_argument("--heartbeat-interval-milliseconds", type=int, default=HeartbeatOptions.interval_milliseconds)
     parser.add_argument("--exclude-interfaces", default=EXCLUDED_INTERFACES, type=pattern, metavar="REGEX")
+    parser.add_argument(
+        "--ignore-exclude-label", action="store_true", help=f"announce also where the Node has {LABEL_EXCLUDE_NODE}"
+    )
     parser.add_argument("--kernel-answers", choices=("auto", "off"), default="off", help="ARP and NDP, where it can")
     parser.add_argument("--metrics-listen", default="127.0.0.1:7482", metavar="HOST:PORT", help="empty: none")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
@@ -65,6 +68,7 @@ def parse_arguments() -> argparse.Namespace:
         failback_seconds=given.failback_after_seconds,
         bgp_drain_seconds=given.bgp_drain_seconds,
         has_blackhole_routes=not given.no_blackhole_routes,
+        ignores_exclude_label=given.ignore_exclude_label,
         boot_id=BOOT_ID.read_text().strip(),
         heartbeats=HeartbeatOptions(
             given.heartbeat_key_dir, given.heartbeat_port, given.heartbeat_interval_milliseconds

@@ -80,6 +80,7 @@ class NodeCore:
         self._started = now.boottime
         self.notices = Notices()
         self.draft = StatusDraft()
+        self.draft.set("ignoresExcludeLabel", options.ignores_exclude_label)
         self._promise = Promise()
         announcements = Announcements(self.draft.announcements)
         times = MemberTimes(options.lease_duration_seconds, options.renew_seconds, options.failback_seconds)

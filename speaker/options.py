@@ -21,6 +21,7 @@ class Options:
     failback_seconds: float = 120.0
     bgp_drain_seconds: float = 5.0
     has_blackhole_routes: bool = True
+    ignores_exclude_label: bool = False
     boot_id: str = ""
     heartbeats: HeartbeatOptions = field(default_factory=HeartbeatOptions)
 

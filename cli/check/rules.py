@@ -13,6 +13,7 @@ from cli.explain.service import speakers_trouble
 from cli.seen import World
 from crds.conditions import ConditionType
 from crds.ippool import KeptOutReason
+from crds.names import LABEL_EXCLUDE_NODE
 from crds.types import IPPoolStatus
 from kube.times import rfc3339
 
@@ -67,7 +68,10 @@ def of_nodes(world: World) -> Iterator[Found]:
     nodes = world.seen.facts.nodes
     if nodes and all(one.is_excluded for one in nodes.values()):
         why = sorted({text for one in nodes.values() for text in one.excluded_by})
-        yield Found(Code.ALL_EXCLUDED, "", f"All {len(nodes)} nodes are excluded by {', '.join(why)}: take that off")
+        message = f"All {len(nodes)} nodes are excluded by {', '.join(why)}: take that off"
+        if any(LABEL_EXCLUDE_NODE in each for each in why):
+            message += ", or set speaker.ignoreExcludeLabel: true (kubeadm, kind and Talos label control planes)"
+        yield Found(Code.ALL_EXCLUDED, "", message)
 
 
 def of_objects(world: World) -> Iterator[Found]:

@@ -133,6 +133,8 @@ class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
     is_called_silent: bool = False
     """An allocator wrote that nothing is heard of it. It was serving before; whether it lives, its Lease and its
     heartbeats tell."""
+    ignores_exclude_label: bool = False
+    """It announces also where its Node has that label."""
     attached: dict[str, Attached] = {}
     """What its usable interfaces are attached to, by name; to be read only."""
 
@@ -221,10 +223,11 @@ class _Interface(msgspec.Struct, frozen=True, gc=False):
         return Attached(frozenset(one for one in networks if one is not None), self.ipv6)
 
 
-class _SpeakerStatus(msgspec.Struct, frozen=True, gc=False):
+class _SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     incarnation: str = ""
     goodbye: bool = False
     standing: str = ""
+    ignores_exclude_label: bool = False
     interfaces: tuple[_Interface, ...] | None = None
     conditions: tuple[Condition, ...] | None = None
 
@@ -293,10 +296,21 @@ def node_from(raw: bytes) -> NodeFacts:
     )
 
 
+def as_its_speaker_sees(node: NodeFacts, speaker: SpeakerFacts | None) -> NodeFacts:
+    """The same, without the label that excludes it, where its speaker says that it ignores that. All go by what the
+    Speaker says, and not by their own configuration, so that they agree while that is changed node by node."""
+    if speaker is None or not speaker.ignores_exclude_label or _BY_LABEL not in node.excluded_by:
+        return node
+    return msgspec.structs.replace(node, excluded_by=tuple(why for why in node.excluded_by if why != _BY_LABEL))
+
+
+_BY_LABEL = f"the label {LABEL_EXCLUDE_NODE}"
+
+
 def _exclusions(node: Node) -> tuple[str, ...]:
     """Few different ones, each kept once."""
     is_labelled = node.metadata.labels.get(LABEL_EXCLUDE_NODE, "false") != "false"
-    labels = (f"the label {LABEL_EXCLUDE_NODE}",) if is_labelled else ()
+    labels = (_BY_LABEL,) if is_labelled else ()
     return (*labels, f"the taint {TAINT_DELETION}") if node.has_taint(TAINT_DELETION) else labels
 
 
@@ -327,6 +341,7 @@ def speaker_from(raw: bytes) -> SpeakerFacts:
         interfaces=tuple(sorted(usable)),
         macs=frozenset(one.mac for one in interfaces if len(one.mac) == MAC_CHARACTERS),
         tier=_TIERS.get(seen.status.standing, 0),
+        ignores_exclude_label=seen.status.ignores_exclude_label,
         is_called_silent=is_called_silent,
         dropped_routers=word_on_routers(seen.metadata.annotations)[1],  # of any process: see speaker.bgp.remembered
         attached={name: one.attached() for name, one in usable.items()},

@@ -17,7 +17,14 @@ from crds.community import CommunitySpec
 from crds.l2advertisement import L2AdvertisementSpec
 from kube.objects import ServiceKey
 from speaker.cluster.endpoints import NOWHERE, EndpointIndex, Placement
-from speaker.cluster.objects import Allocation, NodeFacts, PoolFacts, SliceFacts, SpeakerFacts
+from speaker.cluster.objects import (
+    Allocation,
+    NodeFacts,
+    PoolFacts,
+    SliceFacts,
+    SpeakerFacts,
+    as_its_speaker_sees,
+)
 
 Value = TypeVar("Value")
 
@@ -59,6 +66,8 @@ class ClusterState:
         self.allocations: Mapping[str, Allocation] = {}
         """All mappings here are by name (a Speaker has its node's name), and to be read only."""
         self.nodes: Mapping[str, NodeFacts] = {}
+        """As their speakers see them: what excludes one may be ignored there."""
+        self._nodes_as_read: dict[str, NodeFacts] = {}
         self.speakers: Mapping[str, SpeakerFacts] = {}
         self.pools: Mapping[str, PoolFacts] = {}
         self.l2_advertisements: Mapping[str, L2AdvertisementSpec] = {}
@@ -141,7 +150,12 @@ class ClusterState:
             self._tell(Change(Kind.SLICE, name, old, new, services))
 
     def set_node(self, name: str, new: NodeFacts | None) -> None:
-        self._set(self.nodes, Kind.NODE, name, new)
+        if new is None:
+            self._nodes_as_read.pop(name, None)
+            self._set(self.nodes, Kind.NODE, name, None)
+            return
+        self._nodes_as_read[name] = new
+        self._set(self.nodes, Kind.NODE, name, as_its_speaker_sees(new, self.speakers.get(name)))
 
     def set_speaker(self, node: str, new: SpeakerFacts | None) -> None:
         old = self.speakers.get(node)
@@ -150,6 +164,8 @@ class ClusterState:
         if new is not None:
             self._node_of_mac.update(dict.fromkeys(new.macs, node))
         self._set(self.speakers, Kind.SPEAKER, node, new)
+        if (read := self._nodes_as_read.get(node)) is not None:
+            self.set_node(node, read)
 
     def set_pool(self, name: str, new: PoolFacts | None) -> None:
         self._set(self.pools, Kind.POOL, name, new)

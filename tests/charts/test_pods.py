@@ -105,6 +105,15 @@ def test_a_clean_stop_has_time(kind: str) -> None:
     assert pod_of(one(rendered(), kind))["terminationGracePeriodSeconds"] >= 30
 
 
+@pytest.mark.parametrize("ignored", [True, False])
+def test_speakers_ignore_the_label_of_control_planes_only_when_told_to(
+    ignored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    container = container_of(one(rendered({"speaker": {"ignoreExcludeLabel": ignored}}), "DaemonSet"))
+    _as_started(container, monkeypatch)
+    assert speaker.__main__.parse_arguments().options.ignores_exclude_label is ignored
+
+
 def test_arguments_follow_the_values() -> None:
     values: dict[str, Any] = {
         "loadBalancerClass": "berth.dev/lan",

@@ -17,7 +17,7 @@ from cli.failure import Failed
 from cli.waiting import seconds
 from crds.names import ALLOCATOR_LEASE
 from kube.io.client import Client
-from kube.resource import IPPOOLS, L2ADVERTISEMENTS, NODES
+from kube.resource import IPPOOLS, L2ADVERTISEMENTS, NODES, SPEAKERS
 from lab.apiserver.server import ApiServer
 from tests.cli.setups import BERTH, BINDINGS, EXCLUDE, NODES_THERE, ROLES, Setup
 
@@ -96,6 +96,13 @@ class TestCluster:
         for node in NODES_THERE:
             await setup.client.merge_patch(NODES, node, {"metadata": {"labels": {EXCLUDE: ""}}})
         assert await codes(setup, is_before=True) == [Code.ALL_EXCLUDED]
+
+    async def test_nodes_that_are_all_excluded_and_whose_speakers_ignore_it(self, setup: Setup) -> None:
+        for node in NODES_THERE:
+            await setup.client.merge_patch(NODES, node, {"metadata": {"labels": {EXCLUDE: ""}}})
+        for node in NODES_THERE[1:]:
+            await setup.status(SPEAKERS, node, {"ignoresExcludeLabel": True})
+        assert Code.ALL_EXCLUDED not in await codes(setup)
 
     async def test_a_right_that_is_missing(self, setup: Setup) -> None:
         await setup.client.delete(BINDINGS, "berth-speaker")

@@ -11,12 +11,15 @@ from speaker.cluster.networks import Attached
 from speaker.cluster.objects import (
     MOST_INTERFACES,
     PoolFacts,
+    SpeakerFacts,
     allocation_from,
+    as_its_speaker_sees,
     node_from,
     pool_from,
     slice_from,
     speaker_from,
 )
+from speaker.cluster.state import ClusterState, Kind
 from tests.speaker.make import attachment, raw
 
 HOLDER = {"namespace": "default", "name": "web", "uid": "u", "ports": [{"port": 80}], "labels": {"app": "web"}}
@@ -108,6 +111,40 @@ def test_what_excludes_a_node_is_told_by_name_and_all_of_it() -> None:
     assert node_from(raw(metadata={"name": "n"}, spec=taints)).excluded_by == (f"the taint {taint}",)
     both = node_from(raw(metadata={"name": "n", "labels": labels}, spec=taints))
     assert both.excluded_by == (f"the label {label}", f"the taint {taint}")
+
+
+TAINTED = {"taints": [{"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}]}
+
+
+def ignoring(ignores: bool) -> SpeakerFacts:
+    return speaker_from(raw(metadata={"name": "n"}, status={"ignoresExcludeLabel": ignores}))
+
+
+def test_a_speaker_that_ignores_the_label_is_not_excluded_by_it_but_by_the_taint_all_the_same() -> None:
+    by_both = node_from(raw(metadata={"name": "n", "labels": {EXCLUDE: ""}}, spec=TAINTED))
+    assert as_its_speaker_sees(by_both, ignoring(True)).excluded_by == ("the taint ToBeDeletedByClusterAutoscaler",)
+    assert as_its_speaker_sees(by_both, ignoring(False)) is by_both
+    assert as_its_speaker_sees(by_both, None) is by_both
+    assert not speaker_from(raw(metadata={"name": "n"})).ignores_exclude_label, "as a speaker of an earlier version"
+
+
+def test_whichever_is_read_first_all_see_a_node_as_its_speaker_does() -> None:
+    labelled = node_from(raw(metadata={"name": "n", "labels": {EXCLUDE: ""}}))
+    state, changes = ClusterState(), []
+    state.subscribe(changes.append)
+    state.set_node("n", labelled)
+    assert state.nodes["n"].is_excluded
+    state.set_speaker("n", ignoring(True))
+    assert not state.nodes["n"].is_excluded
+    state.set_node("n", labelled)
+    state.set_speaker("n", ignoring(False))
+    assert state.nodes["n"].is_excluded
+    assert [change.kind for change in changes] == [Kind.NODE, Kind.SPEAKER, Kind.NODE, Kind.SPEAKER, Kind.NODE]
+    state.set_node("n", None)
+    state.set_speaker("n", ignoring(True))
+    assert not state.nodes, "a Node that is gone does not come back by its Speaker"
+    state.set_node("n", labelled)
+    assert not state.nodes["n"].is_excluded
 
 
 @pytest.mark.parametrize("effect", ["NoSchedule", "NoExecute", "PreferNoSchedule"])
