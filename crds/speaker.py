@@ -281,7 +281,8 @@ class SpeakerStatus(ConditionedStatus):
     routers: Annotated[tuple[RememberedRouter, ...], Items(maximum=MOST_ROUTERS), ListMap("address")] = ()
     """The routers that may have its routes: of sessions that it has, ends, has ended, or found when it started."""
     ignores_exclude_label: bool = False
-    """Whether it announces also where its Node has the label node.kubernetes.io/exclude-from-external-load-balancers."""
+    """Whether it announces also where its Node has the label
+    node.kubernetes.io/exclude-from-external-load-balancers."""
     interfaces: Annotated[tuple[Interface, ...], Items(maximum=MOST_INTERFACES), ListMap("name")] = ()
     """The node's network interfaces, those that addresses can be announced on first. The report has more of them."""
 
