@@ -66,7 +66,7 @@ async def run(given: argparse.Namespace) -> None:
         controller = Controller(client, options, metrics)
         # A standby is ready as well: it could lead at once.
         listener = Listener(
-            why_not_ready=lambda: "" if controller.is_ready else "the first full lists are not in yet",
+            why_not_ready=controller.why_not_ready,
             metrics=lambda: metrics.page(controller.snapshot()),
         )
         async with asyncio.TaskGroup() as tasks:

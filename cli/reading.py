@@ -119,14 +119,14 @@ class Reader:
             except Gone:
                 continue
             except Forbidden as error:
-                self.gaps.append(Gap(_name(res), f"you may not list them: {error}"))
+                self.gaps.append(Gap(res.full_name, f"you may not list them: {error}"))
                 return tuple({} for _ in decoders)
             except NotFound:
                 if res not in OPTIONAL:
                     why = "the API server knows no such kind: install Berth's definitions (crds.enabled in the chart)"
-                    self.gaps.append(Gap(_name(res), why, is_unknown=True))
+                    self.gaps.append(Gap(res.full_name, why, is_unknown=True))
                 return tuple({} for _ in decoders)
-        self.gaps.append(Gap(_name(res), "the list changes faster than it can be read"))
+        self.gaps.append(Gap(res.full_name, "the list changes faster than it can be read"))
         return tuple({} for _ in decoders)
 
     async def _pages(
@@ -150,10 +150,6 @@ def _put(into: Objects, raw: bytes, decode: Callable[[bytes], Any]) -> None:
     except ValueError:
         return
     into[ObjectKey(identity.namespace, identity.name)] = one
-
-
-def _name(res: Resource) -> str:
-    return f"{res.plural}.{res.group}" if res.group else res.plural
 
 
 async def read_cluster(client: Client, namespace: str) -> Seen:
@@ -185,7 +181,7 @@ async def _everything(reader: Reader, namespace: str) -> Seen:
     facts = {name: _plain(by_name[name][1]) for name in by_name if len(by_name[name]) > 1 and name != "slices"}
     speakers = facts["speakers"]
     facts["nodes"] = {name: as_its_speaker_sees(one, speakers.get(name)) for name, one in facts["nodes"].items()}
-    knows_leases = all(gap.resource != _name(LEASES) for gap in reader.gaps)
+    knows_leases = all(gap.resource != LEASES.full_name for gap in reader.gaps)
     return Seen(
         Observed(**{name: parts[0] for name, parts in by_name.items()}),
         _plain(leases[0]) if knows_leases else None,

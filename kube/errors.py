@@ -128,8 +128,8 @@ _BY_CODE: Mapping[int, type[ApiError]] = {
 _decode_status = decoder(Status)
 
 
-def error_from_response(code: int, body: bytes, retry_after_seconds: float | None = None) -> ApiError:
-    """The exception for an answer outside 2xx, whatever its body is.
+def error_from_response(code: int, body: bytes, retry_after_seconds: float | None = None, path: str = "") -> ApiError:
+    """The exception for an answer outside 2xx, whatever its body is. `path`: what was asked for.
 
     Not everything between us and an API server speaks Status: unknown paths are plain text, proxies send HTML.
     """
@@ -138,7 +138,7 @@ def error_from_response(code: int, body: bytes, retry_after_seconds: float | Non
     except ValueError:
         status = Status()
     if status.kind != "Status":
-        return _error_without_status(code, body, retry_after_seconds)
+        return _error_without_status(code, body, retry_after_seconds, path)
     return error_from_status(status, code, retry_after_seconds)
 
 
@@ -151,10 +151,26 @@ def error_from_status(status: Status, code: int, retry_after_seconds: float | No
     return error(code, status.reason, status.message, status.details, retry_after_seconds)
 
 
-def _error_without_status(code: int, body: bytes, retry_after_seconds: float | None) -> ApiError:
+def _error_without_status(code: int, body: bytes, retry_after_seconds: float | None, path: str) -> ApiError:
     text = body[:500].decode(errors="replace").strip()
-    reason = "UnknownPath" if code == 404 else "NoStatus"
-    return _class_of(code)(code, reason, text, None, retry_after_seconds)
+    if code != 404:
+        return _class_of(code)(code, "NoStatus", text, None, retry_after_seconds)
+    unknown = resource_of(path)
+    message = f"the API server knows no {unknown}: is the definition installed?" if unknown else text
+    return NotFound(code, "UnknownPath", message, None, retry_after_seconds)
+
+
+def resource_of(path: str) -> str:
+    """The resource that a path of the API is about, as kubectl names it: ippools.berth.dev; empty where it is none.
+
+    Kubernetes API concepts, "Resource URIs": /apis/GROUP/VERSION/[namespaces/NAMESPACE/]PLURAL, and /api/v1/ likewise.
+    """
+    match path.strip("/").split("/"):
+        case ["apis", group, _, "namespaces", _, plural, *_] | ["apis", group, _, plural, *_]:
+            return f"{plural}.{group}"
+        case ["api", _, "namespaces", _, plural, *_] | ["api", _, plural, *_]:
+            return plural
+    return ""
 
 
 def _class_of(code: int) -> type[ApiError]:

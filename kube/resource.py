@@ -22,6 +22,11 @@ class Resource:
         """As written in an object's `apiVersion`."""
         return f"{self.group}/{self.version}" if self.group else self.version
 
+    @property
+    def full_name(self) -> str:
+        """As kubectl and a CustomResourceDefinition name it: ippools.berth.dev."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
     def path(self, name: str | None = None, namespace: str | None = None, subresource: str | None = None) -> str:
         """The path of one object, or of the collection when `name` is None.
 

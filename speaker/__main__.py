@@ -17,6 +17,7 @@ from kube.config.io.credentials import CredentialsError
 from kube.io.client import Client
 from kube.process.io.listener import cannot_listen
 from kube.process.io.logs import configure_logs
+from speaker.io.agent import NoGoodbye
 from speaker.io.metrics import SpeakerMetrics
 from speaker.io.supervisor import EXCLUDED_INTERFACES, Surroundings, run_speaker
 from speaker.members.heartbeats import HeartbeatOptions
@@ -79,6 +80,11 @@ def parse_arguments() -> argparse.Namespace:
     return given
 
 
+def is_no_more_than(error: Exception, kind: type[Exception]) -> bool:
+    """Whether it is one of these, or a group of these alone."""
+    return error.split(kind)[1] is None if isinstance(error, ExceptionGroup) else isinstance(error, kind)
+
+
 async def run(given: argparse.Namespace) -> None:
     stop, metrics = asyncio.Event(), SpeakerMetrics()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -101,6 +107,8 @@ def main() -> int:
         if (fault := cannot_listen(error)) is not None:
             structlog.get_logger().error(str(fault))
             return 2
+        if is_no_more_than(error, NoGoodbye):
+            return 1  # the log has it
         structlog.get_logger().exception("the speaker ends; its addresses are silent")
         return 1
     return 0

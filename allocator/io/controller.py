@@ -34,6 +34,7 @@ from allocator.release.speakers import SpeakerState, decode_speaker
 from allocator.status.slices import Slice, decode_slice
 from crds.names import ALLOCATOR_LEASE, API_VERSION
 from crds.types import IPPool
+from crds.wording import listed
 from kube.events.io.recorder import EventRecorder, ObjectRef
 from kube.informer.io.informer import Change, Informer
 from kube.informer.store import ObjectKey
@@ -66,6 +67,9 @@ log = structlog.get_logger()
 EVENT_SECONDS = 0.02
 EVENT_PATIENCE_SECONDS = 5.0
 """An Event is sent after so long though Services are still being served."""
+
+NAMED = 12
+"""How many kinds a message names before it counts the rest."""
 
 EVENT_LIMIT = 5000
 """Beyond that the oldest is dropped: Events are hints, conditions carry the state."""
@@ -157,10 +161,14 @@ class Controller:
         self._informers.append(informer)
         return informer
 
-    @property
-    def is_ready(self) -> bool:
-        """Whether it could lead at once."""
-        return all(informer.synced for informer in self._informers)
+    def why_not_ready(self) -> str:
+        """Why it could not lead at once; empty when it could."""
+        unknown = [one.resource.full_name for one in self._informers if one.is_unknown]
+        if unknown:
+            advice = "install Berth's definitions (crds.enabled in the chart)"
+            return f"the API server knows no {listed(unknown, NAMED)}: {advice}"
+        unread = [one.resource.full_name for one in self._informers if not one.synced]
+        return f"the first full lists are not in yet: {listed(unread, NAMED)}" if unread else ""
 
     @property
     def assigner(self) -> Assigner | None:

@@ -232,7 +232,8 @@ class Transport:
     async def _refusal(self, response: aiohttp.ClientResponse) -> ApiError:
         async with asyncio.timeout(REQUEST_TIMEOUT_SECONDS):
             body = await response.read()
-        return error_from_response(response.status, body, _retry_after(response.headers.get("Retry-After")))
+        retry_after = _retry_after(response.headers.get("Retry-After"))
+        return error_from_response(response.status, body, retry_after, response.url.path)
 
     def _connections(self) -> ApiClient:
         configuration = self._credentials.configuration

@@ -47,6 +47,10 @@ def _boottime() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+class NoGoodbye(TimeoutError):
+    """The speaker ends, nothing of it is on the wire, and the API server could not be told: releases wait for it."""
+
+
 class Agent:
     """One run: `run` once, from one event loop."""
 
@@ -90,7 +94,7 @@ class Agent:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set and everything is withdrawn and said. Raises what ends a speaker for good."""
+        """Until `stop` is set and everything is withdrawn and said. Raises NoGoodbye, and what ends it for good."""
         async with asyncio.TaskGroup() as group:
             self._group = group
             self._start(self._routers.run())
@@ -103,7 +107,7 @@ class Agent:
                 task.cancel()
         if self.core.failed_to_say_goodbye:
             log.error("the API server could not be told that this speaker has stopped", speaker=self._options.node)
-            raise TimeoutError("the API server could not be told that this speaker has stopped")
+            raise NoGoodbye
 
     def tell(self, what: Input) -> None:
         """Something happened."""

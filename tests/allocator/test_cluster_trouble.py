@@ -7,12 +7,14 @@ import pytest
 
 from allocator.io import reporter
 from crds.names import FINALIZER
+from crds.schema import custom_resource_definition
+from crds.types import Community
 from kube.io.client import Client
 from kube.resource import (
     IPALLOCATIONS,
     SERVICES,
 )
-from tests.allocator.cluster import EDGE, Body, User, allocating, settled, speaking
+from tests.allocator.cluster import CRDS, EDGE, Body, User, allocating, settled, speaking
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
@@ -54,12 +56,28 @@ async def test_a_standby_takes_over_and_changes_nothing(user: User) -> None:
         async with allocating(user.server, identity="other", lease_duration_seconds=2.0):
             await user.service("web")
             await user.until_addresses("web", "192.0.2.10")
-            assert standby.is_ready
+            assert not standby.why_not_ready()
         body = await user.get(SERVICES, "web", "default")
         await user.service("next")
         await user.until_addresses("next", "192.0.2.11")
         assert standby.assigner is not None
         assert await user.get(SERVICES, "web", "default") == body
+
+
+async def test_while_a_definition_is_missing_it_is_not_ready_and_says_which(user: User) -> None:
+    async with allocating(user.server) as allocator:
+
+        async def is_ready() -> bool:
+            return not allocator.why_not_ready()
+
+        async def is_missed() -> bool:
+            return "no communities.berth.dev" in allocator.why_not_ready()
+
+        await user.until(is_ready, "all is read")
+        await user.client.delete(CRDS, "communities.berth.dev")
+        await user.until(is_missed, "it says that it is gone")
+        await user.client.create(CRDS, custom_resource_definition(Community))
+        await user.until(is_ready, "it is back", 20.0)
 
 
 async def test_the_world_misbehaves_and_every_service_gets_one_address(user: User) -> None:

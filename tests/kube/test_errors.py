@@ -63,6 +63,23 @@ def test_an_unknown_resource_is_a_plain_text_404() -> None:
     assert error.message == "404 page not found"
 
 
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [
+        ("/apis/berth.dev/v1beta1/ippools", "ippools.berth.dev"),
+        ("/apis/berth.dev/v1beta1/ippools/edge/status", "ippools.berth.dev"),
+        ("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices", "endpointslices.discovery.k8s.io"),
+        ("/api/v1/namespaces/default/services/web", "services"),
+        ("/api/v1/namespaces/default", "namespaces"),
+    ],
+)
+def test_what_an_api_server_does_not_know_is_named(path: str, named: str) -> None:
+    error = error_from_response(404, b"404 page not found\n", path=path)
+    assert str(error) == f"404 UnknownPath: the API server knows no {named}: is the definition installed?"
+    assert isinstance(error, NotFound)
+    assert error.is_unknown_resource
+
+
 def test_an_unknown_object_is_not_an_unknown_resource() -> None:
     error = answer(404, "NotFound", 'services "oc" not found', name="oc", kind="services")
     assert isinstance(error, NotFound)

@@ -54,6 +54,8 @@ class Informer(Generic[T]):
         """`may_be_unknown`: some API servers do not serve the resource. Then there are no objects until they do."""
         self.last_activity = -math.inf
         """Monotonic time at which the server last sent anything about this resource; -inf before the first time."""
+        self.is_unknown = False
+        """Whether the server says now that it knows no such resource: its definition is missing, or was deleted."""
         self._client = client
         self._resource = resource
         self._selection = {
@@ -82,6 +84,11 @@ class Informer(Generic[T]):
     def items(self) -> Mapping[ObjectKey, T]:
         """The objects as last received. Live: read it, don't keep it."""
         return self._store.items
+
+    @property
+    def resource(self) -> Resource:
+        """What it reads."""
+        return self._resource
 
     @property
     def synced(self) -> bool:
@@ -132,8 +139,12 @@ class Informer(Generic[T]):
             outcome = self._store.finish_list(resource_version, may_go_back=self._pacing.may_go_back)
         except ApiError as error:
             self._pacing.list_failed(error.retry_after_seconds)
-            if self._may_be_unknown and isinstance(error, NotFound) and error.is_unknown_resource:
+            is_unknown = isinstance(error, NotFound) and error.is_unknown_resource
+            if self._may_be_unknown and is_unknown:
                 await self._served_list(number)  # what was known before stays: a server that is older now says nothing
+            elif is_unknown:
+                (self._log.debug if self.is_unknown else self._log.error)("list failed", error=str(error))
+                self.is_unknown = True
             else:
                 self._report_trouble("list failed", error)
             return
@@ -142,6 +153,7 @@ class Informer(Generic[T]):
             self._log.warning("list is older than what is known", error=str(error), believed=self._pacing.may_go_back)
             return
         self._pacing.listed()
+        self.is_unknown = False
         self._metrics.relist(self._resource.plural, len(self.items), time.monotonic() - began)
         self._hand_on(outcome)
         await self._served_list(number)

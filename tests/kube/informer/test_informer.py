@@ -223,7 +223,9 @@ async def test_an_unknown_resource_is_waited_for_where_it_must_be_served(connect
     async with connected(*answers) as (client, script), watching(client) as watched:
         await watched.until(script, 1)
         assert not watched.informer.synced
+        assert watched.informer.is_unknown
         await watched.until_told("ADDED a@3")
+        assert not watched.informer.is_unknown
 
 
 async def test_an_outage_while_watching_changes_nothing_and_is_resumed(connected: Connected) -> None:
