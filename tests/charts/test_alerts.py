@@ -17,7 +17,8 @@ from tests.charts.rendered import one, rendered
 
 pytestmark = [pytest.mark.slow, pytest.mark.lab]
 
-RUNBOOKS = Path(__file__).parent.parent.parent / "docs" / "runbooks"
+DOCS = Path(__file__).parent.parent.parent / "docs"
+RUNBOOKS = DOCS / "runbooks"
 ENABLED = {"prometheusRule": {"enabled": True}}
 SEVERITIES = {"critical", "warning", "info"}
 EVAL_MINUTES = 40
@@ -154,6 +155,50 @@ def test_each_fault_fires_its_alert_and_no_other(tmp_path: Path) -> None:
 
 def test_nothing_fires_while_all_is_well(tmp_path: Path) -> None:
     assert judged(tmp_path, [(series, {}) for series in NOT_FAULTS]) == ""
+
+
+def set_ups() -> list[tuple[str, str, list[str]]]:
+    """Of the document's broken set-ups: name, what the Service says, and the alerts."""
+    text = (DOCS / "cli.md").read_text().partition("## Broken set-ups")[2]
+    rows = [[cell.strip() for cell in line.split("|")] for line in text.splitlines() if line.startswith("| ")][1:]
+    return [(name, says, re.findall(r"Berth[A-Z]\w+", fires)) for _, name, says, _, fires, _ in rows]
+
+
+def shows(name: str, says: str) -> Series:
+    """What is counted then, beside what is well."""
+    pending, silent = re.search(r"`Allocated=False (\w+)`", says), re.search(r"`Announced=False (\w+)`", says)
+    series = dict(BESIDE.get(name, {}))
+    if pending:
+        series[f'berth_services_pending{{reason="{pending[1]}"}}'] = constant(1)
+    if silent:
+        series[f'berth_addresses{{pool="lan",state="{silent[1]}"}}'] = constant(1)
+    if silent and silent[1] == "SessionsDown" and name != "no node wants the router":
+        series[f'berth_bgp_session_up{{{NODE},peer="tor"}}'] = constant(0)
+    return series
+
+
+STUCK: Series = {"berth_oldest_release_seconds": growing(60)}
+SILENT: Series = {'berth_speakers{state="Silent"}': constant(1)}
+BESIDE: dict[str, Series] = {
+    "full pool": {f"berth_pool_addresses_free{{{POOL}}}": constant(0)},
+    "no allocator": {LEADER: constant(0)},
+    "definitions missing": {LEADER: constant(0)},
+    "no right to write": {'berth_services_pending{reason="NotWritten"}': constant(1)},
+    "all speakers dead": {**SILENT, 'berth_speakers{state="Alive"}': constant(0)},
+    "speaker dead with the endpoint": SILENT,
+    "ipvs": {f"berth_kernel_answered_addresses{{{NODE}}}": constant(1)},
+    "conflict": {'berth_addresses{pool="lan",state="Conflicted"}': constant(1)},
+    "release stuck": {**STUCK, **SILENT},
+    "asks for what is stuck": STUCK,
+    "heartbeats blocked": {HEARD: constant(0)},
+}
+"""What is counted in a set-up that is not a reason of the Service."""
+
+
+def test_each_broken_set_up_of_the_document_fires_the_alerts_that_it_names(tmp_path: Path) -> None:
+    found = set_ups()
+    assert len(found) > 30
+    assert judged(tmp_path, [(shows(name, says), dict.fromkeys(fires, 1)) for name, says, fires in found]) == ""
 
 
 def test_a_case_that_expects_too_little_is_found(tmp_path: Path) -> None:
