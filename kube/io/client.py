@@ -180,6 +180,20 @@ class Client:
         body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": wanted} if wanted else None
         await self._send("delete", "DELETE", res, res.path(name, namespace), body)
 
+    async def fetch(self, path: str, *, most: int, idle_seconds: float = REQUEST_TIMEOUT_SECONDS) -> bytes:
+        """What is behind a path that gives no object: /version, a pod's log, or what a pod serves itself.
+
+        The first `most` bytes of it. Raises Unreachable when nothing comes for `idle_seconds`.
+        """
+        request = Request("get", path.partition("?")[0].rpartition("/")[2], "GET", path)
+        found = bytearray()
+        async with self._transport.stream(request, idle_seconds) as chunks:
+            async for chunk in chunks:
+                found += chunk
+                if len(found) >= most:
+                    break
+        return bytes(found[:most])
+
     async def watch(
         self,
         res: Resource,

@@ -348,6 +348,19 @@ async def test_leaving_a_watch_early_closes_its_connection(connected: Connected)
         await asyncio.wait_for(left.wait(), 2)
 
 
+async def test_what_is_no_object_is_fetched_up_to_a_bound(connected: Connected) -> None:
+    async with connected(stream(b"one\n", b"two\n"), stream(b"x" * 5000, 3600.0)) as (client, script):
+        assert await client.fetch("/api/v1/namespaces/a/pods/b/log?container=c", most=100) == b"one\ntwo\n"
+        assert await client.fetch("/version", most=1000) == b"x" * 1000
+    assert [path for _, path, *_ in script.requests] == ["/api/v1/namespaces/a/pods/b/log?container=c", "/version"]
+
+
+async def test_what_nothing_comes_of_is_given_up(connected: Connected) -> None:
+    async with connected(stream(b"one\n", 3600.0)) as (client, _):
+        with pytest.raises(Unreachable):
+            await client.fetch("/version", most=100, idle_seconds=5.0)
+
+
 async def test_a_long_history_lets_others_have_their_turn(connected: Connected) -> None:
     history = b"".join(event("ADDED", an_object(f"s{n}", str(n), pad="x" * 1000)) for n in range(6, 4000))
     turns = 0
