@@ -170,7 +170,7 @@ class BarrierLoop:
             return
         self._noticed.add((mark.address, mark.uid))
         message = describe(mark.address, waiting_for)
-        log.info("release waits", address=str(mark.address), nodes=[one.node for one in waiting_for])
+        log.debug("release waits", address=str(mark.address), nodes=[one.node for one in waiting_for])
         for notice in of_entry(entry, Reason.WaitingForSpeakers, message):
             self._notify(notice)
 

@@ -1,23 +1,62 @@
 """How both programs log: one line an event, to stderr, as text for a terminal or as JSON for a cluster's log store.
 
-What is logged, and when, is for the shells to say.
+What is logged, and when, is for the shells to say; of one message so many lines are written at once, and the rest is
+counted (kube.process.logbudget). At level debug all are.
 """
 
 import logging
 import sys
-from typing import Literal
+import time
+from collections.abc import Mapping, MutableMapping
+from typing import Any, Literal
 
 import structlog
+
+from kube.process.logbudget import LogBudget
 
 LogStyle = Literal["text", "json"]
 
 
 def configure_logs(style: LogStyle, level: str) -> None:
     """`level` is debug, info, warning or error. Times are UTC."""
-    renderer = structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
+    json = structlog.processors.JSONRenderer(default=str)
+    renderer = json if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    budget = [] if level == "debug" else [_within(LogBudget())]
     structlog.configure(
-        processors=[structlog.processors.add_log_level, stamp, structlog.processors.format_exc_info, renderer],
+        processors=[
+            *budget,
+            structlog.processors.add_log_level,
+            stamp,
+            structlog.processors.format_exc_info,
+            _plain,
+            renderer,
+        ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
+
+
+def _within(budget: LogBudget) -> structlog.typing.Processor:
+    """Drops the lines that are too many, and says on the next one how many there were."""
+
+    def within(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        left_out = budget.admit(str(event.get("event")), time.monotonic())
+        if left_out is None:
+            raise structlog.DropEvent
+        if left_out:
+            event["left_out"] = left_out
+        return event
+
+    return within
+
+
+def _plain(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Values as JSON knows them: whatever holds several is a list."""
+    return {name: _as_list(value) for name, value in event.items()}
+
+
+def _as_list(value: Any) -> Any:
+    if isinstance(value, set | frozenset):
+        return sorted(map(str, value))
+    return list(value) if isinstance(value, tuple) else value
