@@ -28,6 +28,7 @@ COMMANDS = {
     "undrain": ("cli.drain.command:add_undrain", "let a drained node announce again"),
     "url": ("cli.listing:add_url", "where clients reach a Service, one URL a line"),
     "capture": ("cli.capture.command", "one file with all that is needed to look for a fault"),
+    "uninstall": ("cli.uninstall.command", "whether Berth may go, and letting go of what it left behind"),
     "version": ("cli.version", "print the version of this command"),
     "arping": ("cli.arping", "who answers for an address on this segment"),
     "lab": (LAB, "a cluster on this machine, to try Berth and to test it"),

@@ -52,6 +52,9 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 LABEL_EXCLUDE_NODE = "node.kubernetes.io/exclude-from-external-load-balancers"
 """A node with this label takes no traffic from load balancers, whatever its value (KEP-1143)."""
+DRAINED, DRAINED_OVER_LABEL = "berth-drain", "berth-drain-over-label"
+"""The values of that label where `berth drain` has set it; the second where the node had it already, and its speaker
+ignores it. No speaker ignores these."""
 TAINT_DELETION = "ToBeDeletedByClusterAutoscaler"
 """The cluster autoscaler is about to delete a node with this taint; Kubernetes' service controller excludes it too."""
 

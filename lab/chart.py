@@ -59,12 +59,17 @@ def install(
     Raises CommandFailed with kubectl's words when something was refused.
     """
     manifests = rendered if rendered is not None else render_apart(values or {}, namespace)
-    chosen = [manifest for manifest in manifests if manifest["kind"] not in leave_out]
+    chosen = [one for one in manifests if one["kind"] not in leave_out and not is_hook(one)]
     home: Manifest = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}
     objects = [home, *chosen]
     apply(kubeconfig, objects)
     _wait_for_definitions(kubeconfig)
     return objects
+
+
+def is_hook(manifest: Manifest) -> bool:
+    """Whether Helm runs it at its time, and installs it not."""
+    return "helm.sh/hook" in (manifest["metadata"].get("annotations") or {})
 
 
 def apply(kubeconfig: Path | str, objects: Sequence[Manifest]) -> None:

@@ -11,19 +11,17 @@ from ipaddress import ip_address
 from cli.failure import Failed
 from cli.reach import why_nobody, without_node
 from cli.seen import World
-from crds.names import LABEL_EXCLUDE_NODE
+from crds.names import DRAINED, DRAINED_OVER_LABEL, LABEL_EXCLUDE_NODE
 from kube.informer.store import ObjectKey
 from kube.objects import Node
-
-DRAINED = "berth-drain"
-"""The value of the label where `berth drain` has set it."""
 
 
 @dataclass(frozen=True)
 class Drain:
     """`label`: its value at present, None = the node has none. `moves`: what the node announces and others would;
     `stays`: what nobody would announce, with its Services and why. `peers`: BGPPeers that have a session with this node
-    alone. `trouble`: why the node's speaker announces nothing, or can't be asked; empty where it lives."""
+    alone. `trouble`: why the node's speaker announces nothing, or can't be asked; empty where it lives. `is_ignored`:
+    its speaker ignores that label, but for the values of drains."""
 
     node: str
     label: str | None
@@ -31,10 +29,22 @@ class Drain:
     stays: tuple[tuple[str, str], ...] = ()
     peers: tuple[str, ...] = ()
     trouble: str = ""
+    is_ignored: bool = False
 
     @property
     def is_set(self) -> bool:
         """Whether the node is excluded already, by whomever."""
+        if self.label in (DRAINED, DRAINED_OVER_LABEL):
+            return True
+        return self._is_labelled and not self.is_ignored
+
+    @property
+    def wanted(self) -> str:
+        """The value of the label that a drain sets."""
+        return DRAINED_OVER_LABEL if self._is_labelled else DRAINED
+
+    @property
+    def _is_labelled(self) -> bool:
         return self.label is not None and self.label != "false"
 
 
@@ -65,7 +75,9 @@ def drain(world: World, name: str) -> Drain:
         else:
             moves.append(address)
     trouble = world.not_alive.get(name, "has no Speaker")
-    return Drain(name, label, tuple(moves), tuple(stays), tuple(_peers(world, after, name)), trouble)
+    speaker = world.seen.facts.speakers.get(name)
+    is_ignored = speaker is not None and speaker.ignores_exclude_label
+    return Drain(name, label, tuple(moves), tuple(stays), tuple(_peers(world, after, name)), trouble, is_ignored)
 
 
 def _peers(world: World, after: World, node: str) -> Iterator[str]:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from cli.announced import announced_by, slices_of
-from cli.drain.judge import DRAINED, Drain, drain, label_of
+from cli.drain.judge import Drain, drain, label_of
 from cli.failure import Failed
 from cli.reading import LONGEST_SECONDS, Reader, read_cluster
 from cli.seen import Seen, World
 from cli.waiting import Look
 from cli.writing import write
-from crds.names import LABEL_EXCLUDE_NODE
+from crds.names import DRAINED, DRAINED_OVER_LABEL, LABEL_EXCLUDE_NODE
 from crds.wording import listed
 from kube.io.client import Client
 from kube.resource import ENDPOINTSLICES, IPALLOCATIONS, NODES
@@ -45,7 +45,7 @@ async def _read(client: Client, berth: str) -> Seen:
 async def label(client: Client, asked: Drain) -> None:
     """Exclude the Node, unless it is already."""
     if not asked.is_set:
-        await write(client, NODES, asked.node, {"metadata": {"labels": {LABEL_EXCLUDE_NODE: DRAINED}}})
+        await write(client, NODES, asked.node, {"metadata": {"labels": {LABEL_EXCLUDE_NODE: asked.wanted}}})
 
 
 async def unlabel(client: Client, berth: str, node: str) -> bool:
@@ -53,13 +53,14 @@ async def unlabel(client: Client, berth: str, node: str) -> bool:
     given = label_of(World(await read_cluster(client, berth)), node)
     if given is None or given == "false":
         return False
-    if given != DRAINED:
+    if given not in (DRAINED, DRAINED_OVER_LABEL):
         mark = f"{LABEL_EXCLUDE_NODE}={given}" if given else LABEL_EXCLUDE_NODE
         raise Failed(
             f"{node} has the label {mark}, which berth drain did not set: kubectl label node {node} "
             f"{LABEL_EXCLUDE_NODE}- takes it off"
         )
-    await write(client, NODES, node, {"metadata": {"labels": {LABEL_EXCLUDE_NODE: None}}})
+    before = "" if given == DRAINED_OVER_LABEL else None
+    await write(client, NODES, node, {"metadata": {"labels": {LABEL_EXCLUDE_NODE: before}}})
     return True
 
 

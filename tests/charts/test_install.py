@@ -2,9 +2,12 @@
 
 import json
 import shutil
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import helm_python
 import pytest
@@ -39,12 +42,16 @@ def helm(kubectl: Kubectl) -> Iterator[helm_python.Config]:
         yield configuration
 
 
+WITHOUT_JOBS = {"uninstallCheck": {"enabled": False}}
+"""Nobody runs Jobs here."""
+
+
 def install(helm: helm_python.Config, values: dict[str, Any] | None = None) -> None:
-    helm.install(str(chart.CHART), "berth", values or {}, namespace=NAMESPACE)
+    helm.install(str(chart.CHART), "berth", {**WITHOUT_JOBS, **(values or {})}, namespace=NAMESPACE)
 
 
 def upgrade(helm: helm_python.Config, values: dict[str, Any] | None = None) -> None:
-    helm.upgrade(str(chart.CHART), "berth", values or {}, namespace=NAMESPACE)
+    helm.upgrade(str(chart.CHART), "berth", {**WITHOUT_JOBS, **(values or {})}, namespace=NAMESPACE)
 
 
 def read(kubectl: Kubectl, *what: str) -> dict[str, Any]:
@@ -86,7 +93,7 @@ def test_the_key_of_an_earlier_release_of_the_chart_stays(
     earlier = tmp_path / "berth"
     shutil.copytree(chart.CHART, earlier)
     (earlier / "templates/speaker/secret.yaml").write_text(EARLIER_SECRET)
-    helm.install(str(earlier), "berth", {}, namespace=NAMESPACE)
+    helm.install(str(earlier), "berth", WITHOUT_JOBS, namespace=NAMESPACE)
     first = read(kubectl, "secret", "berth-heartbeat")["data"]
     kubectl("patch", "secret", "berth-heartbeat", f"--namespace={NAMESPACE}", '--patch={"stringData": {"next": "n"}}')
     for level in ("debug", "info"):
@@ -115,7 +122,7 @@ def test_an_upgrade_brings_definitions_up_to_date(helm: helm_python.Config, kube
     del manifest["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["priority"]
     definition.write_text(yaml.safe_dump(manifest))
 
-    helm.install(str(older), "berth", {}, namespace=NAMESPACE)
+    helm.install(str(older), "berth", WITHOUT_JOBS, namespace=NAMESPACE)
     kubectl("apply", "-f", "-", stdin=json.dumps(POOL))
     assert "priority" not in read(kubectl, "ippool", "office")["spec"]
     upgrade(helm)
@@ -324,23 +331,109 @@ def _pod_on(kubectl: Kubectl, node: str) -> dict[str, Any]:
     return {"kind": "Pod", "apiVersion": "v1", "name": "berth-speaker-x", "uid": created["metadata"]["uid"]}
 
 
-def test_services_left_behind_by_an_uninstall_can_be_let_go(helm: helm_python.Config, kubectl: Kubectl) -> None:
-    """What docs/install.md tells for the case that Berth is gone already: our finalizer goes, another's stays."""
-    install(helm)
+def test_an_uninstall_is_refused_while_services_are_held_and_what_is_left_can_be_let_go(
+    helm: helm_python.Config, kubectl: Kubectl, tmp_path: Path
+) -> None:
+    """The check of the chart as Helm runs it, with the rights that it has; and what docs/install.md tells for the case
+    that Berth is gone already."""
+    install(helm, {"uninstallCheck": {"enabled": True}})
     for name, more in (("terminating", []), ("shared", ["example.org/other"])):
-        kubectl("apply", "-f", "-", stdin=json.dumps(_service(name, [FINALIZER, *more])))
-    kubectl("delete", "service", "terminating", "--wait=false")
-    helm.uninstall("berth")
-    assert "deletionTimestamp" in json.loads(kubectl("get", "service", "terminating", "-ojson"))["metadata"]
+        served = _service(name, [FINALIZER, *more])
+        kubectl("create", "-f", "-", stdin=json.dumps(served))
+        kubectl("patch", "service", name, "--subresource=status", "--type=merge", f"--patch={json.dumps(SERVED)}")
+    kubectl("create", "-f", "-", stdin=json.dumps(_service("of-another", [FINALIZER])))
+    with JobRunner(kubectl, account(kubectl, "allocator", tmp_path)) as jobs:
+        with pytest.raises(helm_python.HelmError):
+            helm.uninstall("berth", timeout=60)
+        assert "svc/default/shared" in jobs.said
+        assert "berth uninstall --release" in jobs.said
+        assert "of-another" not in jobs.said
+    assert read(kubectl, "deployment", "berth-allocator")
 
-    services = json.loads(kubectl("get", "services", "--all-namespaces", "--output=json"))
-    held = [each for each in services["items"] if FINALIZER in each["metadata"].get("finalizers", [])]
-    for each in held:
-        each["metadata"]["finalizers"].remove(FINALIZER)
-    kubectl("replace", "--filename=-", stdin="\n".join(map(json.dumps, held)))
+    helm.rollback("berth", version=1)  # Helm calls the release uninstalling, and would upgrade it no more
+    upgrade(helm)  # without the check, as --no-hooks
+    helm.uninstall("berth")
+    kubectl("delete", "service", "terminating", "--wait=false")
+    assert "deletionTimestamp" in json.loads(kubectl("get", "service", "terminating", "-ojson"))["metadata"]
+    released = berth(kubectl, "uninstall", "--release")
+    assert released.returncode == 0, released.stdout + released.stderr
     assert kubectl("get", "service", "terminating", "--ignore-not-found") == ""
     left = json.loads(kubectl("get", "service", "shared", "-ojson"))
     assert left["metadata"]["finalizers"] == ["example.org/other"]
+    assert not left["status"].get("conditions")
+    other = json.loads(kubectl("get", "service", "of-another", "-ojson"))
+    assert other["metadata"]["finalizers"] == [FINALIZER], "it may be another load balancer's"
+
+
+def test_an_uninstall_goes_on_when_nothing_is_held(helm: helm_python.Config, kubectl: Kubectl, tmp_path: Path) -> None:
+    install(helm, {"uninstallCheck": {"enabled": True}})
+    with JobRunner(kubectl, account(kubectl, "allocator", tmp_path)) as jobs:
+        helm.uninstall("berth", timeout=60)
+        assert "Berth may go" in jobs.said
+    assert kubectl("get", "deployments,jobs", "-A", "-oname") == ""
+
+
+SERVED = {
+    "status": {
+        "conditions": [
+            {
+                "type": "berth.dev/Allocated",
+                "status": "True",
+                "reason": "Allocated",
+                "message": "it has an address",
+                "lastTransitionTime": "2026-01-01T00:00:00Z",
+            }
+        ]
+    }
+}
+
+
+def berth(kubectl: Kubectl, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """The command, in a process of its own."""
+    command = [sys.executable, "-m", "cli", *arguments, f"--kubeconfig={kubectl.kubeconfig}"]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+class JobRunner:
+    """Runs the first Job that comes, as its first container says: what a cluster's controllers and kubelets do.
+
+    `said`: what it printed."""
+
+    def __init__(self, kubectl: Kubectl, pod: Kubectl) -> None:
+        """`pod`: with the token of the account that the Job names."""
+        self._kubectl, self._pod = kubectl, pod
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._ends = threading.Event()
+        self.said = ""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ends.set()
+        self._thread.join(60)
+
+    def _run(self) -> None:
+        while not self._ends.wait(0.2):
+            found = json.loads(self._kubectl("get", "jobs", f"--namespace={NAMESPACE}", "-ojson"))["items"]
+            if found:
+                self._do(found[0])
+                return
+
+    def _do(self, job: dict[str, Any]) -> None:
+        pod = job["spec"]["template"]["spec"]
+        assert pod["serviceAccountName"] == "berth-allocator"
+        container = pod["containers"][0]
+        assert container["command"] == ["python", "-m", "cli"]
+        done = berth(self._pod, *container["args"])
+        self.said = done.stdout + done.stderr
+        kind = "Complete" if done.returncode == 0 else "Failed"
+        conditions = [{"type": kind, "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z"}]
+        counts = {"succeeded": 1} if done.returncode == 0 else {"failed": 1}
+        patch = json.dumps({"status": {"conditions": conditions, **counts}})
+        which = (job["metadata"]["name"], f"--namespace={NAMESPACE}")
+        self._kubectl("patch", "job", *which, "--subresource=status", "--type=merge", f"--patch={patch}")
 
 
 def _service(name: str, finalizers: list[str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 
+from cli.__main__ import parser
 from crds.schema import custom_resource_definition
 from crds.types import KINDS
 from tests.charts.rendered import container_of, one, pod_of, rendered
@@ -125,6 +126,19 @@ def test_definitions_can_be_left_out_or_given_up() -> None:
 def test_definitions_come_first() -> None:
     kinds = [each["kind"] for each in rendered()]
     assert set(kinds[: len(KINDS)]) == {"CustomResourceDefinition"}
+
+
+def test_hooks_run_the_command_with_the_image_and_the_account_of_the_allocator() -> None:
+    objects = rendered()
+    deployment = pod_of(one(objects, "Deployment"))
+    for pod in (one(objects, "Job")["spec"]["template"]["spec"], one(objects, "Pod")["spec"]):
+        assert pod["serviceAccountName"] == deployment["serviceAccountName"]
+        assert pod["containers"][0]["image"] == deployment["containers"][0]["image"]
+        assert pod["securityContext"] == deployment["securityContext"]
+        assert pod["containers"][0]["securityContext"] == deployment["containers"][0]["securityContext"]
+        given = parser(pod["containers"][0]["args"][0]).parse_args(pod["containers"][0]["args"])
+        assert given.berth_namespace == "berth-system"
+    assert not [each for each in rendered({"uninstallCheck": {"enabled": False}}) if each["kind"] == "Job"]
 
 
 def test_the_image_is_a_tag_or_a_digest() -> None:

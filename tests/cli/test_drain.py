@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from cli.drain.command import drained
-from cli.drain.judge import DRAINED, Drain
+from cli.drain.judge import Drain
 from cli.drain.run import Watched, judged, label, unlabel
 from cli.failure import Failed
-from crds.names import allocation_name, speaker_lease
+from crds.names import DRAINED, DRAINED_OVER_LABEL, allocation_name, speaker_lease
 from kube.io.client import Client
 from kube.resource import BGPADVERTISEMENTS, BGPPEERS, IPALLOCATIONS, L2ADVERTISEMENTS, NODES, SPEAKERS
 from tests.cli.setups import ADDRESS, BERTH, EXCLUDE, Setup
@@ -109,6 +109,18 @@ class TestLabel:
         assert await labels(setup) == {EXCLUDE: "mine"}
         with pytest.raises(Failed, match=r"which berth drain did not set: kubectl label node node1 "):
             await unlabel(setup.client, BERTH, "node1")
+
+    async def test_a_node_whose_speaker_ignores_the_label_is_drained_over_it_and_has_it_again(
+        self, setup: Setup
+    ) -> None:
+        await exclude(setup, "node1")
+        await setup.status(SPEAKERS, "node1", {"ignoresExcludeLabel": True})
+        assert not (await judge(setup)).is_set
+        assert await drained(setup.client, options()) == 0
+        assert await labels(setup) == {EXCLUDE: DRAINED_OVER_LABEL}
+        assert (await judge(setup)).is_set
+        assert await unlabel(setup.client, BERTH, "node1")
+        assert await labels(setup) == {EXCLUDE: ""}
 
     async def test_nothing_is_written_where_addresses_would_be_announced_by_nobody(
         self, setup: Setup, capsys: pytest.CaptureFixture[str]

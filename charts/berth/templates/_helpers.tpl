@@ -153,3 +153,42 @@ imagePullSecrets:
 {{- define "berth.listen" -}}
 {{- if contains ":" .address -}}[{{ .address }}]{{- else -}}{{ .address }}{{- end -}}:{{ .port }}
 {{- end -}}
+
+{{/* The spec of a pod that runs the command `berth` once, with the allocator's rights. Takes root and arguments. */}}
+{{- define "berth.commandPod" -}}
+{{- $allocator := .root.Values.allocator -}}
+restartPolicy: Never
+serviceAccountName: {{ include "berth.account" (dict "root" .root "component" "allocator") }}
+{{- with .root.Values.imagePullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- range $name := list "nodeSelector" "tolerations" }}
+{{- with index $allocator $name }}
+{{ $name }}:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+securityContext:
+  {{- include "berth.over" (dict "ours" (include "berth.nobody" .) "theirs" $allocator.podSecurityContext) | nindent 2 }}
+containers:
+  - name: berth
+    image: {{ include "berth.image" .root | quote }}
+    imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+    command: [python, -m, cli]
+    args:
+      {{- range .arguments }}
+      - {{ . }}
+      {{- end }}
+      - {{ printf "--berth-namespace=%s" .root.Release.Namespace }}
+    securityContext:
+      {{- include "berth.over" (dict "ours" (include "berth.confined" .) "theirs" $allocator.securityContext) | nindent 6 }}
+{{- end -}}
+
+{{- define "berth.nobody" -}}
+{runAsNonRoot: true, runAsUser: 65532, runAsGroup: 65532, seccompProfile: {type: RuntimeDefault}}
+{{- end -}}
+
+{{- define "berth.confined" -}}
+{allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+{{- end -}}

@@ -18,13 +18,14 @@ APPS = f"/apis/apps/v1/namespaces/{NAMESPACE}"
 
 def _install(kubeconfig: str) -> str:
     with helm_python.Config(kubeconfig_path=kubeconfig, namespace=NAMESPACE) as helm:
-        release = helm.install(str(CHART), "berth", {}, namespace=NAMESPACE, create_namespace=True)
+        values = {"uninstallCheck": {"enabled": False}}  # nobody runs Jobs here
+        release = helm.install(str(CHART), "berth", values, namespace=NAMESPACE, create_namespace=True)
     return str(release["status"])
 
 
 def _upgrade(kubeconfig: str) -> int:
     with helm_python.Config(kubeconfig_path=kubeconfig, namespace=NAMESPACE) as helm:
-        helm.upgrade(str(CHART), "berth", {"allocator": {"replicas": 1}}, namespace=NAMESPACE)
+        helm.upgrade(str(CHART), "berth", {"allocator": {"replicas": 1}}, namespace=NAMESPACE, reuse_values=True)
         return len(helm.history("berth"))
 
 

@@ -128,6 +128,12 @@ def test_a_speaker_that_ignores_the_label_is_not_excluded_by_it_but_by_the_taint
     assert not speaker_from(raw(metadata={"name": "n"})).ignores_exclude_label, "as a speaker of an earlier version"
 
 
+@pytest.mark.parametrize("value", ["berth-drain", "berth-drain-over-label"])
+def test_a_speaker_that_ignores_the_label_can_be_drained(value) -> None:
+    drained = node_from(raw(metadata={"name": "n", "labels": {EXCLUDE: value}}))
+    assert as_its_speaker_sees(drained, ignoring(True)).is_excluded
+
+
 def test_whichever_is_read_first_all_see_a_node_as_its_speaker_does() -> None:
     labelled = node_from(raw(metadata={"name": "n", "labels": {EXCLUDE: ""}}))
     state, changes = ClusterState(), []
