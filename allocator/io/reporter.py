@@ -9,7 +9,8 @@ What the statuses say comes from allocator.status.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -206,10 +207,10 @@ class Reporter:
             return
         for address in due:
             del self._dirty[address]
-        await self._each([self._report_allocation(address, now) for address in due])
+        await self._each(self._report_allocation(address, now) for address in due)
         settle = counts_settle_seconds(len(self._observed.speakers))
         turn = list(self._counts.take(now, settle))
-        await self._each([self._report_allocation(address, now, in_turn=True) for address in turn])
+        await self._each(self._report_allocation(address, now, in_turn=True) for address in turn)
 
     def _has_no_speakers_yet(self, now: float) -> bool:
         """Whether they may be about to come, or nobody wants any: where nothing is to be advertised, others do it."""
@@ -232,10 +233,10 @@ class Reporter:
             self._assigner.queue.add(key)
             self._writer.nudge()
 
-    async def _each(self, writes: Sequence[Coroutine[Any, Any, None]]) -> None:
-        for at in range(0, len(writes), CONCURRENCY):
+    async def _each(self, writes: Iterator[Coroutine[Any, Any, None]]) -> None:
+        while part := list(islice(writes, CONCURRENCY)):
             async with asyncio.TaskGroup() as tasks:
-                for write in writes[at : at + CONCURRENCY]:
+                for write in part:
                     tasks.create_task(write)
 
     async def _take_reports(self) -> None:
