@@ -15,7 +15,7 @@ from allocator.objects import StoredAllocation
 from allocator.status.unannounced import causes, peers_down
 from cli.seen import World
 from crds.conditions import Reason
-from crds.names import LABEL_EXCLUDE_NODE, allocation_name
+from crds.names import LABEL_DRAINED, allocation_name
 from speaker.cluster.causes import covering, faults_in_node, why_no_route
 from speaker.cluster.objects import allocation_from
 
@@ -37,7 +37,7 @@ def without_node(world: World, node: str) -> World:
     seen, facts = world.seen, world.seen.facts
     nodes = dict(facts.nodes)
     if node in nodes:
-        nodes[node] = msgspec.structs.replace(nodes[node], excluded_by=(f"the label {LABEL_EXCLUDE_NODE}",))
+        nodes[node] = msgspec.structs.replace(nodes[node], excluded_by=(f"the label {LABEL_DRAINED}",))
     able = {name for name in world.alive if name in nodes and not any(faults_in_node(nodes[name]))}
     slices = {key: one for key, one in seen.observed.slices.items() if one.node in able}
     observed = replace(seen.observed, slices=slices)

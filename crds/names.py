@@ -52,9 +52,8 @@ LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
 LABEL_EXCLUDE_NODE = "node.kubernetes.io/exclude-from-external-load-balancers"
 """A node with this label takes no traffic from load balancers, whatever its value (KEP-1143)."""
-DRAINED, DRAINED_OVER_LABEL = "berth-drain", "berth-drain-over-label"
-"""The values of that label where `berth drain` has set it; the second where the node had it already, and its speaker
-ignores it. No speaker ignores these."""
+LABEL_DRAINED = f"{GROUP}/drained"
+"""On a Node: `berth drain` has taken it out of use, whatever its value, but for `false`. No speaker ignores it."""
 TAINT_DELETION = "ToBeDeletedByClusterAutoscaler"
 """The cluster autoscaler is about to delete a node with this taint; Kubernetes' service controller excludes it too."""
 

@@ -18,7 +18,7 @@ examples:
   berth drain node1 --force         also addresses that nobody announces then
   berth undrain node1               when the maintenance is over
 
-It sets the label node.kubernetes.io/exclude-from-external-load-balancers on the Node, which lasts until berth undrain.
+It sets the label berth.dev/drained on the Node, which lasts until berth undrain, whatever starts anew.
 
 exit codes: 0 = done, 1 = written, and not done when the time of --wait was over, 2 = refused, and nothing was changed
 (or wrong usage)
@@ -83,7 +83,7 @@ async def drained(client: "Client", options: argparse.Namespace) -> int:
     if options.dry_run:
         return WELL
     await label(client, asked)
-    print(f"{asked.node} {'was excluded before' if asked.is_set else 'is labelled to take no traffic'}", flush=True)
+    print(f"{asked.node} {'was drained before' if asked.is_set else 'is labelled berth.dev/drained'}", flush=True)
     if not options.wait:
         return WELL
     last = await wait(Watched(client, options.berth_namespace, world, asked).look, options.timeout)

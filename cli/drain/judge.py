@@ -1,7 +1,7 @@
 """What a drain moves off a node, and what no other node could announce. Pure.
 
-A drained node has the label that Kubernetes has for this (KEP-1143), with a value that says who set it. So all speakers
-know, and it outlives every program.
+A drained node has a label of ours, which excludes it as the label of Kubernetes does (KEP-1143): all speakers know, and
+it outlives every program.
 """
 
 from collections.abc import Iterator
@@ -11,58 +11,35 @@ from ipaddress import ip_address
 from cli.failure import Failed
 from cli.reach import why_nobody, without_node
 from cli.seen import World
-from crds.names import DRAINED, DRAINED_OVER_LABEL, LABEL_EXCLUDE_NODE
+from crds.names import LABEL_DRAINED
 from kube.informer.store import ObjectKey
-from kube.objects import Node
 
 
 @dataclass(frozen=True)
 class Drain:
-    """`label`: its value at present, None = the node has none. `moves`: what the node announces and others would;
+    """`is_set`: whether the node has the label already. `moves`: what the node announces and others would;
     `stays`: what nobody would announce, with its Services and why. `peers`: BGPPeers that have a session with this node
-    alone. `trouble`: why the node's speaker announces nothing, or can't be asked; empty where it lives. `is_ignored`:
-    its speaker ignores that label, but for the values of drains."""
+    alone. `trouble`: why the node's speaker announces nothing, or can't be asked; empty where it lives."""
 
     node: str
-    label: str | None
+    is_set: bool
     moves: tuple[str, ...] = ()
     stays: tuple[tuple[str, str], ...] = ()
     peers: tuple[str, ...] = ()
     trouble: str = ""
-    is_ignored: bool = False
-
-    @property
-    def is_set(self) -> bool:
-        """Whether the node is excluded already, by whomever."""
-        if self.label in (DRAINED, DRAINED_OVER_LABEL):
-            return True
-        return self._is_labelled and not self.is_ignored
-
-    @property
-    def wanted(self) -> str:
-        """The value of the label that a drain sets."""
-        return DRAINED_OVER_LABEL if self._is_labelled else DRAINED
-
-    @property
-    def _is_labelled(self) -> bool:
-        return self.label is not None and self.label != "false"
 
 
-def label_of(world: World, name: str) -> str | None:
-    """None where the Node has none. Raises Failed where there is no such Node."""
-    return _node(world, name).metadata.labels.get(LABEL_EXCLUDE_NODE)
-
-
-def _node(world: World, name: str) -> Node:
+def is_drained(world: World, name: str) -> bool:
+    """Raises Failed where there is no such Node."""
     found = world.seen.observed.nodes.get(ObjectKey(None, name))
     if found is None:
         raise Failed(f"there is no Node {name}: kubectl get nodes lists them")
-    return found
+    return found.metadata.labels.get(LABEL_DRAINED, "false") != "false"
 
 
 def drain(world: World, name: str) -> Drain:
     """`world`: with all records and endpoints read in full. Raises Failed where there is no such Node."""
-    label, after = label_of(world, name), without_node(world, name)
+    is_set, after = is_drained(world, name), without_node(world, name)
     moves, stays = [], []
     for address in sorted(world.reports.announcers.addresses_of(name), key=_order):
         stored = world.stored(ip_address(address))
@@ -75,9 +52,7 @@ def drain(world: World, name: str) -> Drain:
         else:
             moves.append(address)
     trouble = world.not_alive.get(name, "has no Speaker")
-    speaker = world.seen.facts.speakers.get(name)
-    is_ignored = speaker is not None and speaker.ignores_exclude_label
-    return Drain(name, label, tuple(moves), tuple(stays), tuple(_peers(world, after, name)), trouble, is_ignored)
+    return Drain(name, is_set, tuple(moves), tuple(stays), tuple(_peers(world, after, name)), trouble)
 
 
 def _peers(world: World, after: World, node: str) -> Iterator[str]:

@@ -5,13 +5,13 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 
 from cli.announced import announced_by, slices_of
-from cli.drain.judge import Drain, drain, label_of
+from cli.drain.judge import Drain, drain, is_drained
 from cli.failure import Failed
 from cli.reading import LONGEST_SECONDS, Reader, read_cluster
 from cli.seen import Seen, World
 from cli.waiting import Look
 from cli.writing import write
-from crds.names import DRAINED, DRAINED_OVER_LABEL, LABEL_EXCLUDE_NODE
+from crds.names import LABEL_DRAINED
 from crds.wording import listed
 from kube.io.client import Client
 from kube.resource import ENDPOINTSLICES, IPALLOCATIONS, NODES
@@ -43,24 +43,16 @@ async def _read(client: Client, berth: str) -> Seen:
 
 
 async def label(client: Client, asked: Drain) -> None:
-    """Exclude the Node, unless it is already."""
+    """Take the Node out of use, unless it is already."""
     if not asked.is_set:
-        await write(client, NODES, asked.node, {"metadata": {"labels": {LABEL_EXCLUDE_NODE: asked.wanted}}})
+        await write(client, NODES, asked.node, {"metadata": {"labels": {LABEL_DRAINED: "true"}}})
 
 
 async def unlabel(client: Client, berth: str, node: str) -> bool:
-    """Whether there was anything to do. Raises Failed where somebody else excluded the Node."""
-    given = label_of(World(await read_cluster(client, berth)), node)
-    if given is None or given == "false":
+    """Whether there was anything to do. Raises Failed where there is no such Node."""
+    if not is_drained(World(await read_cluster(client, berth)), node):
         return False
-    if given not in (DRAINED, DRAINED_OVER_LABEL):
-        mark = f"{LABEL_EXCLUDE_NODE}={given}" if given else LABEL_EXCLUDE_NODE
-        raise Failed(
-            f"{node} has the label {mark}, which berth drain did not set: kubectl label node {node} "
-            f"{LABEL_EXCLUDE_NODE}- takes it off"
-        )
-    before = "" if given == DRAINED_OVER_LABEL else None
-    await write(client, NODES, node, {"metadata": {"labels": {LABEL_EXCLUDE_NODE: before}}})
+    await write(client, NODES, node, {"metadata": {"labels": {LABEL_DRAINED: None}}})
     return True
 
 

@@ -96,6 +96,8 @@ def _judged(world: World, after: World, key: ServiceKey, decision: Plan, wanted:
             yield f"nobody would announce {grant.address}: {why}"
     if not decision.verdict.satisfied:
         yield decision.verdict.message
+    if trouble := world.allocator_trouble():
+        yield trouble
 
 
 def _uid(world: World, key: ServiceKey) -> str:
@@ -121,9 +123,8 @@ def _at_node(after: World, grant: Claim, node: str) -> Iterator[str]:
     if why:
         raise Failed(f"{node} can't announce {address}: it {why}")
     if owner is None:
-        raise Failed(
-            f"{address} is not announced on layer 2, so no node owns it: {why_nobody(after, grant) or 'by BGP'}"
-        )
+        why = why_nobody(after, grant) or "no L2Advertisement covers it; by BGP all nodes that may announce it do"
+        raise Failed(f"{address} is not announced on layer 2, so no node owns it: {why}")
     standing = facts.speakers[node].tier
     if standing > facts.speakers[owner].tier:
         yield f"{node} came back lately, or is cut off: {owner} keeps {address} until {node} is a Member again"

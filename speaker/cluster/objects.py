@@ -17,14 +17,7 @@ import msgspec
 
 from crds.addresses import IPAddress, plain_address
 from crds.conditions import ConditionType, Reason
-from crds.names import (
-    DRAINED,
-    DRAINED_OVER_LABEL,
-    LABEL_EXCLUDE_NODE,
-    TAINT_DELETION,
-    TAINT_OUT_OF_SERVICE,
-    allocation_name,
-)
+from crds.names import LABEL_DRAINED, LABEL_EXCLUDE_NODE, TAINT_DELETION, TAINT_OUT_OF_SERVICE, allocation_name
 from crds.speaker import MOST_NETWORKS, Standing, word_on_routers
 from kube.decoding import decoder
 from kube.objects import Condition, Node, ServiceKey, decode_endpoint_slice, decode_node
@@ -304,23 +297,20 @@ def node_from(raw: bytes) -> NodeFacts:
 
 
 def as_its_speaker_sees(node: NodeFacts, speaker: SpeakerFacts | None) -> NodeFacts:
-    """The same, without the label that excludes it, where its speaker says that it ignores that; but not the label of
-    a drain. All go by what the
+    """The same, without the label that excludes it, where its speaker says that it ignores that. All go by what the
     Speaker says, and not by their own configuration, so that they agree while that is changed node by node."""
     if speaker is None or not speaker.ignores_exclude_label or _BY_LABEL not in node.excluded_by:
-        return node
-    if node.labels.get(LABEL_EXCLUDE_NODE) in (DRAINED, DRAINED_OVER_LABEL):
         return node
     return msgspec.structs.replace(node, excluded_by=tuple(why for why in node.excluded_by if why != _BY_LABEL))
 
 
 _BY_LABEL = f"the label {LABEL_EXCLUDE_NODE}"
+_LABELS = {LABEL_EXCLUDE_NODE: _BY_LABEL, LABEL_DRAINED: f"the label {LABEL_DRAINED}"}
 
 
 def _exclusions(node: Node) -> tuple[str, ...]:
     """Few different ones, each kept once."""
-    is_labelled = node.metadata.labels.get(LABEL_EXCLUDE_NODE, "false") != "false"
-    labels = (_BY_LABEL,) if is_labelled else ()
+    labels = tuple(why for name, why in _LABELS.items() if node.metadata.labels.get(name, "false") != "false")
     return (*labels, f"the taint {TAINT_DELETION}") if node.has_taint(TAINT_DELETION) else labels
 
 

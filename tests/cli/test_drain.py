@@ -10,10 +10,12 @@ from cli.drain.command import drained
 from cli.drain.judge import Drain
 from cli.drain.run import Watched, judged, label, unlabel
 from cli.failure import Failed
-from crds.names import DRAINED, DRAINED_OVER_LABEL, allocation_name, speaker_lease
+from crds.names import allocation_name, speaker_lease
 from kube.io.client import Client
 from kube.resource import BGPADVERTISEMENTS, BGPPEERS, IPALLOCATIONS, L2ADVERTISEMENTS, NODES, SPEAKERS
-from tests.cli.setups import ADDRESS, BERTH, EXCLUDE, Setup
+from tests.cli.setups import ADDRESS, BERTH, EXCLUDE, NODES_THERE, Setup
+
+DRAINED = {"berth.dev/drained": "true"}
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -46,7 +48,7 @@ async def routed(setup: Setup, *nodes: str) -> None:
 
 class TestWhatMoves:
     async def test_what_another_node_may_announce(self, setup: Setup) -> None:
-        assert await judge(setup) == Drain("node1", None, moves=(ADDRESS,))
+        assert await judge(setup) == Drain("node1", False, moves=(ADDRESS,))
         assert (await judge(setup, "node2")).moves == ()
 
     async def test_not_a_local_service_with_endpoints_on_this_node_alone(self, setup: Setup) -> None:
@@ -55,7 +57,7 @@ class TestWhatMoves:
         assert found.moves == ()
         ((what, why),) = found.stays
         assert what == f"{ADDRESS} of svc/default/web"
-        assert why.startswith("its only ready endpoints are on node1, which is excluded by the label")
+        assert why.startswith("its only ready endpoints are on node1, which is excluded by the label berth.dev/drained")
 
     async def test_a_local_service_with_an_endpoint_elsewhere(self, setup: Setup) -> None:
         await setup.local()
@@ -75,7 +77,7 @@ class TestWhatMoves:
 
     async def test_a_route_that_another_node_may_send(self, setup: Setup) -> None:
         await routed(setup, "node1", "node2")
-        assert await judge(setup) == Drain("node1", None, moves=(ADDRESS,))
+        assert await judge(setup) == Drain("node1", False, moves=(ADDRESS,))
 
     async def test_not_a_route_to_a_router_that_knows_this_node_alone(self, setup: Setup) -> None:
         await routed(setup, "node1")
@@ -96,31 +98,29 @@ class TestWhatMoves:
 
 
 class TestLabel:
-    async def test_it_says_who_set_it_and_undrain_takes_it_off(self, setup: Setup) -> None:
+    async def test_it_is_set_and_undrain_takes_it_off(self, setup: Setup) -> None:
         assert await drained(setup.client, options()) == 0
-        assert await labels(setup) == {EXCLUDE: DRAINED}
+        assert await labels(setup) == DRAINED
+        assert (await judge(setup)).is_set
+        assert await drained(setup.client, options()) == 0
         assert await unlabel(setup.client, BERTH, "node1")
         assert await labels(setup) == {}
         assert not await unlabel(setup.client, BERTH, "node1")
 
-    async def test_what_somebody_else_set_is_left_alone(self, setup: Setup) -> None:
-        await exclude(setup, "node1", "mine")
-        assert await drained(setup.client, options()) == 0
-        assert await labels(setup) == {EXCLUDE: "mine"}
-        with pytest.raises(Failed, match=r"which berth drain did not set: kubectl label node node1 "):
-            await unlabel(setup.client, BERTH, "node1")
-
-    async def test_a_node_whose_speaker_ignores_the_label_is_drained_over_it_and_has_it_again(
-        self, setup: Setup
-    ) -> None:
+    async def test_what_others_exclude_nodes_by_is_left_alone(self, setup: Setup) -> None:
         await exclude(setup, "node1")
-        await setup.status(SPEAKERS, "node1", {"ignoresExcludeLabel": True})
-        assert not (await judge(setup)).is_set
         assert await drained(setup.client, options()) == 0
-        assert await labels(setup) == {EXCLUDE: DRAINED_OVER_LABEL}
-        assert (await judge(setup)).is_set
+        assert await labels(setup) == {EXCLUDE: "", **DRAINED}
         assert await unlabel(setup.client, BERTH, "node1")
         assert await labels(setup) == {EXCLUDE: ""}
+
+    async def test_it_counts_for_speakers_that_ignore_the_label_of_kubernetes(self, setup: Setup) -> None:
+        for node in NODES_THERE:
+            await exclude(setup, node)
+            await setup.status(SPEAKERS, node, {"ignoresExcludeLabel": True})
+        assert (await judge(setup)).moves == (ADDRESS,)
+        await label(setup.client, await judge(setup, "node2"))
+        assert "node2 is excluded by the label berth.dev/drained" in (await judge(setup)).stays[0][1]
 
     async def test_nothing_is_written_where_addresses_would_be_announced_by_nobody(
         self, setup: Setup, capsys: pytest.CaptureFixture[str]
@@ -131,7 +131,7 @@ class TestLabel:
         assert f"{ADDRESS} of svc/default/web can't: its only ready endpoints are on node1" in capsys.readouterr().out
         assert await labels(setup) == {}
         assert await drained(setup.client, options(force=True)) == 0
-        assert await labels(setup) == {EXCLUDE: DRAINED}
+        assert await labels(setup) == DRAINED
 
     async def test_nor_by_a_dry_run(self, setup: Setup, capsys: pytest.CaptureFixture[str]) -> None:
         assert await drained(setup.client, options(dry_run=True)) == 0

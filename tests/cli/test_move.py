@@ -13,7 +13,7 @@ from cli.failure import Failed
 from cli.move.command import moved
 from cli.move.judge import Move
 from cli.move.run import Watched, carry_out, judged
-from crds.names import allocation_name
+from crds.names import ALLOCATOR_LEASE, allocation_name
 from kube.io.client import Client
 from kube.objects import ServiceKey
 from kube.resource import IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, NODES, SERVICES
@@ -154,6 +154,16 @@ class TestRefused:
         await setup.quiet()
         assert "No L2Advertisement" in (await judge(setup, "inner")).notes[0]
 
+    async def test_that_nobody_leads_is_told(self, setup: Setup) -> None:
+        await setup.lease(ALLOCATOR_LEASE, age=90)
+        assert "No allocator leads" in (await judge(setup, OTHER)).notes[0]
+
+    async def test_a_pool_that_is_full(self, setup: Setup) -> None:
+        await inner(setup, addresses=["198.51.100.1/32"])
+        await setup.service("two", "198.51.100.1")
+        with pytest.raises(Failed, match="can't move to pool inner: No IPv4 address is free in inner"):
+            await judge(setup, "inner")
+
     async def test_a_node_that_may_not_announce(self, setup: Setup) -> None:
         await setup.client.merge_patch(NODES, "node2", {"metadata": {"labels": {EXCLUDE: ""}}})
         with pytest.raises(Failed, match=r"node2 can't announce 192.0.2.10: it is excluded by the label"):
@@ -166,7 +176,7 @@ class TestRefused:
 
     async def test_a_node_for_what_goes_by_bgp_alone(self, setup: Setup) -> None:
         await setup.bgp_only("", "Established")
-        with pytest.raises(Failed, match="not announced on layer 2"):
+        with pytest.raises(Failed, match="not announced on layer 2, so no node owns it: no L2Adv"):
             await judge(setup, "node2")
 
     async def test_a_node_when_another_service_at_the_address_asks_for_another_one(self, setup: Setup) -> None:

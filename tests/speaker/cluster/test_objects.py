@@ -120,18 +120,18 @@ def ignoring(ignores: bool) -> SpeakerFacts:
     return speaker_from(raw(metadata={"name": "n"}, status={"ignoresExcludeLabel": ignores}))
 
 
+def test_no_speaker_ignores_that_its_node_is_drained() -> None:
+    drained = node_from(raw(metadata={"name": "n", "labels": {EXCLUDE: "", "berth.dev/drained": "true"}}))
+    assert as_its_speaker_sees(drained, ignoring(True)).excluded_by == ("the label berth.dev/drained",)
+    assert not node_from(raw(metadata={"name": "n", "labels": {"berth.dev/drained": "false"}})).is_excluded
+
+
 def test_a_speaker_that_ignores_the_label_is_not_excluded_by_it_but_by_the_taint_all_the_same() -> None:
     by_both = node_from(raw(metadata={"name": "n", "labels": {EXCLUDE: ""}}, spec=TAINTED))
     assert as_its_speaker_sees(by_both, ignoring(True)).excluded_by == ("the taint ToBeDeletedByClusterAutoscaler",)
     assert as_its_speaker_sees(by_both, ignoring(False)) is by_both
     assert as_its_speaker_sees(by_both, None) is by_both
     assert not speaker_from(raw(metadata={"name": "n"})).ignores_exclude_label, "as a speaker of an earlier version"
-
-
-@pytest.mark.parametrize("value", ["berth-drain", "berth-drain-over-label"])
-def test_a_speaker_that_ignores_the_label_can_be_drained(value) -> None:
-    drained = node_from(raw(metadata={"name": "n", "labels": {EXCLUDE: value}}))
-    assert as_its_speaker_sees(drained, ignoring(True)).is_excluded
 
 
 def test_whichever_is_read_first_all_see_a_node_as_its_speaker_does() -> None:
