@@ -27,7 +27,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 # Debian package and a command that it brings: installed only when the command is missing.
 DEBIAN := python3-venv:- iproute2:ip nftables:nft iputils-ping:ping iputils-arping:arping util-linux:unshare procps:pgrep \
-	spin:spin build-essential:gcc bird2:bird frr:vtysh gobgpd:gobgpd prometheus:promtool
+	spin:spin build-essential:gcc bird2:bird frr:vtysh gobgpd:gobgpd prometheus:promtool lua5.1:lua5.1
 
 .PHONY: help setup demo test check bench format lint types imports unit manifests lock clean
 
@@ -82,7 +82,9 @@ format: setup ## format the code
 	$(BIN)/ruff format $(PY_SOURCES)
 	$(BIN)/ruff check --fix-only -q $(PY_SOURCES)
 
-dist/crds.yaml: $(wildcard charts/berth/files/crds/*.yaml) ## the definitions in one file, to apply before or without the chart
+.PHONY: definitions
+definitions: dist/crds.yaml ## the definitions in one file, dist/crds.yaml, to apply before or without the chart
+dist/crds.yaml: $(wildcard charts/berth/files/crds/*.yaml)
 	@mkdir -p dist
 	@for each in $^; do echo ---; cat $$each; done > $@
 

@@ -8,7 +8,14 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from crds.addresses import IPAddress
-from crds.names import API_VERSION, allocation_name
+from crds.names import (
+    API_VERSION,
+    LABEL_POOL,
+    LABEL_SERVICE_NAME,
+    LABEL_SERVICE_NAMESPACE,
+    LABEL_VALUE_CHARACTERS,
+    allocation_name,
+)
 from crds.types import IPAllocationSpec
 from kube.objects import ServiceKey
 
@@ -132,9 +139,25 @@ def wire_allocation(claim: Claim) -> dict[str, Any]:
     return {
         "apiVersion": API_VERSION,
         "kind": "IPAllocation",
-        "metadata": {"name": allocation_name(claim.address)},
+        "metadata": {"name": allocation_name(claim.address), "labels": labels_of(claim)},
         "spec": wire_spec(claim),
     }
+
+
+def labels_of(claim: Claim) -> dict[str, str]:
+    """For people who select records: what all holders have in common, as far as it can be the value of a label."""
+    found = {LABEL_POOL: {claim.pool}}
+    found[LABEL_SERVICE_NAMESPACE] = {one.key.namespace for one in claim.holders}
+    found[LABEL_SERVICE_NAME] = {one.key.name for one in claim.holders}
+    known = {label: next(iter(values)) for label, values in found.items() if len(values) == 1}
+    return {label: value for label, value in known.items() if 0 < len(value) <= LABEL_VALUE_CHARACTERS}
+
+
+def labels_change(old: Claim, new: Claim) -> dict[str, str | None]:
+    """The same for a merge patch (RFC 7386) of `metadata.labels`; empty when nothing changes."""
+    before, after = labels_of(old), labels_of(new)
+    gone: dict[str, str | None] = dict.fromkeys(label for label in before if label not in after)
+    return gone | {label: value for label, value in after.items() if before.get(label) != value}
 
 
 def wire_change(old: Claim, new: Claim) -> dict[str, Any]:

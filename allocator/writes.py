@@ -6,7 +6,7 @@ Says which write brings a record to what the ledger has decided. allocator.io.wr
 from dataclasses import dataclass, replace
 from typing import Any
 
-from allocator.claims import Claim, sort_holders, wire_allocation, wire_change
+from allocator.claims import Claim, labels_change, sort_holders, wire_allocation, wire_change
 from allocator.ledger import Entry
 from allocator.notices import Notice
 from allocator.objects import StoredAllocation
@@ -85,8 +85,10 @@ def _correction(entry: Entry, recorded: StoredAllocation) -> PatchAllocation | N
     change = {"releasing": True} if claim.releasing else wire_change(recorded.claim, claim)
     if not change:
         return None
-    precondition = {"uid": recorded.uid, "resourceVersion": str(recorded.resource_version)}
-    return PatchAllocation(entry.address, {"metadata": precondition, "spec": change}, claim)
+    metadata: dict[str, Any] = {"uid": recorded.uid, "resourceVersion": str(recorded.resource_version)}
+    if not claim.releasing and (labels := labels_change(recorded.claim, claim)):
+        metadata["labels"] = labels
+    return PatchAllocation(entry.address, {"metadata": metadata, "spec": change}, claim)
 
 
 def _next_claim(entry: Entry) -> Claim:

@@ -164,6 +164,7 @@ class IPAllocation(BerthObject):
             Column("Releasing", ".spec.releasing", "boolean", "Whether it is being given back.", priority=1),
             AGE,
         ),
+        selectable=(".spec.address", ".spec.pool", ".spec.releasing", ".spec.sharingKey"),
     )
 
     kind: str = "IPAllocation"

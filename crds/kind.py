@@ -39,6 +39,8 @@ class CustomKind:
     plural: str
     short_names: tuple[str, ...]
     columns: tuple[Column, ...]
+    selectable: tuple[str, ...] = ()
+    """Fields that `kubectl get --field-selector` takes beside the name (KEP-4358)."""
 
     @property
     def singular(self) -> str:

@@ -50,6 +50,11 @@ COMPONENT_SPEAKER = "speaker"
 COMPONENT_HEARTBEAT = "heartbeat"
 LABEL_MANAGED_BY = "app.kubernetes.io/managed-by"
 
+LABEL_SERVICE_NAMESPACE = f"{GROUP}/service-namespace"
+LABEL_SERVICE_NAME = f"{GROUP}/service-name"
+LABEL_POOL = f"{GROUP}/pool"
+"""Of IPAllocations, for people to select by; each only where it is the same for all holders. Programs read the spec."""
+
 LABEL_EXCLUDE_NODE = "node.kubernetes.io/exclude-from-external-load-balancers"
 """A node with this label takes no traffic from load balancers, whatever its value (KEP-1143)."""
 LABEL_DRAINED = f"{GROUP}/drained"

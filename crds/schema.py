@@ -51,6 +51,8 @@ def custom_resource_definition(kind: type[BerthObject]) -> Schema:
         "additionalPrinterColumns": [_column(column) for column in names.columns],
         "schema": {"openAPIV3Schema": object_schema(kind)},
     }
+    if names.selectable:
+        version["selectableFields"] = [{"jsonPath": path} for path in names.selectable]
     if "status" in kind.model_fields:
         version["subresources"] = {"status": {}}
     return {

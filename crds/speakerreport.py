@@ -104,6 +104,7 @@ class SpeakerReport(BerthObject):
             ),
             AGE,
         ),
+        selectable=(".spec.node",),
     )
 
     kind: str = "SpeakerReport"

@@ -3,7 +3,18 @@
 import json
 from dataclasses import replace
 
-from allocator.claims import Holder, Port, claim_from, pairs, wire_allocation, wire_bytes, wire_spec
+from allocator.claims import (
+    Claim,
+    Holder,
+    Port,
+    claim_from,
+    labels_change,
+    labels_of,
+    pairs,
+    wire_allocation,
+    wire_bytes,
+    wire_spec,
+)
 from crds.ipallocation import MOST_BYTES, MOST_LABELS, MOST_PORTS
 from crds.types import IPAllocationSpec
 from kube.objects import ServiceKey
@@ -30,6 +41,27 @@ def test_a_record_takes_no_more_bytes_than_is_counted() -> None:
     real = len(json.dumps(longest, separators=(",", ":")))
     assert real <= wire_bytes(holders) <= real + 10_000
     assert wire_bytes(holders[:1]) < MOST_BYTES
+
+
+def held_by(*keys: str, pool: str = "edge") -> Claim:
+    holders = tuple(Holder(ServiceKey(*key.split("/")), key, ()) for key in keys)
+    return replace(claim(), pool=pool, holders=holders)
+
+
+def test_a_record_is_labelled_with_what_its_holders_have_in_common() -> None:
+    pool, space, name = "berth.dev/pool", "berth.dev/service-namespace", "berth.dev/service-name"
+    assert labels_of(held_by("default/web")) == {pool: "edge", space: "default", name: "web"}
+    assert labels_of(held_by("default/a", "default/b")) == {pool: "edge", space: "default"}
+    assert labels_of(held_by("one/a", "two/a")) == {pool: "edge", name: "a"}
+    assert labels_of(held_by("default/web", pool="p" * 64)) == {space: "default", name: "web"}, "too long for a label"
+    assert labels_of(held_by("default/web", pool="")) == {space: "default", name: "web"}
+
+
+def test_a_change_of_holders_takes_the_label_off_that_is_not_true_any_more() -> None:
+    one, two = held_by("default/a"), held_by("default/a", "default/b")
+    assert labels_change(one, two) == {"berth.dev/service-name": None}
+    assert labels_change(two, one) == {"berth.dev/service-name": "a"}
+    assert labels_change(two, two) == {}
 
 
 def test_the_largest_record_leaves_etcd_room_for_status_and_managed_fields() -> None:

@@ -1,11 +1,12 @@
 """The whole allocator against the API server stand-in, over TLS: a Service's way, and how many writes it costs."""
 
 import asyncio
+import json
 
 import pytest
 
 from crds.names import FINALIZER
-from kube.resource import SERVICES
+from kube.resource import IPALLOCATIONS, SERVICES
 from tests.allocator.cluster import User, allocating, speaking
 
 pytestmark = pytest.mark.asyncio
@@ -22,6 +23,10 @@ async def test_the_main_way_there_and_back(user: User) -> None:
         assert body is not None
         assert body["metadata"]["finalizers"] == [FINALIZER]
         assert body["status"]["loadBalancer"]["ingress"] == [{"ip": "192.0.2.10", "ipMode": "VIP"}]
+        (record,) = (await user.client.list(IPALLOCATIONS, field_selector="spec.pool=edge"))[0]
+        labels = {"berth.dev/pool": "edge", "berth.dev/service-namespace": "default", "berth.dev/service-name": "web"}
+        assert json.loads(record)["metadata"]["labels"] == labels
+        assert (await user.client.list(IPALLOCATIONS, field_selector="spec.pool=other"))[0] == []
         await user.until_event("web", "Allocated")
         await user.delete("web")
         await user.until_gone("web")

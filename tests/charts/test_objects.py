@@ -123,6 +123,16 @@ def test_definitions_can_be_left_out_or_given_up() -> None:
     assert not any("annotations" in each["metadata"] for each in given_up)
 
 
+def test_definitions_take_annotations_beside_the_one_that_keeps_them() -> None:
+    wave = {"argocd.argoproj.io/sync-wave": "-10"}
+    for keep, kept in ((True, {"helm.sh/resource-policy": "keep"}), (False, {})):
+        made = [
+            one for one in rendered({"crds": {"annotations": wave, "keep": keep}}) if "CustomResource" in one["kind"]
+        ]
+        assert len(made) == len(KINDS)
+        assert all(one["metadata"]["annotations"] == wave | kept for one in made)
+
+
 def test_definitions_come_first() -> None:
     kinds = [each["kind"] for each in rendered()]
     assert set(kinds[: len(KINDS)]) == {"CustomResourceDefinition"}
