@@ -14,6 +14,7 @@ from speaker.wire.neighbours.bpf.assembler import (
     R1,
     R2,
     WORD,
+    Step,
     assemble,
     copy,
     jump_if,
@@ -29,15 +30,18 @@ from speaker.wire.neighbours.filter import ETH_P_ARP, ETH_P_IPV6
 
 def program(maps: Maps) -> bytes:
     """An array of `struct bpf_insn` that looks into these maps."""
-    return assemble(
-        [
-            copy(CONTEXT, R1),
-            load(WORD, R2, CONTEXT, PROTOCOL),
-            jump_if(R2, "==", in_frame_order(ETH_P_ARP), "arp"),
-            jump_if(R2, "==", in_frame_order(ETH_P_IPV6), "ndp"),
-            labelled("next", set_value(R0, NEXT_PROGRAM)),
-            leave(),
-            *arp.steps(maps),
-            *ndp.steps(maps),
-        ]
-    )
+    return assemble(steps(maps))
+
+
+def steps(maps: Maps) -> list[Step]:
+    """The same by its instructions."""
+    return [
+        copy(CONTEXT, R1),
+        load(WORD, R2, CONTEXT, PROTOCOL),
+        jump_if(R2, "==", in_frame_order(ETH_P_ARP), "arp"),
+        jump_if(R2, "==", in_frame_order(ETH_P_IPV6), "ndp"),
+        labelled("next", set_value(R0, NEXT_PROGRAM)),
+        leave(),
+        *arp.steps(maps),
+        *ndp.steps(maps),
+    ]
