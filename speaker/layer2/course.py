@@ -42,6 +42,7 @@ from speaker.wire.messages import (
     Ask,
     Conflict,
     Defend,
+    HandOver,
     Order,
     PingFault,
     Probe,
@@ -88,6 +89,8 @@ class Layer2Course:
         self._sends: deque[Order] = deque()
         self._handover = Handover(view, self.orders, notices, self._sends.append)
         self._in_flight: Confirmed | None = None
+        self._withdrawing: Withdraw | None = None
+        """In flight, too. A confirmation takes as long as the kernel holds frames: announcements do not wait for it."""
         self._ordered_at = 0.0
         self._one_by_one: deque[tuple[str, Interfaces]] = deque()
         self._interfaces: tuple[messages.Interface, ...] = ()
@@ -206,13 +209,21 @@ class Layer2Course:
     # ---- orders, and what becomes of them ----
 
     def take_orders(self, now: Moment, *, may_announce: bool) -> list[Order]:
-        """At most one that is confirmed, and any number that nobody waits for."""
+        """At most one that is confirmed, besides a withdrawal, and any number that nobody waits for."""
         self.orders.give_up_waiting(now.monotonic)
         if self._in_flight is None:
-            self._in_flight = self._next(may_announce)
-            self._ordered_at = now.monotonic
-            if self._in_flight is not None:
-                self._sends.append(self._in_flight)
+            if self._withdrawing is None:
+                order = self._next(may_announce)
+            else:
+                order = self._announcement(frozenset(self._withdrawing.addresses)) if may_announce else None
+            if isinstance(order, Withdraw):
+                self._withdrawing, self._ordered_at = order, now.monotonic
+            else:
+                self._in_flight = order
+            if order is not None:
+                self._sends.append(order)
+        if handed := self.orders.take_newly_handing_over():
+            self._sends.append(HandOver(handed))
         taken = [*self._sends, *self.pings.take()]
         self._sends.clear()
         return taken
@@ -229,12 +240,21 @@ class Layer2Course:
         if probes := self._probing.next_probes(PROBES_AT_A_TIME):
             self.orders.probing(address for address, _, _ in probes)
             return Probe(tuple(probes))
-        if entries := self.orders.next_announcements(ANNOUNCEMENTS_AT_A_TIME):
-            return Announce(tuple(entries))
-        return None
+        return self._announcement(frozenset())
+
+    def _announcement(self, withheld: frozenset[str]) -> Announce | None:
+        """`withheld`: being withdrawn, and so announced after that if they are wanted again."""
+        entries = self.orders.next_announcements(ANNOUNCEMENTS_AT_A_TIME, withheld)
+        return Announce(tuple(entries)) if entries else None
+
+    def _ended(self, what: Confirmed) -> None:
+        if isinstance(what, Withdraw):
+            self._withdrawing = None
+        else:
+            self._in_flight = None
 
     def confirmed(self, what: Confirmed, now: Moment) -> None:
-        self._in_flight = None
+        self._ended(what)
         match what:
             case UseInterfaces(names):
                 self._used = names
@@ -263,7 +283,7 @@ class Layer2Course:
 
         Raises WireRefusedError for what no wire process has a reason to refuse.
         """
-        self._in_flight = None
+        self._ended(what)
         match what:
             case Announce(entries) if len(entries) > 1:
                 self._one_by_one.extend(entries)

@@ -5,7 +5,8 @@ was handed out for announcing counts as on the wire from that moment until a wit
 nobody can know.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from itertools import islice
 
 Interfaces = tuple[str, ...]
 
@@ -21,6 +22,7 @@ class WireOrders:
         self._to_withdraw: dict[str, None] = {}
         self._must_leave: set[str] = set()
         self._handing_over: dict[str, float] = {}
+        self._newly_handing_over: dict[str, None] = {}
 
     @property
     def has_withdrawals(self) -> bool:
@@ -47,7 +49,7 @@ class WireOrders:
 
     def want(self, address: str, interfaces: Interfaces | None) -> None:
         """Want it announced on these interfaces; None = want it off the wire."""
-        self._handing_over.pop(address, None)
+        has_returned = self._stop_handing_over(address)
         if interfaces is None:
             self._forget_wish(address)
             if address in self._on_wire:
@@ -57,7 +59,7 @@ class WireOrders:
         if address in self._must_leave:
             return  # `withdrawn` brings it back
         self._to_withdraw.pop(address, None)
-        if interfaces not in (self._on_wire.get(address), self._refused.get(address)):
+        if has_returned or interfaces not in (self._on_wire.get(address), self._refused.get(address)):
             self._to_announce[address] = None
 
     def hand_over(self, address: str, give_up_at: float) -> None:
@@ -67,11 +69,19 @@ class WireOrders:
         """
         self._forget_wish(address)
         if address in self._on_wire and address not in self._to_withdraw:
+            if address not in self._handing_over:
+                self._newly_handing_over[address] = None
             self._handing_over[address] = min(give_up_at, self._handing_over.get(address, give_up_at))
+
+    def take_newly_handing_over(self) -> tuple[str, ...]:
+        """The wire process has to know of these, until they are announced anew."""
+        taken = tuple(self._newly_handing_over)
+        self._newly_handing_over.clear()
+        return taken
 
     def handed_over(self, address: str) -> bool:
         """The successor was seen to announce it. Returns whether it was being handed over."""
-        awaited = self._handing_over.pop(address, None) is not None
+        awaited = self._stop_handing_over(address)
         if awaited:
             self._to_withdraw[address] = None
         return awaited
@@ -95,10 +105,21 @@ class WireOrders:
 
     def withdraw_everything(self) -> None:
         """Want nothing any more. An address that is wanted again later is withdrawn first and then announced again."""
-        for known in (self._wanted, self._to_announce, self._refused, self._handing_over):
+        for known in (
+            self._wanted,
+            self._to_announce,
+            self._refused,
+            self._handing_over,
+            self._newly_handing_over,
+        ):
             known.clear()
         self._to_withdraw = dict.fromkeys(self._on_wire)
         self._must_leave = set(self._on_wire)
+
+    def _stop_handing_over(self, address: str) -> bool:
+        """Returns whether it was being handed over."""
+        self._newly_handing_over.pop(address, None)
+        return self._handing_over.pop(address, None) is not None
 
     def _forget_wish(self, address: str) -> None:
         self._wanted.pop(address, None)
@@ -118,12 +139,17 @@ class WireOrders:
             if address in self._wanted:  # it is wanted again
                 self._to_announce[address] = None
 
-    def next_announcements(self, limit: int) -> list[tuple[str, Interfaces]]:
-        """Addresses to announce now, with their interfaces. From now on they count as on the wire."""
-        entries = [(address, self._wanted[address]) for address in _first(self._to_announce, limit)]
+    def next_announcements(self, limit: int, withheld: Collection[str] = ()) -> list[tuple[str, Interfaces]]:
+        """Addresses to announce now, with their interfaces. From now on they count as on the wire.
+
+        `withheld`: not these. A withdrawal of them is under way, whose confirmation would be taken for what it is not.
+        """
+        due = list(islice((address for address in self._to_announce if address not in withheld), limit))
+        entries = [(address, self._wanted[address]) for address in due]
         for address, interfaces in entries:
             self._on_wire[address] = interfaces
             del self._to_announce[address]
+            self._refused.pop(address, None)  # of other interfaces
         return entries
 
     def refused(self, address: str) -> None:

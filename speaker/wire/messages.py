@@ -7,7 +7,8 @@ No I/O, and the standard library only. NamedTuples, since dataclasses would cost
     UseInterfaces Announce Withdraw      --> carried out one after the other, a slice each turn --> Done | Refused
     Probe Stop
     Heartbeat Bfd                        --> in force when the last part came --------------------> Done | Refused
-    Reannounce Defend Ask AnswerPing     --> nobody waits for them
+    Reannounce HandOver Defend Ask       --> nobody waits for them
+    AnswerPing
     Permit OwnState                      --> overtake what is not written yet, and are in force at once
 
     Interfaces Conflict Answer Probed    <-- as they are
@@ -214,6 +215,16 @@ class Reannounce(NamedTuple):
     addresses: tuple[str, ...]
 
 
+@message(texts, cut="addresses", most=ADDRESSES_PER_PACKET)
+class HandOver(NamedTuple):
+    """Another node takes these over: they are answered for by the process alone, and no more by the kernel for it.
+
+    A frozen process answers for none of them then. It holds until the address is announced again, or withdrawn.
+    """
+
+    addresses: tuple[str, ...]
+
+
 @message(text, text)
 class Defend(NamedTuple):
     """Send one announcement (RFC 5227 §2.4), if the address is announced there."""
@@ -243,7 +254,7 @@ class AnswerPing(NamedTuple):
 
 
 ConfirmedOrder = UseInterfaces | Announce | Withdraw | Probe | Heartbeat | Bfd | Stop
-SentOrder = Permit | OwnState | Reannounce | Defend | Ask | AnswerPing
+SentOrder = Permit | OwnState | Reannounce | HandOver | Defend | Ask | AnswerPing
 Order = ConfirmedOrder | SentOrder
 
 

@@ -60,8 +60,17 @@ class Wire:
         self._counters_due = time.monotonic() + COUNTERS_SECONDS
         self._share = Share(time.monotonic(), time.process_time())
         heartbeats = HeartbeatPart(self._poll, self._channel, self._permit)
-        links = (is_excluded, heartbeats.use)
-        self._add(NeighbourPart(self._poll, self._channel, self._permit, *links, has_kernel_answers=has_kernel_answers))
+        self._add(
+            NeighbourPart(
+                self._poll,
+                self._channel,
+                self._permit,
+                is_excluded,
+                heartbeats.use,
+                has_kernel_answers=has_kernel_answers,
+                run_as_the_loop=become_real_time,
+            )
+        )
         self._add(heartbeats)
 
     def run(self) -> int:

@@ -31,6 +31,7 @@ class Holdings:
     def hold(self, address: bytes, names: tuple[str, ...], in_use: Collection[str], now: float) -> None:
         """Announce on exactly these interfaces; idempotent. On those `in_use` that are new a burst begins."""
         self.stop_hearing(address)
+        self._set_handed_over(address, False)
         if address not in self.table.held and self._cover(address).add(_last_32_bits(address)):
             self._stale.add(protocol_of(address))
         added, gone = self.table.hold(address, self._name_sets.setdefault(names, names))
@@ -41,6 +42,11 @@ class Holdings:
                 self.groups.hold(name, address)
             if name in in_use:
                 self.schedule.start(address, name, now)
+
+    def hand_over(self, address: bytes) -> None:
+        """Another node takes it over: until it is held anew, or dropped, this process alone answers. Unknown ones are
+        fine."""
+        self._set_handed_over(address, True)
 
     def drop(self, address: bytes) -> None:
         """Nothing is answered or announced for it from now on. Unknown ones are fine."""
@@ -88,10 +94,16 @@ class Holdings:
         return {protocol: PROGRAMS[protocol](self._covers[protocol].ranges()) for protocol in stale}
 
     def take_moved(self) -> list[tuple[bytes, str]]:
-        """The addresses that are held or probed on an interface since the last call, or no longer are, once or more
-        often."""
+        """The addresses that are held, handed over or probed on an interface since the last call, or no longer are,
+        once or more often."""
         moved, self._moved = self._moved, []
         return moved
+
+    def _set_handed_over(self, address: bytes, is_handed_over: bool) -> None:
+        entry = self.table.held.get(address)
+        if entry is not None and entry.is_handed_over != is_handed_over:
+            entry.is_handed_over = is_handed_over
+            self._move(address, entry.interfaces)
 
     def _move(self, address: bytes, names: Iterable[str]) -> None:
         self._moved.extend((address, name) for name in names)

@@ -75,6 +75,7 @@ class Held:
         "conflict_reported_at",
         "interfaces",
         "is_counted",
+        "is_handed_over",
         "prebuilt",
         "replies",
     )
@@ -83,6 +84,7 @@ class Held:
         self.address = address
         self.interfaces = interfaces
         self.answers_ping = False
+        self.is_handed_over = False  # to another node: only this process answers, while it lives
         self.replies = 0
         self.is_counted = False  # stands in `Table.active` already
         self.conflict_reported_at = float("-inf")

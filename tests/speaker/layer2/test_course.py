@@ -32,6 +32,8 @@ class Core:
     node: Node
     table: dict = field(default_factory=dict)
     in_flight: list[Order] = field(default_factory=list)
+    announced_since: set[str] = field(default_factory=set)
+    """The last withdrawal was ordered."""
     position: int = 0
     is_permitted: bool = False
     written: dict = field(default_factory=dict)
@@ -152,23 +154,29 @@ class World(RuleBasedStateMachine):
         taken = core.node.take(may_announce=core.is_permitted)
         assert core.is_permitted or not any(isinstance(order, Announce) for order in taken)
         core.in_flight += taken
-        assert len(core.in_flight) <= 1
+        assert sum(isinstance(order, Withdraw) for order in core.in_flight) <= 1
+        assert sum(not isinstance(order, Withdraw) for order in core.in_flight) <= 1
         for order in taken:
             if isinstance(order, Announce):
                 for address, _ in order.entries:
                     core.table[address] = "nobody"
+                    core.announced_since.add(address)
+            if isinstance(order, Withdraw):
+                core.announced_since.clear()
         self._believe(core)
 
-    @rule(own=st.sampled_from(NODES))
-    def confirm(self, own) -> None:
-        """What is withdrawn is off the wire when that is confirmed, and no sooner."""
+    @rule(own=st.sampled_from(NODES), is_last=st.booleans())
+    def confirm(self, own, is_last) -> None:
+        """What is withdrawn is off the wire when that is confirmed, and no sooner; what was announced since is not."""
         core = self.cores[own]
-        for order in core.in_flight:
-            for address in order.addresses if isinstance(order, Withdraw) else ():
+        if not core.in_flight:
+            return
+        order = core.in_flight.pop(-1 if is_last else 0)
+        for address in order.addresses if isinstance(order, Withdraw) else ():
+            if address not in core.announced_since:
                 core.table.pop(address, None)
-        core.node.confirm(*core.in_flight)
+        core.node.confirm(order)
         core.node.releases.settle(at(core.node.now))
-        core.in_flight = []
         self._believe(core)
 
     def _believe(self, core) -> None:
@@ -182,7 +190,7 @@ class World(RuleBasedStateMachine):
     def refuse(self, own, address) -> None:
         """Whatever is announced at present; what it was refused for may be on the wire all the same."""
         core = self.cores[own]
-        if core.in_flight and isinstance(core.in_flight[0], Announce):
+        if core.in_flight and isinstance(core.in_flight[-1], Announce):
             core.node.course.refused(core.in_flight.pop(), "no", at(core.node.now))
 
     @rule(seconds=st.sampled_from([0.5, 3.0]))
@@ -192,7 +200,8 @@ class World(RuleBasedStateMachine):
 
     def carry_out(self, own) -> None:
         self.order(own)
-        self.confirm(own)
+        while self.cores[own].in_flight:
+            self.confirm(own, is_last=False)
 
     @rule(own=st.sampled_from(NODES))
     def write(self, own) -> None:

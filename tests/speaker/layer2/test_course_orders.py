@@ -19,6 +19,7 @@ from speaker.wire.messages import (
     Ask,
     Conflict,
     Defend,
+    HandOver,
     Member,
     Probe,
     Probed,
@@ -54,18 +55,53 @@ def test_interfaces_come_first_and_then_announcements() -> None:
     assert node.announced() == {A}
 
 
-def test_one_order_is_in_flight_at_a_time_and_what_was_confirmed_counts_for_the_next() -> None:
+def test_one_order_is_in_flight_at_a_time_beside_a_withdrawal_and_what_was_confirmed_counts_for_the_next() -> None:
     node = serving(A, B)
     node.release(A)
     node.allocate(C)
     node.decide()
     (first,) = node.take()
     assert first == Withdraw((A,))
+    (second,) = node.take()
+    assert second == Announce(((C, ETH0),))
     node.release(B)
     node.decide()
     assert node.take() == []
     node.confirm(first)
+    assert node.take() == []
+    node.confirm(second)
     assert node.take() == [Withdraw((B,))]
+
+
+def test_a_take_over_does_not_wait_for_the_confirmation_of_a_withdrawal() -> None:
+    node = serving(A, B)
+    node.release(A)
+    node.decide()
+    (withdrawal,) = node.take()
+    node.allocate(C)
+    node.release(B)
+    node.decide()
+    (announcement,) = node.take()
+    assert announcement == Announce(((C, ETH0),))
+    node.confirm(withdrawal)
+    assert node.take() == []
+    node.confirm(announcement)
+    assert node.take() == [Withdraw((B,))]
+
+
+def test_what_is_wanted_again_while_it_is_withdrawn_is_announced_after_that() -> None:
+    node = serving(A)
+    node.course.interfaces_changed((interface("eth0"), interface("eth1")))
+    node.run()
+    node.release(A)
+    node.decide()
+    (withdrawal,) = node.take()
+    node.course.interfaces_changed((interface("eth0"),))
+    node.allocate(A, uid="another")
+    node.decide()
+    assert node.take() == []
+    node.confirm(withdrawal)
+    assert node.run() == [UseInterfaces(ETH0), Announce(((A, ETH0),))]
 
 
 def test_an_announcement_is_told_only_when_it_is_confirmed() -> None:
@@ -352,7 +388,7 @@ def handing_over() -> tuple[Node, str]:
 
 def test_what_another_node_takes_over_is_answered_for_until_its_frames_are_seen() -> None:
     node, address = handing_over()
-    assert node.run() == []
+    assert node.run() == [HandOver((address,))]
     assert not node.course.has_left
     assert node.course.deadline() == node.now + HANDOVER_SECONDS
     node.course.conflict(Conflict(address, "eth0", mac(2)), at(node.now))
@@ -363,7 +399,7 @@ def test_what_another_node_takes_over_is_answered_for_until_its_frames_are_seen(
 
 def test_a_successor_that_is_not_seen_is_waited_for_no_longer_than_that() -> None:
     node, address = handing_over()
-    assert node.run() == []
+    assert node.run() == [HandOver((address,))]
     node.now += HANDOVER_SECONDS - 0.01
     assert node.run() == []
     node.now = node.course.deadline()

@@ -146,6 +146,14 @@ def test_a_refused_address_is_tried_again_on_other_interfaces_or_when_they_chang
     assert orders.next_announcements(99) == [(A, ETH1)]
 
 
+def test_what_was_refused_is_tried_again_after_other_interfaces() -> None:
+    orders = announced(A)
+    orders.refused(A)
+    for interfaces in (ETH1, ETH0):
+        orders.want(A, interfaces)
+        assert orders.next_announcements(99) == [(A, interfaces)]
+
+
 def test_a_refused_address_is_withdrawn_like_any_other_when_it_is_released() -> None:
     orders = announced(A)
     orders.refused(A)
@@ -163,6 +171,7 @@ class OrdersAgainstAWire(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.orders = WireOrders()
+        self.handed_over = set()
         self.table = {}
         self.wanted = {}
         self.withdrawing = None
@@ -190,10 +199,18 @@ class OrdersAgainstAWire(RuleBasedStateMachine):
         self.orders.withdrawn(self.withdrawing)
         self.withdrawing = None
 
-    @precondition(lambda self: self.withdrawing is None)
     @rule(limit=st.integers(1, 3))
     def announce(self, limit) -> None:
-        self.table.update(dict(self.orders.next_announcements(limit)))
+        """Also while a withdrawal is under way."""
+        self.tell()
+        entries = dict(self.orders.next_announcements(limit, self.withdrawing or ()))
+        self.table.update(entries)
+        self.handed_over -= entries.keys()
+
+    @rule()
+    def tell(self) -> None:
+        """What is handed over."""
+        self.handed_over |= set(self.orders.take_newly_handing_over())
 
     @rule()
     def withdraw_everything(self) -> None:
@@ -240,6 +257,7 @@ class OrdersAgainstAWire(RuleBasedStateMachine):
             if self.withdrawing:
                 self.finish_withdrawing()
             self.announce(2)
+        assert not self.handed_over & self.wanted.keys()
         assert {address: on for address, on in self.table.items() if on} == self.wanted
         assert all(self.orders.may_be_heard(address) == (address in self.table) for address in "abc")
 

@@ -56,13 +56,24 @@ def test_a_release_does_not_wait_for_a_successor() -> None:
     assert not orders.handed_over(A)
 
 
-def test_what_comes_back_meanwhile_was_never_gone() -> None:
+def test_what_comes_back_meanwhile_is_announced_anew_and_was_never_gone() -> None:
     orders = announcing(A)
     orders.hand_over(A, give_up_at=10.0)
     orders.want(A, ETH0)
     orders.give_up_waiting(99.0)
     assert orders.next_withdrawals(10) == []
-    assert orders.next_announcements(10) == []
+    assert orders.next_announcements(10) == [(A, ETH0)]
+
+
+def test_the_wire_process_is_told_once_of_what_is_handed_over_and_still_is() -> None:
+    orders = announcing(A, B)
+    for _ in range(2):
+        orders.hand_over(A, give_up_at=10.0)
+    assert orders.take_newly_handing_over() == (A,)
+    orders.hand_over(A, give_up_at=9.0)
+    orders.hand_over(B, give_up_at=10.0)
+    orders.want(B, ETH0)
+    assert orders.take_newly_handing_over() == ()
 
 
 def test_a_claim_of_what_is_not_being_handed_over_changes_nothing() -> None:

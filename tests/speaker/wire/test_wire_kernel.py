@@ -8,7 +8,7 @@ import time
 import pytest
 
 from speaker.wire.io.link import WireLink
-from speaker.wire.messages import Heartbeat, OwnState, Permit
+from speaker.wire.messages import HandOver, Heartbeat, OwnState, Permit
 from tests.speaker.wire.conftest import Heard, boottime, wire_on
 from tests.speaker.wire.families import IPV4, IPV6, Asker, Family
 from tests.speaker.wire.orders import announce, withdraw
@@ -157,3 +157,30 @@ async def test_without_the_right_the_process_answers_and_says_why(segment):
         assert eth0 is not None
         assert not eth0.kernel_answers
         assert "lacks the capability BPF" in eth0.why_not
+
+
+async def test_what_is_handed_over_is_answered_by_the_process_alone(segment, family):
+    """So two nodes never answer longer than without the program: one that freezes meanwhile is silent at once."""
+    node, client, _ = segment.hosts
+    async with kernel_on(node) as (link, heard):
+        await announced(link, heard, family.vip_text)
+        with family.asker(client) as asker:
+            for order, answers_when_stopped in ((HandOver((family.vip_text,)), False), (None, True)):
+                if order is not None:
+                    link.send(order)
+                await link.carry_out(announce([] if order else [(family.vip_text, ["eth0"])]))
+                assert asker.ask(family.vip) is not None
+                os.kill(link.pid, signal.SIGSTOP)
+                assert (asker.ask(family.vip, 0.2) is not None) is answers_when_stopped
+                os.kill(link.pid, signal.SIGCONT)
+                asker.forget()
+
+
+async def test_the_thread_that_waits_runs_as_the_loop_does(segment):
+    """It shares the interpreter with the loop: without a CPU it would stop it."""
+    node, *_ = segment.hosts
+    async with kernel_on(node) as (link, heard):
+        await announced(link, heard, IPV4.vip_text)
+        threads = [int(name) for name in os.listdir(f"/proc/{link.pid}/task") if int(name) != link.pid]
+        policies = [os.sched_getscheduler(thread) & ~os.SCHED_RESET_ON_FORK for thread in threads]
+        assert policies == [os.SCHED_RR]

@@ -12,8 +12,8 @@ No I/O: io/responder.py puts them in. All numbers are in the machine's own order
 A table is a number, another one each time that an interface comes into use. So nothing that was put in for an earlier
 use, of the same interface or of another one with its index, can ever count in a later one.
 
-An address that is not to be answered for is there too, where it is held or probed: a frame whose sender it is tells of
-another machine that has it, so it is for the wire process, whoever it asks for.
+An address that is not to be answered for is there too, where it is handed over or probed: a frame whose sender it is
+tells of another machine that has it, so it is for the wire process, whoever it asks for.
 """
 
 from __future__ import annotations

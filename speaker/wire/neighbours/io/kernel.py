@@ -11,7 +11,7 @@ wanted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from speaker.wire.messages import Interface
@@ -47,9 +47,15 @@ class KernelAnswers:
     """Raises OSError from any method when the kernel refuses what it must not refuse: then the process has to end."""
 
     def __init__(
-        self, poll: Poll, table: Table, counters: Mapping[str, Mapping[int, Counters]], *, is_wanted: bool
+        self,
+        poll: Poll,
+        table: Table,
+        counters: Mapping[str, Mapping[int, Counters]],
+        *,
+        is_wanted: bool,
+        run_as_the_loop: Callable[[], None] = lambda: None,
     ) -> None:
-        """`counters`: where to add what the program did, by interface and protocol."""
+        """`counters`: where to add what the program did, by interface and protocol. `run_as_the_loop`: see Barrier."""
         self._table = table
         self._counters = counters
         self._responder: Responder | None = None
@@ -63,9 +69,9 @@ class KernelAnswers:
         self.has_news = False
         """Whether `answerer` may have changed since this was last set to False."""
         if is_wanted:
-            self._start(poll)
+            self._start(poll, run_as_the_loop)
 
-    def _start(self, poll: Poll) -> None:
+    def _start(self, poll: Poll, run_as_the_loop: Callable[[], None]) -> None:
         from speaker.wire.neighbours.bpf.io.attach import remove_all_leftovers
         from speaker.wire.neighbours.bpf.io.barrier import Barrier
         from speaker.wire.neighbours.bpf.io.responder import Responder
@@ -74,7 +80,7 @@ class KernelAnswers:
         responder = None
         try:
             responder = Responder()
-            self._barrier = Barrier()
+            self._barrier = Barrier(run_as_the_loop=run_as_the_loop)
         except OSError as error:
             if responder is not None:
                 responder.close()
@@ -224,7 +230,7 @@ class KernelAnswers:
                 continue
             held = self._table.held.get(address)
             if held is not None and name in held.interfaces:
-                responder.put(opened.table, address, is_answered=True)
+                responder.put(opened.table, address, is_answered=not held.is_handed_over)
             elif name in self._table.probed.get(address, ()):
                 self._has_removed |= responder.remove(opened.table, address)
                 responder.put(opened.table, address, is_answered=False)

@@ -25,6 +25,7 @@ from speaker.wire.messages import (
     AnswerPing,
     Ask,
     Defend,
+    HandOver,
     Interfaces,
     Probe,
     Reannounce,
@@ -68,7 +69,9 @@ class NeighbourPart:
         on_interfaces: Callable[[Mapping[str, int]], None],
         *,
         has_kernel_answers: bool = False,
+        run_as_the_loop: Callable[[], None] = lambda: None,
     ) -> None:
+        """`run_as_the_loop`: puts the thread that calls it into the loop's scheduling class."""
         self._agent = agent
         self._permit = permit
         self._on_interfaces = on_interfaces
@@ -79,7 +82,13 @@ class NeighbourPart:
         self._networks = NetworkWatch(poll, self._report_interfaces)
         self._memberships = Memberships()
         self._echoing = Echoing(poll, agent, permit, self._holdings.table)
-        self._kernel = KernelAnswers(poll, self._holdings.table, self._ports.counters, is_wanted=has_kernel_answers)
+        self._kernel = KernelAnswers(
+            poll,
+            self._holdings.table,
+            self._ports.counters,
+            is_wanted=has_kernel_answers,
+            run_as_the_loop=run_as_the_loop,
+        )
         permit.on_change = self._kernel.set_deadline
         self._settling = Settling(self._ports, self._echoing, self._kernel)
         self._jobs: deque[Iterator[None]] = deque()
@@ -94,6 +103,7 @@ class NeighbourPart:
             Withdraw: partial(self._queue, self._withdraw),
             Probe: partial(self._queue, self._probe),
             Reannounce: partial(self._queue, self._reannounce),
+            HandOver: partial(self._queue, self._hand_over),
             AnswerPing: partial(self._queue, self._answer_ping),
             Defend: self._defend,
             Ask: self._ask,
@@ -292,6 +302,14 @@ class NeighbourPart:
             now, known = time.monotonic(), [address for address in map(address_of, part) if address is not None]
             for name in self._ports.by_name:
                 self._holdings.announce_again(known, name, now)
+            yield
+        self._agent.confirm(sequence)
+
+    def _hand_over(self, sequence: int, order: HandOver) -> Iterator[None]:
+        for part in _slices(order.addresses):
+            for address in map(address_of, part):
+                if address is not None:
+                    self._holdings.hand_over(address)
             yield
         self._agent.confirm(sequence)
 

@@ -5,34 +5,47 @@ map of maps returns only after all programs have ended that may still use the ma
 (`maybe_wait_bpf_programs`, since Linux 4.20). It waits for an RCU grace period, and that is for every program,
 whichever map it uses. It takes 5 to 20 ms. Then what programs sent may wait in a device's queue (drain.py).
 
-A thread of its own waits for both, and the loop never does (docs/decisions/027).
+A thread of its own waits for both, and the loop never does (docs/decisions/027). But the two share the interpreter: a
+thread that has it and gets no CPU would stop the loop. So the thread runs in the loop's class, and gives the
+interpreter up soon.
 """
 
 from __future__ import annotations
 
 import _thread
 import os
+import sys
 from collections.abc import Callable
 
 from speaker.wire.neighbours.bpf.io import calls, drain
 
 _ONLY = bytes(4)
+SWITCH_SECONDS = 0.0002
+"""How long the loop waits for the interpreter, at most. Python itself has 5 ms."""
 
 
 class Barrier:
     """Moments are numbers. `fd` can be read when `on_readable` has to be called; then more of them may have passed."""
 
-    def __init__(self, wait_until_sent: Callable[[], None] = drain.wait_until_sent) -> None:
-        """`wait_until_sent`: called in the thread, after programs have ended. Raises calls.BpfError and OSError."""
+    def __init__(
+        self,
+        wait_until_sent: Callable[[], None] = drain.wait_until_sent,
+        run_as_the_loop: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`wait_until_sent`: called in the thread, after programs have ended. `run_as_the_loop`: puts the thread that
+        calls it into the loop's scheduling class; called while nothing
+        is waited for. Raises calls.BpfError and OSError."""
         self._inner = calls.create_map(calls.ARRAY, 4, 4, 1, name="berth_inner")
         self._outer = calls.create_map(calls.ARRAY_OF_MAPS, 4, 4, 1, name="berth_barrier", inner=self._inner)
         self._wait_until_sent = wait_until_sent
+        self._run_as_the_loop = run_as_the_loop
         self._asked = os.eventfd(0, os.EFD_CLOEXEC)
         self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._failure: OSError | None = None
         self._waited_for = 0  # the moment that the thread waits for, or waited for last
         self._wanted = 0  # the last one that somebody wants to know of
         self._passed = 0
+        sys.setswitchinterval(SWITCH_SECONDS)
         _thread.start_new_thread(self._run, ())
 
     def moment(self) -> int:
@@ -69,6 +82,7 @@ class Barrier:
     def _run(self) -> None:
         """The thread."""
         while True:
+            self._run_as_the_loop()
             os.eventfd_read(self._asked)
             inner = self._inner
             if inner < 0:
