@@ -1,12 +1,16 @@
 """How fast an address moves on layer 2, and who answers meanwhile, judged by a client and a recorder on the segment.
 
-`python -m bench.failover [--runs N] [SCENARIO...]`: JSON lines, one for each scenario, times in milliseconds. A whole
-lab cluster of three nodes, with everything at its defaults. Needs root, or a kernel that lets users make namespaces.
+    python -m bench.failover [--runs 20] [--rounds 1] [--kernel-answers auto off] [SCENARIO...]
+
+JSON lines, one for each scenario, times in milliseconds. A whole lab cluster of three nodes, with everything at its
+defaults. Needs root, or a kernel that lets users make namespaces. With several values of speaker.kernelAnswers there is
+a cluster for each, and each scenario is run in all of them in turn, `--rounds` times.
 
     death      the owner's link goes down and its speaker is killed: until the first frame that moves the address, and
                until a new TCP connection of a client that tries again and again gets through
     no-api     the same while the API server is stopped
     stop       the owner's speaker is stopped cleanly: requests (100 a second) that nobody answered, pings lost
+    release    a Service is deleted: until its IPAllocation is, which is after each speaker's confirmation
     local      with the policy Local the owner's pod becomes unready: from the watch event of the EndpointSlice to the
                first frame that moves the address
     partitions the owner loses the API server, its peers, both, or the segment, for 15 s: how long two nodes answered
@@ -21,14 +25,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bench.measure import progress, tell
 from kube.io.client import Client
-from kube.resource import ENDPOINTSLICES
+from kube.resource import ENDPOINTSLICES, IPALLOCATIONS, Resource
 from lab.client import LabClient
 from lab.cluster import Cluster, Settings
 from lab.net.claims import AnsweredRequest, ownership_spans
@@ -157,7 +161,7 @@ def _pings(bench: Bench) -> Iterator[dict[str, int]]:
 def local(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
     bench.lab.patch("service", "web", {"spec": {"externalTrafficPolicy": "Local"}})
     times = []
-    with _Slices(bench.cluster.kubeconfig) as slices:
+    with _Changes(bench.cluster.kubeconfig, ENDPOINTSLICES) as slices:
         for _ in range(runs):
             time.sleep(SETTLE_SECONDS)
             owner = bench.until("somebody has it", bench.owner)
@@ -170,16 +174,32 @@ def local(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
     yield {"scenario": "local", "runs": runs, "event_to_frame": _percentiles(times)}
 
 
-class _Slices:
-    """When a client that watches EndpointSlices saw them change, in a thread of its own."""
+def release(bench: Bench, runs: int) -> Iterator[dict[str, Any]]:
+    times = []
+    with _Changes(bench.cluster.kubeconfig, IPALLOCATIONS, "DELETED") as deleted:
+        for _ in range(runs):
+            bench.lab.service("released")
+            (address,) = bench.lab.addresses("released")
+            bench.until("it is announced", partial(bench.lab.announcer, address))
+            time.sleep(SETTLE_SECONDS / 6)
+            began = time.monotonic()
+            bench.lab.delete("service", "released", wait=False)
+            times.append(deleted.first_since(began) - began)
+    yield {"scenario": "release", "runs": runs, "delete_to_free": _percentiles(times)}
 
-    def __init__(self, kubeconfig: Path) -> None:
+
+class _Changes:
+    """When a client that watches objects saw them change, in a thread of its own. `kind`: of events; "" = any."""
+
+    def __init__(self, kubeconfig: Path, of: Resource, kind: str = "") -> None:
         self._kubeconfig = kubeconfig
+        self._of = of
+        self._kind = kind
         self._seen: list[float] = []
         self._thread = threading.Thread(target=lambda: asyncio.run(self._watch()), daemon=True)
         self._ready = threading.Event()
 
-    def __enter__(self) -> "_Slices":
+    def __enter__(self) -> "_Changes":
         self._thread.start()
         self._ready.wait(PATIENCE_SECONDS)
         return self
@@ -197,10 +217,11 @@ class _Slices:
 
     async def _watch(self) -> None:
         async with await Client.connect(str(self._kubeconfig), user_agent="bench") as client:
-            _, version = await client.list(ENDPOINTSLICES)
+            _, version = await client.list(self._of)
             self._ready.set()
-            async for _ in client.watch(ENDPOINTSLICES, resource_version=version):
-                self._seen.append(time.monotonic())
+            async for event in client.watch(self._of, resource_version=version):
+                if self._kind in ("", event.type):
+                    self._seen.append(time.monotonic())
                 if not self._ready.is_set():
                     return
 
@@ -274,6 +295,7 @@ SCENARIOS: dict[str, Scenario] = {
     "death": death,
     "no-api": no_api,
     "stop": stop,
+    "release": release,
     "local": local,
     "partitions": partitions,
     "frozen": frozen,
@@ -284,18 +306,29 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.failover", description="Failover on layer 2.")
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=", ".join(SCENARIOS))
     parser.add_argument("--runs", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--kernel-answers", nargs="+", choices=["auto", "off"], default=["auto"], metavar="VALUE")
     options = parser.parse_args()
     if unknown := set(options.scenarios) - set(SCENARIOS):
         parser.error(f"no scenario {', '.join(sorted(unknown))}")
+    with ExitStack() as stack:
+        benches = {value: Bench(stack.enter_context(_cluster(value))) for value in options.kernel_answers}
+        for name in options.scenarios or SCENARIOS:
+            for _ in range(options.rounds):
+                for value, bench in benches.items():
+                    for figures in SCENARIOS[name](bench, options.runs):
+                        tell("failover", kernel_answers=value, **figures)
+    return 0
+
+
+@contextmanager
+def _cluster(kernel_answers: str) -> Iterator[Cluster]:
+    values = {"speaker": {"kernelAnswers": kernel_answers}}
     with (
         tempfile.TemporaryDirectory() as directory,
-        Cluster(Settings(Path(directory), name="bench"), tell=progress) as cluster,
+        Cluster(Settings(Path(directory), name=f"bench-{kernel_answers}", values=values), tell=progress) as cluster,
     ):
-        bench = Bench(cluster)
-        for name in options.scenarios or SCENARIOS:
-            for figures in SCENARIOS[name](bench, options.runs):
-                tell("failover", **figures)
-    return 0
+        yield cluster
 
 
 if __name__ == "__main__":
