@@ -54,7 +54,6 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     up.add_argument(
         "--topology", choices=list(Shape), default=Shape.FLAT, help="what its network looks like (default: %(default)s)"
     )
-    up.add_argument("--kernel-answers", action="store_true", help="speaker.kernelAnswers: auto")
     up.add_argument("--rootless", action="store_true", help="in a user namespace, even as root")
     up.add_argument(
         "--without-berth", action="store_true", help="leave out the allocators, the speakers and their CRDs"
@@ -98,7 +97,6 @@ def _start(directory: Path, options: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "lab.supervisor", f"--directory={directory}", f"--name={options.name}"]
     command += [f"--nodes={options.nodes}", f"--topology={options.topology}"]
     command += ["--rootless"] * options.rootless + ["--without-berth"] * options.without_berth
-    command += ["--kernel-answers"] * options.kernel_answers
     log_path = directory / LOG_FILE
     with log_path.open("wb") as log:
         supervisor = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)

@@ -25,7 +25,6 @@ def main() -> None:
         node_count=options.nodes,
         rootless=True if options.rootless else None,
         with_berth=not options.without_berth,
-        values={"speaker": {"kernelAnswers": "auto"}} if options.kernel_answers else {},
         shape=options.topology,
     )
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
@@ -72,7 +71,6 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--topology", type=Shape, default=Shape.FLAT)
     parser.add_argument("--rootless", action="store_true")
     parser.add_argument("--without-berth", action="store_true")
-    parser.add_argument("--kernel-answers", action="store_true")
     return parser.parse_args()
 
 

@@ -40,13 +40,13 @@ def test_the_allocator_is_nobody_on_the_pods_network() -> None:
     assert "add" not in pod["containers"][0]["securityContext"]["capabilities"]
 
 
-def test_the_speaker_has_raw_sockets_ports_routes_of_the_nodes_network_and_precedence_and_no_more() -> None:
+def test_the_speaker_has_raw_sockets_ports_the_nodes_network_programs_in_it_and_precedence_and_no_more() -> None:
     pod = pod_of(one(rendered(), "DaemonSet"))
     assert pod["hostNetwork"] is True
     assert "hostPID" not in pod
     assert "hostIPC" not in pod
     security = pod["containers"][0]["securityContext"]
-    assert security["capabilities"]["add"] == ["NET_RAW", "NET_BIND_SERVICE", "NET_ADMIN", "SYS_NICE"]
+    assert security["capabilities"]["add"] == ["NET_RAW", "NET_BIND_SERVICE", "NET_ADMIN", "BPF", "SYS_NICE"]
     assert security["runAsUser"] == 0  # Kubernetes gives added capabilities to user 0 only
 
 
@@ -55,15 +55,16 @@ def test_where_real_time_is_off_the_speaker_may_not_run_before_others() -> None:
     assert "SYS_NICE" not in container["securityContext"]["capabilities"]["add"]
 
 
-def test_without_blackhole_routes_the_speaker_can_change_nothing_of_the_nodes_network() -> None:
-    container = container_of(one(rendered({"speaker": {"bgp": {"blackholeRoutes": False}}}), "DaemonSet"))
+def test_without_blackhole_routes_and_programs_the_speaker_can_change_nothing_of_the_nodes_network() -> None:
+    values = {"speaker": {"kernelAnswers": "off", "bgp": {"blackholeRoutes": False}}}
+    container = container_of(one(rendered(values), "DaemonSet"))
     assert container["securityContext"]["capabilities"]["add"] == ["NET_RAW", "NET_BIND_SERVICE", "SYS_NICE"]
     assert "--no-blackhole-routes" in container["args"]
 
 
 @pytest.mark.parametrize("has_blackholes", [True, False])
 def test_where_kernels_answer_the_speaker_may_load_and_attach_programs(has_blackholes: bool) -> None:
-    values = {"speaker": {"kernelAnswers": "auto", "bgp": {"blackholeRoutes": has_blackholes}}}
+    values = {"speaker": {"bgp": {"blackholeRoutes": has_blackholes}}}
     security = container_of(one(rendered(values), "DaemonSet"))["securityContext"]
     assert security["capabilities"]["add"] == ["NET_RAW", "NET_BIND_SERVICE", "NET_ADMIN", "BPF", "SYS_NICE"]
 
@@ -157,6 +158,7 @@ def test_arguments_follow_the_values() -> None:
         "--heartbeat-port=7000",
         "--heartbeat-interval-milliseconds=400",
         "--exclude-interfaces=^(lo|docker.*)$",
+        "--kernel-answers=auto",
         "--metrics-listen=127.0.0.1:7482",
         "--log-level=debug",
         "--log-format=text",

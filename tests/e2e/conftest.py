@@ -18,6 +18,8 @@ from lab.routers.base import Bfd, RouterSettings
 from tests.e2e import bgp
 
 NEEDS_FAULTS = "needs the stand-in's faults"
+ANSWERS = "BERTH_KERNEL_ANSWERS"
+"""The variable that says who answers in most tests: `off`, or `auto`, which is the default."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -32,9 +34,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def brought_up(settings: Settings) -> Iterator[Cluster]:
     """Skips where this machine has not what a lab, or what is started in it, needs.
 
-    Where a test does not say it, nodes' kernels answer; with BERTH_KERNEL_ANSWERS=off their speakers do.
+    Where a test does not say it, nodes' kernels answer; with BERTH_KERNEL_ANSWERS=off their speakers do. What depends
+    on that is tested in both ways, see test_user_space.py.
     """
-    speaker = {"kernelAnswers": os.environ.get("BERTH_KERNEL_ANSWERS", "auto"), **settings.values.get("speaker", {})}
+    speaker = {"kernelAnswers": os.environ.get(ANSWERS, "auto"), **settings.values.get("speaker", {})}
     try:
         with Cluster(replace(settings, values={**settings.values, "speaker": speaker})) as up:
             yield up

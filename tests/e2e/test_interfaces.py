@@ -87,6 +87,10 @@ def test_a_changed_mac_is_announced_at_once_and_told(web: LabClient) -> None:
         web.cluster.run(owner, "ip", "link", "set", "eth0", "address", old)
 
 
+def is_down(told: dict[str, object] | None) -> bool:
+    return told is not None and (told["usable"], told["reason"]) == (False, "Down")
+
+
 def test_an_advertisement_follows_an_interface_that_comes_is_renamed_goes_down_and_vanishes(
     web: LabClient, second: str
 ) -> None:
@@ -113,9 +117,7 @@ def test_an_advertisement_follows_an_interface_that_comes_is_renamed_goes_down_a
     web.until("it is withdrawn", lambda: announced_on(web) is None)
     web.condition("ipallocation", RECORD, "Announced", "NoEligibleNode")
     assert not ask(web)
-    lan1 = interface(web, NODE, "lan1")
-    assert lan1 is not None
-    assert (lan1["usable"], lan1["reason"]) == (False, "Down")
+    web.until("the Speaker tells it", lambda: is_down(interface(web, NODE, "lan1")))
 
     since = time.monotonic()
     web.cluster.run(NODE, "ip", "link", "set", "lan1", "up")

@@ -140,7 +140,7 @@ imagePullSecrets:
 {{- if and .Values.speaker.heartbeat.enabled (not .Values.speaker.heartbeat.existingSecret) }}yes{{ end -}}
 {{- end -}}
 
-{{/* What speakers may: "auto" lets them put programs into the kernel (BPF) and onto interfaces (NET_ADMIN). */}}
+{{/* What speakers may: kernelAnswers: auto lets them put programs into the kernel (BPF) and onto interfaces (NET_ADMIN). */}}
 {{- define "berth.speakerCapabilities" -}}
 {{- $kernelAnswers := eq (toString .Values.speaker.kernelAnswers) "auto" -}}
 [NET_RAW, NET_BIND_SERVICE
