@@ -107,8 +107,13 @@ def _no_speaker(evidence: Evidence) -> Observation | None:
     if not all(not_alive.values()):
         return None
     which = listed([f"{node} {why}" for node, why in sorted(not_alive.items())], NAMED_NODES)
-    none = f"No speaker lives: {which}" if which else "No speaker runs"
-    message = f"{none}, so nobody announces the address: look at the pods of the DaemonSet berth-speaker"
+    message = (
+        "No speaker runs, so Berth announces nothing. Unless another program is to (the chart's speaker.enabled is "
+    )
+    message += "false), look at the pods of the DaemonSet berth-speaker"
+    if which:
+        message = f"No speaker lives: {which}, so nobody announces the address: look at the pods of the DaemonSet "
+        message += "berth-speaker"
     return _not_announced(Reason.NoSpeaker, message)
 
 

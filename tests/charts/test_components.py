@@ -115,6 +115,24 @@ def test_without_rbac_there_are_no_roles_and_without_an_allocator_there_is_no_de
     assert not kinds & {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding", "Deployment", "PodDisruptionBudget"}
 
 
+def test_without_speakers_there_is_nothing_of_them_and_the_rest_is_as_before() -> None:
+    def named(values: dict[str, Any]) -> dict[tuple[str, str], Any]:
+        return {(one["kind"], one["metadata"]["name"]): one for one in rendered(values)}
+
+    usual, alone = named({}), named({"speaker": {"enabled": False}})
+    gone = set(usual) - set(alone)
+    assert {kind for kind, name in gone if name == "berth-speaker"} >= {"DaemonSet", "ServiceAccount", "ClusterRole"}
+    assert {name for _, name in gone} <= {"berth-speaker", "berth-allocator"}
+    assert ("ValidatingAdmissionPolicy", "berth-allocator") in gone, "there is no key to make"
+    assert ("Deployment", "berth-allocator") in alone
+    rule = {"prometheusRule": {"enabled": True}, "speaker": {"enabled": False}}
+    alerts = {
+        one["alert"] for group in one(rendered(rule), "PrometheusRule")["spec"]["groups"] for one in group["rules"]
+    }
+    assert not alerts & {"BerthNoSpeaker", "BerthAddressNotAnnounced"}
+    assert "BerthPoolExhausted" in alerts
+
+
 def test_people_may_see_all_kinds_and_change_what_people_write() -> None:
     objects = rendered()
     view, edit = (one(objects, "ClusterRole", f"berth-{name}") for name in ("view", "edit"))

@@ -137,7 +137,7 @@ imagePullSecrets:
 
 {{/* Whether the allocator makes that Secret when it is missing: a text, or nothing. */}}
 {{- define "berth.makesHeartbeatSecret" -}}
-{{- if and .Values.speaker.heartbeat.enabled (not .Values.speaker.heartbeat.existingSecret) }}yes{{ end -}}
+{{- if and .Values.speaker.enabled .Values.speaker.heartbeat.enabled (not .Values.speaker.heartbeat.existingSecret) }}yes{{ end -}}
 {{- end -}}
 
 {{/* What speakers may: kernelAnswers: auto lets them put programs into the kernel (BPF) and onto interfaces (NET_ADMIN). */}}

@@ -86,7 +86,7 @@ def test_without_a_speaker_that_lives_that_is_the_cause_and_each_is_accounted_fo
     found = unannounced(evidence(not_alive=not_alive, causes=told("of long ago")))
     assert found.reason is Reason.NoSpeaker
     assert found.message.startswith("No speaker lives: node-a is silent, node-b has stopped, so nobody announces")
-    assert message(not_alive={}).startswith("No speaker runs, so nobody")
+    assert message(not_alive={}).startswith("No speaker runs, so Berth announces nothing")
     many = {f"node-{number:03}": "is silent" for number in range(500)}
     assert "node-004 is silent and 495 more" in message(not_alive=many)
 
