@@ -14,6 +14,7 @@ from allocator.claims import Claim, wire_allocation
 from allocator.objects import StoredAllocation
 from allocator.status.unannounced import causes, peers_down
 from cli.seen import World
+from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.conditions import Reason
 from crds.names import LABEL_DRAINED, allocation_name
 from speaker.cluster.causes import covering, faults_in_node, why_no_route
@@ -53,7 +54,7 @@ def why_nobody(world: World, claim: Claim) -> str:
         return first.message
     if world.seen.facts.owner(address, world.alive) is not None:
         return ""
-    down = peers_down(claim, world.pools, world.seen.observed.advertisements(), world.sessions)
+    down = _down(world, claim)
     no_route = _why_no_route(world, claim)
     cause = world.seen.facts.cause(address, world.alive)
     if no_route == "" and not down:
@@ -61,15 +62,42 @@ def why_nobody(world: World, claim: Claim) -> str:
     return cause.message if cause is not None else down
 
 
+def _down(world: World, claim: Claim) -> str:
+    """Why no router would hear of it; empty where one would, or none is to."""
+    ads = world.seen.observed.advertisements()
+    down = peers_down(claim, world.pools, ads, world.sessions)
+    if down:
+        return down
+    able = {
+        peer: {node: one for node, one in by_node.items() if _may_route(world, claim, node)}
+        for peer, by_node in world.sessions.items()
+    }
+    cut_off = peers_down(claim, world.pools, ads, able)
+    return "none of the nodes that could send its route has a session with a router" if cut_off else ""
+
+
+def _may_route(world: World, claim: Claim, node: str) -> bool:
+    """Whether the node has an endpoint, where that matters, and an advertisement chooses it."""
+    facts = world.seen.facts
+    allocation, labels = facts.allocation(claim.address), facts.nodes[node].labels if node in facts.nodes else {}
+    if allocation is None or (allocation.is_local and not facts.placement(allocation).admits(node)):
+        return False
+    return any(ad.selects_node(labels) for ad in _routed_by(world, claim))
+
+
+def _routed_by(world: World, claim: Claim) -> list[BGPAdvertisementSpec]:
+    """The BGPAdvertisements that cover it."""
+    facts = world.seen.facts
+    allocation, pool = facts.allocation(claim.address), facts.pools.get(claim.pool)
+    labels = pool.labels if pool is not None else None
+    return covering(allocation, labels, facts.bgp_advertisements) if allocation is not None else []
+
+
 def _why_no_route(world: World, claim: Claim) -> str | None:
     """None where no BGPAdvertisement covers it; empty where nothing stands in the way but, maybe, the sessions."""
-    facts = world.seen.facts
+    facts, ads = world.seen.facts, _routed_by(world, claim)
     allocation = facts.allocation(claim.address)
-    pool = facts.pools.get(claim.pool)
-    if allocation is None:
-        return None
-    ads = covering(allocation, pool.labels if pool is not None else None, facts.bgp_advertisements)
-    if not ads:
+    if allocation is None or not ads:
         return None
     fault = why_no_route(allocation, facts.placement(allocation), ads, facts.nodes, facts.candidates(world.alive))
     return "" if fault is None else fault.message

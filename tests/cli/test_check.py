@@ -168,6 +168,18 @@ class TestWait:
             with pytest.raises(Failed, match="does not answer"):
                 await checked(client, BERTH, False, 0.0)
 
+    async def test_what_was_found_before_the_api_server_went_away_is_not_the_last_word(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        async with ApiServer(tmp_path) as server:
+            client = await Client.connect(str(server.kubeconfig_path), user_agent="test")
+            waiting = asyncio.create_task(checked(client, BERTH, False, 4.0))
+            while "BERTH0101" not in capsys.readouterr().err:
+                await asyncio.sleep(0.05)
+        async with client:
+            with pytest.raises(Failed, match="does not answer"):
+                await waiting
+
 
 def test_files_are_not_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--wait", "-f", "pools.yaml"]) == 2

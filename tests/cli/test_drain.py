@@ -86,6 +86,16 @@ class TestWhatMoves:
         assert "BGPPeer tor1 (0 of 1 sessions are up; node2: refused)" in found.stays[0][1]
         assert found.peers == ("tor1",)
 
+    async def test_not_a_local_route_when_the_node_with_the_other_endpoint_has_no_session(self, setup: Setup) -> None:
+        await setup.node("node3")
+        await routed(setup, "node1")
+        await setup.local()
+        await setup.endpoint("web", "node2")
+        await setup.report("node2", bgpSessions=[{"peer": "tor1", "state": "Active"}])
+        await setup.report("node3", bgpSessions=[{"peer": "tor1", "state": "Established"}])
+        found = await judge(setup)
+        assert found.stays[0][1] == "none of the nodes that could send its route has a session with a router"
+
     async def test_a_router_that_only_this_node_speaks_to_loses_what_others_announce_on_layer_2(
         self, setup: Setup
     ) -> None:
