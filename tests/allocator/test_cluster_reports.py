@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import time
 from collections import Counter
 from ipaddress import IPv4Address
@@ -12,7 +11,7 @@ import pytest
 from allocator.eventbudget import AT_ONCE, EVERY_SECONDS, GATHER_SECONDS
 from allocator.io import barrierloop
 from allocator.io.reporter import GRACE_SECONDS
-from allocator.status.serviceline import OWN_SECONDS, WHETHER_PER_SECOND, WHO_PER_SECOND
+from allocator.status.serviceline import WHETHER_PER_SECOND, WHO_PER_SECOND
 from crds.speakerreport import MOST_ENTRIES
 from kube.resource import (
     BGPADVERTISEMENTS,
@@ -167,8 +166,8 @@ async def test_the_record_follows_who_announces_on_layer_2(user: User) -> None:
         await user.until_event("web", "Moved")
 
 
-MOVING = int(os.environ.get("BERTH_MOVING", "250"))
-"""How many addresses move at once; more, by hand."""
+MOVING = 250
+"""Addresses at once."""
 
 
 async def test_when_all_addresses_move_at_once_events_are_few_and_writes_come_by_the_budget(user: User) -> None:
@@ -194,7 +193,6 @@ async def test_when_all_addresses_move_at_once_events_are_few_and_writes_come_by
 
         await tell(one, on_layer2)
         await user.until(lambda: all_are_on("node-a"), "node-a announces all", 900.0)
-        await asyncio.sleep(OWN_SECONDS if MOVING > 250 else 0)
         resources = ("services/status", "ipallocations.berth.dev/status")
         before, began = [counted(resource=each) for each in resources], time.monotonic()
         await tell(other, on_layer2)
