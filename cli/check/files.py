@@ -10,6 +10,7 @@ import yaml
 
 from allocator.objects import decode_bgp_advertisement, decode_l2_advertisement, decode_peer
 from allocator.observed import Observed
+from cli.asread import documents
 from cli.check.codes import Code, Found
 from cli.failure import Failed
 from cli.seen import Seen
@@ -48,10 +49,10 @@ def read_files(paths: Sequence[str]) -> tuple[Seen, list[Found]]:
 
 def _documents(path: str) -> Iterator[dict[str, Any]]:
     try:
-        documents = list(yaml.safe_load_all(Path(path).read_text()))
+        found = documents(Path(path).read_text())
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise Failed(f"{path} can't be read: {_brief(error)}") from error
-    for one in documents:
+    for one in found:
         if isinstance(one, dict) and one.get("kind") == "List":
             yield from (each for each in one.get("items") or () if isinstance(each, dict))
         elif isinstance(one, dict):

@@ -10,11 +10,12 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from cli.asread import documents
 from cli.migrate.advertisements import bgp_specs, l2_specs
 from cli.migrate.configmap import objects_of
 from cli.migrate.peers import aliases_of, bfd_spec, community_spec, peer_specs
 from cli.migrate.pools import base_of, pool_spec
-from cli.migrate.told import Body, Converted, Fields, Made, Password, Refused, shown
+from cli.migrate.told import PASSWORDS, Body, Converted, Fields, Made, Password, Refused, shown
 from crds.addresses import IPAddress
 from crds.meta import BerthObject
 from crds.types import KINDS
@@ -34,7 +35,6 @@ OBSERVED = frozenset({"ServiceL2Status", "ServiceBGPStatus", "ConfigurationState
 """What MetalLB writes about itself: nothing to convert."""
 OURS = {"IPAddressPool": "IPPool"}
 _TYPES: Mapping[str, type[BerthObject]] = {one.KIND.kind: one for one in KINDS}
-PASSWORD_KEY = "password"
 
 
 def convert(objects: Iterable[Body], shared_by_several: Collection[IPAddress] = ()) -> Converted:
@@ -88,7 +88,8 @@ class _Conversion:
 
     def _old_format(self, one: Body) -> list[Body]:
         try:
-            return objects_of(yaml.safe_load(_data(one, "config")), _namespace(one))
+            (config,) = documents(_data(one, "config"))
+            return objects_of(config, _namespace(one))
         except (yaml.YAMLError, ValueError) as error:
             self._refuse(one, shown(str(error)))
             return []
@@ -180,12 +181,12 @@ def _password(one: Body, fields: Fields) -> Password | None:
     name, namespace = below.text("name"), below.text("namespace") or _namespace(one)
     fields.merge(below)
     if name:
-        return Password(peer, name, (namespace, name))
-    return Password(peer, f"{peer[:240]}-password", None) if plain else None
+        return Password(peer, (namespace, name))
+    return Password(peer, None) if plain else None
 
 
 def _with_password(spec: Body, password: Password | None) -> Body:
-    return spec if password is None else {**spec, "passwordSecretRef": {"name": password.wanted}}
+    return spec if password is None else {**spec, "passwordSecretRef": {"name": PASSWORDS, "key": password.peer}}
 
 
 def _priority(one: Body) -> int:

@@ -1,13 +1,14 @@
 """YAML and JSON in and out: objects from files, folders and standard input, and ours with comments."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import yaml
 
+from cli.asread import documents
 from cli.failure import Failed
-from cli.migrate.told import Body, Converted, Made, Password
+from cli.migrate.told import PASSWORD_KEY, PASSWORDS, Body, Converted, Made, Password
 
 SUFFIXES = (".yaml", ".yml", ".json")
 STDIN = "-"
@@ -32,10 +33,10 @@ def _texts(path: str) -> Iterator[str]:
 
 def _objects(path: str, text: str) -> Iterator[Body]:
     try:
-        documents = list(yaml.safe_load_all(text))
+        found = documents(text)
     except (yaml.YAMLError, ValueError) as error:
         raise Failed(f"{path} can't be read: {' '.join(str(error).split())[:400]}") from error
-    for one in documents:
+    for one in found:
         items = one.get("items") if isinstance(one, dict) and str(one.get("kind", "")).endswith("List") else [one]
         yield from (each for each in items or () if isinstance(each, dict))
 
@@ -45,28 +46,22 @@ def written(converted: Converted, *, is_paused: bool) -> str:
     head = ["# Converted from MetalLB's objects by `berth migrate metallb`."]
     head += [f"# {note}" for note in converted.notes]
     head += [f"# Left out: {one}" for one in converted.refused]
-    head += [f"# Password of BGPPeer {one.peer}: {how_to_copy(one)}" for one in _once(converted)]
+    if converted.passwords:
+        head += [f"# Passwords of peers go to a Secret: kubectl create secret generic {PASSWORDS} -n berth-system"]
+    head += [f"#   {how_to_copy(one)}" for one in converted.passwords]
     return "\n".join(["\n".join(head), *(_document(one, is_paused=is_paused) for one in converted.made)]) + "\n"
-
-
-def _once(converted: Converted) -> Iterable[Password]:
-    return {one.wanted: one for one in converted.passwords}.values()
 
 
 def how_to_copy(password: Password) -> str:
     """What to do about it, without it."""
-    wanted, peer = password.wanted, password.peer
     if password.secret is None:
-        return (
-            f"it is in its spec. Put it into a Secret: kubectl create secret generic {wanted} -n berth-system "
-            f'--from-literal=password="$(kubectl get bgppeers.metallb.io {peer} -n metallb-system '
-            "-o jsonpath='{.spec.password}')\""
-        )
-    namespace, name = password.secret
+        where = f"bgppeers.metallb.io {password.peer} -n metallb-system -o jsonpath='{{.spec.password}}' | base64 -w0"
+    else:
+        namespace, name = password.secret
+        where = f"secret {name} -n {namespace} -o jsonpath='{{.data.{PASSWORD_KEY}}}'"
     return (
-        f"copy Secret {namespace}/{name} to Berth's namespace: kubectl create secret generic {wanted} -n berth-system "
-        f'--from-literal=password="$(kubectl get secret {name} -n {namespace} '
-        "-o jsonpath='{.data.password}' | base64 -d)\""
+        f"kubectl patch secret {PASSWORDS} -n berth-system --type=merge "
+        f'-p "{{\\"data\\":{{\\"{password.peer}\\":\\"$(kubectl get {where})\\"}}}}"'
     )
 
 

@@ -1,17 +1,24 @@
 """Reads what there is of MetalLB in a cluster."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
 
 from allocator.annotations import Contradiction, asked_for
+from allocator.observed import Observed
 from allocator.request import key_of, present_addresses
 from cli.failure import Failed
-from cli.migrate.told import Body
+from cli.migrate.convert import convert
+from cli.migrate.told import Body, Converted
+from cli.reading import read_cluster
+from cli.seen import Seen
 from crds.addresses import IPAddress
 from crds.names import ANNOTATION_SHARING_KEY
 from kube.errors import Forbidden, NotFound
+from kube.informer.store import ObjectKey
 from kube.io.client import Client
-from kube.objects import Service, decode_service
+from kube.objects import Service, decode_namespace, decode_node, decode_service, decode_service_cidr
 from kube.resource import SERVICES, Resource
 
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", True)
@@ -87,3 +94,43 @@ def shared_by_several(services: Iterable[Service]) -> set[IPAddress]:
         for address in present_addresses(service) if key else ():
             namespaces.setdefault((address, str(key)), set()).add(key_of(service).namespace)
     return {address for (address, _), several in namespaces.items() if len(several) > 1}
+
+
+async def read_converted(client: Client, namespace: str) -> Converted:
+    """What the cluster's MetalLB would be in Berth. Raises Failed, ApiError."""
+    objects = await read_metallb(client, namespace)
+    return convert(objects, shared_by_several(await read_services(client)))
+
+
+async def read_both(client: Client, namespace: str, berth_namespace: str) -> tuple[Converted, Seen]:
+    """The same, and the cluster. Raises Failed, ApiError."""
+    converted, seen = await read_converted(client, namespace), await read_cluster(client, berth_namespace)
+    missing = [gap for gap in seen.gaps if not gap.is_unknown and gap.resource in ("services", "namespaces", "nodes")]
+    if missing:
+        raise Failed(f"nothing can be told without these lists: {'; '.join(map(str, missing))}")
+    return converted, seen
+
+
+def seen_in(objects: Iterable[Body]) -> Seen:
+    """The same out of files, as far as Services, Namespaces, Nodes and ServiceCIDRs are among them."""
+    decoders: dict[str, tuple[str, Callable[[bytes], Any]]] = {
+        "Service": ("services", decode_service),
+        "Namespace": ("namespaces", decode_namespace),
+        "Node": ("nodes", decode_node),
+        "ServiceCIDR": ("service_cidrs", decode_service_cidr),
+    }
+    found: dict[str, dict[ObjectKey, Any]] = {name: {} for name, _ in decoders.values()}
+    for number, one in enumerate(objects):
+        kind, metadata = str(one.get("kind")), one.get("metadata")
+        if kind not in decoders or not isinstance(metadata, dict):
+            continue
+        name, decode = decoders[kind]
+        body = {**one, "metadata": {"uid": f"file-{number}", **metadata}}
+        if kind == "Service":
+            body["metadata"].setdefault("namespace", "default")
+        try:
+            decoded = decode(json.dumps(body, default=str).encode())
+        except ValueError:
+            continue
+        found[name][ObjectKey(decoded.metadata.namespace or None, decoded.metadata.name)] = decoded
+    return Seen(Observed(**found), None, {}, datetime.now(UTC))

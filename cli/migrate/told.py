@@ -43,13 +43,18 @@ class Refused:
         return f"{self.about}: {self.reason}"
 
 
+PASSWORDS = "berth-bgp"
+"""The Secret in Berth's namespace that speakers may read unless the chart's `speaker.bgp.passwordSecrets` says more."""
+PASSWORD_KEY = "password"
+"""Of MetalLB's Secrets (kubernetes.io/basic-auth)."""
+
+
 @dataclass(frozen=True, slots=True)
 class Password:
     """A peer's password: it is in that Secret (namespace and name), or, where that is None, in the peer's own spec.
-    `wanted`: the name of the Secret in Berth's namespace that the converted peer refers to."""
+    In PASSWORDS it has the peer's name for a key."""
 
     peer: str
-    wanted: str
     secret: tuple[str, str] | None
 
 

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from cli.__main__ import main
+from cli.asread import documents
 from cli.migrate.convert import convert
 from cli.migrate.documents import read_documents, written
 from cli.migrate.peers import duration
@@ -176,11 +177,12 @@ class TestPeers:
         assert self.peers["tor"]["ebgpMultiHop"] == 255
 
     def test_passwords_are_named_and_never_printed(self) -> None:
-        assert self.peers["tor"]["passwordSecretRef"] == {"name": "secretname"}
-        assert self.peers["older"]["passwordSecretRef"] == {"name": "older-password"}
+        assert self.peers["tor"]["passwordSecretRef"] == {"name": "berth-bgp", "key": "tor"}
+        assert self.peers["older"]["passwordSecretRef"] == {"name": "berth-bgp", "key": "older"}
         text = written(self.done, is_paused=False)
         assert "never-printed" not in text
-        assert text.count("kubectl create secret generic") == 2
+        assert "kubectl get secret secretname -n metallb-system" in text
+        assert "kubectl get bgppeers.metallb.io older" in text
 
     def test_node_selectors_that_exclude_each_other_are_several_peers(self) -> None:
         assert self.peers["several-2"]["nodeSelector"] == {"matchLabels": {"rack": "r2", "role": "core"}}
@@ -207,6 +209,12 @@ class TestPeers:
 
     def test_echo_of_bfd_is_refused(self) -> None:
         assert "echoMode" in refused("BFDProfile", echoMode=True)
+
+
+def test_a_community_is_no_number_to_the_base_of_60() -> None:
+    text = "[1234:1, 64512:30, 2026-01-01, 0x10, 7, -2, 1.5, 1e3, no]"
+    assert documents(text) == [["1234:1", "64512:30", "2026-01-01", 16, 7, -2, 1.5, 1000.0, False]]
+    assert specs(converted("old.yaml"), "Community")["communities"]["communities"][0]["value"] == "64512:7"
 
 
 def test_the_old_format_becomes_the_same_objects() -> None:
