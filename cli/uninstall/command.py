@@ -68,6 +68,11 @@ async def uninstalled(client: "Client", options: argparse.Namespace) -> int:
     return WRONG
 
 
+def _counted(number: int, what: str) -> str:
+    plural = f"{what}es" if what.endswith("s") else f"{what}s"
+    return f"{number} {what if number == 1 else plural}"
+
+
 def _refuse_guesses(world: "World", *, is_release: bool) -> None:
     """Without definitions there are no records and no Speakers, and nothing that could be read of them."""
     needed = {"services", "ipallocations.berth.dev", "speakers.berth.dev"}
@@ -79,7 +84,7 @@ def _refuse_guesses(world: "World", *, is_release: bool) -> None:
 
 
 def _tell(found: "list[Held]", records: int) -> None:
-    print(f"{len(found)} Services are held by Berth, and {records} addresses are in use or being released:")
+    print(f"Berth holds {_counted(len(found), 'Service')}, and {_counted(records, 'address')} in use or being released:")
     for one in found[:MOST_TOLD]:
         print(f"  {one}")
     if len(found) > MOST_TOLD:
@@ -112,7 +117,7 @@ async def _release(client: "Client", world: "World", ownership: "Ownership", fou
             failed += 1
             print(f"{one} was not changed: {error.message}")
     if failed:
-        print(f"{failed} Services are still held: run it again")
+        print(f"Berth still holds {_counted(failed, 'Service')}: run it again")
         return WRONG
     for stored in world.seen.observed.allocations.values():
         name = _record_name(stored.address)

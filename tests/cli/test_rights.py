@@ -14,7 +14,7 @@ TEMPLATES = Path(__file__).parent.parent.parent / "charts" / "berth" / "template
 def rules_of(component: str) -> set[Right]:
     """Of its ClusterRole and Role: without what names single objects, and without what values add."""
     text = (TEMPLATES / component / "rbac.yaml").read_text()
-    text = re.sub(r" *\{\{- with .*?\{\{- end \}\}\n", "", text, flags=re.DOTALL)
+    text = re.sub(r" *\{\{- (?:with|if include) .*?\{\{- end \}\}\n", "", text, flags=re.DOTALL)
     lines = [line for line in text.splitlines() if "{{" not in line or line.startswith("{{-")]
     found = set()
     for document in yaml.safe_load_all("\n".join(line for line in lines if not line.startswith("{{"))):
