@@ -84,7 +84,9 @@ def _refuse_guesses(world: "World", *, is_release: bool) -> None:
 
 
 def _tell(found: "list[Held]", records: int) -> None:
-    print(f"Berth holds {_counted(len(found), 'Service')}, and {_counted(records, 'address')} in use or being released:")
+    print(
+        f"Berth holds {_counted(len(found), 'Service')}, and {_counted(records, 'address')} in use or being released:"
+    )
     for one in found[:MOST_TOLD]:
         print(f"  {one}")
     if len(found) > MOST_TOLD:
