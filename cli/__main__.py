@@ -8,7 +8,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 
 from cli.failure import Failed
@@ -29,6 +29,7 @@ COMMANDS = {
     "url": ("cli.listing:add_url", "where clients reach a Service, one URL a line"),
     "capture": ("cli.capture.command", "one file with all that is needed to look for a fault"),
     "uninstall": ("cli.uninstall.command", "whether Berth may go, and letting go of what it left behind"),
+    "completion": ("cli.completion", "print what makes a shell complete this command"),
     "version": ("cli.version", "print the version of this command"),
     "arping": ("cli.arping", "who answers for an address on this segment"),
     "lab": (LAB, "a cluster on this machine, to try Berth and to test it"),
@@ -51,6 +52,15 @@ FAILED = 2
 
 def parser(named: str | None = None) -> argparse.ArgumentParser:
     """The whole command line, with the flags of the subcommand `named` alone."""
+    return _parser({named} if named is not None else set())
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """With the flags of all of them."""
+    return _parser(COMMANDS)
+
+
+def _parser(loaded: Container[str]) -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog=_program(),
         description="Berth gives Kubernetes Services of type LoadBalancer an IP address on bare metal.",
@@ -60,7 +70,7 @@ def parser(named: str | None = None) -> argparse.ArgumentParser:
     top.add_argument("--version", action="store_true", help="print the version of this command")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     for name, (module, text) in COMMANDS.items():
-        if name != named:
+        if name not in loaded:
             commands.add_parser(name, help=text, add_help=False)
         elif module == LAB:
             _add_lab(commands)
