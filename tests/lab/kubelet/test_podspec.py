@@ -25,12 +25,12 @@ def test_the_speakers_arguments_carry_its_node_and_namespace(rendered: Sequence[
     assert program.environment["NODE_NAME"] == "node2"
 
 
-def test_a_speaker_has_raw_sockets_ports_routes_and_precedence_and_nothing_else(
+def test_a_speaker_has_raw_sockets_ports_routes_programs_and_precedence_and_nothing_else(
     rendered: Sequence[dict[str, Any]],
 ) -> None:
     program = podspec.program_of(podspec.workload(rendered, "DaemonSet", "speaker"), PLACE)
     assert program.privileges == (
-        "--bounding-set=-all,+net_raw,+net_bind_service,+net_admin,+sys_nice",
+        "--bounding-set=-all,+net_raw,+net_bind_service,+net_admin,+bpf,+sys_nice",
         "--inh-caps=-all",
         "--no-new-privs",
     )
