@@ -22,6 +22,7 @@ BENCHMARKS = (
     "scale",
     "apiserver",
     "cli",
+    "takeover",
 )
 
 

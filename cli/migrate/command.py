@@ -16,14 +16,13 @@ EXAMPLES = """\
 examples:
   berth migrate metallb                        what the cluster's MetalLB would be in Berth, as YAML
   berth migrate metallb -f metallb/ -f -       the same of files, folders and standard input; no cluster is asked
-
   berth migrate metallb --check                whether each Service would keep its addresses, or why not
   berth migrate metallb --takeover             the steps of a takeover, where it stands, and what each takes
   berth migrate metallb --takeover --yes       does them
   berth migrate metallb --takeover --back      the way back
 
-exit codes: 0 = all of it; 1 = something has no equivalent, or a Service would not keep its
-addresses, and why is said; 2 = it could not be done (or wrong usage)
+exit codes: 0 = all of it; 1 = something has no equivalent, or a Service would not keep its addresses, and why is said;
+2 = it could not be done (or wrong usage)
 docs/migrate.md has the whole way.
 """
 

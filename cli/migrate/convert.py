@@ -31,7 +31,7 @@ VERSIONS: Mapping[str, tuple[str, ...]] = {
     "BGPAdvertisement": ("v1beta1",),
 }
 """In the order in which ours are applied. AddressPool: of 0.13, before there were advertisements."""
-OBSERVED = frozenset({"ServiceL2Status", "ServiceBGPStatus", "ConfigurationState", "ServiceList", "NodeState"})
+OBSERVED = frozenset({"ServiceL2Status", "ServiceBGPStatus", "ConfigurationState"})
 """What MetalLB writes about itself: nothing to convert."""
 OURS = {"IPAddressPool": "IPPool"}
 _TYPES: Mapping[str, type[BerthObject]] = {one.KIND.kind: one for one in KINDS}

@@ -64,6 +64,7 @@ def forth(now: Situation, berth_namespace: str) -> list[Step]:
         _created("our pools are there, and paused", now, "IPPool"),
         _adopted(now),
         _passwords(now, berth_namespace),
+        _unmarked(now),
         _created("our peers and advertisements are there", now, *(kind for kind in RESOURCES if kind != "IPPool")),
         Step("what is announced on layer 2 is announced by us, too", waits=some(now.silent)),
         _leaves_nodes(now),
@@ -162,7 +163,7 @@ def _leaves_nodes(now: Situation) -> Step:
     acts = []
     for one in now.speakers:
         spec = one.get("spec", {})
-        affinity, is_ours = _affinity(spec.get("template", {}).get("spec", {}).get("affinity"))
+        affinity, is_ours = _affinity(_affinity_of(one))
         if not is_ours or spec.get("updateStrategy", {}).get("type") != "OnDelete":
             body = {
                 "spec": {
@@ -173,6 +174,22 @@ def _leaves_nodes(now: Situation) -> Step:
             metadata = one["metadata"]
             acts.append(Act("patch", DAEMON_SETS, metadata["name"], metadata["namespace"], body))
     return Step(f"MetalLB's speakers leave nodes with the label {WITHOUT_METALLB}", tuple(acts))
+
+
+def _unmarked(now: Situation) -> Step:
+    """Labels that an earlier takeover left would take all nodes at once."""
+    goes_by_label = all(_affinity(_affinity_of(one))[1] for one in now.speakers)
+    acts = []
+    for node in sorted(now.nodes) if now.speakers else ():
+        if now.has(node, WITHOUT_METALLB) and not goes_by_label:
+            acts.append(_label(node, WITHOUT_METALLB, None))
+        if now.has(node, WITH_BGP) and not now.made("BGPPeer"):
+            acts.append(_label(node, WITH_BGP, None))
+    return Step("no node has a label of an earlier takeover", tuple(acts))
+
+
+def _affinity_of(daemon_set: Body) -> Any:
+    return daemon_set.get("spec", {}).get("template", {}).get("spec", {}).get("affinity")
 
 
 def _affinity(given: Any) -> tuple[Body, bool]:

@@ -196,6 +196,20 @@ def test_our_session_comes_when_theirs_is_gone_and_the_next_node_when_ours_is_th
     assert cluster.log.index("delete FRRConfiguration/metallb-node1") < cluster.log.index("patch Node/node2")
 
 
+def test_labels_of_an_earlier_takeover_do_not_take_all_nodes_at_once() -> None:
+    cluster = Cluster(nodes={node: {WITHOUT_METALLB: "", WITH_BGP: ""} for node in NODES})
+    without = []
+    for _ in range(40):
+        step = next((one for one in over(cluster.now()) if not one.is_done), None)
+        if step is None:
+            break
+        cluster.do(step.acts[0])
+        without.append([node for node in NODES if not cluster.runs_metallb(node)])
+        assert not any(cluster.runs_metallb(node) and cluster.holds_session(node) for node in NODES)
+    assert ["node1"] in without
+    assert without[-1] == list(NODES)
+
+
 def test_on_the_way_back_a_node_waits_until_theirs_has_settled() -> None:
     cluster = Cluster()
     assert cluster.run(over) is None
