@@ -64,12 +64,14 @@ async def made(user: User) -> dict[str, Any]:
     return await stored(user) or {}
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_the_leading_allocator_makes_the_secret(user: User) -> None:
     async with allocating(user.server, heartbeat_secret=NAME):
         assert set(await made(user)) == {"key"}
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_one_that_stands_by_makes_none(user: User) -> None:
     async with keeping(user, leads=False):
@@ -77,6 +79,7 @@ async def test_one_that_stands_by_makes_none(user: User) -> None:
         assert await stored(user) is None
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_of_two_that_both_lead_one_makes_it(user: User) -> None:
     async with keeping(user), keeping(user):
@@ -85,6 +88,7 @@ async def test_of_two_that_both_lead_one_makes_it(user: User) -> None:
         assert await stored(user) == first
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_secret_that_is_there_is_taken_as_it_is(user: User) -> None:
     theirs = secret(NAME, {"key": "dGhlaXJzIGFuZCBub3Qgb3Vycw=="}, DRAWN)
@@ -94,6 +98,7 @@ async def test_a_secret_that_is_there_is_taken_as_it_is(user: User) -> None:
         assert await stored(user) == theirs["data"]
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio
 async def test_a_secret_that_is_deleted_comes_back_with_its_keys(user: User) -> None:
     async with keeping(user):

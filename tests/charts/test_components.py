@@ -10,6 +10,8 @@ from crds.types import KINDS
 from lab.chart import CHART, render
 from tests.charts.rendered import container_of, one, pod_of, rendered
 
+pytestmark = pytest.mark.slow
+
 WORKLOADS = {"allocator": "Deployment", "speaker": "DaemonSet"}
 each_program = pytest.mark.parametrize("program", WORKLOADS)
 

@@ -137,6 +137,7 @@ def items(files: dict[str, str], plural: str) -> list[str]:
     return [one["metadata"]["name"] for one in json.loads(files[f"objects/{plural}.json"])["items"]]
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio(loop_scope="module")
 class TestCapture:
     async def take(self, setup: Setup, api_server: ApiServer, **how: Any) -> tuple[Capture, dict[str, str]]:
@@ -217,6 +218,7 @@ class TestCapture:
         assert any("would be larger" in why for _, why in one.missing)
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio(loop_scope="module")
 class TestFile:
     async def run(self, kubeconfig: str, path: Path) -> int:

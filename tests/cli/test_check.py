@@ -87,6 +87,7 @@ async def codes(setup: Setup, *, is_before: bool = False) -> list[Code]:
     return [one.code for one in found if one.code is not Code.NODE_ADDRESSES]
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio(loop_scope="module")
 class TestCluster:
     async def test_nothing_is_amiss(self, setup: Setup) -> None:
@@ -142,6 +143,7 @@ class TestCluster:
             assert await codes(Setup(client), is_before=True) == [Code.ALL_EXCLUDED]
 
 
+@pytest.mark.slow
 @pytest.mark.asyncio(loop_scope="module")
 class TestWait:
     async def test_it_ends_when_the_errors_have_gone(self, setup: Setup, capsys: pytest.CaptureFixture[str]) -> None:

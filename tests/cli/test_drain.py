@@ -17,7 +17,7 @@ from tests.cli.setups import ADDRESS, BERTH, EXCLUDE, NODES_THERE, Setup
 
 DRAINED = {"berth.dev/drained": "true"}
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 
 async def judge(setup: Setup, node: str = "node1") -> Drain:

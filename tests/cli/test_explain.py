@@ -11,7 +11,7 @@ from kube.resource import BGPPEERS, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, NO
 from lab.apiserver.server import ApiServer
 from tests.cli.setups import ADDRESS, BINDINGS, EXCLUDE, NODES_THERE, ROLES, Setup
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 Break = Callable[[Setup], Awaitable[None]]
 CLI_PAGE = Path(__file__).parent.parent.parent / "docs" / "cli.md"

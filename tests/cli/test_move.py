@@ -20,7 +20,7 @@ from kube.resource import IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, NODES, SERVI
 from lab.apiserver.server import ApiServer
 from tests.cli.setups import ADDRESS, BERTH, EXCLUDE, Setup
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
 WEB = ServiceKey("default", "web")
 OTHER = "192.0.2.20"
