@@ -18,6 +18,7 @@ from lab.kubectl import Kubectl, kubectl_path
 from lab.net.netns import HUB, Unsupported, lab_environment
 from lab.net.shapes import Shape
 from lab.record import MARKER_VARIABLE, Record, lab_directory, members, process_state, sweep
+from lab.routers.base import ROUTERS
 from lab.waiting import WaitExpired, wait_for
 
 UP_SECONDS = 180.0
@@ -54,6 +55,7 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     up.add_argument(
         "--topology", choices=list(Shape), default=Shape.FLAT, help="what its network looks like (default: %(default)s)"
     )
+    up.add_argument("--router", choices=ROUTERS, help="run a real one on the host `router`, for BGP")
     up.add_argument("--rootless", action="store_true", help="in a user namespace, even as root")
     up.add_argument(
         "--without-berth", action="store_true", help="leave out the allocators, the speakers and their CRDs"
@@ -96,6 +98,7 @@ def _up(options: argparse.Namespace) -> int:
 def _start(directory: Path, options: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "lab.supervisor", f"--directory={directory}", f"--name={options.name}"]
     command += [f"--nodes={options.nodes}", f"--topology={options.topology}"]
+    command += [f"--router={options.router}"] * bool(options.router)
     command += ["--rootless"] * options.rootless + ["--without-berth"] * options.without_berth
     log_path = directory / LOG_FILE
     with log_path.open("wb") as log:

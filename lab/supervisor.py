@@ -11,6 +11,7 @@ from types import FrameType
 
 from lab.cluster import Cluster, Settings
 from lab.net.shapes import Shape
+from lab.routers.base import ROUTERS, RouterSettings
 
 POLL_SECONDS = 0.5
 RESTART_SECONDS = 2.0
@@ -32,6 +33,8 @@ def main() -> None:
     cluster = Cluster(settings, tell=_tell)
     try:
         cluster.up()
+        if options.router:
+            _start_router(cluster, options.router)
         _tell("ready")
         while True:
             time.sleep(POLL_SECONDS)
@@ -41,6 +44,16 @@ def main() -> None:
             signal.signal(number, signal.SIG_IGN)
         cluster.down()
         _tell("down")
+
+
+def _start_router(cluster: Cluster, kind: str) -> None:
+    """With routes in its own table, so that its host reaches the addresses by them."""
+    settings = RouterSettings(installs=True)
+    cluster.start_router(kind, settings=settings)
+    cluster.save_record(ready=True)
+    spec = f"myASN: {settings.node_asn}, peerASN: {settings.asn}, peerAddress: {cluster.topology.router.ipv4}"
+    _tell(f"{kind} runs on router, and takes sessions of all nodes: write a BGPAdvertisement and a BGPPeer with")
+    _tell(f"  spec: {{{spec}}}")
 
 
 def _start_ended_again(cluster: Cluster) -> None:
@@ -69,6 +82,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--name", required=True)
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--topology", type=Shape, default=Shape.FLAT)
+    parser.add_argument("--router", choices=ROUTERS)
     parser.add_argument("--rootless", action="store_true")
     parser.add_argument("--without-berth", action="store_true")
     return parser.parse_args()

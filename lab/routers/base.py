@@ -31,6 +31,10 @@ class Bfd:
     multiplier: int = 3
 
 
+ROUTERS = ("bird", "frr")
+"""The kinds of them."""
+
+
 @dataclass(frozen=True)
 class RouterSettings:
     """`node_asn` equal to `asn`: iBGP. `installs`: routes go into the host's own table, several next hops for one

@@ -109,6 +109,47 @@ def test_down_clears_up_after_a_lab_that_was_killed(tmp_path: Path) -> None:
     assert not directory.exists()
 
 
+PEERING = """
+apiVersion: berth.dev/v1beta1
+kind: IPPool
+metadata: {name: lab}
+spec: {addresses: [172.30.0.200/32]}
+---
+apiVersion: berth.dev/v1beta1
+kind: BGPAdvertisement
+metadata: {name: lab}
+---
+apiVersion: berth.dev/v1beta1
+kind: BGPPeer
+metadata: {name: router}
+SPEC
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {type: LoadBalancer, selector: {app: example}, ports: [{port: 80}]}
+"""
+
+
+@pytest.mark.lab
+@pytest.mark.root
+def test_a_router_is_there_for_bgp_and_what_the_peer_must_say_is_printed(tmp_path: Path) -> None:
+    try:
+        up = berth("lab", "up", "--nodes=1", "--router=bird", home=tmp_path)
+        assert up.returncode == 0, up.stdout + up.stderr
+        spec = next(line.strip() for line in up.stdout.splitlines() if line.startswith("  spec: {myASN"))
+        (tmp_path / "bgp.yaml").write_text(PEERING.replace("SPEC", spec))
+        applied = berth("lab", "kubectl", "apply", "-f", str(tmp_path / "bgp.yaml"), home=tmp_path)
+        assert applied.returncode == 0, applied.stderr
+
+        def has_route() -> bool:
+            return "172.30.0.200" in berth("lab", "exec", "router", "--", "ip", "route", home=tmp_path).stdout
+
+        wait_for("the router has the route", has_route, timeout_seconds=30)
+    finally:
+        berth("lab", "down", home=tmp_path)
+
+
 def test_commands_without_a_lab_say_how_to_start_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -129,7 +129,7 @@ def _load_service_account() -> _Loaded:
 
 
 async def _load_kubeconfig(kubeconfig: str, now: float, context: str | None) -> _Loaded:
-    _refuse_missing(kubeconfig)
+    _refuse_unusable(kubeconfig)
     configuration = Configuration()
     async with asyncio.timeout(EXEC_TIMEOUT_SECONDS):
         loader = await load_kube_config(
@@ -147,11 +147,23 @@ async def _load_kubeconfig(kubeconfig: str, now: float, context: str | None) -> 
     return _loaded(configuration, authorization and authorization.strip(), token_file, renew_at)
 
 
-def _refuse_missing(kubeconfig: str) -> None:
-    # The library goes on without the file, to a failure that names none.
+def _refuse_unusable(kubeconfig: str) -> None:
+    """The library goes on without a file that is missing, to a failure that names none; and of another it says what its
+    parser said, in several lines."""
     for path in kubeconfig.split(os.pathsep):
-        if not Path(path).expanduser().is_file():
+        file = Path(path).expanduser()
+        if not file.is_file():
             raise CredentialsError(f"there is no kubeconfig file {path}")
+        try:
+            document = yaml.safe_load(file.read_bytes())
+        except OSError as error:
+            raise CredentialsError(f"the kubeconfig {path} can't be read: {error.strerror}") from error
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)
+            where = f" in line {mark.line + 1}" if mark is not None else ""
+            raise CredentialsError(f"the kubeconfig {path} is no YAML{where}") from error
+        if not isinstance(document, dict):
+            raise CredentialsError(f"the kubeconfig {path} is no kubeconfig: it has no fields")
 
 
 def _user_of(kubeconfig: str, name: str | None) -> tuple[dict[str, Any], Path]:

@@ -277,6 +277,18 @@ async def test_what_is_no_kubeconfig_is_said_to_be_none(tmp_path: Path, text: st
         await Client.connect(str(tmp_path / "c"), user_agent="t")
 
 
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [("a:\n  - [", "is no YAML in line 2"), ("", "is no kubeconfig: it has no fields"), ("[]", "is no kubeconfig")],
+)
+async def test_a_file_that_is_none_is_named_in_one_line(tmp_path: Path, text: str, why: str) -> None:
+    (tmp_path / "c").write_text(text)
+    with pytest.raises(CredentialsError) as refused:
+        await Client.connect(str(tmp_path / "c"), user_agent="t")
+    assert str(refused.value).startswith(f"the kubeconfig {tmp_path / 'c'} {why}")
+    assert "\n" not in str(refused.value)
+
+
 async def test_a_missing_kubeconfig_is_named(tmp_path: Path) -> None:
     with pytest.raises(CredentialsError, match="nowhere"):
         await Client.connect(str(tmp_path / "nowhere"), user_agent="t")
