@@ -20,6 +20,8 @@ from tests.speaker.agents import Cluster, cluster
 PATIENCE_SECONDS = 120.0
 """Virtual."""
 
+HEARTBEAT_SECRET = "berth-heartbeat"
+
 WRITES = {"create", "patch", "update", "delete"}
 
 
@@ -65,7 +67,7 @@ async def played(directory: Path, *faults: Fault) -> AsyncIterator[ApiServer]:
         await _prepare(lab)
         for fault in faults:
             lab.server.faults.add(fault)
-        async with allocating(lab.server), lab.speaker(wait=False):
+        async with allocating(lab.server, heartbeat_secret=HEARTBEAT_SECRET), lab.speaker(wait=False):
             await _live(lab)
             await _until_all_are_made(lab.server)
             assert not lab.server.faults.all(), "a fault struck nothing"
