@@ -42,8 +42,8 @@ def test_what_one_side_says_the_other_hears(forwarder: tuple[str, int], inside: 
             sender = threading.Thread(target=client.sendall, args=(payload,))
             sender.start()
             received = b""
-            while len(received) < len(payload):
-                received += server.recv(65536)
+            while len(received) < len(payload) and (part := server.recv(65536)):
+                received += part
             sender.join()
             assert received == payload
             server.sendall(b"answer")
