@@ -152,7 +152,9 @@ class IPAllocation(BerthObject):
         columns=(
             Column("Address", ".spec.address", description="The address."),
             Column("Pool", ".spec.pool", description="The IPPool that it was taken from."),
-            Column("Namespace", ".spec.holders[*].namespace", description="The namespaces of the Services that hold it."),
+            Column(
+                "Namespace", ".spec.holders[*].namespace", description="The namespaces of the Services that hold it."
+            ),
             Column("Service", ".spec.holders[*].name", description="The Services that hold it."),
             Column("Nodes", ".status.nodes", description="The nodes that announce it."),
             Column("Announcers", ".status.announcerCount", "integer", "How many nodes announce it.", priority=1),
