@@ -20,7 +20,7 @@ def owners(world: World) -> list[Row]:
 
 
 def _owners(world: World) -> Iterator[Row]:
-    for stored in sorted(world.seen.observed.allocations.values(), key=lambda one: _order(str(one.address))):
+    for stored in sorted(world.seen.observed.allocations.values(), key=lambda one: order(str(one.address))):
         for node, one in sorted(world.announcers(stored.address).items()):
             if "Layer2" in one.protocols:
                 yield {
@@ -57,7 +57,7 @@ def _peers(world: World) -> Iterator[Row]:
 
 def routes(world: World, node: str | None = None) -> list[Row]:
     """Each route that was sent, by node; of one node alone where it is named."""
-    return sorted(_routes(world, node), key=lambda row: (row["node"], _order(row["address"])))
+    return sorted(_routes(world, node), key=lambda row: (row["node"], order(row["address"])))
 
 
 def _routes(world: World, node: str | None) -> Iterator[Row]:
@@ -68,7 +68,8 @@ def _routes(world: World, node: str | None) -> Iterator[Row]:
                 yield {"node": name, "address": address, "peers": ",".join(one.peers)}
 
 
-def _order(address: str) -> tuple[int, int]:
+def order(address: str) -> tuple[int, int]:
+    """To sort addresses by; what is none comes last."""
     try:
         found = ip_address(address)
     except ValueError:

@@ -60,6 +60,12 @@ class Seen:
     gaps: tuple[Gap, ...] = ()
     endpoints: Mapping[ServiceKey, tuple[EndpointSlice, ...]] = field(default_factory=dict)
 
+    def held_by(self, key: ServiceKey) -> list[str]:
+        """The addresses that a Service holds, by the records."""
+        service = self.observed.services.get(ObjectKey(key.namespace, key.name))
+        uid = service.metadata.uid if service is not None else ""
+        return [str(one.address) for one in self.observed.allocations.values() if one.claim.held_by(uid)]
+
 
 JUDGED_BY = (
     "services",

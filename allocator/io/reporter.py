@@ -27,7 +27,7 @@ from allocator.release.barrier import Awaited
 from allocator.space.ranges import parse_address
 from allocator.status.allocation import allocation_status, by, differs_in_counts_only
 from allocator.status.conflicts import of_transitions
-from allocator.status.entries import Session
+from allocator.status.entries import Announcement, Session
 from allocator.status.onservices import briefly
 from allocator.status.owners import Owners
 from allocator.status.reports import Reports
@@ -301,9 +301,7 @@ class Reporter:
         announcers = {node: how for node, how in told.items() if node not in self._silent} if silent else told
         sightings, kernels = self._reports.sightings.of(address), self._reports.kernels.of(address)
         now = time.monotonic()
-        if announcers:
-            self._unreported.forget(address)
-        announced = by(announcers) if announcers else self._unannounced(stored, now)
+        announced = self._announced(stored, announcers, now)
         if announced is None:
             return None
         self._owners.seen(stored, announcers, now)
@@ -317,9 +315,15 @@ class Reporter:
         said = (status.announced_by, status.announcer_count, status.conditions, status.first_announced)
         return None if said == shown else status
 
-    def _unannounced(self, stored: StoredAllocation, now: float) -> Observation | None:
-        """None while it may be announced, and not be reported yet: then it is looked at again."""
-        evidence, address = self._evidence(stored), stored.address
+    def _announced(
+        self, stored: StoredAllocation, announcers: Mapping[str, Announcement], now: float
+    ) -> Observation | None:
+        """Whether it is, and why not; None while it may be, and not be reported yet: then it is looked at again."""
+        address = stored.address
+        if announcers:
+            self._unreported.forget(address)
+            return by(announcers)
+        evidence = self._evidence(stored)
         if not may_be_unreported(evidence):
             self._unreported.forget(address)
         elif left := self._unreported.seconds_left(address, len(self._observed.speakers), now):

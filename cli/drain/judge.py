@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 
 from cli.failure import Failed
+from cli.listings import order
 from cli.reach import why_nobody, without_node
 from cli.seen import World
 from crds.names import LABEL_DRAINED
@@ -41,7 +42,7 @@ def drain(world: World, name: str) -> Drain:
     """`world`: with all records and endpoints read in full. Raises Failed where there is no such Node."""
     is_set, after = is_drained(world, name), without_node(world, name)
     moves, stays = [], []
-    for address in sorted(world.reports.announcers.addresses_of(name), key=_order):
+    for address in sorted(world.reports.announcers.addresses_of(name), key=order):
         stored = world.stored(ip_address(address))
         if stored is None or stored.claim.releasing:
             continue
@@ -60,8 +61,3 @@ def _peers(world: World, after: World, node: str) -> Iterator[str]:
         one, others = sessions.get(node), after.sessions.get(peer, {})
         if one is not None and one.is_established and not any(each.is_established for each in others.values()):
             yield peer
-
-
-def _order(address: str) -> tuple[int, int]:
-    found = ip_address(address)
-    return found.version, int(found)

@@ -11,8 +11,7 @@ from cli.explain.told import Explanation
 from cli.namespaces import namespace_of
 from cli.reading import read_cluster, read_in_full, with_client
 from cli.rights import refused
-from cli.seen import Seen, World
-from kube.informer.store import ObjectKey
+from cli.seen import World
 from kube.io.client import Client
 from kube.objects import ServiceKey
 
@@ -41,18 +40,11 @@ async def explain(client: Client, berth: str, subject: Subject, namespace: str) 
     if subject.kind == "address":
         return _address(World(await read_in_full(client, seen, [subject.name], [])), subject.name)
     key = ServiceKey(namespace, subject.name)
-    world = World(await read_in_full(client, seen, _held(seen, key), [key]))
+    world = World(await read_in_full(client, seen, seen.held_by(key), [key]))
     told = explain_service(world, key)
     if not told.causes or not is_vague(told.causes[0]):
         return told
     return explain_service(world, key, await refused(client, berth))
-
-
-def _held(seen: Seen, key: ServiceKey) -> list[str]:
-    """The addresses that a Service holds, by the records."""
-    service = seen.observed.services.get(ObjectKey(key.namespace, key.name))
-    uid = service.metadata.uid if service is not None else ""
-    return [str(one.address) for one in seen.observed.allocations.values() if one.claim.held_by(uid)]
 
 
 def _address(world: World, text: str) -> Explanation:

@@ -12,14 +12,13 @@ from cli.failure import Failed
 from cli.move.judge import Move, move
 from cli.move.target import target
 from cli.reading import read_cluster, read_in_full
-from cli.seen import Seen, World
+from cli.seen import World
 from cli.waiting import Look
 from cli.writing import write
 from crds.addresses import IPAddress, family_of
 from crds.conditions import ConditionType
 from crds.names import allocation_name
 from kube.errors import NotFound
-from kube.informer.store import ObjectKey
 from kube.io.client import Client
 from kube.objects import Service, ServiceKey, decode_service
 from kube.resource import IPALLOCATIONS, SERVICES
@@ -31,15 +30,9 @@ async def judged(client: Client, berth: str, key: ServiceKey, to: str) -> tuple[
     if blind := World(seen).blind:
         raise Failed(f"it can't be told whether that can be without reading these: {'; '.join(map(str, blind))}")
     wanted = target(to, World(seen))
-    addresses = dict.fromkeys([*map(str, wanted.addresses), *_held(seen, key)])
+    addresses = dict.fromkeys([*map(str, wanted.addresses), *seen.held_by(key)])
     world = World(await read_in_full(client, seen, list(addresses), [key]))
     return world, move(world, key, wanted)
-
-
-def _held(seen: Seen, key: ServiceKey) -> list[str]:
-    service = seen.observed.services.get(ObjectKey(key.namespace, key.name))
-    uid = service.metadata.uid if service is not None else ""
-    return [str(one.address) for one in seen.observed.allocations.values() if one.claim.held_by(uid)]
 
 
 async def carry_out(client: Client, key: ServiceKey, asked: Move) -> None:
