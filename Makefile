@@ -27,7 +27,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 # Debian package and a command that it brings: installed only when the command is missing.
 DEBIAN := python3-venv:- iproute2:ip nftables:nft iputils-ping:ping iputils-arping:arping util-linux:unshare procps:pgrep \
-	spin:spin build-essential:gcc bird2:bird frr:vtysh gobgpd:gobgpd prometheus:promtool lua5.1:lua5.1
+	spin:spin build-essential:gcc bird2:bird frr:vtysh gobgpd:gobgpd prometheus:promtool lua5.1:lua5.1 chromium:chromium
 
 .PHONY: help setup demo test check bench format lint types imports unit manifests lock clean
 
