@@ -437,7 +437,7 @@ class Assigner:
         announced = self.reachability.along(service)
         body = service_patch(service, wanted, self._ownership, timestamp, announced)
         if body is not None:
-            news = (*notices.of_change(service, wanted), *self._news_of(service, announced))
+            news = (*notices.of_change(service, wanted, self._pool_of(uid)), *self._news_of(service, announced))
             return self._show(service, wanted, PatchService(key, body, news), now)
         self._overwrites.shows(uid, wanted)
         for address in decision.leaving:
@@ -453,8 +453,12 @@ class Assigner:
         return PatchService(key_of(service), body, tuple(self._news_of(service, announced)))
 
     def _news_of(self, service: Service, announced: Observation | None) -> Iterable[Notice]:
-        held = self.ledger.held_by_uid(service.metadata.uid)
-        return notices.of_announced(service, announced, held[0].claim.pool) if held else ()
+        return notices.of_announced(service, announced, self._pool_of(service.metadata.uid))
+
+    def _pool_of(self, uid: str) -> str | None:
+        """What Services have in common to which the same happens at once."""
+        held = self.ledger.held_by_uid(uid)
+        return held[0].claim.pool if held else None
 
     def _show(self, service: Service, wanted: Wanted, write: PatchService, now: float) -> Write | None:
         """At once, unless another program undoes it again and again."""
@@ -548,7 +552,9 @@ class Assigner:
         wanted = hidden_before_it_leaves(service, held)
         body = None if wanted is None else service_patch(service, wanted, self._ownership, timestamp)
         if body is not None:
-            return PatchService(key, body, tuple(notices.of_class_changed(service, self._ownership)))
+            return PatchService(
+                key, body, tuple(notices.of_class_changed(service, self._ownership, self._pool_of(uid)))
+            )
         for entry in held:
             self._leave(entry, uid)
         if any(entry.is_exposed for entry in self.ledger.held_by_uid(uid)):

@@ -54,7 +54,7 @@ class ObjectNotice:
 @dataclass(frozen=True, slots=True)
 class Notice:
     """One Event about a Service. `uid` is the Service's. `common`: what tells of it instead where the same happens to
-    many at once; None: each is told."""
+    many at once; None: the first of those to which it happens."""
 
     service: ServiceKey
     uid: str
@@ -85,17 +85,17 @@ class Repeated:
         self._told.pop(uid, None)
 
 
-def of_change(service: Service, wanted: Wanted) -> Iterator[Notice]:
-    """What is news to somebody who knows what the Service shows now."""
+def of_change(service: Service, wanted: Wanted, pool: str | None = None) -> Iterator[Notice]:
+    """What is news to somebody who knows what the Service shows now. `pool`: of its first address, if it has any."""
     old, verdict = our_condition(service), wanted.verdict
-    transition = _of_transition(service, wanted)
+    transition = _of_transition(service, wanted, pool)
     if transition is not None:
         yield transition
     if verdict is not None and verdict.note and (old is None or verdict.note not in old.message):
         yield Notice(key_of(service), service.metadata.uid, "Warning", Reason.UnknownAnnotation, verdict.note)
 
 
-def _of_transition(service: Service, wanted: Wanted) -> Notice | None:
+def _of_transition(service: Service, wanted: Wanted, pool: str | None) -> Notice | None:
     """Another status or reason than the Service shows, or another address; None when that stays."""
     old, verdict = our_condition(service), wanted.verdict
     if verdict is None:
@@ -111,19 +111,22 @@ def _of_transition(service: Service, wanted: Wanted) -> Notice | None:
     if is_same and before and now:
         reason = Reason.AddressChanged
         message = f"{' and '.join(map(str, before))} before, now {message}"
-    return Notice(key_of(service), service.metadata.uid, kind, reason, message)
+    return Notice(key_of(service), service.metadata.uid, kind, reason, message, _pool(pool))
 
 
-def of_announced(service: Service, announced: Observation | None, pool: str) -> Iterator[Notice]:
+def _pool(name: str | None) -> Common | None:
+    return None if name is None else Common("IPPool", name)
+
+
+def of_announced(service: Service, announced: Observation | None, pool: str | None) -> Iterator[Notice]:
     """It is not announced any more, or again. The first time is the usual course, and told by the condition alone.
-    `pool`: of its first address."""
+    `pool`: of its first address, if it has any."""
     old = shown(service)
-    if announced is None or (old.status == announced.status if old is not None else announced.holds):
+    if announced is None or pool is None or (old.status == announced.status if old is not None else announced.holds):
         return
     reason = Reason.Announced if announced.holds else Reason.NotAnnounced
     kind: Kind = "Normal" if announced.holds else "Warning"
-    common = Common("IPPool", pool)
-    yield Notice(key_of(service), service.metadata.uid, kind, reason, announced.message, common)
+    yield Notice(key_of(service), service.metadata.uid, kind, reason, announced.message, _pool(pool))
 
 
 def of_move(stored: StoredAllocation, move: Move, why: str) -> Iterator[Notice]:
@@ -153,8 +156,9 @@ def of_object(
         yield ObjectNotice(about, "Normal" if is_good else "Warning", Reason(one.reason), one.message)
 
 
-def of_class_changed(service: Service, ownership: Ownership) -> Iterator[Notice]:
-    """It is about to lose what it shows because its class is not the one that is served, now. None for other causes."""
+def of_class_changed(service: Service, ownership: Ownership, pool: str | None = None) -> Iterator[Notice]:
+    """It is about to lose what it shows because its class is not the one that is served, now. None for other causes.
+    `pool`: of its first address, if it has any."""
     if service.spec.type != "LoadBalancer" or service.metadata.is_terminating or ownership.is_ours(service):
         return
     its = service.spec.load_balancer_class
@@ -164,7 +168,7 @@ def of_class_changed(service: Service, ownership: Ownership) -> Iterator[Notice]
         f"Service {has}. A class can't be set on a Service that is there: give the chart's loadBalancerClass its "
         f"former value, or create the Service anew with spec.loadBalancerClass: {ownership.class_name}"
     )
-    yield Notice(key_of(service), service.metadata.uid, "Warning", Reason.ClassChanged, message)
+    yield Notice(key_of(service), service.metadata.uid, "Warning", Reason.ClassChanged, message, _pool(pool))
 
 
 def of_tampering(entry: Entry, what: str) -> Iterator[Notice]:
@@ -191,11 +195,13 @@ def of_conflict(stored: StoredAllocation, conflict: Condition) -> Iterator[Notic
 
 def of_lost_finalizer(service: Service, held: Iterable[Entry], finalizer: str) -> Notice | None:
     """Somebody took our finalizer off; None when no address depended on it."""
-    addresses = [str(entry.address) for entry in held if entry.is_exposed]
-    if not addresses:
+    exposed = [entry for entry in held if entry.is_exposed]
+    if not exposed:
         return None
+    addresses = [str(entry.address) for entry in exposed]
     message = (
         f"Somebody took finalizer {finalizer} off while the Service held {', '.join(addresses)}: "
         "an address stays reserved until every speaker has withdrawn it"
     )
-    return Notice(key_of(service), service.metadata.uid, "Warning", Reason.FinalizerRemoved, message)
+    common = _pool(exposed[0].claim.pool)
+    return Notice(key_of(service), service.metadata.uid, "Warning", Reason.FinalizerRemoved, message, common)

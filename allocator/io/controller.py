@@ -237,14 +237,17 @@ class Controller:
     # What happens to Services, and to objects of ours
 
     def _notify(self, notice: Notice | ObjectNotice) -> None:
+        if not isinstance(notice, ObjectNotice):
+            self.metrics.decided(notice.reason)
         now = time.monotonic()
+        if self._budget.admits(notice, now):
+            self._tell(notice, now)
+
+    def _tell(self, notice: Notice | ObjectNotice, now: float) -> None:
         if isinstance(notice, ObjectNotice):
             about, reason = notice.about, str(notice.reason)
             log.info("object", kind=about.kind, name=about.name, reason=reason, detail=notice.message)
         else:
-            self.metrics.decided(notice.reason)
-            if not self._budget.admits(notice, now):
-                return
             log.info("service", service=str(notice.service), reason=str(notice.reason), detail=notice.message)
         self._unsent.append((now, notice))
 
@@ -254,7 +257,7 @@ class Controller:
             await asyncio.sleep(EVENT_SECONDS)
             now, leads = time.monotonic(), self._leadership
             for gathered in self._budget.take_gathered(now):
-                self._notify(gathered)
+                self._tell(gathered, now)
             may_send = leads is None or leads.writer.is_idle
             while self._unsent and (may_send or now - self._unsent[0][0] > EVENT_PATIENCE_SECONDS):
                 self._record(self._unsent.popleft()[1])

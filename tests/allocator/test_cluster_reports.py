@@ -1,18 +1,12 @@
 """The whole allocator against the API server stand-in: what advertisements, peers and records say of themselves."""
 
 import asyncio
-import json
 import time
-from collections import Counter
-from ipaddress import IPv4Address
 
 import pytest
 
-from allocator.eventbudget import AT_ONCE, EVERY_SECONDS, GATHER_SECONDS
 from allocator.io import barrierloop
 from allocator.io.reporter import GRACE_SECONDS
-from allocator.status.serviceline import WHETHER_PER_SECOND, WHO_PER_SECOND
-from crds.speakerreport import MOST_ENTRIES
 from kube.resource import (
     BGPADVERTISEMENTS,
     BGPPEERS,
@@ -21,7 +15,7 @@ from kube.resource import (
     SPEAKERS,
     Resource,
 )
-from tests.allocator.cluster import EDGE, EVENTS, AckingSpeaker, Body, User, allocating, settled, speaking
+from tests.allocator.cluster import EDGE, Body, User, allocating, settled, speaking
 
 pytestmark = [pytest.mark.asyncio, pytest.mark.slow]
 
@@ -164,49 +158,6 @@ async def test_the_record_follows_who_announces_on_layer_2(user: User) -> None:
         await one.report(announcements={})
         await other.report(announcements=on_layer2)
         await user.until_event("web", "Moved")
-
-
-MOVING = 250
-"""Addresses at once."""
-
-
-async def test_when_all_addresses_move_at_once_events_are_few_and_writes_come_by_the_budget(user: User) -> None:
-    texts = [str(IPv4Address("10.0.0.1") + number) for number in range(MOVING)]
-    slices = [texts[at : at + MOST_ENTRIES] for at in range(0, MOVING, MOST_ENTRIES)]
-    on_layer2 = {"protocols": ["Layer2"], "interfaces": ["eth0"]}
-    await user.pool("many", "10.0.0.1-10.0.255.254")
-    counted = user.server.counters.total
-    async with allocating(user.server), speaking(user, "node-a", "node-b") as (one, other):
-        for at in range(0, MOVING, 20):
-            await asyncio.gather(*(user.service(f"web{number}") for number in range(at, min(at + 20, MOVING))))
-
-        async def tell(speaker: AckingSpeaker, how: Body | None) -> None:
-            for number, part in enumerate(slices, 1):
-                await speaker.report(number=number, announcements=dict.fromkeys(part, how) if how else {})
-
-        async def all_are_on(node: str) -> bool:
-            await asyncio.sleep(0.5)
-            records = (await user.allocations()).values()
-            return len(records) == MOVING and all(
-                each.get("status", {}).get("announcedBy") == [node] for each in records
-            )
-
-        await tell(one, on_layer2)
-        await user.until(lambda: all_are_on("node-a"), "node-a announces all", 900.0)
-        resources = ("services/status", "ipallocations.berth.dev/status")
-        before, began = [counted(resource=each) for each in resources], time.monotonic()
-        await tell(other, on_layer2)
-        await tell(one, None)
-        await user.until(lambda: all_are_on("node-b"), "node-b announces all", 900.0)
-        await asyncio.sleep(GATHER_SECONDS + 2)
-        took = time.monotonic() - began
-        services, records = (counted(resource=each) - was for each, was in zip(resources, before, strict=True))
-        raws, _ = await user.client.list(EVENTS)
-        events = Counter(json.loads(raw)["reason"] for raw in raws)
-        print(f"{MOVING} moved: {events}, {services} writes of Services, {records} of records in {took:.1f} s")
-        assert events["Moved"] <= AT_ONCE + 1 + took / EVERY_SECONDS
-        assert services <= (WHETHER_PER_SECOND + WHO_PER_SECOND) * (took + 1)
-        assert records <= 3 * MOVING
 
 
 async def condition_of(user: User, resource: Resource, name: str, kind: str) -> Body:

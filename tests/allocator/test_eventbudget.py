@@ -24,6 +24,7 @@ def test_the_first_ones_are_told_each_and_the_rest_together() -> None:
     assert told == list(range(AT_ONCE))
     assert list(budget.take_gathered(1.0)) == [], "more may follow"
     (gathered,) = budget.take_gathered(GATHER_SECONDS)
+    assert isinstance(gathered, ObjectNotice)
     assert gathered.about == NODE1
     assert (gathered.type, gathered.reason) == ("Normal", "Moved")
     assert gathered.message == (
@@ -38,18 +39,57 @@ def test_each_object_and_reason_is_told_of_by_itself() -> None:
         budget.admits(moved(number), 0.0)
         budget.admits(replace(moved(number), common=Common("Speaker", "node2")), 0.0)
         budget.admits(replace(moved(number), common=POOL, reason=Reason.NotAnnounced), 0.0)
-    assert {(one.about.name, str(one.reason)) for one in budget.take_gathered(9.0)} == {
+    gathered = [one for one in budget.take_gathered(9.0) if isinstance(one, ObjectNotice)]
+    assert {(one.about.name, str(one.reason)) for one in gathered} == {
         ("node1", "Moved"),
         ("node2", "Moved"),
         ("edge", "NotAnnounced"),
     }
 
 
-def test_later_ones_are_told_each_again_and_what_has_nothing_in_common_always() -> None:
+def test_later_ones_are_told_each_again() -> None:
     budget = EventBudget()
-    assert all(budget.admits(moved(number, None), 0.0) for number in range(1000))
     assert sum(budget.admits(moved(number), 0.0) for number in range(100)) == AT_ONCE
     assert sum(budget.admits(moved(number), 3 * EVERY_SECONDS) for number in range(100)) == 3
+
+
+def test_what_has_nothing_in_common_is_told_on_the_first_which_names_no_service_of_others() -> None:
+    budget = EventBudget()
+    assert sum(budget.admits(moved(number, None), 0.0) for number in range(1000)) == AT_ONCE
+    (gathered,) = budget.take_gathered(GATHER_SECONDS)
+    assert isinstance(gathered, Notice)
+    assert gathered.service.name == "s25"
+    assert gathered.message == "m25. The same of 974 more Services"
+
+
+def test_one_alone_beyond_the_budget_is_told_as_it_is() -> None:
+    budget = EventBudget()
+    notices = [moved(number) for number in range(AT_ONCE + 1)]
+    assert [budget.admits(one, 0.0) for one in notices][-1] is False
+    assert list(budget.take_gathered(GATHER_SECONDS)) == notices[-1:]
+
+
+def silent(number: int) -> ObjectNotice:
+    return ObjectNotice(Common("Speaker", f"node{number}"), "Warning", Reason.NodeSilent, f"m{number}")
+
+
+def test_many_objects_of_ours_are_told_of_on_the_first() -> None:
+    budget = EventBudget()
+    assert sum(budget.admits(silent(number), 0.0) for number in range(500)) == AT_ONCE
+    (gathered,) = budget.take_gathered(GATHER_SECONDS)
+    assert isinstance(gathered, ObjectNotice)
+    assert gathered.about.name == "node25"
+    assert gathered.message == "m25. The same of 474 more Speakers: node26, node27, node28 and 471 more"
+
+
+def test_services_that_have_many_objects_in_common_are_few_events_all_the_same() -> None:
+    budget = EventBudget()
+    for number in range(5000):
+        budget.admits(moved(number, Common("Speaker", f"node{number % 500}")), 0.0)
+    told = list(budget.take_gathered(GATHER_SECONDS))
+    told += budget.take_gathered(2 * GATHER_SECONDS)
+    assert len(told) == AT_ONCE + 1
+    assert list(budget.take_gathered(3 * GATHER_SECONDS)) == []
 
 
 def test_a_move_is_told_to_each_holder_with_the_cause_where_it_is_known() -> None:
