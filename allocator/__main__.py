@@ -18,6 +18,7 @@ from kube.config.io.credentials import CredentialsError
 from kube.io.client import Client
 from kube.process.io.listener import Listener, cannot_listen
 from kube.process.io.logs import configure_logs
+from kube.process.listening import add_arguments, listening_of
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -38,7 +39,7 @@ def parse_arguments() -> argparse.Namespace:
         "--lease-duration-seconds", "--lease-duration", type=float, default=Options.lease_duration_seconds
     )
     parser.add_argument("--heartbeat-secret", default="", metavar="NAME", help="made when missing; empty: none")
-    parser.add_argument("--metrics-listen", default="127.0.0.1:7472", metavar="HOST:PORT", help="empty: none")
+    add_arguments(parser, metrics="127.0.0.1:7472")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     return parser.parse_args()
@@ -71,8 +72,8 @@ async def run(given: argparse.Namespace) -> None:
         )
         async with asyncio.TaskGroup() as tasks:
             running = [tasks.create_task(controller.run())]
-            if given.metrics_listen:
-                running.append(tasks.create_task(listener.serve(given.metrics_listen)))
+            if (listening := listening_of(given)).is_wanted:
+                running.append(tasks.create_task(listener.serve(listening, client)))
             await stop.wait()
             for task in running:
                 task.cancel()

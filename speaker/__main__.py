@@ -17,6 +17,7 @@ from kube.config.io.credentials import CredentialsError
 from kube.io.client import Client
 from kube.process.io.listener import cannot_listen
 from kube.process.io.logs import configure_logs
+from kube.process.listening import add_arguments, listening_of
 from speaker.io.agent import NoGoodbye
 from speaker.io.metrics import SpeakerMetrics
 from speaker.io.supervisor import EXCLUDED_INTERFACES, Surroundings, run_speaker
@@ -55,7 +56,7 @@ def parse_arguments() -> argparse.Namespace:
         "--ignore-exclude-label", action="store_true", help=f"announce also where the Node has {LABEL_EXCLUDE_NODE}"
     )
     parser.add_argument("--kernel-answers", choices=("auto", "off"), default="off", help="ARP and NDP, where it can")
-    parser.add_argument("--metrics-listen", default="127.0.0.1:7482", metavar="HOST:PORT", help="empty: none")
+    add_arguments(parser, metrics="127.0.0.1:7482")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
     parser.add_argument("--log-level", choices=("debug", "info", "warning", "error"), default="info")
     given = parser.parse_args()
@@ -89,7 +90,7 @@ async def run(given: argparse.Namespace) -> None:
     stop, metrics = asyncio.Event(), SpeakerMetrics()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    surroundings = Surroundings(given.exclude_interfaces.pattern, given.metrics_listen, given.kernel_answers)
+    surroundings = Surroundings(given.exclude_interfaces.pattern, listening_of(given), given.kernel_answers)
     async with await Client.connect(given.kubeconfig, user_agent="berth-speaker", metrics=metrics.kube) as client:
         await run_speaker(client, given.options, surroundings, metrics, stop)
 

@@ -14,6 +14,7 @@ import structlog
 
 from kube.io.client import Client
 from kube.process.io.listener import Listener
+from kube.process.listening import NOWHERE, Listening
 from speaker.bgp.exabgp.io.driver import BgpDriver
 from speaker.bgp.io.blackhole import Blackholes
 from speaker.io.agent import Agent
@@ -76,11 +77,11 @@ class SoleSpeaker:
 
 @dataclass(frozen=True)
 class Surroundings:
-    """`excluded_interfaces`: a regular expression for whole names. `listen`: host:port for metrics, "" = none.
-    `kernel_answers`: "auto" or "off", see WireLink.start."""
+    """`excluded_interfaces`: a regular expression for whole names. `listening`: for
+    kubelet and Prometheus. `kernel_answers`: "auto" or "off", see WireLink.start."""
 
     excluded_interfaces: str = EXCLUDED_INTERFACES
-    listen: str = ""
+    listening: Listening = NOWHERE
     kernel_answers: str = "off"
 
 
@@ -108,9 +109,9 @@ async def run_speaker(
                     group.create_task(_end_with_the_wire(link, stop)),
                     group.create_task(follow_held(agent.served, agent.tell)),
                 ]
-                if surroundings.listen:
+                if surroundings.listening.is_wanted:
                     listener = listener_for(metrics, lambda: _snapshot(agent, link))
-                    helpers.append(group.create_task(listener.serve(surroundings.listen)))
+                    helpers.append(group.create_task(listener.serve(surroundings.listening, client)))
                 await agent.run(stop)
                 for helper in helpers:
                     helper.cancel()
