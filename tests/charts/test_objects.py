@@ -43,7 +43,12 @@ VALUES: dict[str, dict[str, Any]] = {
             "updateStrategy": {"type": "OnDelete"},
             "tolerations": [{"operator": "Exists"}],
         },
-        "podMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
+        "metrics": {
+            "secure": True,
+            "existingSecret": "tls",
+            "readers": [{"kind": "ServiceAccount", "name": "prometheus", "namespace": "monitoring"}],
+        },
+        "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "relabelings": [{"action": "keep"}]},
         "dashboards": {"enabled": True, "labels": {"a": "b"}, "annotations": {"grafana_folder": "Net"}},
         "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}, "excludePools": ["full"]},
     },

@@ -109,14 +109,80 @@ imagePullSecrets:
 {{- define "berth.probes" -}}
 {{- $values := index .root.Values .component -}}
 {{- $host := .host -}}
+{{- $port := ternary "health" "metrics" .root.Values.metrics.secure -}}
 {{- $paths := dict "startupProbe" "/healthz" "livenessProbe" "/healthz" "readinessProbe" "/readyz" -}}
 {{- range $name, $path := $paths }}
 {{- $probe := index $values $name }}
 {{- if $probe.enabled }}
 {{ $name }}:
-  httpGet: {path: {{ $path }}, port: metrics{{ with $host }}, host: {{ . | quote }}{{ end }}}
+  httpGet: {path: {{ $path }}, port: {{ $port }}{{ with $host }}, host: {{ . | quote }}{{ end }}}
   {{- toYaml (omit $probe "enabled") | nindent 2 }}
 {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Subjects of a binding. Takes root and subjects, as the values have them. */}}
+{{- define "berth.subjects" -}}
+{{- range .subjects }}
+- kind: {{ .kind }}
+  name: {{ .name | quote }}
+  {{- if eq .kind "ServiceAccount" }}
+  namespace: {{ .namespace | default $.root.Release.Namespace }}
+  {{- else }}
+  apiGroup: rbac.authorization.k8s.io
+  {{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The arguments of a program for its metrics. Takes root, component, and the address of the health where secure. */}}
+{{- define "berth.listenArguments" -}}
+{{- $values := index .root.Values .component -}}
+{{- $secure := .root.Values.metrics.secure -}}
+{{- $address := $values.metrics.address | default (ternary "0.0.0.0" "127.0.0.1" $secure) -}}
+- {{ printf "--metrics-listen=%s" (include "berth.listen" (dict "address" $address "port" $values.metrics.port)) | quote }}
+{{- if $secure }}
+- --metrics-secure
+- {{ printf "--health-listen=%s" (include "berth.listen" (dict "address" .health "port" $values.health.port)) | quote }}
+{{- if .root.Values.metrics.existingSecret }}
+- --metrics-certificate-dir=/etc/berth/metrics
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* The port of the health, where it is not that of the metrics. Takes root and component. */}}
+{{- define "berth.healthPort" -}}
+{{- if .root.Values.metrics.secure }}
+- {name: health, containerPort: {{ (index .root.Values .component).health.port }}, protocol: TCP}
+{{- end }}
+{{- end -}}
+
+{{/* The certificate of the metrics, as a volume and where it is mounted. Each is a text, or nothing. */}}
+{{- define "berth.certificateVolume" -}}
+{{- if and .Values.metrics.secure .Values.metrics.existingSecret }}
+- name: metrics
+  secret:
+    secretName: {{ .Values.metrics.existingSecret }}
+    defaultMode: 0444
+    # Without it the program works; only its metrics can't be read.
+    optional: true
+{{- end }}
+{{- end -}}
+{{- define "berth.certificateMount" -}}
+{{- if and .Values.metrics.secure .Values.metrics.existingSecret }}
+- {name: metrics, mountPath: /etc/berth/metrics, readOnly: true}
+{{- end }}
+{{- end -}}
+
+{{/* What a program must be allowed in order to ask who reads its metrics. */}}
+{{- define "berth.reviewRules" -}}
+{{- if .Values.metrics.secure }}
+# Whose token comes with a request for metrics, and whether that user may read them.
+- apiGroups: [authentication.k8s.io]
+  resources: [tokenreviews]
+  verbs: [create]
+- apiGroups: [authorization.k8s.io]
+  resources: [subjectaccessreviews]
+  verbs: [create]
 {{- end }}
 {{- end -}}
 

@@ -4,12 +4,18 @@ import asyncio
 import socket
 import sys
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 
 import allocator.__main__
 import speaker.__main__
+from kube.io.client import Client
 from kube.process.io.listener import CannotListen, Listener, cannot_listen
+from kube.process.listening import Listening
+
+NOBODY = cast(Client, None)
+"""Is asked by secure listeners alone."""
 
 
 @pytest.mark.asyncio
@@ -18,7 +24,7 @@ async def test_an_address_that_can_not_be_had_is_told_with_what_to_do(listen: st
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = listen.format(taken=other.getsockname()[1])
         with pytest.raises(CannotListen, match="give --metrics-listen another HOST:PORT") as told:
-            await Listener(why_not_ready=lambda: "", metrics=lambda: b"").serve(address)
+            await Listener(why_not_ready=lambda: "", metrics=lambda: b"").serve(Listening(metrics=address), NOBODY)
         assert address in str(told.value)
 
 
