@@ -21,7 +21,9 @@ _CHARTS = (Path(__file__).parent / "charts" / "berth", Path(__file__).parent.par
 CHART = next(path for path in _CHARTS if path.is_dir())
 RELEASE = "berth"
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in pure Python a chart takes half a second
-WORKLOADS = frozenset({"Deployment", "DaemonSet", "PodDisruptionBudget", "PodMonitor", "ServiceMonitor", "PrometheusRule"})
+WORKLOADS = frozenset(
+    {"Deployment", "DaemonSet", "PodDisruptionBudget", "PodMonitor", "ServiceMonitor", "PrometheusRule"}
+)
 RENDER_SECONDS = 60.0
 APPLY_SECONDS = 120.0
 
