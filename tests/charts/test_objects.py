@@ -46,7 +46,7 @@ VALUES: dict[str, dict[str, Any]] = {
         "metrics": {
             "secure": True,
             "existingSecret": "tls",
-            "readers": [{"kind": "ServiceAccount", "name": "prometheus", "namespace": "monitoring"}],
+            "readers": [{"kind": "ServiceAccount", "name": "prometheus"}],
         },
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}, "relabelings": [{"action": "keep"}]},
         "dashboards": {"enabled": True, "labels": {"a": "b"}, "annotations": {"grafana_folder": "Net"}},
