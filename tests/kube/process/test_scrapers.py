@@ -78,6 +78,14 @@ def test_a_flood_of_tokens_asks_few_questions_and_keeps_nobody_out_who_was_allow
     assert scrapers.verdict("good", float(seconds)) is Verdict.ALLOWED
 
 
+def test_who_was_refused_makes_room_before_who_was_allowed() -> None:
+    scrapers = allowed_at(0.0)
+    for number in range(2 * MOST_TOKENS):
+        scrapers.learn(f"stranger{number}", Verdict.FORBIDDEN, 1.0 + number / 1000)
+    assert len(scrapers._known) == MOST_TOKENS
+    assert scrapers.verdict("good", 2.0) is Verdict.ALLOWED
+
+
 def test_the_user_of_the_token_is_asked_about_as_the_api_server_knows_it() -> None:
     user = user_of(
         b'{"kind":"TokenReview","status":{"authenticated":true,"user":{"username":"system:serviceaccount:m:p",'

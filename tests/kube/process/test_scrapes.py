@@ -229,6 +229,20 @@ async def test_who_says_nothing_more_holds_nobody_up(site: Site, said: bytes) ->
             assert (await site.health_of("/healthz"))[0] == 200
 
 
+async def test_of_too_many_connections_the_oldest_is_dropped(site: Site) -> None:
+    async with site.serving():
+        oldest, *others = [
+            await asyncio.open_connection("127.0.0.1", site.health) for _ in range(listener.MOST_CONNECTIONS + 1)
+        ]
+        with contextlib.suppress(ConnectionError):
+            async with asyncio.timeout(listener.CONNECTION_SECONDS / 2):
+                assert await oldest[0].read() == b""
+        others[-1][1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert (await others[-1][0].read()).startswith(b"HTTP/1.1 200 ")
+        for _, writer in (oldest, *others):
+            writer.close()
+
+
 async def test_a_connection_has_its_seconds_and_no_more(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "CONNECTION_SECONDS", 0.3)
     async with site.serving():
@@ -241,13 +255,13 @@ async def test_a_connection_has_its_seconds_and_no_more(site: Site, monkeypatch:
             writer.close()
 
 
-async def test_what_is_no_request_is_answered_and_not_logged(site: Site, capfd: pytest.CaptureFixture[str]) -> None:
+async def test_what_is_no_request_is_answered_and_not_logged(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     async with site.serving(is_secure=False):
-        capfd.readouterr()
+        caplog.clear()
         for said in (b"\0 x\r\n\r\n", b"GET / HTTP/1.1\r\nA: " + b"x" * 100_000 + b"\r\n\r\n", b"GET x y z\r\n\r\n"):
             reader, writer = await asyncio.open_connection("127.0.0.1", site.metrics)
             writer.write(said)
             with contextlib.suppress(ConnectionError):
                 assert (await reader.read()).startswith(b"HTTP/1.0 400 ")
             writer.close()
-    assert capfd.readouterr().err == ""
+    assert [one for one in caplog.records if one.levelname != "DEBUG"] == []
