@@ -16,9 +16,9 @@ from allocator.options import Options
 from crds.names import DEFAULT_NAMESPACE
 from kube.config.io.credentials import CredentialsError
 from kube.io.client import Client
-from kube.process.io.listener import Listener, cannot_listen
+from kube.process.io.listener import Listener
 from kube.process.io.logs import configure_logs
-from kube.process.listening import add_arguments, listening_of
+from kube.process.listening import add_arguments, cannot_listen, listening_of
 
 
 def parse_arguments() -> argparse.Namespace:

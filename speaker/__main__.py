@@ -15,9 +15,8 @@ import structlog
 from crds.names import DEFAULT_NAMESPACE, LABEL_EXCLUDE_NODE
 from kube.config.io.credentials import CredentialsError
 from kube.io.client import Client
-from kube.process.io.listener import cannot_listen
 from kube.process.io.logs import configure_logs
-from kube.process.listening import add_arguments, listening_of
+from kube.process.listening import add_arguments, cannot_listen, listening_of
 from speaker.io.agent import NoGoodbye
 from speaker.io.metrics import SpeakerMetrics
 from speaker.io.supervisor import EXCLUDED_INTERFACES, Surroundings, run_speaker

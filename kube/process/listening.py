@@ -1,4 +1,5 @@
-"""Where a program listens for kubelet and Prometheus: the options of its command line that both programs share."""
+"""Where a program listens for kubelet and Prometheus: the options of its command line that both programs share, and
+what is told when it can not."""
 
 import argparse
 from dataclasses import dataclass
@@ -22,6 +23,17 @@ class Listening:
 
 
 NOWHERE = Listening()
+
+
+class CannotListen(Exception):
+    """Nobody can ask at the address that was given; the message says why, and what to do."""
+
+
+def cannot_listen(error: BaseException) -> CannotListen | None:
+    """That this is why a program ends, if it is; also among others that ended with it."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for one in error.exceptions if (found := cannot_listen(one)) is not None), None)
+    return error if isinstance(error, CannotListen) else None
 
 
 def add_arguments(parser: argparse.ArgumentParser, metrics: str) -> None:

@@ -11,8 +11,8 @@ import pytest
 import allocator.__main__
 import speaker.__main__
 from kube.io.client import Client
-from kube.process.io.listener import CannotListen, Listener, cannot_listen
-from kube.process.listening import Listening
+from kube.process.io.listener import Listener
+from kube.process.listening import CannotListen, Listening, cannot_listen
 
 NOBODY = cast(Client, None)
 """Is asked by secure listeners alone."""

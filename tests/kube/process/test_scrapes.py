@@ -18,7 +18,7 @@ import pytest_asyncio
 import trustme
 
 from kube.io.client import Client
-from kube.process.io import listener
+from kube.process.io import ports
 from kube.process.io.certificate import Certificate
 from kube.process.io.listener import Listener
 from kube.process.listening import Listening
@@ -202,17 +202,25 @@ async def test_a_folder_without_a_certificate_ends_nothing(site: Site, tmp_path:
     await asyncio.wait([task])
 
 
+STRANGER = "127.0.0.2"
+"""All of 127.0.0.0/8 is this machine: another source than who scrapes."""
+
+
+def stranger(port: int) -> socket.socket:
+    """Connects, and does not wait for it."""
+    made = socket.socket()
+    made.bind((STRANGER, 0))
+    made.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        made.connect(("127.0.0.1", port))
+    return made
+
+
 @contextlib.contextmanager
 def idlers(port: int, number: int, said: bytes) -> Iterator[None]:
-    """Connections that say something and then nothing."""
+    """Connections of a stranger's that say something and then nothing."""
     with contextlib.ExitStack() as held:
-        made = []
-        for _ in range(number):
-            one = held.enter_context(socket.socket())
-            one.setblocking(False)
-            with contextlib.suppress(BlockingIOError):
-                one.connect(("127.0.0.1", port))
-            made.append(one)
+        made = [held.enter_context(stranger(port)) for _ in range(number)]
         time.sleep(0.05)
         for one in made:
             with contextlib.suppress(OSError):
@@ -229,13 +237,33 @@ async def test_who_says_nothing_more_holds_nobody_up(site: Site, said: bytes) ->
             assert (await site.health_of("/healthz"))[0] == 200
 
 
+async def test_a_stranger_who_connects_again_and_again_takes_no_scrape_away(site: Site) -> None:
+    prometheus = await site.user("prometheus", may_scrape=True)
+
+    async def connect_on_and_on(port: int) -> None:
+        with contextlib.ExitStack() as held:
+            while True:
+                held.enter_context(stranger(port))
+                await asyncio.sleep(0.005)
+
+    async with site.serving():
+        floods = [asyncio.create_task(connect_on_and_on(port)) for port in (site.metrics, site.health)]
+        await asyncio.sleep(0.5)
+        for _ in range(5):
+            assert (await site.scrape(prometheus))[0] == 200
+            assert (await site.health_of("/healthz"))[0] == 200
+        for flood in floods:
+            flood.cancel()
+        await asyncio.wait(floods)
+
+
 async def test_of_too_many_connections_the_oldest_is_dropped(site: Site) -> None:
     async with site.serving():
         oldest, *others = [
-            await asyncio.open_connection("127.0.0.1", site.health) for _ in range(listener.MOST_CONNECTIONS + 1)
+            await asyncio.open_connection("127.0.0.1", site.health) for _ in range(ports.MOST_CONNECTIONS + 1)
         ]
         with contextlib.suppress(ConnectionError):
-            async with asyncio.timeout(listener.CONNECTION_SECONDS / 2):
+            async with asyncio.timeout(ports.CONNECTION_SECONDS / 2):
                 assert await oldest[0].read() == b""
         others[-1][1].write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await others[-1][0].read()).startswith(b"HTTP/1.1 200 ")
@@ -244,7 +272,7 @@ async def test_of_too_many_connections_the_oldest_is_dropped(site: Site) -> None
 
 
 async def test_a_connection_has_its_seconds_and_no_more(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "CONNECTION_SECONDS", 0.3)
+    monkeypatch.setattr(ports, "CONNECTION_SECONDS", 0.3)
     async with site.serving():
         for port in (site.metrics, site.health):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
