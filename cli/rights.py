@@ -5,6 +5,7 @@ The rights are those of the chart; a test keeps the two the same.
 
 import asyncio
 import json
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from kube.errors import ApiError
@@ -77,9 +78,18 @@ SPEAKER = [
 PROGRAMS = {"berth-allocator": ALLOCATOR, "berth-speaker": SPEAKER}
 """By service account."""
 
+WITH_SECURE_METRICS = [
+    *_each("create", "tokenreviews", "authentication.k8s.io"),
+    *_each("create", "subjectaccessreviews", "authorization.k8s.io"),
+]
+"""What a program needs besides, where the chart's value metrics.secure is on."""
 
-async def refused(client: Client, namespace: str) -> dict[str, list[str]] | None:
-    """What each program may not do, in words; None where the API server does not tell us. `namespace`: Berth's."""
+
+async def refused(
+    client: Client, namespace: str, programs: Mapping[str, Sequence[Right]] = PROGRAMS
+) -> dict[str, list[str]] | None:
+    """What each of the programs may not do, in words; None where the API server does not tell us. `namespace`:
+    Berth's. `programs`: by service account, what each needs."""
     turn = asyncio.Semaphore(CONCURRENCY)
 
     async def may(account: str, right: Right) -> bool:
@@ -96,12 +106,12 @@ async def refused(client: Client, namespace: str) -> dict[str, list[str]] | None
             answer = json.loads(await client.create(REVIEWS, {"spec": spec}))
         return bool(answer.get("status", {}).get("allowed"))
 
-    asked = [(account, right) for account, rights in PROGRAMS.items() for right in rights]
+    asked = [(account, right) for account, rights in programs.items() for right in rights]
     try:
         answers = await asyncio.gather(*(may(*one) for one in asked))
     except (ApiError, ValueError):
         return None
-    found: dict[str, list[str]] = {account: [] for account in PROGRAMS}
+    found: dict[str, list[str]] = {account: [] for account in programs}
     for (account, right), is_allowed in zip(asked, answers, strict=True):
         if not is_allowed:
             found[account].append(str(right))

@@ -11,7 +11,7 @@ import yaml
 from cli.__main__ import main
 from cli.check.codes import Code
 from cli.check.command import checked, errors
-from cli.check.read import CONFIG_MAPS, check_cluster
+from cli.check.read import CONFIG_MAPS, DAEMON_SETS, check_cluster
 from cli.check.rules import Platform, of_platform
 from cli.failure import Failed
 from cli.waiting import seconds
@@ -109,6 +109,16 @@ class TestCluster:
         await setup.client.delete(BINDINGS, "berth-speaker")
         await setup.client.delete(ROLES, "berth-speaker")
         assert await codes(setup) == [Code.RIGHTS]
+
+    async def test_a_right_that_secure_metrics_need(self, setup: Setup) -> None:
+        container = {"name": "speaker", "image": "berth", "args": ["--metrics-secure"]}
+        template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}}
+        spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
+        await setup.client.create(DAEMON_SETS, {"metadata": {"name": "berth-speaker"}, "spec": spec}, namespace=BERTH)
+        (found,) = [one for one in await check_cluster(setup.client, BERTH, is_before=False) if one.code is Code.RIGHTS]
+        assert found.message == "it may not create tokenreviews, create subjectaccessreviews"
+        assert found.about == "ServiceAccount/berth-speaker"
+        await setup.client.delete(DAEMON_SETS, "berth-speaker", namespace=BERTH)
 
     async def test_no_allocator_is_no_fault_before_the_installation(self, setup: Setup) -> None:
         await setup.lease(ALLOCATOR_LEASE, age=90)
