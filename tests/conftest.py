@@ -1,7 +1,10 @@
-"""How many examples property tests try: Hypothesis' profile `full` (100) as a rule, `quick` in `make check`.
+"""How many examples property tests try, and what the garbage collector looks at.
 
-What takes an own number of examples says it by `tests.examples.examples`, which follows the profile.
+Hypothesis' profile is `full` (100) as a rule, `quick` in `make check`. What takes an own number of examples says it by
+`tests.examples.examples`, which follows the profile.
 """
+
+import gc
 
 from hypothesis import settings
 
@@ -9,3 +12,9 @@ from hypothesis import settings
 settings.register_profile("full", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=15)
 settings.load_profile("full")
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays until the end: to look through it again and again takes a sixth of CPU."""
+    gc.collect()
+    gc.freeze()
