@@ -7,7 +7,17 @@ from collections.abc import Callable, Sequence
 
 from allocator.claims import Claim, Holder
 from allocator.ledger import Entry, Ledger
-from allocator.policy import Draw, Refusal, candidates, next_address, passed_over, refuse_pool, serves
+from allocator.policy import (
+    NAMED_POOLS,
+    Draw,
+    Refusal,
+    candidates,
+    next_address,
+    passed_over,
+    refuse_pool,
+    serves,
+    why_empty,
+)
 from allocator.request import Request
 from allocator.sharing import collision_with, joined, why_apart, why_not_together
 from allocator.space.keptout import KeptBy, what_to_ask_for
@@ -18,6 +28,7 @@ from allocator.waiting import ChangeOf, FreeIn, QuotaIn, SharedUnder, Wait
 from crds.addresses import Family, IPAddress, family_of
 from crds.conditions import Reason
 from crds.ippool import Sharing
+from crds.wording import listed
 
 WishOf = Callable[[Holder], Request | None]
 """What another holder of an address asks for now; None when nothing is known of it but the record."""
@@ -219,11 +230,16 @@ class Offers:
             return refusal.also(others)
         if others:
             return others[0].also(others[1:])
-        names = ", ".join(pool.name for pool in allowed)
-        return Refusal(
-            Reason.FamilyUnavailable,
-            f"No pool for this Service has {family} addresses ({names}): add some, or change spec.ipFamilies",
-        )
+        return self._none_of_family(family, allowed)
+
+    def _none_of_family(self, family: Family, allowed: Sequence[Pool]) -> Refusal:
+        whys = [why for pool in allowed if (why := why_empty(pool, family))]
+        if whys:
+            message = f"No pool for this Service has {family} addresses to give: {listed(whys, NAMED_POOLS, '; ')}"
+        else:
+            names = listed([pool.name for pool in allowed], NAMED_POOLS)
+            message = f"No pool for this Service has {family} addresses ({names}): add some, or change spec.ipFamilies"
+        return Refusal(Reason.FamilyUnavailable, message)
 
     def _exhausted(self, family: Family, of_family: list[Pool], within_quota: list[Pool]) -> Refusal:
         namespace = self._request.holder.key.namespace

@@ -14,12 +14,17 @@ from allocator.waiting import Wait
 from crds.addresses import Family
 from crds.conditions import Reason
 from crds.ippool import Strategy
+from crds.names import ANNOTATION_POOL
+from crds.wording import listed
 from kube.objects import ServiceKey
 
 RANDOM_DRAWS = 8
 """Draws for a free address before the next free one after the last draw is taken: uniform unless the pool is nearly
 full, and never a search."""
 
+
+NAMED_POOLS = 5
+"""How many pools a message names before it counts the rest."""
 
 Draw = Callable[[int], int]
 """`draw(n)` gives a number from 0 to n - 1: randomness comes from outside."""
@@ -61,20 +66,21 @@ def candidates(request: Request, namespace_labels: Labels, pools: Pools) -> tupl
             Reason.NoMatchingPool,
             f"Pools for this Service give out nothing now ({names}): end their pause or repair them",
         )
-    return Refusal(
-        Reason.NoMatchingPool,
-        f"None of the {len(pools.in_order)} pools is for this Service: look at their autoAssign, namespaces, "
-        "namespaceSelector and serviceSelector, or name a pool with the annotation berth.dev/pool",
+    whys = [f"{pool.name} {_why_closed(pool, request, namespace_labels)}" for pool in pools.in_order]
+    return Refusal(Reason.NoMatchingPool, f"No pool is for this Service: {listed(whys, NAMED_POOLS, '; ')}")
+
+
+def _why_closed(pool: Pool, request: Request, namespace_labels: Labels) -> str:
+    """Why a Service that names no pool gets nothing of this one."""
+    return why_not_for(pool, request, namespace_labels) or (
+        f"serves only those that name it (autoAssign: false): annotation {ANNOTATION_POOL}: {pool.name}"
     )
 
 
 def refuse_pool(pool: Pool, request: Request, namespace_labels: Labels) -> Refusal | None:
     """Why this very pool may not give the Service a new address; None when it may."""
-    if not serves(pool, request, namespace_labels):
-        return Refusal(
-            Reason.NoMatchingPool,
-            f"Pool {pool.name} is not for this Service: its namespaces and selectors choose others",
-        )
+    if why := why_not_for(pool, request, namespace_labels):
+        return Refusal(Reason.NoMatchingPool, f"Pool {pool.name} is not for this Service: it {why}")
     if pool.paused:
         return Refusal(Reason.PoolPaused, f"Pool {pool.name} is paused: it gives out no new addresses")
     if not pool.gives_out:
@@ -104,8 +110,24 @@ def _named_pool(request: Request, name: str, namespace_labels: Labels, pools: Po
 
 def serves(pool: Pool, request: Request, namespace_labels: Labels) -> bool:
     """Whether the pool is for Services like this one."""
+    return not why_not_for(pool, request, namespace_labels)
+
+
+def why_not_for(pool: Pool, request: Request, namespace_labels: Labels) -> str:
+    """What of the pool keeps a Service like this one out; empty where nothing does."""
     holder = request.holder
-    return pool.serves(holder.key.namespace, namespace_labels, dict(holder.labels))
+    return pool.why_not_for(holder.key.namespace, namespace_labels, dict(holder.labels))
+
+
+def why_empty(pool: Pool, family: Family) -> str:
+    """Why the pool has no address of the family to give, free or not, though it lists some; empty where it lists
+    none."""
+    if not pool.declared[family]:
+        return ""
+    older = sorted({one.other for one in pool.overlaps if one.lost and one.addresses.family is family})
+    if older:
+        return f"{pool.name} has none of its own: they are pool {listed(older, NAMED_POOLS)}'s, which is older"
+    return f"{pool.name} keeps all of its own out: see its conditions"
 
 
 def next_address(pool: Pool, family: Family, free: FreeSpace, key: ServiceKey, draw: Draw) -> int | None:

@@ -31,6 +31,8 @@ from kube.informer.store import ObjectKey
 from kube.objects import EndpointSlice, Lease, Service, ServiceKey
 
 LEADER_SECONDS = 30.0
+CLOCK_SECONDS = 120.0
+"""A Lease that is so much off has another clock, unless its holder is dead: an allocator says so within a minute."""
 """Twice what the Lease of the leading allocator lasts by default: for so long it may change hands."""
 
 
@@ -138,12 +140,30 @@ class World:
     # Who lives
 
     def lease_age(self, name: str) -> float | None:
-        """Seconds since it was renewed, by the newest clock of all; None where it is not there, or says nothing."""
+        """Seconds since it was renewed; None where it is not there, or says nothing."""
+        at = self._renewals.get(name)
+        return None if at is None else (self._clock - at).total_seconds()
+
+    @cached_property
+    def _renewals(self) -> Mapping[str, datetime]:
         leases = self.seen.leases or {}
-        times = {key: at for key, one in leases.items() if (at := _time(one.spec.renew_time)) is not None}
-        if name not in times:
-            return None
-        return (max(self.seen.now, *times.values()) - times[name]).total_seconds()
+        return {key: at for key, one in leases.items() if (at := _time(one.spec.renew_time)) is not None}
+
+    @cached_property
+    def _clock(self) -> datetime:
+        """What time it is: this machine's clock may be behind those of the nodes, so half of them overrule it; one
+        node's that is ahead does not."""
+        times = sorted(self._renewals.values())
+        return max(self.seen.now, times[(len(times) - 1) // 2]) if times else self.seen.now
+
+    @cached_property
+    def other_clocks(self) -> Mapping[str, float]:
+        """Nodes whose clock is so many seconds ahead, or behind where that is negative: their Leases say so. One that
+        is behind looks silent; but an allocator, which goes by its own clock, hears it."""
+        ages = {key.name: self.lease_age(speaker_lease(key.name)) for key in self.seen.observed.speakers}
+        off = {node: -age for node, age in ages.items() if age is not None and abs(age) > CLOCK_SECONDS}
+        is_led = not self.allocator_trouble()
+        return {node: by for node, by in off.items() if by > 0 or (is_led and self.ready_of(node)[0] == "True")}
 
     @cached_property
     def silent(self) -> frozenset[str]:
@@ -152,7 +172,7 @@ class World:
 
     def _is_silent(self, node: str) -> bool:
         age = self.lease_age(speaker_lease(node))
-        if age is not None:
+        if age is not None and node not in self.other_clocks:
             return age > SILENT_SECONDS
         return self.ready_of(node)[1] == Reason.NodeSilent
 
@@ -170,9 +190,13 @@ class World:
 
     @cached_property
     def not_alive(self) -> Mapping[str, str]:
-        """Of each Speaker, why it announces nothing; empty for one that lives."""
+        """Of each Speaker, why it announces nothing; empty for one that lives and serves."""
         speakers = self.seen.observed.speakers.values()
-        return {one.node: one.not_alive(one.node in self.silent) for one in speakers}
+        return {one.node: one.not_alive(one.node in self.silent) or self._not_ready(one.node) for one in speakers}
+
+    def _not_ready(self, node: str) -> str:
+        status, reason, message = self.ready_of(node)
+        return f"is not ready ({reason}: {message})" if status == "False" else ""
 
     def allocator_trouble(self) -> str:
         """Why no allocator leads; empty where one does, or it can't be told."""

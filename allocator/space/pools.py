@@ -76,15 +76,22 @@ class Pool:
         """Whether the address is usable in this pool."""
         return int(address) in self.usable[family_of(address)]
 
-    def serves(self, namespace: str, namespace_labels: Labels, service_labels: Labels) -> bool:
-        """Whether a Service with these labels, in this namespace, may use the pool."""
+    def why_not_for(self, namespace: str, namespace_labels: Labels, service_labels: Labels) -> str:
+        """Why a Service with these labels, in this namespace, may not use the pool, as in "edge is for other
+        namespaces"; empty when it may."""
         if self.service_selector is not None and not self.service_selector.matches(service_labels):
-            return False
+            return "has a serviceSelector that the Service's labels do not fit"
         if not self.namespaces and self.namespace_selector is None:
-            return True
+            return ""
         if namespace in self.namespaces:
-            return True
-        return self.namespace_selector is not None and self.namespace_selector.matches(namespace_labels)
+            return ""
+        if self.namespace_selector is not None and self.namespace_selector.matches(namespace_labels):
+            return ""
+        fields = " and ".join(name for name, is_set in self._namespace_fields() if is_set)
+        return f"is for other namespaces than {namespace} ({fields})"
+
+    def _namespace_fields(self) -> tuple[tuple[str, bool], ...]:
+        return ("namespaces", bool(self.namespaces)), ("namespaceSelector", self.namespace_selector is not None)
 
 
 @dataclass(frozen=True, slots=True)

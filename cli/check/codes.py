@@ -19,6 +19,7 @@ class Code(Enum):
     ALLOCATOR = ("BERTH0103", Severity.ERROR)
     SPEAKERS = ("BERTH0104", Severity.ERROR)
     NOT_READ = ("BERTH0105", Severity.WARNING)
+    CLOCK = ("BERTH0106", Severity.WARNING)
     ALL_EXCLUDED = ("BERTH0201", Severity.ERROR)
     POOL_INVALID = ("BERTH0301", Severity.ERROR)
     POOLS_OVERLAP = ("BERTH0302", Severity.WARNING)

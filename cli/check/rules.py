@@ -9,13 +9,14 @@ from allocator.status.pool import pool_status
 from cli.bad import BAD, bad
 from cli.check.codes import Code, Found
 from cli.explain.address import peer_condition
-from cli.explain.service import speakers_trouble
+from cli.explain.speakers import OTHER_CLOCK, speakers_trouble
 from cli.seen import World
 from crds.conditions import ConditionType
 from crds.ippool import KeptOutReason
 from crds.names import LABEL_EXCLUDE_NODE
 from crds.types import IPPoolStatus
 from kube.times import rfc3339
+from speaker.cluster.causes import faults_in_node
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,17 @@ def of_berth(world: World, refused: Mapping[str, Sequence[str]] | None) -> Itera
         return
     if not world.alive:
         yield Found(Code.SPEAKERS, "", "No speaker lives: look at the pods of the DaemonSet berth-speaker")
-    for _, message in speakers_trouble(world) if world.alive else ():
-        yield Found(Code.SPEAKERS, "", message)
+    for reason, message in speakers_trouble(world) if world.alive else ():
+        yield Found(Code.CLOCK if reason == OTHER_CLOCK else Code.SPEAKERS, "", message)
 
 
 def of_nodes(world: World) -> Iterator[Found]:
     """Whether any may take traffic."""
     nodes = world.seen.facts.nodes
-    if nodes and all(one.is_excluded for one in nodes.values()):
-        why = sorted({text for one in nodes.values() for text in one.excluded_by})
-        message = f"All {len(nodes)} nodes are excluded by {', '.join(why)}: take that off"
+    faults = {name: list(faults_in_node(one)) for name, one in nodes.items()}
+    if faults and all(faults.values()):
+        why = sorted({text for texts in faults.values() for text in texts})
+        message = f"No node may announce: of {len(nodes)} each {' or '.join(why)}: take that off"
         if any(LABEL_EXCLUDE_NODE in each for each in why):
             message += ", or set speaker.ignoreExcludeLabel: true (kubeadm, kind and Talos label control planes)"
         yield Found(Code.ALL_EXCLUDED, "", message)

@@ -46,6 +46,7 @@ def explain_record(told: Explanation, world: World, stored: StoredAllocation) ->
         if down and any("Layer2" in one.protocols for one in announcers.values()):
             told.blame(Reason.SessionsDown, f"{stored.address}: {down}; on layer 2 it is announced")
     _owners(told, world, stored.address)
+    _wish(told, world, stored.address)
     _peers(told, world, stored)
 
 
@@ -110,6 +111,19 @@ def _owners(told: Explanation, world: World, address: IPAddress) -> None:
             f"{', '.join(on_layer2)} announce {address} on layer 2: for longer than a moment that means that they do "
             "not hear each other: look at UDP port 7473 between the nodes",
         )
+
+
+def _wish(told: Explanation, world: World, address: IPAddress) -> None:
+    """The node that its Service asks for, where that one does not announce it."""
+    allocation = world.seen.facts.allocation(address)
+    node = allocation.wanted_node if allocation is not None else ""
+    if not node or node in world.announcers(address):
+        return
+    if node not in world.seen.facts.nodes:
+        why = "of which there is no Node"
+    else:
+        why = f"which {world.seen.facts.why_not(node, address, world.alive) or 'does not announce it yet'}"
+    told.note("NotOnNodeAskedFor", f"{address} is asked for on {node} (annotation berth.dev/node), {why}")
 
 
 def peer_condition(world: World, peer: StoredPeer) -> Condition:

@@ -1,7 +1,7 @@
 """How full a pool is and what is wrong with it, and what a node does and what keeps it from it. Pure."""
 
 from allocator.status.pool import pool_status
-from cli.explain.service import speakers_trouble
+from cli.explain.speakers import speakers_trouble
 from cli.explain.told import Explanation
 from cli.seen import World
 from crds.conditions import ConditionType

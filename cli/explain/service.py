@@ -17,12 +17,14 @@ from allocator.publication import published
 from allocator.request import InvalidRequest, Request, key_of, our_condition, present_addresses, request_of
 from allocator.space.pools import Labels, Pool
 from cli.explain.address import explain_record, how
+from cli.explain.speakers import speakers_trouble
 from cli.explain.told import Explanation, Finding
 from cli.seen import World, ownership_of
-from crds.addresses import Family
+from crds.addresses import Family, IPAddress
 from crds.conditions import ConditionType, Reason
+from crds.names import FINALIZER, FINALIZER_BESIDE_CLOUD
 from kube.informer.store import ObjectKey
-from kube.objects import Service, ServiceKey
+from kube.objects import Condition, Service, ServiceKey
 
 NOT_READ = "NotRead"
 """Something may not be read, so nothing can be told."""
@@ -39,18 +41,21 @@ def explain_service(world: World, key: ServiceKey, refused: Mapping[str, Sequenc
         told.blame("NotFound", f"There is no Service {key.name} in namespace {key.namespace}")
         return _finished(told)
     entries = world.ledger.held_by_uid(service.metadata.uid)
+    is_ours = ownership_of(service).is_ours(service)
     if service.metadata.is_terminating:
         _terminating(told, service, entries)
-    elif not ownership_of(service).is_ours(service):
+    elif not is_ours:
         told.blame("NotServed", _not_served(service, ownership_of(service)))
     else:
         _allocation(told, world, service)
     for entry in entries:
         stored = world.stored(entry.address)
-        if stored is not None:
+        if stored is not None and (is_ours or stored.claim.releasing):
             explain_record(told, world, stored)
+    if service.metadata.is_terminating or not is_ours:
+        _not_let_go(told, world, service, entries)
     _wanted_that_is_released(told, world, service)
-    if entries and not service.metadata.is_terminating:
+    if entries and is_ours and not service.metadata.is_terminating:
         _endpoints(told, world, service)
     _surroundings(told, world)
     _rights(told, refused)
@@ -92,8 +97,17 @@ def _terminating(told: Explanation, service: Service, entries: Sequence[Entry]) 
     others = [one for one in service.metadata.finalizers if "berth" not in one and "load-balancer" not in one]
     if not entries and others:
         told.blame("OtherFinalizers", f"Nothing of Berth's holds it back; other finalizers do: {', '.join(others)}")
-    elif not entries:
-        told.note(Reason.Releasing, "It is being deleted, and holds no address any more")
+
+
+def _not_let_go(told: Explanation, world: World, service: Service, entries: Sequence[Entry]) -> None:
+    """What it has of Berth's and is to lose: that takes an allocator."""
+    has = [str(entry.address) for entry in entries]
+    has += [f"finalizer {one}" for one in service.metadata.finalizers if one in (FINALIZER, FINALIZER_BESIDE_CLOUD)]
+    trouble = world.allocator_trouble()
+    if has and trouble:
+        told.blame("NoLeader", f"{trouble}. Until one leads the Service keeps {', '.join(has)}")
+    elif has and not any(entry.claim.releasing for entry in entries):
+        told.note(Reason.Releasing, f"An allocator leads, and takes from the Service what it has: {', '.join(has)}")
 
 
 # The address
@@ -166,6 +180,9 @@ def _not_carried_out(told: Explanation, world: World, service: Service, decision
     missing = [grant.address for grant in decision.grants if grant.address not in present]
     hidden = [one for one in missing if one not in decision.shown]
     late = [one for one in missing if one in decision.shown]
+    strange = [one for one in present if one not in {entry.address for entry in _held(world, service)}]
+    if late and strange and not told.causes and not world.allocator_trouble():
+        told.blame(Reason.StatusOverwritten, _overwritten(condition, strange))
     if late and not told.causes:
         trouble = world.allocator_trouble()
         named = ", ".join(map(str, late))
@@ -177,6 +194,19 @@ def _not_carried_out(told: Explanation, world: World, service: Service, decision
         )
     if hidden:
         told.note("NotPublished", decision.verdict.message)
+
+
+def _held(world: World, service: Service) -> Sequence[Entry]:
+    return world.ledger.held_by_uid(service.metadata.uid)
+
+
+def _overwritten(condition: Condition | None, strange: Sequence[IPAddress]) -> str:
+    if condition is not None and condition.reason == Reason.StatusOverwritten:
+        return condition.message
+    return (
+        f"The status shows {', '.join(map(str, strange))}, which Berth did not give: another program writes it, too. "
+        "metadata.managedFields names it (kubectl get service --show-managed-fields -o yaml)"
+    )
 
 
 def _wanted_that_is_released(told: Explanation, world: World, service: Service) -> None:
@@ -225,24 +255,10 @@ def _endpoints(told: Explanation, world: World, service: Service) -> None:
 def _surroundings(told: Explanation, world: World) -> None:
     """What is wrong with Berth itself, and cuts no traffic now."""
     trouble = world.allocator_trouble()
-    if trouble:
+    if trouble and not any(one.reason == "NoLeader" for one in told.causes):
         told.note("NoLeader", trouble)
     for finding in speakers_trouble(world):
         told.note(*finding)
-
-
-def speakers_trouble(world: World) -> list[tuple[str, str]]:
-    """Speakers that do not live, and those that do not hear the others."""
-    found = [
-        (str(Reason.NodeSilent), f"The speaker of {node} {why}: look at its pod, and whether the node is up")
-        for node, why in sorted(world.not_alive.items())
-        if why and why != "has stopped"
-    ]
-    for report in sorted(world.seen.reports.values(), key=lambda one: one.metadata.name):
-        condition = report.condition(ConditionType.PeersHeard)
-        if condition is not None and condition.status == "False" and report.node in world.alive:
-            found.append((condition.reason, f"{report.node}: {condition.message}"))
-    return found
 
 
 def is_vague(cause: Finding) -> bool:

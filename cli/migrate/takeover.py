@@ -309,7 +309,9 @@ def _deleted(now: Situation) -> Step:
     acts = tuple(Act("delete", RESOURCES[kind], name) for kind, name in there)
     records = now.world.seen.observed.allocations.values()
     announced = [f"{one.address} is still announced by us" for one in records if now.world.announcers(one.address)]
-    unheard = [f"{node} is not heard of, and may announce" for node in sorted(now.world.silent)]
+    unheard = [
+        f"{node} is not heard of, and may announce" for node in sorted(now.world.silent | now.world.other_clocks.keys())
+    ]
     return Step("we announce nothing", acts, some([*announced, *unheard]))
 
 

@@ -15,7 +15,7 @@ from allocator.status.pool import pool_status
 from allocator.status.unannounced import unannounced
 from cli.bad import bad
 from cli.explain.address import peer_condition
-from cli.explain.service import speakers_trouble
+from cli.explain.speakers import speakers_trouble
 from cli.explain.told import Finding
 from cli.seen import World, ownership_of
 from crds.conditions import ConditionType, Reason

@@ -1,15 +1,27 @@
 """`berth explain` on broken set-ups: the true cause comes first, and says what to do."""
 
+import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from cli.check.codes import Code
+from cli.check.read import check_cluster
 from crds.names import ALLOCATOR_LEASE, allocation_name, speaker_lease
 from kube.io.client import Client
-from kube.resource import BGPPEERS, IPALLOCATIONS, IPPOOLS, L2ADVERTISEMENTS, NODES, SERVICES, SPEAKERS
+from kube.resource import (
+    BGPADVERTISEMENTS,
+    BGPPEERS,
+    IPALLOCATIONS,
+    IPPOOLS,
+    L2ADVERTISEMENTS,
+    NODES,
+    SERVICES,
+    SPEAKERS,
+)
 from lab.apiserver.server import ApiServer
-from tests.cli.setups import ADDRESS, BINDINGS, EXCLUDE, NODES_THERE, ROLES, Setup
+from tests.cli.setups import ADDRESS, BERTH, BINDINGS, EXCLUDE, NODES_THERE, ROLES, Setup
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.slow]
 
@@ -192,6 +204,115 @@ async def asks_for_what_is_stuck(setup: Setup) -> None:
     await setup.service("new", annotations={"berth.dev/ips": ADDRESS})
 
 
+async def service_labels_that_no_pool_is_for(setup: Setup) -> None:
+    await setup.spec(IPPOOLS, "edge", {"serviceSelector": {"matchLabels": {"tier": "edge"}}})
+    await setup.service("new")
+
+
+async def pool_that_must_be_named(setup: Setup) -> None:
+    await setup.spec(IPPOOLS, "edge", {"autoAssign": False})
+    await setup.service("new")
+
+
+async def pool_whose_addresses_an_older_one_has(setup: Setup) -> None:
+    await setup.client.create(IPPOOLS, {"metadata": {"name": "young"}, "spec": {"addresses": ["192.0.2.0/24"]}})
+    await setup.service("new", annotations={"berth.dev/pool": "young"})
+
+
+async def pool_that_excludes_all(setup: Setup) -> None:
+    await setup.spec(IPPOOLS, "edge", {"exclude": ["192.0.2.0/24"]})
+    await setup.service("new")
+
+
+async def address_of_another_pool(setup: Setup) -> None:
+    await setup.client.create(IPPOOLS, {"metadata": {"name": "two"}, "spec": {"addresses": ["198.51.100.0/24"]}})
+    await setup.service("new", annotations={"berth.dev/pool": "two", "berth.dev/ips": "192.0.2.50"})
+
+
+async def address_of_the_other_family(setup: Setup) -> None:
+    await setup.service("new", annotations={"berth.dev/ips": "2001:db8::5"})
+
+
+async def address_that_is_reserved(setup: Setup) -> None:
+    reservation = {"address": "192.0.2.77", "namespace": "shop", "name": "x"}
+    await setup.spec(IPPOOLS, "edge", {"reservations": [reservation]})
+    await setup.service("new", annotations={"berth.dev/ips": "192.0.2.77"})
+
+
+async def port_clash(setup: Setup) -> None:
+    key = {"berth.dev/sharing-key": "k"}
+    await setup.client.merge_patch(SERVICES, "web", {"metadata": {"annotations": key}}, namespace="default")
+    await setup.spec(IPALLOCATIONS, RECORD, {"sharingKey": "k"})
+    await setup.service("new", annotations={**key, "berth.dev/ips": ADDRESS})
+
+
+async def record_refused(setup: Setup) -> None:
+    await setup.service("new")
+    condition = {"type": "berth.dev/Allocated", "status": "False", "reason": "RecordRefused"}
+    condition |= {"message": "admission policy tenants denied it", "lastTransitionTime": "2026-01-01T00:00:00Z"}
+    await setup.status(SERVICES, "new", {"conditions": [condition]}, "default")
+
+
+async def another_program_writes_the_status(setup: Setup) -> None:
+    await setup.status(SERVICES, "web", {"loadBalancer": {"ingress": [{"ip": "198.51.100.9"}]}}, "default")
+
+
+async def changed_type(setup: Setup) -> None:
+    await setup.client.merge_patch(SERVICES, "web", {"spec": {"type": "ClusterIP"}}, namespace="default")
+    await setup.quiet()
+
+
+async def deleted_while_no_allocator_leads(setup: Setup) -> None:
+    await setup.client.delete(SERVICES, "web", namespace="default")
+    await setup.client.delete(IPALLOCATIONS, RECORD)
+    await setup.lease(ALLOCATOR_LEASE, age=300)
+
+
+async def advertisement_for_another_pool(setup: Setup) -> None:
+    await setup.spec(L2ADVERTISEMENTS, "lan", {"ipPools": ["edgy"]})
+    await setup.quiet()
+
+
+async def advertisement_with_an_unknown_router(setup: Setup) -> None:
+    await setup.bgp_only("")
+    await setup.client.delete(BGPPEERS, "tor1")
+    await setup.spec(BGPADVERTISEMENTS, "routes", {"peers": ["tor9"]})
+    for node in NODES_THERE:
+        await setup.report(node, bgpSessions=None)
+
+
+async def links_down(setup: Setup) -> None:
+    for node in NODES_THERE:
+        down = {"name": "eth0", "up": False, "usable": False, "ipv6": True, "reason": "is down"}
+        await setup.status(SPEAKERS, node, {"interfaces": [down]})
+        await setup.report(node, interfaces=[{"name": "eth0", "usable": False, "reason": "is down"}])
+    await setup.quiet()
+
+
+async def ipv6_off(setup: Setup) -> None:
+    await setup.spec(IPPOOLS, "edge", {"addresses": ["192.0.2.0/24", "2001:db8::/120"]})
+    for node in NODES_THERE:
+        without = {"name": "eth0", "up": True, "usable": True, "ipv6": False, "networks": ["192.0.2.201/24"]}
+        await setup.status(SPEAKERS, node, {"interfaces": [without]})
+    await setup.service("new", "2001:db8::5", ipFamilies=["IPv6"])
+    await setup.endpoint("new", "node1")
+
+
+async def speakers_that_start(setup: Setup) -> None:
+    condition = {"type": "Ready", "status": "False", "reason": "Starting", "message": "It reads the objects"}
+    for node in NODES_THERE:
+        conditions = [{**condition, "lastTransitionTime": "2026-01-01T00:00:00Z"}]
+        await setup.status(SPEAKERS, node, {"conditions": conditions})
+    await setup.quiet()
+
+
+async def out_of_service(setup: Setup) -> None:
+    taint = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute"}
+    for node in NODES_THERE:
+        await setup.spec(NODES, node, {"taints": [taint]})
+    await setup.quiet()
+
+
 BROKEN = [
     (no_pool, "new", "NoPools", "create one"),
     (full_pool, "new", "PoolExhausted", "extend the pool"),
@@ -226,6 +347,24 @@ BROKEN = [
     (other_segment, "web", "OwnerOffNetwork", "node2"),
     (release_stuck, "web", "WaitingForSpeakers", "node2: it is silent"),
     (asks_for_what_is_stuck, "new", "AddressInUse", "is being withdrawn"),
+    (service_labels_that_no_pool_is_for, "new", "NoMatchingPool", "edge has a serviceSelector"),
+    (pool_that_must_be_named, "new", "NoMatchingPool", "berth.dev/pool: edge"),
+    (pool_whose_addresses_an_older_one_has, "new", "FamilyUnavailable", "pool edge's, which is older"),
+    (pool_that_excludes_all, "new", "FamilyUnavailable", "edge keeps all of its own out"),
+    (address_of_another_pool, "new", "AddressNotInPool", "is in pool edge, not in two"),
+    (address_of_the_other_family, "new", "InvalidRequest", "the Service is IPv4 only"),
+    (address_that_is_reserved, "new", "AddressExcluded", "reserved for Service shop/x"),
+    (port_clash, "new", "SharingConflict", "port TCP 80 is taken by default/web"),
+    (record_refused, "new", "RecordRefused", "admission policy tenants"),
+    (another_program_writes_the_status, "web", "StatusOverwritten", "198.51.100.9"),
+    (changed_type, "web", "NotServed", "type ClusterIP"),
+    (deleted_while_no_allocator_leads, "web", "NoLeader", "finalizer"),
+    (advertisement_for_another_pool, "web", "NoAdvertisement", "lan covers other pools"),
+    (advertisement_with_an_unknown_router, "web", "SessionsDown", "there is no BGPPeer tor9"),
+    (links_down, "web", "NoEligibleNode", "no usable interface"),
+    (ipv6_off, "new", "NoEligibleNode", "IPv6 switched off"),
+    (speakers_that_start, "web", "NoSpeaker", "node1 is not ready"),
+    (out_of_service, "web", "NoEligibleNode", "out of service by the taint"),
 ]
 
 
@@ -251,6 +390,50 @@ async def test_heartbeats_that_are_blocked_are_noted_where_all_works(setup: Setu
     assert not told.causes
     assert [one.reason for one in told.notes] == ["PeersUnheard"]
     assert "7473" in told.notes[0].message
+
+
+async def codes(setup: Setup) -> list[Code]:
+    found = await check_cluster(setup.client, BERTH, is_before=False)
+    return [one.code for one in found if one.code is not Code.NODE_ADDRESSES]
+
+
+@pytest.mark.parametrize(("node", "age"), [("node2", -3600), ("node1", 3600)])
+async def test_a_node_whose_clock_is_off_makes_nobody_look_dead(setup: Setup, node: str, age: float) -> None:
+    await setup.lease(speaker_lease(node), age=age)
+    told = await setup.explain()
+    assert (told.causes, [one.reason for one in told.notes]) == ([], ["OtherClock"])
+    assert told.notes[0].message.startswith(f"{node}: its clock is 3600 s ")
+    assert await codes(setup) == [Code.CLOCK]
+
+
+async def test_a_lease_that_old_counts_where_no_allocator_says_otherwise(setup: Setup) -> None:
+    await setup.lease(speaker_lease("node1"), age=3600)
+    await setup.lease(ALLOCATOR_LEASE, age=3600)
+    assert any(one.reason == "NodeSilent" for one in (await setup.explain()).notes)
+
+
+async def test_what_is_given_up_is_no_address_that_nobody_announces(setup: Setup) -> None:
+    await changed_type(setup)
+    told = await setup.explain()
+    assert [one.reason for one in told.causes] == ["NotServed"]
+    assert [one.reason for one in told.notes] == ["Releasing"]
+
+
+async def test_links_that_are_down_are_told_by_explain_and_by_check(setup: Setup) -> None:
+    await links_down(setup)
+    assert [one.message for one in (await setup.explain()).notes] == [
+        f"{node}: it has no usable interface: eth0 is down" for node in NODES_THERE
+    ]
+    assert await codes(setup) == [Code.SPEAKERS] * 2
+
+
+async def test_a_node_that_is_asked_for_in_vain_is_told(setup: Setup) -> None:
+    raw = json.loads(await setup.client.get(IPALLOCATIONS, RECORD))
+    holders = [{**one, "node": "node9"} for one in raw["spec"]["holders"]]
+    await setup.spec(IPALLOCATIONS, RECORD, {"holders": holders})
+    told = await setup.explain()
+    assert [one.reason for one in told.notes] == ["NotOnNodeAskedFor"]
+    assert "there is no Node" in told.notes[0].message
 
 
 async def test_what_a_dead_speaker_announced_is_not_believed(setup: Setup) -> None:
