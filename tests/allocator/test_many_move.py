@@ -37,9 +37,7 @@ REASONS = 4
 
 
 @pytest.fixture(autouse=True)
-def logged(capsys: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """As the program logs: to the stderr that `capsys` has put there."""
-    configure_logs("json", "info")
+def as_before() -> Iterator[None]:
     yield
     structlog.reset_defaults()
 
@@ -71,6 +69,7 @@ async def say(speaker: AckingSpeaker, addresses: list[str], how: Body | None) ->
 async def test_events_and_log_lines_are_few_and_writes_come_by_the_budget(
     user: User, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    configure_logs("json", "info")  # as the program logs
     addresses = [str(IPv4Address("10.0.0.1") + number) for number in range(MOVING)]
     counted, began = user.server.counters.total, time.monotonic()
     one, other = AckingSpeaker(user.client, "node-a"), AckingSpeaker(user.client, "node-b")
