@@ -110,11 +110,12 @@ def test_selectors_choose_by_namespace_or_its_labels_and_by_the_services_labels(
         )
     ).by_name["edge"]
     front = {"tier": "front"}
-    assert one.serves("ops", {}, front)
-    assert one.serves("web", {"team": "a"}, front)
-    assert not one.serves("web", {"team": "b"}, front)
-    assert not one.serves("ops", {}, {})
-    assert pools(pool("any", "192.0.2.1")).by_name["any"].serves("web", {}, {})
+    assert not one.why_not_for("ops", {}, front)
+    assert not one.why_not_for("web", {"team": "a"}, front)
+    other = "is for other namespaces than web (namespaces and namespaceSelector)"
+    assert one.why_not_for("web", {"team": "b"}, front) == other
+    assert one.why_not_for("ops", {}, {}) == "has a serviceSelector that the Service's labels do not fit"
+    assert not pools(pool("any", "192.0.2.1")).by_name["any"].why_not_for("web", {}, {})
 
 
 def test_an_address_is_found_in_any_of_many_ranges() -> None:
