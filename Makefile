@@ -25,11 +25,13 @@ BERTH_LAB := packages/lab/pyproject.toml
 # Tests and the lab start many processes: without bytecode each of them would compile everything anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-# Debian package and a command that it brings: installed only when the command is missing.
-DEBIAN := python3-venv:- iproute2:ip nftables:nft iputils-ping:ping iputils-arping:arping util-linux:unshare procps:pgrep \
-	spin:spin build-essential:gcc bird2:bird frr:vtysh gobgpd:gobgpd prometheus:promtool lua5.1:lua5.1 chromium:chromium
+# Debian package and a command that it brings: installed only when the command is missing. First what the demo and the
+# lab need, and then what else tests need.
+DEBIAN_DEMO := python3-venv:- iproute2:ip nftables:nft util-linux:unshare bird2:bird
+DEBIAN := $(DEBIAN_DEMO) iputils-ping:ping iputils-arping:arping procps:pgrep spin:spin build-essential:gcc frr:vtysh \
+	gobgpd:gobgpd prometheus:promtool lua5.1:lua5.1 chromium:chromium
 
-.PHONY: help setup demo test check bench format lint types imports unit manifests lock clean
+.PHONY: help setup demo test check bench format lint types imports unit manifests lock clean docs site spelling
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -37,10 +39,15 @@ help: ## what there is
 setup: $(VENV)/.ready ## .venv with everything in it, and the Debian packages
 
 $(VENV)/.ready: requirements-dev.lock $(BERTH) $(BERTH_LAB) tools/setup
-	tools/setup "$(PYTHON)" "$(VENV)" $(DEBIAN)
+	tools/setup "$(PYTHON)" "$(VENV)" requirements-dev.lock $(DEBIAN)
+	@touch $@ $(VENV)/.demo
+
+# What runs, and the lab: a third of all.
+$(VENV)/.demo: requirements-demo.lock $(BERTH) $(BERTH_LAB) tools/setup
+	@tools/setup "$(PYTHON)" "$(VENV)" requirements-demo.lock $(DEBIAN_DEMO)
 	@touch $@
 
-demo: setup ## the main job in the lab, told as it happens
+demo: $(if $(wildcard $(VENV)/.ready),setup,$(VENV)/.demo) ## the main job in the lab, told as it happens
 	$(BIN)/python -m lab.demo
 
 # What starts processes mostly waits for them; beside it runs, nicely, what needs nothing but the processor. What judges
@@ -57,7 +64,17 @@ test: setup ## all tests
 # Some of the quick tests wait for real time.
 check: JOBS := 3
 check: setup ## what must be green before a commit, under a minute
-	@$(SIDE_BY_SIDE) unit-others unit-speaker types unit-lab imports manifests-check format-check lint
+	@$(SIDE_BY_SIDE) unit-others unit-speaker types site unit-lab imports manifests-check spelling format-check lint
+
+docs: site ## the documents as a site, in dist/site
+	@echo "built: dist/site/index.html; to look at it: python3 -m http.server --directory dist/site"
+
+# Each fault that its builder finds ends it.
+site: setup
+	$(BIN)/python tools/site
+
+spelling: setup
+	$(BIN)/codespell README.md CONTRIBUTING.md docs charts $(PACKAGES)
 
 .PHONY: model model-nightly
 model: setup ## check the release protocol's models with spin: every state, and every rule left out
@@ -137,7 +154,9 @@ lock: setup ## resolve the dependencies again and write the lock files
 	$(VENV)/lock/bin/pip install -q pip-tools
 	$(PIP_COMPILE) -o requirements.lock $(BERTH)
 	tools/requirements --extras $(BERTH) $(BERTH_LAB) | $(PIP_COMPILE) -o requirements-dev.lock -
-	sed -i 's/-r -$$/a pyproject.toml/' requirements-dev.lock
+	{ tools/requirements $(BERTH) $(BERTH_LAB); echo hatchling; echo editables; } | \
+		$(PIP_COMPILE) -c requirements-dev.lock -o requirements-demo.lock -
+	sed -i 's/-r -$$/a pyproject.toml/' requirements-dev.lock requirements-demo.lock
 
 clean: ## remove what was made here
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build .lab .model
