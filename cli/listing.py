@@ -1,9 +1,10 @@
 """`berth l2 owners`, `berth bgp peers` and `berth bgp routes`, as tables, JSON or YAML; and `berth url`."""
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from cli.options import CODES, WELL, WRONG, cluster_options
+from cli.options import CODES, FORMATS, WELL, WRONG, cluster_options
 
 if TYPE_CHECKING:
     from cli.seen import World
@@ -16,7 +17,7 @@ def _command(
     example: str,
     *,
     namespace: bool = False,
-    formats: bool = True,
+    formats: Sequence[str] = FORMATS,
 ) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
@@ -52,7 +53,7 @@ def add_bgp(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 def add_url(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Put `url` on the command line."""
     text = "where clients reach a Service, one URL a line"
-    url = _command(commands, "url", text, "  curl $(berth url svc/web)\n", namespace=True, formats=False)
+    url = _command(commands, "url", text, "  curl $(berth url svc/web)\n", namespace=True, formats=())
     url.add_argument("subject", metavar="SERVICE", help="svc/NAME")
     url.set_defaults(run=_url)
 

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from cli.failure import Failed
@@ -12,11 +13,12 @@ CODES = """\
 exit codes: 0 = nothing is wrong, 1 = something is wrong, and the output says what, 2 = it could not be told (or wrong
 usage)
 """
+FORMATS = ("table", "json", "yaml")
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
-def cluster_options(*, formats: bool = True, namespace: bool = True) -> argparse.ArgumentParser:
-    """A parent parser. `formats`: with --output. `namespace`: with --namespace."""
+def cluster_options(*, formats: Sequence[str] = FORMATS, namespace: bool = True) -> argparse.ArgumentParser:
+    """A parent parser. `formats`: of --output, the first by default; empty = without. `namespace`: with --namespace."""
     shared = argparse.ArgumentParser(add_help=False)
     group = shared.add_argument_group("cluster")
     group.add_argument("--kubeconfig", metavar="FILE", help="default: $KUBECONFIG, ~/.kube/config, or the pod's own")
@@ -28,7 +30,7 @@ def cluster_options(*, formats: bool = True, namespace: bool = True) -> argparse
         "--berth-namespace", metavar="NS", default="berth-system", help="where Berth runs (default: %(default)s)"
     )
     if formats:
-        group.add_argument("-o", "--output", choices=["table", "json", "yaml"], default="table", help="default: table")
+        group.add_argument("-o", "--output", choices=formats, default=formats[0], help=f"default: {formats[0]}")
     return shared
 
 

@@ -37,7 +37,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Put `capture` on the command line."""
     command = commands.add_parser(
         "capture",
-        parents=[cluster_options(namespace=False, formats=False)],
+        parents=[cluster_options(namespace=False, formats=())],
         help="one file with all that is needed to look for a fault",
         description="Write an archive with Berth's objects, Events, logs and metrics; never Secrets.",
         epilog=EXAMPLES,

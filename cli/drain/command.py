@@ -55,7 +55,7 @@ def _command(
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(
         name,
-        parents=[cluster_options(namespace=False, formats=False)],
+        parents=[cluster_options(namespace=False, formats=())],
         help=text,
         description=description,
         epilog=epilog,

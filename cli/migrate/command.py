@@ -50,7 +50,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     sources = migrate.add_subparsers(metavar="FROM", dest="source", required=True)
     command = sources.add_parser(
         "metallb",
-        parents=[cluster_options(formats=False, namespace=False)],
+        parents=[cluster_options(formats=(), namespace=False)],
         help="from MetalLB",
         description="Convert MetalLB's configuration, and take its Services over.",
         epilog=EXAMPLES,

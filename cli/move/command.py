@@ -32,7 +32,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Put `move` on the command line."""
     command = commands.add_parser(
         "move",
-        parents=[cluster_options(formats=False)],
+        parents=[cluster_options(formats=())],
         help="move a Service to another address, pool or node",
         description="Move a Service to another address, pool or (on layer 2) node. It serves at the new place first.",
         epilog=EXAMPLES,

@@ -99,7 +99,7 @@ def _addresses(state: State, world: World) -> None:
     counts: Counter[str] = Counter()
     named: dict[tuple[str, str], list[str]] = {}
     for stored in world.seen.observed.allocations.values():
-        kind, reason, message = _of_address(world, stored)
+        kind, reason, message = state_of_address(world, stored)
         counts[kind if not reason or kind == "Releasing" else f"{kind} {reason}"] += 1
         if reason:
             named.setdefault((reason, message.replace(str(stored.address), "the address")), []).append(_whose(stored))
@@ -108,7 +108,7 @@ def _addresses(state: State, world: World) -> None:
         state.wrong.append(Finding(reason, f"{listed(sorted(whose), NAMED)}: {message}"))
 
 
-def _of_address(world: World, stored: StoredAllocation) -> tuple[str, str, str]:
+def state_of_address(world: World, stored: StoredAllocation) -> tuple[str, str, str]:
     """Its state; the reason and what to do where that is wrong."""
     if stored.claim.releasing:
         waits = next((one for one in stored.conditions if one.type == ConditionType.Withdrawn), None)

@@ -28,7 +28,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Put `uninstall` on the command line."""
     command = commands.add_parser(
         "uninstall",
-        parents=[cluster_options(namespace=False, formats=False)],
+        parents=[cluster_options(namespace=False, formats=())],
         help="whether Berth may go, and letting go of what it left behind",
         description="Before Berth is removed: what it holds. After that: let it go.",
         epilog=EXAMPLES,
