@@ -3,9 +3,13 @@
 import json
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.cog.plugins import register_default_plugins
+from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from tests.charts.promql import BOARDS, of_boards
 from tests.charts.rendered import rendered
@@ -34,3 +38,39 @@ def test_promtool_takes_every_expression(tmp_path: Path) -> None:
         ["promtool", "check", "rules", str(tmp_path / "rules.yaml")], capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def lost(given: Any, read: Any, where: str = "") -> list[str]:
+    """What is not the same in `read`, which may have more."""
+    if isinstance(given, dict) and isinstance(read, dict):
+        return [one for key, value in given.items() for one in lost(value, read.get(key), f"{where}.{key}")]
+    if isinstance(given, list) and isinstance(read, list) and len(given) == len(read):
+        return [one for at, (a, b) in enumerate(zip(given, read, strict=True)) for one in lost(a, b, f"{where}[{at}]")]
+    return [] if given == read else [where]
+
+
+def as_grafana_knows(board: dict[str, Any]) -> Any:
+    """What is left of it when it is read with Grafana's schema of dashboards, panels and queries."""
+    register_default_plugins()
+    return json.loads(JSONEncoder().encode(Dashboard.from_json(board)))
+
+
+@pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
+def test_grafanas_schema_has_all_that_stands_in_a_dashboard(path: Path) -> None:
+    board = json.loads(path.read_text())
+    assert lost(board, as_grafana_knows(board)) == []
+    ids = [one["id"] for one in board["panels"]]
+    assert len(ids) == len(set(ids))
+    board["panels"][1]["options"]["colour"] = "none"
+    assert lost(board, as_grafana_knows(board)) == [".panels[1].options.colour"]
+
+
+@pytest.mark.parametrize("path", BOARDS, ids=lambda path: path.stem)
+def test_panels_lie_beside_each_other_and_not_on_each_other(path: Path) -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in json.loads(path.read_text())["panels"]:
+        at = panel["gridPos"]
+        cells = {(x, y) for x in range(at["x"], at["x"] + at["w"]) for y in range(at["y"], at["y"] + at["h"])}
+        assert not cells & taken, panel["title"]
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
