@@ -98,7 +98,7 @@ class Port:
             await asyncio.gather(*left, return_exceptions=True)
 
     def _begin(self, connection: socket.socket, source: str) -> float:
-        """When the next one may begin, in seconds."""
+        """Gives for how many seconds no other one begins."""
         loop = asyncio.get_running_loop()
         if self._secure is not None and not self._handshakes.admits(source, loop.time()):
             connection.close()
