@@ -79,7 +79,8 @@ def peer_on(number: int, name: str = "tor", **changes: Any) -> PeerConfig:
 
 
 class Bird(BirdDaemon):
-    """BIRD with one BGP protocol, `node`, that imports all there is. `bgp`: further words about it."""
+    """BIRD with one BGP protocol, `node`, that imports all there is. `bgp`, `ipv4`: further words about it, and about
+    its channel of that family."""
 
     def __init__(
         self,
@@ -87,6 +88,7 @@ class Bird(BirdDaemon):
         directory: Path,
         *,
         bgp: str = "",
+        ipv4: str = "",
         asn: int = ROUTER_ASN,
         node_asn: int = NODE_ASN,
         extra: str = "",
@@ -96,7 +98,8 @@ class Bird(BirdDaemon):
             f"log stderr all;\nrouter id {link.theirs};\nprotocol device {{}}\n{extra}\n"
             f"protocol bgp node {{ local {link.theirs} as {asn}; neighbor {link.ours} as {node_asn};"
             f" connect retry time 1; connect delay time 1; error wait time 1,2; {bgp}\n"
-            "ipv4 { import all; export all; }; ipv6 { import all; export all; }; }\n"
+            f"ipv4 {{ import all; export all; {ipv4} }};\n"
+            "ipv6 { import all; export all; }; }\n"
         )
         self.start(self._configuration)
 

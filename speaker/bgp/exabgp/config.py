@@ -86,7 +86,7 @@ def check(peer: PeerConfig) -> None:
         raise ConfigError("multihop and TTL security exclude each other")
     if peer.password is not None:
         _check_password(peer.password)
-    if peer.peer_address.is_link_local and peer.source_interface is None:
+    if peer.peer_address.version == 6 and peer.peer_address.is_link_local and peer.source_interface is None:
         raise ConfigError(f"{peer.peer_address} is link-local, which needs an interface")
 
 

@@ -5,14 +5,17 @@ changes ExaBGP in these places, each held by a test against real routers:
 
 - a connection is tried anew each so many seconds as the last command `connect-retry SECONDS` says, and one attempt
   lasts no longer (ExaBGP tries as often as its loop turns, and an attempt lasts as long as the kernel repeats its SYN:
-  two minutes); after one that came about and ended the first attempts come sooner;
+  two minutes); after one that came about and ended the first attempts come sooner, until a session has lasted;
+- a router that says nothing of families gets IPv4 routes, and one that wants no hold time (0) is refused where ours is
+  one;
 - TCP_NODELAY: without it an UPDATE right after another one waits for the router's delayed acknowledgement;
 - a session comes up (our KEEPALIVE answers the router's OPEN) after a command `accept NUMBER HOLD-TIME`: how
   often OPEN was exchanged, and the hold time that was agreed on; without that the connection is ended;
 - a command `unacknowledged [UNTIL]`: how many bytes the router's TCP has not acknowledged yet, and why there is no
   connection. On the way it says until when this process may live: a timer of the kernel's kills it then, also when it
   hangs or is stopped. So its routes go when nobody is in control any more;
-- routes of one command share their attributes: ExaBGP copies them for each route, which is 1 KB and half of its time;
+- "next-hop self" is the session's own address when an UPDATE is sent, and not when the command came; routes of one
+  command share their attributes (ExaBGP copies them for each route, which is 1 KB and half of its time);
 - a process that has no memory left for a command ends: ExaBGP answers "error" as for a route that can't be, and goes on
   without it.
 """
@@ -30,22 +33,22 @@ import sys
 import termios
 import time
 from collections.abc import Iterator
-from copy import copy
 from math import inf
 from typing import Any
 
 from exabgp.application import server
 from exabgp.bgp.message import Notify
-from exabgp.bgp.message.update.attribute import Attribute, NextHop
+from exabgp.bgp.message.open.capability import Capability
+from exabgp.bgp.message.open.capability.negotiated import Negotiated
 from exabgp.bgp.neighbor import Neighbor
 from exabgp.environment import getenv
 from exabgp.logger import log
+from exabgp.protocol.family import AFI, SAFI
 from exabgp.reactor import peer, protocol
 from exabgp.reactor.api.command.command import Command
 from exabgp.reactor.asynchronous import ASYNC
 from exabgp.reactor.network import outgoing
 from exabgp.reactor.peer import ACTION
-from exabgp.rib.change import Change
 
 PARENT = "BERTH_BGP_PARENT"
 FIRST_RETRY_SECONDS = 1.0
@@ -116,7 +119,8 @@ def main() -> None:
         comm.write("berth-bgp")
     protocol.Outgoing, peer.Delay = _Outgoing, _Delay
     peer.Peer._send_ka = _send_keepalive_when_accepted
-    Neighbor.remove_self = _with_shared_attributes
+    Negotiated._negotiate, Negotiated.validate = _negotiate_with_ipv4, _validate_with_hold_time
+    Neighbor.remove_self = _as_it_came
     ASYNC._notify_error = _tell_error_or_end
     permit = _Permit()
 
@@ -158,6 +162,27 @@ def _send_keepalive_when_accepted(one: Any) -> Iterator[Any]:
     yield from _send_keepalive(one)
 
 
+_negotiate, _validate = Negotiated._negotiate, Negotiated.validate
+
+
+def _negotiate_with_ipv4(agreed: Any) -> None:
+    """What both sides say, and IPv4 unicast with a router that says nothing of families: it is meant then (RFC 4271;
+    RFC 4760 only adds to it)."""
+    _negotiate(agreed)
+    code = Capability.CODE.MULTIPROTOCOL
+    ipv4 = (AFI.ipv4, SAFI.unicast)
+    if not agreed.received_open.capabilities.announced(code) and ipv4 in agreed.sent_open.capabilities.get(code, []):
+        agreed.families = [ipv4]
+
+
+def _validate_with_hold_time(agreed: Any, neighbor: Any) -> Any:
+    """Refuses a router that wants no hold time where ours is one: it would keep routes for ever (RFC 4271 §4.2 lets
+    us). None = all is well; else code, subcode and words of a NOTIFICATION."""
+    if neighbor["hold-time"] and not agreed.received_open.hold_time:
+        return 2, 6, "hold time 0 is not accepted"
+    return _validate(agreed, neighbor)
+
+
 class _Outgoing(outgoing.Outgoing):  # type: ignore[misc]
     """A connection that we open."""
 
@@ -193,20 +218,26 @@ class _Outgoing(outgoing.Outgoing):  # type: ignore[misc]
 
 
 class _Delay:
-    """The time between the end of a connection and the next attempt: a second after a session that was up, and twice as
-    much each time that none comes up, as far as the peer's interval (RFC 4271 §8.1.1, DampPeerOscillations)."""
+    """The time between the end of a connection and the next attempt: a second, and twice as much after each that brought
+    no session, or one that did not last, as far as the peer's interval (RFC 4271 §8.1.1, DampPeerOscillations). A
+    session has lasted when it was up as long as the longest pause."""
 
     def __init__(self) -> None:
-        self.reset()
-
-    def reset(self) -> None:
-        """There is a session; also when one is ended on purpose."""
         self._since = self._wait_seconds = 0.0
         self._next_seconds = FIRST_RETRY_SECONDS
+        self._up_since = inf
+
+    def reset(self) -> None:
+        """There is a session; also when the router asks for its routes again, and when one is ended on purpose."""
+        self._up_since = min(self._up_since, time.monotonic())
 
     def increase(self) -> None:
         """A connection has ended."""
-        self._since, self._wait_seconds = time.monotonic(), self._next_seconds
+        self._since = time.monotonic()
+        if self._since - self._up_since >= _Pace.retry_seconds:
+            self._next_seconds = FIRST_RETRY_SECONDS
+        self._up_since = inf
+        self._wait_seconds = self._next_seconds
         self._next_seconds = min(2 * self._next_seconds, _Pace.retry_seconds)
 
     def backoff(self) -> bool:
@@ -238,23 +269,7 @@ def _tell_error_or_end(queue: Any, service: str) -> None:
     _tell_error(queue, service)
 
 
-class _Shared:
-    """The attributes of the last route, as they came (of which family) and as they are sent."""
-
-    came: Any = None
-    afi: Any = None
-    sent: Any = None
-
-
-def _with_shared_attributes(neighbor: Any, change: Any) -> Any:
-    """In the place of Neighbor.remove_self: that route with the session's own address for "next-hop self"."""
-    nlri, attributes = copy(change.nlri), change.attributes
-    if not nlri.nexthop.SELF:
-        return Change(nlri, attributes)
-    nlri.nexthop = neighbor.ip_self(nlri.afi)
-    if attributes is not _Shared.came or nlri.afi != _Shared.afi:
-        _Shared.came, _Shared.afi, _Shared.sent = attributes, nlri.afi, copy(attributes)
-        if Attribute.CODE.NEXT_HOP in attributes:
-            next_hop = NextHop(str(nlri.nexthop), nlri.nexthop.pack())
-            _Shared.sent[Attribute.CODE.NEXT_HOP] = next_hop
-    return Change(nlri, _Shared.sent)
+def _as_it_came(_neighbor: Any, change: Any) -> Any:
+    """In the place of Neighbor.remove_self, which writes the session's own address of now for "next-hop self" and keeps
+    it: a session that comes back from another address would send the old one. "self" is packed when it is sent."""
+    return change

@@ -69,6 +69,75 @@ async def test_attributes_arrive_and_change(link: Link, opened: ExitStack, tmp_p
         await driven.until("it is as before", lambda: "(65535,0)" not in bird.route(V4)["BGP.community"])
 
 
+@pytest.mark.parametrize("version", [4, 6])
+async def test_a_session_that_comes_back_from_another_address_names_that_one_as_next_hop(
+    link: Link, opened: ExitStack, tmp_path: Path, version: int
+) -> None:
+    """Also of routes that were sent before."""
+    old, theirs, new, length, prefix = (
+        (link.ours, link.theirs, ip_address("10.0.1.9"), 24, V4)
+        if version == 4
+        else (link.ours_v6, link.theirs_v6, ip_address("fd00:0:1::9"), 64, V6)
+    )
+    protocols = "\n".join(
+        f"protocol bgp {name} {{ local {theirs} as 64513; neighbor {ours} as 64512; passive;"
+        f" ipv{version} {{ import all; export none; }}; }}"
+        for name, ours in (("before", old), ("later", new))
+    )
+    bird = Bird(link, tmp_path, extra=protocols)
+    opened.enter_context(bird)
+    bird.ask("disable node")
+    route = lambda protocol: bird.ask(f"show route {prefix} protocol {protocol} all")  # noqa: E731
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer(peer_address=theirs)})
+        driven.driver.set_routes("tor", routes(str(prefix)))
+        await driven.until("it is there", lambda: f"BGP.next_hop: {old}" in route("before"))
+        address = f"ip -{version} address add {new}/{length} dev eth1" + (" nodad" if version == 6 else "")
+        link.node.run(*address.split())
+        link.node.run(*f"ip -{version} route replace {theirs}/{128 if version == 6 else 32} dev eth1 src {new}".split())
+        bird.ask("disable before")
+        await driven.until("it is there again", lambda: "BGP.next_hop" in route("later"))
+        assert f"BGP.next_hop: {new}" in route("later")
+
+
+async def test_a_router_in_169_254_is_one_like_others(link: Link, opened: ExitStack, tmp_path: Path) -> None:
+    """Some providers' routers are there and nowhere else, behind the gateway."""
+    address = ip_address("169.254.255.1")
+    link.router.run("ip", "address", "add", f"{address}/32", "dev", "lo")
+    link.node.run("ip", "route", "add", f"{address}/32", "via", str(link.theirs))
+    theirs = f"protocol bgp provider {{ local {address} as 64513; neighbor {link.ours} as 64512; multihop 5; passive;"
+    bird = Bird(link, tmp_path, extra=f"{theirs} ipv4 {{ import all; export none; }}; }}")
+    opened.enter_context(bird)
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer(peer_address=address, multihop_ttl=5)})
+        driven.driver.set_routes("tor", routes(str(V4)))
+        route = lambda: bird.ask(f"show route {V4} protocol provider all")  # noqa: E731
+        await driven.until("it is there", lambda: f"BGP.next_hop: {link.ours}" in route())
+
+
+async def test_a_router_without_capabilities_gets_ipv4_routes(
+    link: Link, opened: ExitStack, tmp_path: Path
+) -> None:
+    bird = Bird(link, tmp_path, bgp="capabilities off;")
+    opened.enter_context(bird)
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer()})
+        driven.driver.set_routes("tor", routes(str(V4)))
+        await driven.until("it is there", lambda: bird.prefixes() == {V4})
+
+
+async def test_a_router_that_wants_no_hold_time_is_refused_where_ours_is_one(
+    link: Link, opened: ExitStack, tmp_path: Path
+) -> None:
+    opened.enter_context(Bird(link, tmp_path, bgp="hold time 0;"))
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer()})
+        wanted = "we sent: OPEN message error: unacceptable hold time (2/6)"
+        await driven.until("it is told", lambda: wanted in driven.driver.sessions["tor"].last_error)
+        assert driven.driver.sessions["tor"].downs == 0
+        assert driven.driver.routers == {str(link.theirs): 105}
+
+
 async def test_local_preference_goes_to_internal_peers_only(node: Namespace, opened: ExitStack, tmp_path: Path) -> None:
     outer, inner = Link(node, 1), Link(node, 2)
     birds = Bird(outer, tmp_path), Bird(inner, tmp_path, asn=64512, extra="protocol direct { ipv4; ipv6; }")
@@ -282,13 +351,13 @@ async def test_a_peer_that_moves_to_another_router_takes_its_routes_along(
 async def test_a_session_that_never_expires_comes_up_only_when_that_is_known(
     link: Link, opened: ExitStack, tmp_path: Path
 ) -> None:
-    """The router offers hold time 0. What ExaBGP holds from an earlier session it would send at once."""
-    bird = Bird(link, tmp_path, bgp="hold time 0;")
+    """The peer has hold time 0. What ExaBGP holds from an earlier session it would send at once."""
+    bird = Bird(link, tmp_path)
     opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
         driver, router = driven.driver, str(link.theirs)
         driver.cover({router: 105})
-        driver.set_peers({"tor": link.peer()})
+        driver.set_peers({"tor": link.peer(hold_time_seconds=0)})
         driver.set_routes("tor", routes(str(V4)))
         await driven.until("it is agreed", lambda: driver.routers == {router: FOREVER_SECONDS})
         await asyncio.sleep(2)

@@ -185,6 +185,23 @@ async def test_attempts_are_as_far_apart_as_the_peer_says(node: Namespace, opene
     assert gaps == pytest.approx([1, 2, 3, 3], rel=0.1, abs=0.6)
 
 
+async def test_a_session_that_does_not_last_counts_as_an_attempt_that_failed(
+    node: Namespace, opened: ExitStack, tmp_path: Path
+) -> None:
+    """A router that takes the session and ends it each time, by its prefix limit."""
+    link = Link(node, 1)
+    opened.enter_context(link)
+    bird = Bird(link, tmp_path, bgp="passive; debug { states };", ipv4="import limit 1 action restart;")
+    opened.enter_context(bird)
+    ups = lambda: bird.log().count("node: State changed to up")  # noqa: E731
+    async with driving(node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": link.peer(connect_retry_seconds=30)})
+        driven.driver.set_routes("tor", routes(str(KEPT), str(GOES)))
+        await driven.until("it was up", ups)
+        await asyncio.sleep(10)  # after 1, 2 and 4 s, and not after 1 s each time
+        assert 3 <= ups() <= 4
+
+
 async def test_a_connect_time_that_changes_counts_for_the_wait_under_way(
     node: Namespace, opened: ExitStack, tmp_path: Path
 ) -> None:
