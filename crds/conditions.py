@@ -203,6 +203,11 @@ class Reason(_Documented):
         "and is not announced for this Service. The message says why: the pool is not for it, another Service has the "
         "address, or it does not go together with the others that name it.",
     )
+    FamilyNotAgreed = (
+        "FamilyNotAgreed",
+        "The BGP session is up, and the router did not agree to a family of the BGPPeer, which the message names: it "
+        "gets no routes of it. Activate the family at the router, or leave it out of `families`.",
+    )
     FamilyUnavailable = (
         "FamilyUnavailable",
         "No pool that the Service may use has addresses of a family that it requires. Add a pool of that family, or "
@@ -266,6 +271,11 @@ class Reason(_Documented):
         "NoAdvertisement",
         "No L2Advertisement and no BGPAdvertisement covers the address's pool and Service, so nobody announces it. "
         "Create one. When the pool is gone, so are its labels: name it in `ipPools`, or create it again.",
+    )
+    NoBFD = (
+        "NoBFD",
+        "The BGPPeer names a BFDProfile, its BGP session is up, and BFD has not come up on some node: does the router "
+        "speak BFD? Routes go, and only the hold time notices a lost path.",
     )
     NoBlackhole = (
         "NoBlackhole",

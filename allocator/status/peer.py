@@ -16,7 +16,7 @@ from crds.observation import Observation
 from crds.types import BGPPeerStatus, SessionCount
 from crds.wording import listed
 
-BESIDE_SESSIONS = frozenset({Reason.UnknownProfile, Reason.NoNextHop})
+BESIDE_SESSIONS = frozenset({Reason.UnknownProfile, Reason.NoNextHop, Reason.NoBFD, Reason.FamilyNotAgreed})
 """Faults that keep no session from coming up."""
 
 

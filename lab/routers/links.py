@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from pathlib import Path
 from typing import Any, Self
 
+from crds.addresses import Family
 from lab.net.segment import Namespace
 from lab.routers.bird import BirdDaemon
 from lab.routers.daemons import site_in
@@ -72,7 +73,7 @@ def peer_on(number: int, name: str = "tor", **changes: Any) -> PeerConfig:
         "peer_asn": ROUTER_ASN,
         "peer_address": IPv4Address(f"10.0.{number}.2"),
         "router_id": IPv4Address(f"10.0.{number}.1"),
-        "families": frozenset({"ipv4", "ipv6"}),
+        "families": frozenset(Family),
         "connect_retry_seconds": 1,
     }
     return PeerConfig(**fields | changes)
@@ -147,6 +148,7 @@ class Frr(FrrDaemons):
         asn: int = ROUTER_ASN,
         node_asn: str = str(NODE_ASN),
         over_ipv6: bool = False,
+        families: tuple[str, ...] = ("ipv4", "ipv6"),
     ) -> None:
         site = site_in(link.router, directory / f"frr{link.number}")
         super().__init__(site, str(site.directory))
@@ -157,13 +159,17 @@ class Frr(FrrDaemons):
                 f"router bgp {asn}",
                 f" bgp router-id {link.theirs}",
                 " no bgp ebgp-requires-policy",
+                " no bgp default ipv4-unicast",
                 *lines,
-                " address-family ipv4 unicast",
-                f"  neighbor {ours} activate",
-                " exit-address-family",
-                " address-family ipv6 unicast",
-                f"  neighbor {ours} activate",
-                " exit-address-family",
+                *(
+                    line
+                    for family in families
+                    for line in (
+                        f" address-family {family} unicast",
+                        f"  neighbor {ours} activate",
+                        " exit-address-family",
+                    )
+                ),
                 "",
             ]
         )

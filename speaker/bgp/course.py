@@ -18,11 +18,13 @@ from crds.conditions import Reason
 from crds.speaker import MOST_ROUTERS
 from speaker.bgp.bfdsessions import BfdStatus, failed_peers
 from speaker.bgp.decisions import Decisions
+from speaker.bgp.deletedpeers import DeletedPeers
 from speaker.bgp.model import EXABGP_PERMIT_SECONDS, PeerConfig, Prefix, Route, SessionView
 from speaker.bgp.passwords import Passwords
 from speaker.bgp.prefixes import address_of, is_host, prefix_of
 from speaker.bgp.remembered import RememberedRouters
 from speaker.bgp.routers import RouterOrders, RouterReport
+from speaker.bgp.sessionfaults import faults_in_sessions
 from speaker.bgp.status import SessionEntries
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation
@@ -65,8 +67,10 @@ class BgpCourse:
         self._notices = notices
         self._drain_seconds = drain_seconds
         self._remembered = RememberedRouters(draft)
+        self._deleted_peers = DeletedPeers()
         self._passwords = Passwords()
         self._entries = SessionEntries()
+        self._session_faults: list[Fault] = []
         self._bfd_status = BfdStatus()
         self._bfd_states: Mapping[str, BfdState] = {}
         self._bfd_applied: Mapping[str, object] = {}
@@ -254,7 +258,19 @@ class BgpCourse:
     def tick(self, now: Moment) -> None:
         """Half a second has passed: what changes all the time is looked at now."""
         self._ask_again()
+        self._give_up(now)
         self._show_sessions(now, counts=True)
+
+    def _give_up(self, now: Moment) -> None:
+        """Routers of deleted peers that would be waited for for ever."""
+        if not (self._is_whole and self._may_announce):
+            return
+        routers = {**self._remembered.inherited(now.monotonic), **self._report.routers}
+        if gone := self._deleted_peers.given_up(routers, self.decisions.all_peers, now.monotonic):
+            self._notices.say("warning", "routers of deleted peers are taken to keep nothing", routers=sorted(gone))
+            self._remembered.give_up(gone)
+            self._order().dropped |= gone
+            self._show(now)
 
     def _ask_again(self) -> None:
         """Routers may have dropped meanwhile what they had. What they had not, they have not."""
@@ -391,7 +407,7 @@ class BgpCourse:
             for name, peer in sorted(self.decisions.peers.items())
             if peer.router in left_out
         ]
-        return [*forgotten, *self.decisions.faults(SHOWN_FAULTS)][:SHOWN_FAULTS]
+        return [*forgotten, *self._session_faults, *self.decisions.faults(SHOWN_FAULTS)][:SHOWN_FAULTS]
 
     def _show(self, now: Moment) -> None:
         self._must_show = False
@@ -401,12 +417,14 @@ class BgpCourse:
         self._show_routers(now)
 
     def _show_sessions(self, now: Moment, *, counts: bool) -> None:
+        sessions = self._report.sessions
+        self._session_faults = faults_in_sessions(self._peers, sessions, self._bfd_states, now.monotonic)
         refused = {
             name: one.message
             for one in self._found_faults()
             if one.object.startswith("BGPPeer/") and (name := one.object.removeprefix("BGPPeer/")) not in self._peers
         }
-        self._draft.set("bgpSessions", self._entries.show(self._report.sessions, refused, now.text, counts=counts))
+        self._draft.set("bgpSessions", self._entries.show(sessions, refused, now.text, counts=counts))
 
     def _show_routers(self, now: Moment) -> None:
         """Raised at once; lowered when nothing is left that would live so long, and the sessions know."""

@@ -17,6 +17,7 @@ from collections.abc import Collection, Mapping
 from itertools import islice
 
 from crds.bgpadvertisement import BGPAdvertisementSpec
+from crds.bgppeer import BGPPeerSpec
 from speaker.bgp.aggregates import Aggregates
 from speaker.bgp.desired import Attributes, BGPView, Contributions, PeerClass, RouteSource, route_of
 from speaker.bgp.drain import Drain
@@ -104,6 +105,11 @@ class Decisions:
         """A withdrawal overtakes everything else that waits."""
         if self._peers:
             (self._urgent if new is None or new.is_releasing else self._dirty)[name] = None
+
+    @property
+    def all_peers(self) -> Collection[BGPPeerSpec]:
+        """Those of the cluster, for this node or others."""
+        return self._cluster.bgp_peers.values()
 
     @property
     def secrets(self) -> frozenset[str]:

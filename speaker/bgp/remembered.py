@@ -51,6 +51,14 @@ class RememberedRouters:
         self._predecessor.dropped(new)
         return new
 
+    def give_up(self, routers: Iterable[str]) -> None:
+        """It counts as said that these keep nothing of the predecessor's (speaker.bgp.deletedpeers)."""
+        self._predecessor.dropped(routers)
+
+    def inherited(self, now: float) -> Seconds:
+        """The routers that may keep routes of the predecessor's, and for how long."""
+        return {name: whole_seconds(left) for name, left in self._predecessor.routers(now).items()}
+
     def has_inherited(self, now: float, synced: Set[str] = frozenset()) -> bool:
         """Whether a router may have a route of the predecessor's; True before it was read. `synced`: see
         RouterReport."""
@@ -63,7 +71,7 @@ class RememberedRouters:
     ) -> None:
         """`wanted`: peers to have a session with, where the status has room for them. `held`: those that one was
         ordered for. `present`: see RouterReport.routers."""
-        inherited = {name: whole_seconds(left) for name, left in self._predecessor.routers(now).items()}
+        inherited = self.inherited(now)
         given = (tuple(wanted), tuple(held), dict(present), inherited)
         if given != self._given:
             self._given = given

@@ -12,7 +12,8 @@ from speaker.bgp.model import PeerConfig, SessionView
 
 class Connection:
     """Through any number of processes and attempts. `now`: monotonic seconds. `families`: those that were agreed on, as
-    soon as they are; empty while there is no connection. `last_error`: why it failed last, in words; "" = never.
+    soon as they are; empty while there is no connection. `last_error`: why it failed last, in words; "" = never. What a
+    NOTIFICATION said stays the reason until a session is up: a router that is in no hurry to have one hangs up then.
     `unaccepted`: a connection that waits for our word: which one of this process, and the hold time that was agreed on;
     None = none waits."""
 
@@ -26,7 +27,8 @@ class Connection:
         self._state, self._since = BGPSessionState.Idle, now
         self._hold_seconds: int | None = None
         self._downs = 0
-        self._notice = ""
+        self._notice = self._reason = ""
+        """What a NOTIFICATION said of this connection, and of any since a session was up last."""
 
     def process_started(self, now: float) -> None:
         self._opens = 0
@@ -34,7 +36,7 @@ class Connection:
 
     def process_ended(self, why: str, now: float) -> None:
         """`why`: "" when that is no failure. After `lost`."""
-        self.last_error = why or self.last_error
+        self._failed(why)
         self._enter(BGPSessionState.Idle, now)
 
     def connected(self, now: float) -> None:
@@ -53,14 +55,17 @@ class Connection:
 
     def notified(self, event: events.Notified) -> None:
         self._notice = f"{'the router sent' if event.by_router else 'we sent'}: {event.text}"
+        if not (self._reason and event.is_rejection):
+            self._reason = self._notice
 
     def came_up(self, now: float) -> None:
         self.is_up = True
+        self._reason = ""
         self._enter(BGPSessionState.Established, now)
 
     def went_down(self, event: events.Down, now: float) -> None:
         """After `lost`."""
-        self.last_error = self._notice or _down_words(event.reason)
+        self._failed(self._notice or _down_words(event.reason))
         self._enter(self._waiting, now)
 
     def lost(self) -> None:
@@ -71,7 +76,7 @@ class Connection:
     def in_trouble(self, trouble: str) -> None:
         """Why no connection can be had."""
         if trouble and not self.is_up:
-            self.last_error = _trouble_words(trouble, has_password=self.peer.password is not None)
+            self._failed(_trouble_words(trouble, has_password=self.peer.password is not None))
 
     def carries(self, family: Family) -> bool:
         """Whether a session is up in which that family was agreed on."""
@@ -95,6 +100,10 @@ class Connection:
             last_error=self.last_error,
             downs=self._downs,
         )
+
+    def _failed(self, why: str) -> None:
+        if why:
+            self.last_error = why if self._reason in ("", why) else f"{self._reason} (then: {why})"
 
     @property
     def _waiting(self) -> BGPSessionState:

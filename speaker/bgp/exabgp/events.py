@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, IPv6Network
 import msgspec
 
 from crds.addresses import Family
-from speaker.bgp.exabgp.notifications import HAVE_WORDS, describe, printable
+from speaker.bgp.exabgp.notifications import HAVE_WORDS, REJECTIONS, describe, printable
 from speaker.bgp.model import Prefix
 
 FAMILIES: dict[str, Family] = {"ipv4 unicast": Family.IPv4, "ipv6 unicast": Family.IPv6}
@@ -66,10 +66,11 @@ class Down:
 
 @dataclass(frozen=True)
 class Notified:
-    """A NOTIFICATION, in words."""
+    """A NOTIFICATION, in words. `is_rejection`: it says no more than that there is no session now."""
 
     text: str
     by_router: bool
+    is_rejection: bool = False
 
 
 @dataclass(frozen=True)
@@ -216,7 +217,7 @@ def _notified(neighbor: _Neighbor) -> Notified | None:
         return Notified(_sent_words(sent), by_router)
     if neighbor.message is None or len(body := _octets(neighbor.message.body)) < 2:
         return None
-    return Notified(describe(body[0], body[1], body[2:]), by_router)
+    return Notified(describe(body[0], body[1], body[2:]), by_router, (body[0], body[1]) in REJECTIONS)
 
 
 def _sent_words(sent: _Notification) -> str:

@@ -52,6 +52,8 @@ SUBCODES = {
 }
 
 HAVE_WORDS = {(6, 2), (6, 4)}  # RFC 9003 §2
+REJECTIONS = {(6, 5), (6, 7)}
+"""What a router says to an attempt while it waits for something else, as after what it said before."""
 
 
 def describe(code: int, subcode: int, body: bytes = b"") -> str:

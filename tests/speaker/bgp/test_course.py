@@ -11,6 +11,7 @@ from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.bgppeer import BGPPeerSpec
 from crds.speaker import MOST_ROUTERS
 from speaker.bgp.course import BFD_ORDER_SECONDS, EXABGP_PERMIT_SECONDS, BgpCourse
+from speaker.bgp.deletedpeers import DELETED_SECONDS
 from speaker.bgp.io.routers import Routers
 from speaker.bgp.model import FOREVER_SECONDS, Prefix
 from speaker.bgp.routers import RouterOrders, RouterReport
@@ -113,6 +114,13 @@ class Node:
         """Something changed at the routers."""
         self.driver.settle()
         self.confirm(self.routers.report())
+
+    def tick_after(self, seconds: float) -> None:
+        self.now += seconds
+        self.permit()
+        self.course.tick(at(self.now))
+        self.run()
+        self.report()
 
     def run(self) -> "Node":
         self.decide()
@@ -239,6 +247,38 @@ def test_routes_that_never_expire_are_said_to_live_for_ever() -> None:
     made.permit()
     made.run()
     assert made.outlives == FOREVER_SECONDS
+
+
+def test_a_router_that_keeps_routes_for_ever_is_given_up_after_its_peer() -> None:
+    made = serving(A, holdTimeSeconds=0)
+    made.report()
+    assert made.may_be_heard()
+    made.driver.kept[str(TOR)] = FOREVER_SECONDS  # it can't be reached any more
+    made.cluster.set_bgp_peer("tor", None)
+    made.run()
+    for seconds in (0, DELETED_SECONDS - 1):
+        made.tick_after(seconds)
+        assert made.remembered == {str(TOR): FOREVER_SECONDS}
+    made.tick_after(1)
+    assert made.remembered == {}
+    assert str(TOR) not in made.driver.kept
+
+
+def test_a_router_is_not_given_up_while_any_peer_of_the_cluster_names_it_or_its_time_passes_by_itself() -> None:
+    made = serving(A, holdTimeSeconds=0)
+    made.driver.kept[str(TOR)] = FOREVER_SECONDS
+    made.cluster.set_bgp_peer("tor", None)
+    made.peer("other", nodeSelector={"matchLabels": {"rack": "2"}})
+    made.run()
+    for seconds in (0, DELETED_SECONDS):
+        made.tick_after(seconds)
+    assert made.remembered == {str(TOR): FOREVER_SECONDS}
+    made.driver.kept[str(TOR)] = 4000
+    made.cluster.set_bgp_peer("other", None)
+    made.run()
+    for seconds in (0, DELETED_SECONDS):
+        made.tick_after(seconds)
+    assert str(TOR) in made.driver.kept
 
 
 def test_no_session_before_the_api_server_has_confirmed_its_router_though_its_time_is_covered() -> None:

@@ -218,9 +218,9 @@ class _Outgoing(outgoing.Outgoing):  # type: ignore[misc]
 
 
 class _Delay:
-    """The time between the end of a connection and the next attempt: a second, and twice as much after each that brought
-    no session, or one that did not last, as far as the peer's interval (RFC 4271 §8.1.1, DampPeerOscillations). A
-    session has lasted when it was up as long as the longest pause."""
+    """The time between the end of a connection and the next attempt: a second, and twice as much after each that
+    brought no session, or one that did not last, as far as the peer's interval (RFC 4271 §8.1.1, DampPeerOscillations).
+    A session has lasted when it was up as long as the longest pause."""
 
     def __init__(self) -> None:
         self._since = self._wait_seconds = 0.0

@@ -115,9 +115,7 @@ async def test_a_router_in_169_254_is_one_like_others(link: Link, opened: ExitSt
         await driven.until("it is there", lambda: f"BGP.next_hop: {link.ours}" in route())
 
 
-async def test_a_router_without_capabilities_gets_ipv4_routes(
-    link: Link, opened: ExitStack, tmp_path: Path
-) -> None:
+async def test_a_router_without_capabilities_gets_ipv4_routes(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     bird = Bird(link, tmp_path, bgp="capabilities off;")
     opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
@@ -328,6 +326,9 @@ async def test_what_the_router_says_at_the_end_is_told(link: Link, opened: ExitS
         bird.ask('disable node "rack 12 is moved"')
         await driven.until("it is told", lambda: "rack 12 is moved" in driven.driver.sessions["tor"].last_error)
         assert "administrative shutdown (6/2)" in driven.driver.sessions["tor"].last_error
+        last_error = lambda: driven.driver.sessions["tor"].last_error  # noqa: E731
+        await driven.until("it was tried again", lambda: "(then: " in last_error())
+        assert "rack 12 is moved" in last_error()
 
 
 async def test_a_peer_that_moves_to_another_router_takes_its_routes_along(

@@ -13,6 +13,7 @@ import pytest
 from lab.net.segment import Namespace
 from lab.routers.links import Frr, Link, routes
 from speaker.bgp.model import PeerConfig
+from speaker.bgp.sessionfaults import faults_in_sessions
 from tests.speaker.bgp.exabgp.conftest import driving
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
@@ -41,6 +42,20 @@ async def test_routes_of_both_families_with_attributes(link: Link, opened: ExitS
         for prefix in (V4, V6):
             await driven.until_confirmed(prefix)
         await driven.until("the router has worked it off", lambda: not frr.prefixes(), 5)
+
+
+async def test_a_family_that_the_router_did_not_agree_to_is_known(
+    link: Link, opened: ExitStack, tmp_path: Path
+) -> None:
+    frr = Frr(link, tmp_path, families=("ipv6",))
+    opened.enter_context(frr)
+    async with driving(link.node, tmp_path) as driven:
+        peer = link.peer()
+        driven.driver.set_peers({"tor": peer})
+        driven.driver.set_routes("tor", routes(str(V4)) | routes(str(V6), next_hop=link.ours_v6))
+        await driven.until("the other one is there", lambda: frr.prefixes() == {V6})
+        (fault,) = faults_in_sessions({"tor": peer}, driven.driver.sessions, {}, 0.0)
+        assert "does not exchange IPv4 routes" in fault.message
 
 
 @pytest.mark.parametrize(

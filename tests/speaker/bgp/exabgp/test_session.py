@@ -254,3 +254,27 @@ def test_what_a_router_keeps_of_a_session_that_never_expired_it_keeps_for_ever()
     assert session.kept_seconds(2000.0) == FOREVER_SECONDS
     session.router_started_anew()
     assert session.kept_seconds(2000.0) == 0
+
+
+def test_what_a_notification_said_stays_the_reason_until_a_session_is_up() -> None:
+    session = session_that_is_up()
+    said = "the router sent: cease: administrative shutdown (6/2): rack 12 is moved"
+    session.handle(events.Notified(said.removeprefix("the router sent: "), True), 1001.0)
+    session.handle(events.Down("notification received (6,2)", True), 1001.0)
+    assert session.view().last_error == said
+    session.handle(events.Connected(), 1002.0)
+    session.handle(events.Down("closing connection", False), 1002.0)
+    assert session.view().last_error == f"{said} (then: the connection was closed or lost)"
+    session.handle(events.Unacknowledged(0, "Connection refused"), 1003.0)
+    assert session.view().last_error == f"{said} (then: no connection: Connection refused)"
+    session.handle(events.Connected(), 1004.0)
+    session.handle(events.Notified("cease: connection rejected (6/5)", True, is_rejection=True), 1004.0)
+    session.handle(events.Down("notification received (6,5)", True), 1004.0)
+    assert session.view().last_error.startswith(said)
+    session.handle(events.Connected(), 1005.0)
+    session.handle(events.Notified("OPEN message error: bad peer AS (2/2)", False), 1005.0)
+    session.handle(events.Down("notification sent (2,2)", False), 1005.0)
+    assert session.view().last_error == "we sent: OPEN message error: bad peer AS (2/2)"
+    come_up(session, 1006.0)
+    session.handle(events.Down("closing connection", False), 1007.0)
+    assert session.view().last_error == "the connection was closed or lost"
