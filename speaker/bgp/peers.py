@@ -3,7 +3,7 @@
 from hashlib import sha256
 from ipaddress import IPv4Address, ip_address
 
-from crds.addresses import Family, IPAddress, family_of
+from crds.addresses import Family, IPAddress, family_of, plain_address
 from crds.bgppeer import BGPPeerSpec, PasswordSecretRef
 from crds.conditions import Reason
 from speaker.bgp.model import PeerConfig
@@ -41,7 +41,7 @@ def resolve_peer(
 def unreadable(name: str, ref: PasswordSecretRef, consequence: str) -> Fault:
     """The password of this BGPPeer is not where it says."""
     where = f"key {ref.key} of the Secret {ref.name} in Berth's namespace"
-    message = f"BGPPeer {name}: the password can't be read from {where}{consequence}"
+    message = f"BGPPeer {name}: the password can't be read from {where}, or is empty{consequence}"
     return Fault(Reason.PasswordUnavailable, message, f"BGPPeer/{name}")
 
 
@@ -87,6 +87,9 @@ def _source(spec: BGPPeerSpec, peer_address: IPAddress, node: NodeFacts) -> IPAd
 def _unsupported(spec: BGPPeerSpec) -> str | None:
     if spec.interface is not None:
         return "sessions over link-local addresses (interface) are not supported: set peerAddress"
+    address = plain_address(spec.peer_address or "")
+    if address is not None and address.version == 6 and address.is_link_local:
+        return f"{address} is link-local, and sessions over such addresses are not supported: set a global peerAddress"
     if spec.vrf is not None:
         return "sessions in a VRF (vrf) are not supported"
     return None

@@ -10,6 +10,13 @@ from speaker.bgp.exabgp.config import outlives_seconds
 from speaker.bgp.model import PeerConfig, SessionView
 
 
+SILENT_SECONDS = 5.0
+_SILENT = (
+    "the router took the connection and says nothing: is ttlSecurity set on one side only? Is it a BGP router that is "
+    "at this port?"
+)
+
+
 class Connection:
     """Through any number of processes and attempts. `now`: monotonic seconds. `families`: those that were agreed on, as
     soon as they are; empty while there is no connection. `last_error`: why it failed last, in words; "" = never. What a
@@ -63,9 +70,15 @@ class Connection:
         self._reason = ""
         self._enter(BGPSessionState.Established, now)
 
+    def pass_time(self, now: float) -> None:
+        """Say so when the router says nothing."""
+        is_silent = self._state is BGPSessionState.OpenSent and now - self._since >= SILENT_SECONDS
+        if is_silent:
+            self._failed(_SILENT)
+
     def went_down(self, event: events.Down, now: float) -> None:
         """After `lost`."""
-        self._failed(self._notice or _down_words(event.reason))
+        self._failed(self._notice or f"{_down_words(event.reason)}{self._hint(event)}")
         self._enter(self._waiting, now)
 
     def lost(self) -> None:
@@ -76,7 +89,7 @@ class Connection:
     def in_trouble(self, trouble: str) -> None:
         """Why no connection can be had."""
         if trouble and not self.is_up:
-            self._failed(_trouble_words(trouble, has_password=self.peer.password is not None))
+            self._failed(_trouble_words(trouble, self.peer))
 
     def carries(self, family: Family) -> bool:
         """Whether a session is up in which that family was agreed on."""
@@ -105,6 +118,14 @@ class Connection:
         if why:
             self.last_error = why if self._reason in ("", why) else f"{self._reason} (then: {why})"
 
+    def _hint(self, event: events.Down) -> str:
+        """Of a router that hangs up before it has said who it is."""
+        is_unanswered = self._state is BGPSessionState.OpenSent and not event.by_router
+        if not is_unanswered or self._reason or event.reason.startswith("notification"):
+            return ""
+        own = f"this node's address {event.own_address}" if event.own_address else "this node's address"
+        return f" before the router's OPEN: does it know {own}? Does another program on this node peer with it?"
+
     @property
     def _waiting(self) -> BGPSessionState:
         return BGPSessionState.Active if self.peer.is_passive else BGPSessionState.Connect
@@ -119,6 +140,24 @@ def _down_words(reason: str) -> str:
     return "the connection was closed or lost" if reason in ("", "closing connection") else reason
 
 
-def _trouble_words(trouble: str, *, has_password: bool) -> str:
-    hint = "; with a wrong password it looks like this too" if has_password and "timed out" in trouble else ""
-    return f"no connection: {trouble}{hint}"
+def _trouble_words(trouble: str, peer: PeerConfig) -> str:
+    return f"no connection: {trouble}{_trouble_hint(trouble, peer)}"
+
+
+def _trouble_hint(trouble: str, peer: PeerConfig) -> str:
+    if "timed out" in trouble and peer.password is not None:
+        if peer.password != peer.password.strip():
+            return "; with a wrong password it looks like this too, and ours begins or ends in white space (a newline?)"
+        return "; with a wrong password it looks like this too"
+    is_one_hop = not peer.is_internal and peer.multihop_ttl is None and peer.ttl_security is None
+    if is_one_hop and "No route to host" in trouble:  # what ICMP's "time exceeded" becomes, and ARP without an answer
+        return "; if it is more than one hop away, set ebgpMultiHop"
+    return ""
+
+
+def start_words(why: str, peer: PeerConfig) -> str:
+    """Why ExaBGP could not be started."""
+    if peer.is_passive and "binding to port" in why:
+        place = f"TCP port {peer.listen_port} of {peer.source_address}"
+        return f"another program on this node has {place}, where this session waits for the router"
+    return f"ExaBGP can't be started: {why}"

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 import msgspec
 
-from crds.addresses import Family
+from crds.addresses import Family, plain_address
 from speaker.bgp.exabgp.notifications import HAVE_WORDS, REJECTIONS, describe, printable
 from speaker.bgp.model import Prefix
 
@@ -58,10 +58,12 @@ class Up:
 
 @dataclass(frozen=True)
 class Down:
-    """The session has ended. `by_router`: the router said so itself (NOTIFICATION)."""
+    """The session, or an attempt, has ended. `by_router`: the router said so itself (NOTIFICATION). `own_address`: the
+    connection's; "" = not known."""
 
     reason: str
     by_router: bool
+    own_address: str = ""
 
 
 @dataclass(frozen=True)
@@ -131,7 +133,12 @@ class _Asn(msgspec.Struct):
     peer: int | None = None
 
 
+class _Address(msgspec.Struct):
+    local: str = ""
+
+
 class _Neighbor(msgspec.Struct):
+    address: _Address | None = None
     asn: _Asn | None = None
     direction: str = ""
     state: str = ""
@@ -205,7 +212,9 @@ def _state(neighbor: _Neighbor) -> Event | None:
         case "up":
             return Up()
         case "down":
-            return Down(printable(neighbor.reason), neighbor.reason.startswith("notification received"))
+            by_router = neighbor.reason.startswith("notification received")
+            own = plain_address(neighbor.address.local) if neighbor.address else None
+            return Down(printable(neighbor.reason), by_router, str(own) if own else "")
     return None
 
 

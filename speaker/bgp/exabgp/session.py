@@ -165,6 +165,7 @@ class RouterSession:
 
     def pass_time(self, now: float) -> None:
         """Forget what the router has surely dropped by now. To be called each second or so."""
+        self._connection.pass_time(now)
         is_resumable = self._is_running and self.peer.graceful_restart_seconds is not None
         self._rib.drop_kept(min(now, self._ack_query.known_at) if is_resumable else now)
 

@@ -45,7 +45,7 @@ def test_a_peer_older_than_the_rules_of_the_api_server_is_refused() -> None:
     assert (made.reason, made.object) == (Reason.InvalidSpec, "BGPPeer/tor")
 
 
-@pytest.mark.parametrize("spec", [{"interface": "eth0"}, {"vrf": "red"}])
+@pytest.mark.parametrize("spec", [{"interface": "eth0"}, {"vrf": "red"}, {"peerAddress": "fe80::1"}])
 def test_what_is_not_supported_is_said(spec) -> None:
     assert "not supported" in resolve(**spec).message
 

@@ -19,6 +19,7 @@ import structlog
 from kube.backoff import Backoff
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.config import ConfigError, is_same_session
+from speaker.bgp.exabgp.connection import start_words
 from speaker.bgp.exabgp.io.process import ExaBgpError, ExaBgpProcess
 from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.exabgp.session import CONFIRM_SECONDS, RouterSession
@@ -129,7 +130,7 @@ class SessionRunner:
             self.session.exabgp_started(time.monotonic())
             is_wanted_so, why = await self._pump(process)
         except (ExaBgpError, ConfigError) as error:
-            why = f"ExaBGP can't be started: {error}"
+            why = start_words(str(error), peer)
         except Exception as error:  # a fault of ours ends this session, and no other
             log.exception("a BGP session could not go on", peer=peer.name)
             why = f"the speaker could not go on with it: {error!r}"

@@ -31,6 +31,10 @@ def line(kind: str, **neighbor: Any) -> bytes:
         (line("state", state="up"), events.Up()),
         (line("state", state="down", reason="closing connection"), events.Down("closing connection", False)),
         (
+            line("state", state="down", reason="closing connection", address={"local": "10.0.0.1", "peer": "10.0.0.2"}),
+            events.Down("closing connection", False, "10.0.0.1"),
+        ),
+        (
             line("state", state="down", reason="notification received (6,2)"),
             events.Down("notification received (6,2)", True),
         ),

@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv6Address, ip_network
+from typing import Any
 
 from crds.addresses import Family
 from speaker.bgp.exabgp import events
+from speaker.bgp.exabgp.connection import SILENT_SECONDS, start_words
 from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.exabgp.session import RouterSession
 from speaker.bgp.model import FOREVER_SECONDS, PeerConfig, Prefix, Route
@@ -278,3 +280,52 @@ def test_what_a_notification_said_stays_the_reason_until_a_session_is_up() -> No
     come_up(session, 1006.0)
     session.handle(events.Down("closing connection", False), 1007.0)
     assert session.view().last_error == "the connection was closed or lost"
+
+
+def test_a_router_that_hangs_up_before_its_open_may_not_know_this_node() -> None:
+    session = RouterSession(PEER, 1000.0)
+    session.exabgp_started(1000.0)
+    session.handle(events.Connected(), 1000.0)
+    session.handle(events.Down("closing connection", False, "10.0.0.1"), 1000.0)
+    assert session.view().last_error == (
+        "the connection was closed or lost before the router's OPEN: does it know this node's address 10.0.0.1? "
+        "Does another program on this node peer with it?"
+    )
+    session.handle(events.Connected(), 1001.0)
+    session.handle(events.Negotiated(90, PEER.families), 1001.0)
+    session.handle(events.Down("closing connection", False), 1001.0)
+    assert session.view().last_error == "the connection was closed or lost"
+
+
+def test_a_router_that_takes_the_connection_and_says_nothing_is_told_while_it_does() -> None:
+    session = RouterSession(PEER, 1000.0)
+    session.exabgp_started(1000.0)
+    session.handle(events.Connected(), 1000.0)
+    session.pass_time(1000.0 + SILENT_SECONDS - 1)
+    assert session.view().last_error == ""
+    session.pass_time(1000.0 + SILENT_SECONDS)
+    assert "ttlSecurity set on one side only" in session.view().last_error
+
+
+def test_a_peer_that_is_not_reached_is_told_what_it_may_need() -> None:
+    def told(trouble: str, **fields: Any) -> str:
+        session = RouterSession(replace(PEER, **fields), 1000.0)
+        session.exabgp_started(1000.0)
+        session.handle(events.Unacknowledged(0, trouble), 1000.0)
+        return session.view().last_error.removeprefix("no connection: ")
+
+    assert told("No route to host") == "No route to host; if it is more than one hop away, set ebgpMultiHop"
+    for fields in ({"multihop_ttl": 5}, {"ttl_security": 2}, {"peer_asn": 64512}):
+        assert told("No route to host", **fields) == "No route to host"
+    assert told("timed out") == "timed out"
+    assert told("timed out", password="sesame") == "timed out; with a wrong password it looks like this too"
+    assert told("timed out", password="sesame\n").endswith("and ours begins or ends in white space (a newline?)")
+
+
+def test_a_port_that_another_program_has_is_told_in_a_sentence() -> None:
+    passive = replace(PEER, is_passive=True, source_address=IPv4Address("10.0.0.1"))
+    why = "network         and check that no other daemon is already binding to port 179"
+    assert start_words(why, passive) == (
+        "another program on this node has TCP port 179 of 10.0.0.1, where this session waits for the router"
+    )
+    assert start_words("no memory", passive) == "ExaBGP can't be started: no memory"
