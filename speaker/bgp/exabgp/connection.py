@@ -9,7 +9,6 @@ from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.config import outlives_seconds
 from speaker.bgp.model import PeerConfig, SessionView
 
-
 SILENT_SECONDS = 5.0
 _SILENT = (
     "the router took the connection and says nothing: is ttlSecurity set on one side only? Is it a BGP router that is "

@@ -6,6 +6,7 @@ changes ExaBGP in these places, each held by a test against real routers:
 - a connection is tried anew each so many seconds as the last command `connect-retry SECONDS` says, and one attempt
   lasts no longer (ExaBGP tries as often as its loop turns, and an attempt lasts as long as the kernel repeats its SYN:
   two minutes); after one that came about and ended the first attempts come sooner, until a session has lasted;
+- a session whose own address was taken off the node is ended with the next query (2 s);
 - a router that says nothing of families gets IPv4 routes, and one that wants no hold time (0) is refused where ours is
   one;
 - TCP_NODELAY: without it an UPDATE right after another one waits for the router's delayed acknowledgement;
@@ -24,6 +25,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import os
 import signal
@@ -37,6 +39,7 @@ from math import inf
 from typing import Any
 
 from exabgp.application import server
+from exabgp.bgp.fsm import FSM
 from exabgp.bgp.message import Notify
 from exabgp.bgp.message.open.capability import Capability
 from exabgp.bgp.message.open.capability.negotiated import Negotiated
@@ -55,6 +58,11 @@ FIRST_RETRY_SECONDS = 1.0
 ACCEPT_SECONDS = 20.0
 """How long a connection waits to be accepted; the router's own patience is a hold time."""
 
+CONFIGURATION_CHANGE = 6  # RFC 4486 §3
+_TRANSPARENT = {
+    socket.AF_INET: (socket.IPPROTO_IP, 19),
+    socket.AF_INET6: (socket.IPPROTO_IPV6, 75),
+}  # linux/in.h, in6.h
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _SIGEV_SIGNAL = 0  # asm-generic/siginfo.h
 _TIMER_ABSTIME = 1  # linux/time.h
@@ -140,6 +148,8 @@ def main() -> None:
 
     def answer(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
         permit.set(line.partition(" ")[2])
+        for one in reactor._peers.values():
+            _end_if_address_is_gone(one)
         return _tell_unacknowledged(reactor, service)
 
     Command.register("unacknowledged", False)(answer)
@@ -242,6 +252,30 @@ class _Delay:
 
     def backoff(self) -> bool:
         return time.monotonic() < self._since + min(self._wait_seconds, _Pace.retry_seconds)
+
+
+def _end_if_address_is_gone(one: Any) -> None:
+    """A session whose own address was taken off the node is ended, and the router told so: it would name a dead next
+    hop until the hold time ends. With the address gone the kernel sends nothing more for it, but for a transparent
+    socket (CAP_NET_RAW); without that right the router has its hold time to go by."""
+    connection = one.proto.connection if one.proto else None
+    if one._teardown or connection is None or not connection.io or one.fsm != FSM.ESTABLISHED or _is_own(connection.io):
+        return
+    level, option = _TRANSPARENT[connection.io.family]
+    with contextlib.suppress(OSError):
+        connection.io.setsockopt(level, option, 1)
+    one.teardown(CONFIGURATION_CHANGE)
+
+
+def _is_own(connection: socket.socket) -> bool:
+    """Whether this node has the connection's own address; True when that can't be said."""
+    try:
+        place = connection.getsockname()
+        with socket.socket(connection.family, socket.SOCK_DGRAM) as probe:
+            probe.bind((place[0], 0, *place[2:]))
+    except OSError as error:
+        return error.errno != errno.EADDRNOTAVAIL
+    return True
 
 
 def _tell_unacknowledged(reactor: Any, service: str) -> bool:

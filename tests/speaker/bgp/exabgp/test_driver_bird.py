@@ -73,7 +73,7 @@ async def test_attributes_arrive_and_change(link: Link, opened: ExitStack, tmp_p
 async def test_a_session_that_comes_back_from_another_address_names_that_one_as_next_hop(
     link: Link, opened: ExitStack, tmp_path: Path, version: int
 ) -> None:
-    """Also of routes that were sent before."""
+    """Also of routes that were sent before. And it gives the session up when that address is taken off the node."""
     old, theirs, new, length, prefix = (
         (link.ours, link.theirs, ip_address("10.0.1.9"), 24, V4)
         if version == 4
@@ -98,6 +98,11 @@ async def test_a_session_that_comes_back_from_another_address_names_that_one_as_
         bird.ask("disable before")
         await driven.until("it is there again", lambda: "BGP.next_hop" in route("later"))
         assert f"BGP.next_hop: {new}" in route("later")
+        bird.ask("enable before")
+        link.node.run(*f"ip -{version} route del {theirs}/{128 if version == 6 else 32} dev eth1".split())
+        link.node.run(*f"ip -{version} address del {new}/{length} dev eth1".split())
+        await driven.until("it has left the old address", lambda: "BGP.next_hop" not in route("later"), 10)
+        await driven.until("it is there from the one left", lambda: f"BGP.next_hop: {old}" in route("before"))
 
 
 async def test_a_router_in_169_254_is_one_like_others(link: Link, opened: ExitStack, tmp_path: Path) -> None:
