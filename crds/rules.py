@@ -147,7 +147,7 @@ WELL_KNOWN_COMMUNITIES = (
 _IS_STANDARD = "self.matches('^[0-9]{1,5}:[0-9]{1,5}$')"
 _IS_LARGE = "self.matches('^large:[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}$')"
 _IS_NAME = "self.matches('^[a-zA-Z][-._a-zA-Z0-9]*$')"
-_WRITE_COMMUNITY = "write a community as 64512:100 or large:64512:1:2"
+_WRITE_COMMUNITY = "write a community as 64512:100 (both numbers at most 65535) or large:64512:1:2"
 
 _PARTS_FIT = (
     Rule(

@@ -20,6 +20,7 @@ from allocator.status.use import community_users, profile_users, use_status
 from allocator.status.writerate import WriteRate
 from crds.conditions import ConditionType, Reason
 from crds.meta import Condition
+from crds.types import BGPPeerStatus
 from kube.informer.store import ObjectKey
 from kube.io.clock import timestamp
 from kube.resource import (
@@ -34,6 +35,9 @@ from kube.resource import (
 
 REFUSED_SECONDS = 5.0
 """A pool whose status was refused is left alone for so long."""
+
+SETTLED_SECONDS = 1.0
+"""What a BGPPeer is to say has settled when it was the same for so long."""
 
 SPEAKERS_AT_ONCE = 5
 """Of speakers that are silent so many are written in one round."""
@@ -60,6 +64,8 @@ class ObjectReporter:
         """Until when none of these is tried again."""
         self._called_silent: set[str] = set()
         """Nodes of which that is written."""
+        self._peers_since: dict[str, tuple[object, float]] = {}
+        """Of BGPPeers whose status is not written yet: what it is to say, and since when."""
         self.is_bgp_dirty = True
         """Whether BGPPeers are to be looked at."""
 
@@ -133,13 +139,27 @@ class ObjectReporter:
         if not self.is_bgp_dirty:
             return
         self.is_bgp_dirty = False
+        self._peers_since = {
+            name: since for name, since in self._peers_since.items() if ObjectKey(None, name) in self._observed.peers
+        }
         for one in list(self._observed.peers.values()):
             faults = peer_faults(self._reports.bgp, one, self._observed.peers.values())
             status = peer_status(one, self._reports.bgp.sessions(one.name), faults, silent, timestamp())
             if status == one.status:
+                self._peers_since.pop(one.name, None)
                 continue
-            if self._object_rate.admits(("BGPPeer", one.name), now):
+            if self._object_rate.admits(
+                ("BGPPeer", one.name), now, is_settled=self._has_settled(one.name, status, now)
+            ):
                 written = await self._statuses.patch(BGPPEERS, one.name, one.uid, status.to_wire())
                 if written is not None:
                     self._statuses.tell(BGPPEERS, one.name, one.status.conditions, status.conditions)
             self.is_bgp_dirty = True  # it is looked at again: whether that was taken, and what it is by then
+
+    def _has_settled(self, name: str, status: BGPPeerStatus, now: float) -> bool:
+        """Whether it has been to say this for a moment."""
+        said = (status.sessions, [(one.type, one.status, one.reason, one.message) for one in status.conditions])
+        known = self._peers_since.get(name)
+        if known is None or known[0] != said:
+            known = self._peers_since[name] = (said, now)
+        return now - known[1] >= SETTLED_SECONDS

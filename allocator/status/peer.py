@@ -55,9 +55,10 @@ def duplicate_fault(duplicates: Sequence[str]) -> Observation | None:
     """What it means to share one router's address with these."""
     if not duplicates:
         return None
+    have = "has" if len(duplicates) == 1 else "have"
     message = (
-        f"{listed(duplicates, NAMED_NODES)} has the same address and port, and some node has a session for each: "
-        "delete one, or give them nodeSelectors that exclude each other"
+        f"{listed(duplicates, NAMED_NODES)} {have} the same address and port, and some node has a session for each: "
+        "keep one of them, or give them nodeSelectors that exclude each other"
     )
     return not_ready(Reason.DuplicatePeer, message)
 

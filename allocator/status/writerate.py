@@ -16,10 +16,11 @@ class WriteRate:
     _paid: dict[Hashable, float] = field(default_factory=dict)
     """By object: until when its writes so far have been paid off."""
 
-    def admits(self, key: Hashable, now: float) -> bool:
-        """Whether it may be written now; that counts as a write."""
+    def admits(self, key: Hashable, now: float, *, is_settled: bool = True) -> bool:
+        """Whether it may be written now; that counts as a write. Of those at once one is kept for a state that has
+        settled: the last one of several that follow each other is worth most."""
         paid = max(now, self._paid.get(key, now))
-        if paid - now > (self.burst - 1) * self.seconds:
+        if paid - now > (self.burst - (1 if is_settled else 2)) * self.seconds:
             return False
         self._paid[key] = paid + self.seconds
         return True

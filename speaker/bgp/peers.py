@@ -112,11 +112,12 @@ def _families(spec: BGPPeerSpec, peer_address: IPAddress) -> frozenset[Family]:
 
 
 def _router_id(spec: BGPPeerSpec, node_name: str, node: NodeFacts) -> IPv4Address:
-    """The one given, the node's first IPv4 address, or a number made from its name (never 0: RFC 6286 §2.1)."""
+    """The one given, the node's first IPv4 address, or a number made from its name: never 0 (RFC 6286 §2.1), and below
+    64.0.0.0, since older routers want what could be a host's address (RFC 4271 §6.2)."""
     if spec.router_id is not None:
         return IPv4Address(spec.router_id)
     for text in node.addresses:
         address = ip_address(text)
         if isinstance(address, IPv4Address):
             return address
-    return IPv4Address(int.from_bytes(sha256(node_name.encode()).digest()[:4], "big") or 1)
+    return IPv4Address(int.from_bytes(sha256(node_name.encode()).digest()[:4], "big") & 0x3FFFFFFF | 1 << 24)
