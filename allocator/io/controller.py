@@ -162,13 +162,15 @@ class Controller:
         return informer
 
     def why_not_ready(self) -> str:
-        """Why it could not lead at once; empty when it could."""
+        """Why it could not lead at once, or can't write what it decides; empty when it could, and can."""
         unknown = [one.resource.full_name for one in self._informers if one.is_unknown]
         if unknown:
             advice = "install Berth's definitions (crds.enabled in the chart)"
             return f"the API server knows no {listed(unknown, NAMED)}: {advice}"
         unread = [one.resource.full_name for one in self._informers if not one.synced]
-        return f"the first full lists are not in yet: {listed(unread, NAMED)}" if unread else ""
+        if unread:
+            return f"the first full lists are not in yet: {listed(unread, NAMED)}"
+        return self._client.refusals.told(time.monotonic())
 
     @property
     def assigner(self) -> Assigner | None:

@@ -9,16 +9,18 @@ only reading again, or a precondition in the next attempt, tells.
 
 import builtins
 import random
+import time
 from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
 
-from kube.errors import Gone
+from kube.errors import ApiError, Gone
 from kube.framing import LineBuffer, Page, WatchEvent, decode_event, decode_page
 from kube.io.transport import REQUEST_TIMEOUT_SECONDS, Request, Transport
 from kube.metrics import UNCOUNTED, Metrics
-from kube.resource import LEASES, Resource
+from kube.refusals import Refusals
+from kube.resource import EVENTS, LEASES, Resource
 
 __all__ = ["PAGE_SIZE", "Client", "Page", "WatchEvent"]
 
@@ -38,6 +40,8 @@ class Client:
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
+        self.refusals = Refusals()
+        """Of writes, but for Events: these may be lost."""
 
     @classmethod
     async def connect(
@@ -243,7 +247,16 @@ class Client:
         # Leadership and liveness must not queue behind a burst of other writes.
         is_urgent = res is LEASES
         request = Request(verb, res.plural, method, path, body, content_type, timeout_seconds, is_urgent)
-        return await self._transport.send(request)
+        if method == "GET" or res is EVENTS:
+            return await self._transport.send(request)
+        kind = f"{verb} {res.full_name}{'/status' if path.endswith('/status') else ''}"
+        try:
+            answer = await self._transport.send(request)
+        except ApiError as error:
+            self.refusals.refused(kind, path, error, time.monotonic())
+            raise
+        self.refusals.accepted(kind)
+        return answer
 
 
 def _with_query(path: str, **query: str | None) -> str:

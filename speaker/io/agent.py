@@ -140,6 +140,7 @@ class Agent:
             speakers_heard=standing.speakers_heard,
             is_ready=standing.is_ready,
             waits_for="" if standing.hold is None else f"{standing.hold.value}: {what}",
+            refused=self._client.refusals.told(time.monotonic()),
         )
 
     def _now(self) -> Moment:

@@ -78,6 +78,8 @@ class Snapshot:
     speakers_heard: int = 0
     is_ready: bool = False
     waits_for: str = ""
+    refused: str = ""
+    """Which writes of its own the API server refuses altogether."""
     is_healthy: bool = True
 
 

@@ -129,10 +129,14 @@ async def _end_with_the_wire(link: WireLink, stop: asyncio.Event) -> None:
 def listener_for(metrics: SpeakerMetrics, snapshot: Callable[[], Snapshot]) -> Listener:
     """What kubelet and Prometheus are told."""
     return Listener(
-        why_not_ready=lambda: "" if (now := snapshot()).is_ready else now.waits_for,
+        why_not_ready=lambda: _why_not_ready(snapshot()),
         why_not_healthy=lambda: "" if snapshot().is_healthy else "the wire process is silent",
         metrics=lambda: metrics.page(snapshot()),
     )
+
+
+def _why_not_ready(now: Snapshot) -> str:
+    return now.refused if now.is_ready else "; ".join(filter(None, (now.waits_for, now.refused)))
 
 
 def _snapshot(agent: Agent, link: WireLink) -> Snapshot:

@@ -9,6 +9,7 @@ from allocator.io import reporter
 from crds.names import FINALIZER
 from crds.schema import custom_resource_definition
 from crds.types import Community
+from kube import refusals
 from kube.io.client import Client
 from kube.resource import (
     IPALLOCATIONS,
@@ -78,6 +79,27 @@ async def test_while_a_definition_is_missing_it_is_not_ready_and_says_which(user
         await user.until(is_missed, "it says that it is gone")
         await user.client.create(CRDS, custom_resource_definition(Community))
         await user.until(is_ready, "it is back", 20.0)
+
+
+async def test_while_all_its_writes_are_refused_it_is_not_ready_and_says_which(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(refusals, "LASTS_SECONDS", 0.1)
+    await user.pool("edge", EDGE)
+    async with allocating(user.server) as allocator:
+        fault = user.server.faults.add(method="patch", resource="services/status", code=403)
+        for number in range(refusals.OBJECTS):
+            await user.service(f"web{number}")
+
+        async def says_so() -> bool:
+            return "refuses to patch services/status" in allocator.why_not_ready()
+
+        async def is_ready() -> bool:
+            return not allocator.why_not_ready()
+
+        await user.until(says_so, "it says what is refused")
+        user.server.faults.remove(fault)
+        await user.until(is_ready, "it is ready again", 60.0)
 
 
 async def test_the_world_misbehaves_and_every_service_gets_one_address(user: User) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from crds.speaker import BGPSessionState
 from kube.process.io.prometheus import MOST_NAMES, OTHERS
+from kube.process.listening import Listening
 from speaker.bgp.model import SessionView
 from speaker.io.metrics import Snapshot, SpeakerMetrics
 from speaker.io.supervisor import listener_for
@@ -123,7 +124,7 @@ async def listening(snapshot):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     listener = listener_for(SpeakerMetrics(), lambda: snapshot)
-    serving = asyncio.create_task(listener.serve(f"127.0.0.1:{port}"))
+    serving = asyncio.create_task(listener.serve(Listening(metrics=f"127.0.0.1:{port}"), None))
     await asyncio.sleep(0.05)
 
     async def get(request):
@@ -158,6 +159,12 @@ async def test_one_that_does_not_says_what_it_waits_for() -> None:
     async with listening(Snapshot(waits_for="Starting: reading nodes", is_healthy=False)) as get:
         assert await get(b"GET /readyz HTTP/1.1\r\n\r\n") == (503, "Starting: reading nodes\n")
         assert (await get(b"GET /healthz HTTP/1.1\r\n\r\n"))[0] == 503
+
+
+@pytest.mark.asyncio
+async def test_one_whose_writes_are_refused_is_not_ready_and_says_so() -> None:
+    async with listening(Snapshot(is_ready=True, refused="the API server refuses to patch x")) as get:
+        assert await get(b"GET /readyz HTTP/1.1\r\n\r\n") == (503, "the API server refuses to patch x\n")
 
 
 @pytest.mark.asyncio
