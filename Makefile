@@ -139,6 +139,7 @@ manifests: setup ## write the CRD manifests and generated documents again
 	$(BIN)/python tools/metrics
 	$(BIN)/python tools/dashboards
 	$(BIN)/python tools/values
+	$(BIN)/python tools/version
 
 manifests-check: setup
 	$(BIN)/python -m crds --check
@@ -146,6 +147,7 @@ manifests-check: setup
 	$(BIN)/python tools/metrics --check
 	$(BIN)/python tools/dashboards --check
 	$(BIN)/python tools/values --check
+	$(BIN)/python tools/version --check
 
 PIP_COMPILE = $(VENV)/lock/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host \
 	--no-emit-find-links --allow-unsafe --strip-extras --no-header

@@ -20,6 +20,8 @@ _CHARTS = (Path(__file__).parent / "charts" / "berth", Path(__file__).parent.par
 """In an installation, and in the repository."""
 CHART = next(path for path in _CHARTS if path.is_dir())
 RELEASE = "berth"
+IMAGE = "localhost/berth"
+"""The name that an image has on the machine where it was built: stands where values name none."""
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # in pure Python a chart takes half a second
 WORKLOADS = frozenset(
     {"Deployment", "DaemonSet", "PodDisruptionBudget", "PodMonitor", "ServiceMonitor", "PrometheusRule"}
@@ -35,12 +37,14 @@ def render(
 ) -> list[Manifest]:
     """Every object of the chart, as `helm template` gives it; definitions first, as Helm installs them.
 
+    Values that say nothing of the image get IMAGE.
+
     Raises helm_python.HelmError when the values are not what values.schema.json allows.
     """
     import helm_python  # 75 MB of Go: loaded by rendering alone
 
     with helm_python.Chart.load(str(CHART)) as chart:
-        texts = chart.render(dict(values or {}), name=release, namespace=namespace)
+        texts = chart.render({"image": {"repository": IMAGE}, **(values or {})}, name=release, namespace=namespace)
     templates = (text for path, text in sorted(texts.items()) if path.endswith(".yaml"))
     objects = [manifest for text in templates for manifest in yaml.load_all(text, Loader=_LOADER) if manifest]
     return sorted(objects, key=lambda manifest: manifest["kind"] != "CustomResourceDefinition")

@@ -164,7 +164,9 @@ class TestRequirements:
         undeclared = needed("tests").keys() - required(BERTH, "dev") - required(LAB)
         assert not undeclared, {name: needed("tests")[name] for name in undeclared}
 
-    def test_the_lab_goes_with_berth_of_the_same_version(self) -> None:
+    def test_the_version_has_one_source_and_what_states_it_too_is_made_from_it(self) -> None:
+        done = subprocess.run([ROOT / "tools/version", "--check"], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
         assert LAB.metadata["version"] == BERTH.metadata["version"]
         assert f"berth=={BERTH.metadata['version']}" in LAB.metadata["dependencies"]
 

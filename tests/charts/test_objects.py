@@ -4,10 +4,12 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
+import yaml
 
 from cli.__main__ import parser
 from crds.schema import custom_resource_definition
 from crds.types import KINDS
+from lab.chart import CHART, IMAGE
 from tests.charts.rendered import container_of, one, pod_of, rendered
 
 pytestmark = pytest.mark.slow
@@ -156,9 +158,13 @@ def test_hooks_run_the_command_with_the_image_and_the_account_of_the_allocator()
     assert not [each for each in rendered({"uninstallCheck": {"enabled": False}}) if each["kind"] == "Job"]
 
 
+def version() -> str:
+    return str(yaml.safe_load((CHART / "Chart.yaml").read_text())["appVersion"])
+
+
 def test_the_image_is_a_tag_or_a_digest() -> None:
     for workload in ("Deployment", "DaemonSet"):
-        assert container_of(one(rendered(), workload))["image"] == "berth:0.1.0"
+        assert container_of(one(rendered(), workload))["image"] == f"{IMAGE}:{version()}"
         everything = container_of(one(rendered(VALUES["everything"]), workload))
         assert everything["image"] == f"registry.example/berth@sha256:{'a' * 64}"
 

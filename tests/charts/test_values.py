@@ -29,7 +29,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"finalizer": "unqualified"}, "/finalizer"),
     ({"loadBalancerClass": "not a class"}, "/loadBalancerClass"),
     ({"log": {"level": "loud"}}, "/log/level"),
-    ({"image": {"digest": "sha256:abc"}}, "/image/digest"),
+    ({"image": {"repository": "x", "digest": "sha256:abc"}}, "/image/digest"),
     ({"imagePullSecrets": ["name"]}, "/imagePullSecrets/0"),
     ({"crds": {"enabled": "yes"}}, "/crds/enabled"),
     ({"prometheusRule": {"excludePools": ['a"b']}}, "/prometheusRule/excludePools/0"),
@@ -46,6 +46,7 @@ def test_values_that_can_not_be_meant_are_refused(values: dict[str, Any], place:
 
 
 TOGETHER: list[tuple[dict[str, Any], str]] = [
+    ({"image": {"repository": ""}}, "image.repository: set it to where your nodes find Berth's image"),
     (
         {"speaker": {"lease": {"durationSeconds": 6, "renewSeconds": 4}}},
         "speaker.lease.renewSeconds is at most a third",
