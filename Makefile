@@ -31,7 +31,11 @@ DEBIAN_DEMO := python3-venv:- iproute2:ip nftables:nft util-linux:unshare bird2:
 DEBIAN := $(DEBIAN_DEMO) iputils-ping:ping iputils-arping:arping procps:pgrep spin:spin build-essential:gcc frr:vtysh \
 	gobgpd:gobgpd prometheus:promtool lua5.1:lua5.1 chromium:chromium
 
-.PHONY: help setup demo test check bench format lint types imports unit manifests lock clean docs site spelling
+# What builds the image.
+IMAGE_DEBIAN := mmdebstrap:mmdebstrap buildah:buildah
+ARCH ?= $(shell dpkg --print-architecture)
+
+.PHONY: help setup image demo test check bench format lint types imports unit manifests lock clean docs site spelling
 
 help: ## what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -52,7 +56,7 @@ demo: $(if $(wildcard $(VENV)/.ready),setup,$(VENV)/.demo) ## the main job in th
 
 # What starts processes mostly waits for them; beside it runs, nicely, what needs nothing but the processor. What judges
 # times to tenths of a second comes last, with nothing beside it: docs/decisions/023-tests-side-by-side.md.
-test: setup ## all tests
+test: setup $(VENV)/.ready-image ## all tests
 	@rm -rf $(FAILED); mkdir $(FAILED); \
 	$(SIDE_BY_SIDE) full-others full-lab full-speaker root-speaker & beside=$$!; \
 	trap "kill $$beside 2> /dev/null || true" EXIT; \
@@ -75,6 +79,18 @@ site: setup
 
 spelling: setup
 	$(BIN)/codespell README.md CONTRIBUTING.md docs charts $(PACKAGES)
+
+image: $(VENV)/.ready-image ## the container image: in buildah's storage, and dist/berth-VERSION-ARCH.tar (ARCH=arm64, BASE=IMAGE)
+	$(BIN)/python tools/image --arch=$(ARCH) --base=$(BASE)
+
+# Not what the lab needs.
+$(VENV)/.ready-image: requirements-dev.lock $(BERTH) $(BERTH_LAB) tools/setup
+	tools/setup "$(PYTHON)" "$(VENV)" python3-venv:- $(IMAGE_DEBIAN)
+	@touch $@
+
+.PHONY: version
+version: ## the version
+	@tools/version --print
 
 .PHONY: model model-nightly
 model: setup ## check the release protocol's models with spin: every state, and every rule left out

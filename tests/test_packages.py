@@ -10,8 +10,11 @@ import zipfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import packages_distributions
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -93,14 +96,35 @@ class TestWheels:
         assert Path(done.stdout.strip()) == tmp_path / "lab/charts/berth"
 
 
+def tool(name: str) -> ModuleType:
+    """A program in tools/, as a module."""
+    loader = SourceFileLoader(name, str(ROOT / "tools" / name))
+    module = module_from_spec(spec_from_loader(name, loader))
+    loader.exec_module(module)
+    return module
+
+
+PROGRAMS = ("allocator.__main__", "speaker.__main__", "speaker.bgp.exabgp.io.main")
+LOADED = "import {}, sys; print(*(name for name, each in sys.modules.items() if getattr(each, '__file__', None)))"
+
+
 class TestImage:
     def test_the_image_is_built_from_the_product_alone(self) -> None:
-        lines = (ROOT / "Dockerfile").read_text().splitlines()
-        copied = {word for line in lines if line.startswith("COPY ") for word in line.split()[1:-1]}
-        given = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
-        modules = {word for word in copied if (ROOT / word).is_dir() and not word.startswith("/")}
-        assert modules == BERTH.modules
-        assert given == modules | {"LICENSE", "README.md", "pyproject.toml", "requirements.lock"}
+        image = tool("image")
+        assert set(image.MODULES) == BERTH.modules
+        assert "COPY" not in (ROOT / "Dockerfile").read_text()
+
+    @pytest.mark.slow
+    @pytest.mark.parametrize("program", PROGRAMS)
+    def test_the_image_has_of_libraries_what_the_programs_import(self, program: str) -> None:
+        image = tool("image")
+        done = subprocess.run(
+            [sys.executable, "-c", LOADED.format(program)], capture_output=True, text=True, check=True
+        )
+        loaded = set(done.stdout.split())
+        assert not {name for name in loaded if name.split(".")[0] in image.UNUSED}
+        kept = {f"kubernetes.aio.{each.removesuffix('/__init__').replace('/', '.')}" for each in image.OF_KUBERNETES}
+        assert {name for name in loaded if name.startswith("kubernetes.")} <= kept
 
 
 by_module = cache(packages_distributions)
