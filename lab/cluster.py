@@ -18,11 +18,12 @@ from lab.controlplane import ControlPlane
 from lab.faults import Faults
 from lab.kubectl import Kubectl
 from lab.kubelet import manifests, podspec
+from lab.kubelet.image import BadImage, Image, unpack
 from lab.kubelet.kubelet import Kubelet
 from lab.net import hosts, shapes
 from lab.net.claims import Claim, claims_of
 from lab.net.hosts import Topology
-from lab.net.netns import HUB, NamespaceHandle, Sandbox, lab_environment
+from lab.net.netns import HUB, NamespaceHandle, Sandbox, Unsupported, lab_environment
 from lab.process import Process, State, python
 from lab.reader import Reader
 from lab.record import MARKER_VARIABLE, HostEntry, ProcessEntry, Record, started_at
@@ -52,6 +53,8 @@ class Settings:
     shape: shapes.Shape = shapes.Shape.FLAT
     with_berth: bool = True
     """False = only the API server, hosts and pods: start Berth with `install_berth` and `start_berth`."""
+    image: Path | None = None
+    """An OCI archive or layout: Berth's programs are those of this image. None = those of this repository."""
 
 
 class Cluster:
@@ -77,6 +80,7 @@ class Cluster:
         self._sandbox: Sandbox | None = None
         self._where: dict[str, str | None] = {}
         self._rendered: list[chart.Manifest] = []
+        self._image: Image | None = None
 
     # --- up and down
 
@@ -97,6 +101,8 @@ class Cluster:
         self._make_hosts()
         self._tell(self.control_plane.start())
         self._start_workload()
+        if self.settings.image is not None:
+            self.use_image(self.settings.image)
         if self.settings.with_berth:
             self.install_berth()
             self.start_berth()
@@ -164,7 +170,8 @@ class Cluster:
     @property
     def kubelet(self) -> Kubelet:
         access, directory = self.control_plane.inside, self.settings.directory
-        return Kubelet(self.topology, self.kubectl, access, NAMESPACE, directory, self.start)
+        marker = self.record.marker
+        return Kubelet(self.topology, self.kubectl, access, NAMESPACE, directory, self.start, marker, self._image)
 
     def speaker(self, node_name: str) -> Process:
         return self.processes[f"speaker-{node_name}"]
@@ -290,6 +297,23 @@ class Cluster:
         pods = ", ".join(manifests.pod_name(node) for node in self.topology.nodes)
         self._tell(f"a pod with a backend on each node: {pods}")
 
+    def use_image(self, source: Path) -> Image:
+        """Programs of Berth's that are started from now on are those of this image, an OCI archive or layout.
+
+        Raises Unsupported when it can't be run here.
+        """
+        if self.namespaces.rootless:
+            raise Unsupported(
+                "an image's programs run as users of their own, and a user namespace has one: run as root"
+            )
+        folder = self.settings.directory / "images" / str(len(list(self.settings.directory.glob("images/*"))))
+        try:
+            self._image = unpack(source, folder)
+        except BadImage as refused:
+            raise Unsupported(str(refused)) from refused
+        self._tell(f"the image {source} is unpacked")
+        return self._image
+
     def install_berth(self) -> None:
         """The chart's CRDs, namespace, ServiceAccounts, rights and policies."""
         self._rendered = chart.render_apart(self._values(), NAMESPACE)
@@ -300,13 +324,20 @@ class Cluster:
         """The chart's allocators on the first nodes, a speaker on each, with the rights of a pod's token alone."""
         allocator = podspec.workload(self._rendered, "Deployment", "allocator")
         for index in range(1, allocator["spec"]["replicas"] + 1):
-            node = self.topology.nodes[(index - 1) % len(self.topology.nodes)]
-            self.kubelet.run(allocator, f"allocator-{index}", node.name)
+            self.start_allocator(index)
         self._await_made_secrets(allocator)
-        speaker = podspec.workload(self._rendered, "DaemonSet", "speaker")
         for node in self.topology.nodes:
-            self.kubelet.run(speaker, f"speaker-{node.name}", node.name)
+            self.start_speaker(node.name)
         self._tell("allocators and speakers run: the chart's command lines, capabilities and service accounts")
+
+    def start_allocator(self, index: int) -> None:
+        """One of the chart that was installed last, and of the image in use: an upgrade stops it before."""
+        node = self.topology.nodes[(index - 1) % len(self.topology.nodes)]
+        self.kubelet.run(podspec.workload(self._rendered, "Deployment", "allocator"), f"allocator-{index}", node.name)
+
+    def start_speaker(self, node_name: str) -> None:
+        """As `start_allocator`."""
+        self.kubelet.run(podspec.workload(self._rendered, "DaemonSet", "speaker"), f"speaker-{node_name}", node_name)
 
     def _await_made_secrets(self, allocator: Mapping[str, Any]) -> None:
         """What the allocator makes for the speakers. A kubelet brings it to them within a minute; the lab at once."""

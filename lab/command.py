@@ -60,6 +60,9 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     up.add_argument(
         "--without-berth", action="store_true", help="leave out the allocators, the speakers and their CRDs"
     )
+    up.add_argument(
+        "--image", type=Path, metavar="ARCHIVE", help="run Berth's programs from this image, an OCI archive or layout"
+    )
     up.set_defaults(run=_up)
 
     down = actions.add_parser("down", help="end it, and clear up after one that was killed", parents=[name])
@@ -99,6 +102,7 @@ def _start(directory: Path, options: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "lab.supervisor", f"--directory={directory}", f"--name={options.name}"]
     command += [f"--nodes={options.nodes}", f"--topology={options.topology}"]
     command += [f"--router={options.router}"] * bool(options.router)
+    command += [f"--image={options.image.resolve()}"] * bool(options.image)
     command += ["--rootless"] * options.rootless + ["--without-berth"] * options.without_berth
     log_path = directory / LOG_FILE
     with log_path.open("wb") as log:

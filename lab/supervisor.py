@@ -27,6 +27,7 @@ def main() -> None:
         rootless=True if options.rootless else None,
         with_berth=not options.without_berth,
         shape=options.topology,
+        image=options.image,
     )
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _end)
@@ -82,6 +83,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--name", required=True)
     parser.add_argument("--nodes", type=int, default=3)
     parser.add_argument("--topology", type=Shape, default=Shape.FLAT)
+    parser.add_argument("--image", type=Path)
     parser.add_argument("--router", choices=ROUTERS)
     parser.add_argument("--rootless", action="store_true")
     parser.add_argument("--without-berth", action="store_true")

@@ -21,10 +21,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m lab.demo", description="Berth's main job, told as it happens.")
     parser.add_argument("--rootless", action="store_true", help="in a user namespace, even as root")
     parser.add_argument("--keep", action="store_true", help="keep logs and keys also when all held")
+    parser.add_argument("--image", type=Path, metavar="ARCHIVE", help="run Berth's programs from this image, as root")
     options = parser.parse_args()
     narrator = Narrator()
     directory = Path(tempfile.mkdtemp(prefix="berth-demo-"))
-    cluster = Cluster(Settings(directory, name="demo", rootless=options.rootless or None), tell=narrator.saw)
+    settings = Settings(directory, name="demo", rootless=options.rootless or None, image=options.image)
+    cluster = Cluster(settings, tell=narrator.saw)
     try:
         narrator.step("A cluster on this machine: three nodes, a client and a router in network namespaces")
         with cluster:

@@ -1,6 +1,7 @@
 """Runs pods on the lab's nodes as a kubelet does: objects and what they say of themselves, tokens, mounted Secrets.
 
-There are no containers: a pod is a process on its node. Restarts nothing.
+A pod is a process on its node. With an image it runs in that image's root file system, as the user that the chart says.
+Restarts nothing.
 """
 
 import json
@@ -8,12 +9,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from lab.kubectl import Access, Kubectl
 from lab.kubelet import manifests, mounts, podspec
+from lab.kubelet.image import Image
 from lab.net.hosts import Node, Topology
 from lab.process import Starter
+from lab.record import MARKER_VARIABLE
 from lab.scripts import script
+
+ACCOUNT = "/var/run/secrets/kubernetes.io/serviceaccount"
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,10 @@ class Kubelet:
     directory: Path
     """Keeps the pods' kubeconfigs and Secrets."""
     start: Starter
+    marker: str = ""
+    """By which the lab knows its processes again; those without an image have it from `start`."""
+    image: Image | None = None
+    """None = the chart's programs run as those of this repository, with its Python, as our user."""
 
     def register(self) -> None:
         """The Node objects, and a pod with a backend on each node, ready."""
@@ -47,13 +57,53 @@ class Kubelet:
     def run(self, manifest: podspec.Manifest, name: str, node_name: str) -> None:
         """A pod of a chart's workload, as the process `name`, with the rights of its own token alone."""
         place = podspec.Place(f"berth-{name}", self.namespace, node_name)
-        kubeconfig = self.directory / f"{name}.kubeconfig"
         folders = {path: str(self._mounted(secret)) for path, secret in podspec.secret_mounts(manifest).items()}
-        program = podspec.program_of(manifest, place, extra_arguments=[f"--kubeconfig={kubeconfig}"], mounts=folders)
         self.kubectl.apply(podspec.pod_of(manifest, place))
+        if self.image is not None:
+            self._run_contained(self.image, manifest, name, place, folders)
+            return
+        kubeconfig = self.directory / f"{name}.kubeconfig"
+        program = podspec.program_of(manifest, place, extra_arguments=[f"--kubeconfig={kubeconfig}"], mounts=folders)
         token = self._token(program.service_account, place)
         self.access.as_user(token).write(kubeconfig)
         self.start(name, node_name, program.command, privileges=program.privileges, environment=program.environment)
+
+    def _run_contained(
+        self, image: Image, manifest: podspec.Manifest, name: str, place: podspec.Place, folders: Mapping[str, str]
+    ) -> None:
+        """The way to the API server is a pod's: a token in a folder, and two variables."""
+        program = podspec.program_of(manifest, place, python="python")
+        confinement = podspec.confinement_of(manifest)
+        server = urlsplit(self.access.server)
+        variables = {
+            **image.environment,
+            "KUBERNETES_SERVICE_HOST": str(server.hostname),
+            "KUBERNETES_SERVICE_PORT": str(server.port),
+            **program.environment,
+            MARKER_VARIABLE: self.marker,
+        }
+        account = str(self._account(name, program.service_account, place))
+        options = [
+            f"--root={image.root}",
+            f"--user={image.user if confinement.user is None else confinement.user}",
+            f"--group={image.group if confinement.group is None else confinement.group}",
+            *[f"--capabilities={','.join(kept)}" for kept in [confinement.capabilities] if kept is not None],
+            *["--no-new-privileges"] * confinement.no_new_privileges,
+            *["--read-only"] * confinement.is_read_only,
+            *[f"--memory={path}" for path in confinement.memory],
+            *[f"--mount={source}:{path}" for path, source in {**folders, ACCOUNT: account}.items()],
+            *[f"--environment={name}={value}" for name, value in variables.items()],
+        ]
+        self.start(name, place.node_name, [*script("contained.py"), *options, "--", *program.command])
+
+    def _account(self, name: str, service_account: str, place: podspec.Place) -> Path:
+        """The folder with the token, as a kubelet mounts it: readable by the pod's user, whoever that is."""
+        folder = self.directory / "accounts" / name
+        folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        (folder / "token").write_text(self._token(service_account, place))
+        (folder / "ca.crt").write_bytes(self.access.certificate_authority.read_bytes())
+        (folder / "namespace").write_text(place.namespace)
+        return folder
 
     def sync_secrets(self) -> None:
         """Show the mounted Secrets as they are now: what a kubelet does within a minute or so."""

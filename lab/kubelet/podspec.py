@@ -37,6 +37,21 @@ class Program:
     service_account: str
 
 
+@dataclass(frozen=True)
+class Confinement:
+    """What a container runtime does to a program. `user` and `group` None = the image says. `capabilities` None = all.
+
+    `memory`: folders that are the pod's own, in memory.
+    """
+
+    user: int | None
+    group: int | None
+    capabilities: tuple[str, ...] | None
+    is_read_only: bool
+    no_new_privileges: bool
+    memory: tuple[str, ...]
+
+
 def workload(manifests: Sequence[Manifest], kind: str, component: str) -> Manifest:
     """The one workload of that kind and component. Raises StopIteration when the chart has none."""
     wanted = {"app.kubernetes.io/component": component}.items()
@@ -51,6 +66,25 @@ def secret_mounts(manifest: Manifest) -> dict[str, str]:
     return {each["mountPath"]: secrets[each["name"]] for each in mounts if each["name"] in secrets}
 
 
+def confinement_of(manifest: Manifest) -> Confinement:
+    """What the pod and its first container say; the container's word counts more."""
+    pod = manifest["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    security = {**pod.get("securityContext", {}), **container.get("securityContext", {})}
+    capabilities = security.get("capabilities", {})
+    drops_all = "ALL" in capabilities.get("drop", ())
+    folders = {each["name"] for each in pod.get("volumes", ()) if "emptyDir" in each}
+    mounts = container.get("volumeMounts", ())
+    return Confinement(
+        user=security.get("runAsUser"),
+        group=security.get("runAsGroup"),
+        capabilities=tuple(each.lower() for each in capabilities.get("add", ())) if drops_all else None,
+        is_read_only=security.get("readOnlyRootFilesystem", False),
+        no_new_privileges=security.get("allowPrivilegeEscalation") is False,
+        memory=tuple(each["mountPath"] for each in mounts if each["name"] in folders),
+    )
+
+
 def values_of(option: str, manifest: Manifest) -> list[str]:
     """What the container's command line gives for `--option`."""
     words = manifest["spec"]["template"]["spec"]["containers"][0].get("args", ())
@@ -63,16 +97,18 @@ def program_of(
     *,
     extra_arguments: Sequence[str] = (),
     mounts: Mapping[str, str] = MappingProxyType({}),
+    python: str = sys.executable,
 ) -> Program:
-    """What a kubelet would start. `python` becomes the Python that runs us.
+    """What a kubelet would start. `python` is what the command's first word becomes when it is that.
 
-    There is no file system of its own here: a path of `mounts` at the end of an argument becomes the one given for it.
+    Without an image there is no file system of its own: a path of `mounts` at the end of an argument becomes the one
+    given for it.
     """
     pod = manifest["spec"]["template"]["spec"]
     container = pod["containers"][0]
     environment = {each["name"]: _value(each, place) for each in container.get("env", [])}
     words = [_expand(word, environment) for word in (*container["command"], *container.get("args", ()))]
-    program = sys.executable if words[0] == "python" else words[0]
+    program = python if words[0] == "python" else words[0]
     words = [_mounted(word, mounts) for word in words]
     return Program(
         command=(program, *words[1:], *extra_arguments),

@@ -42,7 +42,7 @@ def helm(kubectl: Kubectl) -> Iterator[helm_python.Config]:
         yield configuration
 
 
-WITHOUT_JOBS = {"uninstallCheck": {"enabled": False}}
+WITHOUT_JOBS = {"uninstallCheck": {"enabled": False}, "image": {"repository": chart.IMAGE}}
 """Nobody runs Jobs here."""
 
 

@@ -62,3 +62,17 @@ def test_unknown_references_stay_as_they_are() -> None:
         "spec": {"template": {"spec": {"serviceAccountName": "a", "containers": [{"command": ["x", "$(NO)"]}]}}}
     }
     assert podspec.program_of(manifest, PLACE).command == ("x", "$(NO)")
+
+
+def test_a_speaker_from_an_image_is_user_0_and_writes_to_tmp_alone(rendered: Sequence[dict[str, Any]]) -> None:
+    confinement = podspec.confinement_of(podspec.workload(rendered, "DaemonSet", "speaker"))
+    assert (confinement.user, confinement.group) == (0, 0)
+    assert confinement.capabilities == ("net_raw", "net_bind_service", "net_admin", "bpf", "sys_nice")
+    assert (confinement.is_read_only, confinement.no_new_privileges) == (True, True)
+    assert confinement.memory == ("/tmp",)
+
+
+def test_an_allocator_from_an_image_is_nobody(rendered: Sequence[dict[str, Any]]) -> None:
+    confinement = podspec.confinement_of(podspec.workload(rendered, "Deployment", "allocator"))
+    assert (confinement.user, confinement.group, confinement.capabilities) == (65532, 65532, ())
+    assert (confinement.is_read_only, confinement.no_new_privileges) == (True, True)
