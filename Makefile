@@ -84,8 +84,8 @@ image: $(VENV)/.ready-image ## the container image: in buildah's storage, and di
 	$(BIN)/python tools/image --arch=$(ARCH) --base=$(BASE)
 
 # Not what the lab needs.
-$(VENV)/.ready-image: requirements-dev.lock $(BERTH) $(BERTH_LAB) tools/setup
-	tools/setup "$(PYTHON)" "$(VENV)" python3-venv:- $(IMAGE_DEBIAN)
+$(VENV)/.ready-image: requirements-demo.lock $(BERTH) $(BERTH_LAB) tools/setup
+	@tools/setup "$(PYTHON)" "$(VENV)" requirements-demo.lock python3-venv:- $(IMAGE_DEBIAN)
 	@touch $@
 
 .PHONY: version
