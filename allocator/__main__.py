@@ -38,6 +38,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--lease-duration-seconds", "--lease-duration", type=float, default=Options.lease_duration_seconds
     )
+    parser.add_argument("--no-speakers", action="store_true", help="another program announces: nothing is said of it")
     parser.add_argument("--heartbeat-secret", default="", metavar="NAME", help="made when missing; empty: none")
     add_arguments(parser, metrics="127.0.0.1:7472")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
@@ -57,6 +58,7 @@ async def run(given: argparse.Namespace) -> None:
         fence_after_seconds=given.fence_after_seconds,
         lease_duration_seconds=given.lease_duration_seconds,
         heartbeat_secret=given.heartbeat_secret,
+        has_speakers=not given.no_speakers,
     )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -64,6 +64,8 @@ from speaker.cluster.objects import (
     speaker_from,
 )
 
+DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True)
+DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet", True)
 T = TypeVar("T")
 LONGEST_SECONDS = 60.0
 """For all that is read."""
@@ -181,6 +183,7 @@ async def _everything(reader: Reader, namespace: str) -> Seen:
     facts = {name: _plain(by_name[name][1]) for name in by_name if len(by_name[name]) > 1 and name != "slices"}
     speakers = facts["speakers"]
     facts["nodes"] = {name: as_its_speaker_sees(one, speakers.get(name)) for name, one in facts["nodes"].items()}
+    others = not by_name["speakers"][0] and await _is_announced_by_others(reader.client, namespace)
     knows_leases = all(gap.resource != LEASES.full_name for gap in reader.gaps)
     return Seen(
         Observed(**{name: parts[0] for name, parts in by_name.items()}),
@@ -189,7 +192,20 @@ async def _everything(reader: Reader, namespace: str) -> Seen:
         datetime.now(UTC),
         Facts(**facts),
         tuple(reader.gaps),
+        is_announced_by_others=others,
     )
+
+
+async def _is_announced_by_others(client: Client, namespace: str) -> bool:
+    """The chart's Deployment is there, and its DaemonSet is not. False where that can't be read."""
+    found = []
+    for res, component in ((DEPLOYMENTS, "allocator"), (DAEMON_SETS, "speaker")):
+        selector = f"app.kubernetes.io/component={component}"
+        try:
+            found.append(bool((await client.list_page(res, namespace=namespace, label_selector=selector)).items))
+        except ApiError:
+            return False
+    return found == [True, False]
 
 
 def _plain(objects: Objects) -> dict[str, Any]:

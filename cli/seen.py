@@ -61,6 +61,8 @@ class Seen:
     facts: Facts = field(default_factory=Facts)
     gaps: tuple[Gap, ...] = ()
     endpoints: Mapping[ServiceKey, tuple[EndpointSlice, ...]] = field(default_factory=dict)
+    is_announced_by_others: bool = False
+    """Berth is installed without speakers (speaker.enabled: false): another program announces."""
 
     def held_by(self, key: ServiceKey) -> list[str]:
         """The addresses that a Service holds, by the records."""

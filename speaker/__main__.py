@@ -51,6 +51,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--heartbeat-port", type=int, default=HeartbeatOptions.port, help="UDP, the same on all nodes")
     parser.add_argument("--heartbeat-interval-milliseconds", type=int, default=HeartbeatOptions.interval_milliseconds)
     parser.add_argument("--exclude-interfaces", default=EXCLUDED_INTERFACES, type=pattern, metavar="REGEX")
+    parser.add_argument("--extra-exclude-interfaces", type=pattern, metavar="REGEX", help="besides these")
     parser.add_argument(
         "--ignore-exclude-label", action="store_true", help=f"announce also where the Node has {LABEL_EXCLUDE_NODE}"
     )
@@ -85,11 +86,18 @@ def is_no_more_than(error: Exception, kind: type[Exception]) -> bool:
     return error.split(kind)[1] is None if isinstance(error, ExceptionGroup) else isinstance(error, kind)
 
 
+def excluded(given: argparse.Namespace) -> str:
+    """One expression for all interfaces that are not to be used."""
+    extra: re.Pattern[str] | None = given.extra_exclude_interfaces
+    pattern: str = given.exclude_interfaces.pattern
+    return pattern if extra is None else "|".join(f"(?:{one})" for one in (pattern, extra.pattern) if one)
+
+
 async def run(given: argparse.Namespace) -> None:
     stop, metrics = asyncio.Event(), SpeakerMetrics()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    surroundings = Surroundings(given.exclude_interfaces.pattern, listening_of(given), given.kernel_answers)
+    surroundings = Surroundings(excluded(given), listening_of(given), given.kernel_answers)
     async with await Client.connect(given.kubeconfig, user_agent="berth-speaker", metrics=metrics.kube) as client:
         await run_speaker(client, given.options, surroundings, metrics, stop)
 

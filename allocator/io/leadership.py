@@ -81,7 +81,16 @@ class Leadership:
             on_progress=self.writer.nudge,
             on_passed=metrics.release_passed,
         )
-        self._reporter = Reporter(client, self.assigner, observed, self._barrier, self.writer, has_reports, notify)
+        self._reporter = Reporter(
+            client,
+            self.assigner,
+            observed,
+            self._barrier,
+            self.writer,
+            has_reports,
+            notify,
+            has_speakers=options.has_speakers,
+        )
         self._reporter.everything_changed()
         self._departures = DepartureWriter(client, observed, departures)
 

@@ -98,6 +98,8 @@ class Reporter:
         writer: Writer,
         has_reports: Callable[[], bool],
         notify: Callable[[Notice | ObjectNotice], None],
+        *,
+        has_speakers: bool = True,
     ) -> None:
         self._client = client
         self._assigner = assigner
@@ -106,6 +108,7 @@ class Reporter:
         self._writer = writer
         self._notify = notify
         self._has_reports = has_reports
+        self._has_speakers = has_speakers
         self._reports = Reports()
         self._statuses = StatusWriter(client, notify)
         self._objects = ObjectReporter(self._statuses, assigner, observed, self._reports, notify)
@@ -219,6 +222,8 @@ class Reporter:
             return False
         if self._without_speakers_since is None:
             self._without_speakers_since = now
+        if not self._has_speakers:
+            return True
         return not self._observed.advertisements() or now - self._without_speakers_since < NO_SPEAKER_SECONDS
 
     def _report_moves(self, now: float) -> None:

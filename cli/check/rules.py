@@ -56,7 +56,7 @@ def of_berth(world: World, refused: Mapping[str, Sequence[str]] | None) -> Itera
             yield Found(Code.RIGHTS, f"ServiceAccount/{program}", f"it may not {', '.join(rights)}")
     if trouble := world.allocator_trouble():
         yield Found(Code.ALLOCATOR, "", trouble)
-    if world.blind:
+    if world.blind or world.seen.is_announced_by_others:
         return
     if not world.alive:
         yield Found(Code.SPEAKERS, "", "No speaker lives: look at the pods of the DaemonSet berth-speaker")

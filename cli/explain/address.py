@@ -29,7 +29,10 @@ def explain_record(told: Explanation, world: World, stored: StoredAllocation) ->
     _nodes(told, world, stored)
     announcers = world.announcers(stored.address)
     sightings = world.reports.sightings.of(stored.address)
-    if not announcers:
+    if not announcers and world.seen.is_announced_by_others:
+        message = "Berth is installed without speakers (speaker.enabled: false): another program is to announce it"
+        told.note("AnnouncedByOthers", f"{stored.address}: {message}")
+    elif not announcers:
         for one in causes(world.evidence(stored)):
             told.blame(one.reason, f"{stored.address}: {one.message}")
     elif (conflict := conflicted(stored, sightings)) is not None and conflict.holds:

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from allocator.io import barrierloop
+from allocator.io import barrierloop, reporter
 from allocator.io.reporter import GRACE_SECONDS
 from kube.resource import (
     BGPADVERTISEMENTS,
@@ -41,6 +41,30 @@ async def test_an_advertisement_that_names_a_pool_in_vain_says_so(user: User) ->
         await until_ready(user, L2ADVERTISEMENTS, "ad", "NoSpeaker")
         async with speaking(user, "node-a"):
             await user.until(is_valid, "the pool is known, and there is a speaker")
+
+
+async def test_where_another_program_announces_nothing_is_said_of_that(
+    user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporter, "NO_SPEAKER_SECONDS", 0.0)
+    monkeypatch.setattr(reporter, "GRACE_SECONDS", 0.0)
+    await user.pool("edge", EDGE)
+    await user.client.create(L2ADVERTISEMENTS, {"metadata": {"name": "ad"}, "spec": {}})
+    for has_speakers in (False, True):
+        async with allocating(user.server, has_speakers=has_speakers):
+            await user.service(f"web-{has_speakers}".lower())
+            if not has_speakers:
+                await user.until_addresses("web-false", "192.0.2.10")
+                await asyncio.sleep(1.5)
+                records = (await user.allocations()).values()
+                assert not any(one.get("status", {}).get("conditions") for one in records)
+                continue
+
+            async def is_told() -> bool:
+                body = (await user.allocations()).get("v4-192-0-2-11", {})
+                return any(one["reason"] == "NoSpeaker" for one in body.get("status", {}).get("conditions", []))
+
+            await user.until(is_told, "Berth's own speakers are missed", 20.0)
 
 
 async def test_the_record_says_who_announces(user: User) -> None:

@@ -291,3 +291,16 @@ def test_the_speaker_understands_its_arguments(monkeypatch: pytest.MonkeyPatch) 
     assert given.exclude_interfaces.pattern == "^lo$"
     assert given.renew_seconds == 2
     assert given.kubeconfig is None
+
+
+def test_an_allocator_whose_release_has_no_speakers_is_told() -> None:
+    arguments = container_of(one(rendered({"speaker": {"enabled": False}}), "Deployment"))["args"]
+    assert "--no-speakers" in arguments
+    assert "--no-speakers" not in container_of(one(rendered(), "Deployment"))["args"]
+
+
+def test_interfaces_are_left_out_besides_the_programs_own_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = container_of(one(rendered({"speaker": {"extraExcludeInterfaces": "bond9"}}), "DaemonSet"))["args"]
+    monkeypatch.setattr(sys, "argv", ["speaker", *(each for each in arguments if "exclude" in each), "--node-name=n"])
+    pattern = re.compile(speaker.__main__.excluded(speaker.__main__.parse_arguments()))
+    assert [name for name in ("lo", "bond9", "eth0", "bond90") if pattern.fullmatch(name)] == ["lo", "bond9"]

@@ -14,10 +14,11 @@ from cli.check.command import checked, errors
 from cli.check.read import CONFIG_MAPS, DAEMON_SETS, check_cluster
 from cli.check.rules import Platform, of_platform
 from cli.failure import Failed
+from cli.reading import DEPLOYMENTS
 from cli.waiting import seconds
 from crds.names import ALLOCATOR_LEASE
 from kube.io.client import Client
-from kube.resource import IPPOOLS, L2ADVERTISEMENTS, NODES, SPEAKERS
+from kube.resource import IPPOOLS, L2ADVERTISEMENTS, NODES, SPEAKERREPORTS, SPEAKERS
 from lab.apiserver.server import ApiServer
 from tests.cli.setups import BERTH, BINDINGS, EXCLUDE, NODES_THERE, ROLES, Setup
 
@@ -119,6 +120,25 @@ class TestCluster:
         assert found.message == "it may not create tokenreviews, create subjectaccessreviews"
         assert found.about == "ServiceAccount/berth-speaker"
         await setup.client.delete(DAEMON_SETS, "berth-speaker", namespace=BERTH)
+
+    async def test_where_another_program_announces_no_speaker_is_missed(self, setup: Setup) -> None:
+        for node in NODES_THERE:
+            await setup.client.delete(SPEAKERS, node)
+            await setup.client.delete(SPEAKERREPORTS, f"{node}.0")
+        assert await codes(setup) == [Code.SPEAKERS]
+        labels = {"app.kubernetes.io/component": "allocator"}
+        template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a", "image": "a"}]}}
+        body = {
+            "metadata": {"name": "berth-allocator", "labels": labels},
+            "spec": {"selector": {"matchLabels": labels}, "template": template},
+        }
+        await setup.client.create(DEPLOYMENTS, body, BERTH)
+        try:
+            assert await codes(setup) == []
+            told = await setup.explain()
+        finally:
+            await setup.client.delete(DEPLOYMENTS, "berth-allocator", namespace=BERTH)
+        assert (told.causes, [one.reason for one in told.notes]) == ([], ["AnnouncedByOthers"])
 
     async def test_no_allocator_is_no_fault_before_the_installation(self, setup: Setup) -> None:
         await setup.lease(ALLOCATOR_LEASE, age=90)
