@@ -102,7 +102,7 @@ def _start(directory: Path, options: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "lab.supervisor", f"--directory={directory}", f"--name={options.name}"]
     command += [f"--nodes={options.nodes}", f"--topology={options.topology}"]
     command += [f"--router={options.router}"] * bool(options.router)
-    command += [f"--image={options.image.resolve()}"] * bool(options.image)
+    command += [f"--image={options.image.resolve()}"] if options.image else []
     command += ["--rootless"] * options.rootless + ["--without-berth"] * options.without_berth
     log_path = directory / LOG_FILE
     with log_path.open("wb") as log:
