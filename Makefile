@@ -27,9 +27,9 @@ export PYTHONDONTWRITEBYTECODE :=
 
 # Debian package and a command that it brings: installed only when the command is missing. First what the demo and the
 # lab need, and then what else tests need.
-DEBIAN_DEMO := python3-venv:- iproute2:ip nftables:nft util-linux:unshare bird2:bird
+DEBIAN_DEMO := python3-venv:- iproute2:ip nftables:nft util-linux:unshare bird2:bird curl:curl
 DEBIAN := $(DEBIAN_DEMO) iputils-ping:ping iputils-arping:arping procps:pgrep spin:spin build-essential:gcc frr:vtysh \
-	gobgpd:gobgpd prometheus:promtool lua5.1:lua5.1 chromium:chromium
+	gobgpd:gobgpd prometheus:promtool lua5.1:lua5.1 chromium:chromium jq:jq
 
 # What builds the image.
 IMAGE_DEBIAN := mmdebstrap:mmdebstrap buildah:buildah

@@ -7,7 +7,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-PROGRAMS = ("kubectl", "helm", "berth", ".venv/bin/berth", "make", "docker", "python", "oc", "talosctl", "tools/model")
+PROGRAMS = (
+    *("kubectl", "helm", "berth", ".venv/bin/berth", "make", "python", "tools/model", "curl"),
+    *("buildah", "docker", "kind", "k3s", "ctr", "./ctr", "oc", "talosctl"),
+)
 SHELL = ("", "sh", "bash", "console")
 FENCE = re.compile(r"^\s*```(\w*)")
 _PROGRAM = re.compile(rf"(?:\$ )?((?:[A-Z]+=\S+ )?(?:{'|'.join(map(re.escape, PROGRAMS))})\s.*)")
@@ -54,3 +57,25 @@ def _lines_of_code(document: str) -> Iterator[tuple[int, str]]:
             if in_code:
                 yield number, line
         was_blank = not line.strip()
+
+
+def strangers(document: str) -> Iterator[tuple[int, str]]:
+    """Lines of blocks with commands that are none themselves, nor the rest of one, nor a comment."""
+    shown = {one.line for one in commands("", document)}
+    for block in _blocks(document):
+        if not shown.isdisjoint(number for number, _ in block):
+            before = ""
+            for number, line in block:
+                if number not in shown and not before.endswith("\\") and not line.lstrip().startswith("#"):
+                    yield number, line.strip()
+                before = line
+
+
+def _blocks(document: str) -> Iterator[list[tuple[int, str]]]:
+    block: list[tuple[int, str]] = []
+    for number, line in _lines_of_code(document):
+        if block and block[-1][0] + 1 != number:
+            yield block
+            block = []
+        block.append((number, line))
+    yield block

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.names import Repository
-from tests.docs.shown import Shown, commands
+from tests.docs.shown import Shown, commands, strangers
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = Repository(ROOT).documents
@@ -22,8 +22,9 @@ ELSEWHERE = {
     r"make .*": "what it is for runs it: tests/lab/test_demo.py has the demo, tests/model the models",
     r"tools/model .*": "tests/model",
     r"helm (install|upgrade|rollback|uninstall|history|get values) .*": "Helm itself, in tests/charts/test_install.py",
-    r"docker .*": "needs a docker daemon",
-    r"oc .*": "needs OpenShift",
+    r"buildah .*": "needs a registry; tests of the image build and run one",
+    r"(kind|k3s|ctr|\./ctr|oc) .*": "needs that platform",
+    r"curl -k .*": "of a program with metrics.secure: tests/e2e/test_scrapes.py",
     r"python -m lab\.apiserver .*": "tests/lab/apiserver starts it",
     r"kubectl get namespaces": "of that one",
     r"kubectl (label|annotate) \$definitions .*": "tests/charts/test_install.py, when a release takes definitions over",
@@ -49,10 +50,14 @@ ELSEWHERE = {
 }
 """By pattern of the whole command, and why it is not run here."""
 
+PLUMBING = re.compile(r"(cd|export|echo|mkdir|time|pip install) |\w+=|\{")
+"""Lines beside commands that are no commands of ours: they lead to the next one, or are its input."""
+
 MEANT = {
     r"\bNODE\.0\b": "node1.0",
     r"\bNODE\b": "node1",
     r"(ipallocations?\.berth\.dev) NAME": r"\1 v4-192-0-2-10",
+    r"\bPOD\b": "berth-speaker-node1",
     r"\bNAMESPACE\b": "default",
     r"\bNAME\b|\bSERVICE\b": "web",
     r"pool/edge": "pool/office",
@@ -116,6 +121,12 @@ def test_commands_are_found_in_blocks_of_every_form() -> None:
     text += "```sh\n$ helm d\n```\n```yaml\nkubectl: no\n```\nkubectl no\n"
     found = [(one.line, one.command) for one in commands("", text)]
     assert found == [(3, "kubectl a --b"), (9, "berth c"), (12, "helm d")]
+
+
+@pytest.mark.parametrize("name", sorted({one.document for one in SHOWN}))
+def test_no_line_beside_a_command_is_passed_over(name: str) -> None:
+    found = [f"{name}:{number}: {line}" for number, line in strangers(DOCUMENTS[name]) if not PLUMBING.match(line)]
+    assert found == [], "add the program to tests/docs/shown.py, or the line to what leads to the next one"
 
 
 class Shell:
