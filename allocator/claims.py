@@ -5,9 +5,13 @@ Values only: allocator.ledger keeps them, allocator.plan decides them.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from sys import intern
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
 
 from crds.addresses import IPAddress
+from crds.ipallocation import TrafficPolicy, TransportProtocol
 from crds.names import (
     API_VERSION,
     LABEL_POOL,
@@ -100,24 +104,59 @@ def wire_bytes(holders: Iterable[Holder]) -> int:
     )
 
 
-def claim_from(address: IPAddress, spec: IPAllocationSpec) -> Claim:
+PortNumber = Annotated[int, msgspec.Meta(ge=1, le=65535)]
+
+
+class WirePort(msgspec.Struct, frozen=True, gc=False):
+    """As crds.ipallocation.ServicePort."""
+
+    port: PortNumber
+    protocol: TransportProtocol = TransportProtocol.TCP
+
+
+class WireHolder(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """As crds.ipallocation.Holder."""
+
+    namespace: str
+    name: str
+    uid: str
+    ports: tuple[WirePort, ...] = ()
+    labels: dict[str, str] = {}
+    health_check_node_port: PortNumber | None = None
+    node: str | None = None
+
+
+class WireSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
+    """What is read of an IPAllocation's spec: as crds.ipallocation.IPAllocationSpec, and a tenth of its time."""
+
+    address: str
+    pool: str
+    holders: tuple[WireHolder, ...]
+    traffic_policy: TrafficPolicy = TrafficPolicy.Cluster
+    sharing_key: str | None = None
+    selector: dict[str, str] = {}
+    external: bool | None = None
+    releasing: bool = False
+
+
+def claim_from(address: IPAddress, spec: IPAllocationSpec | WireSpec) -> Claim:
     """The claim that a record makes; `address` is `spec.address`, parsed."""
     holders = tuple(
         Holder(
-            ServiceKey(one.namespace, one.name),
+            ServiceKey(intern(one.namespace), one.name),
             one.uid,
-            tuple(Port(str(port.protocol), port.port) for port in one.ports),
+            tuple(Port(intern(port.protocol.value), port.port) for port in one.ports),
             pairs(one.labels),
             one.health_check_node_port or 0,
-            one.node or "",
+            intern(one.node or ""),
         )
         for one in spec.holders
     )
     return Claim(
         address,
-        spec.pool,
+        intern(spec.pool),
         sort_holders(holders),
-        str(spec.traffic_policy),
+        spec.traffic_policy.value,
         spec.sharing_key,
         pairs(spec.selector),
         spec.releasing,

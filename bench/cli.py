@@ -1,7 +1,8 @@
 """What `berth status` and `berth explain` cost on a cluster with many Services, against the API server stand-in.
 
 `python -m bench.cli [--services N]`. The command runs in a process of its own, as a user runs it; the server is this
-process, on the same machine. One JSON object a line: seconds until it ended, its CPU seconds, and its largest memory.
+process, on the same machine. One JSON object a line: seconds until it ended, its CPU seconds, those of the server
+meanwhile, and its largest memory.
 """
 
 import argparse
@@ -67,7 +68,7 @@ async def _service(client: Client, number: int) -> None:
 def _run(kubeconfig: Path, arguments: list[str]) -> dict[str, Any]:
     """To its end: what it cost."""
     memory = kubeconfig.parent / "memory"
-    began = time.monotonic()
+    began, server_began = time.monotonic(), time.process_time()
     pid = os.posix_spawn(
         sys.executable,
         [sys.executable, "-c", TELLING, str(memory), *arguments],
@@ -80,6 +81,7 @@ def _run(kubeconfig: Path, arguments: list[str]) -> dict[str, Any]:
         "code": os.waitstatus_to_exitcode(status),
         "seconds": round(time.monotonic() - began, 2),
         "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 2),
+        "server_cpu_seconds": round(time.process_time() - server_began, 2),
         "memory_mib": int(memory.read_text().split()[1]) // 1024,
     }
 

@@ -73,8 +73,6 @@ ATTEMPTS = 3
 """Of a list that outlives its own snapshot."""
 OPTIONAL = frozenset({SERVICECIDRS})
 """Kinds that an API server need not know."""
-COLLECT_AFTER = 200_000
-"""So many new objects: a list of 10,000 makes more than that, all of which stay, and a look at them costs a tenth."""
 MOST_IN_FULL = 16
 """Addresses of one Service, and Services at one address, that are read in full."""
 
@@ -82,7 +80,6 @@ MOST_IN_FULL = 16
 def with_client(options: argparse.Namespace, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
     """Run this with a connection to the cluster that the flags name. Raises Failed for all that goes wrong there."""
     gc.freeze()
-    gc.set_threshold(COLLECT_AFTER)
     try:
         return asyncio.run(_connected(options, work))
     except CredentialsError as error:

@@ -99,7 +99,7 @@ def allocation_name(address: str | IPv4Address | IPv6Address) -> str:
     `v4-192-0-2-10`, `v6-2001-db8-0-0-0-0-0-10`: an IPv6 address is written as its eight groups without leading zeros,
     so each address has one name only. Raises ValueError for what is not an address.
     """
-    match ip_address(address):
+    match ip_address(address) if isinstance(address, str) else address:
         case IPv4Address() as ipv4:
             return "v4-" + str(ipv4).replace(".", "-")
         case IPv6Address() as ipv6:

@@ -27,6 +27,8 @@ class NodeReports(Generic[T]):
 
     def of(self, name: IPAddress | str) -> Mapping[str, T]:
         """By node. What moves from one slice to another stands in both for a moment: either will do."""
+        if not self._by_name:
+            return {}  # so it is with most kinds of reports, and the text of an address takes longer than to look
         return {source.node: said for source, said in self._by_name.get(str(name), {}).items()}
 
     def update(self, source: Source, reported: Mapping[str, T]) -> set[str]:
