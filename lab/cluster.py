@@ -330,6 +330,13 @@ class Cluster:
             self.start_speaker(node.name)
         self._tell("allocators and speakers run: the chart's command lines, capabilities and service accounts")
 
+    def show_berth_running(self) -> None:
+        """For people, who look at pods first; nothing else asks."""
+        for container in ("allocator", "speaker"):
+            names = [name for name in self.processes if name.startswith(f"{container}-")]
+            if names:
+                self.kubelet.show_running(names, container)
+
     def start_allocator(self, index: int) -> None:
         """One of the chart that was installed last, and of the image in use: an upgrade stops it before."""
         node = self.topology.nodes[(index - 1) % len(self.topology.nodes)]

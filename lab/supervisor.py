@@ -34,6 +34,7 @@ def main() -> None:
     cluster = Cluster(settings, tell=_tell)
     try:
         cluster.up()
+        cluster.show_berth_running()
         if options.router:
             _start_router(cluster, options.router)
         _tell("ready")

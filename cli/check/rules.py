@@ -56,6 +56,8 @@ def of_berth(world: World, refused: Mapping[str, Sequence[str]] | None) -> Itera
             yield Found(Code.RIGHTS, f"ServiceAccount/{program}", f"it may not {', '.join(rights)}")
     if trouble := world.allocator_trouble():
         yield Found(Code.ALLOCATOR, "", trouble)
+    if not world.blind and not world.pools.in_order:
+        yield Found(Code.NO_POOL, "", "there is no IPPool, so no Service gets an address: create one")
     if world.blind or world.seen.is_announced_by_others:
         return
     if not world.alive:

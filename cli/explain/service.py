@@ -172,7 +172,7 @@ def _offer(pool: Pool, family: Family, found: Claim | Refusal, *, is_named: bool
 def _not_carried_out(told: Explanation, world: World, service: Service, decision: Plan) -> None:
     """It may have what it asks for; whether it has."""
     condition = our_condition(service)
-    if condition is not None and condition.status != "True" and condition.reason not in (Reason.Allocated, ""):
+    if condition is not None and condition.status != "True" and condition.reason in DECIDED_ELSEWHERE:
         told.blame(condition.reason, condition.message)
     elif condition is not None and condition.reason in DECIDED_ELSEWHERE:
         told.note(condition.reason, condition.message)

@@ -5,7 +5,7 @@ Restarts nothing.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,14 @@ class Kubelet:
         """As if the readiness probe of the node's backend had changed its mind."""
         node = self.topology.node(node_name)
         self._patch_status("pod", manifests.pod_name(node), manifests.pod_status(node, ready=ready))
+
+    def show_running(self, names: Sequence[str], container: str) -> None:
+        """What `kubectl get pods` shows of pods of a chart's workload: that their processes were started, and no
+        probe is asked."""
+        patch = json.dumps({"status": manifests.started_status(container)})
+        pods = [f"berth-{name}" for name in names]
+        where = (f"--namespace={self.namespace}", "--subresource=status", "--type=merge")
+        self.kubectl("patch", "pod", *pods, *where, f"--patch={patch}")
 
     def run(self, manifest: podspec.Manifest, name: str, node_name: str) -> None:
         """A pod of a chart's workload, as the process `name`, with the rights of its own token alone."""

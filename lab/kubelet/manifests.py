@@ -74,5 +74,22 @@ def pod_status(node: Node, *, ready: bool) -> dict[str, Any]:
     }
 
 
+def started_status(container: str) -> dict[str, Any]:
+    """Of a pod with one container that runs."""
+    running = {
+        "name": container,
+        "image": "",
+        "imageID": "",
+        "ready": True,
+        "restartCount": 0,
+        "state": {"running": {}},
+    }
+    return {
+        "phase": "Running",
+        "conditions": [_condition("Ready", True, "Started")],
+        "containerStatuses": [running],
+    }
+
+
 def _condition(kind: str, holds: bool, reason: str) -> dict[str, Any]:
     return {"type": kind, "status": str(holds), "reason": reason, "message": "the lab says so"}

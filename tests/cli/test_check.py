@@ -121,6 +121,10 @@ class TestCluster:
         assert found.about == "ServiceAccount/berth-speaker"
         await setup.client.delete(DAEMON_SETS, "berth-speaker", namespace=BERTH)
 
+    async def test_a_cluster_without_a_pool(self, setup: Setup) -> None:
+        await setup.client.delete(IPPOOLS, "edge")
+        assert await codes(setup) == [Code.NO_POOL]
+
     async def test_where_another_program_announces_no_speaker_is_missed(self, setup: Setup) -> None:
         for node in NODES_THERE:
             await setup.client.delete(SPEAKERS, node)

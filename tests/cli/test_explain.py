@@ -412,6 +412,14 @@ async def test_a_lease_that_old_counts_where_no_allocator_says_otherwise(setup: 
     assert any(one.reason == "NodeSilent" for one in (await setup.explain()).notes)
 
 
+async def test_what_the_service_still_says_is_no_cause_where_it_can_be_rewritten_no_more(setup: Setup) -> None:
+    await no_right_to_write(setup)
+    condition = {"type": "berth.dev/Allocated", "status": "False", "reason": "NoPools", "message": "x"}
+    conditions = [{**condition, "lastTransitionTime": "2026-01-01T00:00:00Z"}]
+    await setup.status(SERVICES, "new", {"conditions": conditions}, "default")
+    assert (await setup.explain("svc/new")).causes[0].reason == "RightMissing"
+
+
 async def test_what_is_given_up_is_no_address_that_nobody_announces(setup: Setup) -> None:
     await changed_type(setup)
     told = await setup.explain()

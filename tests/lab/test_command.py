@@ -139,6 +139,8 @@ def test_a_router_is_there_for_bgp_and_what_the_peer_must_say_is_printed(tmp_pat
         assert up.returncode == 0, up.stdout + up.stderr
         spec = next(line.strip() for line in up.stdout.splitlines() if line.startswith("  spec: {myASN"))
         (tmp_path / "bgp.yaml").write_text(PEERING.replace("SPEC", spec))
+        pods = berth("lab", "kubectl", "-n", "berth-system", "get", "pods", "--no-headers", home=tmp_path).stdout
+        assert {tuple(line.split()[1:3]) for line in pods.splitlines()} == {("1/1", "Running")}
         applied = berth("lab", "kubectl", "apply", "-f", str(tmp_path / "bgp.yaml"), home=tmp_path)
         assert applied.returncode == 0, applied.stderr
 
