@@ -31,6 +31,7 @@ from allocator.status.entries import Announcement, Session
 from allocator.status.onservices import briefly
 from allocator.status.owners import Owners
 from allocator.status.reports import Reports
+from allocator.status.routerwait import with_routers
 from allocator.status.segments import Segments
 from allocator.status.slices import Slice
 from allocator.status.states import AddressStates
@@ -311,6 +312,8 @@ class Reporter:
             return None
         self._owners.seen(stored, announcers, now)
         self._assigner.reachability.judge(stored.claim, briefly(announcers) if announcers else announced, now)
+        if waiting:
+            waiting = with_routers(waiting, self._sessions_by_peer())
         on_network = self._segments.judge(stored, announcers)
         status = allocation_status(
             stored, announced, announcers, waiting, timestamp(), sightings, kernels, on_network, silent
@@ -350,18 +353,21 @@ class Reporter:
 
     def _evidence(self, stored: StoredAllocation) -> Evidence:
         """Why nobody announces it, as far as is known here."""
-        if self._sessions is None:
-            names = [one.name for one in self._observed.peers.values()]
-            self._sessions = {name: self._reports.bgp.sessions(name) for name in names}
         return Evidence(
             stored.claim,
             self._assigner.ledger.pools,
             self._observed.advertisements(),
             self._not_alive,
             self._reports.causes.of(stored.address),
-            self._sessions,
+            self._sessions_by_peer(),
             self._reports.sightings.of(stored.address),
         )
+
+    def _sessions_by_peer(self) -> Mapping[str, Mapping[str, Session]]:
+        if self._sessions is None:
+            names = [one.name for one in self._observed.peers.values()]
+            self._sessions = {name: self._reports.bgp.sessions(name) for name in names}
+        return self._sessions
 
     async def _write_allocation(self, stored: StoredAllocation, status: IPAllocationStatus, now: float) -> None:
         wire: dict[str, Any] = {

@@ -51,6 +51,9 @@ NAMED_ROUTERS = 8
 ALIVE_SECONDS = 15.0
 """Only for words: a node whose Lease was seen to change this lately is called alive."""
 
+IS_ALIVE = "it is alive and has not confirmed yet"
+"""Of a node that will confirm by itself."""
+
 CONTRADICTION_SECONDS = 15.0
 """A Lease that was renewed this lately contradicts who says that its node is shut down. It is twice the Lease's
 duration where that is longer: then renewals are slower."""
@@ -318,7 +321,7 @@ def _needed_silence(speaker: SpeakerState, leases: LeaseBook) -> float:
 
 def _why_not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
     if round_.leases.is_alive(speaker.node, round_.sent):
-        return "it is alive and has not confirmed yet"
+        return IS_ALIVE
     if not speaker.witnesses:
         return "it made no promise to withdraw by itself"
     return _why_not_silent(speaker, mark, round_)

@@ -39,11 +39,14 @@ class Cause(msgspec.Struct, frozen=True, gc=False):
 
 
 class Session(msgspec.Struct, frozen=True, rename="camel", gc=False):
-    """A BGP session of one node, also one that a fault keeps from being tried. Times and counts are left out."""
+    """A BGP session of one node, also one that a fault keeps from being tried. Counts are left out, and times but for
+    until when the router may keep routes of sessions that have ended; "" = it keeps none, or that is not known."""
 
     peer: str
     state: str = ""
     last_error: str = ""
+    address: str = ""
+    routes_kept_until: str = ""
 
     @property
     def is_established(self) -> bool:

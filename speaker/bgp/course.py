@@ -424,7 +424,9 @@ class BgpCourse:
             for one in self._found_faults()
             if one.object.startswith("BGPPeer/") and (name := one.object.removeprefix("BGPPeer/")) not in self._peers
         }
-        self._draft.set("bgpSessions", self._entries.show(sessions, refused, now.text, counts=counts))
+        started = now.unix - now.monotonic
+        entries = self._entries.show(sessions, refused, now.text, counts=counts, started=started)
+        self._draft.set("bgpSessions", entries)
 
     def _show_routers(self, now: Moment) -> None:
         """Raised at once; lowered when nothing is left that would live so long, and the sessions know."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from crds.speaker import BGPSessionState
+from kube.times import rfc3339_at
 from speaker.bgp.model import SessionView
 from speaker.own.entries import Entry, bgp_session
 
@@ -20,9 +21,16 @@ class SessionEntries:
         """Whether a number of routes alone has been shown since they last were looked at."""
 
     def show(
-        self, views: Mapping[str, SessionView], refused: Mapping[str, str], now: str, *, counts: bool = True
+        self,
+        views: Mapping[str, SessionView],
+        refused: Mapping[str, str],
+        now: str,
+        *,
+        counts: bool = True,
+        started: float = 0.0,
     ) -> list[Entry]:
-        """In order of names. `refused`: peers that get no session, and why. `now`: RFC 3339. `counts` False: where
+        """In order of names. `refused`: peers that get no session, and why. `now`: RFC 3339. `started`: seconds since
+        1970 at which the monotonic clock was 0. `counts` False: where
         nothing but the number of routes has changed, it is shown once, and then stays until the next time with True:
         while routes come and go it changes all the time. That once goes with what is written of a single route."""
         before, self._known = self._known, {}
@@ -31,7 +39,7 @@ class SessionEntries:
         may_count, self._has_counted = counts or not self._has_counted, self._has_counted and not counts
         for name, view in views.items():
             known = before.get(name)
-            self._known[name] = followed = _followed(known, view, now, counts=may_count)
+            self._known[name] = followed = _followed(known, view, now, started, counts=may_count)
             if not counts and known is not None and known.view.routes_sent != followed.view.routes_sent:
                 self._has_counted = True
             entries[name] = followed.entry
@@ -41,28 +49,33 @@ class SessionEntries:
 class _Known(NamedTuple):
     view: SessionView
     since: str
+    kept_until: str | None
     entry: Entry
 
 
-def _followed(known: _Known | None, view: SessionView, now: str, *, counts: bool) -> _Known:
+def _followed(known: _Known | None, view: SessionView, now: str, started: float, *, counts: bool) -> _Known:
     if known is not None and (known.view == view if counts else _is_same(known.view, view)):
         return known
     since = known.since if known is not None and known.view.since == view.since else now
-    return _Known(view, since, _entry(view, since))
+    kept_until = None if view.kept_until is None else rfc3339_at(started + view.kept_until)
+    if known is not None and known.view.kept_until == view.kept_until:
+        kept_until = known.kept_until
+    return _Known(view, since, kept_until, _entry(view, since, kept_until))
 
 
 def _is_same(one: SessionView, other: SessionView) -> bool:
     """But for the number of routes."""
-    return (one.since, one.state, one.peer_address, one.hold_time_seconds, one.last_error) == (
+    return (one.since, one.state, one.peer_address, one.hold_time_seconds, one.last_error, one.kept_until) == (
         other.since,
         other.state,
         other.peer_address,
         other.hold_time_seconds,
         other.last_error,
+        other.kept_until,
     )
 
 
-def _entry(view: SessionView, since: str) -> Entry:
+def _entry(view: SessionView, since: str, kept_until: str | None) -> Entry:
     return bgp_session(
         view.peer,
         view.peer_address,
@@ -70,6 +83,7 @@ def _entry(view: SessionView, since: str) -> Entry:
         since=since,
         routes_sent=view.routes_sent,
         hold_time_seconds=view.hold_time_seconds,
+        routes_kept_until=kept_until,
         last_error=view.last_error,
     )
 

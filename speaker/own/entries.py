@@ -135,6 +135,7 @@ def bgp_session(
     since: str | None = None,
     routes_sent: int = 0,
     hold_time_seconds: int | None = None,
+    routes_kept_until: str | None = None,
     last_error: str = "",
 ) -> Entry:
     """A session with a BGPPeer, or why there is none. `address` None = unknown. A zone is left out of it."""
@@ -145,6 +146,7 @@ def bgp_session(
         since=since,
         routes_sent=routes_sent,
         hold_time_seconds=hold_time_seconds,
+        routes_kept_until=routes_kept_until,
         last_error=_cut(last_error),
     ).to_wire()
 

@@ -99,8 +99,8 @@ class Connection:
         """How long the router may keep our routes if it hears nothing of our end; inf = forever (hold time 0)."""
         return outlives_seconds(self.peer, self._hold_seconds)
 
-    def view(self, routes_sent: int) -> SessionView:
-        """As of now."""
+    def view(self, routes_sent: int, kept_until: float | None = None) -> SessionView:
+        """As of now. `kept_until`: as of the routes that the router may have of earlier sessions."""
         return SessionView(
             peer=self.peer.name,
             peer_address=self.peer.peer_address,
@@ -111,6 +111,7 @@ class Connection:
             hold_time_seconds=self._hold_seconds if self.is_up else None,
             last_error=self.last_error,
             downs=self._downs,
+            kept_until=kept_until,
         )
 
     def _failed(self, why: str) -> None:

@@ -269,7 +269,8 @@ class RouterSession:
 
     def view(self) -> SessionView:
         """As of now."""
-        return self._connection.view(self._rib.count(SENT))
+        is_known = self.has_kept and not self.is_up and self._rib.kept_until < inf
+        return self._connection.view(self._rib.count(SENT), self._rib.kept_until if is_known else None)
 
     # The session comes and goes
 

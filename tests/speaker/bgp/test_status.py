@@ -70,3 +70,15 @@ def test_every_entry_is_one_that_the_api_takes() -> None:
 def test_sessions_are_counted_by_state() -> None:
     assert by_state([UP])["Established"] == 1
     assert by_state([])["Idle"] == 0
+
+
+def test_until_when_a_router_may_keep_routes_is_said_and_not_written_anew_each_time() -> None:
+    entries = SessionEntries()
+    lost = replace(UP, state=BGPSessionState.Connect, kept_until=191.0)
+    (entry,) = entries.show({"tor": lost}, {}, "t1", started=1000.0)
+    assert entry["routesKeptUntil"] == "1970-01-01T00:19:51Z"
+    assert entries.show({"tor": lost}, {}, "t2", started=1000.9) == [entry]
+    (entry,) = entries.show({"tor": replace(lost, last_error="cut")}, {}, "t3", started=1001.9)
+    assert entry["routesKeptUntil"] == "1970-01-01T00:19:51Z"
+    (entry,) = entries.show({"tor": UP}, {}, "t4", started=1000.0)
+    assert "routesKeptUntil" not in entry

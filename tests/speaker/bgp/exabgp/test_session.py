@@ -8,7 +8,7 @@ from crds.addresses import Family
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.connection import SILENT_SECONDS, start_words
 from speaker.bgp.exabgp.ribout import Posture
-from speaker.bgp.exabgp.session import RouterSession
+from speaker.bgp.exabgp.session import CLOCK_MARGIN_SECONDS, RouterSession
 from speaker.bgp.model import FOREVER_SECONDS, PeerConfig, Prefix, Route
 
 V4, OTHER, V6 = ip_network("10.9.0.1/32"), ip_network("10.9.0.2/32"), ip_network("fd09::1/128")
@@ -280,6 +280,19 @@ def test_what_a_notification_said_stays_the_reason_until_a_session_is_up() -> No
     come_up(session, 1006.0)
     session.handle(events.Down("closing connection", False), 1007.0)
     assert session.view().last_error == "the connection was closed or lost"
+
+
+def test_until_when_the_router_may_keep_routes_is_known_while_no_session_is_up() -> None:
+    session = session_that_is_up()
+    advertise(session, 1001.0, Route(V4))
+    assert session.view().kept_until is None
+    session.handle(events.Down("closing connection", False), 1002.0)
+    assert session.view().kept_until == 1002.0 + 90 + CLOCK_MARGIN_SECONDS
+    come_up(session, 1003.0)
+    assert session.view().kept_until is None
+    session.handle(events.Notified("cease (6/2)", True), 1004.0)
+    session.handle(events.Down("notification received (6,2)", True), 1004.0)
+    assert session.view().kept_until is None
 
 
 def test_a_router_that_hangs_up_before_its_open_may_not_know_this_node() -> None:
