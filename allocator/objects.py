@@ -147,6 +147,7 @@ class StoredPeer:
     status: BGPPeerStatus
     bfd_profile: str | None = None
     """The BFDProfile that it names."""
+    has_graceful_restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,4 +189,12 @@ def decode_peer(raw: bytes) -> StoredPeer:
     address = parse_address(spec.peer_address) if spec.peer_address is not None else None
     endpoint = (str(address) if address is not None else None, spec.peer_port, spec.vrf)
     metadata = one.metadata
-    return StoredPeer(metadata.name, metadata.uid, metadata.generation, endpoint, one.status, spec.bfd_profile)
+    return StoredPeer(
+        metadata.name,
+        metadata.uid,
+        metadata.generation,
+        endpoint,
+        one.status,
+        spec.bfd_profile,
+        spec.graceful_restart is not None,
+    )

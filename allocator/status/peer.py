@@ -4,7 +4,8 @@ Built from what the Speakers report. Messages leave out what changes at each att
 is off is reported once.
 """
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from allocator.objects import StoredPeer
 from allocator.status.conditions import conditions_from, degraded
@@ -37,7 +38,10 @@ def peer_status(
     wanted, established = len(sessions), len(sessions) - len(down)
     parts = [one for one in faults if established or one.reason in BESIDE_SESSIONS]
     of_all = [one for one in faults if one not in parts]
-    observed = [_ready(wanted, down, of_all), *degraded(parts[:NAMED_FAULTS], peer.status.conditions)]
+    ready = _ready(wanted, down, of_all)
+    if ready.holds and (remarks := [*(one.message for one in parts), *_remarks(peer)]):
+        ready = replace(ready, message=f"{ready.message}. But: {listed(remarks, NAMED_FAULTS, '; ')}")
+    observed = [ready, *degraded(parts[:NAMED_FAULTS], peer.status.conditions)]
     return BGPPeerStatus(
         sessions=SessionCount(wanted=wanted, established=established, summary=f"{established}/{wanted}"),
         conditions=conditions_from(observed, peer.status.conditions, peer.generation, timestamp),
@@ -61,6 +65,15 @@ def duplicate_fault(duplicates: Sequence[str]) -> Observation | None:
         "keep one of them, or give them nodeSelectors that exclude each other"
     )
     return not_ready(Reason.DuplicatePeer, message)
+
+
+def _remarks(peer: StoredPeer) -> Iterator[str]:
+    """What is no fault, and may surprise."""
+    if peer.bfd_profile is not None and peer.has_graceful_restart:
+        yield (
+            "with bfdProfile, some routers drop the routes while a speaker restarts in spite of gracefulRestart: "
+            "docs/bfd.md has the router's setting"
+        )
 
 
 def _ready(wanted: int, down: Mapping[str, str], faults: Sequence[Observation]) -> Observation:

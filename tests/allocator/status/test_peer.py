@@ -1,5 +1,7 @@
 """What a BGPPeer says, from what the Speakers report."""
 
+from dataclasses import replace
+
 from allocator.objects import StoredPeer
 from allocator.status.announcers import Said, Source
 from allocator.status.entries import Fault, Session
@@ -105,6 +107,18 @@ def test_a_fault_beside_a_session_that_is_up_is_a_part() -> None:
         "Degraded": ("True", "UnknownProfile"),
     }
     assert status.observed_generation == one.generation
+    assert status.conditions[0].message.endswith(". But: there is no BFDProfile fast (says a)")
+
+
+def test_bfd_beside_graceful_restart_is_remarked_where_both_are_set() -> None:
+    def said(**fields: object) -> str:
+        one = replace(peer(), **fields)
+        return peer_status(one, reported(speaker("a", up())).sessions("tor1"), (), (), NOW).conditions[0].message
+
+    assert said(bfd_profile="fast", has_graceful_restart=True).startswith(
+        "1 of 1 sessions are up. But: with bfdProfile,"
+    )
+    assert said(bfd_profile="fast") == said(has_graceful_restart=True) == "1 of 1 sessions are up"
 
 
 def test_what_keeps_no_session_from_coming_up_hides_no_cause() -> None:
