@@ -235,7 +235,7 @@ def _sent_words(sent: _Notification) -> str:
     words = describe(sent.code, sent.subcode, data)
     sentence = printable(data.decode("ascii", errors="replace"))
     has_own = (sent.code, sent.subcode) in HAVE_WORDS or not (sentence.isascii() and len(sentence) > 3)
-    return words if has_own else f"{words}: {sentence}"
+    return words if has_own or sentence.lower() in words.lower() else f"{words}: {sentence}"
 
 
 def _octets(text: str) -> bytes:
