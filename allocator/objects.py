@@ -148,6 +148,8 @@ class StoredPeer:
     bfd_profile: str | None = None
     """The BFDProfile that it names."""
     has_graceful_restart: bool = False
+    router_id: str | None = None
+    """The BGP identifier that it gives to its nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,4 +199,5 @@ def decode_peer(raw: bytes) -> StoredPeer:
         one.status,
         spec.bfd_profile,
         spec.graceful_restart is not None,
+        spec.router_id,
     )

@@ -204,8 +204,8 @@ class BGPSession(Model):
     hold_time_seconds: Seconds | None = None
     """The hold time that both sides agreed on, in seconds."""
     routes_kept_until: Time | None = None
-    """Until when the router may keep routes of sessions that have ended without its word. Not set: it keeps none, or a
-    session is up, or they never expire (hold time 0)."""
+    """Until when the router may keep routes of sessions that have ended without its word, or one whose withdrawal it
+    does not acknowledge. Not set: it keeps none, or they never expire (hold time 0)."""
     last_error: Message = ""
     """Why it went down last."""
 

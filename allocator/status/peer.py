@@ -39,7 +39,7 @@ def peer_status(
     parts = [one for one in faults if established or one.reason in BESIDE_SESSIONS]
     of_all = [one for one in faults if one not in parts]
     ready = _ready(wanted, down, of_all)
-    if ready.holds and (remarks := [*(one.message for one in parts), *_remarks(peer)]):
+    if ready.holds and (remarks := [*(one.message for one in parts), *_remarks(peer, wanted)]):
         ready = replace(ready, message=f"{ready.message}. But: {listed(remarks, NAMED_FAULTS, '; ')}")
     observed = [ready, *degraded(parts[:NAMED_FAULTS], peer.status.conditions)]
     return BGPPeerStatus(
@@ -67,8 +67,13 @@ def duplicate_fault(duplicates: Sequence[str]) -> Observation | None:
     return not_ready(Reason.DuplicatePeer, message)
 
 
-def _remarks(peer: StoredPeer) -> Iterator[str]:
-    """What is no fault, and may surprise."""
+def _remarks(peer: StoredPeer, wanted: int) -> Iterator[str]:
+    """What is no fault, and may surprise. `wanted`: how many nodes have a session."""
+    if peer.router_id is not None and wanted > 1:
+        yield (
+            f"all {wanted} nodes have the routerID {peer.router_id}, which strict routers and reflectors refuse "
+            "(RFC 4271 §4.2): leave it out, or have a BGPPeer for each node"
+        )
     if peer.bfd_profile is not None and peer.has_graceful_restart:
         yield (
             "with bfdProfile, some routers drop the routes while a speaker restarts in spite of gracefulRestart: "

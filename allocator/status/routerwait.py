@@ -22,11 +22,11 @@ def with_routers(awaited: Sequence[Awaited], sessions: Mapping[str, Mapping[str,
 
 def _named(one: Awaited, sessions: Mapping[str, Mapping[str, Session]]) -> Awaited:
     routers = [
-        f"BGPPeer {peer}{_at(by_node[one.node])} may keep its route until {by_node[one.node].routes_kept_until}"
+        f"BGPPeer {peer}{_at(by_node[one.node])}, which may keep its route until {by_node[one.node].routes_kept_until}"
         for peer, by_node in sorted(sessions.items())
         if one.node in by_node and by_node[one.node].routes_kept_until
     ]
-    return replace(one, why=f"its session has ended, and {listed(routers, NAMED_PEERS)}") if routers else one
+    return replace(one, why=f"it waits for {listed(routers, NAMED_PEERS)}") if routers else one
 
 
 def _at(session: Session) -> str:

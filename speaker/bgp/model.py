@@ -112,7 +112,7 @@ class SessionView:
     `since`: monotonic seconds of the change to `state`. `families`, `hold_time_seconds`: as agreed with the peer, empty
     and None while not established. `routes_sent`: how many prefixes were sent and not withdrawn in this session.
     `downs`: how often it was up and went down. `kept_until`: monotonic seconds until when the router may keep routes of
-    sessions that have ended; None = it keeps none, or a session is up, or for ever.
+    sessions that have ended, or one that it does not acknowledge to be withdrawn; None = it keeps none, or for ever.
     `last_error`: why the session went down last or can't be had, in words; "" = never was.
     """
 

@@ -33,6 +33,8 @@ from speaker.bgp.model import EXABGP_PERMIT_SECONDS, PeerConfig, Prefix, Route, 
 
 CONFIRM_SECONDS = 10.0
 """So long may ExaBGP be silent, an UPDATE unsent, or what was sent unacknowledged, before the session is ended."""
+STUCK_SECONDS = 2.0
+"""A withdrawal that is not acknowledged by then is told."""
 PROBE_SECONDS = 1.0
 """A withdrawal of which nothing is reported by then is looked for by an End-of-RIB after it."""
 CLOCK_MARGIN_SECONDS = 1.0
@@ -60,6 +62,8 @@ class RouterSession:
         self._ack_query = AckQuery(now)
         self._connect_retry_seconds: int | None = None
         """As the process that runs was told."""
+        self._stuck_until = inf
+        """Until when the router may keep what it does not acknowledge to be withdrawn, in the session that is up."""
         self._progress_at = now
         """When an UPDATE was last reported, or the wait for one began."""
 
@@ -166,6 +170,8 @@ class RouterSession:
     def pass_time(self, now: float) -> None:
         """Forget what the router has surely dropped by now. To be called each second or so."""
         self._connection.pass_time(now)
+        is_stuck = self.is_up and self._rib.count(UNACKNOWLEDGED) and now - self._ack_query.progress_at >= STUCK_SECONDS
+        self._stuck_until = self._outlived_at(self._ack_query.progress_at) if is_stuck else inf
         is_resumable = self._is_running and self.peer.graceful_restart_seconds is not None
         self._rib.drop_kept(min(now, self._ack_query.known_at) if is_resumable else now)
 
@@ -269,8 +275,9 @@ class RouterSession:
 
     def view(self) -> SessionView:
         """As of now."""
-        is_known = self.has_kept and not self.is_up and self._rib.kept_until < inf
-        return self._connection.view(self._rib.count(SENT), self._rib.kept_until if is_known else None)
+        kept_until = self._stuck_until if self.is_up else self._rib.kept_until
+        is_known = kept_until < inf if self.is_up else self.has_kept and kept_until < inf
+        return self._connection.view(self._rib.count(SENT), kept_until if is_known else None)
 
     # The session comes and goes
 

@@ -121,6 +121,16 @@ def test_bfd_beside_graceful_restart_is_remarked_where_both_are_set() -> None:
     assert said(bfd_profile="fast") == said(has_graceful_restart=True) == "1 of 1 sessions are up"
 
 
+def test_one_router_id_for_several_nodes_is_remarked() -> None:
+    def said(*nodes: str) -> str:
+        one = replace(peer(), router_id="192.0.2.9")
+        sessions = reported(*(speaker(node, up()) for node in nodes)).sessions("tor1")
+        return peer_status(one, sessions, (), (), NOW).conditions[0].message
+
+    assert said("a") == "1 of 1 sessions are up"
+    assert "all 2 nodes have the routerID 192.0.2.9" in said("a", "b")
+
+
 def test_what_keeps_no_session_from_coming_up_hides_no_cause() -> None:
     fault = Fault("BGPPeer/tor1", "UnknownProfile", "BGPPeer tor1: there is no BFDProfile fast")
     reports = reported(speaker("a", down("connection refused"), faults=(fault,)))

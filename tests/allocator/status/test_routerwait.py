@@ -13,5 +13,5 @@ def test_of_a_node_that_lives_the_routers_that_may_keep_its_route_are_named_and_
     first, second, third = with_routers(
         waiting, {"second": {"node1": LOST, "node3": LOST}, "first": {"node1": Session("first", "Established")}}
     )
-    assert first.why == f"its session has ended, and BGPPeer second (172.30.0.253) may keep its route until {UNTIL}"
+    assert first.why == f"it waits for BGPPeer second (172.30.0.253), which may keep its route until {UNTIL}"
     assert (second, third) == (waiting[1], waiting[2])

@@ -8,7 +8,7 @@ from crds.addresses import Family
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.connection import SILENT_SECONDS, start_words
 from speaker.bgp.exabgp.ribout import Posture
-from speaker.bgp.exabgp.session import CLOCK_MARGIN_SECONDS, RouterSession
+from speaker.bgp.exabgp.session import CLOCK_MARGIN_SECONDS, STUCK_SECONDS, RouterSession
 from speaker.bgp.model import FOREVER_SECONDS, PeerConfig, Prefix, Route
 
 V4, OTHER, V6 = ip_network("10.9.0.1/32"), ip_network("10.9.0.2/32"), ip_network("fd09::1/128")
@@ -292,6 +292,21 @@ def test_until_when_the_router_may_keep_routes_is_known_while_no_session_is_up()
     assert session.view().kept_until is None
     session.handle(events.Notified("cease (6/2)", True), 1004.0)
     session.handle(events.Down("notification received (6,2)", True), 1004.0)
+    assert session.view().kept_until is None
+
+
+def test_a_withdrawal_that_is_not_acknowledged_is_told_with_the_time_that_the_router_may_keep_it() -> None:
+    session = session_that_is_up()
+    advertise(session, 1001.0, Route(V4))
+    session.want({})
+    written(session, 1002.0)
+    session.handle(events.Sent(withdrawn=(V4,)), 1002.0)
+    session.pass_time(1002.0 + STUCK_SECONDS - 0.5)
+    assert session.view().kept_until is None
+    session.pass_time(1002.0 + STUCK_SECONDS)
+    assert session.view().kept_until == 1002.0 + 90 + CLOCK_MARGIN_SECONDS
+    session.handle(events.Unacknowledged(0), 1005.0)
+    session.pass_time(1005.0)
     assert session.view().kept_until is None
 
 
