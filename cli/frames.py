@@ -29,17 +29,23 @@ class Question:
 def answerer(frame: bytes, question: Question) -> bytes | None:
     """The MAC of the machine that says in this frame that it has the address; None when it says no such thing.
 
-    Every ARP frame with the address as its sender is such a word, gratuitous ones too (RFC 5227 §2.1.1).
+    An ARP frame with the address as its sender is such a word (RFC 5227 §2.1.1). An announcement is none: it answers
+    nothing, and comes beside the answer of one and the same machine. By ARP it has the address as its target, too
+    (RFC 5227 §1.1); by NDP its flag S is not set, as in the answer to a probe (RFC 4861 §7.2.4).
     """
     if question.address.version == 4:
         packet = arp.parse(frame)
         if packet is None or packet.source == question.mac or packet.sender != question.address.packed:
+            return None
+        if packet.target == packet.sender:
             return None
         return packet.sender_mac
     message = ndp.parse(frame)
     if not isinstance(message, ndp.Advertisement) or message.source == question.mac:
         return None
     if message.target != question.address.packed:
+        return None
+    if not message.is_solicited and not question.sender.is_unspecified:
         return None
     return message.target_mac or message.source
 

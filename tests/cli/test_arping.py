@@ -82,7 +82,6 @@ class TestSegment:
             assert silent.returncode == NOBODY
             assert silent.stdout.splitlines()[-1] == f"nobody answers for {VIP} (1 asked)"
             await link.carry_out(announce([(VIP, ["eth0"])]))
-            await asyncio.sleep(0.5)  # a gratuitous ARP would be an answer too
             found = await asyncio.to_thread(arping, client, VIP, "--count=2")
         assert found.returncode == ONE, found.stdout + found.stderr
         assert f"{VIP} is at {node.mac.hex(':')}, " in found.stdout

@@ -60,6 +60,19 @@ def test_a_frame_with_the_address_as_its_sender_is_an_answer(operation: str) -> 
     assert mac_of(frame, question("192.0.2.11", OURS)) is None
 
 
+@pytest.mark.parametrize("operation", ["is-at", "who-has"])
+@pytest.mark.parametrize("sender", [OURS, "0.0.0.0"])
+def test_an_announcement_is_no_answer(operation: str, sender: str) -> None:
+    frame = Ether(src=OTHER, dst="ff:ff:ff:ff:ff:ff") / ARP(op=operation, hwsrc=OTHER, psrc=VIP, pdst=VIP)
+    assert mac_of(frame, question(VIP, sender)) is None
+
+
+def test_an_advertisement_that_nobody_asked_for_is_none_but_to_a_probe() -> None:
+    announced = advertisement(solicited=False)
+    assert mac_of(announced, question(VIP6, OURS6)) is None
+    assert mac_of(announced, question(VIP6, "::")) == OTHER
+
+
 def test_our_own_frames_and_other_protocols_answer_nothing() -> None:
     own = Ether(src=MAC) / ARP(op="is-at", hwsrc=OTHER, psrc=VIP, pdst=OURS)
     assert mac_of(own, question(VIP, OURS)) is None
@@ -67,9 +80,9 @@ def test_our_own_frames_and_other_protocols_answer_nothing() -> None:
     assert mac_of(Ether(src=OTHER) / ARP(psrc=VIP), question(VIP6, OURS6)) is None
 
 
-def advertisement(*, target: str = VIP6, source: str = OTHER) -> Ether:
+def advertisement(*, target: str = VIP6, source: str = OTHER, solicited: bool = True) -> Ether:
     ip = IPv6(src="fe80::2", dst=OURS6, hlim=255)
-    return Ether(src=source, dst=MAC) / ip / ICMPv6ND_NA(tgt=target, R=0, S=1, O=1)
+    return Ether(src=source, dst=MAC) / ip / ICMPv6ND_NA(tgt=target, R=0, S=int(solicited), O=1)
 
 
 def test_an_advertisement_answers_with_its_option_or_else_with_its_source() -> None:
