@@ -1,5 +1,6 @@
 """The site of the documents, as it is built and as a browser shows it."""
 
+import html
 import importlib.machinery
 import importlib.util
 import re
@@ -8,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 import yaml
@@ -86,6 +88,23 @@ def test_every_link_and_every_file_of_the_site_is_its_own(site: Path) -> None:
             elif page.name != "404.html":
                 path = target.split("#")[0].split("?")[0]
                 assert not path or (page.parent / path).exists(), f"{page.relative_to(site)}: {target}"
+
+
+def titled(nav: list[Any]) -> Iterator[str]:
+    for each in nav:
+        if isinstance(each, dict):
+            for title, below in each.items():
+                if isinstance(below, list):
+                    yield from titled(below)
+                else:
+                    yield title
+
+
+@pytest.mark.slow
+def test_every_page_is_listed_beside_the_others_by_its_title(site: Path) -> None:
+    link = re.compile(r'<a href="?[^">]+"? class="?md-nav__link[^>]*>\s*<span class="?md-ellipsis"?>\s*([^<]*?)\s*<')
+    listed = {html.unescape(title) for title in link.findall((site / "lab.html").read_text())}
+    assert set(titled(yaml.safe_load((ROOT / "mkdocs.yml").read_text())["nav"])) - listed == set()
 
 
 @pytest.mark.slow
