@@ -211,3 +211,14 @@ class TestLocks:
 
     def test_the_image_gets_no_library_for_tests(self) -> None:
         assert "scapy" not in (ROOT / "requirements.lock").read_text()
+
+
+def locked(name: str) -> dict[str, str]:
+    return dict(re.findall(r"^([\w.-]+)==(\S+)", (ROOT / name).read_text(), re.MULTILINE))
+
+
+def test_the_demo_has_all_that_runs_in_the_versions_that_are_tested() -> None:
+    demo = locked("requirements-demo.lock")
+    needed = {re.split(r"[^\w-]", each)[0] for one in (BERTH, LAB) for each in one.metadata["dependencies"]}
+    assert {each.lower() for each in needed} - {BERTH.name} <= demo.keys()
+    assert demo.items() <= locked("requirements-dev.lock").items()
