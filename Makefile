@@ -58,7 +58,7 @@ demo: $(if $(wildcard $(VENV)/.ready),setup,$(VENV)/.demo) ## the main job in th
 # times to tenths of a second comes last, with nothing beside it: docs/decisions/023-tests-side-by-side.md.
 test: setup $(VENV)/.ready-image ## all tests
 	@rm -rf $(FAILED); mkdir $(FAILED); \
-	$(SIDE_BY_SIDE) full-others full-lab full-speaker root-speaker & beside=$$!; \
+	$(SIDE_BY_SIDE) image-of-tests full-others full-lab full-speaker root-speaker & beside=$$!; \
 	trap "kill $$beside 2> /dev/null || true" EXIT; \
 	$(PYTEST) $(call NOTED,root-rest,$(TESTS_rest) $(ROOT)); \
 	wait $$beside; \
@@ -83,10 +83,29 @@ spelling: setup
 image: $(VENV)/.ready-image ## the container image: in buildah's storage, and dist/berth-VERSION-ARCH.tar (ARCH=arm64, BASE=IMAGE)
 	$(BIN)/python tools/image --arch=$(ARCH) --base=$(BASE)
 
+.PHONY: image-of-tests
+image-of-tests: $(VENV)/.ready-image
+	@SOURCE_DATE_EPOCH=0 nice -n 10 $(BIN)/python tools/image --archive=build/image/tests.tar > /dev/null || \
+		echo "the image was not built: its own tests say why" >&2
+
 # Not what the lab needs.
 $(VENV)/.ready-image: requirements-demo.lock $(BERTH) $(BERTH_LAB) tools/setup
 	@tools/setup "$(PYTHON)" "$(VENV)" requirements-demo.lock python3-venv:- $(IMAGE_DEBIAN)
 	@touch $@
+
+# Tools of a release: locked like all others, and in a folder of their own, since nothing else needs them.
+RELEASE_BIN := $(VENV)/release/bin
+$(VENV)/release/.ready: requirements-release.lock $(VENV)/.ready-image
+	$(PYTHON) -m venv $(VENV)/release
+	$(RELEASE_BIN)/pip install -q --disable-pip-version-check --require-hashes -r requirements-release.lock
+	@touch $@
+
+.PHONY: release audit
+release: $(VENV)/release/.ready ## all that is published with a version: make release VERSION=1.2.3
+	$(RELEASE_BIN)/python tools/release $(VERSION)
+
+audit: $(VENV)/release/.ready ## compare what the image brings with known vulnerabilities; for every night
+	$(RELEASE_BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
 
 .PHONY: version
 version: ## the version
@@ -165,12 +184,14 @@ manifests-check: setup
 	$(BIN)/python tools/values --check
 	$(BIN)/python tools/version --check
 
+RELEASE_TOOLS := cyclonedx-bom hatchling pip-audit
 PIP_COMPILE = $(VENV)/lock/bin/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-trusted-host \
 	--no-emit-find-links --allow-unsafe --strip-extras --no-header
 lock: setup ## resolve the dependencies again and write the lock files
 	$(PYTHON) -m venv $(VENV)/lock
 	$(VENV)/lock/bin/pip install -q pip-tools
 	$(PIP_COMPILE) -o requirements.lock $(BERTH)
+	printf '%s\n' $(RELEASE_TOOLS) | $(PIP_COMPILE) -o requirements-release.lock -
 	tools/requirements --extras $(BERTH) $(BERTH_LAB) | $(PIP_COMPILE) -o requirements-dev.lock -
 	{ tools/requirements $(BERTH) $(BERTH_LAB); echo hatchling; echo editables; } | \
 		$(PIP_COMPILE) -c requirements-dev.lock -o requirements-demo.lock -

@@ -16,6 +16,7 @@ from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 
+import helm_python
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -127,6 +128,25 @@ class TestImage:
         assert {name for name in loaded if name.startswith("kubernetes.")} <= kept
 
 
+class TestRelease:
+    def test_a_version_that_is_not_written_down_is_no_release(self) -> None:
+        found = tool("release").faults("99.0.0", "2030-01-02")
+        assert any("pyproject.toml says" in each for each in found)
+        assert any("## [99.0.0] - 2030-01-02" in each for each in found)
+
+    @pytest.mark.slow
+    def test_the_packed_chart_is_the_chart_and_the_same_bits_each_time(self, tmp_path: Path) -> None:
+        release = tool("release")
+        packed = []
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            release.chart(tmp_path / name, "1.2.3", 0)
+            packed.append(tmp_path / name / "berth-1.2.3.tgz")
+        assert packed[0].read_bytes() == packed[1].read_bytes()
+        with helm_python.Chart.load(str(packed[0])) as chart:
+            assert chart.render({"image": {"repository": "x"}}, name="berth", namespace="x")
+
+
 by_module = cache(packages_distributions)
 
 
@@ -200,6 +220,7 @@ class TestLocks:
         ("lock", "wanted"),
         [
             ("requirements.lock", required(BERTH)),
+            ("requirements-release.lock", {"cyclonedx-bom", "hatchling", "pip-audit"}),
             ("requirements-dev.lock", (required(BERTH, "dev") | required(LAB)) - {"berth"}),
         ],
     )
