@@ -31,7 +31,7 @@ BUILD_SECONDS = 600
 
 @pytest.fixture(scope="module")
 def archive() -> Path:
-    """What `make test` builds beside the tests; waits for it, or builds it. Other commits with the same code share it."""
+    """What `make test` builds beside the tests; waits for it, or builds it. Commits with the same code share it."""
     archive = ROOT / "build/image/tests.tar"
     built = subprocess.run(
         [sys.executable, ROOT / "tools/image", f"--archive={archive}"],
