@@ -21,6 +21,7 @@ from cli.facts import Facts
 from cli.failure import Failed
 from cli.options import kubeconfig_of
 from cli.seen import Gap, Seen
+from cli.workloads import workloads
 from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.l2advertisement import L2AdvertisementSpec
 from crds.names import allocation_name
@@ -64,8 +65,6 @@ from speaker.cluster.objects import (
     speaker_from,
 )
 
-DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True)
-DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet", True)
 T = TypeVar("T")
 LONGEST_SECONDS = 60.0
 """For all that is read."""
@@ -195,14 +194,10 @@ async def _everything(reader: Reader, namespace: str) -> Seen:
 
 async def _is_announced_by_others(client: Client, namespace: str) -> bool:
     """The chart's Deployment is there, and its DaemonSet is not. False where that can't be read."""
-    found = []
-    for res, component in ((DEPLOYMENTS, "allocator"), (DAEMON_SETS, "speaker")):
-        selector = f"app.kubernetes.io/component={component}"
-        try:
-            found.append(bool((await client.list_page(res, namespace=namespace, label_selector=selector)).items))
-        except ApiError:
-            return False
-    return found == [True, False]
+    try:
+        return set(await workloads(client, namespace)) == {"allocator"}
+    except (ApiError, ValueError):
+        return False
 
 
 def _plain(objects: Objects) -> dict[str, Any]:

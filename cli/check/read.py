@@ -5,19 +5,15 @@ import json
 from cli.check.codes import Code, Found
 from cli.check.rules import Platform, of_berth, of_nodes, of_objects, of_peers, of_platform
 from cli.reading import read_cluster
-from cli.rights import PROGRAMS, WITH_SECURE_METRICS, Right, refused
+from cli.rights import refused
 from cli.seen import World
+from cli.workloads import DAEMON_SETS, needs
 from kube.errors import ApiError, Forbidden, NotFound
 from kube.io.client import Client
 from kube.resource import Resource
 
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", True)
-DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True)
-DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet", True)
 METALLB_POOLS = Resource("metallb.io", "v1beta1", "ipaddresspools", "IPAddressPool", True)
-WORKLOADS = {"berth-allocator": DEPLOYMENTS, "berth-speaker": DAEMON_SETS}
-SECURE = b'"--metrics-secure"'
-"""Stands in a workload as a text of its own where the program has that argument."""
 
 
 async def check_cluster(client: Client, namespace: str, *, is_before: bool) -> list[Found]:
@@ -25,7 +21,7 @@ async def check_cluster(client: Client, namespace: str, *, is_before: bool) -> l
     world = World(await read_cluster(client, namespace))
     found: list[Found] = []
     if not is_before:
-        rights = await refused(client, namespace, await _needs(client, namespace))
+        rights = await refused(client, namespace, await needs(client, namespace))
         found += of_berth(world, rights)
         if rights is None:
             message = "what its programs may do is not told to you (subjectaccessreviews)"
@@ -35,18 +31,6 @@ async def check_cluster(client: Client, namespace: str, *, is_before: bool) -> l
         found += of_objects(world)
         found += [] if is_before else of_peers(world)
     return found + list(of_platform(await _platform(client)))
-
-
-async def _needs(client: Client, namespace: str) -> dict[str, list[Right]]:
-    """The rights of each program. Where its workload can't be read, its metrics count as not secure."""
-    needs = {}
-    for program, rights in PROGRAMS.items():
-        try:
-            is_secure = SECURE in await client.get(WORKLOADS[program], program, namespace)
-        except ApiError:
-            is_secure = False
-        needs[program] = [*rights, *WITH_SECURE_METRICS] if is_secure else rights
-    return needs
 
 
 async def _platform(client: Client) -> Platform:

@@ -12,6 +12,7 @@ from cli.namespaces import namespace_of
 from cli.reading import read_cluster, read_in_full, with_client
 from cli.rights import refused
 from cli.seen import World
+from cli.workloads import needs
 from kube.io.client import Client
 from kube.objects import ServiceKey
 
@@ -44,7 +45,7 @@ async def explain(client: Client, berth: str, subject: Subject, namespace: str) 
     told = explain_service(world, key)
     if not told.causes or not is_vague(told.causes[0]):
         return told
-    return explain_service(world, key, await refused(client, berth))
+    return explain_service(world, key, await refused(client, berth, await needs(client, berth)))
 
 
 def _address(world: World, text: str) -> Explanation:

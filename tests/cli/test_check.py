@@ -11,11 +11,11 @@ import yaml
 from cli.__main__ import main
 from cli.check.codes import Code
 from cli.check.command import checked, errors
-from cli.check.read import CONFIG_MAPS, DAEMON_SETS, check_cluster
+from cli.check.read import CONFIG_MAPS, check_cluster
 from cli.check.rules import Platform, of_platform
 from cli.failure import Failed
-from cli.reading import DEPLOYMENTS
 from cli.waiting import seconds
+from cli.workloads import DAEMON_SETS, DEPLOYMENTS
 from crds.names import ALLOCATOR_LEASE
 from kube.io.client import Client
 from kube.resource import IPPOOLS, L2ADVERTISEMENTS, NODES, SPEAKERREPORTS, SPEAKERS
@@ -115,11 +115,31 @@ class TestCluster:
         container = {"name": "speaker", "image": "berth", "args": ["--metrics-secure"]}
         template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [container]}}
         spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template}
-        await setup.client.create(DAEMON_SETS, {"metadata": {"name": "berth-speaker"}, "spec": spec}, namespace=BERTH)
+        labels = {"app.kubernetes.io/component": "speaker"}
+        body = {"metadata": {"name": "berth-speaker", "labels": labels}, "spec": spec}
+        await setup.client.create(DAEMON_SETS, body, namespace=BERTH)
         (found,) = [one for one in await check_cluster(setup.client, BERTH, is_before=False) if one.code is Code.RIGHTS]
         assert found.message == "it may not create tokenreviews, create subjectaccessreviews"
         assert found.about == "ServiceAccount/berth-speaker"
         await setup.client.delete(DAEMON_SETS, "berth-speaker", namespace=BERTH)
+
+    async def test_a_right_of_an_account_and_a_release_with_other_names(self, setup: Setup) -> None:
+        labels = {"app.kubernetes.io/component": "speaker"}
+        template = {
+            "metadata": {"labels": labels},
+            "spec": {"serviceAccountName": "announcer", "containers": [{"name": "speaker", "image": "berth"}]},
+        }
+        spec = {"selector": {"matchLabels": labels}, "template": template}
+        body = {"metadata": {"name": "edge-speaker", "labels": labels}, "spec": spec}
+        await setup.client.create(DAEMON_SETS, body, namespace=BERTH)
+        try:
+            found = [one for one in await check_cluster(setup.client, BERTH, is_before=False)]
+            assert [one.about for one in found if one.code is Code.RIGHTS] == ["ServiceAccount/announcer"]
+            subjects = [{"kind": "ServiceAccount", "name": "announcer", "namespace": BERTH}]
+            await setup.client.merge_patch(BINDINGS, "berth-speaker", {"subjects": subjects})
+            assert await codes(setup) == []
+        finally:
+            await setup.client.delete(DAEMON_SETS, "edge-speaker", namespace=BERTH)
 
     async def test_a_cluster_without_a_pool(self, setup: Setup) -> None:
         await setup.client.delete(IPPOOLS, "edge")
