@@ -170,17 +170,21 @@ def shows(name: str, says: str) -> Series:
         series[f'berth_services_pending{{reason="{pending[1]}"}}'] = constant(1)
     if silent:
         series[f'berth_addresses{{pool="lan",state="{silent[1]}"}}'] = constant(1)
-    if silent and silent[1] == "SessionsDown" and name != "no node wants the router":
+    if silent and silent[1] == "SessionsDown" and name not in WITHOUT_SESSION:
         series[f'berth_bgp_session_up{{{NODE},peer="tor"}}'] = constant(0)
     return series
 
 
+WITHOUT_SESSION = ("no node wants the router", "advertisement with an unknown router")
 STUCK: Series = {"berth_oldest_release_seconds": growing(60)}
 SILENT: Series = {'berth_speakers{state="Silent"}': constant(1)}
 BESIDE: dict[str, Series] = {
     "full pool": {f"berth_pool_addresses_free{{{POOL}}}": constant(0)},
     "no allocator": {LEADER: constant(0)},
     "definitions missing": {LEADER: constant(0)},
+    "deleted while no allocator leads": {LEADER: constant(0)},
+    "record refused": {WRITTEN.replace('"200"', '"422"'): growing(1)},
+    "speakers that start": {f"berth_speaker_ready{{{NODE}}}": constant(0)},
     "no right to write": {'berth_services_pending{reason="NotWritten"}': constant(1)},
     "all speakers dead": {**SILENT, 'berth_speakers{state="Alive"}': constant(0)},
     "speaker dead with the endpoint": SILENT,
