@@ -41,7 +41,7 @@ def resolve_peer(
 def unreadable(name: str, ref: PasswordSecretRef, consequence: str) -> Fault:
     """The password of this BGPPeer is not where it says."""
     where = f"key {ref.key} of the Secret {ref.name} in Berth's namespace"
-    message = f"BGPPeer {name}: the password can't be read from {where}, or is empty{consequence}"
+    message = f"BGPPeer {name}: the password is empty or can't be read from {where}{consequence}"
     return Fault(Reason.PasswordUnavailable, message, f"BGPPeer/{name}")
 
 
