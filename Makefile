@@ -58,7 +58,7 @@ demo: $(if $(wildcard $(VENV)/.ready),setup,$(VENV)/.demo) ## the main job in th
 # times to tenths of a second comes last, with nothing beside it: docs/decisions/023-tests-side-by-side.md.
 test: setup $(VENV)/.ready-image ## all tests
 	@rm -rf $(FAILED); mkdir $(FAILED); \
-	$(SIDE_BY_SIDE) image-of-tests full-others full-lab full-speaker root-speaker & beside=$$!; \
+	$(SIDE_BY_SIDE) image-of-tests full-others full-lab full-speaker root-speaker root-beside & beside=$$!; \
 	trap "kill $$beside 2> /dev/null || true" EXIT; \
 	$(PYTEST) $(call NOTED,root-rest,$(TESTS_rest) $(ROOT)); \
 	wait $$beside; \
@@ -159,7 +159,9 @@ unit: setup ## unit and property tests, with few examples
 # Each reads the modules of its own tests alone: to read them all takes a worker of pytest a third of its time.
 TESTS_speaker := tests/speaker
 TESTS_lab := tests/lab tests/protocol
-TESTS_rest := tests --ignore=tests/speaker
+# Clusters that a second one beside them does not disturb.
+TESTS_beside := $(addprefix tests/,e2e/test_image.py e2e/test_scrapes.py e2e/test_chaos.py docs charts)
+TESTS_rest := tests $(addprefix --ignore=,tests/speaker $(TESTS_beside))
 TESTS_others := tests $(addprefix --ignore=,$(TESTS_speaker) $(TESTS_lab))
 unit-%: setup
 	$(UNIT) $(TESTS_$*)
