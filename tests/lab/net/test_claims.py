@@ -38,6 +38,15 @@ def test_claims_of_one_node_in_a_row_are_one_reign() -> None:
     ]
 
 
+def test_who_hands_over_may_claim_it_until_it_has_seen_the_successor() -> None:
+    claims = [Claim(1, "aa"), Claim(2, "bb"), Claim(2.004, "aa"), Claim(2.1, "bb"), Claim(2.2, "aa")]
+    assert ownership_spans(claims, {"aa": "node1", "bb": "node2"}, hand_over_seconds=0.1) == [
+        OwnershipSpan("node1", 1, 2.004, 2),
+        OwnershipSpan("node2", 2, 2.1, 2),
+        OwnershipSpan("node1", 2.2, 2.2, 1),
+    ]
+
+
 @pytest.mark.root
 @pytest.mark.lab
 class TestRealFrames:
