@@ -127,7 +127,7 @@ class WireHolder(msgspec.Struct, frozen=True, rename="camel", gc=False):
 
 
 class WireSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False):
-    """What is read of an IPAllocation's spec: as crds.ipallocation.IPAllocationSpec, and a tenth of its time."""
+    """What is read of an IPAllocation's spec: as crds.ipallocation.IPAllocationSpec, in half the time."""
 
     address: str
     pool: str

@@ -22,6 +22,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], indent: str = "") 
     return "\n".join(f"{indent}{line}".rstrip() for line in lines)
 
 
+def cell(value: Any) -> str:
+    """A value in a table."""
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
 def structured(value: Any, output: str) -> str:
     """`output`: json or yaml."""
     if output == "yaml":

@@ -86,7 +86,7 @@ WITH_SECURE_METRICS = [
 
 
 async def refused(
-    client: Client, namespace: str, programs: Mapping[str, Sequence[Right]] = PROGRAMS
+    client: Client, namespace: str, programs: Mapping[str, Sequence[Right]]
 ) -> dict[str, list[str]] | None:
     """What each of the programs may not do, in words; None where the API server does not tell us. `namespace`:
     Berth's. `programs`: by service account, what each needs."""

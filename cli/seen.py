@@ -224,6 +224,10 @@ class World:
         names = [one.name for one in self.seen.observed.peers.values()]
         return {name: self.reports.bgp.sessions(name) for name in names}
 
+    def sessions_up(self, peer: str) -> int:
+        """How many of a BGPPeer's sessions are established, by speakers that live."""
+        return sum(one.is_established and node not in self.silent for node, one in self.sessions[peer].items())
+
     @cached_property
     def alive(self) -> frozenset[str]:
         """Nodes whose speakers live."""

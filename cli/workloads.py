@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from cli.rights import ALLOCATOR, SPEAKER, WITH_SECURE_METRICS, Right
+from cli.rights import PROGRAMS, WITH_SECURE_METRICS, Right
 from kube.decoding import decoder
 from kube.errors import ApiError
 from kube.io.client import Client
@@ -14,7 +14,6 @@ from kube.resource import Resource
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True)
 DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet", True)
 KINDS = {"allocator": DEPLOYMENTS, "speaker": DAEMON_SETS}
-RIGHTS = {"allocator": ALLOCATOR, "speaker": SPEAKER}
 SECURE = "--metrics-secure"
 
 
@@ -69,8 +68,9 @@ async def needs(client: Client, namespace: str) -> Mapping[str, list[Right]]:
     except (ApiError, ValueError):
         found = {}
     rights: dict[str, list[Right]] = {}
-    for component, wanted in RIGHTS.items():
-        one = found.get(component, Workload("", frozenset()))
+    for component in KINDS:
+        usual = f"berth-{component}"
+        one = found.get(component, Workload(usual, frozenset()))
         secure = WITH_SECURE_METRICS if SECURE in one.arguments else []
-        rights.setdefault(one.account or f"berth-{component}", []).extend([*wanted, *secure])
+        rights.setdefault(one.account or usual, []).extend([*PROGRAMS[usual], *secure])
     return {account: list(dict.fromkeys(each)) for account, each in rights.items()}

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree.ElementTree import Element, SubElement, tostring
 
+from cli.printing import cell
 from cli.seen import World
 from cli.status.picture import address_rows, picture_of
 from cli.status.state import State
@@ -140,10 +141,6 @@ def _table(body: Element, title: str, rows: Sequence[Mapping[str, Any]], more: i
     for row in rows:
         line = SubElement(table, "tr")
         for value in row.values():
-            SubElement(line, "td").text = _cell(value)
+            SubElement(line, "td").text = cell(value)
     if more:
         SubElement(made, "p", {"class": "small"}).text = f"and {more} more"
-
-
-def _cell(value: Any) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

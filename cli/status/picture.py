@@ -132,10 +132,9 @@ def _node_box(world: World, nodes: Sequence[str]) -> Box:
 
 
 def _router_box(world: World, name: str) -> Box:
-    sessions = world.sessions[name]
-    up = sum(one.is_established and node not in world.silent for node, one in sessions.items())
-    tone = IDLE if not sessions else WELL if up == len(sessions) else WRONG
-    return Box(name, f"{up} of {len(sessions)} sessions", tone)
+    up, all_of_them = world.sessions_up(name), len(world.sessions[name])
+    tone = IDLE if not all_of_them else WELL if up == all_of_them else WRONG
+    return Box(name, f"{up} of {all_of_them} sessions", tone)
 
 
 def _announced(groups: Mapping[Group, int], nodes: Sequence[Sequence[str]]) -> Iterable[Line]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from cli.printing import BOLD, GREEN, RED, coloured, table
+from cli.printing import BOLD, GREEN, RED, cell, coloured, table
 from cli.status.state import State
 
 MOST_WRONG = 20
@@ -44,9 +44,5 @@ def _counted(title: str, counts: dict[str, int]) -> str:
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:
     head = [name.upper() for name in rows[0]]
-    text = table(head, [[_cell(value) for value in row.values()] for row in rows[:MOST_ROWS]], "  ")
+    text = table(head, [[cell(value) for value in row.values()] for row in rows[:MOST_ROWS]], "  ")
     return text if len(rows) <= MOST_ROWS else f"{text}\n  and {len(rows) - MOST_ROWS} more"
-
-
-def _cell(value: Any) -> str:
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -177,7 +177,7 @@ def _peers(state: State, world: World) -> None:
     for peer in sorted(world.seen.observed.peers.values(), key=lambda one: one.name):
         ready = peer_condition(world, peer)
         sessions = world.sessions[peer.name]
-        up = sum(one.is_established and node not in world.silent for node, one in sessions.items())
+        up = world.sessions_up(peer.name)
         state.peers.append({"peer": peer.name, "address": peer.endpoint[0] or "", "sessions": f"{up}/{len(sessions)}"})
         if ready.status != "True" or ready.reason != Reason.SessionsUp:
             state.wrong.append(Finding(ready.reason, f"BGPPeer {peer.name}: {ready.message}"))
