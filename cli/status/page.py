@@ -10,7 +10,7 @@ from xml.etree.ElementTree import Element, SubElement, tostring
 
 from cli.printing import cell
 from cli.seen import World
-from cli.status.picture import address_rows, picture_of
+from cli.status.picture import Picture, address_rows, judged, picture_of
 from cli.status.state import State
 from cli.status.svg import drawn
 from kube.times import rfc3339
@@ -79,8 +79,9 @@ def page(state: State, world: World) -> str:
     _counts(pair, "Addresses", state.addresses)
     _counts(pair, "Services", state.services)
     if not world.blind:
-        _picture(body, world)
-        rows, more = address_rows(world, MOST_ROWS)
+        addresses = judged(world)
+        _picture(body, picture_of(world, addresses))
+        rows, more = address_rows(world, addresses, MOST_ROWS)
         _table(body, "Each address", rows, more)
     for title, rows in (
         ("Allocator", state.allocators),
@@ -121,9 +122,9 @@ def _counts(body: Element, title: str, counts: Mapping[str, int]) -> None:
         count.text, count.tail = str(number), kind
 
 
-def _picture(body: Element, world: World) -> None:
+def _picture(body: Element, picture: Picture) -> None:
     made = _section(body, "Who announces what")
-    SubElement(made, "div", {"class": "wide"}).append(drawn(picture_of(world)))
+    SubElement(made, "div", {"class": "wide"}).append(drawn(picture))
     legend = SubElement(made, "div", {"class": "legend"})
     for kind, text in LEGEND:
         one = SubElement(legend, "span")

@@ -8,6 +8,7 @@ MOST_BOXES in a column.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from allocator.objects import StoredAllocation
 from allocator.status.entries import Announcement
 from cli.listings import order
 from cli.seen import World
@@ -64,9 +65,20 @@ Group = tuple[str, frozenset[tuple[str, str]]]
 """A state, and who announces in which way: node and protocol."""
 
 
-def picture_of(world: World) -> Picture:
+Judged = Sequence[tuple[StoredAllocation, str]]
+"""Each record, and the state of its address in words."""
+
+
+def judged(world: World) -> Judged:
+    """In the order of the addresses; those first that are not announced as they should be."""
+    stored = sorted(world.seen.observed.allocations.values(), key=lambda one: order(str(one.address)))
+    said = [(one, " ".join(state_of_address(world, one)[:2]).strip()) for one in stored]
+    return sorted(said, key=lambda one: one[1] == ANNOUNCED)
+
+
+def picture_of(world: World, addresses: Judged) -> Picture:
     """All of it."""
-    groups = _groups(world)
+    groups = _groups(world, addresses)
     drawn = sorted(groups, key=lambda one: (one[0] == ANNOUNCED, -len(groups[one]), order(groups[one][0])))
     places = {one: place for place, one in enumerate(drawn[:MOST_BOXES])}
     nodes = _alike(world, places)
@@ -84,14 +96,12 @@ def picture_of(world: World) -> Picture:
     )
 
 
-def _groups(world: World) -> Mapping[Group, list[str]]:
+def _groups(world: World, addresses: Judged) -> Mapping[Group, list[str]]:
     found: dict[Group, list[str]] = {}
-    for stored in world.seen.observed.allocations.values():
-        kind, reason, _ = state_of_address(world, stored)
-        by = world.announcers(stored.address) if kind != "NotAnnounced" else {}
-        group = (f"{kind} {reason}".strip(), _ways(by))
-        found.setdefault(group, []).append(str(stored.address))
-    return {group: sorted(addresses, key=order) for group, addresses in found.items()}
+    for stored, state in addresses:
+        by = world.announcers(stored.address)
+        found.setdefault((state, _ways(by)), []).append(str(stored.address))
+    return found
 
 
 def _ways(by: Mapping[str, Announcement]) -> frozenset[tuple[str, str]]:
@@ -153,17 +163,15 @@ def _sessions(world: World, nodes: Sequence[Sequence[str]], routers: Sequence[st
                 yield Line(left, right, SESSION if is_up else DOWN)
 
 
-def address_rows(world: World, most: int) -> tuple[Rows, int]:
-    """Each address with its state, what is wrong first, and how many more there are."""
-    stored = sorted(world.seen.observed.allocations.values(), key=lambda one: order(str(one.address)))
-    judged = sorted(((state_of_address(world, one), one) for one in stored), key=lambda one: one[0][0] == ANNOUNCED)
+def address_rows(world: World, addresses: Judged, most: int) -> tuple[Rows, int]:
+    """Each address with its state, and how many more there are."""
     rows = [
         {
             "address": str(one.address),
             "services": listed([str(holder.key) for holder in one.claim.holders], NAMED),
-            "state": f"{state[0]} {state[1]}".strip(),
+            "state": state,
             "announced by": listed(sorted(world.announcers(one.address)), NAMED),
         }
-        for state, one in judged[:most]
+        for one, state in addresses[:most]
     ]
-    return rows, len(judged) - len(rows)
+    return rows, len(addresses) - len(rows)

@@ -10,7 +10,7 @@ from cli.reading import read_cluster
 from cli.seen import World
 from cli.status import picture
 from cli.status.page import page
-from cli.status.picture import Box, Picture, address_rows, picture_of
+from cli.status.picture import Box, Picture, address_rows, judged, picture_of
 from cli.status.state import state_of
 from kube.io.client import Client
 from kube.resource import L2ADVERTISEMENTS
@@ -22,6 +22,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 async def world(setup: Setup) -> World:
     return World(await read_cluster(setup.client, BERTH))
+
+
+async def drawn(setup: Setup) -> Picture:
+    found = await world(setup)
+    return picture_of(found, judged(found))
 
 
 async def html(setup: Setup) -> str:
@@ -36,7 +41,7 @@ def links(found: Picture) -> list[tuple[str, str, str]]:
 
 
 async def test_an_address_is_linked_with_the_node_that_announces_it(setup: Setup) -> None:
-    found = picture_of(await world(setup))
+    found = await drawn(setup)
     assert found.addresses.boxes == [Box(ADDRESS, "Announced by 1 node", "well")]
     assert [one.title for one in found.nodes.boxes] == ["node1", "node2"]
     assert links(found) == [(ADDRESS, "node1", "layer2")]
@@ -47,20 +52,20 @@ async def test_what_is_alike_is_one_box_and_what_is_wrong_comes_first(setup: Set
     for number in (11, 12, 13):
         await setup.service(f"more-{number}", f"192.0.2.{number}")
     await setup.announce("node1", ADDRESS, "192.0.2.11", "192.0.2.12")
-    found = picture_of(await world(setup))
+    found = await drawn(setup)
     assert [(one.title, one.tone) for one in found.addresses.boxes] == [
         ("192.0.2.13", "wrong"),
         ("3 addresses", "well"),
     ]
     assert links(found) == [("3 addresses", "node1", "layer2")]
-    rows, more = address_rows(await world(setup), 2)
+    rows, more = address_rows(seen := await world(setup), judged(seen), 2)
     assert [row["address"] for row in rows] == ["192.0.2.13", ADDRESS]
     assert more == 2
 
 
 async def test_sessions_lead_from_nodes_to_routers(setup: Setup) -> None:
     await setup.bgp_only("no route to host")
-    found = picture_of(await world(setup))
+    found = await drawn(setup)
     assert found.routers.boxes == [Box("tor1", "0 of 2 sessions", "wrong")]
     assert {one.kind for one in found.sessions} == {"down"}
 
@@ -69,7 +74,7 @@ async def test_no_column_has_more_than_people_can_read(setup: Setup, monkeypatch
     monkeypatch.setattr(picture, "MOST_BOXES", 1)
     await setup.service("two", "192.0.2.11")
     await setup.announce("node2", "192.0.2.11")
-    found = picture_of(await world(setup))
+    found = await drawn(setup)
     assert [(one.name, len(one.boxes), one.more) for one in (found.addresses, found.nodes)] == [
         ("Addresses", 1, 1),
         ("Nodes", 1, 1),
