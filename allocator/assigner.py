@@ -19,32 +19,24 @@ from dataclasses import replace
 
 from allocator import notices
 from allocator.adoption import adopt, keep_shown
-from allocator.annotations import not_understood
-from allocator.claims import Claim, Holder
+from allocator.claims import Claim
+from allocator.deciding import Deciding, Key
 from allocator.ledger import Entry, Ledger
-from allocator.naming import Naming
 from allocator.notices import Notice
 from allocator.objects import StoredAllocation
 from allocator.overwrites import QUIET_SECONDS, Overwrites
 from allocator.ownership import Ownership
-from allocator.plan import Plan, plan, plan_refused
 from allocator.policy import Draw
 from allocator.publication import published
 from allocator.reachability import Reachability
-from allocator.rejections import Rejections, unrecorded_holders, without
+from allocator.rejections import unrecorded_holders
 from allocator.release.barrier import Mark
 from allocator.request import (
-    InvalidRequest,
-    Request,
-    holder_of,
     key_of,
     our_condition,
     present_addresses,
-    request_for_external_ips,
-    request_of,
 )
 from allocator.services import KnownServices
-from allocator.sharing import left
 from allocator.space.keptout import Entries
 from allocator.space.pools import Labels, Pools
 from allocator.stage import Stage
@@ -56,16 +48,13 @@ from allocator.status.service import (
     service_patch,
     wanted_of,
 )
-from allocator.waiting import Wait, Waiting
+from allocator.waiting import Waiting
 from allocator.wakeups import Wakeups
 from allocator.workqueue import WorkQueue
 from allocator.writes import PatchService, ReadService, Write, record_write
 from crds.addresses import IPAddress
-from crds.conditions import Reason
 from crds.observation import Observation
 from kube.objects import Service, ServiceKey
-
-Key = ServiceKey | IPAddress
 
 NOT_WRITTEN = "NotWritten"
 """In place of a reason: the API server took no record or no status of the Service."""
@@ -79,7 +68,6 @@ class Assigner:
 
     def __init__(self, *, ownership: Ownership, draw: Draw) -> None:
         self._ownership = ownership
-        self._draw = draw
         self.ledger = Ledger()
         self.waiting = Waiting()
         self.queue: WorkQueue[Key] = WorkQueue()
@@ -90,8 +78,16 @@ class Assigner:
         self._deleted: set[str] = set()
         """uids of IPAllocations that we deleted, until the watch says so too."""
         self._wakeups = Wakeups(self.ledger, self.waiting)
-        self._rejections = Rejections()
-        self._naming = Naming(self.ledger, self.services)
+        self._deciding = Deciding(
+            ownership=ownership,
+            draw=draw,
+            ledger=self.ledger,
+            services=self.services,
+            waiting=self.waiting,
+            queue=self.queue,
+            wakeups=self._wakeups,
+            notices=self.notices,
+        )
         self._overwrites = Overwrites(ownership.class_name)
         self.reachability = Reachability(self.ledger, self.services)
 
@@ -130,7 +126,7 @@ class Assigner:
                 keep_shown(address, self.services.still_showing(address), self.ledger)
         settled = [one for one in by_age if present_addresses(one) or self.ledger.held_by_uid(one.metadata.uid)]
         for service in settled:
-            self._decide(key_of(service))
+            self._deciding.decide(key_of(service))
         orphans = [holder.key for entry in self.ledger for holder in entry.claim.holders]
         for key in (*map(key_of, settled), *orphans, *map(key_of, by_age)):
             self.queue.add(key)
@@ -138,25 +134,12 @@ class Assigner:
     def set_pools(self, pools: Pools) -> None:
         """Other pools: Services that hold an address or wait for one are looked at again."""
         self.ledger.set_pools(pools)
-        self._adopt_shown()
+        self._deciding.adopt_shown()
         for entry in self.ledger:
             self._look_at_holders(entry)
         for key in self.waiting.everybody():
             self.queue.add(key)
         for key in self.services.naming_external_ips():
-            self.queue.add(key)
-
-    def _adopt_shown(self) -> None:
-        """What a Service shows that holds nothing is its own, before anybody gets an address of a pool that came."""
-        unheld = [address for address in self.services.shown() if address not in self.ledger]
-        showing = {key_of(one): one for address in unheld for one in self.services.showing(address)}
-        for key, service in sorted(showing.items(), key=lambda one: one[1].metadata.creation_timestamp or ""):
-            if not self._ownership.is_ours(service) or self.ledger.held_by_uid(service.metadata.uid):
-                continue
-            for address in adopt(service, self.services.labels(key.namespace) or {}, self.ledger):
-                self.queue.add(address)
-        for key in showing:
-            self._decide(key)
             self.queue.add(key)
 
     def keep_out(self, source: str, entries: Entries) -> None:
@@ -171,7 +154,7 @@ class Assigner:
     def namespace_seen(self, name: str, labels: Labels) -> None:
         """Other labels may open or close a pool (namespaceSelector) to its Services."""
         if self.services.put_namespace(name, labels) and self.ledger.pools.select_by_namespace_labels:
-            self._adopt_shown()
+            self._deciding.adopt_shown()
             for key in self.services:
                 if key.namespace == name:
                     self.queue.add(key)
@@ -305,24 +288,11 @@ class Assigner:
         suspects = unrecorded_holders(written, recorded)
         self.queue.add(entry.address)
         if len(suspects) == 1:
-            self._evict(entry, suspects[0], recorded, f"{entry.address} with this Service: {why[:MOST_WORDS]}", now)
+            self._deciding.evict(
+                entry, suspects[0], recorded, f"{entry.address} with this Service: {why[:MOST_WORDS]}", now
+            )
         entry.is_one_by_one = len(suspects) > 1
         return bool(suspects)
-
-    def _evict(self, entry: Entry, holder: Holder, recorded: Claim | None, what: str, now: float) -> None:
-        if entry.claim.releasing or holder not in entry.claim.holders:
-            return  # it changed or left meanwhile
-        service = self.services.get(holder.key)
-        if service is None or service.metadata.uid != holder.uid:
-            request = None
-        else:
-            request = request_for_external_ips(service) if entry.claim.external else request_of(service)
-        rejections = self._naming.rejections if entry.claim.external else self._rejections
-        if isinstance(request, Request):
-            rejections.add(request, f"The API server refuses the record of {what}", now)
-        self.ledger.revise(entry, without(holder, entry.claim, recorded))
-        self._wakeups.of_changed(entry.claim, holder.key)
-        self.queue.add(holder.key, first=True)
 
     def barrier_passed(self, mark: Mark) -> None:
         """Nobody can announce it any more, for this very mark."""
@@ -387,9 +357,7 @@ class Assigner:
 
     def _vanished(self, known: Service) -> None:
         """A Service object is no more. If it still held an address, its finalizer was taken off by somebody else."""
-        self.waiting.remove(key_of(known))
-        self._rejections.forget(known.metadata.uid)
-        self._naming.forget(known.metadata.uid)
+        self._deciding.forget(known)
         self._overwrites.forget(known.metadata.uid)
         if any(entry.is_exposed for entry in self.ledger.held_by_uid(known.metadata.uid)):
             self._notice_lost_finalizer(known)
@@ -401,8 +369,7 @@ class Assigner:
     def step(self, key: Key, now: float, timestamp: str) -> Write | None:
         """The next write for this key, None when there is nothing to do or something else must come first."""
         if isinstance(key, ServiceKey):
-            for rejections in (self._rejections, self._naming.rejections):
-                rejections.expire(self.services.uid_at(key), now)
+            self._deciding.expire(key, now)
             write = self._service_step(key, now, timestamp)
         else:
             write = self._address_step(key, now)
@@ -410,11 +377,11 @@ class Assigner:
         return write
 
     def _ask(self, key: ServiceKey) -> None:
-        self._decide(key)
+        self._deciding.decide(key)
         self.queue.add(key)
 
     def _service_step(self, key: ServiceKey, now: float, timestamp: str) -> Write | None:
-        decision = self._decide(key)
+        decision = self._deciding.decide(key)
         service = self.services.get(key)
         if service is None:
             return None
@@ -441,7 +408,7 @@ class Assigner:
             return self._show(service, wanted, PatchService(key, body, news), now)
         self._overwrites.shows(uid, wanted)
         for address in decision.leaving:
-            self._leave(self.ledger.get(address), uid)
+            self._deciding.leave(self.ledger.get(address), uid)
         return self._tell(service, timestamp)
 
     def _tell(self, service: Service, timestamp: str) -> Write | None:
@@ -475,72 +442,6 @@ class Assigner:
         self._overwrites.sent(uid, wanted)
         return replace(write, notices=()) if is_undone else write
 
-    def _decide(self, key: ServiceKey) -> Plan | None:
-        """Plan for the Service at this place and enter it in the ledger; None when it is not ours (or not yet)."""
-        service, uid = self.services.get(key), self.services.uid_at(key)
-        for entry in self.ledger.held_by_key(key):
-            for holder in entry.claim.holders:
-                if holder.key == key and holder.uid != uid:
-                    self._leave(entry, holder.uid)
-        waits = frozenset() if service is None else self._name(key, service)
-        if service is None or not self._ownership.is_ours(service):
-            self._await(key, service, waits)
-            return None
-        request, labels = request_of(service), self.services.labels(key.namespace)
-        if isinstance(request, InvalidRequest):
-            decision = plan_refused(holder_of(service), request.reason, request.message, self.ledger)
-        elif (rejection := self._rejections.of(request)) is not None:
-            decision = plan_refused(request.holder, Reason.RecordRefused, rejection.message, self.ledger)
-            self.queue.add_at(key, rejection.until)
-        elif labels is None and self.ledger.pools.select_by_namespace_labels:
-            return None
-        else:
-            decision = plan(request, labels or {}, self.ledger, self._draw, self._wish_of)
-        verdict = decision.verdict.noting(not_understood(service.metadata.annotations))
-        decision = replace(decision, verdict=verdict)
-        self._enter(decision.grants)
-        lacks = "" if decision.verdict.satisfied else str(decision.verdict.reason)
-        self._await(key, service, decision.waits | waits, lacks)
-        return decision
-
-    def _await(self, key: ServiceKey, service: Service | None, waits: frozenset[Wait], lacks: str = "") -> None:
-        if service is None or not (waits or lacks):
-            self.waiting.remove(key)
-        else:
-            self.waiting.put(key, service.metadata.creation_timestamp or "", waits, lacks)
-
-    def _name(self, key: ServiceKey, service: Service) -> frozenset[Wait]:
-        """Enter in the ledger which external IPs are announced for the Service, of whatever type it is. Returns what
-        could let it have the others."""
-        decision = self._naming.decide(service)
-        self._enter(decision.grants)
-        granted = {grant.address for grant in decision.grants}
-        for entry in self.ledger.named_by_uid(service.metadata.uid):
-            if entry.address not in granted:
-                self._leave(entry, service.metadata.uid)
-        self.notices.extend(self._naming.news(service, decision))
-        if decision.again_at is not None:
-            self.queue.add_at(key, decision.again_at)
-        return decision.waits
-
-    def _wish_of(self, holder: Holder) -> Request | None:
-        """What it asks for as its Service is now; None when that is gone or not ours, or can't be read or recorded."""
-        service = self.services.get(holder.key)
-        if service is None or service.metadata.uid != holder.uid or not self._ownership.is_ours(service):
-            return None
-        request = request_of(service)
-        return None if isinstance(request, InvalidRequest) or self._rejections.of(request) is not None else request
-
-    def _enter(self, grants: Iterable[Claim]) -> None:
-        for grant in grants:
-            entry = self.ledger.get(grant.address)
-            if entry is None:
-                self.ledger.reserve(grant)
-            elif not self.ledger.revise(entry, grant):
-                continue
-            self.queue.add(grant.address, first=True)
-            self._wakeups.of_changed(grant)
-
     def _disown(self, service: Service, timestamp: str) -> Write | None:
         """Not ours, or not any more. First the ingress goes, then the addresses, at last finalizer and condition."""
         key, uid = key_of(service), service.metadata.uid
@@ -556,20 +457,11 @@ class Assigner:
                 key, body, tuple(notices.of_class_changed(service, self._ownership, self._pool_of(uid)))
             )
         for entry in held:
-            self._leave(entry, uid)
+            self._deciding.leave(entry, uid)
         if any(entry.is_exposed for entry in self.ledger.held_by_uid(uid)):
             return None
         body = service_patch(service, bare(service), self._ownership, timestamp)
         return None if body is None else PatchService(key, body)
-
-    def _leave(self, entry: Entry | None, uid: str) -> None:
-        """The Service gives the address up: others keep it, or else it is released."""
-        if entry is None or entry.claim.releasing or not entry.claim.held_by(uid):
-            return
-        departed = next(holder.key for holder in entry.claim.holders if holder.uid == uid)
-        self.ledger.revise(entry, left(entry.claim, uid))
-        self.queue.add(entry.address)
-        self._wakeups.of_changed(entry.claim, departed)
 
     def _address_step(self, address: IPAddress, now: float) -> Write | None:
         entry = self.ledger.get(address)

@@ -1,6 +1,6 @@
 """The external IPs of Services, one Service after the other: what is known of them goes into allocator.externals.
 
-The Assigner enters what comes of it in the ledger. Pure.
+allocator.deciding enters what comes of it in the ledger. Pure.
 """
 
 from collections.abc import Iterator

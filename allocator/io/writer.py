@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import structlog
 
-from allocator.assigner import Assigner, Key
+from allocator.assigner import Assigner
+from allocator.deciding import Key
 from allocator.io.metrics import AllocatorMetrics
 from allocator.notices import Notice
 from allocator.objects import decode_allocation

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from allocator.assigner import Assigner, Key
+from allocator.assigner import Assigner
+from allocator.deciding import Key
 from allocator.keepers import of_service, source
 from allocator.objects import decode_allocation
 from allocator.ownership import Ownership
