@@ -248,6 +248,7 @@ class World:
             told,
             self.sessions,
             self.reports.sightings.of(stored.address),
+            {name: self.reports.bgp.faults("BGPPeer", name) for name in self.sessions},
         )
 
 

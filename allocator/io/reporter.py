@@ -9,7 +9,7 @@ What the statuses say comes from allocator.status.
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -27,7 +27,7 @@ from allocator.release.barrier import Awaited
 from allocator.space.ranges import parse_address
 from allocator.status.allocation import allocation_status, by, differs_in_counts_only
 from allocator.status.conflicts import of_transitions
-from allocator.status.entries import Announcement, Session
+from allocator.status.entries import Announcement, Fault, Session
 from allocator.status.onservices import briefly
 from allocator.status.owners import Owners
 from allocator.status.reports import Reports
@@ -121,7 +121,8 @@ class Reporter:
         self._not_alive: dict[str, str] = {}
         """By node, why its speaker announces nothing; empty for one that lives."""
         self._sessions: dict[str, Mapping[str, Session]] | None = None
-        """By BGPPeer and node, as long as they are as they were."""
+        """By BGPPeer and node, as long as they are as they were; so are the faults."""
+        self._faults: dict[str, Mapping[str, Sequence[Fault]]] | None = None
         self._without_speakers_since: float | None = None
         self._address_rate = WriteRate(burst=5, seconds=2.0)
         self._dirty_nodes: set[str] = set(one.node for one in observed.speakers.values())
@@ -164,7 +165,7 @@ class Reporter:
     def peers_changed(self) -> None:
         """BGPPeers; and advertisements, which name them, are looked at in each round."""
         self._objects.is_bgp_dirty = True
-        self._sessions = None
+        self._sessions = self._faults = None
 
     def service_changed(self, key: ServiceKey) -> None:
         """It may say something else of its addresses than it should."""
@@ -361,7 +362,13 @@ class Reporter:
             self._reports.causes.of(stored.address),
             self._sessions_by_peer(),
             self._reports.sightings.of(stored.address),
+            self._peer_faults(),
         )
+
+    def _peer_faults(self) -> Mapping[str, Mapping[str, Sequence[Fault]]]:
+        if self._faults is None:
+            self._faults = {name: self._reports.bgp.faults("BGPPeer", name) for name in self._sessions_by_peer()}
+        return self._faults
 
     def _sessions_by_peer(self) -> Mapping[str, Mapping[str, Session]]:
         if self._sessions is None:

@@ -33,7 +33,7 @@ def reported_faults(
     found: dict[tuple[Reason, str], list[str]] = {}
     for node, faults in sorted(reports.faults(kind, name).items()):
         for fault in faults:
-            reason = _reason(fault.reason)
+            reason = reason_of(fault.reason)
             if reason not in known:
                 text = fault.message.removeprefix(f"{kind} {name}: ")
                 found.setdefault((reason, cut(text)), []).append(node)
@@ -52,8 +52,8 @@ def cut(text: str, most: int = MOST_CHARACTERS) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def _reason(text: str) -> Reason:
-    """A newer speaker may know reasons that we do not."""
+def reason_of(text: str) -> Reason:
+    """Of a speaker's fault. A newer speaker may know reasons that we do not: they are InvalidSpec."""
     try:
         return Reason(text)
     except ValueError:

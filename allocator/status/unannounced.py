@@ -13,8 +13,9 @@ from allocator.objects import Advertisement
 from allocator.space.pools import Pools
 from allocator.status.advertisement import covers, is_advertised
 from allocator.status.conflicts import in_use_elsewhere
-from allocator.status.entries import Cause, Session, Sighting
-from allocator.status.faults import cut
+from allocator.status.entries import Cause, Fault, Session, Sighting
+from allocator.status.faults import cut, reason_of
+from crds.addresses import family_of
 from crds.conditions import ConditionType, Reason
 from crds.observation import Observation
 from crds.wording import listed
@@ -41,7 +42,7 @@ class Evidence:
 
     `not_alive`: of each Speaker, why it does not count, such as "is silent"; empty for one that lives. `causes`: what
     speakers say, by node; mostly one tells. `sessions`: by BGPPeer and node. `sightings`: other machines that use the
-    address, by the node that sees them.
+    address, by the node that sees them. `faults`: what nodes find wrong with a BGPPeer, by it and node.
     """
 
     claim: Claim
@@ -51,6 +52,7 @@ class Evidence:
     causes: Mapping[str, Cause] = field(default_factory=dict)
     sessions: Mapping[str, Mapping[str, Session]] = field(default_factory=dict)
     sightings: Mapping[str, Sighting] = field(default_factory=dict)
+    faults: Mapping[str, Mapping[str, Sequence[Fault]]] = field(default_factory=dict)
 
 
 def unannounced(evidence: Evidence) -> Observation:
@@ -66,7 +68,8 @@ def causes(evidence: Evidence) -> list[Observation]:
         return known
     claim = evidence.claim
     where = "the ready endpoints, " if claim.traffic_policy == "Local" else ""
-    message = f"No node announces the address: look at {where}the advertisement's nodeSelector and the interfaces"
+    last = "the interfaces" if _is_for_layer2(evidence) else "peers"
+    message = f"No node announces the address: look at {where}the advertisement's nodeSelector and {last}"
     return [_not_announced(Reason.NoEligibleNode, message)]
 
 
@@ -147,6 +150,27 @@ def _said(evidence: Evidence) -> Iterator[Observation]:
     down = peers_down(evidence.claim, evidence.pools, evidence.advertisements, evidence.sessions)
     if down:
         yield _not_announced(Reason.SessionsDown, down)
+    else:
+        yield from _not_sent(evidence)
+
+
+def _is_for_layer2(evidence: Evidence) -> bool:
+    layer2 = [one for one in evidence.advertisements if one.kind == "L2Advertisement"]
+    return is_advertised(evidence.claim, evidence.pools, layer2)
+
+
+def _not_sent(evidence: Evidence) -> Iterator[Observation]:
+    """Why no session that is up carries routes of the address's family: such a fault names the family."""
+    family = family_of(evidence.claim.address)
+    found: dict[str, str] = {}
+    for name in wanted_peers(evidence.claim, evidence.pools, evidence.advertisements, evidence.sessions):
+        for node in (node for node, one in sorted(evidence.sessions[name].items()) if one.is_established):
+            faults = [one for one in evidence.faults.get(name, {}).get(node, ()) if family in one.message]
+            if not faults:
+                return  # by this one it may be sent
+            found.update({cut(one.message): one.reason for one in faults})
+    if found:
+        yield _not_announced(reason_of(next(iter(found.values()))), listed(list(found), NAMED_PEERS, "; "))
 
 
 def _reason(text: str) -> Reason:
@@ -161,10 +185,10 @@ def peers_down(
 ) -> str:
     """Which peers have no session, of all that BGPAdvertisements want the address to be sent to; empty when some have,
     or none covers it. `sessions`: by BGPPeer and node."""
-    covering = [one for one in advertisements if one.kind == "BGPAdvertisement" and covers(one, claim, pools)]
+    covering = _covering(claim, pools, advertisements)
     if not covering:
         return ""
-    wanted = sorted(name for name in sessions if any(not ad.peers or name in ad.peers for ad in covering))
+    wanted = wanted_peers(claim, pools, advertisements, sessions)
     if any(session.is_established for name in wanted for session in sessions[name].values()):
         return ""
     named = [f"{name} ({_down(sessions[name])})" for name in wanted]
@@ -172,6 +196,18 @@ def peers_down(
         return f"by BGP no router hears of it: BGPPeer {listed(named, NAMED_PEERS)}"
     missing = sorted({name for ad in covering for name in ad.peers})
     return f"there is no BGPPeer {listed(missing, NAMED_PEERS)}".rstrip()
+
+
+def wanted_peers(
+    claim: Claim, pools: Pools, advertisements: Iterable[Advertisement], peers: Iterable[str]
+) -> list[str]:
+    """Those that BGPAdvertisements want the address to be sent to."""
+    covering = _covering(claim, pools, advertisements)
+    return sorted(name for name in peers if any(not ad.peers or name in ad.peers for ad in covering))
+
+
+def _covering(claim: Claim, pools: Pools, advertisements: Iterable[Advertisement]) -> list[Advertisement]:
+    return [one for one in advertisements if one.kind == "BGPAdvertisement" and covers(one, claim, pools)]
 
 
 def _down(by_node: Mapping[str, Session]) -> str:

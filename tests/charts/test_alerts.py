@@ -186,6 +186,7 @@ BESIDE: dict[str, Series] = {
     "record refused": {WRITTEN.replace('"200"', '"422"'): growing(1)},
     "speakers that start": {f"berth_speaker_ready{{{NODE}}}": constant(0)},
     "no right to write": {'berth_services_pending{reason="NotWritten"}': constant(1)},
+    "no speaker was ever there": {'berth_speakers{state="Alive"}': constant(0)},
     "all speakers dead": {**SILENT, 'berth_speakers{state="Alive"}': constant(0)},
     "speaker dead with the endpoint": SILENT,
     "ipvs": {f"berth_kernel_answered_addresses{{{NODE}}}": constant(1)},

@@ -8,7 +8,7 @@ import pytest
 
 from cli.check.codes import Code
 from cli.check.read import check_cluster
-from crds.names import ALLOCATOR_LEASE, allocation_name, speaker_lease
+from crds.names import ALLOCATOR_LEASE, LABEL_DRAINED, allocation_name, speaker_lease
 from kube.io.client import Client
 from kube.resource import (
     BGPADVERTISEMENTS,
@@ -16,6 +16,7 @@ from kube.resource import (
     IPALLOCATIONS,
     IPPOOLS,
     L2ADVERTISEMENTS,
+    LEASES,
     NODES,
     SERVICES,
     SPEAKERS,
@@ -156,6 +157,43 @@ async def wrong_password(setup: Setup) -> None:
 
 async def wrong_asn(setup: Setup) -> None:
     await setup.bgp_only("NOTIFICATION OPEN Message Error, Bad Peer AS: the router has another ASN", "Idle")
+
+
+async def family_that_the_router_does_not_take(setup: Setup) -> None:
+    await setup.bgp_only("", "Established")
+    message = (
+        "BGPPeer tor1: the router does not exchange IPv4 routes with this node, so it gets none: activate it there"
+    )
+    fault = {"object": "BGPPeer/tor1", "reason": "FamilyNotAgreed", "message": message}
+    for node in NODES_THERE:
+        await setup.report(node, faults=[fault])
+
+
+async def password_that_is_missing(setup: Setup) -> None:
+    await setup.bgp_only("the password can't be read: there is no Secret berth-system/tor1-password", "Idle")
+
+
+async def drained_nodes(setup: Setup) -> None:
+    for node in NODES_THERE:
+        await setup.client.merge_patch(NODES, node, {"metadata": {"labels": {LABEL_DRAINED: ""}}})
+    await setup.quiet()
+
+
+async def published_when_announced(setup: Setup) -> None:
+    await setup.spec(IPPOOLS, "edge", {"publish": "WhenAnnounced"})
+    await setup.client.delete(L2ADVERTISEMENTS, "lan")
+    await setup.quiet()
+    await setup.status(SERVICES, "web", {"loadBalancer": None}, "default")
+
+
+async def two_wishes_that_differ(setup: Setup) -> None:
+    await setup.service("new", annotations={"berth.dev/ips": "192.0.2.50"}, loadBalancerIP="192.0.2.51")
+
+
+async def no_speaker_was_ever_there(setup: Setup) -> None:
+    for node in NODES_THERE:
+        await setup.client.delete(SPEAKERS, node)
+        await setup.client.delete(LEASES, speaker_lease(node), namespace=BERTH)
 
 
 async def no_node_wants_the_router(setup: Setup) -> None:
@@ -340,6 +378,12 @@ BROKEN = [
     (router_down, "web", "SessionsDown", "no route to host"),
     (wrong_password, "web", "SessionsDown", "password"),
     (wrong_asn, "web", "SessionsDown", "ASN"),
+    (family_that_the_router_does_not_take, "web", "FamilyNotAgreed", "does not exchange IPv4 routes"),
+    (password_that_is_missing, "web", "SessionsDown", "no Secret berth-system/tor1-password"),
+    (drained_nodes, "web", "NoEligibleNode", "excluded by the label berth.dev/drained"),
+    (published_when_announced, "web", "NoAdvertisement", "create one"),
+    (two_wishes_that_differ, "new", "InvalidRequest", "keep the annotation only"),
+    (no_speaker_was_ever_there, "web", "NoSpeaker", "pods of the DaemonSet berth-speaker"),
     (no_node_wants_the_router, "web", "SessionsDown", "no node wants a session"),
     (ipvs, "web", "HeldByNode", "strictARP"),
     (address_in_use, "web", "DuplicateAddress", "02:aa:00:00:00:01"),

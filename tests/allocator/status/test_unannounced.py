@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pytest
 
 from allocator.objects import Advertisement, decode_bgp_advertisement, decode_l2_advertisement
-from allocator.status.entries import Cause, Session, Sighting
+from allocator.status.entries import Cause, Fault, Session, Sighting
 from allocator.status.unannounced import Evidence, causes, may_be_unreported, peers_down, unannounced
 from crds.conditions import Reason
 from tests.allocator.build import claim, pool, pools
@@ -149,3 +149,26 @@ def test_a_peer_that_has_a_session_or_is_not_meant_is_not_the_cause() -> None:
     assert "tor1" not in down(advertisement(peers=["tor2"]), tor1=[DOWN], tor2=[DOWN])
     assert down(LAN, tor1=[DOWN]) == ""
     assert down(advertisement(ipPools=["other"]), tor1=[DOWN]) == ""
+
+
+def not_agreed(family: str) -> tuple[Fault, ...]:
+    message = f"BGPPeer tor1: the router does not exchange {family} routes with this node"
+    return (Fault("BGPPeer/tor1", "FamilyNotAgreed", message),)
+
+
+def test_a_session_that_carries_no_routes_of_the_family_is_the_cause() -> None:
+    faults = {"tor1": {"node-a": not_agreed("IPv4")}}
+    [found] = causes(evidence(BGP, sessions=ESTABLISHED, faults=faults))
+    assert found.reason is Reason.FamilyNotAgreed
+    assert found.message.endswith("does not exchange IPv4 routes with this node")
+    assert not may_be_unreported(evidence(BGP, sessions=ESTABLISHED, faults=faults))
+
+
+@pytest.mark.parametrize("faults", [{"tor1": {"node-a": not_agreed("IPv6")}}, {"tor1": {"node-b": not_agreed("IPv4")}}])
+def test_what_one_session_may_carry_is_waited_for(faults: Mapping[str, Mapping[str, tuple[Fault, ...]]]) -> None:
+    both = {"tor1": {"node-a": UP, "node-b": UP}}
+    assert may_be_unreported(evidence(BGP, sessions=both, faults=faults))
+
+
+def test_who_announces_by_bgp_alone_is_not_sent_to_interfaces() -> None:
+    assert message(BGP, sessions=ESTABLISHED).endswith("nodeSelector and peers")
