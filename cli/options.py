@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cli.failure import Failed
+from cli.printing import TABLE
 
 WELL, WRONG, FAILED = 0, 1, 2
 """Exit codes: nothing is wrong; something is, and the output says what; the command could not tell, or wrong usage."""
@@ -13,7 +14,7 @@ CODES = """\
 exit codes: 0 = nothing is wrong, 1 = something is wrong, and the output says what, 2 = it could not be told (or wrong
 usage)
 """
-FORMATS = ("table", "json", "yaml")
+FORMATS = (TABLE, "json", "yaml")
 SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 

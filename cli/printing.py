@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+TABLE = "table"
+"""Of --output: for people."""
 RED, GREEN, YELLOW, BOLD = "31", "32", "33", "1"
 
 

@@ -8,7 +8,7 @@ import argparse
 import re
 import sys
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 _UNITS = {"": 1, "s": 1, "m": 60, "h": 3600}
 _TIME = re.compile(r"(\d{1,6})([smh]?)")
@@ -36,6 +36,16 @@ def add_wait(command: argparse.ArgumentParser, until: str, most: str) -> None:
     command.add_argument(
         "--timeout", metavar="TIME", type=seconds, default=seconds(most), help=f"of --wait, as 90s or 5m ({most})"
     )
+
+
+def outcome(last: Look, most: float) -> str:
+    """The last line, for people. `most`: in seconds, what was waited for."""
+    return last.text if last.is_done else f"Not done in {most:.0f} s: {last.text}"
+
+
+def result(last: Look | None) -> dict[str, Any]:
+    """The same for programs: `done` is null where nothing was waited for."""
+    return {"done": None, "state": ""} if last is None else {"done": last.is_done, "state": last.text}
 
 
 async def wait(look: Callable[[], Awaitable[Look]], most: float, every: float = EVERY_SECONDS) -> Look:

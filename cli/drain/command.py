@@ -1,11 +1,13 @@
 """`berth drain` and `berth undrain`: say what moves and what can't, set or take off the label, and wait."""
 
 import argparse
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from cli.failure import Failed
-from cli.options import WELL, WRONG, cluster_options
-from cli.waiting import add_wait, wait
+from cli.options import FORMATS, WELL, WRONG, cluster_options
+from cli.printing import TABLE, structured
+from cli.waiting import Look, add_wait, outcome, result, wait
 
 if TYPE_CHECKING:
     from cli.drain.judge import Drain
@@ -36,7 +38,9 @@ MOST_TOLD = 20
 def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Put `drain` on the command line."""
     text = "Move layer-2 addresses and BGP routes off a node before maintenance. Other nodes announce them first."
-    command = _command(commands, "drain", "move addresses and routes off a node before maintenance", text, DRAIN)
+    command = _command(
+        commands, "drain", "move addresses and routes off a node before maintenance", text, DRAIN, FORMATS
+    )
     command.add_argument("--dry-run", action="store_true", help="write nothing")
     command.add_argument("--force", action="store_true", help="also when that takes addresses off the network")
     add_wait(command, "the node announces nothing", "2m")
@@ -51,11 +55,16 @@ def add_undrain(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
 
 
 def _command(
-    commands: "argparse._SubParsersAction[argparse.ArgumentParser]", name: str, text: str, description: str, epilog: str
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    text: str,
+    description: str,
+    epilog: str,
+    formats: Sequence[str] = (),
 ) -> argparse.ArgumentParser:
     command = commands.add_parser(
         name,
-        parents=[cluster_options(namespace=False, formats=())],
+        parents=[cluster_options(namespace=False, formats=formats)],
         help=text,
         description=description,
         epilog=epilog,
@@ -77,18 +86,37 @@ async def drained(client: "Client", options: argparse.Namespace) -> int:
     from cli.drain.run import Watched, judged, label
 
     world, asked = await judged(client, options.berth_namespace, options.node)
-    _tell(asked)
+    is_table = options.output == TABLE
+    if is_table:
+        _tell(asked)
     if asked.stays and not asked.is_set and not options.force:
         raise Failed(_refusal(asked))
-    if options.dry_run:
-        return WELL
-    await label(client, asked)
-    print(f"{asked.node} {'was drained before' if asked.is_set else 'is labelled berth.dev/drained'}", flush=True)
-    if not options.wait:
-        return WELL
-    last = await wait(Watched(client, options.berth_namespace, world, asked).look, options.timeout)
-    print(last.text if last.is_done else f"Not done in {options.timeout:.0f} s: {last.text}")
-    return WELL if last.is_done else WRONG
+    if not options.dry_run:
+        await label(client, asked)
+        if is_table:
+            was = "was drained before" if asked.is_set else "is labelled berth.dev/drained"
+            print(f"{asked.node} {was}", flush=True)
+    waits = options.wait and not options.dry_run
+    watched = Watched(client, options.berth_namespace, world, asked)
+    last = await wait(watched.look, options.timeout) if waits else None
+    if not is_table:
+        print(structured(_report(asked, last, is_done=not options.dry_run), options.output))
+    elif last is not None:
+        print(outcome(last, options.timeout))
+    return WELL if last is None or last.is_done else WRONG
+
+
+def _report(asked: "Drain", last: Look | None, *, is_done: bool) -> dict[str, Any]:
+    """As docs/cli.md has it."""
+    return {
+        "node": asked.node,
+        "drained": asked.is_set or is_done,
+        "moves": list(asked.moves),
+        "stays": [one._asdict() for one in asked.stays],
+        "onlySessionOf": list(asked.peers),
+        "trouble": asked.trouble,
+        **result(last),
+    }
 
 
 def _tell(asked: "Drain") -> None:
@@ -96,8 +124,8 @@ def _tell(asked: "Drain") -> None:
         print(f"note: the speaker of {asked.node} {asked.trouble}")
     count = len(asked.moves) + len(asked.stays)
     print(f"{asked.node} announces {count} {'address' if count == 1 else 'addresses'}; {len(asked.moves)} can move")
-    for address, why in asked.stays[:MOST_TOLD]:
-        print(f"  {address} can't: {why}")
+    for address, services, why in asked.stays[:MOST_TOLD]:
+        print(f"  {address} of {', '.join(services)} can't: {why}")
     if len(asked.stays) > MOST_TOLD:
         print(f"  and {len(asked.stays) - MOST_TOLD} more can't")
     for peer in asked.peers:

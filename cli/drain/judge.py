@@ -7,6 +7,7 @@ it outlives every program.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
+from typing import NamedTuple
 
 from cli.failure import Failed
 from cli.listings import order
@@ -16,16 +17,24 @@ from crds.names import LABEL_DRAINED
 from kube.informer.store import ObjectKey
 
 
+class Stay(NamedTuple):
+    """An address that nobody would announce: with its Services, as svc/NAMESPACE/NAME, and why."""
+
+    address: str
+    services: tuple[str, ...]
+    why: str
+
+
 @dataclass(frozen=True)
 class Drain:
     """`is_set`: whether the node has the label already. `moves`: what the node announces and others would;
-    `stays`: what nobody would announce, with its Services and why. `peers`: BGPPeers that have a session with this node
+    `stays`: what nobody would announce. `peers`: BGPPeers that have a session with this node
     alone. `trouble`: why the node's speaker announces nothing, or can't be asked; empty where it lives."""
 
     node: str
     is_set: bool
     moves: tuple[str, ...] = ()
-    stays: tuple[tuple[str, str], ...] = ()
+    stays: tuple[Stay, ...] = ()
     peers: tuple[str, ...] = ()
     trouble: str = ""
 
@@ -48,8 +57,8 @@ def drain(world: World, name: str) -> Drain:
             continue
         why = why_nobody(after, stored.claim)
         if why:
-            services = ", ".join(f"svc/{one.key}" for one in stored.claim.holders)
-            stays.append((f"{address} of {services}", why))
+            services = tuple(f"svc/{one.key}" for one in stored.claim.holders)
+            stays.append(Stay(address, services, why))
         else:
             moves.append(address)
     trouble = world.not_alive.get(name, "has no Speaker")

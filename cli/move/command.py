@@ -1,11 +1,12 @@
 """`berth move`: asks whether a Service can move, writes the annotation that asks for it, and waits."""
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli.failure import Failed
 from cli.options import WELL, WRONG, cluster_options
-from cli.waiting import add_wait, wait
+from cli.printing import TABLE, structured
+from cli.waiting import Look, add_wait, outcome, result, wait
 
 if TYPE_CHECKING:
     from cli.move.judge import Move
@@ -32,7 +33,7 @@ def add_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]")
     """Put `move` on the command line."""
     command = commands.add_parser(
         "move",
-        parents=[cluster_options(formats=())],
+        parents=[cluster_options()],
         help="move a Service to another address, pool or node",
         description="Move a Service to another address, pool or (on layer 2) node. It serves at the new place first.",
         epilog=EXAMPLES,
@@ -66,18 +67,35 @@ async def moved(client: "Client", options: argparse.Namespace, key: "ServiceKey"
     from cli.move.run import Watched, carry_out, judged
 
     world, asked = await judged(client, options.berth_namespace, key, options.to)
-    for note in asked.notes:
-        print(f"note: {note}")
-    if options.dry_run:
-        print(_told(key, asked, is_done=False))
-        return WELL
-    await carry_out(client, key, asked)
-    print(_told(key, asked, is_done=True), flush=True)
-    if not options.wait:
-        return WELL
-    last = await wait(Watched(client, world, key, asked).look, options.timeout)
-    print(last.text if last.is_done else f"Not done in {options.timeout:.0f} s: {last.text}")
-    return WELL if last.is_done else WRONG
+    is_done, is_table = not options.dry_run, options.output == TABLE
+    if is_table:
+        for note in asked.notes:
+            print(f"note: {note}")
+    if is_done:
+        await carry_out(client, key, asked)
+    if is_table:
+        print(_told(key, asked, is_done=is_done), flush=True)
+    waits = options.wait and is_done
+    last = await wait(Watched(client, world, key, asked).look, options.timeout) if waits else None
+    if not is_table:
+        print(structured(_report(key, asked, last, is_done=is_done), options.output))
+    elif last is not None:
+        print(outcome(last, options.timeout))
+    return WELL if last is None or last.is_done else WRONG
+
+
+def _report(key: "ServiceKey", asked: "Move", last: Look | None, *, is_done: bool) -> dict[str, Any]:
+    """As docs/cli.md has it. An annotation that goes is null."""
+    return {
+        "service": str(key),
+        "written": is_done,
+        "annotations": dict(asked.change.annotations),
+        "gets": [{"address": str(one.address), "pool": one.pool} for one in asked.grants],
+        "givesBack": [str(one) for one in asked.leaving],
+        "node": asked.wanted.node,
+        "notes": list(asked.notes),
+        **result(last),
+    }
 
 
 def _told(key: "ServiceKey", asked: "Move", *, is_done: bool) -> str:

@@ -31,7 +31,15 @@ async def labels(setup: Setup, node: str = "node1") -> dict[str, str]:
 
 
 def options(**given: Any) -> argparse.Namespace:
-    usual = {"berth_namespace": BERTH, "node": "node1", "dry_run": False, "force": False, "wait": False, "timeout": 0.0}
+    usual: dict[str, Any] = {
+        "berth_namespace": BERTH,
+        "node": "node1",
+        "dry_run": False,
+        "force": False,
+        "wait": False,
+        "timeout": 0.0,
+    }
+    usual["output"] = "table"
     return argparse.Namespace(**{**usual, **given})
 
 
@@ -55,8 +63,8 @@ class TestWhatMoves:
         await setup.local()
         found = await judge(setup)
         assert found.moves == ()
-        ((what, why),) = found.stays
-        assert what == f"{ADDRESS} of svc/default/web"
+        ((address, services, why),) = found.stays
+        assert (address, services) == (ADDRESS, ("svc/default/web",))
         assert why.startswith("its only ready endpoints are on node1, which is excluded by the label berth.dev/drained")
 
     async def test_a_local_service_with_an_endpoint_elsewhere(self, setup: Setup) -> None:
@@ -66,14 +74,14 @@ class TestWhatMoves:
 
     async def test_not_where_the_other_node_is_excluded_or_silent_or_not_chosen(self, setup: Setup) -> None:
         await exclude(setup, "node2")
-        assert "node2 is excluded" in (await judge(setup)).stays[0][1]
+        assert "node2 is excluded" in (await judge(setup)).stays[0].why
         await exclude(setup, "node2", "false")
         await setup.lease(speaker_lease("node2"), age=90)
-        assert "node2 has no live speaker" in (await judge(setup)).stays[0][1]
+        assert "node2 has no live speaker" in (await judge(setup)).stays[0].why
         await setup.lease(speaker_lease("node2"))
         await setup.spec(L2ADVERTISEMENTS, "lan", {"nodeSelector": {"matchLabels": {"edge": "true"}}})
         await setup.client.merge_patch(NODES, "node1", {"metadata": {"labels": {"edge": "true"}}})
-        assert "node2 is not chosen" in (await judge(setup)).stays[0][1]
+        assert "node2 is not chosen" in (await judge(setup)).stays[0].why
 
     async def test_a_route_that_another_node_may_send(self, setup: Setup) -> None:
         await routed(setup, "node1", "node2")
@@ -83,7 +91,7 @@ class TestWhatMoves:
         await routed(setup, "node1")
         await setup.report("node2", bgpSessions=[{"peer": "tor1", "state": "Active", "lastError": "refused"}])
         found = await judge(setup)
-        assert "BGPPeer tor1 (0 of 1 sessions are up; node2: refused)" in found.stays[0][1]
+        assert "BGPPeer tor1 (0 of 1 sessions are up; node2: refused)" in found.stays[0].why
         assert found.peers == ("tor1",)
 
     async def test_not_a_local_route_when_the_node_with_the_other_endpoint_has_no_session(self, setup: Setup) -> None:
@@ -94,7 +102,7 @@ class TestWhatMoves:
         await setup.report("node2", bgpSessions=[{"peer": "tor1", "state": "Active"}])
         await setup.report("node3", bgpSessions=[{"peer": "tor1", "state": "Established"}])
         found = await judge(setup)
-        assert found.stays[0][1] == "none of the nodes that could send its route has a session with a router"
+        assert found.stays[0].why == "none of the nodes that could send its route has a session with a router"
 
     async def test_a_router_that_only_this_node_speaks_to_loses_what_others_announce_on_layer_2(
         self, setup: Setup
@@ -130,7 +138,7 @@ class TestLabel:
             await setup.status(SPEAKERS, node, {"ignoresExcludeLabel": True})
         assert (await judge(setup)).moves == (ADDRESS,)
         await label(setup.client, await judge(setup, "node2"))
-        assert "node2 is excluded by the label berth.dev/drained" in (await judge(setup)).stays[0][1]
+        assert "node2 is excluded by the label berth.dev/drained" in (await judge(setup)).stays[0].why
 
     async def test_nothing_is_written_where_addresses_would_be_announced_by_nobody(
         self, setup: Setup, capsys: pytest.CaptureFixture[str]
@@ -142,6 +150,14 @@ class TestLabel:
         assert await labels(setup) == {}
         assert await drained(setup.client, options(force=True)) == 0
         assert await labels(setup) == DRAINED
+
+    async def test_programs_are_told_in_one_object(self, setup: Setup, capsys: pytest.CaptureFixture[str]) -> None:
+        await setup.local()
+        assert await drained(setup.client, options(force=True, wait=True, output="json")) == 1
+        told = json.loads(capsys.readouterr().out)
+        assert (told["node"], told["drained"], told["moves"], told["done"]) == ("node1", True, [], False)
+        assert told["stays"][0]["services"] == ["svc/default/web"]
+        assert told["state"] == f"node1 announces 1: {ADDRESS}"
 
     async def test_nor_by_a_dry_run(self, setup: Setup, capsys: pytest.CaptureFixture[str]) -> None:
         assert await drained(setup.client, options(dry_run=True)) == 0

@@ -48,7 +48,9 @@ async def inner(setup: Setup, **spec: Any) -> None:
 
 
 def options(to: str, **given: Any) -> argparse.Namespace:
-    return argparse.Namespace(berth_namespace=BERTH, to=to, dry_run=False, wait=False, timeout=0.0, **given)
+    return argparse.Namespace(
+        berth_namespace=BERTH, to=to, dry_run=False, wait=False, timeout=0.0, **{"output": "table", **given}
+    )
 
 
 class TestAnnotations:
@@ -230,6 +232,23 @@ async def test_a_dry_run_writes_nothing(setup: Setup, capsys: pytest.CaptureFixt
     )
     stored = json.loads(await setup.client.get(SERVICES, "web", "default"))
     assert not stored["metadata"].get("annotations")
+
+
+async def test_programs_are_told_in_one_object(setup: Setup, capsys: pytest.CaptureFixture[str]) -> None:
+    given = options(OTHER, output="json")
+    given.dry_run = True
+    assert await moved(setup.client, given, WEB) == 0
+    assert json.loads(capsys.readouterr().out) == {
+        "service": "default/web",
+        "written": False,
+        "annotations": {"berth.dev/ips": OTHER},
+        "gets": [{"address": OTHER, "pool": "edge"}],
+        "givesBack": [ADDRESS],
+        "node": "",
+        "notes": [],
+        "done": None,
+        "state": "",
+    }
 
 
 class TestDone:
