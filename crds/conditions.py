@@ -426,6 +426,12 @@ class Reason(_Documented):
         "PoolsOverlap",
         "The pool shares addresses with another one. The shared addresses belong to the pool that is older.",
     )
+    PortTaken = (
+        "PortTaken",
+        "Another program on the node has the UDP port of the heartbeats, so the speaker hears nobody and nobody hears "
+        "it. End that program, or set another port for all speakers (`speaker.heartbeat.port` in the chart). The "
+        "speaker tries again by itself.",
+    )
     PromiseInForce = (
         "PromiseInForce",
         "The speaker withdraws everything by itself when it is cut off for longer than the fence time.",

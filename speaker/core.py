@@ -486,7 +486,8 @@ class NodeCore:
         report.judge(self.right.hold, contacts, self._renewal_sent, others, now)
         report.judge_refusals(self.draft.refusals.told(), now)
         if members.heartbeats.are_wanted:
-            report.judge_heartbeats(members.heartbeats.fault, contacts.known, members.heard, now)
+            heartbeats = members.heartbeats
+            report.judge_heartbeats(heartbeats.fault, heartbeats.port_taken, contacts.known, members.heard, now)
         if self.right.hold is None:
             decisions = self.layer2.decisions
             faults = decisions.faults(SHOWN + 1, self.bgp.covers)
@@ -564,6 +565,7 @@ _HANDLERS: Mapping[type, Callable[[NodeCore, Any, Moment], None]] = {
     messages.PingFault: lambda core, what, _: core.layer2.ping_failed(what),
     messages.Counters: lambda core, what, _: core.notices.count("wire_counters", what),
     messages.Members: NodeCore._members_heard,
+    messages.HeartbeatPort: lambda core, what, _: core.members.heartbeats.port_found(is_taken=what.is_taken),
     messages.Ages: lambda core, what, _: core.members.view.age(what.members),
     messages.BfdStates: lambda core, what, now: core.bgp.bfd_reported(what.sessions, now),
 }

@@ -51,6 +51,8 @@ class Heartbeats:
     def __init__(self, options: HeartbeatOptions, node: str, incarnation: str, notices: Notices) -> None:
         self.fault = ""
         """Why there are no heartbeats, or none with the keys that the folder has now; "" when all is well."""
+        self.port_taken = 0
+        """The UDP port that they are to have and another program on this node has; 0 = none has it."""
         self.are_wanted = bool(options.key_directory)
         """Whether there is a folder of keys at all."""
         self._notices = notices
@@ -117,6 +119,15 @@ class Heartbeats:
         """It is in force."""
         self._in_flight, self._applied = None, order
         self._listens_until = now + LISTEN_INTERVALS * order.interval_seconds
+
+    def port_found(self, *, is_taken: bool) -> None:
+        """Whether another program has their port. The wire process tries again by itself."""
+        port = self._wanted.port
+        self.port_taken = port if is_taken else 0
+        if is_taken:
+            self._notices.say("error", "another program has the heartbeats' UDP port", port=port)
+        else:
+            self._notices.say("info", "the heartbeats have their UDP port", port=port)
 
     def refused(self, message: str) -> None:
         """It is not. Asked for again when something else is wanted, or the keys were read again."""

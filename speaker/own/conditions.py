@@ -95,6 +95,15 @@ class Conditions:
             message = "Fewer than half of the other speakers are heard: do firewalls let the heartbeats' port through?"
             self.set(kind, False, Reason.PeersUnheard, message, now)
 
+    def set_port_taken(self, port: int, now: str) -> None:
+        """No heartbeats: another program on this node has their port."""
+        message = (
+            f"Another program on this node has UDP port {port}, so heartbeats are lost here. "
+            f"`ss -lunp 'sport = :{port}'` on the node names it: end it, or give the heartbeats of all speakers "
+            "another port (speaker.heartbeat.port in the chart)"
+        )
+        self.set(ConditionType.PeersHeard, False, Reason.PortTaken, message, now)
+
     def set_recorded(self, refused: Sequence[str], now: str) -> None:
         """Whether the API server takes all that this speaker writes. `refused`: what it does not, and why."""
         if not refused:

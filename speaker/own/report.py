@@ -69,9 +69,15 @@ class Report:
         """`refused`: what the API server does not take of what this speaker writes."""
         self._conditions.set_recorded(refused, now.text)
 
-    def judge_heartbeats(self, fault: str, known: Set[str], heard: Mapping[str, object], now: Moment) -> None:
-        """`fault`: why there are none; "" when all is well. `known`: the other speakers."""
-        self._conditions.set_members_heard(fault, known, heard, now.text)
+    def judge_heartbeats(
+        self, fault: str, port_taken: int, known: Set[str], heard: Mapping[str, object], now: Moment
+    ) -> None:
+        """`fault`: why there are none; "" when all is well. `port_taken`: by another program; 0 = it is ours. `known`:
+        the other speakers."""
+        if port_taken:
+            self._conditions.set_port_taken(port_taken, now.text)
+        else:
+            self._conditions.set_members_heard(fault, known, heard, now.text)
 
     def judge_addresses(self, faults: Sequence[Fault], unplaced: Sequence[str], now: Moment) -> None:
         """`unplaced`: addresses some of whose endpoints carry no nodeName."""

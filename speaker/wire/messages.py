@@ -406,6 +406,14 @@ class AgeChanges(NamedTuple):
     ages: Mapping[str, tuple[float, float]]
 
 
+@message(flag)
+class HeartbeatPort(NamedTuple):
+    """Another program on this node has the UDP port of the heartbeats, or has it no more. Not told while nobody ever
+    had it."""
+
+    is_taken: bool
+
+
 class BfdState(NamedTuple):
     """How one BFD session stands.
 
@@ -448,6 +456,7 @@ WireReport = (
     | Counters
     | MemberChanges
     | AgeChanges
+    | HeartbeatPort
     | BfdChanges
 )
 
@@ -480,7 +489,7 @@ class BfdStates(NamedTuple):
     sessions: Mapping[str, BfdState]
 
 
-Report = Interfaces | Conflict | Answer | Probed | PingFault | Counters | Members | Ages | BfdStates
+Report = Interfaces | Conflict | Answer | Probed | PingFault | Counters | HeartbeatPort | Members | Ages | BfdStates
 
 
 def updated(known: Mapping[str, V], changes: Mapping[str, V | None]) -> Mapping[str, V]:

@@ -194,6 +194,7 @@ BESIDE: dict[str, Series] = {
     "release stuck": {**STUCK, **SILENT},
     "asks for what is stuck": STUCK,
     "heartbeats blocked": {HEARD: constant(0)},
+    "heartbeat port taken": {HEARD: constant(0)},
 }
 """What is counted in a set-up that is not a reason of the Service."""
 

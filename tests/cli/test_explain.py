@@ -436,6 +436,12 @@ async def test_heartbeats_that_are_blocked_are_noted_where_all_works(setup: Setu
     assert "7473" in told.notes[0].message
 
 
+async def test_a_port_of_heartbeats_that_is_taken_is_noted(setup: Setup) -> None:
+    await setup.condition("node1", "PeersHeard", "PortTaken", "Another program on this node has UDP port 7473")
+    told = await setup.explain()
+    assert (told.causes, [one.reason for one in told.notes]) == ([], ["PortTaken"])
+
+
 async def codes(setup: Setup) -> list[Code]:
     found = await check_cluster(setup.client, BERTH, is_before=False)
     return [one.code for one in found if one.code is not Code.NODE_ADDRESSES]

@@ -275,6 +275,19 @@ def test_the_condition_says_whether_heartbeats_work_here(fault, known, heard, ho
     assert (told["type"], told["status"], told["reason"]) == (ConditionType.PeersHeard.value, holds, reason)
 
 
+def test_a_port_that_another_program_has_is_told_until_it_is_ours() -> None:
+    world = World()
+    world.heartbeats.port_found(is_taken=True)
+    assert world.heartbeats.port_taken == 7000
+    world.heartbeats.port_found(is_taken=False)
+    assert world.heartbeats.port_taken == 0
+    conditions = Conditions()
+    conditions.set_port_taken(7473, "2026-01-01T00:00:00Z")
+    (told,) = conditions.to_wire()
+    assert (told["type"], told["status"], told["reason"]) == ("PeersHeard", "False", "PortTaken")
+    assert "ss -lunp 'sport = :7473'" in told["message"]
+
+
 @pytest.mark.parametrize(
     ("options", "fault"),
     [

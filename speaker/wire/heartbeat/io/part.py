@@ -5,6 +5,7 @@ agent's.
 
     agent --Heartbeat, OwnState-------> sender ---> multicast on each interface, unicast to those not heard that way
     agent <--MemberChanges, AgeChanges-- receiver <-- a few packets a turn, so that ARP replies go between
+    agent <--HeartbeatPort-------------- sockets  <-- another program has the port, or has it no more
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from speaker.wire.deadlines import AT_ONCE, earliest, is_due
 from speaker.wire.heartbeat.io.sockets import Sockets
 from speaker.wire.heartbeat.packets import MAX_PACKET_BYTES, Dropped
 from speaker.wire.heartbeat.sender import Sender, Settings
-from speaker.wire.messages import AgeChanges, Heartbeat, MemberChanges, OwnState
+from speaker.wire.messages import AgeChanges, Heartbeat, HeartbeatPort, MemberChanges, OwnState
 from speaker.wire.part import Agent, Handler, Permit, Poll
 
 # A packet costs about 25 µs, most of it HMAC and parsing: eight of them delay an ARP reply by 0.2 ms.
@@ -38,6 +39,7 @@ STALL_SECONDS = 0.25
 REPORT_SECONDS = 2.0  # ages are of use for five seconds: crds.fencing.HEARD_SECONDS
 # Of one message, with all that is known of them or with the ages alone: below 32 KB however long the names are.
 REPORTED_MEMBERS, REPORTED_AGES = 16, 64
+PORT_RETRY_SECONDS = 5.0  # while another program has the port
 CROWDED_SECONDS = 0.1  # until we look again whether the agent reads
 GOODBYES = 2  # a lost one would cost the members the dead time
 
@@ -77,6 +79,8 @@ class HeartbeatPart:
         self._batch_due = 0.0
         self._is_behind = False  # packets may be left unread
         self._refresh_due = 0.0
+        self._port_due = 0.0
+        self._is_port_taken = False
         self._to_refresh: list[str] = []
         kinds = (_SENT, _FAILED, _RECEIVED, _DISCARDED, *(kind.value for kind in Dropped))
         self._totals = dict.fromkeys(kinds, 0)
@@ -131,6 +135,7 @@ class HeartbeatPart:
         if not self._is_on or (now < self._next_turn and self._permit.until == self._permit_until):
             return
         self._notice_stall(now)
+        self._look_at_port(now)
         if self._permit.until != self._permit_until:
             self._permit_until = self._permit.until
             self._sender.permit(self._permit_until, now)
@@ -262,6 +267,15 @@ class HeartbeatPart:
             self._report_news()
         elif now >= self._refresh_due:
             self._refresh(now)
+
+    def _look_at_port(self, now: float) -> None:
+        """Say when another program has it, and when it has no more."""
+        if self._sockets.is_taken and now >= self._port_due:
+            self._sockets.retry()
+            self._port_due = now + PORT_RETRY_SECONDS
+        if self._sockets.is_taken != self._is_port_taken:
+            self._is_port_taken = self._sockets.is_taken
+            self._agent.report(HeartbeatPort(self._is_port_taken))
 
     def _report_news(self) -> None:
         """A part of what changed: the rest has its turn."""

@@ -6,11 +6,12 @@ One per interface and family hears the group on that very segment; one per famil
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import select
 import socket
 import struct
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from speaker.wire.heartbeat.receiver import UNICAST
 
@@ -37,6 +38,7 @@ class Sockets:
         self._wanted: Mapping[str, int] = {}
         self._segments: dict[str, SegmentSockets] = {}
         self._unicast: dict[int, socket.socket] = {}  # by family
+        self._taken: set[int] = set()  # families whose port another program has
         self._sources: dict[int, tuple[socket.socket, str]] = {}
 
     def listen(self, port: int) -> bool:
@@ -48,12 +50,23 @@ class Sockets:
         self._forget(self._unicast.values())
         self._segments, self._unicast = {}, {}
         self._port = port
-        if port:
-            for family in (socket.AF_INET, socket.AF_INET6):
-                with contextlib.suppress(OSError):  # a node without IPv6
-                    self._unicast[family] = self._watched(unicast_socket(family, port), UNICAST)
+        self._open_unicast()
         self._fit()
         return True
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether another program on this node has the port, for one of the sockets at least."""
+        return bool(self._taken) or any(segment.is_taken for segment in self._segments.values())
+
+    def retry(self) -> None:
+        """Open what another program has kept from us, where it lets us now."""
+        self._open_unicast()
+        for name, segment in list(self._segments.items()):
+            if segment.is_taken:
+                self._forget(segment.sockets)
+                del self._segments[name]
+        self._fit()
 
     def use(self, interfaces: Mapping[str, int]) -> None:
         """Send and hear on these interfaces, by name and index, and no others."""
@@ -91,6 +104,16 @@ class Sockets:
         self.listen(0)
         self._epoll.close()
 
+    def _open_unicast(self) -> None:
+        self._taken = set()
+        missing = {socket.AF_INET, socket.AF_INET6} - self._unicast.keys() if self._port else ()
+        for family in missing:
+            try:
+                self._unicast[family] = self._watched(unicast_socket(family, self._port), UNICAST)
+            except OSError as error:  # others than this one: a node without IPv6
+                if error.errno == errno.EADDRINUSE:
+                    self._taken.add(family)
+
     def _fit(self) -> None:
         """Open and close what the interfaces need."""
         for name, segment in list(self._segments.items()):
@@ -121,11 +144,10 @@ class SegmentSockets:
     def __init__(self, name: str, ifindex: int, port: int) -> None:
         self.ifindex = ifindex
         self._request = struct.pack("16s16x", name.encode())  # struct ifreq
-        self._ipv4 = self._ipv6 = None
-        with contextlib.suppress(OSError):
-            self._ipv4 = _group_socket_ipv4(name, ifindex, port)
-        with contextlib.suppress(OSError):
-            self._ipv6 = _group_socket_ipv6(name, ifindex, port)
+        self.is_taken = False
+        """Whether another program has the port."""
+        self._ipv4 = self._opened(_group_socket_ipv4, name, port)
+        self._ipv6 = self._opened(_group_socket_ipv6, name, port)
         self._to_ipv4, self._to_ipv6 = (GROUP_IPV4, port), (GROUP_IPV6, port, 0, ifindex)
 
     @property
@@ -144,6 +166,13 @@ class SegmentSockets:
         except OSError:
             return False
         return True
+
+    def _opened(self, opening: Callable[[str, int, int], socket.socket], name: str, port: int) -> socket.socket | None:
+        try:
+            return opening(name, self.ifindex, port)
+        except OSError as error:
+            self.is_taken |= error.errno == errno.EADDRINUSE
+            return None
 
     def _has_ipv4(self, any_socket: socket.socket) -> bool:
         try:

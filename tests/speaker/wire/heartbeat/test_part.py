@@ -17,7 +17,18 @@ import pytest
 from bench.heartbeat import name_of, wire_on
 from lab.net.segment import Host, Namespace, Segment
 from speaker.wire.io.link import OrderRefusedError, WireLink
-from speaker.wire.messages import Ages, Counters, Heartbeat, Member, Members, OwnState, Permit, Report, UseInterfaces
+from speaker.wire.messages import (
+    Ages,
+    Counters,
+    Heartbeat,
+    HeartbeatPort,
+    Member,
+    Members,
+    OwnState,
+    Permit,
+    Report,
+    UseInterfaces,
+)
 from tests.speaker.wire.conftest import boottime
 
 pytestmark = [pytest.mark.root, pytest.mark.alone]
@@ -75,6 +86,8 @@ async def speaking(host: Namespace, node: str, interfaces=("eth0",), **settings)
                 reports.append("news")
             case Ages():
                 reports.append("ages")
+            case HeartbeatPort(is_taken):
+                reports.append("port taken" if is_taken else "port ours")
 
     link = WireLink(on_report)
     await link.start(command_prefix=host.prefix)
@@ -290,6 +303,25 @@ class TestOtherWays:
             assert speakers[0].heard == {"node2", "node3"}
             segment.plug(segment.hosts[1], "eth1", "02:00:00:00:01:02", "again2")
             await until(lambda: speakers[1].member("node1").via == ("eth0", "eth1"))
+
+    @pytest.mark.asyncio
+    async def test_a_port_that_another_program_has_is_told_and_taken_when_it_is_free(self, segment):
+        holding = (
+            "import socket, time; s = socket.socket(type=socket.SOCK_DGRAM); s.bind(('', 7473)); print(flush=True)"
+        )
+        command = [*segment.hosts[0].prefix, sys.executable, "-c", f"{holding}; time.sleep(60)"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+            other.stdout.readline()
+            try:
+                async with all_speaking(segment) as speakers:
+                    await until(lambda: "port taken" in speakers[0].reports)
+                    await until(lambda: speakers[1].heard == {"node3"})
+                    other.kill()
+                    await until(lambda: all_heard(speakers))
+                    assert speakers[0].reports.count("port ours") == 1
+                    assert not any("port" in one for one in speakers[1].reports)
+            finally:
+                other.kill()
 
     @pytest.mark.asyncio
     async def test_peers_behind_a_router_are_written_to(self):
