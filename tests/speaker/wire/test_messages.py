@@ -30,6 +30,7 @@ from speaker.wire.messages import (
     Done,
     HandOver,
     Heartbeat,
+    HeartbeatPort,
     Interface,
     Interfaces,
     Member,
@@ -99,6 +100,7 @@ REPORTS = {
     Counters: st.builds(Counters, by_name(TOTALS), TOTALS, TOTALS, TOTALS),
     MemberChanges: st.builds(MemberChanges, by_name(st.none() | MEMBERS)),
     AgeChanges: st.builds(AgeChanges, by_name(st.tuples(NUMBERS, NUMBERS))),
+    HeartbeatPort: st.builds(HeartbeatPort, FLAGS),
     BfdChanges: st.builds(BfdChanges, by_name(st.none() | STATES)),
 }
 
