@@ -10,7 +10,7 @@ from hypothesis import settings
 
 # An example may take long on a busy machine: no deadlines.
 settings.register_profile("full", deadline=None)
-settings.register_profile("quick", deadline=None, max_examples=15)
+settings.register_profile("quick", deadline=None, max_examples=10)
 settings.load_profile("full")
 
 

@@ -6,6 +6,7 @@ from cli.details import Report
 from cli.seen import World
 from crds.conditions import ConditionType, Reason
 from crds.wording import listed
+from speaker.layer2.interfaces import NEVER_USABLE
 
 NOT_READY = "NotReady"
 OTHER_CLOCK = "OtherClock"
@@ -41,7 +42,8 @@ def _trouble_of(world: World, report: Report) -> Iterator[tuple[str, str]]:
     interfaces = report.status.interfaces or ()
     is_on_layer2 = any(one.kind == "L2Advertisement" for one in world.seen.observed.advertisements())
     if is_on_layer2 and interfaces and not any(one.usable for one in interfaces):
-        whys = [f"{one.name} {one.reason}" for one in interfaces]
+        could = [one for one in interfaces if one.reason not in NEVER_USABLE] or interfaces
+        whys = [f"{one.name} {one.reason}" for one in could]
         yield "NoUsableInterface", f"it has no usable interface: {listed(whys, MOST_INTERFACES, '; ')}"
     by = world.other_clocks.get(report.node)
     if by is not None and report.metadata.name.endswith(".0"):

@@ -327,6 +327,19 @@ async def links_down(setup: Setup) -> None:
     await setup.quiet()
 
 
+async def capability_that_a_policy_takes_away(setup: Setup) -> None:
+    why = "CannotOpen: the speaker lacks the capability NET_RAW"
+    for node in NODES_THERE:
+        closed = {"name": "eth0", "up": True, "usable": False, "ipv6": True, "reason": why}
+        await setup.status(SPEAKERS, node, {"interfaces": [closed]})
+        named = (
+            {"name": name, "usable": False, "reason": "Excluded"} for name in ("cali1", "cali2", "cni0", "docker0")
+        )
+        told = [*named, {"name": "eth0", "usable": False, "reason": why}]
+        await setup.report(node, interfaces=told)
+    await setup.quiet()
+
+
 async def ipv6_off(setup: Setup) -> None:
     await setup.spec(IPPOOLS, "edge", {"addresses": ["192.0.2.0/24", "2001:db8::/120"]})
     for node in NODES_THERE:
@@ -406,6 +419,7 @@ BROKEN = [
     (advertisement_for_another_pool, "web", "NoAdvertisement", "lan covers other pools"),
     (advertisement_with_an_unknown_router, "web", "SessionsDown", "there is no BGPPeer tor9"),
     (links_down, "web", "NoEligibleNode", "no usable interface"),
+    (capability_that_a_policy_takes_away, "web", "NoEligibleNode", "no usable interface"),
     (ipv6_off, "new", "NoEligibleNode", "IPv6 switched off"),
     (speakers_that_start, "web", "NoSpeaker", "node1 is not ready"),
     (out_of_service, "web", "NoEligibleNode", "out of service by the taint"),
@@ -483,6 +497,14 @@ async def test_links_that_are_down_are_told_by_explain_and_by_check(setup: Setup
         f"{node}: it has no usable interface: eth0 is down" for node in NODES_THERE
     ]
     assert await codes(setup) == [Code.SPEAKERS] * 2
+
+
+async def test_a_capability_that_is_missing_is_told_whatever_other_interfaces_there_are(setup: Setup) -> None:
+    await capability_that_a_policy_takes_away(setup)
+    [first, *_] = (await setup.explain()).notes
+    assert (
+        first.message == "node1: it has no usable interface: eth0 CannotOpen: the speaker lacks the capability NET_RAW"
+    )
 
 
 async def test_a_node_that_is_asked_for_in_vain_is_told(setup: Setup) -> None:

@@ -5,6 +5,7 @@ It knows nothing of addresses. It calls its owner when neighbours behind an inte
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 from collections.abc import Callable, Sequence
@@ -231,7 +232,7 @@ class Ports:
         except OSError as error:
             for port in opened:
                 port.close()
-            self._open_failures[link.ifindex] = f"CannotOpen: {error.strerror or error}"
+            self._open_failures[link.ifindex] = f"CannotOpen: {_why_not_opened(error)}"
             return
         attachment = self.by_name[link.name] = Attachment(*opened)
         self._attachments.append(attachment)
@@ -258,3 +259,9 @@ class Ports:
 
     def _why_not(self, link: netlink.Link) -> str:
         return netlink.why_not_usable(link, self._is_excluded) or self._open_failures.get(link.ifindex, "")
+
+
+def _why_not_opened(error: OSError) -> str:
+    if error.errno == errno.EPERM:
+        return "the speaker lacks the capability NET_RAW, which the DaemonSet asks for: does a policy take it away?"
+    return error.strerror or str(error)
