@@ -300,7 +300,8 @@ class Reason(_Documented):
     NoNextHop = (
         "NoNextHop",
         "The BGPPeer exchanges routes of a family that is not its session's, and the node has no InternalIP of that "
-        "family to name as next hop. Routes of the other family go.",
+        "family to name as next hop. IPv4 routes may name an IPv6 next hop instead, over IPv6, where the router agrees "
+        "(RFC 8950). Routes of the other family go.",
     )
     NoNodeOnNetwork = (
         "NoNodeOnNetwork",

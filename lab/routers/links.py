@@ -81,7 +81,7 @@ def peer_on(number: int, name: str = "tor", **changes: Any) -> PeerConfig:
 
 class Bird(BirdDaemon):
     """BIRD with one BGP protocol, `node`, that imports all there is. `bgp`, `ipv4`: further words about it, and about
-    its channel of that family."""
+    its channel of that family. `installs`: routes go into the router's own table."""
 
     def __init__(
         self,
@@ -93,11 +93,15 @@ class Bird(BirdDaemon):
         asn: int = ROUTER_ASN,
         node_asn: int = NODE_ASN,
         extra: str = "",
+        over_ipv6: bool = False,
+        installs: bool = False,
     ) -> None:
         super().__init__(site_in(link.router, directory / f"bird{link.number}"))
+        theirs, ours = (link.theirs_v6, link.ours_v6) if over_ipv6 else (link.theirs, link.ours)
+        kernel = "".join(f"protocol kernel {{ ipv{n} {{ import none; export all; }}; }}\n" for n in (4, 6))
         self._configuration = (
-            f"log stderr all;\nrouter id {link.theirs};\nprotocol device {{}}\n{extra}\n"
-            f"protocol bgp node {{ local {link.theirs} as {asn}; neighbor {link.ours} as {node_asn};"
+            f"log stderr all;\nrouter id {link.theirs};\nprotocol device {{}}\n{extra}\n{kernel if installs else ''}"
+            f"protocol bgp node {{ local {theirs} as {asn}; neighbor {ours} as {node_asn};"
             f" connect retry time 1; connect delay time 1; error wait time 1,2; {bgp}\n"
             f"ipv4 {{ import all; export all; {ipv4} }};\n"
             "ipv6 { import all; export all; }; }\n"
@@ -107,6 +111,11 @@ class Bird(BirdDaemon):
     def add(self, protocol: str) -> None:
         """One more protocol, while it runs."""
         self._configuration += protocol
+        self.configure(self._configuration)
+
+    def reconfigure(self, before: str, after: str) -> None:
+        """Other words in the place of these, while it runs."""
+        self._configuration = self._configuration.replace(before, after)
         self.configure(self._configuration)
 
     def prefixes(self) -> set[Prefix]:

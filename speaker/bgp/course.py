@@ -418,7 +418,13 @@ class BgpCourse:
 
     def _show_sessions(self, now: Moment, *, counts: bool) -> None:
         sessions = self._report.sessions
-        self._session_faults = faults_in_sessions(self._peers, sessions, self._bfd_states, now.monotonic)
+        self._session_faults = faults_in_sessions(
+            self._peers,
+            sessions,
+            self._bfd_states,
+            now.monotonic,
+            without_ipv4_next_hop=self.decisions.without_ipv4_next_hop,
+        )
         refused = {
             name: one.message
             for one in self._found_faults()

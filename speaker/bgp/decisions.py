@@ -160,6 +160,11 @@ class Decisions:
         return self._peers.configs
 
     @property
+    def without_ipv4_next_hop(self) -> frozenset[str]:
+        """See PeerTable."""
+        return self._peers.without_ipv4_next_hop
+
+    @property
     def bfd(self) -> Mapping[str, BfdSession]:
         """The BFD sessions to have, by peer."""
         return self._peers.bfd

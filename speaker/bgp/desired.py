@@ -47,7 +47,7 @@ class PeerClass:
     """What of a peer decides which routes it gets, with which attributes. Peers of one class get the same.
 
     `advertisements`: the names of those that are for it. `next_hops`: what to name as next hop for each family that can
-    be sent; None = the session's own address.
+    be sent; None = the session's own address, and of IPv4 over IPv6 only where the router agrees (RFC 8950).
     """
 
     is_internal: bool
@@ -129,9 +129,8 @@ class BGPView:
         own = family_of(peer.peer_address)
         next_hops: list[tuple[Family, IPAddress | None]] = []
         for family in sorted(peer.families):
-            if family == own:
-                next_hops.append((family, None))
-            elif next_hop := self.next_hop(family):
+            next_hop = None if family == own else self.next_hop(family)
+            if next_hop is not None or family == own or peer.offers_ipv6_next_hops:
                 next_hops.append((family, next_hop))
         return PeerClass(
             is_internal=peer.is_internal,

@@ -78,6 +78,11 @@ class PeerConfig:
         return self.peer_asn == self.my_asn
 
     @property
+    def offers_ipv6_next_hops(self) -> bool:
+        """Whether we say to the router that we know IPv4 routes with an IPv6 next hop (RFC 8950)."""
+        return self.peer_address.version == 6 and Family.IPv4 in self.families
+
+    @property
     def router(self) -> str:
         """What makes it the same router, as the Speaker's status names it: its address, with the link if that is
         link-local (fe80::1%eth0)."""
@@ -88,7 +93,8 @@ class PeerConfig:
 
 
 class Route(NamedTuple):
-    """A route with its path attributes. `next_hop` None: our own address of the session, in the prefix's family.
+    """A route with its path attributes. `next_hop` None: our own address of the session. An IPv4 route names that also
+    over IPv6, whatever stands here, where the router agreed to such next hops (RFC 8950), and goes without it nowhere.
 
     `prepend`: how many times more our AS number is put before the path. `link_bandwidth`: bytes per second (IEEE
     float, extended community 0x4004, draft-ietf-idr-link-bandwidth); only its ratio between nodes counts.
@@ -110,7 +116,8 @@ class SessionView:
     """What is known of the session with one peer.
 
     `since`: monotonic seconds of the change to `state`. `families`, `hold_time_seconds`: as agreed with the peer, empty
-    and None while not established. `routes_sent`: how many prefixes were sent and not withdrawn in this session.
+    and None while not established. `ipv6_next_hops`: whether it agreed to IPv4 routes with an IPv6 next hop (RFC 8950);
+    False while not established. `routes_sent`: how many prefixes were sent and not withdrawn in this session.
     `downs`: how often it was up and went down. `kept_until`: monotonic seconds until when the router may keep routes of
     sessions that have ended, or one that it does not acknowledge to be withdrawn; None = it keeps none, or for ever.
     `last_error`: why the session went down last or can't be had, in words; "" = never was.
@@ -126,6 +133,7 @@ class SessionView:
     last_error: str = ""
     downs: int = 0
     kept_until: float | None = None
+    ipv6_next_hops: bool = False
 
     @property
     def is_up(self) -> bool:

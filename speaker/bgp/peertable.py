@@ -6,6 +6,7 @@ route: speaker.bgp.decisions does, once for all peers of a class.
 
 from collections.abc import Mapping, Sequence, Set
 
+from crds.addresses import Family
 from speaker.bgp.bfdsessions import session_config
 from speaker.bgp.desired import BGPView, PeerClass
 from speaker.bgp.exabgp.config import is_same_session
@@ -136,6 +137,15 @@ class PeerTable:
             if rib.has_changes:
                 changes[name] = changes.get(name, {}) | rib.take_changes()
         return changes
+
+    @property
+    def without_ipv4_next_hop(self) -> frozenset[str]:
+        """The peers to which IPv4 routes can name an IPv6 next hop only (RFC 8950)."""
+        return frozenset(
+            name
+            for name, rib in self._ribs.items()
+            if rib.config.offers_ipv6_next_hops and (Family.IPv4, None) in rib.peer_class.next_hops
+        )
 
     def described(self) -> dict[str, tuple[PeerConfig, PeerClass]]:
         return {name: (rib.config, rib.peer_class) for name, rib in self._ribs.items()}

@@ -3,8 +3,9 @@
 What can be seen without a session is speaker.bgp.faults' business.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 
+from crds.addresses import Family
 from crds.conditions import Reason
 from speaker.bgp.model import PeerConfig, SessionView
 from speaker.cluster.faults import Fault
@@ -18,15 +19,30 @@ _NO_BFD = (
 )
 
 
+_NO_NEXT_HOP = (
+    "the router does not take IPv4 routes with an IPv6 next hop (RFC 8950), and this node has no IPv4 address to name, "
+    "so it gets none: switch that on there (FRR: capability extended-nexthop; BIRD: extended next hop on), or leave "
+    "IPv4 out of families"
+)
+
+
 def faults_in_sessions(
-    peers: Mapping[str, PeerConfig], sessions: Mapping[str, SessionView], bfd: Mapping[str, BfdState], now: float
+    peers: Mapping[str, PeerConfig],
+    sessions: Mapping[str, SessionView],
+    bfd: Mapping[str, BfdState],
+    now: float,
+    *,
+    without_ipv4_next_hop: Set[str] = frozenset(),
 ) -> list[Fault]:
-    """In order of peers. `now`: monotonic seconds."""
+    """In order of peers. `now`: monotonic seconds. `without_ipv4_next_hop`: peers to which IPv4 routes can name our own
+    IPv6 address only."""
     found: list[Fault] = []
     for name, peer in sorted(peers.items()):
         view = sessions.get(name)
         if view is not None and view.is_up:
             found += _not_agreed(peer, view)
+            if name in without_ipv4_next_hop and Family.IPv4 in view.families and not view.ipv6_next_hops:
+                found.append(Fault(Reason.NoNextHop, f"BGPPeer {name}: {_NO_NEXT_HOP}", f"BGPPeer/{name}"))
             if name in bfd and now - view.since >= BFD_SECONDS:
                 found += _never_up(name, bfd[name])
     return found

@@ -92,9 +92,10 @@ def attributes(route: Route, *, my_asn: int, is_internal: bool) -> str:
     return " ".join(words)
 
 
-def needs_next_hop(route: Route, session_family: Family) -> bool:
-    """Whether the route can't be sent for want of a next hop: "self" is known in the session's own family only."""
-    return route.next_hop is None and family_of(route.prefix) != session_family
+def needs_next_hop(route: Route, session_family: Family, *, ipv6_next_hops: bool) -> bool:
+    """Whether the route can't be sent for want of a next hop: "self" is known in the session's own family only, and for
+    IPv4 routes over IPv6 where that was agreed on (RFC 8950)."""
+    return route.next_hop is None and family_of(route.prefix) != session_family and not ipv6_next_hops
 
 
 def _order(pair: tuple[str, Prefix]) -> tuple[str, int, int, int]:

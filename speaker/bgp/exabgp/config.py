@@ -111,10 +111,13 @@ def _neighbor(peer: PeerConfig) -> Iterator[str]:
     restart = peer.graceful_restart_seconds
     yield "capability {"
     yield f"    graceful-restart {'disable' if restart is None else restart};"
-    yield "    asn4 enable; route-refresh enable; multi-session disable; operational disable; nexthop disable;"
+    yield f"    nexthop {'enable' if peer.offers_ipv6_next_hops else 'disable'};"
+    yield "    asn4 enable; route-refresh enable; multi-session disable; operational disable;"
     yield "    extended-message disable; aigp disable; add-path disable; software-version disable;"
     yield "}"
     yield f"family {{ {' '.join(f'{family.lower()} unicast;' for family in sorted(peer.families))} }}"
+    if peer.offers_ipv6_next_hops:
+        yield "nexthop { ipv4 unicast ipv6; }"
     # Routes that the router sends are not even parsed: nothing asks for them.
     yield "api { processes [ berth ]; neighbor-changes; negotiated;"
     yield "    send { parsed; update; notification; } receive { packets; notification; } }"

@@ -3,11 +3,12 @@
 Pure. Knows nothing of routes.
 """
 
-from crds.addresses import Family
+from crds.addresses import Family, family_of
 from crds.speaker import BGPSessionState
 from speaker.bgp.exabgp import events
+from speaker.bgp.exabgp.commands import needs_next_hop
 from speaker.bgp.exabgp.config import outlives_seconds
-from speaker.bgp.model import PeerConfig, SessionView
+from speaker.bgp.model import PeerConfig, Route, SessionView
 
 SILENT_SECONDS = 5.0
 _SILENT = (
@@ -18,15 +19,16 @@ _SILENT = (
 
 class Connection:
     """Through any number of processes and attempts. `now`: monotonic seconds. `families`: those that were agreed on, as
-    soon as they are; empty while there is no connection. `last_error`: why it failed last, in words; "" = never. What a
-    NOTIFICATION said stays the reason until a session is up: a router that is in no hurry to have one hangs up then.
-    `unaccepted`: a connection that waits for our word: which one of this process, and the hold time that was agreed on;
-    None = none waits."""
+    soon as they are; empty while there is no connection. `ipv6_next_hops`: whether IPv4 routes may name one, as agreed.
+    `last_error`: why it failed last, in words; "" = never. What a NOTIFICATION said stays the reason until a session is
+    up: a router that is in no hurry to have one hangs up then. `unaccepted`: a connection that waits for our word:
+    which one of this process, and the hold time that was agreed on; None = none waits."""
 
     def __init__(self, peer: PeerConfig, now: float) -> None:
         self.peer = peer
         self.is_up = False
         self.families: frozenset[Family] = frozenset()
+        self.ipv6_next_hops = False
         self.last_error = ""
         self.unaccepted: tuple[int, int] | None = None
         self._opens = 0
@@ -52,6 +54,7 @@ class Connection:
     def negotiated(self, event: events.Negotiated, now: float) -> str | None:
         """Why this must not become a session, in words, if so."""
         self._hold_seconds, self.families = event.hold_time_seconds, event.families
+        self.ipv6_next_hops = event.ipv6_next_hops
         self._opens += 1
         self.unaccepted = self._opens, event.hold_time_seconds
         self._enter(BGPSessionState.OpenConfirm, now)
@@ -84,6 +87,7 @@ class Connection:
         self._downs += self.is_up
         self.is_up = False
         self.families, self._hold_seconds, self.unaccepted = frozenset(), None, None
+        self.ipv6_next_hops = False
 
     def in_trouble(self, trouble: str) -> None:
         """Why no connection can be had."""
@@ -93,6 +97,11 @@ class Connection:
     def carries(self, family: Family) -> bool:
         """Whether a session is up in which that family was agreed on."""
         return self.is_up and family in self.families
+
+    def has_next_hop(self, route: Route) -> bool:
+        """Whether there is one to name with it in this session."""
+        own = family_of(self.peer.peer_address)
+        return not needs_next_hop(route, own, ipv6_next_hops=self.ipv6_next_hops)
 
     @property
     def outlives_seconds(self) -> float:
@@ -112,6 +121,7 @@ class Connection:
             last_error=self.last_error,
             downs=self._downs,
             kept_until=kept_until,
+            ipv6_next_hops=self.is_up and self.ipv6_next_hops,
         )
 
     def _failed(self, why: str) -> None:

@@ -13,6 +13,7 @@ from speaker.bgp.exabgp.notifications import HAVE_WORDS, REJECTIONS, describe, p
 from speaker.bgp.model import Prefix
 
 FAMILIES: dict[str, Family] = {"ipv4 unicast": Family.IPv4, "ipv6 unicast": Family.IPv6}
+IPV6_NEXT_HOPS = "ipv4 unicast ipv6"
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,12 @@ class Connected:
 
 @dataclass(frozen=True)
 class Negotiated:
-    """OPEN was exchanged: what both sides agreed on."""
+    """OPEN was exchanged: what both sides agreed on. `ipv6_next_hops`: IPv4 routes may name one (RFC 8950)."""
 
     hold_time_seconds: int
     families: frozenset[Family]
     peer_asn: int | None = None
+    ipv6_next_hops: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ class _Notification(msgspec.Struct):
 class _Negotiated(msgspec.Struct):
     hold_time: int
     families: list[str]
+    nexthop: list[str] = []
 
 
 class _Asn(msgspec.Struct):
@@ -202,7 +205,7 @@ def _parse_json(line: _Line) -> Event | None:
 
 def _negotiated(agreed: _Negotiated, asn: _Asn | None) -> Negotiated:
     families = frozenset(FAMILIES[name] for name in agreed.families if name in FAMILIES)
-    return Negotiated(agreed.hold_time, families, asn.peer if asn else None)
+    return Negotiated(agreed.hold_time, families, asn.peer if asn else None, IPV6_NEXT_HOPS in agreed.nexthop)
 
 
 def _state(neighbor: _Neighbor) -> Event | None:

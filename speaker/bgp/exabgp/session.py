@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Set
 from itertools import islice
 from math import inf
 
-from crds.addresses import Family, family_of
+from crds.addresses import Family
 from speaker.bgp.exabgp import commands, events
 from speaker.bgp.exabgp.ackquery import HEARTBEAT_SECONDS, AckQuery
 from speaker.bgp.exabgp.commandqueue import Change, Command, CommandQueue
@@ -286,7 +286,7 @@ class RouterSession:
         self._is_synced = False
         self._end_of_rib.reset()
         for entry in self._rib:
-            if self._connection.carries(entry.family):
+            if self._is_carried(entry):
                 is_being_withdrawn = entry.state is RouteState.Absent and entry.unanswered
                 event = RouteEvent.SessionUpMeanwhile if is_being_withdrawn else RouteEvent.SessionUp
                 self._rib.move(entry, event)
@@ -343,20 +343,29 @@ class RouterSession:
         """Announcements wait for the session; until then ExaBGP is only made to forget."""
         if not self._is_running or entry.state.is_in_flight:
             return False
-        route = self._presented(entry)
+        route = self._target(entry)
         if entry.held == route:
             return False
-        return route is None or (
-            self._connection.carries(entry.family) and entry.refused != route and self._can_be_sent(route)
-        )
+        return route is None or (self._connection.carries(entry.family) and entry.refused != route)
+
+    def _target(self, entry: RibEntry) -> Route | None:
+        """What ExaBGP is to hold of it: nothing of what has no next hop in the session that is up."""
+        route = self._presented(entry)
+        is_unsendable = route is not None and self._connection.carries(entry.family) and not self._can_be_sent(route)
+        return None if is_unsendable else route
 
     def _can_be_sent(self, route: Route) -> bool:
-        if not commands.needs_next_hop(route, family_of(self.peer.peer_address)):
+        if self._connection.has_next_hop(route):
             return True
         self._connection.last_error = (
             f"{route.prefix} can't be sent: no next hop of its family is known on this session"
         )
         return False
+
+    def _is_carried(self, entry: RibEntry) -> bool:
+        """Whether ExaBGP sends what it holds of it in the session that is up: what has no next hop there it keeps."""
+        has_next_hop = entry.held is None or self._connection.has_next_hop(entry.held)
+        return self._connection.carries(entry.family) and has_next_hop
 
     def _write_connect_retry(self) -> None:
         wanted = self.peer.connect_retry_seconds
@@ -380,7 +389,7 @@ class RouterSession:
         if self._due and not self._rib.count(IN_FLIGHT):
             self._progress_at = now
         some = islice(self._due, self._commands.room * commands.PREFIXES_PER_LINE)
-        after = {entry.prefix: (entry, self._presented(entry)) for entry in some}
+        after = {entry.prefix: (entry, self._target(entry)) for entry in some}
         routes = [route for _, route in after.values() if route is not None]
         for line, prefixes in commands.withdrawals(prefix for prefix, (_, route) in after.items() if route is None):
             self._write(line, RouteEvent.WithdrawWritten, (after[prefix] for prefix in prefixes))

@@ -61,6 +61,12 @@ def test_the_next_hop_of_the_other_family_is_the_nodes_address_and_not_one_of_a_
     assert route((allocation("2001:db8::1"), HERE), to=over_v6).next_hop is None
 
 
+def test_over_ipv6_an_ipv4_route_may_name_an_ipv6_next_hop_where_there_is_no_other() -> None:
+    only_v6 = node({"rack": "1"}, addresses=("2001:db8:ffff::1",))
+    over_v6 = peer(address="2001:db8::fe")
+    assert route((allocation("192.0.2.10"), HERE), own=only_v6, to=over_v6).next_hop is None
+
+
 def test_without_an_address_of_the_other_family_its_routes_are_not_sent() -> None:
     assert prefixes((allocation("2001:db8::1"), HERE), own=node(addresses=("192.0.2.1", "fe80::1"))) == set()
 

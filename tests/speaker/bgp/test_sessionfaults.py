@@ -23,6 +23,17 @@ def test_a_family_that_the_router_did_not_agree_to_is_named() -> None:
     assert "IPv4 and IPv6 routes" in only.message
 
 
+def test_a_router_that_takes_no_ipv6_next_hops_is_told_where_there_is_no_other() -> None:
+    ask = lambda view: faults_in_sessions({"tor": TOR}, {"tor": view}, {}, 100.0, without_ipv4_next_hop={"tor"})  # noqa: E731
+    (only,) = ask(UP)
+    assert (only.reason, only.object) == (Reason.NoNextHop, "BGPPeer/tor")
+    assert "RFC 8950" in only.message
+    assert not ask(replace(UP, ipv6_next_hops=True))
+    assert not faults_in_sessions({"tor": TOR}, {"tor": UP}, {}, 100.0)
+    (only,) = ask(replace(UP, families=frozenset({Family.IPv6})))
+    assert only.reason == Reason.FamilyNotAgreed
+
+
 def test_a_session_that_is_not_up_and_one_that_has_all_are_no_fault() -> None:
     down = replace(UP, state=BGPSessionState.Connect, families=frozenset())
     for view in (UP, down):

@@ -17,6 +17,8 @@ changes ExaBGP in these places, each held by a test against real routers:
   hangs or is stopped. So its routes go when nobody is in control any more;
 - "next-hop self" is the session's own address when an UPDATE is sent, and not when the command came; routes of one
   command share their attributes (ExaBGP copies them for each route, which is 1 KB and half of its time);
+- over IPv6, an IPv4 route names that address, too, where the router agreed to it (RFC 8950), and is not sent where it
+  did not and no other next hop was given; ExaBGP would send it all the same, and wants IPv6 routes exchanged as well;
 - a process that has no memory left for a command ends: ExaBGP answers "error" as for a route that can't be, and goes on
   without it.
 """
@@ -24,6 +26,7 @@ changes ExaBGP in these places, each held by a test against real routers:
 from __future__ import annotations
 
 import contextlib
+import copy
 import ctypes
 import errno
 import fcntl
@@ -40,10 +43,12 @@ from typing import Any
 
 from exabgp.application import server
 from exabgp.bgp.fsm import FSM
-from exabgp.bgp.message import Notify
+from exabgp.bgp.message import Action, Notify, Update
 from exabgp.bgp.message.open.capability import Capability
 from exabgp.bgp.message.open.capability.negotiated import Negotiated
+from exabgp.bgp.message.update.attribute import Attribute, NextHop
 from exabgp.bgp.neighbor import Neighbor
+from exabgp.configuration.neighbor import ParseNeighbor
 from exabgp.environment import getenv
 from exabgp.logger import log
 from exabgp.protocol.family import AFI, SAFI
@@ -129,6 +134,8 @@ def main() -> None:
     peer.Peer._send_ka = _send_keepalive_when_accepted
     Negotiated._negotiate, Negotiated.validate = _negotiate_with_ipv4, _validate_with_hold_time
     Neighbor.remove_self = _as_it_came
+    ParseNeighbor._post_capa_nexthop = _offer_next_hops
+    Update.messages = _messages_with_next_hop
     ASYNC._notify_error = _tell_error_or_end
     permit = _Permit()
 
@@ -223,7 +230,7 @@ class _Outgoing(outgoing.Outgoing):  # type: ignore[misc]
             return
         _Pace.trouble = ""
         self.success()
-        self.local: str = self.local or self.io.getsockname()[0]
+        self.local: str = self.local or self.io.getsockname()[0].partition("%")[0]
         yield True
 
 
@@ -307,3 +314,40 @@ def _as_it_came(_neighbor: Any, change: Any) -> Any:
     """In the place of Neighbor.remove_self, which writes the session's own address of now for "next-hop self" and keeps
     it: a session that comes back from another address would send the old one. "self" is packed when it is sent."""
     return change
+
+
+_IPV4 = (AFI.ipv4, SAFI.unicast)
+
+
+def _offer_next_hops(_: Any, neighbor: Any, local: Any) -> None:
+    """In the place of ParseNeighbor's: what the configuration says, also where no IPv6 routes are exchanged."""
+    for offered in local.get("nexthop", {}).get("ipv4", []):
+        neighbor.add_nexthop(*offered)
+
+
+_messages = Update.messages
+
+
+def _messages_with_next_hop(update: Any, negotiated: Any, include_withdraw: bool = True) -> Iterator[bytes]:
+    """ExaBGP's own, of what may be sent in this session."""
+    own = negotiated.neighbor["local-address"]
+    if own.afi == AFI.ipv6 and any(nlri.family().afi_safi() == _IPV4 for nlri in update.nlris):
+        is_agreed = (*_IPV4, AFI.ipv6) in negotiated.nexthop
+        update = _with_own(update, own) if is_agreed else _without_own(update)
+    return _messages(update, negotiated, include_withdraw)  # type: ignore[no-any-return]
+
+
+def _with_own(update: Any, own: Any) -> Any:
+    """The routes name our own address, and no IPv4 address beside it (RFC 4760 §3)."""
+    nlris = [copy.copy(nlri) for nlri in update.nlris]
+    for nlri in nlris:
+        nlri.nexthop = NextHop(own.top(), own.pack())
+    attributes = copy.copy(update.attributes)
+    attributes.pop(Attribute.CODE.NEXT_HOP, None)
+    return Update(nlris, attributes)
+
+
+def _without_own(update: Any) -> Any:
+    """Those routes are left out that only our own address could be named for."""
+    nlris = [nlri for nlri in update.nlris if nlri.action == Action.WITHDRAW or not nlri.nexthop.SELF]
+    return Update(nlris, update.attributes)

@@ -46,6 +46,13 @@ def line(kind: str, **neighbor: Any) -> bytes:
         ),
         (
             line(
+                "negotiated",
+                negotiated={"hold_time": 9, "families": [], "nexthop": ["ipv4 mpls-vpn ipv6", "ipv4 unicast ipv6"]},
+            ),
+            events.Negotiated(9, frozenset(), ipv6_next_hops=True),
+        ),
+        (
+            line(
                 "update",
                 direction="send",
                 message={

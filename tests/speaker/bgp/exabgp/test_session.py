@@ -29,9 +29,10 @@ def session_that_is_up(now: float = 1000.0, peer: PeerConfig = PEER, *, hold_sec
     return session
 
 
-def come_up(session: RouterSession, now: float, hold_seconds: int = 90) -> None:
+def come_up(session: RouterSession, now: float, hold_seconds: int = 90, *, ipv6_next_hops: bool = False) -> None:
     session.handle(events.Connected(), now)
-    session.handle(events.Negotiated(hold_seconds, session.peer.families), now)
+    agreed = events.Negotiated(hold_seconds, session.peer.families, ipv6_next_hops=ipv6_next_hops)
+    session.handle(agreed, now)
     written(session, now)
     session.handle(events.Up(), now)
 
@@ -153,6 +154,42 @@ def test_a_refused_route_does_not_confirm_the_withdrawal_before_it() -> None:
     assert session.may_be_heard(V4)
     session.handle(events.Unacknowledged(0), 1003.0)
     assert not session.may_be_heard(V4)
+
+
+OVER_IPV6 = replace(PEER, peer_address=IPv6Address("fd00::2"))
+
+
+def test_an_ipv4_route_names_an_ipv6_next_hop_where_the_router_agreed_and_goes_nowhere_else() -> None:
+    session = session_that_is_up(peer=OVER_IPV6)
+    session.change({V4: Route(V4), OTHER: Route(OTHER, IPv4Address("10.0.0.1")), V6: Route(V6)})
+    named = f"announce attributes next-hop 10.0.0.1 nlri {OTHER}"
+    assert written(session, 1001.0) == [named, announcing(V6)]
+    assert "can't be sent" in session.view().last_error
+    session.handle(events.Down("closing connection", False), 1002.0)
+    come_up(session, 1003.0, ipv6_next_hops=True)
+    assert session.view().ipv6_next_hops
+    assert written(session, 1003.0) == [announcing(V4)]
+
+
+def test_what_a_router_does_not_agree_to_any_more_is_not_waited_for() -> None:
+    """ExaBGP holds the route, and does not send it in a session without that agreement."""
+    session = session_that_is_up(peer=OVER_IPV6)
+    session.handle(events.Down("closing connection", False), 1000.5)
+    come_up(session, 1001.0, ipv6_next_hops=True)
+    advertise(session, 1001.0, Route(V4))
+    session.handle(events.Down("the router said so", True), 1002.0)
+    come_up(session, 1003.0)
+    assert written(session, 1003.0) == [f"withdraw attributes next-hop 0.0.0.0 nlri {V4}"]
+    assert session.overdue(1003.0 + 60.0) is None or "answer" in str(session.overdue(1063.0))
+    session.change({V4: None})
+    assert not session.may_be_heard(V4)
+
+
+def test_a_route_that_loses_its_next_hop_is_withdrawn() -> None:
+    session = session_that_is_up(peer=OVER_IPV6)
+    advertise(session, 1001.0, Route(V4, IPv4Address("10.0.0.1")))
+    session.change({V4: Route(V4)})
+    assert written(session, 1002.0) == [f"withdraw attributes next-hop 0.0.0.0 nlri {V4}"]
 
 
 GRACEFUL = replace(PEER, families=frozenset({"ipv4"}), hold_time_seconds=90, graceful_restart_seconds=60)

@@ -3,7 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
-from ipaddress import IPv4Address, IPv6Address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,12 @@ def text(**changes: Any) -> str:
         ({"password": "a b"}, ["md5-password YSBi;", "md5-base64 true;"]),
         ({"graceful_restart_seconds": 120}, ["graceful-restart 120;"]),
         ({"families": frozenset({Family.IPv6})}, ["family { ipv6 unicast; }"]),
+        ({}, ["nexthop disable;"]),
+        ({"peer_address": IPv6Address("fd00::2")}, ["nexthop enable;", "nexthop { ipv4 unicast ipv6; }"]),
+        (
+            {"peer_address": IPv6Address("fd00::2"), "families": frozenset({Family.IPv6})},
+            ["nexthop disable;"],
+        ),
         ({"source_interface": "eth0.5", "peer_port": 1790}, ["source-interface eth0.5;", "connect 1790;"]),
         (
             {"is_passive": True, "source_address": IPv4Address("10.0.0.1")},
@@ -91,13 +97,15 @@ def test_no_password_can_say_anything_else(password: str) -> None:
 
 
 @pytest.mark.lab
-def test_exabgp_takes_every_setting(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("theirs", "ours"), [("10.0.0.2", "10.0.0.1"), ("fd00::2", "fd00::1")])
+def test_exabgp_takes_every_setting(tmp_path: Path, theirs: str, ours: str) -> None:
     changes: dict[str, Any] = {
+        "peer_address": ip_address(theirs),
         "password": """it's "so"; }""",
         "ttl_security": 1,
         "graceful_restart_seconds": 4095,
         "source_interface": "eth0",
-        "source_address": IPv4Address("10.0.0.1"),
+        "source_address": ip_address(ours),
         "keepalive_seconds": 1,
     }
     path = tmp_path / "exabgp.conf"
