@@ -68,6 +68,8 @@ from speaker.cluster.objects import (
 T = TypeVar("T")
 LONGEST_SECONDS = 60.0
 """For all that is read."""
+MOST_CONNECTIONS = 8
+"""Each costs a TLS handshake, which takes as long as to read some hundred objects."""
 ATTEMPTS = 3
 """Of a list that outlives its own snapshot."""
 OPTIONAL = frozenset({SERVICECIDRS})
@@ -94,7 +96,11 @@ def with_client(options: argparse.Namespace, work: Callable[[Client], Coroutine[
 async def _connected(options: argparse.Namespace, work: Callable[[Client], Awaitable[T]]) -> T:
     path = kubeconfig_of(options)
     async with await Client.connect(
-        path, user_agent="berth-cli", context=options.context, acts_as=options.acts_as
+        path,
+        user_agent="berth-cli",
+        max_connections=MOST_CONNECTIONS,
+        context=options.context,
+        acts_as=options.acts_as,
     ) as client:
         return await work(client)
 

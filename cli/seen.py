@@ -4,7 +4,7 @@ The allocator's pure functions judge here what they judge there: pools, who hold
 announces an address. Nothing is decided anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -17,7 +17,7 @@ from allocator.observed import Observed
 from allocator.ownership import Ownership
 from allocator.request import InvalidRequest, Request, our_condition, request_of
 from allocator.space.pools import Pools, compile_pools
-from allocator.status.entries import Announcement, Cause, Session
+from allocator.status.entries import Announcement, Cause, Fault, Session
 from allocator.status.reports import Reports
 from allocator.status.segments import Segments
 from allocator.status.speaker import SILENT_SECONDS
@@ -224,6 +224,11 @@ class World:
         names = [one.name for one in self.seen.observed.peers.values()]
         return {name: self.reports.bgp.sessions(name) for name in names}
 
+    @cached_property
+    def peer_faults(self) -> Mapping[str, Mapping[str, Sequence[Fault]]]:
+        """What nodes find wrong with a BGPPeer, by it and node."""
+        return {name: self.reports.bgp.faults("BGPPeer", name) for name in self.sessions}
+
     def sessions_up(self, peer: str) -> int:
         """How many of a BGPPeer's sessions are established, by speakers that live."""
         return sum(one.is_established and node not in self.silent for node, one in self.sessions[peer].items())
@@ -248,7 +253,7 @@ class World:
             told,
             self.sessions,
             self.reports.sightings.of(stored.address),
-            {name: self.reports.bgp.faults("BGPPeer", name) for name in self.sessions},
+            self.peer_faults,
         )
 
 
