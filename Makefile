@@ -118,6 +118,11 @@ model: setup ## check the release protocol's models with spin: every state, and 
 model-nightly: setup ## the same for larger clusters, as far as bitstate hashing goes
 	tools/model --nightly --jobs 1 --seconds 7200
 
+MINUTES ?= 3
+.PHONY: soak
+soak: setup ## a whole lab under random faults, judged from outside: make soak MINUTES=60 SOAK="--seed 1"
+	$(BIN)/python -m bench.soak --minutes $(MINUTES) $(SOAK)
+
 bench: setup ## the benchmarks, or those named after it: JSON lines on stdout
 	$(BIN)/python -m bench $(BENCHMARKS)
 
@@ -160,7 +165,7 @@ unit: setup ## unit and property tests, with few examples
 TESTS_speaker := tests/speaker
 TESTS_lab := tests/lab tests/protocol
 # Clusters that a second one beside them does not disturb.
-TESTS_beside := $(addprefix tests/,e2e/test_image.py e2e/test_scrapes.py e2e/test_chaos.py docs charts)
+TESTS_beside := $(addprefix tests/,e2e/test_image.py e2e/test_scrapes.py e2e/test_soak.py docs charts)
 TESTS_rest := tests $(addprefix --ignore=,tests/speaker $(TESTS_beside))
 TESTS_others := tests $(addprefix --ignore=,$(TESTS_speaker) $(TESTS_lab))
 unit-%: setup

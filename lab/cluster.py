@@ -254,7 +254,7 @@ class Cluster:
 
     def start_script(self, name: str, host: str | None, path: str, *arguments: str) -> str:
         """Run one of the lab's scripts on a host until `end_script`. Gives the name that it goes by."""
-        (self.settings.directory / f"{name}.log").unlink(missing_ok=True)
+        self.log_path(name).unlink(missing_ok=True)
         self.start(name, host, [*script(path), *arguments])
         return name
 
@@ -376,7 +376,7 @@ class Cluster:
         process = Process(
             name,
             command,
-            log_path=self.settings.directory / f"{name}.log",
+            log_path=self.log_path(name),
             enter=self.namespaces.enter(host),
             environment={**self._environment(), **(environment or {})},
             pass_fds=pass_fds,
@@ -386,6 +386,10 @@ class Cluster:
         self._where[name] = host
         self.processes[name] = process
         return process
+
+    def log_path(self, name: str) -> Path:
+        """Where the output of the process of that name goes."""
+        return self.settings.directory / f"{name}.log"
 
     def _environment(self) -> Mapping[str, str]:
         return lab_environment({MARKER_VARIABLE: self.record.marker, "PYTHONUNBUFFERED": "1"})

@@ -11,7 +11,7 @@ from typing import ClassVar
 
 
 class Answer(BaseHTTPRequestHandler):
-    """One line for any GET: `pod example-node1 on node1 sees 172.30.0.100`."""
+    """One line for any GET: `pod example-node1 on node1 sees 172.30.0.100`. For /port: the port that it came to."""
 
     protocol_version = "HTTP/1.1"
     pod_name: ClassVar[str]
@@ -19,7 +19,8 @@ class Answer(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         seen = self.client_address[0].removeprefix("::ffff:")
-        body = f"pod {self.pod_name} on {self.node_name} sees {seen}\n".encode()
+        said = f"pod {self.pod_name} on {self.node_name} sees {seen}"
+        body = f"{self.connection.getsockname()[1] if self.path == '/port' else said}\n".encode()
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Content-Length", str(len(body)))

@@ -7,7 +7,10 @@ the same clock for all processes of the machine), `seconds` it took, and `body` 
 import argparse
 import http.client
 import json
+import sys
+import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -28,16 +31,36 @@ def fetch(url: str, timeout_seconds: float) -> dict[str, object]:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("url")
+    arguments.add_argument("url", nargs="?")
+    arguments.add_argument(
+        "--listed-in", type=Path, help="all URLs of this file, side by side; it may change meanwhile"
+    )
     arguments.add_argument("--timeout-seconds", type=float, default=2.0)
     arguments.add_argument("--every-seconds", type=float, help="go on, at this pace, until killed")
     options = arguments.parse_args()
     while True:
         begun = time.monotonic()
-        print(json.dumps(fetch(options.url, options.timeout_seconds)), flush=True)
+        if options.listed_in is None:
+            print(json.dumps(fetch(options.url, options.timeout_seconds)), flush=True)
+        else:
+            fetch_listed(options.listed_in.read_text().split(), options.timeout_seconds)
         if options.every_seconds is None:
             return
         time.sleep(max(0.0, begun + options.every_seconds - time.monotonic()))
+
+
+def fetch_listed(urls: list[str], timeout_seconds: float) -> None:
+    """All of them at once; each one's line, with its `url`, as it ends."""
+
+    def tell(url: str) -> None:
+        sys.stdout.write(json.dumps({"url": url, **fetch(url, timeout_seconds)}) + "\n")
+        sys.stdout.flush()
+
+    threads = [threading.Thread(target=tell, args=[url]) for url in urls]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
 
 
 if __name__ == "__main__":

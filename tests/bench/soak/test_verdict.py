@@ -1,8 +1,12 @@
-"""The judges of chaos: what counts as an address on the wire without its holder."""
+"""The judges of the soak: what counts as an address on the wire without its holder."""
 
-from bench.verdict import (
+from bench.soak.verdict import (
+    Answer,
+    Holdings,
     Lives,
     Sighting,
+    answers_of_strangers,
+    asked_without_record,
     frames_without_record,
     routes_of,
     routes_without_record,
@@ -89,3 +93,44 @@ def test_the_routers_log_becomes_spans_of_host_routes() -> None:
         Sighting("node1", "192.0.2.1", 10.0, 14.0),
         Sighting("node2", "192.0.2.1", 13.0),
     ]
+
+
+def test_a_router_that_was_killed_has_lost_its_routes() -> None:
+    events = [
+        RouteEvent(100.0, "node1", "192.0.2.1/32", removed=False),
+        RouteEvent(120.0, "node2", "192.0.2.1/32", removed=False),
+    ]
+    assert routes_of(events, began=0.0, offset=0.0, lost_at=[110.0, 130.0]) == [
+        Sighting("node1", "192.0.2.1", 100.0, 110.0),
+        Sighting("node2", "192.0.2.1", 120.0, 130.0),
+    ]
+
+
+def test_a_route_in_a_table_is_right_when_its_address_had_a_record_at_some_moment_of_the_question() -> None:
+    lives = lives_of((10, 20), (30, None)).all()
+    asked = [route(at, until)[0] for at, until in ((15, 16), (19.9, 20.5), (28, 30.5), (40, 41))]
+    assert asked_without_record(lives, asked) == []
+    assert len(asked_without_record(lives, [*route(21, 22), *route(5, 6)])) == 2
+
+
+def holdings() -> Holdings:
+    """`a` until 20, then `a` and `b`, from 30 on `b` alone."""
+    found = Holdings()
+    found.seen(ADDRESS, frozenset({"a"}), 10)
+    found.seen(ADDRESS, frozenset({"a", "b"}), 20)
+    found.seen(ADDRESS, frozenset({"b"}), 30)
+    return found
+
+
+def test_a_connection_that_reaches_a_holder_is_right() -> None:
+    answers = [Answer(at, at + 0.1, ADDRESS, service) for at, service in ((15, "a"), (25, "a"), (25, "b"), (99, "b"))]
+    assert answers_of_strangers(holdings().all(), [*answers, Answer(50, 51, ADDRESS, None)]) == []
+
+
+def test_a_connection_that_reaches_a_service_before_or_after_it_held_the_address_is_wrong() -> None:
+    answers = [Answer(15, 15.1, ADDRESS, "b"), Answer(36, 36.1, ADDRESS, "a"), Answer(25, 25.1, ADDRESS, "c")]
+    assert len(answers_of_strangers(holdings().all(), answers)) == 3
+
+
+def test_the_proxys_rule_of_a_former_holder_may_be_there_for_some_seconds() -> None:
+    assert answers_of_strangers(holdings().all(), [Answer(34, 34.1, ADDRESS, "a")]) == []

@@ -2,7 +2,8 @@
 
     lives    when each IPAllocation was seen to come and to go, by a watch of our own
     frames   when a node's frames claimed an address on the segment (lab/scripts/sniff.py)
-    routes   when a router had a node's route to an address (its own log)
+    routes   when a router had a node's route to an address (its own log, or its table asked again and again)
+    answers  which Service's backend a client's connection reached, and which Services held the address
 
 All times are monotonic seconds of this machine. A watch tells late, never early: so an address was free no later than
 it was seen to be, and held no later than that either.
@@ -18,6 +19,9 @@ GONE_SLACK_SECONDS = 0.05
 """After a record was seen to go: a frame that was on its way, and the recorder's own delay."""
 COME_SLACK_SECONDS = 1.0
 """Before a record was seen to come: our watch may hear of it later than the speakers do."""
+PROXY_SLACK_SECONDS = 5.0
+"""For so long after a Service held an address the lab's kube-proxy may lead its ports to it: a rule takes a watch
+event, and nft on a busy machine. Until then nothing of another holder reaches the node (docs/limits.md)."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,49 @@ class Lives:
 
 
 @dataclass(frozen=True)
+class Holding:
+    """That a Service held an address. `until` None = it does."""
+
+    address: str
+    service: str
+    since: float
+    until: float | None = None
+
+
+class Holdings:
+    """Fed in the order of a watch, with all holders of an address each time."""
+
+    def __init__(self) -> None:
+        self._present: dict[tuple[str, str], float] = {}
+        self._past: list[Holding] = []
+
+    def seen(self, address: str, services: frozenset[str], at: float) -> None:
+        for key in [key for key in self._present if key[0] == address and key[1] not in services]:
+            self._past.append(Holding(*key, self._present.pop(key), at))
+        for service in services:
+            self._present.setdefault((address, service), at)
+
+    def listed(self, present: Mapping[str, frozenset[str]], at: float) -> None:
+        """A new list after the watch broke."""
+        for address in {address for address, _ in self._present} | present.keys():
+            self.seen(address, present.get(address, frozenset()), at)
+
+    def all(self) -> list[Holding]:
+        return [*self._past, *(Holding(*key, since) for key, since in self._present.items())]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A client's connection to an address: when it began and ended, and the Service whose backend it reached; None =
+    it failed."""
+
+    at: float
+    until: float
+    address: str
+    service: str | None
+
+
+@dataclass(frozen=True)
 class Sighting:
     """A node's address on the wire: one frame, or a route from `at` to `until` (None = it is there still)."""
 
@@ -96,9 +143,9 @@ class Violation:
 
 def frames_without_record(lives: Sequence[Life], frames: Iterable[Sighting]) -> list[Violation]:
     """Frames that claim an address while it has no record."""
-    found = []
+    found, by_address = [], _by_address(lives)
     for frame in frames:
-        own = [life for life in lives if life.address == frame.address]
+        own = by_address.get(frame.address, [])
         if not any(_covers(life, frame.at) for life in own):
             found.append(Violation("frame", frame, _last_before(own, frame.at)))
     return found
@@ -107,9 +154,9 @@ def frames_without_record(lives: Sequence[Life], frames: Iterable[Sighting]) -> 
 def routes_without_record(lives: Sequence[Life], routes: Iterable[Sighting]) -> list[Violation]:
     """Routes that came while the address had no record, or were there after the record had gone under which they
     came."""
-    found = []
+    found, by_address = [], _by_address(lives)
     for route in routes:
-        own = [life for life in lives if life.address == route.address]
+        own = by_address.get(route.address, [])
         holder = _last_before([life for life in own if _covers(life, route.at)], route.at + COME_SLACK_SECONDS)
         if holder is None:
             found.append(Violation("route", route, _last_before(own, route.at)))
@@ -123,12 +170,48 @@ def routes_without_record(lives: Sequence[Life], routes: Iterable[Sighting]) -> 
     return found
 
 
-def routes_of(events: Iterable[RouteEvent], began: float, offset: float) -> list[Sighting]:
+def asked_without_record(lives: Sequence[Life], routes: Iterable[Sighting]) -> list[Violation]:
+    """Routes that a router's table had when it was asked, from `at` to `until`, while the address had no record at any
+    moment of that time."""
+    found, by_address = [], _by_address(lives)
+    for route in routes:
+        own = by_address.get(route.address, [])
+        if not any(_covers(life, route.at) or route.at <= life.since <= _ends(route) for life in own):
+            found.append(Violation("route in a table", route, _last_before(own, route.at)))
+    return found
+
+
+def answers_of_strangers(holdings: Sequence[Holding], answers: Iterable[Answer]) -> list[str]:
+    """Connections that reached a Service which did not hold the address meanwhile, in words."""
+    held: dict[tuple[str, str], list[Holding]] = {}
+    for one in holdings:
+        held.setdefault((one.address, one.service), []).append(one)
+    return [
+        f"answer: {answer.address} reached {answer.service}, which did not hold it, at {answer.at:.3f}"
+        for answer in answers
+        if answer.service is not None
+        and not any(_held(one, answer) for one in held.get((answer.address, answer.service), ()))
+    ]
+
+
+def _held(one: Holding, answer: Answer) -> bool:
+    is_over = one.until is not None and one.until + PROXY_SLACK_SECONDS < answer.at
+    return one.since - COME_SLACK_SECONDS <= answer.until and not is_over
+
+
+def routes_of(
+    events: Iterable[RouteEvent], began: float, offset: float, lost_at: Sequence[float] = ()
+) -> list[Sighting]:
     """The host routes that a router had, from what its log says. `offset`: monotonic minus Unix seconds. `began`: what
-    is older is left out."""
+    is older is left out. `lost_at`: when the router was killed, and lost them all (monotonic)."""
     found: list[Sighting] = []
     present: dict[tuple[str, str], float] = {}
+    ends = sorted(lost_at)
     for event in events:
+        while ends and event.at + offset > ends[0]:
+            end = ends.pop(0)
+            found.extend(Sighting(*key, since, end) for key, since in present.items() if since >= began)
+            present.clear()
         prefix = ip_network(event.prefix)
         if prefix.prefixlen != prefix.max_prefixlen:
             continue
@@ -137,8 +220,16 @@ def routes_of(events: Iterable[RouteEvent], began: float, offset: float) -> list
             present.setdefault(key, at)
         elif key in present and (since := present.pop(key)) >= began:
             found.append(Sighting(*key, since, at))
-    found.extend(Sighting(*key, since) for key, since in present.items())
+    last = ends[0] if ends else None
+    found.extend(Sighting(*key, since, last) for key, since in present.items())
     return sorted(found, key=lambda one: one.at)
+
+
+def _by_address(lives: Iterable[Life]) -> dict[str, list[Life]]:
+    found: dict[str, list[Life]] = {}
+    for life in lives:
+        found.setdefault(life.address, []).append(life)
+    return found
 
 
 def _covers(life: Life, at: float) -> bool:

@@ -1,0 +1,1 @@
+"""Random acts and faults on a whole lab for as long as one likes, judged by what others saw: docs/soak.md."""
