@@ -1,17 +1,18 @@
 """How both programs log: one line an event, to stderr, as text for a terminal or as JSON for a cluster's log store.
 
 What is logged, and when, is for the shells to say; of one message so many lines are written at once, and the rest is
-counted (kube.process.logbudget). At level debug all are.
+counted (kube.process.logbudget). At level debug all are. What can't be written is lost, and counted, too.
 """
 
 import logging
 import sys
 import time
 from collections.abc import Mapping, MutableMapping
-from typing import Any, Literal
+from typing import Any, Literal, TextIO, cast
 
 import structlog
 
+from kube.process.io.lossy import LossyStream
 from kube.process.logbudget import LogBudget
 
 LogStyle = Literal["text", "json"]
@@ -22,10 +23,12 @@ def configure_logs(style: LogStyle, level: str) -> None:
     json = structlog.processors.JSONRenderer(default=str)
     renderer = json if style == "json" else structlog.dev.ConsoleRenderer(colors=False)
     stamp = structlog.processors.TimeStamper(fmt="iso", utc=True)
+    lossy = LossyStream(sys.stderr)
     budget = [] if level == "debug" else [_within(LogBudget())]
     structlog.configure(
         processors=[
             *budget,
+            _telling_lost(lossy),
             structlog.processors.add_log_level,
             stamp,
             structlog.processors.format_exc_info,
@@ -33,7 +36,7 @@ def configure_logs(style: LogStyle, level: str) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, lossy)),
     )
 
 
@@ -49,6 +52,17 @@ def _within(budget: LogBudget) -> structlog.typing.Processor:
         return event
 
     return within
+
+
+def _telling_lost(lossy: LossyStream) -> structlog.typing.Processor:
+    """Says on a line how many before it could not be written."""
+
+    def telling(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if lossy.lost:
+            event["lost"] = lossy.lost
+        return event
+
+    return telling
 
 
 def _plain(_: Any, __: str, event: MutableMapping[str, Any]) -> Mapping[str, Any]:

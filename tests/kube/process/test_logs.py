@@ -1,7 +1,9 @@
 """What a line of the log looks like, and how many there are of one message."""
 
 import json
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -78,3 +80,56 @@ def test_values_are_those_that_json_knows(capsys: pytest.CaptureFixture[str]) ->
     )
     (told,) = lines(capsys)
     assert (told["names"], told["nodes"], told["error"]) == (["eth1", "eth0"], ["a", "b"], "e")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_costs_lines_and_not_the_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "log"
+    with path.open("w") as log, open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stderr", log)
+        configure_logs("json", "info")
+        logger = structlog.get_logger()
+        kept = os.dup(log.fileno())
+        os.dup2(full.fileno(), log.fileno())
+        logger.info("lost")
+        logger.error("lost, too", exc_info=OSError("and why"))
+        os.dup2(kept, log.fileno())
+        os.close(kept)
+        logger.info("written")
+        logger.info("written again")
+    first, second = map(json.loads, path.read_text().splitlines())
+    assert (first["event"], first["lost"]) == ("written", 2)
+    assert "lost" not in second
+
+
+def test_a_reader_that_is_gone_or_does_not_read_neither_ends_nor_stalls_the_program(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reading, writing = os.pipe()
+    with open(writing, "w") as log:
+        monkeypatch.setattr("sys.stderr", log)
+        configure_logs("json", "debug")
+        for number in range(300):
+            structlog.get_logger().info("x" * 1000, number=number)
+        heard = b""
+        while not heard.endswith(b"}\n") or len(heard) < 30_000:
+            heard += os.read(reading, 1 << 20)
+        structlog.get_logger().info("heard again")
+        last = json.loads(os.read(reading, 1 << 20).splitlines()[-1])
+        assert last["lost"] == 300 - len(heard.splitlines())
+        os.close(reading)
+        structlog.get_logger().info("nobody reads")
+
+
+def test_a_line_that_was_torn_ends_before_the_next_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, writing = os.pipe()
+    with open(writing, "w") as log:
+        monkeypatch.setattr("sys.stderr", log)
+        configure_logs("json", "debug")
+        for _ in range(3):
+            structlog.get_logger().info("x" * 50_000)
+        torn = os.read(reading, 1 << 20).splitlines()[-1]
+        with pytest.raises(ValueError, match="Unterminated"):
+            json.loads(torn)
+        structlog.get_logger().info("whole")
+        assert json.loads(os.read(reading, 1 << 20).splitlines()[-1])["event"] == "whole"
