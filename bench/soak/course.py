@@ -197,9 +197,9 @@ class Soak:
             ((_, act, counter),) = self._random.choices(both, [one[0] for one in both])
             if counter is self._struck and not many and self._faults.are_any():
                 continue
-            said = attempted(act)
+            said, is_done = attempted(act)
+            counter[name_of(act)] += is_done
             if said is not None:
-                counter[name_of(act)] += 1
                 self._say(said)
             time.sleep(self._random.uniform(0.05, 0.6))
 

@@ -448,12 +448,13 @@ class FaultActs:
         return f"the API server restarts, and is away for {seconds:.1f} s"
 
 
-def attempted(act: Callable[[], Said]) -> Said:
-    """What it did, or why it could not."""
+def attempted(act: Callable[[], Said]) -> tuple[Said, bool]:
+    """What it did, or why it could not; and whether it did it."""
     try:
-        return act()
+        said = act()
     except FAILURES as error:
-        return f"{name_of(act)} failed: {error}"
+        return f"{name_of(act)} failed: {error}", False
+    return said, said is not None
 
 
 def name_of(act: Callable[[], Said]) -> str:
