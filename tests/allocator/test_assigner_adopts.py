@@ -37,6 +37,18 @@ def test_what_a_status_shows_is_adopted_from_a_pool_that_comes_later(api: FakeAp
     assert api.ingress(OTHER) == ([] if paused else ["192.0.2.11"])
 
 
+def test_what_one_status_shows_is_given_to_nobody_who_shows_an_address_of_no_pool(api: FakeApi) -> None:
+    """Both show something, and the one that is older gets another address."""
+    api.put_service(service_body("other", ingress=["203.0.113.5"], created="2026-01-01T00:00:00Z"))
+    api.put_service(service_body("web", ingress=["192.0.2.10"], created="2026-01-05T00:00:00Z"))
+    allocator = Allocator(api, pools())
+    allocator.run()
+    allocator.assigner.set_pools(EDGE)
+    allocator.run()
+    assert api.ingress(WEB) == ["192.0.2.10"]
+    assert api.ingress(OTHER) == ["192.0.2.11"]
+
+
 @pytest.mark.parametrize("paused", [False, True])
 @pytest.mark.parametrize("is_there_before", [False, True])
 def test_all_who_show_a_shared_address_keep_it_also_from_a_paused_pool(

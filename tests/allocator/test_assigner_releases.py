@@ -63,6 +63,19 @@ def test_a_barrier_passed_for_a_record_says_nothing_about_another_one_in_its_pla
     assert "v4-192-0-2-10" in api.allocations
 
 
+def test_a_barrier_that_is_passed_late_says_nothing_about_the_next_record_of_that_address(api: FakeApi) -> None:
+    """Both marks are of the same generation."""
+    allocator = settled(api, "web")
+    api.delete_service(WEB)
+    allocator.run(withdraw=False)
+    mark = allocator.assigner.marks[FIRST]
+    released_and_made_anew(api, allocator)
+    assert allocator.assigner.marks[FIRST].generation == mark.generation
+    allocator.assigner.barrier_passed(mark)
+    allocator.run(withdraw=False)
+    assert "v4-192-0-2-10" in api.allocations
+
+
 def test_the_mark_of_another_record_is_known_only_since_it_was_seen(api: FakeApi) -> None:
     """Speakers that were listed before that may not know it yet."""
     allocator = settled(api, "web")

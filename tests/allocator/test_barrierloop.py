@@ -15,7 +15,7 @@ from allocator.options import Options
 from allocator.release.barrier import Mark
 from allocator.release.departures import Departures
 from allocator.release.speakers import Router, SpeakerState, SpeakerStatus
-from crds.names import TAINT_OUT_OF_SERVICE
+from crds.names import TAINT_OUT_OF_SERVICE, speaker_lease
 from kube.informer.io.informer import ObjectKey
 from kube.objects import Meta, decode_node
 from kube.resource import SPEAKERS, Resource
@@ -105,3 +105,23 @@ async def test_a_taint_that_the_watch_shows_is_looked_at_again(watched: str, tai
         (one,) = barrier.awaited[MARK.address]
         assert one.why.startswith(why)
         assert bool(client.asked) is (watched == TAINT_OUT_OF_SERVICE)
+
+
+class OneLease(OneSpeaker):
+    """That Speaker promised, and its Lease has no label."""
+
+    async def list(self, resource: Resource, *, label_selector: str | None = None, **_: Any) -> tuple[list[bytes], str]:
+        if resource is SPEAKERS:
+            fencing = {"promised": True, "fenceAfterSeconds": 30, "witnesses": ["n1", "n2", "n3"]}
+            status = {"incarnation": "i1", "fencing": fencing}
+            return [json.dumps({"metadata": {"name": "n1", "uid": "s1"}, "status": status}).encode()], "1"
+        lease = {"metadata": {"name": speaker_lease("n1"), "uid": "l1"}, "spec": {"renewTime": "then"}}
+        return [] if label_selector else [json.dumps(lease).encode()], "1"
+
+
+async def test_a_lease_is_a_speakers_by_its_name_whatever_its_labels_say() -> None:
+    assigner: Any = SimpleNamespace(marks={MARK.address: MARK}, ledger={}, barrier_passed=None)
+    known = decode_node(json.dumps(OneSpeaker().node).encode())
+    async with judged(OneLease(), assigner, Observed(nodes={ObjectKey(None, "n1"): known})) as barrier:
+        (one,) = barrier.awaited[MARK.address]
+        assert one.why == "its Lease has been silent for 0 of 60 s"

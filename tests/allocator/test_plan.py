@@ -311,6 +311,14 @@ def test_what_does_not_go_together_is_refused_at_that_address(
     assert decision.waits == {ChangeOf("192.0.2.10")}
 
 
+def test_who_has_the_policy_cluster_does_not_join_who_have_local() -> None:
+    book = ledger(EDGE)
+    decide(book, shared("a", 80, externalTrafficPolicy="Local"))
+    decision = decide(book, shared("b", 443, {"berth.dev/ips": "192.0.2.10"}))
+    assert decision.verdict.reason is Reason.SharingConflict
+    assert "externalTrafficPolicy is Local by default/a, this Service's Cluster" in decision.verdict.message
+
+
 def test_an_address_is_shared_by_as_many_as_its_record_is_for() -> None:
     book = ledger(EDGE)
     for number in range(MAX_HOLDERS):

@@ -36,6 +36,36 @@ def an_islander_does_not_hear_that_the_outage_is_over(world: World) -> None:
     world.pass_seconds(8)
 
 
+def of_two_that_are_cut_off_the_other_is_back(world: World) -> None:
+    """Both went on, as a majority. The third has outlived them long ago; with the other it is a majority too, of which
+    the one that is still cut off has not heard. And its agent freezes with a permit just given."""
+    world.cut({"n1", "n2"}, "none")
+    world.pass_seconds(75)
+    world.cut({"n2"}, "both")
+    world.two_stop_hearing_each_other("n1", "n2")
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(4)
+    world.a_speaker_freezes("n1", 8)
+    world.pass_seconds(8)
+
+
+def a_speaker_that_is_cut_off_freezes_before_it_has_to_be_silent(world: World) -> None:
+    """Its wire process goes on alone, and no longer than its permit says."""
+    world.some_lose_the_api_server({"n1"}, "none", 45, True, True)
+    world.a_speaker_freezes("n1", 40)
+    world.pass_seconds(40)
+
+
+def a_speaker_is_called_dead_that_is_not_and_its_wire_process_is_slow(world: World) -> None:
+    """Somebody has deleted its Speaker: so nobody waits for it. It sees that, and can't register anew."""
+    one = world.speakers["n1"]
+    one.is_wire_slow, one.refuses = True, lambda _: True
+    del world.api.speakers["n1"]
+    world.the_service_is_deleted_and_its_address_wanted_again()
+    world.pass_seconds(8)
+    one.is_wire_slow = False
+
+
 def renewals_sent_before_the_outage_arrive_late_in_it(world: World) -> None:
     world.a_watch_lags("n1")
     world.the_service_is_deleted_and_its_address_wanted_again()
@@ -224,6 +254,9 @@ def released_just_when_a_silent_speaker_is_back(silent: int, back: int) -> Story
 def stories() -> Iterator[Story]:
     yield contact_comes_back_after_the_fence
     yield an_islander_does_not_hear_that_the_outage_is_over
+    yield of_two_that_are_cut_off_the_other_is_back
+    yield a_speaker_that_is_cut_off_freezes_before_it_has_to_be_silent
+    yield a_speaker_is_called_dead_that_is_not_and_its_wire_process_is_slow
     yield renewals_sent_before_the_outage_arrive_late_in_it
     yield a_promise_is_made_while_the_lease_has_long_been_silent
     yield witnesses_restart_after_they_outlived_us

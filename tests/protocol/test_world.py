@@ -1,5 +1,5 @@
 """The release protocol under every fault we could think of: never two Services on the wire for one address, and when
-the faults end, so does every release. tests/protocol/test_stories.py shows that this world notices broken rules."""
+the faults end, so does every release. tests/mutations shows that this world notices broken rules."""
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st

@@ -1,0 +1,57 @@
+"""Each planted fault is found by what should find it, and the page of them is true."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+
+import pytest
+
+from tests.mutations import page
+from tests.mutations.catalogue import MUTATIONS, ROOMS
+from tests.mutations.mutation import Story
+from tests.mutations.planting import ROOT, mutated
+from tests.protocol.stories import stories
+
+
+@pytest.fixture(scope="module")
+def told(request: pytest.FixtureRequest) -> Mapping[str, str]:
+    """What `python -m tests.mutations` says of each fault that is asked for here."""
+    chosen = [
+        one.callspec.params["name"] for one in request.session.items if "told" in getattr(one, "fixturenames", ())
+    ]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.mutations", *chosen],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        check=False,
+    )
+    lines = (line.partition(": ") for line in done.stdout.splitlines())
+    return {name: said for name, _, said in lines} | {"": done.stderr}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MUTATIONS)
+def test_a_fault_that_is_planted_is_found(name: str, told: Mapping[str, str]) -> None:
+    assert told.get(name, "").startswith("found by "), told.get(name, "") + told[""]
+
+
+def test_each_fault_can_be_planted() -> None:
+    for one in MUTATIONS.values():
+        mutated(one)
+
+
+def test_no_two_faults_have_one_name() -> None:
+    assert len(MUTATIONS) == sum(len(room.MUTATIONS) for room in ROOMS)
+
+
+def test_each_story_that_finds_one_is_told() -> None:
+    told = {one.__qualname__.split(".")[0] for one in stories()}
+    assert {one.finder.name for one in MUTATIONS.values() if isinstance(one.finder, Story)} <= told
+
+
+def test_the_page_of_them_is_what_would_be_written() -> None:
+    assert page.PATH.read_text() == page.text(), "python -m tests.mutations --write"
