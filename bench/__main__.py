@@ -23,6 +23,7 @@ BENCHMARKS = (
     "apiserver",
     "cli",
     "takeover",
+    "installed",
 )
 
 

@@ -314,9 +314,13 @@ class Cluster:
         self._tell(f"the image {source} is unpacked")
         return self._image
 
+    def render_berth(self) -> None:
+        """The chart as it is to be started from now on. Installs nothing: Helm itself may have done it."""
+        self._rendered = chart.render_apart(self._values(), NAMESPACE)
+
     def install_berth(self) -> None:
         """The chart's CRDs, namespace, ServiceAccounts, rights and policies."""
-        self._rendered = chart.render_apart(self._values(), NAMESPACE)
+        self.render_berth()
         chart.install(self.kubeconfig, NAMESPACE, rendered=self._rendered)
         self._tell("the chart's definitions, service accounts, rights and policies are installed")
 
