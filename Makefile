@@ -83,6 +83,13 @@ spelling: setup
 image: $(VENV)/.ready-image ## the container image: in buildah's storage, and dist/berth-VERSION-ARCH.tar (ARCH=arm64, BASE=IMAGE)
 	$(BIN)/python tools/image --arch=$(ARCH) --base=$(BASE)
 
+.PHONY: image-again
+image-again: image ## build it a second time from nothing, and compare the bits; for every night
+	@rm -rf build/image-again
+	BERTH_IMAGE_WORK=build/image-again $(BIN)/python tools/image --arch=$(ARCH) --base=$(BASE) \
+		--archive=build/image-again/berth.tar
+	cmp dist/berth-$$(tools/version --print)-$(ARCH).tar build/image-again/berth.tar
+
 .PHONY: image-of-tests
 image-of-tests: $(VENV)/.ready-image
 	@SOURCE_DATE_EPOCH=0 nice -n 10 $(BIN)/python tools/image --archive=build/image/tests.tar > /dev/null || \
