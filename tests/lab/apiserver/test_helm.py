@@ -1,4 +1,4 @@
-"""The real Helm installs, upgrades and removes the chart in the stand-in."""
+"""The real Helm installs, upgrades, rolls back and removes the chart in the stand-in."""
 
 from __future__ import annotations
 
@@ -32,13 +32,18 @@ def _upgrade(kubeconfig: str) -> int:
         return len(helm.history("berth"))
 
 
+def _roll_back(kubeconfig: str) -> None:
+    with helm_python.Config(kubeconfig_path=kubeconfig, namespace=NAMESPACE) as helm:
+        helm.rollback("berth")
+
+
 def _uninstall(kubeconfig: str) -> None:
     with helm_python.Config(kubeconfig_path=kubeconfig, namespace=NAMESPACE) as helm:
         helm.uninstall("berth", timeout=20)
 
 
 @pytest.mark.slow
-async def test_helm_installs_upgrades_and_removes_the_chart(api: Client) -> None:
+async def test_helm_installs_upgrades_rolls_back_and_removes_the_chart(api: Client) -> None:
     kubeconfig = str(api.server.kubeconfig_path)
     assert await asyncio.to_thread(_install, kubeconfig) == "deployed"
     _, deployment = await api.get(f"{APPS}/deployments/berth-allocator")
@@ -48,6 +53,9 @@ async def test_helm_installs_upgrades_and_removes_the_chart(api: Client) -> None
     assert await asyncio.to_thread(_upgrade, kubeconfig) == 2
     _, deployment = await api.get(f"{APPS}/deployments/berth-allocator")
     assert (deployment["spec"]["replicas"], deployment["metadata"]["generation"]) == (1, 2)
+    await asyncio.to_thread(_roll_back, kubeconfig)
+    _, deployment = await api.get(f"{APPS}/deployments/berth-allocator")
+    assert (deployment["spec"]["replicas"], deployment["metadata"]["generation"]) == (2, 3)
     await asyncio.to_thread(_uninstall, kubeconfig)
     assert (await api.get(f"{APPS}/deployments/berth-allocator"))[0] == 404
     _, secrets = await api.get(f"/api/v1/namespaces/{NAMESPACE}/secrets")
