@@ -1,0 +1,278 @@
+"""Virtual time: one order of events for the whole world, and an event loop with a clock of its own for each process.
+
+Nothing here is asyncio's own loop: a process takes its turns when the world says so, so that it can be frozen, and its
+clock may run a little faster or slower than the others'. Within one turn no time passes.
+"""
+
+import asyncio
+import contextlib
+import contextvars
+import datetime
+import heapq
+import itertools
+import random
+import time
+import types
+from collections import deque
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+from unittest import mock
+
+import kube.io.clock
+
+MOST_HANDLES = 20_000
+"""Of one turn: a program that does more finds no rest."""
+BOOTED_BEFORE_SECONDS = 5000.0
+"""By which CLOCK_BOOTTIME is ahead of the monotonic clock: whoever mixes them is far off."""
+EPOCH = 1_800_000_000.0
+
+
+class Restless(Exception):
+    """A program works on and on without waiting for anything."""
+
+
+class World:
+    """What happens when. `now`: seconds of the true time."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.turns = 0
+        self._numbers = itertools.count()
+        self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+
+    def at(self, when: float, what: Callable[..., None], *arguments: Any) -> None:
+        """Have it happen then; what is to happen at one moment happens in the order in which it was said."""
+        heapq.heappush(self._heap, (when, next(self._numbers), what, arguments))
+
+    def after(self, seconds: float, what: Callable[..., None], *arguments: Any) -> None:
+        self.at(self.now + seconds, what, *arguments)
+
+    def run_until(self, end: float, check: Callable[[], None] = lambda: None) -> None:
+        """`check` is called whenever something has happened."""
+        heap = self._heap
+        while heap and heap[0][0] <= end:
+            when, _, what, arguments = heapq.heappop(heap)
+            if when > self.now:
+                self.now = when
+            self.turns += 1
+            what(*arguments)
+            check()
+        self.now = end
+
+
+class Clock:
+    """Of one machine. `rate`: its seconds in one second of the true time."""
+
+    def __init__(self, world: World, rate: float = 1.0, ahead: float = 1000.0) -> None:
+        self._world = world
+        self.rate = rate
+        self._ahead = ahead
+
+    def monotonic(self) -> float:
+        return self._ahead + self._world.now * self.rate
+
+    def boottime(self) -> float:
+        return self.monotonic() + BOOTED_BEFORE_SECONDS
+
+    def wall(self) -> float:
+        return EPOCH + self._world.now
+
+    def true_time(self, monotonic: float) -> float:
+        """When it will be so late on this clock."""
+        return (monotonic - self._ahead) / self.rate
+
+    def gettime(self, clock: int) -> float:
+        return {time.CLOCK_BOOTTIME: self.boottime, time.CLOCK_MONOTONIC: self.monotonic}.get(clock, self.wall)()
+
+
+class ProcessLoop(asyncio.AbstractEventLoop):
+    """The event loop of one process in the world. What is in no program of ours is not here."""
+
+    def __init__(self, world: World, clock: Clock) -> None:
+        self.world = world
+        self.clock = clock
+        self.frozen_until = 0.0
+        self.is_dead = False
+        self.fault: BaseException | None = None
+        """What nobody caught."""
+        self.turns = 0
+        self._ready: deque[asyncio.Handle] = deque()
+        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._numbers = itertools.count()
+        self._wakes_at = float("inf")
+        self._is_running = False
+
+    # ---- for the world
+
+    def start(self, main: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        return self.create_task(main)
+
+    def freeze(self, seconds: float) -> None:
+        """As SIGSTOP, and SIGCONT after so long."""
+        self.frozen_until = max(self.frozen_until, self.world.now + seconds)
+        self._wake_at(self.frozen_until)
+
+    def kill(self) -> None:
+        """Nothing of it runs any more, but what Python makes of coroutines that are thrown away, which reaches
+        nobody."""
+        for task in [task for task in asyncio.all_tasks(self) if not task.done()]:
+            task.cancel()
+        self.is_dead = True
+        for _ in range(100):
+            if not self._ready:
+                break
+            self._run_ready()
+        self._ready.clear()
+        self._timers.clear()
+
+    def turn(self) -> None:
+        """Run what is due."""
+        now = self.world.now
+        if now < self._wakes_at - 1e-9 and not self._ready:
+            return
+        self._wakes_at = float("inf")
+        if self.is_dead:
+            return
+        if now < self.frozen_until:
+            self._wake_at(self.frozen_until)
+            return
+        self._take_due()
+        self._run_ready()
+        if self._timers:
+            self._wake_at(self.clock.true_time(self._timers[0][0]))
+
+    def _take_due(self) -> None:
+        local = self.clock.monotonic() + 1e-9
+        timers = self._timers
+        while timers and (timers[0][0] <= local or timers[0][2]._cancelled):
+            handle = heapq.heappop(timers)[2]
+            if not handle._cancelled:
+                self._ready.append(handle)
+
+    def _run_ready(self) -> None:
+        global _current
+        before, _current = _current, self.clock
+        asyncio._set_running_loop(self)
+        self._is_running = True
+        try:
+            count = 0
+            ready = self._ready
+            while ready:
+                handle = ready.popleft()
+                if not handle._cancelled:
+                    handle._run()
+                count += 1
+                if count > MOST_HANDLES:
+                    raise Restless(f"more than {MOST_HANDLES} steps in one moment")
+            self.turns += count
+        finally:
+            self._is_running = False
+            asyncio._set_running_loop(None)
+            _current = before
+
+    def _wake_at(self, when: float) -> None:
+        when = max(when, self.frozen_until)
+        if when < self._wakes_at - 1e-9:
+            self._wakes_at = when
+            self.world.at(when, self.turn)
+
+    # ---- for asyncio
+
+    def time(self) -> float:
+        return self.clock.monotonic()
+
+    def call_soon(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> asyncio.Handle:
+        handle = asyncio.Handle(callback, args, self, context)
+        self._ready.append(handle)
+        if not self._is_running:
+            self._wake_at(self.world.now)
+        return handle
+
+    call_soon_threadsafe = call_soon
+
+    def call_at(
+        self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        heapq.heappush(self._timers, (when, next(self._numbers), handle))
+        if not self._is_running:
+            self._wake_at(self.clock.true_time(when))
+        return handle
+
+    def call_later(
+        self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.time() + delay, callback, *args, context=context)
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """It is left out when its time comes."""
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(self, coro: Any, *, name: Any = None, context: Any = None) -> asyncio.Task[Any]:
+        return asyncio.Task(coro, loop=self, name=name, context=context)
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return self._is_running
+
+    def is_closed(self) -> bool:
+        return False
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if error is not None and not self.is_dead:
+            self.fault = error
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        self.call_exception_handler(context)
+
+
+_current: Clock | None = None
+"""Of the process whose turn it is."""
+
+
+def _now() -> Clock:
+    assert _current is not None, "only processes look at clocks"
+    return _current
+
+
+@contextlib.contextmanager
+def seen_by(clock: Clock) -> Iterator[None]:
+    """What looks at a clock now looks at this one."""
+    global _current
+    before, _current = _current, clock
+    try:
+        yield
+    finally:
+        _current = before
+
+
+class _WallClock:
+    """In the place of the class datetime.datetime, as kube.io.clock uses it."""
+
+    @staticmethod
+    def now(zone: datetime.tzinfo) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(_now().wall(), zone)
+
+
+@contextlib.contextmanager
+def in_the_place_of_time(seed: int) -> Iterator[None]:
+    """Clocks and random numbers are the world's, until the end of the block."""
+    state = random.getstate()
+    random.seed(seed)
+    clocks = {
+        "monotonic": lambda: _now().monotonic(),
+        "time": lambda: _now().wall(),
+        "time_ns": lambda: int(_now().wall() * 1e9),
+        "clock_gettime": lambda clock: _now().gettime(clock),
+    }
+    shown = types.SimpleNamespace(datetime=_WallClock, UTC=datetime.UTC)
+    try:
+        with mock.patch.multiple(time, **clocks), mock.patch.object(kube.io.clock, "datetime", shown):
+            yield
+    finally:
+        random.setstate(state)
