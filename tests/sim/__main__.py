@@ -1,22 +1,66 @@
 """python -m tests.sim [--seeds A-B] [--jobs 2]: run lives, print a summary, and of each that failed its transcript."""
 
 import argparse
+import gc
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
 
-from tests.sim.run import run
+from tests.sim.run import Outcome, run
+
+FIXED = "0"
+"""PYTHONHASHSEED: without it sets have another order in each process."""
 
 
 def main() -> int:
+    if os.environ.get("PYTHONHASHSEED") != FIXED:
+        os.environ["PYTHONHASHSEED"] = FIXED
+        os.execv(sys.executable, [sys.executable, "-m", "tests.sim", *sys.argv[1:]])
     parser = argparse.ArgumentParser(prog="python -m tests.sim")
-    parser.add_argument("--seeds", default="1-100")
+    parser.add_argument("--seeds", default="1-100", help="A-B, or one")
     parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--coverage", action="store_true", help="what was reached")
     options = parser.parse_args()
     first, _, last = options.seeds.partition("-")
-    outcomes = [run(seed) for seed in range(int(first), int(last or first) + 1)]
-    failed = [one for one in outcomes if one.violation is not None]
-    for one in failed:
-        print(f"seed {one.seed}: {one.violation}", *one.transcript, sep="\n    ")
-    print(f"{len(outcomes)} lives, {len(failed)} violations")
+    seeds = range(int(first), int(last or first) + 1)
+    began = time.perf_counter()
+    reached: Counter[str] = Counter()
+    lives = failed = steps = faults = 0
+    seconds = 0.0
+    for one in outcomes(seeds, options.jobs):
+        lives, steps, faults, seconds = lives + 1, steps + one.steps, faults + one.faults, seconds + one.virtual_seconds
+        reached.update(one.reached)
+        if one.violation is not None:
+            failed += 1
+            print(f"seed {one.seed}: {one.violation}", *one.transcript, sep="\n    ", flush=True)
+    took = time.perf_counter() - began
+    if options.coverage:
+        for what, count in sorted(reached.items()):
+            print(f"{count:6} {what}")
+    print(
+        f"{lives} lives, {failed} violations; {steps} steps, {faults} faults, {seconds / 3600:.1f} virtual hours; "
+        f"{lives / took:.1f} lives a second"
+    )
     return bool(failed)
+
+
+def outcomes(seeds: Iterable[int], jobs: int) -> Iterable[Outcome]:
+    gc.disable()  # each life is collected as a whole
+    if jobs == 1:
+        yield from map(_run, seeds)
+        return
+    with ProcessPoolExecutor(jobs) as pool:
+        yield from pool.map(_run, seeds, chunksize=4)
+
+
+def _run(seed: int) -> Outcome:
+    gc.disable()
+    outcome = run(seed)
+    gc.collect()
+    return outcome
 
 
 if __name__ == "__main__":

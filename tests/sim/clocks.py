@@ -115,12 +115,13 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def kill(self) -> None:
         """Nothing of it runs any more, but what Python makes of coroutines that are thrown away, which reaches
         nobody."""
-        for task in [task for task in asyncio.all_tasks(self) if not task.done()]:
-            task.cancel()
         self.is_dead = True
-        for _ in range(100):
-            if not self._ready:
+        for _ in range(20):
+            left = [task for task in asyncio.all_tasks(self) if not task.done()]
+            if not left:
                 break
+            for task in left:
+                task.cancel()
             self._run_ready()
         self._ready.clear()
         self._timers.clear()

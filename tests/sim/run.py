@@ -1,12 +1,32 @@
 """One life of a cluster from its seed, and what came of it: the entry for everybody who runs the simulation."""
 
+import contextlib
+import traceback
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import speaker.core
+from speaker.phases import Cause, Phase, after
+from tests.sim import fate
+from tests.sim.acts import FAULTS, Doing, Step, end_of_faults
+from tests.sim.clocks import Restless
+from tests.sim.cluster import Cluster, surroundings
+from tests.sim.judge import Judge, Violation
+
+SETTLE_SECONDS = 150.0
+"""By then all must be well again: the longest that anything outlives anything, and some."""
+LOOK_SECONDS = 2.0
+REST_SECONDS = 6.0
+"""For so long nobody may write anything at the end but Leases."""
 
 
 @dataclass
 class Outcome:
     """What came of one life. `violation`: what must not be, in words; None = all went well. `reached`: the rows of the
-    phase table, the conditions and the faults that it met, as `phase Serving`, `condition Allocated/...`, `fault ...`.
+    phase table, the conditions and the acts and faults that it met, as `phase Serving: ...`, `condition KIND TYPE
+    STATUS REASON`, `act ...`. `steps`: what happened in all; `faults`: how many of the acts were some.
     """
 
     seed: int
@@ -20,4 +40,66 @@ class Outcome:
 
 def run(seed: int) -> Outcome:
     """Deterministic where PYTHONHASHSEED is set."""
-    return Outcome(seed)
+    return live(seed, fate.drawn(seed))
+
+
+def live(seed: int, steps: Sequence[Step]) -> Outcome:
+    """These acts, in a network whose chances are the seed's."""
+    outcome = Outcome(seed)
+    with surroundings(seed), _phases(outcome.reached):
+        cluster = Cluster(seed)
+        try:
+            _live(cluster, steps, outcome)
+        except (Violation, Restless) as error:
+            outcome.violation = str(error)
+        except Exception:
+            outcome.violation = f"the simulation itself: {traceback.format_exc(limit=-6)}"
+        outcome.virtual_seconds = cluster.world.now
+        outcome.steps = cluster.world.turns
+        cluster.end()
+    return outcome
+
+
+def _live(cluster: Cluster, steps: Sequence[Step], outcome: Outcome) -> None:
+    judge = Judge(cluster, reached=outcome.reached)
+    doing = Doing(cluster, transcript=outcome.transcript, reached=outcome.reached)
+    cluster.install()
+    cluster.start_allocators()
+    try:
+        for step in steps:
+            cluster.world.run_until(cluster.world.now + step.pause_seconds, judge.look)
+            doing.do(step)
+            judge.follow()
+        outcome.transcript.append(f"{cluster.world.now:9.3f}  the end of all faults")
+        end_of_faults(cluster)
+        _settle(cluster, judge)
+        _rest(cluster, judge)
+    finally:
+        outcome.faults = sum(step.act in FAULTS for step in steps)
+
+
+def _settle(cluster: Cluster, judge: Judge) -> None:
+    world = cluster.world
+    end = world.now + SETTLE_SECONDS
+    unsettled = [""]
+    while unsettled and world.now < end:
+        world.run_until(world.now + LOOK_SECONDS, judge.look)
+        judge.faults_of_programs()
+        judge.look()
+        unsettled = judge.unsettled()
+    if unsettled:
+        raise Violation(f"it does not settle: {'; '.join(unsettled)}")
+
+
+def _rest(cluster: Cluster, judge: Judge) -> None:
+    """Whoever is settled rests."""
+
+
+@contextlib.contextmanager
+def _phases(reached: set[str]) -> Iterator[None]:
+    def noted(phase: Phase, cause: Cause) -> Any:
+        reached.add(f"phase {phase.value}: {cause.value}")
+        return after(phase, cause)
+
+    with mock.patch.object(speaker.core, "after", noted):
+        yield

@@ -1,0 +1,582 @@
+"""What is done to a cluster: by users, operators and bad luck. Each act is a word with arguments, so that a life can be
+written down, read, and lived again.
+
+An act that makes no sense as things stand does nothing: whoever takes acts out of a life need not mind the others.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from kube.resource import (
+    BGPADVERTISEMENTS,
+    BGPPEERS,
+    IPPOOLS,
+    L2ADVERTISEMENTS,
+    NODES,
+    SERVICES,
+    SPEAKERS,
+)
+from tests.sim.api import Body, Refused, Target
+from tests.sim.cluster import Cluster
+from tests.sim.machines import AllocatorPod, Machine
+from tests.sim.transport import Link
+
+NODES_THERE = ("n1", "n2", "n3", "n4")
+SERVICES_THERE = ("default/a", "default/b", "default/c", "other/a", "other/b")
+ROUTERS_THERE = ("192.0.2.251", "192.0.2.252")
+POOLS_THERE = ("edge", "few")
+OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute", "value": "x"}
+EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
+
+
+@dataclass(frozen=True)
+class Step:
+    """`pause_seconds` pass, then it is done."""
+
+    pause_seconds: float
+    act: str
+    words: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return " ".join((f"{self.pause_seconds:g}", self.act, *self.words))
+
+
+def parsed(line: str) -> Step:
+    """The opposite of `text`."""
+    pause, act, *words = line.split()
+    return Step(float(pause), act, tuple(words))
+
+
+@dataclass
+class Doing:
+    """A cluster to which things are done. `faults`: how many of the acts were some."""
+
+    cluster: Cluster
+    faults: int = 0
+    reached: set[str] = field(default_factory=set)
+    transcript: list[str] = field(default_factory=list)
+
+    def do(self, step: Step) -> None:
+        act = ACTS[step.act]
+        words = [word for word in step.words if "=" not in word]
+        options = dict(word.split("=", 1) for word in step.words if "=" in word)
+        self.transcript.append(f"{self.cluster.world.now:9.3f}  {step.act} {' '.join(step.words)}")
+        if act(self.cluster, *words, **options) is not False:
+            self.reached.add(f"act {step.act}")
+            self.faults += step.act in FAULTS
+
+
+Act = Callable[..., Any]
+ACTS: dict[str, Act] = {}
+FAULTS: set[str] = set()
+
+
+def act(function: Act) -> Act:
+    ACTS[function.__name__.strip("_").replace("_", "-")] = function
+    return function
+
+
+def fault(function: Act) -> Act:
+    FAULTS.add(function.__name__.replace("_", "-"))
+    return act(function)
+
+
+# ---- users
+
+
+def _key(name: str) -> tuple[str, str]:
+    namespace, _, rest = name.partition("/")
+    return namespace, rest
+
+
+def service_spec(options: dict[str, str]) -> tuple[Body, Body]:
+    """The spec and the annotations that these words say."""
+    families = options.get("families", "4")
+    spec: Body = {
+        "type": options.get("type", "LoadBalancer"),
+        "selector": {"app": options.get("app", "x")},
+        "ports": [
+            {"name": f"p{port}", "port": int(port), "protocol": "TCP"} for port in options.get("ports", "80").split(",")
+        ],
+        "ipFamilies": ["IPv4" if one == "4" else "IPv6" for one in families.strip("!")],
+        "ipFamilyPolicy": "SingleStack"
+        if len(families) == 1
+        else ("RequireDualStack" if families.endswith("!") else "PreferDualStack"),
+        "externalTrafficPolicy": options.get("policy", "Cluster"),
+    }
+    if spec["type"] != "LoadBalancer":
+        del spec["externalTrafficPolicy"]
+    elif "class" in options:
+        spec["loadBalancerClass"] = options["class"]
+    if "external" in options:
+        spec["externalIPs"] = options["external"].split(",")
+    annotations = {
+        "berth.dev/ips": options.get("ips"),
+        "berth.dev/pool": options.get("pool"),
+        "berth.dev/sharing-key": options.get("key"),
+    }
+    return spec, annotations
+
+
+@act
+def service(cluster: Cluster, name: str, **options: str) -> bool:
+    """Made, or changed to this."""
+    namespace, short = _key(name)
+    spec, annotations = service_spec(options)
+    stored = cluster.api.get("services", short, namespace)
+    if stored is None:
+        annotations = {key: one for key, one in annotations.items() if one is not None}
+        done = cluster.do(
+            "POST", SERVICES, short, {"metadata": {"annotations": annotations}, "spec": spec}, namespace
+        )
+        cluster.set_endpoints(short, namespace, sorted(cluster.machines))
+        return done
+    return cluster.apply(SERVICES, short, spec, namespace, annotations=annotations)
+
+
+@act
+def delete(cluster: Cluster, name: str) -> bool:
+    """A Service."""
+    namespace, short = _key(name)
+    return cluster.delete(SERVICES, short, namespace)
+
+
+@act
+def again(cluster: Cluster, name: str, **options: str) -> bool:
+    """A Service is deleted, and made again under its name as soon as that is free."""
+    namespace, short = _key(name)
+    if cluster.api.get("services", short, namespace) is None:
+        return False
+    cluster.delete(SERVICES, short, namespace)
+    _make_when_free(cluster, name, options, 60)
+    return True
+
+
+def _make_when_free(cluster: Cluster, name: str, options: dict[str, str], tries: int) -> None:
+    namespace, short = _key(name)
+    if cluster.api.get("services", short, namespace) is None:
+        service(cluster, name, **options)
+    elif tries:
+        cluster.world.after(0.5, _make_when_free, cluster, name, options, tries - 1)
+
+
+@act
+def become(cluster: Cluster, name: str, kind: str) -> bool:
+    """A Service is of another type."""
+    namespace, short = _key(name)
+    stored = cluster.api.get("services", short, namespace)
+    if stored is None:
+        return False
+    spec: Body = {"type": kind}
+    if kind != "LoadBalancer":
+        spec["externalTrafficPolicy"] = None
+    return cluster.do("PATCH", SERVICES, short, {"spec": spec}, namespace)
+
+
+@act
+def endpoints(cluster: Cluster, name: str, *nodes: str) -> None:
+    """Where a Service's endpoints are."""
+    namespace, short = _key(name)
+    cluster.set_endpoints(short, namespace, [one for one in nodes if one in cluster.machines])
+
+
+@act
+def finalizers_off(cluster: Cluster, name: str) -> bool:
+    """By hand."""
+    namespace, short = _key(name)
+    return cluster.do("PATCH", SERVICES, short, {"metadata": {"finalizers": []}}, namespace)
+
+
+# ---- operators
+
+
+@act
+def pool(cluster: Cluster, name: str, **options: str) -> bool:
+    """Made, or changed."""
+    spec: Body = {"addresses": options["addresses"].split(",")}
+    for word, key in (("sharing", "sharing"), ("publish", "publish"), ("external", "externalIPs")):
+        if word in options:
+            spec[key] = options[word]
+    if "most" in options:
+        spec["maxPerNamespace"] = int(options["most"])
+    if "rest" in options:
+        spec["reuseAfterSeconds"] = int(options["rest"])
+    if "probe" in options:
+        spec["duplicateAddressDetection"] = True
+    return cluster.apply(IPPOOLS, name, spec)
+
+
+@act
+def pool_gone(cluster: Cluster, name: str) -> bool:
+    return cluster.delete(IPPOOLS, name)
+
+
+def _selectors(options: dict[str, str]) -> Body:
+    spec: Body = {}
+    if "zone" in options:
+        spec["nodeSelector"] = {"matchLabels": {"zone": options["zone"]}}
+    return spec
+
+
+@act
+def l2(cluster: Cluster, name: str, **options: str) -> bool:
+    """An L2Advertisement."""
+    return cluster.apply(L2ADVERTISEMENTS, name, _selectors(options))
+
+
+@act
+def l2_gone(cluster: Cluster, name: str) -> bool:
+    return cluster.delete(L2ADVERTISEMENTS, name)
+
+
+@act
+def bgp(cluster: Cluster, name: str, **options: str) -> bool:
+    """A BGPAdvertisement."""
+    spec = _selectors(options)
+    if "peer" in options:
+        spec["peers"] = [options["peer"]]
+    return cluster.apply(BGPADVERTISEMENTS, name, spec)
+
+
+@act
+def bgp_gone(cluster: Cluster, name: str) -> bool:
+    return cluster.delete(BGPADVERTISEMENTS, name)
+
+
+@act
+def peer(cluster: Cluster, name: str, address: str, **options: str) -> bool:
+    """A BGPPeer."""
+    cluster.add_router(address)
+    spec: Body = {
+        "myASN": 64512,
+        "peerASN": 64513,
+        "peerAddress": address,
+        "holdTimeSeconds": int(options.get("hold", "3")),
+    }
+    if "restart" in options:
+        spec["gracefulRestart"] = {"restartTimeSeconds": int(options["restart"])}
+    return cluster.apply(BGPPEERS, name, spec)
+
+
+@act
+def peer_gone(cluster: Cluster, name: str) -> bool:
+    return cluster.delete(BGPPEERS, name)
+
+
+@act
+def node(cluster: Cluster, name: str) -> bool:
+    """It joins."""
+    if name in cluster.machines or cluster.api.get("nodes", name) is not None:
+        return False
+    cluster.add_node(name)
+    return True
+
+
+def _is_in_contact(cluster: Cluster, machine: Machine | None) -> bool:
+    return (
+        machine is not None
+        and machine.link.is_up
+        and not machine.link.lag_seconds
+        and not machine.link.chances
+        and not machine.is_frozen
+        and machine.is_powered
+    )
+
+
+def _is_dead_or_in_contact(cluster: Cluster, name: str) -> bool:
+    """An operator's word is to be true: only of a node that is in contact may somebody be wrong."""
+    machine = cluster.machines.get(name)
+    others = [one for one in cluster.replaced if one.node == name and one.is_powered]
+    return not others and machine is not None and (not machine.is_powered or _is_in_contact(cluster, machine))
+
+
+@act
+def node_leaves(cluster: Cluster, name: str) -> bool:
+    """Shut down in order, then deleted."""
+    if len(cluster.machines) < 2 or not _is_dead_or_in_contact(cluster, name):
+        return False
+    cluster.remove_node(name)
+    return True
+
+
+@act
+def label(cluster: Cluster, name: str, **labels: str) -> bool:
+    """Of a Node; "-" takes one off."""
+    changed = {key: None if value == "-" else value for key, value in labels.items()}
+    changed = {EXCLUDE if key == "exclude" else key: value for key, value in changed.items()}
+    return cluster.do("PATCH", NODES, name, {"metadata": {"labels": changed}})
+
+
+@act
+def out_of_service(cluster: Cluster, name: str) -> bool:
+    """An operator's word that a node is shut down."""
+    machine = cluster.machines.get(name)
+    if machine is None or machine.is_powered:
+        return False
+    return cluster.do("PATCH", NODES, name, {"spec": {"taints": [OUT_OF_SERVICE]}})
+
+
+@act
+def in_service(cluster: Cluster, name: str) -> bool:
+    return cluster.do("PATCH", NODES, name, {"spec": {"taints": None}})
+
+
+@act
+def speaker_gone(cluster: Cluster, name: str) -> bool:
+    """An operator deletes a Speaker: the node's is dead, says that, or it hears of it."""
+    if not _is_dead_or_in_contact(cluster, name):
+        return False
+    return cluster.delete(SPEAKERS, name)
+
+
+@act
+def replace(cluster: Cluster, name: str, state: str) -> bool:
+    """Another machine under the node's name. The old one is dead, or cut off and at work."""
+    machine = cluster.machines.get(name)
+    if machine is None:
+        return False
+    if state != "dead":
+        machine.link.cut()
+    cluster.replace_machine(name, is_old_dead=state == "dead")
+    return True
+
+
+# ---- bad luck
+
+
+def _links(cluster: Cluster, who: str) -> list[Link]:
+    if who == "all":
+        return cluster.links
+    if who == "nodes":
+        return [one.link for one in cluster.all_machines]
+    if who == "allocators":
+        return [one.link for one in cluster.allocators]
+    if who in ("one", "two"):
+        return [one.link for one in cluster.allocators if one.name == who]
+    return [one.link for one in cluster.all_machines if one.node == who]
+
+
+@fault
+def cut(cluster: Cluster, who: str, which: str, **options: str) -> bool:
+    """From the API server, for so many seconds. `which`: both, answers, requests; refused = noticed at once."""
+    links = _links(cluster, who)
+    for link in links:
+        link.cut(requests=which != "answers", answers=which != "requests", refuses=which == "refused")
+        cluster.world.after(float(options["seconds"]), link.heal)
+    return bool(links)
+
+
+@fault
+def lag(cluster: Cluster, who: str, seconds: str, **options: str) -> bool:
+    """Watches bring everything so much later."""
+    links = _links(cluster, who)
+    for link in links:
+        link.lag_seconds = float(seconds)
+        cluster.world.after(float(options.get("for", "5")), _no_lag, link)
+    return bool(links)
+
+
+def _no_lag(link: Link) -> None:
+    link.lag_seconds = 0.0
+
+
+@fault
+def mishaps(cluster: Cluster, who: str, what: str, chance: str, **options: str) -> bool:
+    """Of single requests: lost, unheard, late, busy, failing, lying."""
+    links = _links(cluster, who)
+    for link in links:
+        link.chances[what] = float(chance)
+        cluster.world.after(float(options.get("for", "5")), link.chances.pop, what, None)
+    return bool(links)
+
+
+@fault
+def slow(cluster: Cluster, who: str, seconds: str, **options: str) -> bool:
+    """Every request takes so long."""
+    links = _links(cluster, who)
+    for link in links:
+        link.latency = float(seconds)
+        cluster.world.after(float(options.get("for", "5")), _quick, link)
+    return bool(links)
+
+
+def _quick(link: Link) -> None:
+    link.latency = 0.004
+
+
+@fault
+def history_lost(cluster: Cluster) -> None:
+    """Watches that resume get 410."""
+    cluster.api.forget_history()
+
+
+@fault
+def watches_break(cluster: Cluster) -> None:
+    for link in cluster.links:
+        for told in list(link.on_heal):
+            told.__self__.break_off()  # type: ignore[attr-defined]
+
+
+@fault
+def pages(cluster: Cluster, size: str) -> None:
+    """Lists come in pages of so many."""
+    cluster.api.page_size = int(size)
+
+
+@fault
+def refused(cluster: Cluster, plural: str, **options: str) -> None:
+    """Writes of that kind are refused (422) for a while; "all": etcd is full (500)."""
+    end = cluster.world.now + float(options.get("for", "3"))
+    before = cluster.api.refuses
+
+    def refuses(method: str, target: Target, body: Body | None) -> Refused | None:
+        if cluster.world.now < end:
+            if plural == "all" and target.plural != "leases":
+                return Refused(500, "", "etcdserver: mvcc: database space exceeded")
+            if target.plural == plural:
+                return Refused(422, "Invalid", "refused by a policy", "status")
+        return before(method, target, body)
+
+    cluster.api.refuses = refuses
+
+
+@fault
+def freeze(cluster: Cluster, who: str, seconds: str, **options: str) -> bool:
+    """As SIGSTOP, of an agent, or with=wire of the whole machine, or of an allocator."""
+    for pod in cluster.allocators:
+        if pod.name == who:
+            pod.freeze(float(seconds))
+            return True
+    machine = cluster.machines.get(who)
+    if machine is None or machine.process is None:
+        return False
+    machine.freeze(float(seconds), with_wire=options.get("with") == "wire")
+    return True
+
+
+@fault
+def wire_stuck(cluster: Cluster, who: str, seconds: str) -> bool:
+    """A wire process answers, and takes in no order."""
+    machine = cluster.machines.get(who)
+    if machine is None or machine.process is None:
+        return False
+    wire = machine.process.wire
+    wire.is_stuck = True
+
+    def goes_on() -> None:
+        wire.is_stuck = False
+        wire.work()
+
+    cluster.world.after(float(seconds), goes_on)
+    return True
+
+
+def _allocator(cluster: Cluster, who: str) -> AllocatorPod | None:
+    if who == "leader":
+        return next((one for one in cluster.allocators if one.leads), None)
+    return next((one for one in cluster.allocators if one.name == who), None)
+
+
+@fault
+def kill(cluster: Cluster, who: str) -> bool:
+    """A speaker, an allocator, or the one that leads; started again."""
+    if (pod := _allocator(cluster, who)) is not None:
+        pod.restart()
+        return True
+    machine = cluster.machines.get(who)
+    if machine is None or machine.process is None:
+        return False
+    machine.kill()
+    return True
+
+
+@act
+def restart(cluster: Cluster, who: str) -> bool:
+    """The pod is replaced, in order."""
+    machine = cluster.machines.get(who)
+    if machine is None or machine.process is None:
+        return False
+    machine.process.ask_to_stop()
+    return True
+
+
+@fault
+def power_off(cluster: Cluster, who: str, **options: str) -> bool:
+    machine = cluster.machines.get(who)
+    if machine is None or not machine.is_powered:
+        return False
+    machine.lose_power()
+    cluster.world.after(float(options["seconds"]), _power_on, cluster, machine)
+    return True
+
+
+def _power_on(cluster: Cluster, machine: Machine) -> None:
+    """Whoever said that it is shut down takes that back before."""
+    if cluster.machines.get(machine.node) is machine and not machine.is_powered:
+        in_service(cluster, machine.node)
+        machine.power_on()
+
+
+@fault
+def part(cluster: Cluster, one: str, other: str, **options: str) -> bool:
+    """Nodes that hear each other no more, or way=one the second the first."""
+    others = [name for name in cluster.machines if name != one] if other == "others" else [other]
+    cluster.segment.part([one], others, one_way=options.get("way") == "one")
+    cluster.world.after(float(options.get("for", "5")), cluster.segment.heal)
+    return True
+
+
+@fault
+def router_cut(cluster: Cluster, address: str, who: str, **options: str) -> bool:
+    """The path between a router and a node."""
+    router = cluster.routers.get(address)
+    if router is None:
+        return False
+    router.cut_off.add(who)
+    cluster.world.after(float(options.get("for", "5")), router.cut_off.discard, who)
+    return True
+
+
+@fault
+def router_hangs(cluster: Cluster, address: str, **options: str) -> bool:
+    """Its process does nothing, and its routes stay."""
+    router = cluster.routers.get(address)
+    if router is None or router.is_hung:
+        return False
+    router.is_hung = True
+    cluster.world.after(float(options.get("for", "5")), router.thaw)
+    return True
+
+
+def end_of_faults(cluster: Cluster) -> None:
+    """Everything is well again, and whatever is off is switched on."""
+    for link in cluster.links:
+        link.chances.clear()
+        link.lag_seconds, link.latency = 0.0, 0.004
+        link.heal()
+    for machine in cluster.replaced:
+        machine.lose_power()
+    cluster.segment.heal()
+    cluster.api.refuses = lambda method, target, body: None
+    cluster.api.page_size = 500
+    for machine in cluster.machines.values():
+        machine.is_wanted = True
+        _power_on(cluster, machine)
+        if machine.process is not None:
+            machine.process.loop.frozen_until = machine.process.wire.frozen_until = 0.0
+            machine.process.loop._wake_at(cluster.world.now)
+            machine.process.wire.is_stuck = False
+            machine.process.wire.work()
+    for pod in cluster.allocators:
+        if pod.loop is not None:
+            pod.loop.frozen_until = 0.0
+            pod.loop._wake_at(cluster.world.now)
+    for router in cluster.routers.values():
+        router.cut_off.clear()
+        router.thaw()
+
+
+__all__ = ["ACTS", "FAULTS", "Doing", "Step", "end_of_faults", "parsed", "random"]

@@ -1,0 +1,216 @@
+"""What a seed says: which cluster there is to begin with, and what happens to it."""
+
+import random
+
+from tests.sim.acts import NODES_THERE, ROUTERS_THERE, SERVICES_THERE, Step
+
+V4, V6 = ("192.0.2.10", "192.0.2.11", "192.0.2.12", "192.0.2.13"), ("2001:db8::10", "2001:db8::11")
+PAUSES = (0.0, 0.0, 0.01, 0.05, 0.1, 0.3, 0.5, 1.0, 1.0, 2.0, 4.0)
+LONG_PAUSES = (8.0, 12.0, 25.0)
+
+
+def drawn(seed: int) -> list[Step]:
+    """A life."""
+    return _Fate(random.Random(f"fate {seed}")).life()
+
+
+class _Fate:
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
+        self.has_bgp = rng.random() < 0.4
+        self.is_patient = rng.random() < 0.3
+
+    def one(self, *choices: str) -> str:
+        return self.rng.choice(choices)
+
+    def life(self) -> list[Step]:
+        return [*self.beginning(), *(self.step() for _ in range(self.rng.randint(10, 30)))]
+
+    def beginning(self) -> list[Step]:
+        steps = [Step(0, "node", (name,)) for name in NODES_THERE[: self.rng.choice((2, 3, 3, 3))]]
+        steps.append(Step(0, "pool", ("edge", "addresses=192.0.2.10-192.0.2.12,2001:db8::10-2001:db8::11")))
+        if self.rng.random() < 0.7 or not self.has_bgp:
+            steps.append(Step(0, "l2", ("all",)))
+        if self.has_bgp:
+            steps.append(Step(0, "bgp", ("all",)))
+            steps.append(self.peer("tor1", ROUTERS_THERE[0]))
+        steps += [self.service(0.0) for _ in range(2)]
+        steps.append(Step(4.0, "endpoints", ("default/a", *NODES_THERE)))
+        return steps
+
+    def pause(self) -> float:
+        if self.is_patient and self.rng.random() < 0.06:
+            return self.rng.choice(LONG_PAUSES)
+        return self.rng.choice(PAUSES)
+
+    def step(self) -> Step:
+        kinds = (
+            (self.user, 10),
+            (self.operator, 3),
+            (self.network, 4),
+            (self.process, 4),
+            (self.server, 2),
+            (self.routing, 3 if self.has_bgp else 0),
+        )
+        draw = self.rng.choices([one for one, _ in kinds], [weight for _, weight in kinds])[0]
+        return draw()
+
+    # ---- users
+
+    def user(self) -> Step:
+        draw = self.rng.random()
+        name = self.one(*SERVICES_THERE)
+        if draw < 0.4:
+            return self.service(self.pause())
+        if draw < 0.65:
+            return Step(self.pause(), "delete", (name,))
+        if draw < 0.77:
+            return Step(self.pause(), "again", (name, *self.wishes()))
+        if draw < 0.88:
+            return Step(self.pause(), "become", (name, self.one("ClusterIP", "LoadBalancer", "NodePort")))
+        if draw < 0.96:
+            nodes = [one for one in NODES_THERE if self.rng.random() < 0.5]
+            return Step(self.pause(), "endpoints", (name, *nodes))
+        return Step(self.pause(), "finalizers-off", (name,))
+
+    def service(self, pause: float) -> Step:
+        return Step(pause, "service", (self.one(*SERVICES_THERE), *self.wishes()))
+
+    def wishes(self) -> list[str]:
+        rng, words = self.rng, []
+        families = self.one("4", "4", "4", "6", "46", "64", "46!")
+        words.append(f"families={families}")
+        if rng.random() < 0.3:
+            words += [f"key={self.one('k', 'k', 'm')}", f"ports={self.one('80', '443', '25', '80,443')}"]
+        if rng.random() < 0.3:
+            words.append(f"ips={self.one(*V6) if families == '6' else self.one(*V4)}")
+        if rng.random() < 0.2:
+            words.append("policy=Local")
+        if rng.random() < 0.1:
+            words.append(f"pool={self.one('edge', 'few', 'none')}")
+        if rng.random() < 0.06:
+            words.append(f"class={self.one('berth.dev/berth', 'other.dev/lb')}")
+        return words
+
+    # ---- operators
+
+    def operator(self) -> Step:
+        rng, node = self.rng, self.one(*NODES_THERE)
+        choices = (
+            Step(self.pause(), "node", (node,)),
+            Step(self.pause(), "node-leaves", (node,)),
+            Step(self.pause(), "label", (node, f"zone={self.one('x', 'y', '-')}")),
+            Step(self.pause(), "label", (node, f"exclude={self.one('true', '-')}")),
+            Step(self.pause(), "speaker-gone", (node,)),
+            Step(self.pause(), "restart", (node,)),
+            Step(self.pause(), "restart", (node,)),
+            Step(self.pause(), "out-of-service", (node,)),
+            Step(self.pause(), "replace", (node, self.one("dead", "dead", "alive"))),
+            self.pool(),
+            self.pool(),
+            Step(self.pause(), "pool-gone", (self.one("edge", "few"),)),
+            Step(self.pause(), "l2", (self.one("all", "some"), *([f"zone={self.one('x', 'y')}"] * (rng.random() < 0.5)))),
+            Step(self.pause(), "l2-gone", (self.one("all", "some"),)),
+        )
+        return rng.choice(choices)
+
+    def pool(self) -> Step:
+        name = self.one("edge", "few")
+        words = [
+            "addresses="
+            + self.one(
+                "192.0.2.10-192.0.2.12,2001:db8::10-2001:db8::11",
+                "192.0.2.10,2001:db8::10",
+                "192.0.2.11-192.0.2.13",
+                "192.0.2.13",
+            )
+        ]
+        if self.rng.random() < 0.3:
+            words.append(f"sharing={self.one('None', 'SameNamespace', 'AnyNamespace')}")
+        if self.rng.random() < 0.1:
+            words.append("most=1")
+        if self.rng.random() < 0.1:
+            words.append("rest=2")
+        if self.rng.random() < 0.1:
+            words.append("publish=WhenAnnounced")
+        if self.rng.random() < 0.05:
+            words.append("probe=yes")
+        return Step(self.pause(), "pool", (name, *words))
+
+    # ---- bad luck
+
+    def who(self) -> str:
+        return self.one(*NODES_THERE[:3], *NODES_THERE[:3], "one", "two", "all", "nodes", "allocators")
+
+    def seconds(self) -> str:
+        return f"{self.rng.choice((0.3, 1.0, 2.5, 4.0, 7.0) + ((15.0, 24.0, 40.0) if self.is_patient else ()))}"
+
+    def network(self) -> Step:
+        node, seconds = self.one(*NODES_THERE[:3]), self.seconds()
+        choices = (
+            Step(self.pause(), "cut", (self.who(), self.one("both", "answers", "refused"), f"seconds={seconds}")),
+            Step(self.pause(), "cut", (node, self.one("both", "answers", "refused"), f"seconds={seconds}")),
+            Step(self.pause(), "lag", (self.who(), self.one("0.2", "1", "4"), f"for={seconds}")),
+            Step(
+                self.pause(),
+                "mishaps",
+                (
+                    self.who(),
+                    self.one("lost", "unheard", "late", "late", "busy", "failing", "lying"),
+                    self.one("0.1", "0.3", "0.7"),
+                    f"for={seconds}",
+                ),
+            ),
+            Step(self.pause(), "slow", (self.who(), self.one("0.1", "0.5", "1.5"), f"for={seconds}")),
+            Step(self.pause(), "part", (node, self.one("others", *NODES_THERE[:3]), f"way={self.one('one', 'both')}", f"for={seconds}")),
+        )
+        return self.rng.choice(choices)
+
+    def process(self) -> Step:
+        node, seconds = self.one(*NODES_THERE[:3]), self.seconds()
+        choices = (
+            Step(self.pause(), "kill", (node,)),
+            Step(self.pause(), "kill", ("leader",)),
+            Step(self.pause(), "kill", (self.one("one", "two"),)),
+            Step(self.pause(), "freeze", (node, seconds)),
+            Step(self.pause(), "freeze", (node, seconds, "with=wire")),
+            Step(self.pause(), "freeze", (self.one("one", "two"), seconds)),
+            Step(self.pause(), "wire-stuck", (node, self.one("0.5", "3"))),
+            Step(self.pause(), "power-off", (node, f"seconds={seconds}")),
+        )
+        return self.rng.choice(choices)
+
+    def server(self) -> Step:
+        choices = (
+            Step(self.pause(), "history-lost"),
+            Step(self.pause(), "watches-break"),
+            Step(self.pause(), "pages", (self.one("1", "2", "500"),)),
+            Step(
+                self.pause(),
+                "refused",
+                (
+                    self.one("all", "services", "ipallocations", "speakers", "releaseconfirmations", "speakerreports"),
+                    f"for={self.one('0.5', '3')}",
+                ),
+            ),
+        )
+        return self.rng.choice(choices)
+
+    def peer(self, name: str, address: str) -> Step:
+        words = [name, address, f"hold={self.one('3', '6')}"]
+        if self.rng.random() < 0.5:
+            words.append(f"restart={self.one('3', '8')}")
+        return Step(self.pause() if name != "tor1" else 0.0, "peer", tuple(words))
+
+    def routing(self) -> Step:
+        router, node = self.one(*ROUTERS_THERE), self.one(*NODES_THERE[:3])
+        choices = (
+            self.peer("tor1", self.one(*ROUTERS_THERE)),
+            self.peer("tor2", ROUTERS_THERE[1]),
+            Step(self.pause(), "peer-gone", (self.one("tor1", "tor2"),)),
+            Step(self.pause(), "bgp", ("all", *([f"peer={self.one('tor1', 'tor2')}"] * (self.rng.random() < 0.5)))),
+            Step(self.pause(), "bgp-gone", ("all",)),
+            Step(self.pause(), "router-cut", (router, node, f"for={self.seconds()}")),
+            Step(self.pause(), "router-hangs", (router, f"for={self.seconds()}")),
+        )
+        return self.rng.choice(choices)

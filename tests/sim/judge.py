@@ -1,0 +1,294 @@
+"""What must hold in a cluster: at every moment, and when all is well again.
+
+At every moment: an address is on no wire and in no router's table for somebody to whom it does not belong any more; who
+comes to a shared address shares the key of those who are there, with ports of its own; no program ends by itself.
+At the end: what is held is announced by one node of those that may (or by all, by BGP), and nothing else is; no
+finalizer, record, confirmation or report is left of what is gone; whoever can have an address has one; and nobody
+writes anything any more.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+
+from crds.names import allocation_name
+from speaker.own.confirming import FORGET_AT_ONCE
+from tests.allocator.fakeapi import Life
+from tests.sim.acts import EXCLUDE
+from tests.sim.api import Body, Key, Stored
+from tests.sim.cluster import Cluster
+from tests.sim.machines import SpeakerProcess, is_superseded
+from tests.sim.routers import Router
+from tests.sim.segment import Wire
+
+OUR_CLASSES = (None, "berth.dev/berth")
+ENDS_WELL = ("NoGoodbye", "WireStalledError")
+"""Ends of a speaker that are as they should be: the API server, or its wire process, did not do its part in time."""
+
+
+class Violation(Exception):
+    """What must not be."""
+
+
+@dataclass
+class Judge:
+    """`life_of`: by the uid of an IPAllocation, in which life of the address it was made: a life ends when a record
+    that was released is deleted."""
+
+    cluster: Cluster
+    violation: str | None = None
+    reached: set[str] = field(default_factory=set)
+    lives: dict[str, Life] = field(default_factory=dict)
+    life_of: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.cluster.api.on_change.append(self._changed)
+        self.cluster.segment.on_watch = self._may_answer
+        for pod in self.cluster.allocators:
+            pod.on_end = self.found
+
+    def follow(self) -> None:
+        """Machines and routers that are new."""
+        for machine in self.cluster.all_machines:
+            machine.on_end = self._speaker_ended
+        for router in self.cluster.routers.values():
+            router.on_route = self._route
+
+    def found(self, what: str) -> None:
+        """The first one counts."""
+        if self.violation is None:
+            self.violation = f"at {self.cluster.world.now:.3f}: {what}"
+
+    # ---- at every moment
+
+    def _changed(self, plural: str, key: Key, before: Stored | None, after: Stored | None) -> None:
+        if plural == "ipallocations":
+            self._record_changed(key.name, before, after)
+        if after is not None and (status := after.body.get("status")):
+            for one in status.get("conditions") or ():
+                self.reached.add(f"condition {after.body['kind']} {one['type']} {one['status']} {one['reason']}")
+
+    def _record_changed(self, name: str, before: Stored | None, after: Stored | None) -> None:
+        life = self.lives.setdefault(name, Life())
+        if after is not None:
+            uid = after.body["metadata"]["uid"]
+            if before is None or before.body["spec"] != after.body["spec"]:
+                self._go_on(life, name, after.body["spec"], None if before is None else before.body["spec"])
+            self.life_of.setdefault(uid, life.number)
+            return
+        assert before is not None
+        if before.body["spec"].get("releasing"):
+            life.end()
+            self._released(before.body["spec"]["address"])
+
+    def _go_on(self, life: Life, name: str, spec: Body, stored: Body | None) -> None:
+        try:
+            life.go_on({"releasing": False, **spec, "holders": [_with_ports(one) for one in spec["holders"]]}, stored)
+        except AssertionError as error:
+            self.found(f"{name}: {error}")
+
+    def _released(self, address: str) -> None:
+        for wire in self.cluster.segment.wires.values():
+            if wire.answers(address):
+                self.found(f"{address} is released while {wire.process.incarnation} answers for it")
+        for router in self.cluster.routers.values():
+            for node, table in router.adj_in.items():
+                for prefix in table:
+                    if str(prefix.network_address) == address and prefix.prefixlen == prefix.max_prefixlen:
+                        self.found(f"{address} is released while {router.address} has a route to {node} for it")
+
+    def _may_answer(self, wire: Wire) -> None:
+        for address, held in wire.table.items():
+            if not wire.answers(address):
+                continue
+            if not self._belongs(address, held.uid):
+                known = wire.process.uid_of(address)
+                if known and self._belongs(address, known):
+                    held.uid = known
+                else:
+                    self.found(f"{wire.process.incarnation} answers for {address}, which was released: {held.uid}")
+
+    def _route(self, router: Router, node: str, prefix: object) -> None:
+        network = ip_network(str(prefix))
+        if network.prefixlen != network.max_prefixlen:
+            return
+        kept = router.adj_in[node][prefix]  # type: ignore[index]
+        address = str(network.network_address)
+        if not self._belongs(address, kept.uid):
+            self.found(f"{router.address} gets a route to {node} for {address}, which was released: {kept.uid}")
+
+    def _belongs(self, address: str, uid: str) -> bool:
+        name = allocation_name(address)
+        life = self.lives.get(name)
+        return life is not None and self.life_of.get(uid) == life.number and self.cluster_has(name)
+
+    def cluster_has(self, name: str) -> bool:
+        """A record that hands deleted is written again: the address is still held."""
+        return self.cluster.api.get("ipallocations", name) is not None or self.lives[name].spec is not None
+
+    def _speaker_ended(self, process: SpeakerProcess) -> None:
+        why = process.ended or ""
+        if why and not is_superseded(why) and not why.startswith(ENDS_WELL) and not why.startswith("CancelledError"):
+            self.found(f"the speaker {process.incarnation} ended: {why}")
+
+    def look(self) -> None:
+        """After each event: what is cheap to see."""
+        if self.violation is not None:
+            raise Violation(self.violation)
+
+    def faults_of_programs(self) -> None:
+        """What nobody caught in any of them."""
+        loops = [one.process.loop for one in self.cluster.all_machines if one.process is not None]
+        for loop in [*loops, *(one.loop for one in self.cluster.allocators if one.loop is not None)]:
+            if loop.fault is not None:
+                self.found(f"nobody caught {loop.fault!r}")
+
+    # ---- when all is well again
+
+    def unsettled(self) -> list[str]:
+        """What is not (yet) as it should be."""
+        return list(self._unsettled())
+
+    def _unsettled(self) -> Iterator[str]:
+        api = self.cluster.api
+        if sum(one.leads for one in self.cluster.allocators) != 1:
+            yield "no allocator leads, or two do"
+        for machine in self.cluster.machines.values():
+            if machine.process is None or machine.process.agent.core.phase.value != "Serving":
+                yield f"the speaker of {machine.node} does not serve"
+        yield from self._of_services()
+        records = {one["spec"]["address"]: one for one in api.all("ipallocations")}
+        for address, record in records.items():
+            if record["spec"].get("releasing"):
+                yield f"the release of {address} does not end"
+            else:
+                yield from self._of_announcing(address, record["spec"])
+        for wire in self.cluster.segment.wires.values():
+            for address in wire.table.keys() - records.keys():
+                yield f"{wire.node} has {address} in its table, which nobody holds"
+        for router in self.cluster.routers.values():
+            yield from self._of_router(router, records)
+        yield from self._of_leftovers(records)
+
+    def _of_services(self) -> Iterator[str]:
+        api = self.cluster.api
+        held: dict[str, set[str]] = {}
+        for record in api.all("ipallocations"):
+            for holder in record["spec"]["holders"]:
+                if not record["spec"].get("external"):
+                    held.setdefault(holder["uid"], set()).add(record["spec"]["address"])
+        for body in api.all("services"):
+            key = f"{body['metadata']['namespace']}/{body['metadata']['name']}"
+            if "deletionTimestamp" in body["metadata"]:
+                yield f"the deletion of {key} does not end"
+                continue
+            shown = {one["ip"] for one in body["status"].get("loadBalancer", {}).get("ingress") or ()}
+            its = held.pop(body["metadata"]["uid"], set())
+            allocated = next(
+                (one for one in body["status"].get("conditions") or () if one["type"] == "berth.dev/Allocated"), None
+            )
+            if not _is_ours(body):
+                if its or shown or allocated is not None:
+                    yield f"{key}, which is not ours, holds {sorted(its)} and shows {sorted(shown)}"
+                continue
+            if allocated is None:
+                yield f"{key} is told nothing"
+            if shown - its or (its - shown and not self._may_hide(body, its - shown)):
+                yield f"{key} holds {sorted(its)} and shows {sorted(shown)}"
+            if bool(its) and not body["metadata"].get("finalizers"):
+                yield f"{key} holds {sorted(its)} and has no finalizer"
+        for uid, addresses in held.items():
+            yield f"{uid}, which is gone, holds {sorted(addresses)}"
+
+    def _may_hide(self, body: Body, hidden: set[str]) -> bool:
+        """Of a pool that publishes what is announced, or where a stranger has its port."""
+        return any(
+            one["spec"].get("publish") == "WhenAnnounced" for one in self.cluster.api.all("ippools")
+        ) or self._has_strangers(body, hidden)
+
+    def _has_strangers(self, body: Body, addresses: set[str]) -> bool:
+        for record in self.cluster.api.all("ipallocations"):
+            if record["spec"]["address"] in addresses:
+                for holder in record["spec"]["holders"]:
+                    if holder["namespace"] != body["metadata"]["namespace"]:
+                        return True
+        return False
+
+    # ---- who is to announce what
+
+    def _of_announcing(self, address: str, spec: Body) -> Iterator[str]:
+        candidates = self._nodes_with_endpoints(spec)
+        may = {node for node in candidates if any(self._covers(one, node) for one in self.cluster.api.all("l2advertisements"))}
+        answering = [wire.node for wire in self.cluster.segment.answering(address)]
+        if len(answering) != bool(may) or not set(answering) <= may:
+            yield f"{address} is answered by {answering}, and {sorted(may)} may"
+        for router in self.cluster.routers.values():
+            peers = [one["metadata"]["name"] for one in self.cluster.api.all("bgppeers") if one["spec"]["peerAddress"] == router.address]
+            wanted = {
+                node
+                for node in candidates
+                for one in self.cluster.api.all("bgpadvertisements")
+                if self._covers(one, node) and (not one["spec"].get("peers") or set(one["spec"]["peers"]) & set(peers[:1]))
+            } if peers and not ("families" in spec or ":" in address) else set()
+            has = {
+                node
+                for node, table in router.adj_in.items()
+                for prefix in table
+                if str(prefix.network_address) == address
+            }
+            if has != wanted:
+                yield f"{router.address} has routes for {address} by {sorted(has)}, and is to have those of {sorted(wanted)}"
+
+    def _covers(self, advertisement: Body, node: str) -> bool:
+        selector = advertisement["spec"].get("nodeSelector")
+        labels = self._labels(node)
+        return selector is None or all(labels.get(name) == value for name, value in selector["matchLabels"].items())
+
+    def _labels(self, node: str) -> Body:
+        labels: Body = (self.cluster.api.get("nodes", node) or {"metadata": {}})["metadata"].get("labels") or {}
+        return labels
+
+    def _nodes_with_endpoints(self, spec: Body) -> set[str]:
+        """Those that may announce by their labels, and under Local by their endpoints."""
+        nodes = {node for node in self.cluster.machines if self._labels(node).get(EXCLUDE, "false") == "false"}
+        if spec.get("trafficPolicy") != "Local":
+            return nodes
+        ready: set[str] = set()
+        family = "IPv6" if ":" in spec["address"] else "IPv4"
+        for one in self.cluster.api.all("endpointslices"):
+            for holder in spec["holders"]:
+                is_its = one["metadata"]["labels"].get("kubernetes.io/service-name") == holder["name"]
+                if is_its and one["metadata"]["namespace"] == holder["namespace"] and one["addressType"] == family:
+                    ready |= {each["nodeName"] for each in one["endpoints"]}
+        return nodes & ready
+
+    def _of_router(self, router: Router, records: dict[str, Body]) -> Iterator[str]:
+        for node, table in router.adj_in.items():
+            for prefix in table:
+                if str(prefix.network_address) not in records:
+                    yield f"{router.address} has a route to {node} for {prefix}, which nobody holds"
+
+    def _of_leftovers(self, records: dict[str, Body]) -> Iterator[str]:
+        api = self.cluster.api
+        uids = {one["metadata"]["uid"] for one in records.values()}
+        for one in api.all("releaseconfirmations"):
+            left = (one.get("status") or {}).get("released", {}).keys() - uids
+            if len(left) > FORGET_AT_ONCE:
+                yield f"the ReleaseConfirmation of {one['metadata']['name']} still says {sorted(left)}"
+        for one in api.all("speakerreports"):
+            said = (one.get("status") or {}).get("announcements") or {}
+            if said.keys() - records.keys():
+                yield f"the SpeakerReport {one['metadata']['name']} still says {sorted(said.keys() - records.keys())}"
+        nodes = {one["metadata"]["name"] for one in api.all("nodes")}
+        for plural in ("speakers", "releaseconfirmations"):
+            names = {one["metadata"]["name"] for one in api.all(plural)}
+            if names - nodes:
+                yield f"there are {plural} {sorted(names - nodes)} without a Node"
+
+
+def _is_ours(body: Body) -> bool:
+    return body["spec"]["type"] == "LoadBalancer" and body["spec"].get("loadBalancerClass") in OUR_CLASSES
+
+
+def _with_ports(holder: Body) -> Body:
+    return {"ports": [], **holder}
