@@ -552,13 +552,15 @@ def router_hangs(cluster: Cluster, address: str, **options: str) -> bool:
 
 
 def end_of_faults(cluster: Cluster) -> None:
-    """Everything is well again, and whatever is off is switched on."""
+    """Everything is well again, and whatever is off is switched on. Of machines that were replaced an operator says
+    that they are dead."""
     for link in cluster.links:
         link.chances.clear()
         link.lag_seconds, link.latency = 0.0, 0.004
         link.heal()
     for machine in cluster.replaced:
         machine.lose_power()
+        cluster.world.after(2.0, cluster.delete, SPEAKERS, machine.node)
     cluster.segment.heal()
     cluster.api.refuses = lambda method, target, body: None
     cluster.api.page_size = 500

@@ -123,23 +123,21 @@ class Cluster:
             f"02:00:00:00:00:{number:02x}",
             ((f"192.0.2.{200 + number % 50}/24", 100), ("2001:db8::ffff/64", 100)),
         )
+        machine.on_boot = self._booted
         self._register_node(machine, labels or {})
         machine.start()
 
     def _register_node(self, machine: Machine, labels: dict[str, str]) -> None:
         number = int(machine.mac[-2:], 16)
-        status = {
-            "addresses": [{"type": "InternalIP", "address": f"192.0.2.{200 + number % 50}"}],
-            "nodeInfo": {
-                "machineID": machine.name,
-                "systemUUID": machine.name,
-                "bootID": machine.boot_id,
-            },
-        }
+        addresses = [{"type": "InternalIP", "address": f"192.0.2.{200 + number % 50}"}]
+        status = {"addresses": addresses, "nodeInfo": _node_info(machine)}
         labels = {"kubernetes.io/hostname": machine.node, **labels}
         body = {"metadata": {"labels": labels}, "spec": {}, "status": status}
         if not self.do("POST", NODES, machine.node, body):
             self.do("PATCH", NODES, machine.node, body)
+
+    def _booted(self, machine: Machine) -> None:
+        self.do("PATCH", NODES, machine.node, {"status": {"nodeInfo": _node_info(machine)}})
 
     def remove_node(self, node: str) -> None:
         """Its machine is shut down in order, then the Node is deleted."""
@@ -224,6 +222,10 @@ __all__ = [
     "Cluster",
     "surroundings",
 ]
+
+
+def _node_info(machine: Machine) -> Body:
+    return {"machineID": machine.name, "systemUUID": machine.name, "bootID": machine.boot_id}
 
 
 async def _keys(directory: Any, on_keys: Callable[[tuple[bytes, ...]], None], on_fault: Any) -> None:

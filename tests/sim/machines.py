@@ -156,6 +156,7 @@ class Machine:
     """Whether a kubelet has the speaker run."""
     is_powered: bool = True
     on_end: Callable[[SpeakerProcess], None] = lambda _: None
+    on_boot: Callable[["Machine"], None] = lambda _: None
     _starts: int = 0
     _boots: int = 1
 
@@ -211,6 +212,7 @@ class Machine:
             self.is_powered = True
             self._boots += 1
             self.boot_id = f"{self.name}-boot-{self._boots}"
+            self.on_boot(self)
             if self.is_wanted:
                 self.start()
 
