@@ -10,6 +10,7 @@ import contextvars
 import datetime
 import heapq
 import itertools
+import math
 import random
 import time
 import types
@@ -22,6 +23,7 @@ import kube.io.clock
 
 MOST_HANDLES = 20_000
 """Of one turn: a program that does more finds no rest."""
+SLOT_SECONDS = 0.004
 BOOTED_BEFORE_SECONDS = 5000.0
 """By which CLOCK_BOOTTIME is ahead of the monotonic clock: whoever mixes them is far off."""
 EPOCH = 1_800_000_000.0
@@ -46,6 +48,10 @@ class World:
 
     def after(self, seconds: float, what: Callable[..., None], *arguments: Any) -> None:
         self.at(self.now + seconds, what, *arguments)
+
+    def slot(self, when: float) -> float:
+        """The next moment at which packets arrive: those of one moment are one turn of the program that gets them."""
+        return math.ceil(when / SLOT_SECONDS - 1e-6) * SLOT_SECONDS
 
     def run_until(self, end: float, check: Callable[[], None] = lambda: None) -> None:
         """`check` is called whenever something has happened."""

@@ -10,6 +10,8 @@ from unittest import mock
 import structlog
 
 import allocator.io.controller
+import allocator.io.departurewriter
+import speaker.core
 import speaker.io.agent
 import speaker.members.io.leasewatch
 import speaker.proxies.io.asker
@@ -266,6 +268,8 @@ def surroundings(seed: int) -> Iterator[None]:
         mock.patch.object(speaker.proxies.io.asker, "PAUSE_SECONDS", 1.0),
         mock.patch.object(speaker.members.io.leasewatch, "LOOK_SECONDS", 1.0),
         mock.patch.object(allocator.io.controller, "EVENT_SECONDS", 1.0),
+        mock.patch.object(allocator.io.departurewriter, "REPEAT_SECONDS", 2.0),
+        mock.patch.object(speaker.core, "TICK_SECONDS", 1.0),
     ):
         try:
             yield

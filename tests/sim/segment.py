@@ -135,7 +135,8 @@ class Wire:
             self.process.tell(messages.Probed(address, run, 3))
 
     def _later(self, seconds: float, what: Callable[..., None], *arguments: Any) -> None:
-        self.segment.world.after(seconds, what, *arguments)
+        world = self.segment.world
+        world.at(world.slot(world.now + seconds), what, *arguments)
 
     # ---- what others see of it
 
@@ -218,7 +219,7 @@ class Segment:
     def look_soon(self) -> None:
         if not self._is_looking:
             self._is_looking = True
-            self.world.after(0.02, self.look)
+            self.world.at(self.world.slot(self.world.now + 0.02), self.look)
 
     def look_after(self, seconds: float) -> None:
         self.world.after(seconds, self.look)

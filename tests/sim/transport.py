@@ -58,7 +58,9 @@ class Link:
             told()
 
     def delay(self) -> float:
-        return self.latency * (0.5 + self.rng.random())
+        """From now, of what is sent now."""
+        now = self.world.now
+        return self.world.slot(now + self.latency * (0.5 + self.rng.random())) - now
 
     def fate(self) -> str:
         """What becomes of one request; "" = nothing special."""
@@ -127,9 +129,9 @@ class SimTransport:
             case "lost":
                 self._fail(request, answered, at_once=False)
             case "busy":
-                world.after(2 * link.delay(), self._tell, answered, 429, Refused(429, "TooManyRequests", "busy").body())
+                world.after(link.delay() + link.latency, self._tell, answered, 429, Refused(429, "TooManyRequests", "busy").body())
             case "failing":
-                world.after(2 * link.delay(), self._tell, answered, 500, b"{}")
+                world.after(link.delay() + link.latency, self._tell, answered, 500, b"{}")
             case "late":
                 self._fail(request, answered, at_once=False)
                 world.after(0.5 + link.rng.random() * 14, self._arrive, request, answered, fate)
@@ -188,7 +190,7 @@ class SimTransport:
         if not link.is_up:
             self._fail(probe, answered, at_once=link.refuses)
         else:
-            world.after(2 * link.delay(), self._start, reader, answered)
+            world.after(link.delay() + link.latency, self._start, reader, answered)
         sent = time.monotonic()
         code, body = await answered
         if code == 0:
