@@ -129,9 +129,7 @@ def service(cluster: Cluster, name: str, **options: str) -> bool:
     stored = cluster.api.get("services", short, namespace)
     if stored is None:
         annotations = {key: one for key, one in annotations.items() if one is not None}
-        done = cluster.do(
-            "POST", SERVICES, short, {"metadata": {"annotations": annotations}, "spec": spec}, namespace
-        )
+        done = cluster.do("POST", SERVICES, short, {"metadata": {"annotations": annotations}, "spec": spec}, namespace)
         cluster.set_endpoints(short, namespace, sorted(cluster.machines))
         return done
     return cluster.apply(SERVICES, short, spec, namespace, annotations=annotations)

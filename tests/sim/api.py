@@ -6,7 +6,6 @@ definitions that keep promises only. What is slow, lost or late lies between it 
 
 import itertools
 from bisect import bisect_right
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -72,6 +71,12 @@ def target_of(path: str) -> Target:
         namespace, rest = rest[1], rest[2:]
     name, subresource = (*rest[1:3], "", "")[:2]
     return Target(rest[0], namespace, unquote(name), subresource, is_ours)
+
+
+@lru_cache(maxsize=8192)
+def query_of(text: str) -> dict[str, str]:
+    """To be read only."""
+    return dict(parse_qsl(text))
 
 
 class Key(NamedTuple):
@@ -142,8 +147,8 @@ _numbers = itertools.count()
 
 
 class Api:
-    """`now` is the world's. `refuses`: which writes are not taken though nothing is wrong with them, by plural and verb;
-    the answer then. `on_change`: told of each object that is another one: plural, key, before, after."""
+    """`refuses`: the answer to writes that are not taken though nothing is wrong with them. `on_change`: told of each
+    object that is another one: plural, key, before, after."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -194,7 +199,7 @@ class Api:
             case "GET" if target.name:
                 return self._stored(target).raw
             case "GET":
-                return self._page(target, dict(parse_qsl(query_text)))
+                return self._page(target, query_of(query_text))
             case "POST":
                 return self.create(target, body or {}).raw
             case "PATCH":
@@ -207,7 +212,7 @@ class Api:
     def watch(self, path: str, send: Callable[[bytes], None]) -> Watch:
         """Raises Refused: 410."""
         path, _, query_text = path.partition("?")
-        target, query = target_of(path), dict(parse_qsl(query_text))
+        target, query = target_of(path), query_of(query_text)
         table, version = self.table(target.plural), int(query["resourceVersion"])
         if version < table.oldest:
             raise Refused(410, "Expired", "too old resource version")
@@ -423,6 +428,3 @@ def _matcher(target: Target, query: dict[str, str]) -> Matcher | None:
     if not tests:
         return None
     return lambda key, labels: all(test(key, labels) for test in tests)
-
-
-Lines = deque[bytes]

@@ -109,7 +109,9 @@ class _Fate:
             self.pool(),
             self.pool(),
             Step(self.pause(), "pool-gone", (self.one("edge", "few"),)),
-            Step(self.pause(), "l2", (self.one("all", "some"), *([f"zone={self.one('x', 'y')}"] * (rng.random() < 0.5)))),
+            Step(
+                self.pause(), "l2", (self.one("all", "some"), *([f"zone={self.one('x', 'y')}"] * (rng.random() < 0.5)))
+            ),
             Step(self.pause(), "l2-gone", (self.one("all", "some"),)),
         )
         return rng.choice(choices)
@@ -162,7 +164,11 @@ class _Fate:
                 ),
             ),
             Step(self.pause(), "slow", (self.who(), self.one("0.1", "0.5", "1.5"), f"for={seconds}")),
-            Step(self.pause(), "part", (node, self.one("others", *NODES_THERE[:3]), f"way={self.one('one', 'both')}", f"for={seconds}")),
+            Step(
+                self.pause(),
+                "part",
+                (node, self.one("others", *NODES_THERE[:3]), f"way={self.one('one', 'both')}", f"for={seconds}"),
+            ),
         )
         return self.rng.choice(choices)
 

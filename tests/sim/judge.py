@@ -217,27 +217,31 @@ class Judge:
     # ---- who is to announce what
 
     def _of_announcing(self, address: str, spec: Body) -> Iterator[str]:
-        candidates = self._nodes_with_endpoints(spec)
-        may = {node for node in candidates if any(self._covers(one, node) for one in self.cluster.api.all("l2advertisements"))}
+        api, candidates = self.cluster.api, self._nodes_with_endpoints(spec)
+        may = {node for node in candidates if any(self._covers(one, node) for one in api.all("l2advertisements"))}
         answering = [wire.node for wire in self.cluster.segment.answering(address)]
         if len(answering) != bool(may) or not set(answering) <= may:
             yield f"{address} is answered by {answering}, and {sorted(may)} may"
         for router in self.cluster.routers.values():
-            peers = [one["metadata"]["name"] for one in self.cluster.api.all("bgppeers") if one["spec"]["peerAddress"] == router.address]
-            wanted = {
-                node
-                for node in candidates
-                for one in self.cluster.api.all("bgpadvertisements")
-                if self._covers(one, node) and (not one["spec"].get("peers") or set(one["spec"]["peers"]) & set(peers[:1]))
-            } if peers and not ("families" in spec or ":" in address) else set()
-            has = {
-                node
-                for node, table in router.adj_in.items()
-                for prefix in table
-                if str(prefix.network_address) == address
-            }
+            wanted = self._routed_by(router, candidates) if ":" not in address else set()
+            tables = router.adj_in.items()
+            has = {node for node, table in tables for prefix in table if str(prefix.network_address) == address}
             if has != wanted:
-                yield f"{router.address} has routes for {address} by {sorted(has)}, and is to have those of {sorted(wanted)}"
+                yield f"{router.address} has routes for {address} of {sorted(has)}, not of {sorted(wanted)}"
+
+    def _routed_by(self, router: Router, candidates: set[str]) -> set[str]:
+        """The nodes that are to give the router their routes: of two peers with one address the first is used."""
+        api = self.cluster.api
+        names = sorted(
+            one["metadata"]["name"] for one in api.all("bgppeers") if one["spec"]["peerAddress"] == router.address
+        )
+        used = set(names[:1])
+        return {
+            node
+            for node in candidates
+            for one in api.all("bgpadvertisements")
+            if used and self._covers(one, node) and (not one["spec"].get("peers") or used & set(one["spec"]["peers"]))
+        }
 
     def _covers(self, advertisement: Body, node: str) -> bool:
         selector = advertisement["spec"].get("nodeSelector")

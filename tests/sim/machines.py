@@ -292,4 +292,4 @@ def quiet(_: Coroutine[Any, Any, Any]) -> None:
     """For what nobody awaits."""
 
 
-__all__ = ["AllocatorPod", "Machine", "SpeakerProcess", "contextlib", "random", "Api"]
+__all__ = ["AllocatorPod", "Api", "Machine", "SpeakerProcess", "contextlib", "random"]

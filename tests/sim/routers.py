@@ -146,10 +146,7 @@ class Session:
         driver, router = self.driver, self.router
         if generation != self._generation or self.is_over or self.is_up or driver.is_dead:
             return
-        is_covered = (
-            driver.covered is None
-            or driver.covered.get(self.peer.router, 0) >= self.outlives_whole
-        )
+        is_covered = driver.covered is None or driver.covered.get(self.peer.router, 0) >= self.outlives_whole
         if driver.is_frozen or not router.reaches(self.node) or router.is_hung or not is_covered:
             driver.world.after(POLL_SECONDS, self._connect, generation)
             return
@@ -311,7 +308,9 @@ class PlayedDriver:
                 session.lost(is_seen_by_router=session.router.reaches(self.process.node), is_clean=False)
                 continue
             is_well = session.router.reaches(self.process.node) and not session.router.is_hung
-            silent = session.silent_since = None if is_well else (getattr(session, "silent_since", None) or self.world.now)
+            silent = session.silent_since = (
+                None if is_well else (getattr(session, "silent_since", None) or self.world.now)
+            )
             if silent is not None and self.world.now - silent >= session.peer.hold_time_seconds:
                 session.lost(is_seen_by_router=True, is_clean=False)
 
@@ -410,9 +409,7 @@ class PlayedDriver:
         """Another attribute, which is nobody's business here."""
 
     def may_be_heard(self, prefix: Prefix) -> bool:
-        is_wanted = not self.is_silent and any(
-            prefix in self.wanted.get(name, {}) for name in self.live
-        )
+        is_wanted = not self.is_silent and any(prefix in self.wanted.get(name, {}) for name in self.live)
         return is_wanted or any(one.may_be_heard(prefix) for one in [*self.live.values(), *self.retired])
 
     def sent_to(self, prefix: Prefix) -> tuple[str, ...]:

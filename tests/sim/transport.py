@@ -129,7 +129,13 @@ class SimTransport:
             case "lost":
                 self._fail(request, answered, at_once=False)
             case "busy":
-                world.after(link.delay() + link.latency, self._tell, answered, 429, Refused(429, "TooManyRequests", "busy").body())
+                world.after(
+                    link.delay() + link.latency,
+                    self._tell,
+                    answered,
+                    429,
+                    Refused(429, "TooManyRequests", "busy").body(),
+                )
             case "failing":
                 world.after(link.delay() + link.latency, self._tell, answered, 500, b"{}")
             case "late":
