@@ -122,6 +122,11 @@ version: ## the version
 model: setup ## check the release protocol's models with spin: every state, and every rule left out
 	tools/model
 
+.PHONY: sim
+SEEDS ?= 1-1000
+sim: setup ## live clusters in virtual time, from seeds: SEEDS=1-10000 is for a night
+	$(VENV)/bin/python -m tests.sim --seeds $(SEEDS) --jobs $$(nproc)
+
 model-nightly: setup ## the same for larger clusters, as far as bitstate hashing goes
 	tools/model --nightly --jobs 1 --seconds 7200
 

@@ -61,9 +61,11 @@ class Doing:
 
     def do(self, step: Step) -> None:
         act = ACTS[step.act]
-        words = [word for word in step.words if "=" not in word]
-        options = dict(word.split("=", 1) for word in step.words if "=" in word)
-        self.transcript.append(f"{self.cluster.world.now:9.3f}  {step.act} {' '.join(step.words)}")
+        meant = [_meant_by(self.cluster, word) for word in step.words]
+        words = [word for word in meant if "=" not in word]
+        options = dict(word.split("=", 1) for word in meant if "=" in word)
+        noted = " ".join(one if one == word else f"{word}={one}" for word, one in zip(step.words, meant, strict=True))
+        self.transcript.append(f"{self.cluster.world.now:9.3f}  {step.act} {noted}")
         if act(self.cluster, *words, **options) is not False:
             self.reached.add(f"act {step.act}")
             self.faults += step.act in FAULTS
@@ -82,6 +84,38 @@ def act(function: Act) -> Act:
 def fault(function: Act) -> Act:
     FAULTS.add(function.__name__.replace("_", "-"))
     return act(function)
+
+
+# ---- words that mean what is so just then
+
+
+def _its_addresses(cluster: Cluster, service: str) -> list[str]:
+    """What a Service holds, as its records say."""
+    namespace, name = _key(service)
+    stored = cluster.api.get("services", name, namespace)
+    uid = None if stored is None else stored["metadata"]["uid"]
+    records = list(cluster.api.all("ipallocations"))
+    return [one["spec"]["address"] for one in records if any(holder["uid"] == uid for holder in one["spec"]["holders"])]
+
+
+def _meant(cluster: Cluster, word: str) -> str:
+    """owner:NS/NAME is the node that answers for an address of the Service, others:NS/NAME one that does not;
+    its:NS/NAME is such an address."""
+    kind, _, service = word.partition(":")
+    if kind not in ("owner", "others", "its") or "/" not in service:
+        return word
+    addresses = _its_addresses(cluster, service)
+    if kind == "its":
+        return addresses[0] if addresses else "192.0.2.10"
+    owners = [wire.node for address in addresses for wire in cluster.segment.answering(address)]
+    if kind == "owner":
+        return owners[0] if owners else "n1"
+    return next((node for node in sorted(cluster.machines) if node not in owners), "n1")
+
+
+def _meant_by(cluster: Cluster, word: str) -> str:
+    name, sign, value = word.rpartition("=")
+    return f"{name}{sign}{_meant(cluster, value)}"
 
 
 # ---- users

@@ -24,7 +24,54 @@ class _Fate:
         return self.rng.choice(choices)
 
     def life(self) -> list[Step]:
-        return [*self.beginning(), *(self.step() for _ in range(self.rng.randint(10, 30)))]
+        steps = self.beginning()
+        for _ in range(self.rng.randint(4, 10)):
+            if self.rng.random() < 0.4:
+                steps += self.dangerous()
+            else:
+                steps += [self.step() for _ in range(self.rng.randint(1, 4))]
+        return steps
+
+    def dangerous(self) -> list[Step]:
+        """Something is wrong with whoever announces an address, while it passes from one Service to another."""
+        rng, (old, new) = self.rng, self.rng.sample(SERVICES_THERE, 2)
+        who, seconds = self.one(f"owner:{old}", f"owner:{old}", f"others:{old}"), self.seconds()
+        trouble = [
+            Step(self.pause(), "lag", (who, self.one("0.3", "2", "5"), f"for={seconds}")),
+            Step(self.pause(), "slow", (who, self.one("0.3", "1.5"), f"for={seconds}")),
+            Step(self.pause(), "cut", (who, self.one("both", "answers", "refused"), f"seconds={seconds}")),
+            Step(self.pause(), "freeze", (who, seconds)),
+            Step(self.pause(), "freeze", (who, seconds, "with=wire")),
+            Step(self.pause(), "wire-stuck", (who, self.one("0.5", "3"))),
+            Step(self.pause(), "kill", (who,)),
+            Step(self.pause(), "restart", (who,)),
+            Step(self.pause(), "power-off", (who, f"seconds={seconds}")),
+            Step(self.pause(), "mishaps", (who, self.one("unheard", "late", "lying"), "0.5", f"for={seconds}")),
+            Step(self.pause(), "part", (who, "others", f"for={seconds}")),
+            Step(self.pause(), "kill", ("leader",)),
+            Step(self.pause(), "refused", ("releaseconfirmations", "for=3")),
+        ]
+        if self.has_bgp:
+            trouble.append(Step(self.pause(), "router-cut", (ROUTERS_THERE[0], who, f"for={seconds}")))
+            trouble.append(Step(self.pause(), "router-hangs", (ROUTERS_THERE[0], f"for={seconds}")))
+        wish = Step(rng.choice((0.0, 0.05, 1.0)), "service", (new, f"ips=its:{old}"))
+        leave = rng.choice(
+            (
+                Step(rng.choice((0.0, 0.05, 0.5)), "delete", (old,)),
+                Step(rng.choice((0.0, 0.05, 0.5)), "delete", (old,)),
+                Step(0.05, "become", (old, "ClusterIP")),
+                Step(0.05, "again", (old,)),
+            )
+        )
+        more = [rng.choice(trouble)] if rng.random() < 0.4 else []
+        return [
+            Step(rng.choice((0.3, 2.0)), "service", (old, "families=4")),
+            Step(1.0, "endpoints", (old, *NODES_THERE)),
+            rng.choice(trouble),
+            wish,
+            leave,
+            *more,
+        ]
 
     def beginning(self) -> list[Step]:
         steps = [Step(0, "node", (name,)) for name in NODES_THERE[: self.rng.choice((2, 3, 3, 3))]]

@@ -217,13 +217,14 @@ class Judge:
     # ---- who is to announce what
 
     def _of_announcing(self, address: str, spec: Body) -> Iterator[str]:
-        api, candidates = self.cluster.api, self._nodes_with_endpoints(spec)
+        api, candidates = self.cluster.api, self._nodes_that_may(spec)
         may = {node for node in candidates if any(self._covers(one, node) for one in api.all("l2advertisements"))}
         answering = [wire.node for wire in self.cluster.segment.answering(address)]
         if len(answering) != bool(may) or not set(answering) <= may:
             yield f"{address} is answered by {answering}, and {sorted(may)} may"
         for router in self.cluster.routers.values():
-            wanted = self._routed_by(router, candidates) if ":" not in address else set()
+            is_reachable = ":" not in address and bool(self._with_endpoints(spec))
+            wanted = self._routed_by(router, candidates) if is_reachable else set()
             tables = router.adj_in.items()
             has = {node for node, table in tables for prefix in table if str(prefix.network_address) == address}
             if has != wanted:
@@ -252,19 +253,22 @@ class Judge:
         labels: Body = (self.cluster.api.get("nodes", node) or {"metadata": {}})["metadata"].get("labels") or {}
         return labels
 
-    def _nodes_with_endpoints(self, spec: Body) -> set[str]:
-        """Those that may announce by their labels, and under Local by their endpoints."""
+    def _nodes_that_may(self, spec: Body) -> set[str]:
+        """By their labels, and under Local by their endpoints."""
         nodes = {node for node in self.cluster.machines if self._labels(node).get(EXCLUDE, "false") == "false"}
-        if spec.get("trafficPolicy") != "Local":
-            return nodes
-        ready: set[str] = set()
+        return nodes & self._with_endpoints(spec) if spec.get("trafficPolicy") == "Local" else nodes
+
+    def _with_endpoints(self, spec: Body) -> set[str]:
+        """The nodes that have one."""
+        services = {(one["namespace"], one["name"]) for one in spec["holders"]}
         family = "IPv6" if ":" in spec["address"] else "IPv4"
-        for one in self.cluster.api.all("endpointslices"):
-            for holder in spec["holders"]:
-                is_its = one["metadata"]["labels"].get("kubernetes.io/service-name") == holder["name"]
-                if is_its and one["metadata"]["namespace"] == holder["namespace"] and one["addressType"] == family:
-                    ready |= {each["nodeName"] for each in one["endpoints"]}
-        return nodes & ready
+        return {
+            each["nodeName"]
+            for one in self.cluster.api.all("endpointslices")
+            for each in one["endpoints"]
+            if one["addressType"] == family
+            and (one["metadata"]["namespace"], one["metadata"]["labels"]["kubernetes.io/service-name"]) in services
+        }
 
     def _of_router(self, router: Router, records: dict[str, Body]) -> Iterator[str]:
         for node, table in router.adj_in.items():

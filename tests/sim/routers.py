@@ -168,6 +168,8 @@ class Session:
             return
         self._generation += 1
         self.is_up, self.is_synced = False, False
+        for prefix in self.sent:
+            self.driver.note(prefix)
         self.downs += 1
         self.since = self.driver.clock.monotonic()
         if is_seen_by_router and (is_clean or self.peer.graceful_restart_seconds is None):
@@ -181,15 +183,18 @@ class Session:
         self.driver.changed()
 
     def _router_notices(self, is_clean: bool) -> None:
-        self.router.do(self.router.ended, self) if False else self.router.do(_ended, self.router, self, is_clean)
+        self.router.do(_ended, self.router, self, is_clean)
 
     # ---- routes
 
     def settle(self) -> None:
         """Send what differs from what is wanted."""
-        if not self.is_up or not self.router.reaches(self.node):
-            return
         driver = self.driver
+        if not self.is_up:
+            return
+        if not self.router.reaches(self.node):
+            driver.world.after(0.2, self.settle)  # TCP sends it again
+            return
         wanted = {} if driver.is_silent or self.is_over else driver.wanted.get(self.peer.name, {})
         for prefix in [prefix for prefix in self.sent if prefix not in wanted]:
             self._withdraw(prefix)
