@@ -18,6 +18,7 @@ class Session(msgspec.Struct, frozen=True, rename="camel", gc=False):
     since: str | None = None
     routes_sent: int = 0
     hold_time_seconds: int | None = None
+    withdrawals_acknowledged_by: str | None = None
     last_error: str = ""
 
 

@@ -50,6 +50,7 @@ def _peers(world: World) -> Iterator[Row]:
                 "state": "Silent" if report.node in world.silent else one.state,
                 "for": _age(one.since, world.seen.now),
                 "routes": one.routes_sent,
+                "acknowledged by": one.withdrawals_acknowledged_by or "",
                 "bfd": bfd.get(one.peer, ""),
                 "error": one.last_error if one.state != "Established" else "",
             }

@@ -188,6 +188,13 @@ class BGPSessionState(StrEnum):
     Established = "Established"
 
 
+class Acknowledger(StrEnum):
+    """What of a router says that it has a withdrawal."""
+
+    Process = "Process"
+    TCP = "TCP"
+
+
 class BGPSession(Model):
     """One BGP session of the speaker."""
 
@@ -203,6 +210,9 @@ class BGPSession(Model):
     """How many routes are advertised on it."""
     hold_time_seconds: Seconds | None = None
     """The hold time that both sides agreed on, in seconds."""
+    withdrawals_acknowledged_by: Acknowledger | None = None
+    """What of the router says that it has a withdrawal: its BGP Process (it answers ROUTE-REFRESH), or only its TCP,
+    which goes on when that process hangs. Not set while there is no session."""
     routes_kept_until: Time | None = None
     """Until when the router may keep routes of sessions that have ended without its word, or one whose withdrawal it
     does not acknowledge. Not set: it keeps none, or they never expire (hold time 0)."""

@@ -140,6 +140,9 @@ proctype RouterOf(byte r) {
     :: d_step { router[r].up && !router[r].sent && !saw ->
                 printf("a route to the address goes to router %d\n", r + 1);
                 router[r].route = 1; router[r].sent = 1; assert(!freed) }
+#ifdef NO_READ                      /* that its TCP has the withdrawal is enough; its process may hang */
+    :: d_step { router[r].sent -> printf("the TCP of router %d has the withdrawal\n", r + 1); router[r].sent = 0 }
+#endif
     :: d_step { router[r].sent -> printf("router %d acknowledges that it is withdrawn\n", r + 1);
                 router[r].route = 0; router[r].sent = 0 }
     :: d_step { router[r].up -> printf("the session with router %d ends\n", r + 1); session_ends(r) }

@@ -11,7 +11,7 @@ from math import ceil
 from typing import NamedTuple
 
 from crds.addresses import Family, IPAddress
-from crds.speaker import BGPSessionState
+from crds.speaker import Acknowledger, BGPSessionState
 
 Prefix = IPv4Network | IPv6Network
 StandardCommunity = tuple[int, int]
@@ -121,6 +121,7 @@ class SessionView:
     `downs`: how often it was up and went down. `kept_until`: monotonic seconds until when the router may keep routes of
     sessions that have ended, or one that it does not acknowledge to be withdrawn; None = it keeps none, or for ever.
     `last_error`: why the session went down last or can't be had, in words; "" = never was.
+    `withdrawals_acknowledged_by`: what of the router says that it has a withdrawal; None while not established.
     """
 
     peer: str
@@ -134,6 +135,7 @@ class SessionView:
     downs: int = 0
     kept_until: float | None = None
     ipv6_next_hops: bool = False
+    withdrawals_acknowledged_by: Acknowledger | None = None
 
     @property
     def is_up(self) -> bool:

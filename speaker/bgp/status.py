@@ -2,6 +2,7 @@
 decided."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from crds.speaker import BGPSessionState
@@ -64,15 +65,12 @@ def _followed(known: _Known | None, view: SessionView, now: str, started: float,
 
 
 def _is_same(one: SessionView, other: SessionView) -> bool:
-    """But for the number of routes."""
-    return (one.since, one.state, one.peer_address, one.hold_time_seconds, one.last_error, one.kept_until) == (
-        other.since,
-        other.state,
-        other.peer_address,
-        other.hold_time_seconds,
-        other.last_error,
-        other.kept_until,
-    )
+    """But for numbers."""
+    return _without_counts(one) == _without_counts(other)
+
+
+def _without_counts(view: SessionView) -> SessionView:
+    return replace(view, routes_sent=0, downs=0, families=frozenset())
 
 
 def _entry(view: SessionView, since: str, kept_until: str | None) -> Entry:
@@ -83,6 +81,7 @@ def _entry(view: SessionView, since: str, kept_until: str | None) -> Entry:
         since=since,
         routes_sent=view.routes_sent,
         hold_time_seconds=view.hold_time_seconds,
+        withdrawals_acknowledged_by=view.withdrawals_acknowledged_by,
         routes_kept_until=kept_until,
         last_error=view.last_error,
     )

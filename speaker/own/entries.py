@@ -135,6 +135,7 @@ def bgp_session(
     since: str | None = None,
     routes_sent: int = 0,
     hold_time_seconds: int | None = None,
+    withdrawals_acknowledged_by: speaker.Acknowledger | None = None,
     routes_kept_until: str | None = None,
     last_error: str = "",
 ) -> Entry:
@@ -146,6 +147,7 @@ def bgp_session(
         since=since,
         routes_sent=routes_sent,
         hold_time_seconds=hold_time_seconds,
+        withdrawals_acknowledged_by=withdrawals_acknowledged_by,
         routes_kept_until=routes_kept_until,
         last_error=_cut(last_error),
     ).to_wire()

@@ -9,7 +9,7 @@ import pytest
 from lab.client import LabClient
 from lab.routers.base import NODE_ASN, Bfd, Router, RouterSettings
 from lab.waiting import wait_for
-from tests.e2e.bgp import BOTH, NODES, bfd_settled, service
+from tests.e2e.bgp import BOTH, NODES, AddressWatch, bfd_settled, service
 
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
@@ -101,3 +101,33 @@ def test_bfd_takes_the_routes_of_a_node_that_is_cut_off_long_before_the_hold_tim
         routed.learned(given, *NODES, host=HOST, timeout_seconds=LONGEST_SECONDS)
         routed.delete("service", "web")
         assert router.prefixes() == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_address_is_held_back_while_a_routers_bgp_process_hangs(routed: LabClient, kind: str) -> None:
+    """Its TCP goes on, and so does its kernel, by the route that is withdrawn. The next owner has no route there."""
+    routed.delete("bgpadvertisement", "all")
+    routed.bgp_advertisement("old", serviceSelector={"matchLabels": {"owner": "old"}})
+    routed.pool("pool", "192.0.2.77")
+    with second(routed, kind, RouterSettings(installs=True)) as router:
+        routed.service("old", labels={"owner": "old"})
+        (given,) = routed.addresses("old")
+        routed.service("new", labels={"owner": "new"})
+        wait_for("the kernel has all ways", lambda: len(router.kernel_hops(given)) == 3, timeout_seconds=20)
+        (process,) = [one for one in router.processes if kind == "bird" or one.name.endswith("bgpd")]
+        watch = AddressWatch(routed, "new")
+        try:
+            process.freeze()
+            routed.delete("service", "old", wait=False)
+            until = time.monotonic() + 5.0
+            while time.monotonic() < until:
+                assert watch.at is None, "the address was given while the router forwards by the old route"
+                assert len(router.kernel_hops(given)) == 3
+            process.resume()
+            went = wait_for("no route", lambda: not router.kernel_hops(given) and time.time(), timeout_seconds=20)
+            assert watch.wait(30) > went - 0.1, "when that was seen is later than when it was so"
+        finally:
+            process.resume()
+            watch.close()
+        assert router.kernel_hops(given) == []
+        routed.delete("service", "new")

@@ -48,7 +48,7 @@ class AckQuery:
 
     def answered(self, byte_count: int, now: float) -> None:
         self.is_asked, self.known_at = False, self._asked_at
-        if byte_count < self._byte_count:
+        if byte_count < self._byte_count or not byte_count:
             self.progress_at = now
         self._byte_count = byte_count
 

@@ -17,6 +17,7 @@ UNACKNOWLEDGED = "unacknowledged"
 UNLIMITED = "unlimited"
 ACCEPT = "accept"
 CONNECT_RETRY = "connect-retry"
+REFRESH, NUDGE = "refresh", "nudge"
 """Not ExaBGP's own either."""
 
 
@@ -42,6 +43,16 @@ def withdrawals(prefixes: Iterable[Prefix]) -> Iterator[tuple[str, list[Prefix]]
 def end_of_rib(family: Family) -> str:
     """RFC 4724 §2. It is sent when all that was told before has been."""
     return f"announce eor {family.lower()} unicast"
+
+
+def refresh(family: Family) -> str:
+    """ROUTE-REFRESH (RFC 2918). It is sent when all that was told before has been."""
+    return f"{REFRESH} {family.lower()}"
+
+
+def nudge() -> str:
+    """KEEPALIVE, before its time."""
+    return NUDGE
 
 
 def teardown(peer_address: str, subcode: int) -> str:

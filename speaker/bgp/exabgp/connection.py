@@ -4,7 +4,7 @@ Pure. Knows nothing of routes.
 """
 
 from crds.addresses import Family, family_of
-from crds.speaker import BGPSessionState
+from crds.speaker import Acknowledger, BGPSessionState
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.commands import needs_next_hop
 from speaker.bgp.exabgp.config import outlives_seconds
@@ -22,7 +22,8 @@ class Connection:
     soon as they are; empty while there is no connection. `ipv6_next_hops`: whether IPv4 routes may name one, as agreed.
     `last_error`: why it failed last, in words; "" = never. What a NOTIFICATION said stays the reason until a session is
     up: a router that is in no hurry to have one hangs up then. `unaccepted`: a connection that waits for our word:
-    which one of this process, and the hold time that was agreed on; None = none waits."""
+    which one of this process, and the hold time that was agreed on; None = none waits. `hold_seconds`, `refresh`: what
+    was agreed on; None and Absent while there is no connection."""
 
     def __init__(self, peer: PeerConfig, now: float) -> None:
         self.peer = peer
@@ -33,7 +34,8 @@ class Connection:
         self.unaccepted: tuple[int, int] | None = None
         self._opens = 0
         self._state, self._since = BGPSessionState.Idle, now
-        self._hold_seconds: int | None = None
+        self.hold_seconds: int | None = None
+        self.refresh = events.Refresh.Absent
         self._downs = 0
         self._notice = self._reason = ""
         """What a NOTIFICATION said of this connection, and of any since a session was up last."""
@@ -53,7 +55,7 @@ class Connection:
 
     def negotiated(self, event: events.Negotiated, now: float) -> str | None:
         """Why this must not become a session, in words, if so."""
-        self._hold_seconds, self.families = event.hold_time_seconds, event.families
+        self.hold_seconds, self.families, self.refresh = event.hold_time_seconds, event.families, event.refresh
         self.ipv6_next_hops = event.ipv6_next_hops
         self._opens += 1
         self.unaccepted = self._opens, event.hold_time_seconds
@@ -86,8 +88,8 @@ class Connection:
     def lost(self) -> None:
         self._downs += self.is_up
         self.is_up = False
-        self.families, self._hold_seconds, self.unaccepted = frozenset(), None, None
-        self.ipv6_next_hops = False
+        self.families, self.hold_seconds, self.unaccepted = frozenset(), None, None
+        self.ipv6_next_hops, self.refresh = False, events.Refresh.Absent
 
     def in_trouble(self, trouble: str) -> None:
         """Why no connection can be had."""
@@ -106,9 +108,11 @@ class Connection:
     @property
     def outlives_seconds(self) -> float:
         """How long the router may keep our routes if it hears nothing of our end; inf = forever (hold time 0)."""
-        return outlives_seconds(self.peer, self._hold_seconds)
+        return outlives_seconds(self.peer, self.hold_seconds)
 
-    def view(self, routes_sent: int, kept_until: float | None = None) -> SessionView:
+    def view(
+        self, routes_sent: int, kept_until: float | None = None, acknowledger: Acknowledger = Acknowledger.TCP
+    ) -> SessionView:
         """As of now. `kept_until`: as of the routes that the router may have of earlier sessions."""
         return SessionView(
             peer=self.peer.name,
@@ -117,11 +121,12 @@ class Connection:
             since=self._since,
             families=self.families if self.is_up else frozenset(),
             routes_sent=routes_sent,
-            hold_time_seconds=self._hold_seconds if self.is_up else None,
+            hold_time_seconds=self.hold_seconds if self.is_up else None,
             last_error=self.last_error,
             downs=self._downs,
             kept_until=kept_until,
             ipv6_next_hops=self.is_up and self.ipv6_next_hops,
+            withdrawals_acknowledged_by=acknowledger if self.is_up else None,
         )
 
     def _failed(self, why: str) -> None:

@@ -4,6 +4,7 @@ Pure: a line to a value, or None for what says nothing to us. No line raises, wh
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 
 import msgspec
@@ -14,6 +15,14 @@ from speaker.bgp.model import Prefix
 
 FAMILIES: dict[str, Family] = {"ipv4 unicast": Family.IPv4, "ipv6 unicast": Family.IPv6}
 IPV6_NEXT_HOPS = "ipv4 unicast ipv6"
+
+
+class Refresh(StrEnum):
+    """What both sides can do of ROUTE-REFRESH, by ExaBGP's names: RFC 7313, RFC 2918, nothing."""
+
+    Enhanced = "enhanced"
+    Normal = "normal"
+    Absent = "absent"
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,7 @@ class Negotiated:
     families: frozenset[Family]
     peer_asn: int | None = None
     ipv6_next_hops: bool = False
+    refresh: Refresh = Refresh.Absent
 
 
 @dataclass(frozen=True)
@@ -93,11 +103,47 @@ class EndOfRib:
 
 
 @dataclass(frozen=True)
+class RefreshSent:
+    """A ROUTE-REFRESH is being written; every UPDATE that was reported before has been."""
+
+
+@dataclass(frozen=True)
+class RefreshBegun:
+    """The router has begun to answer a ROUTE-REFRESH (RFC 7313 §3.2, BoRR)."""
+
+
+@dataclass(frozen=True)
+class RouterEndOfRib:
+    """The router's own End-of-RIB of a family."""
+
+    family: Family
+
+
+@dataclass(frozen=True)
+class RefreshCostly:
+    """The router answers a ROUTE-REFRESH with many routes."""
+
+
+@dataclass(frozen=True)
 class Ended:
     """ExaBGP ends in order."""
 
 
-Event = Answer | RelayStarted | Unacknowledged | Connected | Negotiated | Up | Down | Notified | Sent | EndOfRib | Ended
+AboutRefresh = RefreshSent | RefreshBegun | RouterEndOfRib | RefreshCostly
+Event = (
+    Answer
+    | RelayStarted
+    | Unacknowledged
+    | Connected
+    | Negotiated
+    | Up
+    | Down
+    | Notified
+    | Sent
+    | EndOfRib
+    | AboutRefresh
+    | Ended
+)
 
 
 class _Nlri(msgspec.Struct, gc=False):
@@ -130,6 +176,7 @@ class _Negotiated(msgspec.Struct):
     hold_time: int
     families: list[str]
     nexthop: list[str] = []
+    refresh: str = ""
 
 
 class _Asn(msgspec.Struct):
@@ -157,6 +204,13 @@ class _Line(msgspec.Struct):
     notification: str = ""
 
 
+_ABOUT_REFRESH: dict[bytes, AboutRefresh] = {
+    b"refreshing": RefreshSent(),
+    b"refreshed": RefreshBegun(),
+    b"costly": RefreshCostly(),
+}
+_REFRESH = {one.value: one for one in Refresh}
+_FAMILY_NAMES = {b"ipv4": Family.IPv4, b"ipv6": Family.IPv6}
 _decoder = msgspec.json.Decoder(_Line)  # noqa: TID251 - what ExaBGP writes; the errors are caught below
 
 
@@ -173,6 +227,11 @@ def parse(line: bytes) -> Event | None:
         return Answer(line == b"done")
     if line.startswith(b"unacknowledged "):
         return _parse_unacknowledged(line)
+    word, _, family = line.partition(b" ")
+    if word in _ABOUT_REFRESH:
+        return _ABOUT_REFRESH[word]
+    if word == b"end-of-rib" and family in _FAMILY_NAMES:
+        return RouterEndOfRib(_FAMILY_NAMES[family])
     if line.startswith(b"relay ") and (group := line[6:]).isdigit():
         return RelayStarted(int(group))
     return None
@@ -205,7 +264,9 @@ def _parse_json(line: _Line) -> Event | None:
 
 def _negotiated(agreed: _Negotiated, asn: _Asn | None) -> Negotiated:
     families = frozenset(FAMILIES[name] for name in agreed.families if name in FAMILIES)
-    return Negotiated(agreed.hold_time, families, asn.peer if asn else None, IPV6_NEXT_HOPS in agreed.nexthop)
+    has_ipv6 = IPV6_NEXT_HOPS in agreed.nexthop
+    refresh = _REFRESH.get(agreed.refresh, Refresh.Absent)
+    return Negotiated(agreed.hold_time, families, asn.peer if asn else None, has_ipv6, refresh)
 
 
 def _state(neighbor: _Neighbor) -> Event | None:

@@ -8,8 +8,9 @@ All transitions are in TRANSITIONS, and nowhere else. What is not there changes 
 Two rules make a state out of what is seen of ExaBGP (docs/decisions/007-exabgp-processes.md):
 
 * A prefix has one change in flight at a time: two of them may leave ExaBGP in the wrong order.
-* A withdrawal counts when its UPDATE was reported *and* the router's TCP has acknowledged everything: an UPDATE is
-  reported before it is written, and a written one is only in the kernel.
+* A withdrawal counts when its UPDATE was reported *and* the router has acknowledged everything: an UPDATE is reported
+  before it is written, and a written one is only in the kernel. Its BGP process says so where it answers
+  (refreshproof.py), else its TCP.
 """
 
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ class RouteState(Enum):
     exposed         the router may have it from this session
     sent            an UPDATE that announces it was reported in this session, and none that withdraws it
     in-flight       a change was written to ExaBGP, and its UPDATE was not reported yet
-    unacknowledged  the UPDATE that withdraws it was reported; the router's TCP has not acknowledged it yet
+    unacknowledged  the UPDATE that withdraws it was reported; the router has not acknowledged it yet
     """
 
     Absent = ""
@@ -69,7 +70,7 @@ class RouteEvent(Enum):
     ProbePassed = auto()
     """An End-of-RIB was reported that was asked for after the withdrawal: what was to be sent before it has been."""
     Acknowledged = auto()
-    """The router's TCP has everything whose UPDATE was reported until now."""
+    """The router has everything whose UPDATE was reported until now: its process says so, or else its TCP."""
     SessionUp = auto()
     """A session that carries its family. ExaBGP sends what it holds by itself, and leaves withdrawals out of that."""
     SessionUpMeanwhile = auto()
@@ -161,10 +162,21 @@ class RibEntry:
 
     `wanted`: the route that the router is to have. `held`: the one that ExaBGP holds when it has worked off what was
     written. `refused`: one that it did not take. `unanswered`: commands with this prefix that it has not answered.
+    `refreshes_before`: how many ROUTE-REFRESHs had been sent in the session when its withdrawal was reported.
     `kept_until`: monotonic seconds until when the router may have it from earlier sessions; 0.0 = it has not.
     """
 
-    __slots__ = ("family", "held", "kept_until", "prefix", "refused", "state", "unanswered", "wanted")
+    __slots__ = (
+        "family",
+        "held",
+        "kept_until",
+        "prefix",
+        "refreshes_before",
+        "refused",
+        "state",
+        "unanswered",
+        "wanted",
+    )
 
     def __init__(self, prefix: Prefix) -> None:
         self.prefix = prefix
@@ -173,7 +185,7 @@ class RibEntry:
         self.held: Route | None = None
         self.refused: Route | None = None
         self.state = RouteState.Absent
-        self.unanswered = 0
+        self.unanswered = self.refreshes_before = 0
         self.kept_until = 0.0
 
     @property

@@ -14,11 +14,13 @@ from itertools import islice
 from math import inf
 
 from crds.addresses import Family
+from crds.speaker import Acknowledger
 from speaker.bgp.exabgp import commands, events
 from speaker.bgp.exabgp.ackquery import HEARTBEAT_SECONDS, AckQuery
 from speaker.bgp.exabgp.commandqueue import Change, Command, CommandQueue
 from speaker.bgp.exabgp.connection import Connection
 from speaker.bgp.exabgp.endofrib import EndOfRib
+from speaker.bgp.exabgp.refreshproof import RefreshProof
 from speaker.bgp.exabgp.ribout import (
     IN_FLIGHT,
     SENT,
@@ -35,6 +37,8 @@ CONFIRM_SECONDS = 10.0
 """So long may ExaBGP be silent, an UPDATE unsent, or what was sent unacknowledged, before the session is ended."""
 STUCK_SECONDS = 2.0
 """A withdrawal that is not acknowledged by then is told."""
+PATIENCE_SECONDS = 90.0
+"""In the place of a hold time, where the session has none."""
 PROBE_SECONDS = 1.0
 """A withdrawal of which nothing is reported by then is looked for by an End-of-RIB after it."""
 CLOCK_MARGIN_SECONDS = 1.0
@@ -60,6 +64,9 @@ class RouterSession:
         self._commands = CommandQueue(now)
         self._end_of_rib = EndOfRib()
         self._ack_query = AckQuery(now)
+        self._proof = RefreshProof()
+        self._refreshes_before_mark = 0
+        """How many had been sent when the last End-of-RIB that marks the end of all routes was reported."""
         self._connect_retry_seconds: int | None = None
         """As the process that runs was told."""
         self._stuck_until = inf
@@ -149,6 +156,8 @@ class RouterSession:
                 self._query_answered(event, now)
             case events.EndOfRib():
                 self._end_of_rib_sent(event.family, now)
+            case events.RefreshSent() | events.RefreshBegun() | events.RouterEndOfRib() | events.RefreshCostly():
+                self._about_refresh(event, now)
             case events.Connected():
                 self._connection.connected(now)
             case events.Negotiated():
@@ -170,8 +179,12 @@ class RouterSession:
     def pass_time(self, now: float) -> None:
         """Forget what the router has surely dropped by now. To be called each second or so."""
         self._connection.pass_time(now)
-        is_stuck = self.is_up and self._rib.count(UNACKNOWLEDGED) and now - self._ack_query.progress_at >= STUCK_SECONDS
-        self._stuck_until = self._outlived_at(self._ack_query.progress_at) if is_stuck else inf
+        self._stuck_until = inf
+        if self.is_up and self._rib.count(UNACKNOWLEDGED):
+            if self._is_unread_since(now - STUCK_SECONDS, now):
+                self._stuck_until = self._outlived_at(self._proof.asked_at + self._patience_seconds)
+            elif now - self._ack_query.progress_at >= STUCK_SECONDS:
+                self._stuck_until = self._outlived_at(self._ack_query.progress_at)
         is_resumable = self._is_running and self.peer.graceful_restart_seconds is not None
         self._rib.drop_kept(min(now, self._ack_query.known_at) if is_resumable else now)
 
@@ -187,6 +200,7 @@ class RouterSession:
         if self._commands.room > 0:
             self._write_changes(now)
             self._write_end_of_rib(now)
+            self._write_refresh(now)
             if self._ack_query.is_due(now):
                 self._write_query(now, is_permit_needed=not self.is_clean)
         if self._commands and not begun:
@@ -203,7 +217,8 @@ class RouterSession:
         """When to come for lines, and look at `overdue`, at the latest; None: not before ExaBGP runs."""
         if not self._is_running:
             return None
-        return self._commands.waiting_since + HEARTBEAT_SECONDS if self._ack_query.is_asked else self._ack_query.ask_at
+        query_at = self._commands.waiting_since + HEARTBEAT_SECONDS
+        return min(query_at if self._ack_query.is_asked else self._ack_query.ask_at, self._proof.nudge_at)
 
     def overdue(self, now: float) -> str | None:
         """Why ExaBGP is to be killed, in words, if it is."""
@@ -218,6 +233,8 @@ class RouterSession:
             return "ExaBGP did not send what it was told to"
         if self._rib.count(UNACKNOWLEDGED) and now - self._ack_query.progress_at > CONFIRM_SECONDS:
             return "the router did not acknowledge a withdrawal"
+        if self._is_unread_since(now - self._patience_seconds, now):
+            return "the router's BGP process did not answer a ROUTE-REFRESH, though its TCP goes on"
         return None
 
     # What is known
@@ -277,12 +294,18 @@ class RouterSession:
         """As of now."""
         kept_until = self._stuck_until if self.is_up else self._rib.kept_until
         is_known = kept_until < inf if self.is_up else self.has_kept and kept_until < inf
-        return self._connection.view(self._rib.count(SENT), kept_until if is_known else None)
+        by_process = self.is_up and self._proof.is_answered
+        return self._connection.view(
+            self._rib.count(SENT),
+            kept_until if is_known else None,
+            Acknowledger.Process if by_process else Acknowledger.TCP,
+        )
 
     # The session comes and goes
 
     def _came_up(self, now: float) -> None:
         self._connection.came_up(now)
+        self._proof.came_up(self._connection.refresh, self._connection.families, now)
         self._is_synced = False
         self._end_of_rib.reset()
         for entry in self._rib:
@@ -313,6 +336,7 @@ class RouterSession:
             self._rib.move(entry, RouteEvent.SessionLost)
             self._rib.forget_empty(entry)
         self._connection.lost()
+        self._proof.lost()
         self._is_synced = False
         self._end_of_rib.reset()
 
@@ -393,6 +417,7 @@ class RouterSession:
         routes = [route for _, route in after.values() if route is not None]
         for line, prefixes in commands.withdrawals(prefix for prefix, (_, route) in after.items() if route is None):
             self._write(line, RouteEvent.WithdrawWritten, (after[prefix] for prefix in prefixes))
+            self._proof.want()
         if routes and self.permit is not None and not self._ack_query.is_permitted:
             self._write_query(now, is_permit_needed=True)
         announcements = commands.announcements(routes, my_asn=self.peer.my_asn, is_internal=self.peer.is_internal)
@@ -451,8 +476,44 @@ class RouterSession:
             is_first = not self._rib.count(UNACKNOWLEDGED)
             if self._rib.move(entry, event):
                 if entry.state.is_unacknowledged:
-                    self._ack_query.expect(now, is_first=is_first)
+                    entry.refreshes_before = self._proof.sent
+                    self._expect(now, is_first=is_first)
                 self._plan(entry)
+
+    def _expect(self, now: float, *, is_first: bool) -> None:
+        """An acknowledgement, of the router's process where it is known to answer, and else of its TCP."""
+        self._proof.want()
+        if not self._proof.is_required(now):
+            self._ack_query.expect(now, is_first=is_first)
+
+    def _about_refresh(self, event: events.AboutRefresh, now: float) -> None:
+        match event:
+            case events.RefreshSent():
+                self._proof.was_sent(now)
+            case events.RefreshCostly():
+                self._proof.costly()
+            case events.RefreshBegun() if self._proof.begun():
+                self._acknowledged(self._proof.sent, now)
+            case events.RouterEndOfRib() if self._proof.end_of_rib(event.family):
+                self._acknowledged(self._proof.sent, now)
+
+    def _write_refresh(self, now: float) -> None:
+        if not self._connection.is_up or self._commands.room <= 0:
+            return
+        if self._proof.is_due:
+            self._commands.write(commands.refresh(self._proof.ask(now)))
+        elif self._proof.is_nudge_due(now):
+            self._proof.nudged(now)
+            self._commands.write(commands.nudge())
+
+    def _is_unread_since(self, then: float, now: float) -> bool:
+        """Whether the router's process, which is known to answer, has not answered what was asked by then."""
+        return self._proof.is_awaited and self._proof.asked_at <= then and self._proof.is_required(now)
+
+    @property
+    def _patience_seconds(self) -> float:
+        """A process that hangs says no KEEPALIVE either, as a rule: then the hold time has ended the session before."""
+        return (self._connection.hold_seconds or PATIENCE_SECONDS) + CONFIRM_SECONDS
 
     def _write_end_of_rib(self, now: float) -> None:
         """As a probe for withdrawals that nothing is seen of; else as the mark that all was sent."""
@@ -472,7 +533,8 @@ class RouterSession:
         self._move(self._end_of_rib.sent(family), RouteEvent.ProbePassed, now)
         if self._is_all_sent:
             self._end_of_rib.mark(family)
-            self._ack_query.expect(now, is_first=not self._rib.count(UNACKNOWLEDGED))
+            self._refreshes_before_mark = self._proof.sent
+            self._expect(now, is_first=not self._rib.count(UNACKNOWLEDGED))
 
     @property
     def _is_all_sent(self) -> bool:
@@ -488,16 +550,22 @@ class RouterSession:
         """What this says is so of everything whose UPDATE was reported before: ExaBGP writes it on in between."""
         self._connection.in_trouble(event.trouble)
         self._ack_query.answered(event.byte_count, now)
-        if event.byte_count == 0:
-            self._acknowledged(now)
+        is_enough = not self._proof.is_required(now)
+        if event.byte_count == 0 and is_enough:
+            self._acknowledged(None, now)
         is_waiting = bool(self._rib.count(UNACKNOWLEDGED)) or (self._is_marked and not self._is_synced)
         is_sending = self._rib.count(IN_FLIGHT) > 0
         self._ack_query.ask_later(
-            now, is_waiting=is_waiting, otherwise_after=PROBE_SECONDS / 2 if is_sending else HEARTBEAT_SECONDS
+            now,
+            is_waiting=is_waiting and is_enough,
+            otherwise_after=PROBE_SECONDS / 2 if is_sending else HEARTBEAT_SECONDS,
         )
 
-    def _acknowledged(self, now: float) -> None:
-        self._move(self._rib.entries(UNACKNOWLEDGED), RouteEvent.Acknowledged, now)
-        if self._is_marked and not self._is_synced:
+    def _acknowledged(self, refreshes: int | None, now: float) -> None:
+        """All that was reported before; `refreshes`: before the last one of so many was sent."""
+        entries = self._rib.entries(UNACKNOWLEDGED)
+        read = entries if refreshes is None else [one for one in entries if one.refreshes_before < refreshes]
+        self._move(read, RouteEvent.Acknowledged, now)
+        if self._is_marked and not self._is_synced and (refreshes is None or self._refreshes_before_mark < refreshes):
             self._is_synced = True
             self._rib.drop_kept()

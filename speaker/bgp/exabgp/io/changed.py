@@ -20,7 +20,14 @@ changes ExaBGP in these places, each held by a test against real routers:
 - over IPv6, an IPv4 route names that address, too, where the router agreed to it (RFC 8950), and is not sent where it
   did not and no other next hop was given; ExaBGP would send it all the same, and wants IPv6 routes exchanged as well;
 - a process that has no memory left for a command ends: ExaBGP answers "error" as for a route that can't be, and goes on
-  without it.
+  without it;
+- a command `refresh FAMILY` sends a ROUTE-REFRESH (RFC 2918) when all that was told before has been sent, and `nudge` a
+  KEEPALIVE; what the router answers is told (`refreshing`, `refreshed`, `end-of-rib`, each with the family), or that it
+  answers with too many routes (`costly`). What begins and ends its answer (RFC 7313) is kept from ExaBGP, which would
+  send all of its own routes again;
+- the router is told that End-of-RIB is understood (RFC 4724 §3: the capability without a family), since without that
+  some routers send none, and do not answer a ROUTE-REFRESH;
+- a command is worked off without an event loop of its own.
 """
 
 from __future__ import annotations
@@ -45,7 +52,10 @@ from exabgp.application import server
 from exabgp.bgp.fsm import FSM
 from exabgp.bgp.message import Action, Notify, Update
 from exabgp.bgp.message.open.capability import Capability
+from exabgp.bgp.message.open.capability.capabilities import Capabilities
+from exabgp.bgp.message.open.capability.graceful import Graceful
 from exabgp.bgp.message.open.capability.negotiated import Negotiated
+from exabgp.bgp.message.refresh import RouteRefresh
 from exabgp.bgp.message.update.attribute import Attribute, NextHop
 from exabgp.bgp.neighbor import Neighbor
 from exabgp.configuration.neighbor import ParseNeighbor
@@ -56,6 +66,7 @@ from exabgp.reactor import peer, protocol
 from exabgp.reactor.api.command.command import Command
 from exabgp.reactor.asynchronous import ASYNC
 from exabgp.reactor.network import outgoing
+from exabgp.reactor.network.connection import Connection
 from exabgp.reactor.peer import ACTION
 
 PARENT = "BERTH_BGP_PARENT"
@@ -64,6 +75,11 @@ ACCEPT_SECONDS = 20.0
 """How long a connection waits to be accepted; the router's own patience is a hold time."""
 
 CONFIGURATION_CHANGE = 6  # RFC 4486 §3
+SERVICE = "berth"
+MAX_ANSWER_OCTETS = 1 << 16
+"""A router that answers a ROUTE-REFRESH with more than this is asked no more in that session."""
+COUNT_SECONDS = 10.0
+"""UPDATEs after that are no answer any more."""
 _TRANSPARENT = {
     socket.AF_INET: (socket.IPPROTO_IP, 19),
     socket.AF_INET6: (socket.IPPROTO_IPV6, 75),
@@ -136,7 +152,9 @@ def main() -> None:
     Neighbor.remove_self = _as_it_came
     ParseNeighbor._post_capa_nexthop = _offer_next_hops
     Update.messages = _messages_with_next_hop
-    ASYNC._notify_error = _tell_error_or_end
+    ASYNC._notify_error, ASYNC.run = _tell_error_or_end, _work_off
+    Capabilities._graceful = _graceful_or_end_of_rib
+    protocol.Protocol.new_eors, Connection.reader = _new_eors_or_other, _reader_that_tells
     permit = _Permit()
 
     def accept(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
@@ -160,6 +178,8 @@ def main() -> None:
         return _tell_unacknowledged(reactor, service)
 
     Command.register("unacknowledged", False)(answer)
+    Command.register("refresh", False)(_refresh)
+    Command.register("nudge", False)(_nudge)
     log.init(getenv())
     server.run("", [sys.argv[1]])
 
@@ -171,6 +191,7 @@ def _send_keepalive_when_accepted(one: Any) -> Iterator[Any]:
     """In the place of the KEEPALIVE that answers OPEN."""
     _Acceptance.opens += 1
     awaited = f"{_Acceptance.opens} {int(one.proto.negotiated.holdtime)}"
+    one.proto.connection.answers = _Answers(one)
     until = time.monotonic() + ACCEPT_SECONDS
     while _Acceptance.words != awaited:
         if time.monotonic() >= until:
@@ -297,6 +318,149 @@ def _unacknowledged(one: Any) -> int:
     if connection is None or not connection.io:
         return 0
     return int(struct.unpack("i", fcntl.ioctl(connection.io, termios.TIOCOUTQ, bytes(4)))[0])
+
+
+_FAMILIES = {"ipv4": (AFI.ipv4, SAFI.unicast), "ipv6": (AFI.ipv6, SAFI.unicast)}
+_NAMES = {(1, 1): "ipv4", (2, 1): "ipv6"}
+_UPDATE, _ROUTE_REFRESH = 2, 5  # RFC 4271 §4.1, RFC 2918 §3
+_WORDS = {1: "refreshed", 2: "refreshed-all"}  # RFC 7313 §3.2
+_NOTHING = (0, 0, b"", b"", None)
+
+
+class _Answers:
+    """What one connection's router answers to ROUTE-REFRESH, told as it is read, and never parsed further."""
+
+    def __init__(self, one: Any) -> None:
+        self._processes = one.reactor.processes
+        self._octets = 0
+        self._counts_until = 0.0
+        self._unended: list[str] = []
+        """Families whose answer has not ended; the last one is the one that was asked for last."""
+
+    def tell(self, words: str) -> None:
+        self._processes.write(SERVICE, words)
+
+    def begin(self, name: str) -> None:
+        """A ROUTE-REFRESH is sent now."""
+        now = time.monotonic()
+        before = self._unended if now < self._counts_until else []
+        self._unended = [*(one for one in before if one != name), name]
+        self._octets, self._counts_until = 0, now + COUNT_SECONDS
+        self.tell(f"refreshing {name}")
+
+    def take(self, kind: int, body: bytes) -> bool:
+        """Whether that is not for ExaBGP."""
+        if kind == _UPDATE:
+            self._count(len(body))
+            if name := _end_of_rib_name(body):
+                self._ended(name)
+                self.tell(f"end-of-rib {name}")
+        elif kind == _ROUTE_REFRESH and len(body) == 4 and body[2] in _WORDS:
+            if name := _NAMES.get((body[0] << 8 | body[1], body[3])):
+                self.tell(f"{_WORDS[body[2]]} {name}")
+                if body[2] == 2:
+                    self._ended(name)
+            return True
+        return False
+
+    def _count(self, octets: int) -> None:
+        """What is still an answer about another family says nothing of this one."""
+        if len(self._unended) == 1 and time.monotonic() < self._counts_until:
+            self._octets += octets
+            if self._octets - octets <= MAX_ANSWER_OCTETS < self._octets:
+                self.tell("costly")
+
+    def _ended(self, name: str) -> None:
+        if name in self._unended:
+            self._unended.remove(name)
+
+
+def _end_of_rib_name(body: bytes) -> str | None:
+    """The family whose End-of-RIB that UPDATE is (RFC 4724 §2), if it is one."""
+    if body == bytes(4):
+        return "ipv4"
+    if len(body) in (10, 11) and body[:2] == bytes(2) and body[5] == 15:  # MP_UNREACH_NLRI and nothing in it
+        return _NAMES.get((body[-3] << 8 | body[-2], body[-1]))
+    return None
+
+
+_reader = Connection.reader
+
+
+def _reader_that_tells(connection: Any) -> Iterator[Any]:
+    """Tuples of length, kind, header, body and fault; all zero while there is no whole message."""
+    for found in _reader(connection):
+        answers = getattr(connection, "answers", None)
+        is_taken = answers is not None and found[4] is None and found[0] and answers.take(found[1], found[3])
+        yield _NOTHING if is_taken else found
+
+
+class _Sending:
+    """In the queue of the End-of-RIBs that are to be sent, each of which waits until all routes before it are."""
+
+    safi = None
+
+    def __init__(self, connection: Any, family: str | None) -> None:
+        """`family`: of a ROUTE-REFRESH; None: a KEEPALIVE."""
+        self.afi = self
+        self._connection, self._family = connection, family
+
+    def messages(self, one: Any) -> Iterator[Any]:
+        """Sent in the session that it was asked for in, and in no other."""
+        if one.connection is not self._connection:
+            return
+        if self._family is None:
+            yield from one.new_keepalive()
+            return
+        self._connection.answers.begin(self._family)
+        yield from one.new_refresh(RouteRefresh(*_FAMILIES[self._family]))
+
+
+_new_eors = protocol.Protocol.new_eors
+
+
+def _new_eors_or_other(one: Any, afi: Any = AFI.undefined, safi: Any = SAFI.undefined) -> Iterator[Any]:
+    yield from afi.messages(one) if isinstance(afi, _Sending) else _new_eors(one, afi, safi)
+
+
+def _refresh(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
+    """After the commands before it, which ExaBGP works off later than it reads them."""
+    reactor.asynchronous.schedule(service, line, _send_later(reactor, service, line.partition(" ")[2]))
+    return True
+
+
+def _nudge(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
+    reactor.asynchronous.schedule(service, line, _send_later(reactor, service, None))
+    return True
+
+
+def _send_later(reactor: Any, service: str, family: str | None) -> Iterator[bool]:
+    for one in reactor._peers.values():
+        if one.fsm == FSM.ESTABLISHED and one.proto and one.proto.connection:
+            one.neighbor.eor.append(_Sending(one.proto.connection, family))
+    reactor.processes.answer_done(service)
+    yield True
+
+
+_graceful = Capabilities._graceful
+
+
+def _graceful_or_end_of_rib(capabilities: Any, neighbor: Any, restarted: bool) -> None:
+    """Without graceful restart: that End-of-RIB is understood, and nothing is to be kept."""
+    _graceful(capabilities, neighbor, restarted)
+    if Capability.CODE.GRACEFUL_RESTART not in capabilities:
+        capabilities[Capability.CODE.GRACEFUL_RESTART] = Graceful().set(0, 0, [])
+
+
+def _work_off(queue: Any) -> bool:
+    """In the place of ASYNC.run, which makes an event loop for each command. Nothing in there waits for anything."""
+    if not queue._async:
+        return False
+    try:
+        queue._run_async().send(None)
+    except StopIteration as end:
+        return bool(end.value)
+    raise RuntimeError("a command waits for something")
 
 
 _tell_error = ASYNC._notify_error

@@ -63,11 +63,10 @@ def freeze_router(_: Driven, __: Link, bird: Bird) -> None:
 
 
 async def thaw(driven: Driven, bird: Bird) -> None:
-    """When the session has ended, and the withdrawal can't be said. Until then TCP would acknowledge it: see
-    docs/limits.md."""
+    """With a withdrawal that its process has not read, while its TCP has it: until the session has ended, and after."""
     last_error = lambda: driven.driver.sessions["sick"].last_error  # noqa: E731
-    await driven.until("it is told", lambda: "hold timer expired" in last_error())
     driven.driver.set_routes("sick", {})
+    await driven.until("it is told", lambda: "hold timer expired" in last_error())
     await asyncio.sleep(0.5)  # ExaBGP has forgotten it by then; the router has not
     assert driven.driver.may_be_heard(GOES)
     bird.resume()

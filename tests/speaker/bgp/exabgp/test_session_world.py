@@ -2,7 +2,8 @@
 
 The model has habits that were seen in ExaBGP: it sends what it holds again when a session comes up, leaves
 withdrawals out of its first round, lets no session come up that is not accepted, reports an UPDATE before it writes it,
-and answers when it likes.
+and answers when it likes. Where the router answers ROUTE-REFRESH its TCP has everything at once, and its process reads
+it when it likes.
 """
 
 from collections import deque
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from crds.addresses import Family
+from crds.speaker import Acknowledger
 from speaker.bgp.exabgp import events
+from speaker.bgp.exabgp.events import Refresh
 from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.exabgp.session import RouterSession
 from speaker.bgp.model import FOREVER_SECONDS, PeerConfig, Prefix, Route
@@ -36,11 +39,15 @@ class Exabgp:
         self.said: deque[events.Event] = deque()
         self.holds: set[Prefix] = set()
         self.sending: deque[tuple[str, Prefix | None]] = deque()
-        self.markers = 0
+        self.markers = self.refreshes = 0
         self.is_first_round = False
         self.permit = ""
         self.opens = 0
         self.awaited = ""
+
+    @property
+    def has_to_send(self) -> bool:
+        return bool(self.sending or self.markers or self.refreshes)
 
     @property
     def is_to_announce(self) -> bool:
@@ -49,8 +56,9 @@ class Exabgp:
 
 
 class World(RuleBasedStateMachine):
-    @initialize(graceful=st.booleans(), is_limited=st.booleans())
-    def begin(self, graceful: bool, is_limited: bool) -> None:
+    @initialize(graceful=st.booleans(), is_limited=st.booleans(), offer=st.sampled_from([*Refresh]))
+    def begin(self, graceful: bool, is_limited: bool, offer: Refresh) -> None:
+        self.offer = offer
         self.now = 1000.0
         self.graceful = graceful
         peer = PeerConfig(
@@ -140,12 +148,17 @@ class World(RuleBasedStateMachine):
                 exabgp.said.append(events.Answer(False))
                 return
             exabgp.markers += 1
+        elif line.startswith("refresh"):
+            exabgp.refreshes += self.is_up
+        elif line == "nudge":
+            pass
         elif line.startswith("accept"):
             if line == exabgp.awaited:
                 self._come_up()
         elif line.startswith("unacknowledged"):
             exabgp.permit = line.partition(" ")[2] or exabgp.permit
-            exabgp.said.append(events.Unacknowledged(len(self.tcp)))
+            answers = self.session.view().withdrawals_acknowledged_by is Acknowledger.Process
+            exabgp.said.append(events.Unacknowledged(0 if answers else len(self.tcp)))
         elif line.startswith("announce"):
             exabgp.holds.update(prefixes)
             if self.is_up:
@@ -187,7 +200,7 @@ class World(RuleBasedStateMachine):
         steps = {
             "write": self._write,
             "work": lambda: exabgp.commands and self.work(False),
-            "send": lambda: (exabgp.sending or exabgp.markers) and self._send_one(),
+            "send": lambda: exabgp.has_to_send and self._send_one(),
             "read": lambda: [self.read() for _ in range(len(exabgp.said))],
             "arrive": lambda: self.tcp and self.arrive(),
         }
@@ -199,7 +212,7 @@ class World(RuleBasedStateMachine):
                 break
         self.now += 0.01
 
-    @precondition(lambda self: self.is_up and (self.exabgp.sending or self.exabgp.markers))
+    @precondition(lambda self: self.is_up and self.exabgp.has_to_send)
     @rule()
     def send(self) -> None:
         self._send_one()
@@ -216,7 +229,9 @@ class World(RuleBasedStateMachine):
         exabgp = self.exabgp
         exabgp.opens += 1
         exabgp.awaited, self.offered_seconds = f"accept {exabgp.opens} {hold_seconds}", hold_seconds
-        exabgp.said.extend([events.Connected(), events.Negotiated(hold_seconds, frozenset({Family.IPv4}))])
+        exabgp.said.extend(
+            [events.Connected(), events.Negotiated(hold_seconds, frozenset({Family.IPv4}), refresh=self.offer)]
+        )
 
     @precondition(lambda self: self.exabgp is not None and self.exabgp.awaited)
     @rule()
@@ -232,7 +247,7 @@ class World(RuleBasedStateMachine):
         self.is_up, self.lost_at, self.hold_seconds = True, None, self.offered_seconds
         exabgp = self.exabgp
         exabgp.sending = deque(("announce", prefix) for prefix in sorted(exabgp.holds))
-        exabgp.is_first_round, exabgp.markers = True, 0
+        exabgp.is_first_round, exabgp.markers, exabgp.refreshes = True, 0, 0
         exabgp.awaited = ""
         exabgp.said.append(events.Up())
 
@@ -259,8 +274,13 @@ class World(RuleBasedStateMachine):
         elif deed == "withdraw":
             self.table.discard(prefix)
             self.stale.discard(prefix)
-        else:
+        elif deed == "marker":
             self.stale.clear()
+            if self.is_up and self.offer is Refresh.Normal:
+                self.exabgp.said.append(events.RouterEndOfRib(Family.IPv4))  # its own, one after each of ours
+        elif self.is_up:
+            answers = {Refresh.Enhanced: events.RefreshBegun(), Refresh.Normal: events.RouterEndOfRib(Family.IPv4)}
+            self.exabgp.said.append(answers[self.offer])
 
     @precondition(lambda self: not self.is_up)
     @rule()
@@ -348,7 +368,7 @@ class World(RuleBasedStateMachine):
             self.write()
             while exabgp.commands:
                 self._checked(lambda: self.work(False))
-            while exabgp.sending or exabgp.markers:
+            while exabgp.has_to_send:
                 self._checked(self._send_one)
             while self.tcp:
                 self._checked(self.arrive)
@@ -384,6 +404,10 @@ class World(RuleBasedStateMachine):
             exabgp.markers -= 1
             exabgp.said.append(events.EndOfRib(Family.IPv4))
             self.tcp.append(("marker", None))
+        elif exabgp.refreshes:
+            exabgp.refreshes -= 1
+            exabgp.said.append(events.RefreshSent())
+            self.tcp.append(("refresh", None))
 
     def _lose(self) -> None:
         self.exabgp.awaited = ""
@@ -391,7 +415,7 @@ class World(RuleBasedStateMachine):
             self.is_up, self.lost_at = False, self.now
             self.late, self.tcp = self.tcp, deque()
             self.exabgp.sending.clear()
-            self.exabgp.markers = 0
+            self.exabgp.markers = self.exabgp.refreshes = 0
 
     def _router_drops(self) -> None:
         self.table.clear()
