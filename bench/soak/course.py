@@ -1,7 +1,7 @@
 """A soak from its begin to its end: a cluster comes up, storms of acts and faults, calm after each, and peace.
 
-    storm   acts and faults at random, by the seed: of three storms the first has many faults at once, the others one
-            after the other, which shows what each of them costs
+    storm   acts and faults at random, by the seed, with at most so many faults at once as MOST_FAULTS says: one after
+            the other shows what each costs, and where many are there, nearly nothing is released meanwhile
     calm    faults end; within CALM_SECONDS all speakers serve, no release is left, each Service has an address or a
             reason why it has none, and each address answers the client
     peace   Services go, too: within PEACE_SECONDS all are gone, and no IPAllocation, DepartedSpeaker or route is left,
@@ -59,6 +59,8 @@ from lab.scripts import script
 from lab.waiting import wait_for
 
 STORM_SECONDS = 120.0
+MOST_FAULTS = (3, 1, 1, 100)
+"""In the first storm, the second, ..., and again from the first."""
 CALM_SECONDS = 150.0
 PEACE_SECONDS = 150.0
 """Restart time and hold time of the routers, the fence, and a loaded machine."""
@@ -147,7 +149,9 @@ class Soak:
         self._tell(f"soak for {self._plan.seconds:g} s, seed {self._plan.seed}; log: {self._log}")
         rounds = max(1, round(self._plan.seconds / STORM_SECONDS))
         for number in range(rounds):
-            self._storm(began + self._plan.seconds * (number + 1) / rounds, many=number % 3 == 0)
+            self._storm(
+                began + self._plan.seconds * (number + 1) / rounds, most_faults=MOST_FAULTS[number % len(MOST_FAULTS)]
+            )
             self._calm()
         left, peace_seconds = self._peace()
         ended = time.monotonic()
@@ -184,7 +188,7 @@ class Soak:
         self._before = self._objects()
         self._uses.append((time.monotonic(), uses(cluster)))
 
-    def _storm(self, until: float, *, many: bool) -> None:
+    def _storm(self, until: float, *, most_faults: int) -> None:
         services: list[tuple[int, Callable[[], Said]]] = [
             (12, self._services.create), (9, self._services.delete), (4, self._services.flip),
             (4, self._services.move), (3, self._services.share), (2, self._services.change_port),
@@ -195,7 +199,7 @@ class Soak:
         while time.monotonic() < until:
             self._settle()
             ((_, act, counter),) = self._random.choices(both, [one[0] for one in both])
-            if counter is self._struck and not many and self._faults.are_any():
+            if counter is self._struck and self._faults.count() >= most_faults:
                 continue
             said, is_done = attempted(act)
             counter[name_of(act)] += is_done

@@ -35,7 +35,7 @@ WORST_SECONDS = 20.0
 SHORT_SECONDS = 8.0
 RESOURCES = ("services/status", "services", "ipallocations", "speakers/status", "releaseconfirmations/status", "leases")
 CODES = (403, 409, 429, 500, 503, 504)
-MOST_AT_ONCE = 50
+MOST_LOOKED_AT = 50
 BUSY_PROCESSES = 6
 CLOCK_STEPS = (-86400, -3600, -30, 30, 3600, 86400)
 
@@ -92,10 +92,10 @@ class FaultActs:
             acts += [(5, self.api_fault), (1, self.drop_watches), (1, self.hang), (1, self.restart_api)]
         return acts
 
-    def are_any(self) -> bool:
-        """Whether there is a fault at present, or was one a moment ago."""
+    def count(self) -> int:
+        """How many faults there are at present, or were a moment ago."""
         now = time.monotonic()
-        return bool(self._due) or any(now <= one.until + AFTERWARDS_SECONDS for one in self.spans[-MOST_AT_ONCE:])
+        return len(self._due) + sum(now <= one.until + AFTERWARDS_SECONDS for one in self.spans[-MOST_LOOKED_AT:])
 
     # ---- undoing
 
