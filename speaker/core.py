@@ -51,7 +51,7 @@ from speaker.own.conditions import SHOWN
 from speaker.own.elsewhere import OtherMachines
 from speaker.own.machine import machine_text
 from speaker.own.report import Report
-from speaker.own.requests import Deleted, Failed, Failure, Found, Own, Wrote
+from speaker.own.requests import Deleted, Failed, Failure, Found, Wrote
 from speaker.own.status import StatusDraft
 from speaker.own.writers import OwnWriters
 from speaker.phases import TABLE, Cause, Deed, Phase, after, may
@@ -178,17 +178,19 @@ class NodeCore:
         if found.node_uid:
             self._machine = machine_text(self._boot_id, found.node_info)
             self.draft.set("machine", self._machine)
-        self._inherit(found.own, now)
+        self._inherit(found, now)
         self._unless_ended(self.own.speaker.found(found), now)
 
-    def _inherit(self, own: Own, now: Moment) -> None:
+    def _inherit(self, found: Found, now: Moment) -> None:
         """What those before may have left on the wire and with routers. A new Speaker is an operator's word that they
-        are dead, but not that their routers know."""
+        are dead, but not that their routers know. Before the Node is read, the own machine is not known."""
+        own = found.own
         if not own.incarnation:
             self._elsewhere.forget()
         if not self.own.speaker.has_ever_registered and own.incarnation != self._incarnation:
             self.bgp.inherit(own.last_word, now)
-            self._elsewhere.take(own.last_word, self._machine)
+            if found.node_uid:
+                self._elsewhere.take(own.last_word, self._machine)
         if self._elsewhere.are_there and not self.own.speaker.has_ever_registered:
             self.notices.say("warning", "another machine ran this node's speaker; releases wait until it is silent")
             self._judge_conditions(now)

@@ -13,6 +13,8 @@ from speaker.fencing import Hold
 from speaker.inputs import AllRead, LeaseGone, LeaseSeen, LeasesListed, Observed, Renewed, Stop
 from speaker.leaving import GOODBYE_SECONDS, LEAVE_SECONDS
 from speaker.members.heartbeats import LISTEN_INTERVALS, HeartbeatOptions
+from speaker.own.predecessor import Elsewhere, LastWord
+from speaker.own.requests import Found, Own
 from speaker.own.writer import SupersededError
 from speaker.phases import Phase
 from speaker.wire.messages import Interface, Interfaces
@@ -487,6 +489,17 @@ def test_asked_to_stop_in_any_phase_it_ends_clean_and_in_order(phase) -> None:
     if registered:
         assert in_order(world.journal[count:], "order Stop", "goodbye", "lease")
         assert world.store.status["goodbye"] is True
+
+
+def test_one_that_is_asked_to_stop_before_it_registers_takes_no_predecessor_for_another_machine() -> None:
+    world = in_phase(Phase.RENEWING)
+    world.held.add("look")
+    world.stop()
+    world.run(LEAVE_SECONDS)
+    (look,) = world.requests
+    left = Own("uid", "1", "zero", last_word=LastWord(elsewhere=(Elsewhere("the machine that this is"),)))
+    world.tell(Found(look, left))
+    assert [notice.event for notice in world.turn().notices] == []
 
 
 def test_a_speaker_that_never_announced_announces_nothing_on_its_way_out() -> None:
