@@ -71,6 +71,15 @@ class ServiceActs:
         self._forget(name)
         return f"service {name} is deleted" if self._api.ask("DELETE", service_path(name))[0] == 200 else None
 
+    def let_go(self) -> str | None:
+        """Delete one that shows an address, so that there is a release."""
+        shown = sorted(one.service for one in self._watcher.statuses.now if one.addresses)
+        if not shown:
+            return None
+        name = self._random.choice(shown)
+        self._forget(name)
+        return f"service {name} is deleted" if self._api.ask("DELETE", service_path(name))[0] == 200 else None
+
     def flip(self) -> str | None:
         name = self._random.choice(SERVICE_NAMES)
         to = self._random.choice(("ClusterIP", "LoadBalancer"))

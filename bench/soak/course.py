@@ -201,11 +201,17 @@ class Soak:
             ((_, act, counter),) = self._random.choices(both, [one[0] for one in both])
             if counter is self._struck and self._faults.count() >= most_faults:
                 continue
-            said, is_done = attempted(act)
-            counter[name_of(act)] += is_done
-            if said is not None:
-                self._say(said)
+            if self._do(act, counter) and counter is self._struck:
+                self._do(self._services.let_go, self._acts)  # its release meets the fault
             time.sleep(self._random.uniform(0.05, 0.6))
+
+    def _do(self, act: Callable[[], Said], counter: Counter[str]) -> bool:
+        """Whether it was done."""
+        said, is_done = attempted(act)
+        counter[name_of(act)] += is_done
+        if said is not None:
+            self._say(said)
+        return is_done
 
     def _settle(self) -> None:
         self._faults.settle()

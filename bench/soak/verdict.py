@@ -182,21 +182,24 @@ def asked_without_record(lives: Sequence[Life], routes: Iterable[Sighting]) -> l
 
 
 def answers_of_strangers(holdings: Sequence[Holding], answers: Iterable[Answer]) -> list[str]:
-    """Connections that reached a Service which did not hold the address meanwhile, in words."""
-    held: dict[tuple[str, str], list[Holding]] = {}
+    """Connections that reached a Service which did not hold the address any more, while others did; in words. While
+    nobody does, a client may find the way to a Service that still shows it in its status: nobody else's traffic."""
+    held: dict[str, list[Holding]] = {}
     for one in holdings:
-        held.setdefault((one.address, one.service), []).append(one)
-    return [
-        f"answer: {answer.address} reached {answer.service}, which did not hold it, at {answer.at:.3f}"
-        for answer in answers
-        if answer.service is not None
-        and not any(_held(one, answer) for one in held.get((answer.address, answer.service), ()))
-    ]
+        held.setdefault(one.address, []).append(one)
+    found = []
+    for answer in answers:
+        own = held.get(answer.address, [])
+        mine = any(one.service == answer.service and _held(one, answer, PROXY_SLACK_SECONDS) for one in own)
+        others = sorted({one.service for one in own if one.service != answer.service and _held(one, answer, 0.0)})
+        if answer.service is not None and others and not mine:
+            found.append(f"answer: {answer.address} of {', '.join(others)} reached {answer.service}, {answer.at:.3f}")
+    return found
 
 
-def _held(one: Holding, answer: Answer) -> bool:
-    is_over = one.until is not None and one.until + PROXY_SLACK_SECONDS < answer.at
-    return one.since - COME_SLACK_SECONDS <= answer.until and not is_over
+def _held(one: Holding, answer: Answer, slack_seconds: float) -> bool:
+    is_over = one.until is not None and one.until + slack_seconds < answer.at
+    return one.since - (COME_SLACK_SECONDS if slack_seconds else 0.0) <= answer.until and not is_over
 
 
 def routes_of(

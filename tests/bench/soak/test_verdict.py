@@ -127,9 +127,20 @@ def test_a_connection_that_reaches_a_holder_is_right() -> None:
     assert answers_of_strangers(holdings().all(), [*answers, Answer(50, 51, ADDRESS, None)]) == []
 
 
-def test_a_connection_that_reaches_a_service_before_or_after_it_held_the_address_is_wrong() -> None:
+def test_a_connection_to_an_address_of_others_that_reaches_a_service_before_or_after_it_held_it_is_wrong() -> None:
     answers = [Answer(15, 15.1, ADDRESS, "b"), Answer(36, 36.1, ADDRESS, "a"), Answer(25, 25.1, ADDRESS, "c")]
-    assert len(answers_of_strangers(holdings().all(), answers)) == 3
+    found = answers_of_strangers(holdings().all(), answers)
+    assert [one.split(" of ")[1] for one in found] == [
+        "a reached b, 15.000",
+        "b reached a, 36.000",
+        "a, b reached c, 25.000",
+    ]
+
+
+def test_while_nobody_holds_an_address_a_connection_may_reach_who_had_it() -> None:
+    gone = holdings()
+    gone.seen(ADDRESS, frozenset(), 40)
+    assert answers_of_strangers(gone.all(), [Answer(60, 60.1, ADDRESS, "b")]) == []
 
 
 def test_the_proxys_rule_of_a_former_holder_may_be_there_for_some_seconds() -> None:
