@@ -82,7 +82,8 @@ class FaultActs:
             (3, self.kill), (3, self.freeze), (2, self.terminate), (2, self.stop_wire), (1, self.kill_engine),
             (2, self.hit_allocator), (1, self.terminate_allocator), (3, self.cut_from_api), (1, self.cut_from_members),
             (1, self.cut_from_api_and_members), (1, self.cut_from_segment), (1, self.pull_cable),
-            (2, self.end_session), (1, self.kill_router), (1, self.fill_disk), (2, self.take_descriptors),
+            (2, self.end_session), (1, self.kill_router), (1, self.freeze_router),
+            (1, self.fill_disk), (2, self.take_descriptors),
         ]  # fmt: skip
         if takes_cpu:
             acts.append((1, self.take_cpu))
@@ -399,6 +400,23 @@ class FaultActs:
         router.kill()
         self.router_lost.setdefault(host, []).append(time.monotonic())
         return f"{host} is killed"
+
+    def freeze_router(self) -> Said:
+        """For less than its hold time: for longer, it goes on forwarding, and nobody can know (docs/limits.md)."""
+        host = self._random.choice(list(self._cluster.routers))
+        mark = f"router {host}"
+        if mark in self._disturbed or self._is_there("session"):
+            return None
+        self._disturbed.add(mark)
+        router = self._cluster.routers[host]
+
+        def go_on() -> None:
+            self._disturbed.discard(mark)
+            router.resume()
+
+        self._later("frozen router", f"{host} goes on", go_on, most=SHORT_SECONDS)
+        router.freeze()
+        return f"{host} is frozen"
 
     def _run_router(self, router: Router, mark: str) -> None:
         self._disturbed.discard(mark)

@@ -3,12 +3,15 @@
 import threading
 import time
 from contextlib import suppress
+from subprocess import SubprocessError
 
 from bench.soak.verdict import Sighting
 from lab.net.netns import CommandFailed
 from lab.routers.base import Router
 
 EVERY_SECONDS = 1.0
+FAILURES = (CommandFailed, OSError, SubprocessError, ValueError, KeyError, AttributeError)
+"""Of a question to a router that is killed or frozen just now."""
 
 
 class TablePoller:
@@ -36,7 +39,7 @@ class TablePoller:
 
     def _run(self) -> None:
         while not self._stopped.wait(EVERY_SECONDS):
-            with suppress(CommandFailed, OSError, ValueError, KeyError, AttributeError):  # it is killed now and then
+            with suppress(*FAILURES):
                 self._ask()
 
     def _ask(self) -> None:
