@@ -6,7 +6,7 @@ No I/O, and the standard library only. NamedTuples, since dataclasses would cost
 
     UseInterfaces Announce Withdraw      --> carried out one after the other, a slice each turn --> Done | Refused
     Probe Stop
-    Heartbeat Bfd                        --> in force when the last part came --------------------> Done | Refused
+    Heartbeat Bfd Discover               --> in force when the last part came --------------------> Done | Refused
     Reannounce HandOver Defend Ask       --> nobody waits for them
     AnswerPing
     Permit OwnState                      --> overtake what is not written yet, and are in force at once
@@ -16,6 +16,7 @@ No I/O, and the standard library only. NamedTuples, since dataclasses would cost
     Members    <-- put together from     <-- MemberChanges
     Ages                                 <-- AgeChanges
     BfdStates                            <-- BfdChanges
+    LinkRouters                          <-- LinkRouterChanges
 
 Done and Refused carry the sequence number of the packet they answer; other reports carry 0. How messages become packets
 is in speaker.wire.codec.
@@ -177,6 +178,18 @@ class Bfd(NamedTuple):
     is_last: bool = True
 
 
+@message(texts)
+class Discover(NamedTuple):
+    """Find the routers on these links by their Router Advertisements, and tell them of us by ours: on these and no
+    others. Idempotent. We say that nobody is to send traffic here by default (router lifetime 0, RFC 4861 §6.2.3).
+
+    `links`: names of interfaces, which may come later. What is heard is told by LinkRouters, and what keeps it from
+    being heard. Nothing is sent without a permit.
+    """
+
+    links: tuple[str, ...]
+
+
 @message()
 class Stop(NamedTuple):
     """Withdraw everything, say so to members and routers, and end; confirmed right before the end."""
@@ -253,7 +266,7 @@ class AnswerPing(NamedTuple):
     is_wanted: bool
 
 
-ConfirmedOrder = UseInterfaces | Announce | Withdraw | Probe | Heartbeat | Bfd | Stop
+ConfirmedOrder = UseInterfaces | Announce | Withdraw | Probe | Heartbeat | Bfd | Discover | Stop
 SentOrder = Permit | OwnState | Reannounce | HandOver | Defend | Ask | AnswerPing
 Order = ConfirmedOrder | SentOrder
 
@@ -445,6 +458,23 @@ class BfdChanges(NamedTuple):
     changes: Mapping[str, BfdState | None]
 
 
+class RoutersOn(NamedTuple):
+    """The routers that are heard on a link: link-local addresses, the one that was heard first first; 8 at most.
+
+    `fault`: why none can be heard or told of us, such as an interface that is not there; "" = nothing is wrong.
+    """
+
+    routers: tuple[str, ...]
+    fault: str = ""
+
+
+@message(by_name(or_none(record(RoutersOn, texts, text))), cut="changes", most=ENTRIES_PER_PACKET)
+class LinkRouterChanges(NamedTuple):
+    """Some of the links as they are now, by name; None = it is not looked at any more."""
+
+    changes: Mapping[str, RoutersOn | None]
+
+
 WireReport = (
     Done
     | Refused
@@ -458,6 +488,7 @@ WireReport = (
     | AgeChanges
     | HeartbeatPort
     | BfdChanges
+    | LinkRouterChanges
 )
 
 
@@ -489,7 +520,26 @@ class BfdStates(NamedTuple):
     sessions: Mapping[str, BfdState]
 
 
-Report = Interfaces | Conflict | Answer | Probed | PingFault | Counters | HeartbeatPort | Members | Ages | BfdStates
+@distinct
+class LinkRouters(NamedTuple):
+    """The routers on all links where they are looked for, by interface, as soon as one of them changed."""
+
+    links: Mapping[str, RoutersOn]
+
+
+Report = (
+    Interfaces
+    | Conflict
+    | Answer
+    | Probed
+    | PingFault
+    | Counters
+    | HeartbeatPort
+    | Members
+    | Ages
+    | BfdStates
+    | LinkRouters
+)
 
 
 def updated(known: Mapping[str, V], changes: Mapping[str, V | None]) -> Mapping[str, V]:

@@ -29,11 +29,14 @@ from speaker.wire.messages import (
     Done,
     Interface,
     Interfaces,
+    LinkRouterChanges,
+    LinkRouters,
     Member,
     MemberChanges,
     Members,
     Refused,
     Report,
+    RoutersOn,
     SentOrder,
     Stop,
     WireReport,
@@ -87,6 +90,8 @@ class WireLink:
         """The other speakers heard now, by node; replaced, never changed."""
         self.bfd_sessions: Mapping[str, BfdState] = {}
         """How the BFD sessions stand, by name; replaced, never changed."""
+        self.link_routers: Mapping[str, RoutersOn] = {}
+        """The routers heard on each link where they are looked for; replaced, never changed."""
         self.last_heard: float = 0.0
         """Loop time of the wire's latest message; each permit is confirmed, so a stuck wire shows here."""
         self._on_report = on_report
@@ -243,6 +248,9 @@ class WireLink:
             case BfdChanges(changes):
                 self.bfd_sessions = updated(self.bfd_sessions, changes)
                 self._on_report(BfdStates(self.bfd_sessions))
+            case LinkRouterChanges(changes):
+                self.link_routers = updated(self.link_routers, changes)
+                self._on_report(LinkRouters(self.link_routers))
             case _:
                 self._on_report(message)
 

@@ -10,6 +10,7 @@ one epoll: each part does a little at a time, so that replies go between.
     kernel  ---rtnetlink--> neighbours   which interfaces there are --> heartbeats
     members <----UDP------> heartbeats   who is heard
     routers <----UDP------> BFD          which paths are up; loaded when there is a session
+    routers <---ICMPv6----> discovery    which routers are on a link; loaded when that is asked
 
 Where the kernel answers (neighbours/bpf), its program takes the frames that it can answer; the process has the others.
 
@@ -52,6 +53,7 @@ class Wire:
         self._orders: dict[type, Handler] = {
             messages.Permit: self._on_permit,
             messages.Bfd: self._on_first_bfd,
+            messages.Discover: self._on_first_discover,
             messages.Stop: self._on_stop,
         }
         self._channel = Channel(agent, self._poll, self._on_order)
@@ -140,6 +142,16 @@ class Wire:
         from speaker.wire.bfd.io.part import BfdPart
 
         self._add(BfdPart(self._poll, self._channel, self._permit))
+        self._on_order(sequence, order)
+
+    def _on_first_discover(self, sequence: int, order: messages.Discover) -> None:
+        """As with BFD."""
+        if not order.links:
+            self._channel.confirm(sequence)
+            return
+        from speaker.wire.discovery.io.part import DiscoveryPart
+
+        self._add(DiscoveryPart(self._poll, self._channel, self._permit))
         self._on_order(sequence, order)
 
     def _on_stop(self, sequence: int, _: messages.Stop) -> None:

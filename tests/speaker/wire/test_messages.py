@@ -27,12 +27,14 @@ from speaker.wire.messages import (
     Conflict,
     Counters,
     Defend,
+    Discover,
     Done,
     HandOver,
     Heartbeat,
     HeartbeatPort,
     Interface,
     Interfaces,
+    LinkRouterChanges,
     Member,
     MemberChanges,
     Order,
@@ -43,6 +45,7 @@ from speaker.wire.messages import (
     Probed,
     Reannounce,
     Refused,
+    RoutersOn,
     Stop,
     UseInterfaces,
     WireReport,
@@ -80,6 +83,7 @@ ORDERS = {
     Probe: st.builds(Probe, many(st.tuples(TEXTS, NAMES, WHOLES))),
     Heartbeat: st.builds(Heartbeat, TEXTS, TEXTS, many(st.binary()), NUMBERS, WHOLES, by_name(NAMES), FLAGS, FLAGS),
     Bfd: st.builds(Bfd, by_name(SESSIONS), FLAGS, FLAGS),
+    Discover: st.builds(Discover, NAMES),
     Stop: st.builds(Stop),
     Permit: st.builds(Permit, NUMBERS),
     OwnState: st.builds(OwnState, NUMBERS, FLAGS, FLAGS, FLAGS, FLAGS),
@@ -102,6 +106,7 @@ REPORTS = {
     AgeChanges: st.builds(AgeChanges, by_name(st.tuples(NUMBERS, NUMBERS))),
     HeartbeatPort: st.builds(HeartbeatPort, FLAGS),
     BfdChanges: st.builds(BfdChanges, by_name(st.none() | STATES)),
+    LinkRouterChanges: st.builds(LinkRouterChanges, by_name(st.none() | st.builds(RoutersOn, NAMES, TEXTS))),
 }
 
 
