@@ -143,7 +143,7 @@ class StoredPeer:
     uid: str
     generation: int
     endpoint: tuple[str | None, int, str | None]
-    """Its address in canonical form, port and VRF: one such is one router."""
+    """Its address in canonical form with the link (fe80::1%eth1), port and VRF: one such is one router."""
     status: BGPPeerStatus
     bfd_profile: str | None = None
     """The BFDProfile that it names."""
@@ -184,12 +184,18 @@ def _helper(one: BFDProfile | Community, defines: tuple[str, ...]) -> StoredHelp
     )
 
 
+def _router_text(address: str | None, interface: str | None) -> str | None:
+    """In canonical form, with the link where it is on one: %eth1 alone is the router that is found there."""
+    parsed = parse_address(address) if address is not None else None
+    text = str(parsed) if parsed is not None else ""
+    return f"{text}%{interface}" if interface is not None else text or None
+
+
 def decode_peer(raw: bytes) -> StoredPeer:
     """Raises pydantic.ValidationError, a ValueError."""
     one = BGPPeer.decode(raw)
     spec = one.spec
-    address = parse_address(spec.peer_address) if spec.peer_address is not None else None
-    endpoint = (str(address) if address is not None else None, spec.peer_port, spec.vrf)
+    endpoint = (_router_text(spec.peer_address, spec.interface), spec.peer_port, spec.vrf)
     metadata = one.metadata
     return StoredPeer(
         metadata.name,

@@ -41,7 +41,9 @@ def addresses_in(text: str, most: int) -> frozenset[str]:
 
 
 def _address_in(text: str) -> str | None:
+    """With its zone, as routers are named: a link (fe80::1%eth0) or a VRF (192.0.2.1%red)."""
+    address, percent, zone = text.partition("%")
     try:
-        return str(ip_address(text))
+        return f"{ip_address(address)}{percent}{zone}" if bool(percent) == bool(zone) else None
     except ValueError:
         return None

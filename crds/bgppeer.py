@@ -30,13 +30,38 @@ class GracefulRestart(Model):
     speaker is away stays reserved for as long."""
 
 
+_IS_LINK_LOCAL = (
+    "(isIP(self.peerAddress) && ip(self.peerAddress).family() == 6 && ip(self.peerAddress).isLinkLocalUnicast())"
+)
+
+
 class BGPPeerSpec(Model):
     """How to reach the peer, and what to agree with it."""
 
     RULES = (
         Rule(
-            "has(self.peerAddress) != has(self.interface)",
-            "set peerAddress or interface (for a peer over link-local addresses): one of them, and not both",
+            "has(self.peerAddress) || has(self.interface)",
+            "set peerAddress, or interface (for a router that is found on that link), or both (for one at fe80::...)",
+        ),
+        Rule(
+            f"!has(self.peerAddress) || has(self.interface) || !({_IS_LINK_LOCAL})",
+            "peerAddress is a link-local address, which many links have: set interface, too, or a global peerAddress",
+        ),
+        Rule(
+            f"!has(self.peerAddress) || !has(self.interface) || !isIP(self.peerAddress) || {_IS_LINK_LOCAL}",
+            "interface goes with a link-local peerAddress (fe80::...) or alone: leave it out, or write such an address",
+        ),
+        Rule(
+            "!has(self.interface) || !has(self.ebgpMultiHop) && (!has(self.ttlSecurity) || self.ttlSecurity == 1)",
+            "a peer on a link (interface) is one hop away: leave ebgpMultiHop out, and ttlSecurity at 1",
+        ),
+        Rule(
+            "!has(self.interface) || !has(self.sourceAddress)",
+            "a session on a link (interface) has the node's own link-local address: leave sourceAddress out",
+        ),
+        Rule(
+            "!(has(self.interface) || has(self.vrf)) || !self.passive",
+            "passive is not possible with interface or vrf: leave it out, the router may wait for the nodes instead",
         ),
         Rule(
             "!has(self.keepaliveTimeSeconds) || self.holdTimeSeconds == 0"
@@ -63,10 +88,12 @@ class BGPPeerSpec(Model):
     peer_asn: PeerASN = Field(alias="peerASN")
     """The peer's AS number; or External (any but ours) or Internal (ours)."""
     peer_address: Address | None = None
-    """The peer's address. Either this or `interface` is set."""
+    """The peer's address. A link-local one (fe80::1) needs `interface`, too. Not set: the router that is heard on
+    `interface`."""
     interface: InterfaceName | None = None
-    """The interface that the peer is on, for a session over link-local addresses (unnumbered). Either this or
-    peerAddress is set."""
+    """The interface of the node that the peer is on, for a session over link-local addresses. Without peerAddress
+    (unnumbered) the peer is the router that sends Router Advertisements there (RFC 4861), and the node sends some,
+    which make it nobody's default router. It must be called the same on all nodes that nodeSelector chooses."""
     peer_port: Annotated[int, Field(ge=1, le=65535), Format("int32")] = 179
     """The peer's TCP port."""
     source_address: Address | None = None
@@ -104,7 +131,7 @@ class BGPPeerSpec(Model):
     families: Annotated[tuple[Family, ...], Items(maximum=2), ListSet()] = ()
     """The families whose routes are exchanged: IPv4, IPv6. Empty: the family of peerAddress; both with `interface`."""
     vrf: InterfaceName | None = None
-    """The VRF device on the node that the session runs in. Not set: the default one."""
+    """The VRF device on the node that the session runs in, and BFD with it. Not set: the default one."""
 
 
 class SessionCount(Model):

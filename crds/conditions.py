@@ -323,6 +323,11 @@ class Reason(_Documented):
         "node announces it only while it has a ready endpoint, and by BGP none does while there is no ready endpoint "
         "at all (but see advertiseWithoutEndpoints). Look at the Pods that the Service's selector chooses.",
     )
+    NoRouter = (
+        "NoRouter",
+        "The BGPPeer names an interface and no address, and the node has heard no router there, or can't listen there. "
+        "The message says which.",
+    )
     NoSessions = (
         "NoSessions",
         "No speaker has a session with the peer, or wants one: look at nodeSelector, and at whether speakers run.",
@@ -462,6 +467,11 @@ class Reason(_Documented):
     SessionsUp = (
         "SessionsUp",
         "All sessions with the peer are up.",
+    )
+    SeveralRouters = (
+        "SeveralRouters",
+        "The BGPPeer names an interface and no address, and the node hears several routers there. The session is with "
+        "the one that was heard first; give the address of the one that you mean, beside the interface.",
     )
     SharingConflict = (
         "SharingConflict",

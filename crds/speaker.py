@@ -259,7 +259,7 @@ class RememberedRouter(Model):
     """A router that may have routes of this node's speaker, and for how long it may keep them without it."""
 
     address: Annotated[str, Text(min_length=1, max_length=64)]
-    """Its address; a link-local one with the interface, as fe80::1%eth0."""
+    """Its address; a link-local one with the interface, as fe80::1%eth0, one in a VRF with that, as 192.0.2.1%red."""
     outlives_seconds: Seconds
     """For how long it may keep them after the speaker's end: its hold or restart time (RFC 4271, RFC 4724)."""
 

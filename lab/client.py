@@ -39,12 +39,13 @@ class LabClient:
         self._apply(BERTH, "L2Advertisement", "all", {})
 
     def bgp_peer(self, name: str = "tor", *, host: str = ROUTER, **spec: object) -> None:
-        """The router that runs on that host of the lab, over IPv4 unless `peerAddress` is another. `spec`: the API's
-        fields; what the router's settings say is filled in."""
+        """The router that runs on that host of the lab, over IPv4 unless `peerAddress` is another, or `interface` says
+        where it is. `spec`: the API's fields; what the router's settings say is filled in."""
         router = self.cluster.routers[host]
-        settings, address = router.settings, str(router.place.host.ipv4)
+        settings = router.settings
         asns = {"myASN": settings.node_asn, "peerASN": settings.asn}
-        self._apply(BERTH, "BGPPeer", name, {**asns, "peerAddress": address, "connectRetrySeconds": 1, **spec})
+        place = {} if "interface" in spec else {"peerAddress": str(router.place.host.ipv4)}
+        self._apply(BERTH, "BGPPeer", name, {**asns, **place, "connectRetrySeconds": 1, **spec})
 
     def bgp_advertisement(self, name: str = "all", **spec: object) -> None:
         self._apply(BERTH, "BGPAdvertisement", name, spec)

@@ -234,6 +234,8 @@ class NodeCore:
                 self.members.heartbeats.confirmed(order, now.monotonic)
             case messages.Bfd() as order:
                 self.bgp.bfd_confirmed(order)
+            case messages.Discover() as order:
+                self.bgp.discovery_confirmed(order)
             case messages.Stop():
                 self.layer2.stopped()
                 self._leaving.wire_stopped()
@@ -247,6 +249,8 @@ class NodeCore:
                 self.members.heartbeats.refused(refused.message)
             case messages.Bfd():
                 self.bgp.bfd_refused(refused.message, now)
+            case messages.Discover():
+                self.bgp.discovery_refused(refused.message, now)
             case messages.Stop():
                 self._leaving.wire_stopped()
             case order:
@@ -344,7 +348,13 @@ class NodeCore:
         if self.right.hold is Hold.STOPPING:
             return [messages.Stop()] if self._leaving.takes_wire_stop() else []
         orders = self.layer2.take_orders(now, may_announce=self.may_announce)
-        one_at_a_time = (self.members.heartbeats.next_order(), self.bgp.next_bfd(now), self._own_state)
+        bgp = self.bgp
+        one_at_a_time = (
+            self.members.heartbeats.next_order(),
+            bgp.next_bfd(now),
+            bgp.next_discovery(now),
+            self._own_state,
+        )
         return [*orders, *(order for order in one_at_a_time if order is not None)]
 
     # ---- phases ----
@@ -570,4 +580,5 @@ _HANDLERS: Mapping[type, Callable[[NodeCore, Any, Moment], None]] = {
     messages.HeartbeatPort: lambda core, what, _: core.members.heartbeats.port_found(is_taken=what.is_taken),
     messages.Ages: lambda core, what, _: core.members.view.age(what.members),
     messages.BfdStates: lambda core, what, now: core.bgp.bfd_reported(what.sessions, now),
+    messages.LinkRouters: lambda core, what, _: core.bgp.routers_heard(what.links),
 }

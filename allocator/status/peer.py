@@ -17,7 +17,9 @@ from crds.observation import Observation
 from crds.types import BGPPeerStatus, SessionCount
 from crds.wording import listed
 
-BESIDE_SESSIONS = frozenset({Reason.UnknownProfile, Reason.NoNextHop, Reason.NoBFD, Reason.FamilyNotAgreed})
+BESIDE_SESSIONS = frozenset(
+    {Reason.UnknownProfile, Reason.NoNextHop, Reason.NoBFD, Reason.FamilyNotAgreed, Reason.SeveralRouters}
+)
 """Faults that keep no session from coming up."""
 
 

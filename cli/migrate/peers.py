@@ -105,6 +105,8 @@ def _endpoints(fields: Fields, spec: Body) -> None:
             spec[name] = text
         if not re.fullmatch(r"[^/\s]{0,15}", text):
             fields.refuse(f"spec.{name} {shown(text)!r} is no name of an interface")
+    if "interface" in spec and spec.pop("sourceAddress", None) is not None:
+        fields.note("sourceAddress is left out: a session on a link (interface) has the node's link-local address")
     if ("peerAddress" in spec) == ("interface" in spec):
         fields.refuse("it needs spec.peerAddress or spec.interface, one of them")
     own, theirs = spec.get("sourceAddress", ""), spec.get("peerAddress", "")
@@ -160,6 +162,8 @@ def _features(fields: Fields, spec: Body) -> None:
     if fields.flag("ebgpMultiHop"):
         if spec.get("peerASN") in ("Internal", spec.get("myASN")):
             fields.note("ebgpMultiHop says nothing of a peer in our own AS, so it is left out")
+        elif "interface" in spec:
+            fields.note("ebgpMultiHop is left out: a peer on a link (interface) is one hop away")
         else:
             spec["ebgpMultiHop"] = MOST_HOPS
     if fields.flag("enableGracefulRestart"):

@@ -51,6 +51,27 @@ class Link:
     def theirs_v6(self) -> IPv6Address:
         return IPv6Address(f"fd00:0:{self.number}::2")
 
+    @property
+    def interface(self) -> str:
+        """The node's on this link; the router's is eth0."""
+        return f"eth{self.number}"
+
+    @property
+    def theirs_on_link(self) -> IPv6Address:
+        """The router's link-local address."""
+        return _on_link(self.router, "eth0")
+
+    @property
+    def ours_on_link(self) -> IPv6Address:
+        """The node's link-local address."""
+        return _on_link(self.node, self.interface)
+
+    def have_no_ipv4(self) -> None:
+        """From now on: nothing but link-local addresses on this link, and the node's IPv4 address elsewhere."""
+        for host, interface, own in ((self.node, self.interface, self.ours), (self.router, "eth0", self.theirs)):
+            host.run("ip", "address", "flush", "dev", interface, "scope", "global")
+            host.run("ip", "address", "add", f"{own}/32", "dev", "lo")
+
     def peer(self, name: str = "tor", **changes: Any) -> PeerConfig:
         """What the node is to know of the router."""
         return peer_on(self.number, name, **changes)
@@ -63,6 +84,11 @@ class Link:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _on_link(host: Namespace, interface: str) -> IPv6Address:
+    words = host.run("ip", "-6", "-o", "address", "show", "dev", interface, "scope", "link").split()
+    return IPv6Address(words[words.index("inet6") + 1].partition("/")[0])
 
 
 def peer_on(number: int, name: str = "tor", **changes: Any) -> PeerConfig:
@@ -196,6 +222,16 @@ class Frr(FrrDaemons):
         """How often the session came up, and how many UPDATEs it brought, End-of-RIB among them."""
         found = self.ask("bgpd", f"show bgp neighbors {neighbor}")[str(neighbor)]
         return found["connectionsEstablished"], found["messageStats"]["updatesRecv"]
+
+
+class InstallingFrr(FrrDaemons):
+    """FRR's zebra, bfdd and bgpd, with any configuration of bgpd. Routes go into the router's own table. They change
+    their user, who must be let into `directory`."""
+
+    def __init__(self, link: Link, directory: Path, configuration: str) -> None:
+        site = site_in(link.router, directory / f"frr{link.number}")
+        super().__init__(site, str(site.directory))
+        self.start({"zebra": "", "bfdd": "", "bgpd": configuration})
 
 
 class GoBgp(GoBgpDaemon):

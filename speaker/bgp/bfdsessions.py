@@ -13,7 +13,7 @@ from speaker.own.entries import Entry, bfd_session
 from speaker.wire.messages import BfdSession, BfdState
 
 
-def session_config(peer: PeerConfig, profile: BFDProfileSpec, *, vrf: str = "") -> BfdSession:
+def session_config(peer: PeerConfig, profile: BFDProfileSpec) -> BfdSession:
     """The session that watches the path to that peer.
 
     It is of several hops (RFC 5883) where the BGP session is: by ebgpMultiHop, or ttlSecurity of more than one hop.
@@ -23,7 +23,7 @@ def session_config(peer: PeerConfig, profile: BFDProfileSpec, *, vrf: str = "") 
         peer_address=str(peer.peer_address).partition("%")[0],
         interface=peer.source_interface or "",
         source_address=str(peer.source_address).partition("%")[0] if peer.source_address else "",
-        vrf=vrf,
+        vrf=peer.vrf or "",
         is_multihop=is_multihop,
         minimum_ttl=profile.minimum_ttl,
         receive_interval_milliseconds=profile.receive_interval_milliseconds,

@@ -36,15 +36,15 @@ from speaker.own.entries import Entry, fault
 from speaker.own.predecessor import LastWord
 from speaker.own.status import StatusDraft
 from speaker.proxies.readiness import Readiness
-from speaker.wire.messages import Bfd, BfdState
+from speaker.wire.messages import Bfd, BfdState, Discover, RoutersOn
 
 SHOWN_FAULTS = 32
 _TOO_MANY_ROUTERS = (
     f"it gets no session with this node, as {MOST_ROUTERS} other routers have routes of it, or may have kept some: "
     "have fewer peers for this node (nodeSelector), or wait until routers without a session drop theirs"
 )
-BFD_ORDER_SECONDS = 1.0
-"""After an order for BFD sessions was refused."""
+ORDER_SECONDS = 1.0
+"""After an order for BFD sessions, or for router discovery, was refused."""
 
 
 class BgpCourse:
@@ -76,6 +76,10 @@ class BgpCourse:
         self._bfd_applied: Mapping[str, object] = {}
         self._bfd_in_flight: Bfd | None = None
         self._bfd_again_at: float | None = None
+        self._links_heard: Mapping[str, RoutersOn] = {}
+        self._discovered: Discover | None = None
+        self._discovery_in_flight: Discover | None = None
+        self._discovery_again_at: float | None = None
         self._report = RouterReport()
         self._answers: dict[Prefix, bool] = {}
         self._wanted_peers: dict[str, PeerConfig] = {}
@@ -111,6 +115,7 @@ class BgpCourse:
             proxies=self._proxies,
         )
         self.decisions.set_failed(failed_peers(self._bfd_states))
+        self.decisions.set_routers_heard(self._links_heard)
         self._is_whole = self._is_applied = False
 
     def inherit(self, last_word: LastWord, now: Moment) -> None:
@@ -131,6 +136,11 @@ class BgpCourse:
         self.decisions.set_failed(failed_peers(states))
         self._apply(now)
         self._show(now)
+
+    def routers_heard(self, links: Mapping[str, RoutersOn]) -> None:
+        """By interface, as the wire process hears them by router discovery: all that it looks for."""
+        self._links_heard = links
+        self.decisions.set_routers_heard(links)
 
     def status_written(self, now: Moment) -> None:
         """The API server confirmed what the draft said: more peers may be allowed now, and more sessions come up."""
@@ -315,7 +325,28 @@ class BgpCourse:
     def bfd_refused(self, message: str, now: Moment) -> None:
         """It has not, and is asked again in a moment."""
         self._notices.say("warning", "the wire refused BFD sessions", error=message)
-        self._bfd_in_flight, self._bfd_again_at = None, now.monotonic + BFD_ORDER_SECONDS
+        self._bfd_in_flight, self._bfd_again_at = None, now.monotonic + ORDER_SECONDS
+
+    def next_discovery(self, now: Moment) -> Discover | None:
+        """The links to find routers on, when they are others than the wire process has; one order at a time."""
+        if not self._is_whole or self._discovery_in_flight is not None:
+            return None
+        if self._discovery_again_at is not None and now.monotonic < self._discovery_again_at:
+            return None
+        self._discovery_again_at = None
+        wanted = Discover(tuple(sorted(self.decisions.links)[:MOST_ROUTERS]))
+        if wanted != (self._discovered or Discover(())):
+            self._discovery_in_flight = wanted
+        return self._discovery_in_flight
+
+    def discovery_confirmed(self, order: Discover) -> None:
+        """The wire process looks for routers on these links."""
+        self._discovery_in_flight, self._discovered = None, order
+
+    def discovery_refused(self, message: str, now: Moment) -> None:
+        """It does not, and is asked again in a moment."""
+        self._notices.say("warning", "the wire refused to find routers", error=message)
+        self._discovery_in_flight, self._discovery_again_at = None, now.monotonic + ORDER_SECONDS
 
     def may_be_heard(self, address: str, now: Moment) -> bool:
         """An aggregate that stands for other addresses too is the pool's route, and says nothing of this one."""
@@ -338,7 +369,7 @@ class BgpCourse:
         return prefixes
 
     def deadline(self) -> float | None:
-        return earliest(self.decisions.deadline(), self._stop_at, self._bfd_again_at)
+        return earliest(self.decisions.deadline(), self._stop_at, self._bfd_again_at, self._discovery_again_at)
 
     # ---- leaving ----
 

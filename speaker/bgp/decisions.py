@@ -33,7 +33,7 @@ from speaker.cluster.objects import Allocation, Labels, NodeFacts
 from speaker.cluster.state import Change, ClusterState, Kind
 from speaker.moment import earliest
 from speaker.proxies.readiness import Readiness
-from speaker.wire.messages import BfdSession
+from speaker.wire.messages import BfdSession, RoutersOn
 
 _ALL_REST_ON = frozenset(
     (Kind.POOL, Kind.BGP_PEER, Kind.BGP_ADVERTISEMENT, Kind.COMMUNITY, Kind.BFD_PROFILE, Kind.SECRET)
@@ -63,6 +63,7 @@ class Decisions:
         self._dirty: dict[str, None] = {}
         self._peers = PeerTable(passwords if passwords is not None else Passwords())
         self._failed: frozenset[str] = frozenset()
+        self._routers_heard: Mapping[str, RoutersOn] = {}
         self._drain = Drain(drain_seconds)
         self._decided: dict[str, Allocation] = {}
         self._contributions: dict[str, Contributions] = {}
@@ -94,6 +95,12 @@ class Decisions:
         """The peers whose BFD session has failed: they are to have no route."""
         self._failed = peers
         self._peers.show(is_silent=self._drain.is_silent, failed=peers)
+
+    def set_routers_heard(self, links: Mapping[str, RoutersOn]) -> None:
+        """The routers that are heard on links, by interface: peers without an address are these."""
+        if links != self._routers_heard:
+            self._routers_heard = links
+            self._is_stale = True
 
     def set_blackhole_fault(self, fault: str) -> None:
         """Why there are no blackholes for aggregates, which is a fault; "" = there are."""
@@ -158,6 +165,11 @@ class Decisions:
     def peers(self) -> Mapping[str, PeerConfig]:
         """Those that this node is to have a session with."""
         return self._peers.configs
+
+    @property
+    def links(self) -> frozenset[str]:
+        """The interfaces on which peers of this node are to be found by router discovery."""
+        return self._peers.links
 
     @property
     def without_ipv4_next_hop(self) -> frozenset[str]:
@@ -239,7 +251,7 @@ class Decisions:
         self._faults = None
         self._own = self._cluster.nodes.get(self._own_node)
         before, self._view = self._view, self._new_view()
-        is_other = self._peers.resolve(self._cluster, self._own_node, self._view)
+        is_other = self._peers.resolve(self._cluster, self._own_node, self._view, self._routers_heard)
         if not self._peers:
             self._forget_all()
         elif is_other or self._view.basis != before.basis:

@@ -129,7 +129,7 @@ class BGPView:
         own = family_of(peer.peer_address)
         next_hops: list[tuple[Family, IPAddress | None]] = []
         for family in sorted(peer.families):
-            next_hop = None if family == own else self.next_hop(family)
+            next_hop = None if family == own or peer.is_on_a_link else self.next_hop(family)
             if next_hop is not None or family == own or peer.offers_ipv6_next_hops:
                 next_hops.append((family, next_hop))
         return PeerClass(

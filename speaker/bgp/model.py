@@ -51,6 +51,7 @@ class PeerConfig:
     `ttl_security`: the greatest number of hops that the peer may be away (GTSM, RFC 5082).
     `graceful_restart_seconds` None: routers drop our routes as soon as the session ends.
     `is_passive`: wait for the peer to connect to `listen_port`, at `source_address`, which must be set then.
+    `source_interface`: the link of a link-local peer. `vrf`: the VRF device that the session runs in.
     """
 
     name: str
@@ -71,11 +72,17 @@ class PeerConfig:
     graceful_restart_seconds: int | None = None
     is_passive: bool = False
     listen_port: int = 179
+    vrf: str | None = None
 
     @property
     def is_internal(self) -> bool:
         """Whether the session is within one AS (iBGP)."""
         return self.peer_asn == self.my_asn
+
+    @property
+    def is_on_a_link(self) -> bool:
+        """Whether the session is over link-local addresses: no address of another interface leads there."""
+        return isinstance(self.peer_address, IPv6Address) and self.peer_address.is_link_local
 
     @property
     def offers_ipv6_next_hops(self) -> bool:
@@ -85,11 +92,11 @@ class PeerConfig:
     @property
     def router(self) -> str:
         """What makes it the same router, as the Speaker's status names it: its address, with the link if that is
-        link-local (fe80::1%eth0)."""
+        link-local (fe80::1%eth0), and else with the VRF, if there is one (192.0.2.1%red)."""
         address = self.peer_address
-        if isinstance(address, IPv6Address) and address.is_link_local and not address.scope_id:
-            return f"{address}%{self.source_interface}"
-        return str(address)
+        is_link_local = isinstance(address, IPv6Address) and address.is_link_local and not address.scope_id
+        zone = self.source_interface if is_link_local else self.vrf
+        return f"{address}%{zone}" if zone else str(address)
 
 
 class Route(NamedTuple):

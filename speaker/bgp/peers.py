@@ -1,39 +1,49 @@
 """From a BGPPeer to the configuration of this node's session with it, or why there can be none. Pure."""
 
+from collections.abc import Mapping
 from hashlib import sha256
 from ipaddress import IPv4Address, ip_address
 
-from crds.addresses import Family, IPAddress, family_of, plain_address
+from crds.addresses import Family, IPAddress, family_of
 from crds.bgppeer import BGPPeerSpec, PasswordSecretRef
 from crds.conditions import Reason
 from speaker.bgp.model import PeerConfig
+from speaker.bgp.places import Nowhere, Place, place_of
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import NodeFacts
+from speaker.wire.messages import RoutersOn
 
+_NO_ROUTERS: Mapping[str, RoutersOn] = {}
 _NAMED = ". Speakers may read those that speaker.bgp.passwordSecrets of the chart names"
 
 
 def resolve_peer(
-    name: str, spec: BGPPeerSpec, node_name: str, node: NodeFacts, password: str | None
+    name: str,
+    spec: BGPPeerSpec,
+    node_name: str,
+    node: NodeFacts,
+    password: str | None,
+    routers: Mapping[str, RoutersOn] = _NO_ROUTERS,
 ) -> PeerConfig | Fault | None:
     """None: the peer is not for this node. `password`: where it wants one; None = it is not known, and so the peer gets
-    no session at all."""
-    if spec.node_selector is not None and not spec.node_selector.matches(node.labels):
+    no session at all. `routers`: those that are heard on links, by interface."""
+    if not is_for(spec, node):
         return None
-    fault = _unsupported(spec)
-    if fault is not None or spec.peer_address is None:
-        return Fault(Reason.InvalidSpec, f"BGPPeer {name}: {fault or 'peerAddress is missing'}", f"BGPPeer/{name}")
     if spec.password_secret_ref is not None and not password:
         return unreadable(name, spec.password_secret_ref, _NAMED)
     try:
-        peer_address = ip_address(spec.peer_address)
-        source = _source(spec, peer_address, node)
+        place = place_of(spec, routers)
+        if isinstance(place, Nowhere):
+            return Fault(place.reason, f"BGPPeer {name}: {place.message}", f"BGPPeer/{name}")
+        if fault := _impossible(spec, place):
+            return Fault(Reason.InvalidSpec, f"BGPPeer {name}: {fault}", f"BGPPeer/{name}")
+        source = _source(spec, place.address, node)
         if spec.passive and source is None:
             message = (
                 f"BGPPeer {name}: to wait for it, node {node_name} needs an InternalIP of its family: set sourceAddress"
             )
             return Fault(Reason.InvalidSpec, message, f"BGPPeer/{name}")
-        return _config(name, spec, peer_address, source, _router_id(spec, node_name, node), password)
+        return _config(name, spec, place, source, _router_id(spec, node_name, node), password)
     except ValueError as error:  # an object that is older than the API server's rules
         return Fault(Reason.InvalidSpec, f"BGPPeer {name}: {error}", f"BGPPeer/{name}")
 
@@ -48,7 +58,7 @@ def unreadable(name: str, ref: PasswordSecretRef, consequence: str) -> Fault:
 def _config(
     name: str,
     spec: BGPPeerSpec,
-    peer_address: IPAddress,
+    place: Place,
     source_address: IPAddress | None,
     router_id: IPv4Address,
     password: str | None,
@@ -58,11 +68,13 @@ def _config(
         name=name,
         my_asn=spec.my_asn,
         peer_asn=_peer_asn(spec),
-        peer_address=peer_address,
+        peer_address=place.address,
         router_id=router_id,
-        families=_families(spec, peer_address),
+        families=_families(spec, place),
         peer_port=spec.peer_port,
         source_address=source_address,
+        source_interface=place.interface,
+        vrf=place.vrf,
         hold_time_seconds=spec.hold_time_seconds,
         keepalive_seconds=spec.keepalive_time_seconds,
         connect_retry_seconds=spec.connect_retry_seconds,
@@ -84,14 +96,19 @@ def _source(spec: BGPPeerSpec, peer_address: IPAddress, node: NodeFacts) -> IPAd
     return next((address for address in own if address.version == peer_address.version), None)
 
 
-def _unsupported(spec: BGPPeerSpec) -> str | None:
-    if spec.interface is not None:
-        return "sessions over link-local addresses (interface) are not supported: set peerAddress"
-    address = plain_address(spec.peer_address or "")
-    if address is not None and address.version == 6 and address.is_link_local:
-        return f"{address} is link-local, and sessions over such addresses are not supported: set a global peerAddress"
-    if spec.vrf is not None:
-        return "sessions in a VRF (vrf) are not supported"
+def is_for(spec: BGPPeerSpec, node: NodeFacts) -> bool:
+    """Whether that node is to have a session with the peer."""
+    return spec.node_selector is None or spec.node_selector.matches(node.labels)
+
+
+def _impossible(spec: BGPPeerSpec, place: Place) -> str | None:
+    """What does not go together, where an object is older than the API server's rules (crds.bgppeer)."""
+    if place.is_link_local and (spec.ebgp_multi_hop is not None or (spec.ttl_security or 1) > 1):
+        return "a peer on a link (interface) is one hop away: leave ebgpMultiHop out, and ttlSecurity at 1"
+    if place.is_link_local and spec.source_address is not None:
+        return "a session on a link (interface) has the node's own link-local address: leave sourceAddress out"
+    if (place.is_link_local or place.vrf is not None) and spec.passive:
+        return "passive is not possible with interface or vrf: leave it out, the router may wait for this node instead"
     return None
 
 
@@ -105,10 +122,11 @@ def _peer_asn(spec: BGPPeerSpec) -> int | None:
             return int(number)
 
 
-def _families(spec: BGPPeerSpec, peer_address: IPAddress) -> frozenset[Family]:
-    if not spec.families:
-        return frozenset({family_of(peer_address)})
-    return frozenset(spec.families)
+def _families(spec: BGPPeerSpec, place: Place) -> frozenset[Family]:
+    """On a link both, since its address says nothing of what is routed over it."""
+    if spec.families:
+        return frozenset(spec.families)
+    return frozenset(Family) if place.is_link_local else frozenset({family_of(place.address)})
 
 
 def _router_id(spec: BGPPeerSpec, node_name: str, node: NodeFacts) -> IPv4Address:

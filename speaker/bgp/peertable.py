@@ -12,11 +12,12 @@ from speaker.bgp.desired import BGPView, PeerClass
 from speaker.bgp.exabgp.config import is_same_session
 from speaker.bgp.model import PeerConfig, Prefix, Route
 from speaker.bgp.passwords import Passwords, is_missing
-from speaker.bgp.peers import resolve_peer, unreadable
+from speaker.bgp.peers import is_for, resolve_peer, unreadable
+from speaker.bgp.places import remark
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import NodeFacts
 from speaker.cluster.state import ClusterState
-from speaker.wire.messages import BfdSession
+from speaker.wire.messages import BfdSession, RoutersOn
 
 Changes = dict[Prefix, Route | None]
 """None = it is to be withdrawn."""
@@ -78,13 +79,15 @@ class AdjRibOut:
 
 class PeerTable:
     """`configs`: the peers to have a session with; `bfd`: the BFD sessions to have; `faults`: why others of this node
-    have none, or what is wrong with these. `classes`: the peers that get the same, as of the last `resolve`."""
+    have none, or what is wrong with these. `links`: the interfaces on which peers are to be found. `classes`: the peers
+    that get the same, as of the last `resolve`."""
 
     def __init__(self, passwords: Passwords) -> None:
         self._passwords = passwords
         self.configs: Mapping[str, PeerConfig] = {}
         self.bfd: Mapping[str, BfdSession] = {}
         self.faults: Sequence[Fault] = ()
+        self.links: frozenset[str] = frozenset()
         self.classes: Sequence[tuple[PeerClass, Sequence[AdjRibOut]]] = ()
         self._ribs: dict[str, AdjRibOut] = {}
         self._gone: dict[str, dict[Prefix, None]] = {}
@@ -93,10 +96,11 @@ class PeerTable:
         """Whether there is any peer."""
         return bool(self._ribs)
 
-    def resolve(self, cluster: ClusterState, own_node: str, view: BGPView) -> bool:
-        """Have the peers that are configured now. Whether routes have to be decided anew."""
+    def resolve(self, cluster: ClusterState, own_node: str, view: BGPView, routers: Mapping[str, RoutersOn]) -> bool:
+        """Have the peers that are configured now. Whether routes have to be decided anew. `routers`: those that are
+        heard on links, by interface."""
         before = self.configs
-        self._configure(cluster, own_node)
+        self._configure(cluster, own_node, routers)
         is_other = False
         for name in sorted({*before, *self.configs}):
             is_other |= self._set(name, view)
@@ -150,18 +154,23 @@ class PeerTable:
     def described(self) -> dict[str, tuple[PeerConfig, PeerClass]]:
         return {name: (rib.config, rib.peer_class) for name, rib in self._ribs.items()}
 
-    def _configure(self, cluster: ClusterState, own_node: str) -> None:
+    def _configure(self, cluster: ClusterState, own_node: str, routers: Mapping[str, RoutersOn]) -> None:
         configs: dict[str, PeerConfig] = {}
         bfd: dict[str, BfdSession] = {}
         faults: list[Fault] = []
+        links: set[str] = set()
         own: NodeFacts | None = cluster.nodes.get(own_node)
         for name, spec in sorted(cluster.bgp_peers.items()) if own is not None else ():
             assert own is not None
             ref = spec.password_secret_ref
             password = self._passwords.of(name, ref, cluster.secrets) if ref is not None else None
-            match resolve_peer(name, spec, own_node, own, password):
+            if spec.peer_address is None and spec.interface is not None and is_for(spec, own):
+                links.add(spec.interface)
+            match resolve_peer(name, spec, own_node, own, password, routers):
                 case PeerConfig() as config:
                     configs[name] = config
+                    if (remarked := remark(spec, routers)) is not None:
+                        faults.append(Fault(remarked.reason, f"BGPPeer {name}: {remarked.message}", f"BGPPeer/{name}"))
                     if ref is not None and is_missing(ref, cluster.secrets):
                         faults.append(unreadable(name, ref, _GOES_ON))
                     if (profile := cluster.bfd_profiles.get(spec.bfd_profile or "")) is not None:
@@ -169,7 +178,7 @@ class PeerTable:
                 case Fault() as fault:
                     faults.append(fault)
         self._passwords.forget_others(cluster.bgp_peers.keys())
-        self.configs, self.bfd, self.faults = configs, bfd, faults
+        self.configs, self.bfd, self.faults, self.links = configs, bfd, faults, frozenset(links)
 
     def _set(self, name: str, view: BGPView) -> bool:
         """Have that peer as it is configured now. Whether its routes have to be decided anew."""

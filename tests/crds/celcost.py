@@ -118,7 +118,9 @@ def _call(node: Call, scope: _Scope) -> Estimate:
 _TEXT_IN_TEXT_OUT = {"substring": 1, "replace": 2, "split": 2}
 _PARSERS = frozenset("isIP isCIDR ip cidr startsWith endsWith indexOf lastIndexOf".split())  # noqa: SIM905
 # As a member of a network, `ip` costs one, too: its size is 1.
-_COSTS_ONE = frozenset("_&&_ _||_ !_ _?_:_ _<_ _<=_ _>_ _>=_ _*_ int family isGlobalUnicast masked type size".split())  # noqa: SIM905
+_COSTS_ONE = frozenset(
+    "_&&_ _||_ !_ _?_:_ _<_ _<=_ _>_ _>=_ _*_ int family isGlobalUnicast isLinkLocalUnicast masked type size".split()  # noqa: SIM905
+)
 
 
 def _function(node: Call, parts: list[Estimate]) -> tuple[float, float]:

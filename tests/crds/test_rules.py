@@ -323,6 +323,10 @@ PEER: dict[str, Any] = {"myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.
         {"ttlSecurity": 1},
         {"gracefulRestart": {}},
         {"families": ["IPv4", "IPv6"]},
+        {"peerAddress": "fe80::1", "interface": "eth0"},
+        {"peerAddress": "fe80::1", "interface": "eth0", "ttlSecurity": 1, "vrf": "red"},
+        {"peerAddress": "169.254.1.1"},
+        {"vrf": "red", "sourceAddress": "192.0.2.9"},
     ],
 )
 def test_peers_that_are_taken(change: dict[str, Any]) -> None:
@@ -330,13 +334,24 @@ def test_peers_that_are_taken(change: dict[str, Any]) -> None:
 
 
 def test_a_peer_on_an_interface_needs_no_address() -> None:
-    assert complaints(BGPPeer, {"myASN": 64512, "peerASN": "External", "interface": "eth0"}) == []
+    on_link = {"myASN": 64512, "peerASN": "External", "interface": "eth0"}
+    assert complaints(BGPPeer, on_link) == []
+    (complaint,) = complaints(BGPPeer, on_link | {"passive": True})
+    assert "passive is not possible" in complaint
 
 
 @pytest.mark.parametrize(
     ("change", "advice"),
     [
-        ({"interface": "eth0"}, "set peerAddress or interface"),
+        ({"interface": "eth0"}, "goes with a link-local peerAddress"),
+        ({"peerAddress": "2001:db8::1", "interface": "eth0"}, "goes with a link-local peerAddress"),
+        ({"peerAddress": "169.254.1.1", "interface": "eth0"}, "goes with a link-local peerAddress"),
+        ({"peerAddress": "fe80::1"}, "set interface, too"),
+        ({"peerAddress": "fe80::1", "interface": "eth0", "ebgpMultiHop": 2}, "one hop away"),
+        ({"peerAddress": "fe80::1", "interface": "eth0", "ttlSecurity": 2}, "one hop away"),
+        ({"peerAddress": "fe80::1", "interface": "eth0", "sourceAddress": "fe80::2"}, "leave sourceAddress out"),
+        ({"peerAddress": "fe80::1", "interface": "eth0", "passive": True}, "passive is not possible"),
+        ({"vrf": "red", "passive": True}, "passive is not possible"),
         ({"peerAddress": "192.0.2.0/24"}, "write one IP address"),
         ({"peerAddress": "router.example"}, "write one IP address"),
         ({"peerASN": "external"}, "External, or Internal"),
@@ -360,7 +375,7 @@ def test_peers_that_are_refused(change: dict[str, Any], advice: str) -> None:
 
 def test_a_peer_needs_an_address_or_an_interface() -> None:
     (complaint,) = complaints(BGPPeer, {"myASN": 64512, "peerASN": "External"})
-    assert "set peerAddress or interface" in complaint
+    assert "set peerAddress, or interface" in complaint
 
 
 @pytest.mark.parametrize("name", ["node1", "node1.x", "node1.x.0", "node10.0", "node1.000000", "0"])

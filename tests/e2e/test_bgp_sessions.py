@@ -7,7 +7,8 @@ from contextlib import contextmanager
 import pytest
 
 from lab.client import LabClient
-from lab.routers.base import NODE_ASN, Bfd, Router, RouterSettings
+from lab.routers.base import NODE_ASN, ROUTER_ASN, Bfd, Router, RouterSettings
+from lab.routers.frr import FrrDaemons
 from lab.waiting import wait_for
 from tests.e2e.bgp import BOTH, NODES, AddressWatch, bfd_settled, service
 
@@ -131,3 +132,71 @@ def test_an_address_is_held_back_while_a_routers_bgp_process_hangs(routed: LabCl
             watch.close()
         assert router.kernel_hops(given) == []
         routed.delete("service", "new")
+
+
+RACKS = ("rack1", "rack2")
+
+
+@contextmanager
+def links(lab: LabClient) -> Iterator[None]:
+    """Between node1 and the second router: two, without IPv4. The router has one and the same address on both."""
+    for rack in RACKS:
+        ends = f"ip link add {rack}-n type veth peer name {rack}-r"
+        moved = f"ip link set {rack}-n netns node1 name {rack}; ip link set {rack}-r netns {HOST} name {rack}"
+        lab.cluster.run(None, "sh", "-c", f"{ends}; {moved}")
+        address = (
+            f"ip link set {rack} addrgenmode none; ip link set {rack} up; ip address add fe80::1/64 dev {rack} nodad"
+        )
+        lab.cluster.run(HOST, "sh", "-c", address)
+        lab.cluster.run(
+            "node1", "sh", "-c", f"echo 0 >/proc/sys/net/ipv6/conf/{rack}/accept_dad; ip link set {rack} up"
+        )
+    try:
+        yield
+    finally:
+        for rack in RACKS:
+            lab.cluster.run("node1", "ip", "link", "del", rack)
+
+
+def be_unnumbered(router: Router) -> None:
+    """FRR is to have sessions with whom it finds on the links."""
+    assert isinstance(router.daemons, FrrDaemons)
+    families = [
+        line
+        for family in ("ipv4", "ipv6")
+        for line in (f"address-family {family} unicast", *(f"neighbor {rack} activate" for rack in RACKS), "exit")
+    ]
+    sessions = [f"neighbor {rack} interface remote-as external" for rack in RACKS]
+    router.daemons.tell("bgpd", "configure terminal", f"router bgp {ROUTER_ASN}", *sessions, *families)
+
+
+def test_routers_that_are_found_on_links_get_routes_by_ipv6_next_hops_and_traffic_comes_by_them(
+    routed: LabClient,
+) -> None:
+    """Two racks with the same addresses are two routers, in the node's memory too."""
+    router = routed.cluster.start_router("frr", host=HOST, settings=RouterSettings(installs=True))
+    only_node1 = {"nodeSelector": {"matchLabels": {"kubernetes.io/hostname": "node1"}}}
+    try:
+        with links(routed):
+            be_unnumbered(router)
+            for rack in RACKS:
+                routed.bgp_peer(rack, host=HOST, interface=rack, **only_node1)
+                routed.established(rack, {"node1"}, timeout_seconds=LONGEST_SECONDS)
+            given = service(routed)
+
+            def ways() -> set[str]:
+                printed = routed.cluster.run(HOST, "ip", "route", "show", given)
+                return {rack for rack in RACKS if "via inet6 fe80::" in printed and f"dev {rack}" in printed}
+
+            wait_for("the router has both ways", lambda: ways() == set(RACKS), timeout_seconds=20)
+            assert routed.cluster.fetch(f"http://{given}/", host=HOST)["body"].startswith("pod ")
+            named = {one["address"] for one in routed.get("speakers", "node1")["status"]["routers"]}
+            assert {f"fe80::1%{rack}" for rack in RACKS} <= named
+            routed.delete("bgppeer", "rack2")
+            wait_for("one way is left", lambda: ways() == {"rack1"}, timeout_seconds=20)
+            assert routed.cluster.fetch(f"http://{given}/", host=HOST)["body"].startswith("pod ")
+            routed.delete("service", "web")
+            assert not ways()
+            routed.delete("bgppeer", "rack1")
+    finally:
+        routed.cluster.end_router(HOST)

@@ -78,8 +78,9 @@ def check(peer: PeerConfig) -> None:
         raise ConfigError(f"source address {source} and peer address {peer.peer_address} are of different families")
     if peer.is_passive and source is None:
         raise ConfigError("a passive session needs a source address to listen on")
-    if peer.source_interface is not None and not INTERFACE_NAME.fullmatch(peer.source_interface):
-        raise ConfigError("the interface's name has characters that no interface name has")
+    for device in (peer.source_interface, peer.vrf):
+        if device is not None and not INTERFACE_NAME.fullmatch(device):
+            raise ConfigError(f"the name {device} has characters that can't be used in an interface's name here")
     if not peer.families:
         raise ConfigError("no address family is to be exchanged")
     if peer.multihop_ttl is not None and peer.ttl_security is not None:
@@ -124,8 +125,8 @@ def _neighbor(peer: PeerConfig) -> Iterator[str]:
 
 
 def _transport(peer: PeerConfig) -> Iterator[str]:
-    if peer.source_interface is not None:
-        yield f"source-interface {peer.source_interface};"
+    if device := peer.source_interface or peer.vrf:  # an interface in a VRF says that itself
+        yield f"source-interface {device};"
     if peer.password is not None:
         yield f"md5-password {base64(peer.password)};"
         yield "md5-base64 true;"

@@ -164,8 +164,8 @@ def _trouble_hint(trouble: str, peer: PeerConfig) -> str:
         if peer.password != peer.password.strip():
             return "; with a wrong password it looks like this too, and ours begins or ends in white space (a newline?)"
         return "; with a wrong password it looks like this too"
-    is_one_hop = not peer.is_internal and peer.multihop_ttl is None and peer.ttl_security is None
-    if is_one_hop and "No route to host" in trouble:  # what ICMP's "time exceeded" becomes, and ARP without an answer
+    may_be_far = not (peer.is_internal or peer.is_on_a_link) and peer.multihop_ttl is None and peer.ttl_security is None
+    if may_be_far and "No route to host" in trouble:  # what ICMP's "time exceeded" becomes, and ARP without an answer
         return "; if it is more than one hop away, set ebgpMultiHop"
     return ""
 

@@ -51,9 +51,13 @@ class TestConfig:
 
     def test_addresses_and_interface_are_the_peers(self):
         config = session_config(
-            peer(peer_address=ip_address("fe80::2"), source_address=ip_address("fe80::1"), source_interface="eth0"),
+            peer(
+                peer_address=ip_address("fe80::2"),
+                source_address=ip_address("fe80::1"),
+                source_interface="eth0",
+                vrf="red",
+            ),
             BFDProfileSpec(),
-            vrf="red",
         )
         assert config[:5] == ("fe80::2", "eth0", "fe80::1", "red", False)
 

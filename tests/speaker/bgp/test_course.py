@@ -10,7 +10,7 @@ from crds.bfdprofile import BFDProfileSpec
 from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.bgppeer import BGPPeerSpec
 from crds.speaker import MOST_ROUTERS
-from speaker.bgp.course import BFD_ORDER_SECONDS, EXABGP_PERMIT_SECONDS, BgpCourse
+from speaker.bgp.course import EXABGP_PERMIT_SECONDS, ORDER_SECONDS, BgpCourse
 from speaker.bgp.deletedpeers import DELETED_SECONDS
 from speaker.bgp.io.routers import Routers
 from speaker.bgp.model import FOREVER_SECONDS, Prefix
@@ -21,7 +21,7 @@ from speaker.notices import Notices
 from speaker.own.announcements import Announcements
 from speaker.own.predecessor import LastWord
 from speaker.own.status import StatusDraft
-from speaker.wire.messages import Bfd, BfdState
+from speaker.wire.messages import Bfd, BfdState, Discover, RoutersOn
 from tests.speaker.agents import TableBlackholes, TableDriver
 from tests.speaker.make import BOOTED_BEFORE_SECONDS, allocation, at, node, slice_of
 
@@ -723,6 +723,123 @@ def test_why_there_are_no_blackholes_is_told_as_a_fault() -> None:
     assert any("no right to change routes" in fault["message"] for fault in made.course.faults())
 
 
+# ---- peers on links
+
+
+def on_links(*interfaces: str) -> Node:
+    made = Node()
+    for interface in interfaces:
+        made.peer(f"on-{interface}", interface=interface, peerAddress=None)
+    made.allocate()
+    made.permit()
+    made.run()
+    return made
+
+
+def hear(made: Node, **routers: tuple[str, ...]) -> None:
+    made.course.routers_heard({interface: RoutersOn(heard) for interface, heard in routers.items()})
+    made.run()
+    made.write()
+    made.run()
+
+
+def test_routers_are_looked_for_on_the_links_of_peers_without_an_address_one_order_at_a_time() -> None:
+    made = on_links("eth2", "eth1")
+    order = made.course.next_discovery(at(made.now))
+    assert order == Discover(("eth1", "eth2"))
+    assert made.course.next_discovery(at(made.now)) is None
+    made.course.discovery_refused("no", at(made.now))
+    assert made.course.next_discovery(at(made.now)) is None
+    assert made.course.deadline() == made.now + ORDER_SECONDS
+    made.now += ORDER_SECONDS
+    assert made.course.next_discovery(at(made.now)) == order
+    made.course.discovery_confirmed(order)
+    assert made.course.next_discovery(at(made.now)) is None
+    made.cluster.set_bgp_peer("on-eth2", None)
+    made.peer("on-eth3", interface="eth3", peerAddress="fe80::1")
+    made.run()
+    assert made.course.next_discovery(at(made.now)) == Discover(("eth1",))
+
+
+def test_nothing_is_looked_for_where_no_peer_is_on_a_link() -> None:
+    made = serving(A)
+    assert made.course.next_discovery(at(made.now)) is None
+
+
+def test_a_router_that_is_heard_gets_a_session_and_the_routes_and_until_then_it_is_said_what_is_missing() -> None:
+    made = on_links("eth1")
+    assert ("BGPPeer/on-eth1", "NoRouter") in {(one["object"], one["reason"]) for one in made.course.faults()}
+    hear(made, eth1=("fe80::1",))
+    assert made.driver.peers["on-eth1"].router == "fe80::1%eth1"
+    assert A in str(made.course.decisions.routes("on-eth1"))
+    told = {one["reason"]: one["message"] for one in made.course.faults()}
+    assert told.keys() == {"NoNextHop"}  # this router agrees to nothing
+    hear(made, eth1=("fe80::1", "fe80::2"))
+    told = {one["reason"]: one["message"] for one in made.course.faults()}
+    assert told.keys() == {"NoNextHop", "SeveralRouters"}
+    assert "fe80::2" in told["SeveralRouters"]
+    assert made.driver.peers["on-eth1"].router == "fe80::1%eth1"
+
+
+def test_routers_of_one_address_on_two_links_are_two() -> None:
+    made = on_links("eth1", "eth2")
+    hear(made, eth1=("fe80::1",), eth2=("fe80::1",))
+    both = {f"fe80::1%{interface}": 90 + EXABGP_PERMIT_SECONDS for interface in ("eth1", "eth2")}
+    assert {peer.router for peer in made.driver.peers.values()} == both.keys()
+    assert made.remembered == both
+
+
+def test_what_the_predecessor_left_with_a_router_on_one_link_is_not_over_with_that_of_another_link() -> None:
+    made = Node()
+    made.course.inherit(LastWord(routers={"fe80::1%eth1": 3000}), at(made.now))
+    made.peer("on-eth2", interface="eth2", peerAddress=None)
+    made.allocate()
+    made.permit()
+    made.run()
+    hear(made, eth2=("fe80::1",))
+    made.confirm(RouterReport(synced=frozenset({"fe80::1%eth2"})))
+    made.release()
+    made.run()
+    made.settle()
+    assert made.may_be_heard()
+    made.confirm(RouterReport(synced=frozenset({"fe80::1%eth1"})))
+    made.settle()
+    assert not made.may_be_heard()
+
+
+def test_a_router_that_has_another_address_gets_another_session_and_is_remembered_under_the_first_as_long() -> None:
+    made = on_links("eth1")
+    hear(made, eth1=("fe80::1",))
+    made.driver.kept["fe80::1%eth1"] = 60
+    hear(made, eth1=("fe80::2",))
+    assert made.driver.peers["on-eth1"].router == "fe80::2%eth1"
+    made.report()
+    assert made.remembered.keys() == {"fe80::1%eth1", "fe80::2%eth1"}
+
+
+def test_a_router_on_a_link_is_named_by_the_peer_of_that_link_and_by_no_other() -> None:
+    made = on_links("eth1")
+    hear(made, eth1=("fe80::1",))
+    for router in ("fe80::1%eth1", "fe80::9%eth1", "fe80::1%eth2", "fe80::1"):
+        made.driver.kept[router] = FOREVER_SECONDS
+    made.report()
+    for seconds in (0, DELETED_SECONDS):
+        made.tick_after(seconds)
+    assert made.driver.kept.keys() == {"fe80::1%eth1", "fe80::9%eth1"}
+
+
+def test_a_new_registration_goes_on_with_the_routers_that_are_heard() -> None:
+    made = on_links("eth1")
+    hear(made, eth1=("fe80::1",))
+    made.course.discovery_confirmed(made.course.next_discovery(at(made.now)))
+    made.begin()
+    assert made.course.next_discovery(at(made.now)) is None
+    made.peer("on-eth1", interface="eth1", peerAddress=None)
+    made.run()
+    assert made.course.decisions.peers["on-eth1"].router == "fe80::1%eth1"
+    assert made.course.next_discovery(at(made.now)) is None
+
+
 # ---- BFD
 
 
@@ -758,8 +875,8 @@ def test_refused_bfd_sessions_are_ordered_again_in_a_moment() -> None:
     order = made.course.next_bfd(at(made.now))
     made.course.bfd_refused("no", at(made.now))
     assert made.course.next_bfd(at(made.now)) is None
-    assert made.course.deadline() == made.now + BFD_ORDER_SECONDS
-    made.now += BFD_ORDER_SECONDS
+    assert made.course.deadline() == made.now + ORDER_SECONDS
+    made.now += ORDER_SECONDS
     assert made.course.next_bfd(at(made.now)) == order
 
 

@@ -116,6 +116,12 @@ def test_a_family_without_next_hop_is_told() -> None:
     assert speaker.prefixes() == {"192.0.2.1/32", "192.0.2.2/32"}
 
 
-@pytest.mark.parametrize("spec", [{"vrf": "red"}, {"interface": "eth0", "peerAddress": None}])
-def test_a_peer_that_is_not_supported_is_told(spec) -> None:
-    assert about(peers={"tor": peer(**spec)}) == [("BGPPeer/tor", Reason.InvalidSpec)]
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        ({"vrf": "red", "passive": True}, Reason.InvalidSpec),
+        ({"interface": "eth0", "peerAddress": None}, Reason.NoRouter),
+    ],
+)
+def test_a_peer_that_can_have_no_session_is_told(spec, reason) -> None:
+    assert about(peers={"tor": peer(**spec)}) == [("BGPPeer/tor", reason)]

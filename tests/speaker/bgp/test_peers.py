@@ -9,13 +9,14 @@ from crds.bgppeer import BGPPeerSpec
 from crds.conditions import Reason
 from speaker.bgp.peers import resolve_peer
 from speaker.cluster.faults import Fault
+from speaker.wire.messages import RoutersOn
 from tests.speaker.make import node
 
 
-def resolve(password=None, addresses=("2001:db8::5", "192.0.2.5"), name="node-a", **spec):
+def resolve(password=None, addresses=("2001:db8::5", "192.0.2.5"), name="node-a", routers=None, **spec):
     spec = {"myASN": 64512, "peerASN": 64513, **({} if "interface" in spec else {"peerAddress": "192.0.2.254"}), **spec}
     own = node({"rack": "1"}, addresses=addresses)
-    return resolve_peer("tor", BGPPeerSpec.model_validate(spec), name, own, password)
+    return resolve_peer("tor", BGPPeerSpec.model_validate(spec), name, own, password, routers or {})
 
 
 @pytest.mark.parametrize(("said", "asn"), [("Internal", 64512), ("External", None), (64999, 64999)])
@@ -45,9 +46,49 @@ def test_a_peer_older_than_the_rules_of_the_api_server_is_refused() -> None:
     assert (made.reason, made.object) == (Reason.InvalidSpec, "BGPPeer/tor")
 
 
-@pytest.mark.parametrize("spec", [{"interface": "eth0"}, {"vrf": "red"}, {"peerAddress": "fe80::1"}])
-def test_what_is_not_supported_is_said(spec) -> None:
-    assert "not supported" in resolve(**spec).message
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ({"peerAddress": "fe80::1"}, "set interface, too"),
+        ({"interface": "eth1", "peerAddress": "2001:db8::1"}, "leave interface out"),
+        ({"peerAddress": None}, "set one of them"),
+        ({"ebgpMultiHop": 2}, "one hop away"),
+        ({"ttlSecurity": 2}, "one hop away"),
+        ({"sourceAddress": "fe80::2"}, "leave sourceAddress out"),
+        ({"passive": True}, "passive is not possible"),
+        ({"peerAddress": "192.0.2.254", "vrf": "red", "passive": True}, "passive is not possible"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_in_words(spec, words) -> None:
+    """In an object that is older than the rules of the API server."""
+    made = resolve(**({"interface": "eth1", "peerAddress": "fe80::1"} if "peerAddress" not in spec else {}), **spec)
+    assert (made.reason, made.object) == (Reason.InvalidSpec, "BGPPeer/tor")
+    assert words in made.message
+
+
+def test_a_peer_at_a_link_local_address_is_on_that_link_and_exchanges_both_families() -> None:
+    made = resolve(peerAddress="fe80::1", interface="eth1")
+    assert (str(made.peer_address), made.source_interface, made.router) == ("fe80::1", "eth1", "fe80::1%eth1")
+    assert made.families == frozenset(Family)
+    assert resolve(peerAddress="fe80::1", interface="eth1", families=["IPv4"]).families == {Family.IPv4}
+    assert resolve(peerAddress="fe80::1", interface="eth2").router != made.router
+
+
+def test_a_peer_without_an_address_is_the_router_that_is_heard_on_its_link() -> None:
+    waiting = resolve(interface="eth1", routers={"eth2": RoutersOn(("fe80::2",))})
+    assert (waiting.reason, waiting.object) == (Reason.NoRouter, "BGPPeer/tor")
+    assert "eth1" in waiting.message
+    unable = resolve(interface="eth1", routers={"eth1": RoutersOn((), "No such device")})
+    assert (unable.reason, "No such device" in unable.message) == (Reason.NoRouter, True)
+    made = resolve(interface="eth1", routers={"eth1": RoutersOn(("fe80::1", "fe80::3"))})
+    assert made == resolve(interface="eth1", peerAddress="fe80::1")
+
+
+def test_a_session_in_a_vrf_is_with_another_router_than_one_outside() -> None:
+    made = resolve(vrf="red")
+    assert (made.vrf, made.source_interface, made.router) == ("red", None, "192.0.2.254%red")
+    assert resolve(vrf="blue").router != made.router != resolve().router
+    assert resolve(vrf="red", interface="eth1", peerAddress="fe80::1").router == "fe80::1%eth1"
 
 
 def test_the_router_id_is_given_or_the_nodes_address_or_made_from_its_name() -> None:

@@ -236,6 +236,13 @@ class _Outgoing(outgoing.Outgoing):  # type: ignore[misc]
             while time.monotonic() < began + _Pace.retry_seconds:
                 yield False
 
+    def _setup(self) -> Exception | None:
+        """Why there is no socket, if so. Where the interface is not there ExaBGP closes one that it never had."""
+        try:
+            return super()._setup()  # type: ignore[no-any-return]
+        except AttributeError as error:
+            return error.__context__ if isinstance(error.__context__, Exception) else error
+
     def _attempt(self, began: float) -> Iterator[bool]:
         if (issue := self._connect()) is not None:
             _Pace.trouble = str(issue)
