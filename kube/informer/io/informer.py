@@ -9,7 +9,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Generic, TypeVar
 
 import structlog
@@ -124,12 +124,11 @@ class Informer(Generic[T]):
                     await self._watch()
 
     async def _pause(self) -> None:
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._pacing.pause_seconds(random.random())):
                 await self._asking.wait()
-        except TimeoutError:
-            return
-        self._pacing.want_list()
+        if self._asking.is_set():  # it may have been asked for in the very moment in which the time was up
+            self._pacing.want_list()
 
     async def _list(self) -> None:
         began, number = time.monotonic(), self._asked

@@ -308,6 +308,31 @@ async def test_a_relist_ends_the_watch_and_waits_for_no_backoff(
         assert asked(script) == ["list", "watch 7", "list", "watch 8", "list", "watch 9"]
 
 
+@pytest.mark.parametrize("turns", [1, 2])
+async def test_a_relist_that_is_asked_for_just_as_a_pause_ends_is_not_forgotten(
+    connected: Connected, monkeypatch: pytest.MonkeyPatch, turns: int
+) -> None:
+    answers = [page(rv="7"), stream(cut=True), page(an_object("a", "8"), rv="8"), stream(5.0)]
+    async with connected(*answers) as (client, script):
+        watched: list[Watched] = []
+
+        def relist_after(turns: int) -> None:
+            if turns:
+                asyncio.get_running_loop().call_soon(relist_after, turns - 1)
+            else:
+                watched[0].informer.relist()
+
+        def no_time(self: object, attempt: int, randomness: float) -> float:
+            relist_after(turns)
+            return 0.0  # the loop ends such a pause in its next turn, and its waiter goes on in the one after
+
+        monkeypatch.setattr("kube.backoff.Backoff.delay_seconds", no_time)
+        async with watching(client) as one:
+            watched.append(one)
+            await one.until(script, 4)
+            assert asked(script) == ["list", "watch 7", "list", "watch 8"]
+
+
 async def test_a_list_under_way_does_not_pass_for_one_asked_for_later(connected: Connected) -> None:
     answers = [after(0.2, page(rv="7")), page(an_object("a", "8"), rv="8"), stream(5.0)]
     async with connected(*answers) as (client, script), watching(client) as watched:
