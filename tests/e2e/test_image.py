@@ -146,10 +146,10 @@ def test_the_image_has_no_more_than_it_may(former: Cluster, archive: Path) -> No
     ("command", "said"),
     [
         (["/opt/berth/bin/berth", "--help"], "explain"),
-        (["/bin/sh", "-c", "exec cat /etc/passwd"], "65532"),  # as in the relay of speaker.bgp.exabgp.config
+        (["/bin/sh", "-c", "exec cat /etc/passwd"], "65532"),
         (["python", "-m", "exabgp", "--help"], "exabgp"),
     ],
-    ids=["berth", "relay", "exabgp"],
+    ids=["berth", "sh", "exabgp"],
 )
 def test_what_the_programs_start_is_in_it(former: Cluster, command: list[str], said: str) -> None:
     root = former.settings.directory / "images/0"

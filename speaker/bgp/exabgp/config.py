@@ -23,18 +23,16 @@ class ConfigError(ValueError):
 
 
 def configuration(peer: PeerConfig, *, commands_path: str, events_path: str) -> str:
-    """The file. The two paths are FIFOs: ExaBGP reads commands from one and writes events to the other, through a relay
-    that ends with either end. Raises ConfigError."""
+    """The file. The two paths are FIFOs: ExaBGP reads commands from one and writes events to the other, by itself
+    (io/changed.py): they stand where a program would, which is not run. Raises ConfigError."""
     check(peer)
     for path in (commands_path, events_path):
         if not PLAIN_PATH.fullmatch(path):
             raise ConfigError(f"the folder for ExaBGP's pipes has characters in its path that can't be used: {path}")
-    # Commands to ExaBGP's pipe (3), events from it; its process group is told, so that it can be ended and buried.
-    relay = f"exec 3>&1 >{events_path} 2>/dev/null; echo relay $$; cat {commands_path} >&3 & exec 3>&-; exec cat"
     return "\n".join(
         [
             "process berth {",
-            f'    run /bin/sh -c "{relay}";',
+            f"    run /bin/sh {commands_path} {events_path};",
             "    encoder json;",
             "}",
             f"neighbor {peer.peer_address} {{",

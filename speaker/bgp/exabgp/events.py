@@ -33,13 +33,6 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class RelayStarted:
-    """By the relay itself: the process group that it is in."""
-
-    group: int
-
-
-@dataclass(frozen=True)
 class Unacknowledged:
     """How many bytes the router's TCP has not acknowledged, and why no connection can be had ("": nothing known)."""
 
@@ -130,20 +123,7 @@ class Ended:
 
 
 AboutRefresh = RefreshSent | RefreshBegun | RouterEndOfRib | RefreshCostly
-Event = (
-    Answer
-    | RelayStarted
-    | Unacknowledged
-    | Connected
-    | Negotiated
-    | Up
-    | Down
-    | Notified
-    | Sent
-    | EndOfRib
-    | AboutRefresh
-    | Ended
-)
+Event = Answer | Unacknowledged | Connected | Negotiated | Up | Down | Notified | Sent | EndOfRib | AboutRefresh | Ended
 
 
 class _Nlri(msgspec.Struct, gc=False):
@@ -232,8 +212,6 @@ def parse(line: bytes) -> Event | None:
         return _ABOUT_REFRESH[word]
     if word == b"end-of-rib" and family in _FAMILY_NAMES:
         return RouterEndOfRib(_FAMILY_NAMES[family])
-    if line.startswith(b"relay ") and (group := line[6:]).isdigit():
-        return RelayStarted(int(group))
     return None
 
 

@@ -168,7 +168,7 @@ class RouterSession:
                 self._came_up(now)
             case events.Down():
                 self._went_down(event, now)
-            case events.Ended() | events.RelayStarted():
+            case events.Ended():
                 pass  # for who holds the process
 
     def router_started_anew(self) -> None:

@@ -27,7 +27,8 @@ changes ExaBGP in these places, each held by a test against real routers:
   send all of its own routes again;
 - the router is told that End-of-RIB is understood (RFC 4724 §3: the capability without a family), since without that
   some routers send none, and do not answer a ROUTE-REFRESH;
-- a command is worked off without an event loop of its own.
+- a command is worked off without an event loop of its own;
+- ExaBGP holds the two pipes of its API itself, where it would run a program between them and us.
 """
 
 from __future__ import annotations
@@ -64,10 +65,13 @@ from exabgp.logger import log
 from exabgp.protocol.family import AFI, SAFI
 from exabgp.reactor import peer, protocol
 from exabgp.reactor.api.command.command import Command
+from exabgp.reactor.api.processes import Processes
+from exabgp.reactor.api.response import Response
 from exabgp.reactor.asynchronous import ASYNC
 from exabgp.reactor.network import outgoing
 from exabgp.reactor.network.connection import Connection
 from exabgp.reactor.peer import ACTION
+from exabgp.version import json as json_version
 
 PARENT = "BERTH_BGP_PARENT"
 FIRST_RETRY_SECONDS = 1.0
@@ -153,6 +157,7 @@ def main() -> None:
     ParseNeighbor._post_capa_nexthop = _offer_next_hops
     Update.messages = _messages_with_next_hop
     ASYNC._notify_error, ASYNC.run = _tell_error_or_end, _work_off
+    Processes._start = _start_with_pipes
     Capabilities._graceful = _graceful_or_end_of_rib
     protocol.Protocol.new_eors, Connection.reader = _new_eors_or_other, _reader_that_tells
     permit = _Permit()
@@ -468,6 +473,32 @@ def _work_off(queue: Any) -> bool:
     except StopIteration as end:
         return bool(end.value)
     raise RuntimeError("a command waits for something")
+
+
+class _Pipes:
+    """In the place of a program that ExaBGP would run (subprocess.Popen). Who has lost a pipe is under nobody's
+    control, and ends."""
+
+    def __init__(self, commands_path: str, events_path: str) -> None:
+        self.stdin = open(events_path, "wb")  # noqa: SIM115 - as long as this process
+        self.stdout = os.fdopen(os.open(commands_path, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0)
+
+    def poll(self) -> None:
+        """It runs."""
+
+    def terminate(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _start_with_pipes(processes: Any, name: str) -> None:
+    """In the place of Processes._start."""
+    if name in processes._process:
+        return
+    *_, commands_path, events_path = processes._configuration[name]["run"]
+    processes._encoder[name] = Response.JSON(json_version)
+    processes._ackjson[name], processes._ack[name], processes._restart[name] = False, True, False
+    processes._process[name] = _Pipes(commands_path, events_path)
+    processes._update_fds()
 
 
 _tell_error = ASYNC._notify_error

@@ -1,8 +1,8 @@
 """One ExaBGP process and its three pipes: starts it, writes lines, hands on what it says, ends it.
 
 Decides nothing. Whoever loses a pipe has lost the process: it is killed then, since nobody announces without somebody
-in control. It dies with the agent (PR_SET_PDEATHSIG), and its relay with either (end of file). All three pipes are
-ours: what its relay still holds open can't keep them open here.
+in control. It dies with the agent (PR_SET_PDEATHSIG). All three pipes are ours: what somebody else still holds open
+can't keep them open here.
 """
 
 import asyncio
@@ -77,7 +77,6 @@ class ExaBgpProcess:
         self._words: asyncio.ReadTransport | None = None
         self._watching: asyncio.Task[None] | None = None
         self._last_words = ""
-        self._relay_group: int | None = None
         self._is_lost = False
         self._is_read = asyncio.Event()
         self._are_words_read = asyncio.Event()
@@ -147,7 +146,7 @@ class ExaBgpProcess:
             file.write(text)
 
     async def _open_events(self, path: Path) -> None:
-        """First: without a reader the relay would wait."""
+        """First: without a reader it would wait."""
         pipe = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         self._reading = await _reading(pipe, _Reader(self._on_line, self._lose, self._is_read))
 
@@ -181,7 +180,7 @@ class ExaBgpProcess:
         self._watching = asyncio.create_task(self._watch(self._process))
 
     async def _open_commands(self, path: Path) -> None:
-        """When the relay has opened its end: ENXIO until then, and ExaBGP may never get there."""
+        """When it has opened its end: ENXIO until then, and ExaBGP may never get there."""
         while True:
             if self._is_lost:
                 with contextlib.suppress(TimeoutError):
@@ -207,9 +206,7 @@ class ExaBgpProcess:
 
     def _on_line(self, line: bytes) -> None:
         event = events.parse(line)
-        if isinstance(event, events.RelayStarted):
-            self._relay_group = event.group
-        elif event is not None:
+        if event is not None:
             self._on_event(event)
 
     def _on_words(self, line: bytes) -> None:
@@ -227,9 +224,6 @@ class ExaBgpProcess:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
-        if self._relay_group is not None:
-            self._kill_group(self._relay_group)
-            await _bury(self._relay_group)
         if self._process is not None:  # again, for a caller that was cancelled: asyncio lets go of it now or never
             await self._process.wait()
             await asyncio.sleep(0)
@@ -273,12 +267,3 @@ async def _reading(pipe: int, reader: _Reader) -> asyncio.ReadTransport:
     file = os.fdopen(pipe, "rb", buffering=0)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: reader, file)
     return transport
-
-
-async def _bury(group: int) -> None:
-    """Where we are process 1 (in a pod), the relay of a killed ExaBGP is our child. Elsewhere nothing is to be done."""
-    with contextlib.suppress(ChildProcessError):
-        for _ in range(20):
-            while os.waitpid(-group, os.WNOHANG)[0]:  # noqa: ASYNC222 - does not block
-                pass
-            await asyncio.sleep(POLL_SECONDS)

@@ -1,6 +1,7 @@
 """A driver on a node, and routers beside it."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -70,3 +71,11 @@ async def driving(node: Namespace, directory: Path) -> AsyncIterator[Driven]:
         await asyncio.wait([running])
         if not running.cancelled() and (error := running.exception()):
             raise error
+
+
+def lose_commands(driver: BgpDriver, peer: str) -> None:
+    """The pipe of the commands to that ExaBGP has its end, as if the agent had closed it."""
+    process = driver._runners[peer].process
+    assert process is not None
+    assert process._lines is not None
+    os.dup2(os.open(os.devnull, os.O_WRONLY), process._lines.get_extra_info("pipe").fileno())

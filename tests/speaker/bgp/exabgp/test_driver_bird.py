@@ -13,7 +13,7 @@ import pytest
 from lab.net.segment import Namespace
 from lab.routers.links import Bird, Link, routes
 from speaker.bgp.model import FOREVER_SECONDS, Route
-from tests.speaker.bgp.exabgp.conftest import driving
+from tests.speaker.bgp.exabgp.conftest import driving, lose_commands
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
 V4, V6 = ip_network("10.9.0.1/32"), ip_network("fd09::1/128")
@@ -179,7 +179,7 @@ async def test_an_exabgp_that_is_killed_or_frozen_is_replaced(
         assert driven.driver.sessions["tor"].last_error
 
 
-async def test_a_lost_relay_is_the_end_of_its_exabgp(link: Link, opened: ExitStack, tmp_path: Path) -> None:
+async def test_a_lost_pipe_is_the_end_of_its_exabgp(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     bird = Bird(link, tmp_path)
     opened.enter_context(bird)
     async with driving(link.node, tmp_path) as driven:
@@ -187,8 +187,7 @@ async def test_a_lost_relay_is_the_end_of_its_exabgp(link: Link, opened: ExitSta
         driven.driver.set_routes("tor", routes(str(V4)))
         await driven.until("it is there", lambda: bird.prefixes() == {V4})
         pid = driven.driver.exabgp_pids()["tor"]
-        relay = int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
-        os.kill(relay, signal.SIGKILL)
+        lose_commands(driven.driver, "tor")
         await driven.until("another runs", lambda: driven.driver.exabgp_pids().get("tor", pid) != pid)
         await driven.until_up()
         await driven.until("it is there again", lambda: bird.prefixes() == {V4})

@@ -18,7 +18,7 @@ import pytest
 
 from lab.net.segment import Namespace
 from lab.routers.links import SAME_SECONDS, Bird, Frr, Link, routes
-from tests.speaker.bgp.exabgp.conftest import Driven, driving
+from tests.speaker.bgp.exabgp.conftest import Driven, driving, lose_commands
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
 KEPT, GOES = ip_network("10.9.0.1/32"), ip_network("10.9.0.2/32")
@@ -44,9 +44,8 @@ def starve(driven: Driven, _: Link, __: Bird) -> None:
     driven.driver.set_routes("sick", routes(str(GOES), *MANY))
 
 
-def lose_relay(driven: Driven, _: Link, __: Bird) -> None:
-    pid = driven.driver.exabgp_pids()["sick"]
-    os.kill(int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]), signal.SIGKILL)
+def lose_pipe(driven: Driven, _: Link, __: Bird) -> None:
+    lose_commands(driven.driver, "sick")
 
 
 def notify(_: Driven, __: Link, bird: Bird) -> None:
@@ -96,7 +95,7 @@ def delete(driven: Driven, link: Link, bird: Bird) -> None:
 
 @pytest.mark.parametrize(
     "befall",
-    [kill, freeze, starve, lose_relay, notify, flood, freeze_router, flap, cut, delete],
+    [kill, freeze, starve, lose_pipe, notify, flood, freeze_router, flap, cut, delete],
 )
 async def test_one_session_is_hit_and_the_other_is_not(
     node: Namespace,

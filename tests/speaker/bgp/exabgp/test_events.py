@@ -24,7 +24,12 @@ def line(kind: str, **neighbor: Any) -> bytes:
     [
         (b"done\n", events.Answer(True)),
         (b"error", events.Answer(False)),
-        (b"relay 12\n", events.RelayStarted(12)),
+        (b"refreshing ipv4\n", events.RefreshSent()),
+        (b"refreshed ipv6\n", events.RefreshBegun()),
+        (b"refreshed-all ipv4\n", None),
+        (b"costly\n", events.RefreshCostly()),
+        (b"end-of-rib ipv6\n", events.RouterEndOfRib(Family.IPv6)),
+        (b"end-of-rib l2vpn\n", None),
         (b"unacknowledged 28 \n", events.Unacknowledged(28)),
         (b"unacknowledged 0 Connection refused\n", events.Unacknowledged(0, "Connection refused")),
         (line("state", state="connected"), events.Connected()),
