@@ -1,4 +1,11 @@
-"""python -m tests.sim [--seeds A-B] [--jobs 2]: run lives, print a summary, and of each that failed its transcript."""
+"""python -m tests.sim: run lives, print a summary, and of each that failed its transcript.
+
+--seeds A-B    which, or one
+--jobs N       in so many processes
+--coverage     and what they reached
+--shorten      of those that failed also the fewest acts that still do, as a scenario (tests.sim.scenario)
+NAME...        scenarios of the folder, or files, instead of seeds
+"""
 
 import argparse
 import gc
@@ -8,8 +15,11 @@ import time
 from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
+from tests.sim.fate import drawn
 from tests.sim.run import Outcome, run
+from tests.sim.scenario import Scenario, kept, read, shortened
 
 FIXED = "0"
 """PYTHONHASHSEED: without it sets have another order in each process."""
@@ -23,7 +33,11 @@ def main() -> int:
     parser.add_argument("--seeds", default="1-100", help="A-B, or one")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--coverage", action="store_true", help="what was reached")
+    parser.add_argument("--shorten", action="store_true", help="of failed lives, the fewest acts that still fail")
+    parser.add_argument("scenarios", nargs="*", metavar="NAME", help="a scenario of the folder, or a file")
     options = parser.parse_args()
+    if options.scenarios:
+        return told(options.scenarios)
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
     began = time.perf_counter()
@@ -36,6 +50,9 @@ def main() -> int:
         if one.violation is not None:
             failed += 1
             print(f"seed {one.seed}: {one.violation}", *one.transcript, sep="\n    ", flush=True)
+            if options.shorten:
+                steps, worse = shortened(one.seed, drawn(one.seed))
+                print(Scenario(str(worse.violation), one.seed, tuple(steps)).text, flush=True)
     took = time.perf_counter() - began
     if options.coverage:
         for what, count in sorted(reached.items()):
@@ -44,6 +61,17 @@ def main() -> int:
         f"{lives} lives, {failed} violations; {steps} steps, {faults} faults, {seconds / 3600:.1f} virtual hours; "
         f"{lives / took:.1f} lives a second"
     )
+    return bool(failed)
+
+
+def told(names: list[str]) -> int:
+    """These scenarios."""
+    failed = 0
+    for name in names:
+        path = Path(name)
+        outcome = (read(path.read_text()) if path.exists() else kept()[name]).live()
+        print(f"{name}: {outcome.violation or 'as it should be'}", *outcome.transcript, sep="\n    ")
+        failed += outcome.violation is not None
     return bool(failed)
 
 

@@ -4,23 +4,27 @@ written down, read, and lived again.
 An act that makes no sense as things stand does nothing: whoever takes acts out of a life need not mind the others.
 """
 
+import contextlib
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from crds.names import allocation_name, speaker_lease
 from kube.resource import (
     BGPADVERTISEMENTS,
     BGPPEERS,
+    IPALLOCATIONS,
     IPPOOLS,
     L2ADVERTISEMENTS,
+    LEASES,
     NODES,
     SERVICES,
     SPEAKERS,
 )
-from tests.sim.api import Body, Refused, Target
+from tests.sim.api import Body, Refused, Target, decode
 from tests.sim.cluster import Cluster
-from tests.sim.machines import AllocatorPod, Machine
+from tests.sim.machines import NAMESPACE, AllocatorPod, Machine
 from tests.sim.transport import Link
 
 NODES_THERE = ("n1", "n2", "n3", "n4")
@@ -222,6 +226,54 @@ def finalizers_off(cluster: Cluster, name: str) -> bool:
     return cluster.do("PATCH", SERVICES, short, {"metadata": {"finalizers": []}}, namespace)
 
 
+@act
+def record_gone(cluster: Cluster, name: str) -> bool:
+    """An IPAllocation of a Service is deleted by hand, while an allocator is there to write it again."""
+    leader = next((one for one in cluster.allocators if one.leads), None)
+    addresses = _its_addresses(cluster, name)
+    if leader is None or leader.loop is None or not leader.link.is_up or leader.loop.frozen_until or not addresses:
+        return False
+    record = allocation_name(addresses[0])
+    stored = cluster.api.get("ipallocations", record)
+    assert stored is not None
+    cluster.by_hand.add(stored["metadata"]["uid"])
+    return cluster.delete(IPALLOCATIONS, record)
+
+
+@act
+def lease_gone(cluster: Cluster, name: str) -> bool:
+    """A speaker's Lease is deleted by hand."""
+    return cluster.delete(LEASES, speaker_lease(name), NAMESPACE)
+
+
+@act
+def says(cluster: Cluster, name: str, field: str, value: str) -> bool:
+    """A compromised speaker writes something strange into its Speaker; the value is JSON without blanks."""
+    path = SPEAKERS.path(name, None, "status")
+    try:
+        cluster.api.answer("PATCH", path, {"status": {field: decode(value.encode())}})
+    except Refused:
+        return False
+    return True
+
+
+_GARBAGE = (IPALLOCATIONS, SERVICES, NODES, SPEAKERS, IPPOOLS, BGPPEERS)
+
+
+@act
+def garbage(cluster: Cluster, plural: str) -> bool:
+    """An object comes whose fields have the wrong types."""
+    resource = next(one for one in _GARBAGE if one.plural == plural)
+    body: Body = {"metadata": {"labels": {}}, "spec": {"address": 7, "ports": "x", "type": 1, "holders": 2}}
+    body["spec"] |= {"taints": "x", "addresses": 5, "peerAddress": []}
+    target = Target(plural, "default" if resource.namespaced else "", "", "", resource.group == "berth.dev")
+    body["metadata"]["name"] = "garbage"
+    with contextlib.suppress(Refused, AttributeError, TypeError):
+        cluster.api.create(target, {"apiVersion": resource.api_version, "kind": resource.kind, **body})
+        return True
+    return False
+
+
 # ---- operators
 
 
@@ -270,6 +322,8 @@ def bgp(cluster: Cluster, name: str, **options: str) -> bool:
     spec = _selectors(options)
     if "peer" in options:
         spec["peers"] = [options["peer"]]
+    if "length" in options:
+        spec["aggregationLengthV4"] = int(options["length"])
     return cluster.apply(BGPADVERTISEMENTS, name, spec)
 
 
@@ -490,6 +544,17 @@ def freeze(cluster: Cluster, who: str, seconds: str, **options: str) -> bool:
 
 
 @fault
+def suspend(cluster: Cluster, who: str, seconds: str) -> bool:
+    """A machine sleeps: its monotonic clock stands still, CLOCK_BOOTTIME goes on."""
+    machine = cluster.machines.get(who)
+    if machine is None or machine.process is None or machine.is_frozen:
+        return False
+    machine.freeze(float(seconds), with_wire=True)
+    machine.clock.sleep(float(seconds))
+    return True
+
+
+@fault
 def wire_stuck(cluster: Cluster, who: str, seconds: str) -> bool:
     """A wire process answers, and takes in no order."""
     machine = cluster.machines.get(who)
@@ -583,6 +648,56 @@ def router_hangs(cluster: Cluster, address: str, **options: str) -> bool:
     return True
 
 
+# ---- what a scenario asks for
+
+
+class Expectation(Exception):
+    """It is not as a scenario says."""
+
+
+@act
+def expect(cluster: Cluster, what: str, name: str, *values: str) -> None:
+    """shows NS/NAME ADDRESS..., told NS/NAME REASON, gone NS/NAME, held ADDRESS NS/NAME..., free ADDRESS, or
+    answered ADDRESS by so many nodes."""
+    found = _EXPECTED[what](cluster, name)
+    if found != list(values):
+        raise Expectation(f"expected: {what} {name} {' '.join(values)}; it is {' '.join(found)}")
+
+
+def _shown(cluster: Cluster, name: str) -> list[str]:
+    stored = cluster.api.get("services", _key(name)[1], _key(name)[0]) or {}
+    return [one["ip"] for one in stored.get("status", {}).get("loadBalancer", {}).get("ingress") or ()]
+
+
+def _told(cluster: Cluster, name: str) -> list[str]:
+    stored = cluster.api.get("services", _key(name)[1], _key(name)[0]) or {}
+    conditions = stored.get("status", {}).get("conditions") or ()
+    return [one["reason"] for one in conditions if one["type"] == "berth.dev/Allocated"]
+
+
+def _there(cluster: Cluster, name: str) -> list[str]:
+    return [] if cluster.api.get("services", _key(name)[1], _key(name)[0]) is None else ["there"]
+
+
+def _holders(cluster: Cluster, address: str) -> list[str]:
+    stored = cluster.api.get("ipallocations", allocation_name(address)) or {"spec": {"holders": []}}
+    return sorted(f"{one['namespace']}/{one['name']}" for one in stored["spec"]["holders"])
+
+
+def _answerers(cluster: Cluster, address: str) -> list[str]:
+    return [str(len(cluster.segment.answering(address)))]
+
+
+_EXPECTED: dict[str, Callable[[Cluster, str], list[str]]] = {
+    "shows": _shown,
+    "told": _told,
+    "gone": _there,
+    "held": _holders,
+    "free": _holders,
+    "answered": _answerers,
+}
+
+
 def end_of_faults(cluster: Cluster) -> None:
     """Everything is well again, and whatever is off is switched on. Of machines that were replaced an operator says
     that they are dead."""
@@ -593,6 +708,8 @@ def end_of_faults(cluster: Cluster) -> None:
     for machine in cluster.replaced:
         machine.lose_power()
         cluster.world.after(2.0, cluster.delete, SPEAKERS, machine.node)
+    for resource in _GARBAGE:
+        cluster.delete(resource, "garbage", "default" if resource.namespaced else "")
     cluster.segment.heal()
     cluster.api.refuses = lambda method, target, body: None
     cluster.api.page_size = 500
@@ -613,4 +730,4 @@ def end_of_faults(cluster: Cluster) -> None:
         router.thaw()
 
 
-__all__ = ["ACTS", "FAULTS", "Doing", "Step", "end_of_faults", "parsed", "random"]
+__all__ = ["ACTS", "FAULTS", "Doing", "Expectation", "Step", "end_of_faults", "parsed", "random"]

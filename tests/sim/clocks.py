@@ -73,19 +73,24 @@ class Clock:
         self._world = world
         self.rate = rate
         self._ahead = ahead
+        self._slept = 0.0
 
     def monotonic(self) -> float:
-        return self._ahead + self._world.now * self.rate
+        return self._ahead + self._world.now * self.rate - self._slept
 
     def boottime(self) -> float:
-        return self.monotonic() + BOOTED_BEFORE_SECONDS
+        return self.monotonic() + self._slept + BOOTED_BEFORE_SECONDS
+
+    def sleep(self, seconds: float) -> None:
+        """The machine is suspended for so long of the true time: CLOCK_BOOTTIME alone goes on."""
+        self._slept += seconds * self.rate
 
     def wall(self) -> float:
         return EPOCH + self._world.now
 
     def true_time(self, monotonic: float) -> float:
         """When it will be so late on this clock."""
-        return (monotonic - self._ahead) / self.rate
+        return (monotonic - self._ahead + self._slept) / self.rate
 
     def gettime(self, clock: int) -> float:
         return {time.CLOCK_BOOTTIME: self.boottime, time.CLOCK_MONOTONIC: self.monotonic}.get(clock, self.wall)()

@@ -53,7 +53,8 @@ class Cluster:
         """By node: the present one. Others of the same name, which were replaced, are in `replaced`."""
         self.replaced: list[Machine] = []
         self.allocators = [self._allocator(name) for name in ("one", "two")]
-        self.admin_faults = 0
+        self.by_hand: set[str] = set()
+        """uids of IPAllocations that a hand deleted."""
         self._macs = 0
         self.api.on_change.append(self._collect_garbage)
 

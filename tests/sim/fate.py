@@ -118,7 +118,7 @@ class _Fate:
         if draw < 0.96:
             nodes = [one for one in NODES_THERE if self.rng.random() < 0.5]
             return Step(self.pause(), "endpoints", (name, *nodes))
-        return Step(self.pause(), "finalizers-off", (name,))
+        return Step(self.pause(), self.one("finalizers-off", "record-gone"), (name,))
 
     def service(self, pause: float) -> Step:
         return Step(pause, "service", (self.one(*SERVICES_THERE), *self.wishes()))
@@ -160,6 +160,7 @@ class _Fate:
                 self.pause(), "l2", (self.one("all", "some"), *([f"zone={self.one('x', 'y')}"] * (rng.random() < 0.5)))
             ),
             Step(self.pause(), "l2-gone", (self.one("all", "some"),)),
+            Step(self.pause(), "lease-gone", (node,)),
         )
         return rng.choice(choices)
 
@@ -228,8 +229,9 @@ class _Fate:
             Step(self.pause(), "freeze", (node, seconds)),
             Step(self.pause(), "freeze", (node, seconds, "with=wire")),
             Step(self.pause(), "freeze", (self.one("one", "two"), seconds)),
-            Step(self.pause(), "wire-stuck", (node, self.one("0.5", "3"))),
+            Step(self.pause(), "wire-stuck", (node, self.one("0.5", "3", "12"))),
             Step(self.pause(), "power-off", (node, f"seconds={seconds}")),
+            Step(self.pause(), "suspend", (node, seconds)),
         )
         return self.rng.choice(choices)
 

@@ -62,7 +62,7 @@ class Judge:
     # ---- at every moment
 
     def _changed(self, plural: str, key: Key, before: Stored | None, after: Stored | None) -> None:
-        if plural == "ipallocations":
+        if plural == "ipallocations" and key.name != "garbage":
             self._record_changed(key.name, before, after)
         if after is not None and (status := after.body.get("status")):
             for one in status.get("conditions") or ():
@@ -77,7 +77,7 @@ class Judge:
             self.life_of.setdefault(uid, life.number)
             return
         assert before is not None
-        if before.body["spec"].get("releasing"):
+        if before.body["spec"].get("releasing") and before.body["metadata"]["uid"] not in self.cluster.by_hand:
             life.end()
             self._released(before.body["spec"]["address"])
 
@@ -92,6 +92,8 @@ class Judge:
             if wire.answers(address):
                 self.found(f"{address} is released while {wire.process.incarnation} answers for it")
         for router in self.cluster.routers.values():
+            if router.is_hung:
+                continue  # it acknowledged a withdrawal, and did not read it: docs/limits.md
             for node, table in router.adj_in.items():
                 for prefix in table:
                     if str(prefix.network_address) == address and prefix.prefixlen == prefix.max_prefixlen:

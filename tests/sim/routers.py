@@ -32,6 +32,10 @@ class Kept:
     is_stale: bool = False
 
 
+def _nobody(router: "Router", node: str, prefix: Prefix) -> None:
+    """Is told."""
+
+
 @dataclass
 class Router:
     """`adj_in`: by node, what it has of it. `cut_off`: nodes with which it exchanges nothing. `is_hung`: its process
@@ -43,7 +47,7 @@ class Router:
     cut_off: set[str] = field(default_factory=set)
     is_hung: bool = False
     sessions: dict[str, "Session"] = field(default_factory=dict)
-    on_route: Callable[["Router", str, Prefix], None] = lambda *_: None
+    on_route: Callable[["Router", str, Prefix], None] = _nobody
     _stale: dict[str, int] = field(default_factory=dict)
     _late: list[tuple[Callable[..., None], tuple[Any, ...]]] = field(default_factory=list)
 
@@ -58,10 +62,16 @@ class Router:
             what(*arguments)
 
     def thaw(self) -> None:
+        """What it gets to read is in order: what it has in between counts for nobody."""
         self.is_hung = False
         late, self._late = self._late, []
+        told, self.on_route = self.on_route, _nobody
         for what, arguments in late:
             what(*arguments)
+        self.on_route = told
+        for node, table in self.adj_in.items():
+            for prefix in list(table):
+                told(self, node, prefix)
 
     def take(self, session: "Session", prefix: Prefix, kept: Kept | None) -> None:
         if self.sessions.get(session.node) is not session:

@@ -10,7 +10,7 @@ from unittest import mock
 import speaker.core
 from speaker.phases import Cause, Phase, after
 from tests.sim import fate
-from tests.sim.acts import FAULTS, Doing, Step, end_of_faults
+from tests.sim.acts import FAULTS, Doing, Expectation, Step, end_of_faults
 from tests.sim.clocks import Restless
 from tests.sim.cluster import Cluster, surroundings
 from tests.sim.judge import Judge, Violation
@@ -50,7 +50,7 @@ def live(seed: int, steps: Sequence[Step]) -> Outcome:
         cluster = Cluster(seed)
         try:
             _live(cluster, steps, outcome)
-        except (Violation, Restless) as error:
+        except (Violation, Restless, Expectation) as error:
             outcome.violation = str(error)
         except Exception:
             outcome.violation = f"the simulation itself: {traceback.format_exc(limit=-6)}"
