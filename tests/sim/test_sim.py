@@ -1,16 +1,64 @@
-"""Some lives of a cluster, each from its seed. `make sim` lives many more."""
+"""Lives of a cluster: some from their seeds, and those that were written down. `make sim` lives many more."""
 
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.sim.acts import ACTS, Step
+from tests.sim.fate import drawn
+from tests.sim.scenario import Scenario, kept, read
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def test_no_life_of_a_cluster_breaks_a_promise() -> None:
-    """In a process of its own, where the order of sets is the same each time."""
-    command = [sys.executable, "-m", "tests.sim", "--seeds", "1-20"]
+def lived(*arguments: str) -> str:
+    """In a process of its own, where the order of sets is the same each time. What it says; raises AssertionError with
+    that when a life ended badly."""
     environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    command = [sys.executable, "-m", "tests.sim", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_no_life_of_a_cluster_breaks_a_promise() -> None:
+    assert "20 lives, 0 violations" in lived("--seeds", "1-20")
+
+
+def test_lives_that_were_written_down_end_well() -> None:
+    said = lived(*kept())
+    assert said.count("as it should be") == len(kept())
+
+
+def test_the_same_seed_is_the_same_life() -> None:
+    assert (
+        lived("--seeds", "3", "--coverage").rpartition(";")[0] == lived("--seeds", "3", "--coverage").rpartition(";")[0]
+    )
+
+
+@pytest.mark.parametrize("name", list(kept()))
+def test_a_scenario_says_what_it_shows_and_does_what_there_is(name: str) -> None:
+    scenario = kept()[name]
+    assert scenario.about
+    assert read(scenario.text) == scenario
+    assert {step.act for step in scenario.steps} <= ACTS.keys()
+
+
+def test_every_act_is_in_some_life() -> None:
+    lives = [step.act for seed in range(1, 400) for step in drawn(seed)]
+    written = [step.act for one in kept().values() for step in one.steps]
+    assert set(lives) | set(written) == ACTS.keys()
+
+
+def test_a_scenario_begins_with_its_seed() -> None:
+    with pytest.raises(ValueError, match="begins with its seed"):
+        read("0 node n1")
+
+
+def test_a_scenario_is_read_as_it_is_written() -> None:
+    scenario = Scenario("Two lines\nof words.", 7, (Step(0.5, "node", ("n1",)), Step(1.0, "delete", ("default/a",))))
+    assert scenario.text == "# Two lines\n# of words.\nseed 7\n0.5 node n1\n1 delete default/a\n"
+    assert read(scenario.text) == scenario

@@ -21,8 +21,9 @@ from tests.sim.clocks import ProcessLoop, World
 
 BOOKMARK_SECONDS = 55.0
 CONNECT_FAILED_SECONDS = 0.02
+SYN_SECONDS = (1.0, 2.0, 2.0)
+"""Then a connection is given up (kube.io.transport.CONNECT_TIMEOUT_SECONDS)."""
 BUSY_ATTEMPTS = 5
-UNANSWERED_SECONDS = 5.0
 
 
 @dataclass
@@ -192,11 +193,7 @@ class SimTransport:
         probe = Request("get", request.resource, "WATCH", request.path)
         answered = self._loop.create_future()
         reader = _Reader(self._link, self._loop, request.path, idle_seconds)
-        link, world = self._link, self._world
-        if not link.is_up:
-            self._fail(probe, answered, at_once=link.refuses)
-        else:
-            world.after(link.delay() + link.latency, self._start, reader, answered)
+        self._connect(probe, reader, answered, SYN_SECONDS)
         sent = time.monotonic()
         code, body = await answered
         if code == 0:
@@ -205,6 +202,22 @@ class SimTransport:
         if code >= 300:
             raise error_from_response(code, body, None, request.path)
         return reader
+
+    def _connect(
+        self,
+        probe: Request,
+        reader: "_Reader",
+        answered: "asyncio.Future[tuple[int, bytes]]",
+        again: tuple[float, ...],
+    ) -> None:
+        """`again`: after how many seconds each TCP sends its SYN once more."""
+        link, world = self._link, self._world
+        if link.is_up:
+            world.after(link.delay() + link.latency, self._start, reader, answered)
+        elif link.refuses or not again:
+            self._fail(probe, answered, at_once=True)
+        else:
+            world.after(again[0], self._connect, probe, reader, answered, again[1:])
 
     def _start(self, reader: "_Reader", answered: "asyncio.Future[tuple[int, bytes]]") -> None:
         if self._loop.is_dead:
