@@ -405,7 +405,6 @@ def out_of_service(cluster: Cluster, name: str) -> bool:
     return cluster.do("PATCH", NODES, name, {"spec": {"taints": [OUT_OF_SERVICE]}})
 
 
-@act
 def in_service(cluster: Cluster, name: str) -> bool:
     return cluster.do("PATCH", NODES, name, {"spec": {"taints": None}})
 
