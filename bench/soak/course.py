@@ -133,6 +133,7 @@ class Soak:
         self._faults = FaultActs(cluster, self._api, self._random, self._say)
         self._acts: Counter[str] = Counter()
         self._struck: Counter[str] = Counter()
+        self._tried: Counter[str] = Counter()
         self._log = plan.directory / "acts.log"
         self._urls = plan.directory / "urls"
         self._poller: TablePoller | None = None
@@ -201,9 +202,17 @@ class Soak:
             ((_, act, counter),) = self._random.choices(both, [one[0] for one in both])
             if counter is self._struck and self._faults.count() >= most_faults:
                 continue
+            if counter is self._struck and most_faults == 1:
+                act = self._next_in_turn(faults)
             if self._do(act, counter) and counter is self._struck:
                 self._do(self._services.let_go, self._acts)  # its release meets the fault
             time.sleep(self._random.uniform(0.05, 0.6))
+
+    def _next_in_turn(self, faults: list[tuple[int, Callable[[], Said]]]) -> Callable[[], Said]:
+        """By its weight the one that was tried least often: so each comes, and each node has its turn."""
+        _, act = min(faults, key=lambda one: (self._tried[name_of(one[1])] / one[0], self._random.random()))
+        self._tried[name_of(act)] += 1
+        return act
 
     def _do(self, act: Callable[[], Said], counter: Counter[str]) -> bool:
         """Whether it was done."""

@@ -68,6 +68,7 @@ class FaultActs:
         self._disturbed: set[str] = set()
         self._in_force: Counter[tuple[str, str]] = Counter()
         """By kind and node."""
+        self._met: Counter[tuple[str, str]] = Counter()
         self.spans: list[FaultSpan] = []
         """Those that are over."""
         self.router_lost: dict[str, list[float]] = {}
@@ -158,7 +159,7 @@ class FaultActs:
 
     # ---- programs
 
-    def _node(self, *, may_end: bool) -> str | None:
+    def _node(self, kind: str, *, may_end: bool) -> str | None:
         """One that nothing is done to at present."""
         names = {node: f"speaker-{node}" for node in self._nodes}
         free = [
@@ -166,7 +167,15 @@ class FaultActs:
             for node, name in names.items()
             if name not in self._disturbed and self._is_up(name) and not (may_end and name in LONG_LIVED)
         ]
-        return self._random.choice(free) if free else None
+        return self._rarest(kind, free)
+
+    def _rarest(self, kind: str, nodes: list[str]) -> str | None:
+        """The one that this kind of fault has met least often."""
+        if not nodes:
+            return None
+        node = min(nodes, key=lambda one: (self._met[kind, one], self._random.random()))
+        self._met[kind, node] += 1
+        return node
 
     def _is_up(self, name: str) -> bool:
         return self._cluster.processes[name].state is State.RUNNING
@@ -180,7 +189,7 @@ class FaultActs:
         self._disturbed.discard(name)
 
     def kill(self) -> Said:
-        if (node := self._node(may_end=True)) is None:
+        if (node := self._node("kill", may_end=True)) is None:
             return None
         name = f"speaker-{node}"
         self._disturbed.add(name)
@@ -194,7 +203,7 @@ class FaultActs:
         return said
 
     def freeze(self) -> Said:
-        if (node := self._node(may_end=False)) is None:
+        if (node := self._node("freeze", may_end=False)) is None:
             return None
         name = f"speaker-{node}"
         self._disturbed.add(name)
@@ -203,7 +212,7 @@ class FaultActs:
         return f"{name} is frozen"
 
     def terminate(self) -> Said:
-        if (node := self._node(may_end=True)) is None:
+        if (node := self._node("terminate", may_end=True)) is None:
             return None
         name = f"speaker-{node}"
         self._disturbed.add(name)
@@ -216,7 +225,7 @@ class FaultActs:
         self._start_again(name)
 
     def stop_wire(self) -> Said:
-        if (node := self._node(may_end=True)) is None:
+        if (node := self._node("stop wire", may_end=True)) is None:
             return None
         wires = list(_children(self._cluster.speaker(node), b"speaker.wire"))
         if not wires:
@@ -231,7 +240,7 @@ class FaultActs:
         return f"the wire process of {node} is stopped"
 
     def kill_engine(self) -> Said:
-        if (node := self._node(may_end=False)) is None:
+        if (node := self._node("engine", may_end=False)) is None:
             return None
         engines = self._cluster.engines(node)
         if not engines:
@@ -321,7 +330,7 @@ class FaultActs:
         """A node that is not cut off so already."""
         taken = (*kinds, "cut api and members")
         free = [node for node in self._nodes if not any(self._is_there(kind, node) for kind in taken)]
-        return self._random.choice(free) if free else None
+        return self._rarest(kinds[0], free)
 
     def cut_from_api(self) -> Said:
         if (node := self._free_of("cut api")) is None:
