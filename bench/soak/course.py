@@ -10,36 +10,33 @@
 What is judged besides is in verdict.py.
 """
 
-import json
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from bench.measure import progress
 from bench.soak.acts import POOL, SERVICE_NAMES, ServiceActs
 from bench.soak.api import Api
-from bench.soak.cluster import FIRST_BACKEND_PORT, SoakCluster
+from bench.soak.cluster import SoakCluster
+from bench.soak.evidence import VISITS, answers, frames, routes, shown_throughout, visits_size
 from bench.soak.faults import FaultActs, Said, attempted, name_of
-from bench.soak.programs import Use, growth, uses
+from bench.soak.programs import Use, leaks, uses
+from bench.soak.result import Result
 from bench.soak.tables import TablePoller
-from bench.soak.timing import Operation, Times, by_fault, takeovers, unanswered
+from bench.soak.timing import Operation, by_fault, takeovers, unanswered
 from bench.soak.verdict import (
-    Answer,
-    Sighting,
     Violation,
     answers_of_strangers,
     asked_without_record,
     frames_without_record,
-    routes_of,
     routes_without_record,
 )
-from bench.soak.watcher import Shown, Watcher
+from bench.soak.watcher import Watcher
 from kube.resource import (
     DEPARTEDSPEAKERS,
     IPALLOCATIONS,
@@ -54,7 +51,6 @@ from lab.net.hosts import CLIENT
 from lab.net.netns import CommandFailed
 from lab.observe import conditions, reports, serving
 from lab.routers.base import Router, RouterSettings
-from lab.routers.bird import Bird
 from lab.scripts import script
 from lab.waiting import wait_for
 
@@ -65,9 +61,6 @@ CALM_SECONDS = 150.0
 PEACE_SECONDS = 150.0
 """Restart time and hold time of the routers, the fence, and a loaded machine."""
 QUIET_SECONDS = 1.0
-LONG_SECONDS = 1200.0
-"""From here on memory that grows is a leak: before, a program still fills its caches."""
-MOST_GROWTH_PERCENT, MOST_MORE_FILES = 5.0, 12
 VALUES = {
     "fenceAfterSeconds": 12,
     "allocator": {"replicas": 2, "lease": {"durationSeconds": 5}},
@@ -85,34 +78,6 @@ class Plan:
     seed: int
     takes_cpu: bool = True
     with_frr: bool = True
-
-
-@dataclass(frozen=True)
-class Result:
-    """All figures of a run. `unsettled`: what calm did not bring; `left`: what was still there in peace."""
-
-    seed: int
-    seconds: float
-    acts: dict[str, int]
-    faults: dict[str, int]
-    records: int
-    frames: int
-    routes: int
-    answers: int
-    ended_by_themselves: dict[str, int]
-    times: dict[str, dict[str, Times]]
-    calms: list[float]
-    peace_seconds: float
-    uses: dict[str, dict[str, Use]]
-    violations: list[str]
-    unsettled: list[str]
-    left: list[str]
-    leaks: list[str]
-    left_out: list[str]
-
-    @property
-    def is_right(self) -> bool:
-        return not (self.violations or self.unsettled or self.left or self.leaks)
 
 
 def soak(plan: Plan, tell: Callable[[str], None] = progress) -> Result:
@@ -182,7 +147,7 @@ class Soak:
             cluster.start_script(f"ask-{address}", CLIENT, "ask.py", address, "--interval-seconds=0.2")
         self._urls.write_text("")
         visits = [*script("fetch.py"), f"--listed-in={self._urls}", "--timeout-seconds=1", "--every-seconds=0.5"]
-        cluster.start("visits", CLIENT, visits)
+        cluster.start(VISITS, CLIENT, visits)
         if self._plan.with_frr:
             self._poller = TablePoller(cluster.routers[SECOND_ROUTER])
             self._poller.start()
@@ -239,7 +204,7 @@ class Soak:
         """Faults end; what should be so then."""
         self._say("calm")
         self._faults.end()
-        began, before = time.monotonic(), self._visits.stat().st_size
+        began, before = time.monotonic(), visits_size(self._cluster)
         found = ["?"]
         while found and time.monotonic() - began < CALM_SECONDS:
             time.sleep(0.5)
@@ -258,7 +223,7 @@ class Soak:
         for record in self._api.items(IPALLOCATIONS):
             if record["spec"].get("releasing"):
                 found.append(f"{record['spec']['address']} is being released")
-        reached = {(one.address, one.service) for one in self._answers(began, before)}
+        reached = {(one.address, one.service) for one in answers(self._cluster, began, before)}
         for service in self._api.items(SERVICES):
             name = service["metadata"]["name"]
             if name not in SERVICE_NAMES or service["spec"]["type"] != "LoadBalancer":
@@ -306,16 +271,17 @@ class Soak:
     # ---- the judgement
 
     def _judged(self, began: float, ended: float, left: list[str], peace_seconds: float) -> Result:
-        lives, frames, routes = self._watcher.records.lives, self._frames(began), self._routes(began)
+        cluster, lives = self._cluster, self._watcher.records.lives
+        seen, had = frames(cluster, began), routes(cluster, self._faults.router_lost, began)
         asked = [] if self._poller is None else [one for one in self._poller.sightings if one.address in POOL]
-        answers = self._answers(began)
-        found: list[Violation] = frames_without_record(lives, frames) + routes_without_record(lives, routes)
+        visits = answers(cluster, began)
+        found: list[Violation] = frames_without_record(lives, seen) + routes_without_record(lives, had)
         found += asked_without_record(lives, asked)
         if not left:
-            found += [Violation("frame in peace", frame, None) for frame in frames if frame.at > ended]
-        violations = [str(one) for one in found] + answers_of_strangers(self._watcher.records.holdings, answers)
+            found += [Violation("frame in peace", frame, None) for frame in seen if frame.at > ended]
+        violations = [str(one) for one in found] + answers_of_strangers(self._watcher.records.holdings, visits)
         released = [Operation("released", one.marked, one.gone) for one in self._watcher.records.releases]
-        gaps = unanswered(answers, _shown_throughout(self._watcher.statuses.history, ended))
+        gaps = unanswered(visits, shown_throughout(self._watcher.statuses.history, ended))
         spans = self._faults.spans
         times = by_fault([*self._services.done, *released, *gaps], spans)
         samples = [self._uses[0], self._uses[len(self._uses) // 2], self._uses[-1]]
@@ -325,98 +291,25 @@ class Soak:
             acts=dict(self._acts),
             faults=dict(self._struck),
             records=len(lives),
-            frames=len(frames),
-            routes=len(routes) + len({(one.node, one.address) for one in asked}),
-            answers=len(answers),
+            frames=len(seen),
+            routes=len(had) + len({(one.node, one.address) for one in asked}),
+            answers=len(visits),
             ended_by_themselves=dict(self._faults.ended),
-            times=times | {"taken over": takeovers(spans, frames, lives)},
+            times=times | {"taken over": takeovers(spans, seen, lives)},
             calms=self._calms,
             peace_seconds=peace_seconds,
             uses=dict(zip(("beginning", "middle", "end"), (one for _, one in samples), strict=True)),
             violations=violations,
             unsettled=self._unsettled,
             left=left,
-            leaks=_leaks(samples[1][1], samples[2][1], samples[2][0] - samples[1][0]),
-            left_out=[] if self._cluster.has_clock else ["clock steps: no C compiler"],
+            leaks=leaks(samples[1][1], samples[2][1], samples[2][0] - samples[1][0]),
+            left_out=[] if cluster.has_clock else ["clock steps: no C compiler"],
         )
-
-    def _frames(self, began: float) -> list[Sighting]:
-        macs = self._cluster.macs()
-        rows = _rows(self._cluster.processes["sniffer"].log_path)
-        return [
-            Sighting(macs[row["sender_mac"]], row["sender_ip"], row["at"])
-            for row in rows
-            if row.get("sender_ip") in POOL and row.get("sender_mac") in macs and row["at"] >= began
-        ]
-
-    def _routes(self, began: float) -> list[Sighting]:
-        offset = time.monotonic() - time.time()
-        found = []
-        for host, router in self._cluster.routers.items():
-            if isinstance(router, Bird):
-                lost = self._faults.router_lost.get(host, [])
-                found += routes_of(router.route_events(), began, offset, lost)
-        return [route for route in found if route.address in POOL]
-
-    @property
-    def _visits(self) -> Path:
-        return self._cluster.processes["visits"].log_path
-
-    def _answers(self, since: float, start: int = 0) -> list[Answer]:
-        """`start`: bytes of the client's log that are older."""
-        return [
-            Answer(row["at"], row["at"] + row["seconds"], str(urlsplit(row["url"]).hostname), _service_of(row))
-            for row in _rows(self._visits, start)
-            if row.get("at", 0.0) >= since
-        ]
 
 
 def _has_sessions(router: Router, nodes: set[str]) -> Callable[[], bool]:
     return lambda: router.established() == nodes
 
 
-def _rows(path: Path, start: int = 0) -> Iterable[dict[str, Any]]:
-    with path.open() as lines:
-        lines.seek(start)
-        for line in lines:
-            if line.startswith("{") and line.endswith("}\n"):
-                yield json.loads(line)
-
-
-def _service_of(row: dict[str, Any]) -> str | None:
-    """By the port at which it reached a backend."""
-    body = row.get("body", "")
-    number = int(body) - FIRST_BACKEND_PORT if body.isdigit() else -1
-    return SERVICE_NAMES[number] if 0 <= number < len(SERVICE_NAMES) else None
-
-
 def _names(items: list[dict[str, Any]]) -> list[str]:
     return [item["metadata"]["name"] for item in items]
-
-
-def _shown_throughout(history: Iterable[Shown], ended: float) -> dict[str, list[tuple[float, float]]]:
-    """By address: when one Service showed it, without a change."""
-    found: dict[str, list[tuple[float, float]]] = {}
-    since: dict[str, Shown] = {}
-    for shown in history:
-        if (before := since.pop(shown.service, None)) is not None:
-            for address in before.addresses:
-                found.setdefault(address, []).append((before.at, shown.at))
-        since[shown.service] = shown
-    for before in since.values():
-        for address in before.addresses:
-            found.setdefault(address, []).append((before.at, ended))
-    return found
-
-
-def _leaks(middle: dict[str, Use], end: dict[str, Use], seconds: float) -> list[str]:
-    """Of processes that lived all that time, where it is long enough to tell."""
-    found = []
-    for name, (percent, files) in growth(middle, end).items():
-        if name == "apiserver":
-            continue  # not Berth's, and it keeps the history of all objects
-        if seconds * 2 >= LONG_SECONDS and percent > MOST_GROWTH_PERCENT:
-            found.append(f"memory of {name} grew by {percent:g}% in the last half")
-        if files > MOST_MORE_FILES:
-            found.append(f"{name} has {files} more files open")
-    return found

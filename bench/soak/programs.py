@@ -9,6 +9,9 @@ from bench.measure import resident_megabytes
 from bench.soak.cluster import SoakCluster
 from lab.process import State
 
+LONG_SECONDS = 600.0
+"""From here on memory that grows is a leak: before, a program still fills its caches."""
+MOST_GROWTH_PERCENT, MOST_MORE_FILES = 5.0, 12
 PARTS = {b"speaker.wire": "wire", b"speaker.bgp.exabgp.io.main": "exabgp"}
 
 
@@ -61,3 +64,16 @@ def growth(before: Mapping[str, Use], after: Mapping[str, Use]) -> dict[str, tup
         for name, use in before.items()
         if name in after and use.megabytes and use.is_same(after[name])
     }
+
+
+def leaks(middle: dict[str, Use], end: dict[str, Use], seconds: float) -> list[str]:
+    """Of processes that lived all that time, where it is long enough to tell."""
+    found = []
+    for name, (percent, files) in growth(middle, end).items():
+        if name == "apiserver":
+            continue  # not Berth's, and it keeps the history of all objects
+        if seconds >= LONG_SECONDS and percent > MOST_GROWTH_PERCENT:
+            found.append(f"memory of {name} grew by {percent:g}% in {seconds:.0f} s")
+        if files > MOST_MORE_FILES:
+            found.append(f"{name} has {files} more files open")
+    return found

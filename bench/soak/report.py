@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from bench.soak.course import Result
 from bench.soak.programs import Use
+from bench.soak.result import Result
 from bench.soak.timing import Times
 
 MOST_TOLD = 20
