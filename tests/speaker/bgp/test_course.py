@@ -819,13 +819,16 @@ def test_a_router_that_has_another_address_gets_another_session_and_is_remembere
 
 def test_a_router_on_a_link_is_named_by_the_peer_of_that_link_and_by_no_other() -> None:
     made = on_links("eth1")
+    made.peer("red", "192.0.2.253", vrf="red")
+    made.peer("at", "fe80::7", interface="eth3")
     hear(made, eth1=("fe80::1",))
-    for router in ("fe80::1%eth1", "fe80::9%eth1", "fe80::1%eth2", "fe80::1"):
+    named = {"fe80::1%eth1", "fe80::9%eth1", "192.0.2.253%red", "fe80::7%eth3"}
+    for router in named | {"fe80::1%eth2", "fe80::1", "192.0.2.253", "192.0.2.253%blue", "fe80::7%eth4"}:
         made.driver.kept[router] = FOREVER_SECONDS
     made.report()
     for seconds in (0, DELETED_SECONDS):
         made.tick_after(seconds)
-    assert made.driver.kept.keys() == {"fe80::1%eth1", "fe80::9%eth1"}
+    assert made.driver.kept.keys() == named
 
 
 def test_a_new_registration_goes_on_with_the_routers_that_are_heard() -> None:

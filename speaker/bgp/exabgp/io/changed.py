@@ -263,7 +263,7 @@ class _Outgoing(outgoing.Outgoing):  # type: ignore[misc]
             return
         _Pace.trouble = ""
         self.success()
-        self.local: str = self.local or self.io.getsockname()[0].partition("%")[0]
+        self.local: str = self.local or self.io.getsockname()[0]
         yield True
 
 

@@ -8,6 +8,7 @@ What a router that is heard means, the agent decides.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
@@ -25,6 +26,15 @@ PACKETS_PER_TURN = 4
 LINKS_PER_TURN = 8
 RETRY_SECONDS = 1.0
 REPORTED_LINKS = 32  # of one message
+
+
+_WORDS = {
+    errno.EADDRNOTAVAIL: "it has no link-local IPv6 address: is IPv6 switched off there?",
+    errno.ENETUNREACH: "it has no link-local IPv6 address, or is down",
+    errno.ENETDOWN: "it is down",
+    errno.ENODEV: "this node has no such interface",
+    errno.EPERM: "the speaker lacks the capability NET_RAW",
+}
 
 
 class _Watched:
@@ -112,7 +122,7 @@ class DiscoveryPart:
                 self._send(watched, now)
             watched.fault = ""
         except OSError as error:
-            watched.fault = error.strerror or str(error)
+            watched.fault = _WORDS.get(error.errno or 0) or error.strerror or str(error)
             watched.link.failed(now, RETRY_SECONDS)
         self._note(name, watched)
 
