@@ -26,6 +26,7 @@ ELSEWHERE = {
     r"(kind|k3s|ctr|\./ctr|oc) .*": "needs that platform",
     r"curl -k .*": "of a program with metrics.secure: tests/e2e/test_scrapes.py",
     r"python -m lab\.apiserver .*": "tests/lab/apiserver starts it",
+    r"python -m tests\.(mutations|sim).*": "minutes: tests/mutations/test_mutations.py and tests/sim/test_sim.py",
     r"kubectl get namespaces": "of that one",
     r"kubectl (label|annotate) \$definitions .*": "tests/charts/test_install.py, when a release takes definitions over",
     r"kubectl create namespace berth-system|kubectl label namespace berth-system .*": "is there in the lab",
