@@ -8,7 +8,7 @@ from crds.addresses import Family
 from crds.kind import AGE, Column, CustomKind, degraded_column, ready_column
 from crds.markers import Format, Items, ListSet, Rule, Text
 from crds.meta import BerthObject, JudgedStatus, LabelSelector, Model
-from crds.rules import Address, InterfaceName, IPv4Text, ObjectName, PeerASN
+from crds.rules import Address, InterfaceName, IPv4Text, ObjectName, PeerASN, QualifiedName
 
 ASN = Annotated[int, Field(ge=1, le=4294967295), Format("int64")]
 
@@ -30,6 +30,57 @@ class GracefulRestart(Model):
     speaker is away stays reserved for as long."""
 
 
+def _one_of(*fields: str) -> Rule:
+    count = " + ".join(f"(has(self.{field}) ? 1 : 0)" for field in fields)
+    return Rule(f"{count} == 1", f"set one of {', '.join(fields)}, and only one")
+
+
+class ASNFrom(Model):
+    """Where each node says its own AS number: one of these."""
+
+    RULES = (_one_of("nodeAnnotation", "nodeLabel"),)
+
+    node_annotation: QualifiedName | None = None
+    """The key of an annotation of the Node. It holds a number from 1 to 4294967295."""
+    node_label: QualifiedName | None = None
+    """The key of a label of the Node. It holds such a number."""
+
+
+class DefaultGateway(Model):
+    """The router by which a node reaches the rest of the world."""
+
+    interface: InterfaceName
+    """The interface of the node that the default route leads out by."""
+    family: Family = Family.IPv4
+    """Of which family the default route is."""
+
+
+class PeerAddressFrom(Model):
+    """What says which address the peer of each node has: one of these."""
+
+    RULES = (_one_of("nodeAnnotation", "nodeLabel", "defaultGateway"),)
+
+    node_annotation: QualifiedName | None = None
+    """The key of an annotation of the Node. It holds one IP address, which is no link-local one of IPv6."""
+    node_label: QualifiedName | None = None
+    """The key of a label of the Node. It holds an IPv4 address, as a label takes no colons."""
+    default_gateway: DefaultGateway | None = None
+    """The default gateway of the node's main routing table, on that interface."""
+
+
+class SourceAddressFrom(Model):
+    """What says which address of its own a node opens sessions from: one of these."""
+
+    RULES = (_one_of("nodeAnnotation", "nodeLabel", "interface"),)
+
+    node_annotation: QualifiedName | None = None
+    """The key of an annotation of the Node. It holds one IP address of that node."""
+    node_label: QualifiedName | None = None
+    """The key of a label of the Node. It holds one IPv4 address of that node."""
+    interface: InterfaceName | None = None
+    """An interface of the node, such as lo. Its first address of the peer's family counts that others can reach."""
+
+
 _IS_LINK_LOCAL = (
     "(isIP(self.peerAddress) && ip(self.peerAddress).family() == 6 && ip(self.peerAddress).isLinkLocalUnicast())"
 )
@@ -40,8 +91,21 @@ class BGPPeerSpec(Model):
 
     RULES = (
         Rule(
-            "has(self.peerAddress) || has(self.interface)",
-            "set peerAddress, or interface (for a router that is found on that link), or both (for one at fe80::...)",
+            "has(self.peerAddress) || has(self.interface) || has(self.peerAddressFrom)",
+            "set peerAddress, or peerAddressFrom (each node has its own), or interface (for a router that is found on "
+            "that link), or peerAddress and interface (for one at fe80::...)",
+        ),
+        Rule(
+            "!has(self.peerAddressFrom) || !has(self.peerAddress) && !has(self.interface)",
+            "peerAddressFrom says which address the peer of each node has: leave peerAddress and interface out",
+        ),
+        Rule(
+            "has(self.myASN) != has(self.myASNFrom)",
+            "set myASN, or myASNFrom (each node has its own): one of them, and not both",
+        ),
+        Rule(
+            "!has(self.sourceAddressFrom) || !has(self.sourceAddress)",
+            "sourceAddressFrom says which address each node opens sessions from: leave sourceAddress out",
         ),
         Rule(
             f"!has(self.peerAddress) || has(self.interface) || !({_IS_LINK_LOCAL})",
@@ -56,8 +120,9 @@ class BGPPeerSpec(Model):
             "a peer on a link (interface) is one hop away: leave ebgpMultiHop out, and ttlSecurity at 1",
         ),
         Rule(
-            "!has(self.interface) || !has(self.sourceAddress)",
-            "a session on a link (interface) has the node's own link-local address: leave sourceAddress out",
+            "!has(self.interface) || !has(self.sourceAddress) && !has(self.sourceAddressFrom)",
+            "a session on a link (interface) has the node's own link-local address: leave sourceAddress and "
+            "sourceAddressFrom out",
         ),
         Rule(
             "!(has(self.interface) || has(self.vrf)) || !self.passive",
@@ -73,7 +138,7 @@ class BGPPeerSpec(Model):
             "ebgpMultiHop and ttlSecurity exclude each other: ttlSecurity says by itself how many hops are allowed",
         ),
         Rule(
-            "!has(self.ebgpMultiHop) || !(self.peerASN == 'Internal' || self.peerASN == self.myASN)",
+            "!has(self.ebgpMultiHop) || !(self.peerASN == 'Internal' || has(self.myASN) && self.peerASN == self.myASN)",
             "ebgpMultiHop is for external peers, and this one is in our own AS: leave it out",
         ),
         Rule(
@@ -83,13 +148,20 @@ class BGPPeerSpec(Model):
         ),
     )
 
-    my_asn: ASN = Field(alias="myASN")
-    """The AS number of the speakers' side."""
+    my_asn: ASN | None = Field(None, alias="myASN")
+    """The AS number of the speakers' side. Either this or myASNFrom is set."""
+    my_asn_from: ASNFrom | None = Field(None, alias="myASNFrom")
+    """Where each node says the AS number of its own side. A node that says none, or none that can be read, has no
+    session; a condition names it."""
     peer_asn: PeerASN = Field(alias="peerASN")
     """The peer's AS number; or External (any but ours) or Internal (ours)."""
     peer_address: Address | None = None
-    """The peer's address. A link-local one (fe80::1) needs `interface`, too. Not set: the router that is heard on
-    `interface`."""
+    """The peer's address. A link-local one (fe80::1) needs `interface`, too. Not set: what peerAddressFrom says, or the
+    router that is heard on `interface`."""
+    peer_address_from: PeerAddressFrom | None = None
+    """What says which address the peer of each node has, so that one BGPPeer is the router of each rack. A node for
+    which it gives none has no session; a condition names it. One for which it gives another than before has a session
+    with another router: routes are withdrawn from the former one first."""
     interface: InterfaceName | None = None
     """The interface of the node that the peer is on, for a session over link-local addresses. Without peerAddress
     (unnumbered) the peer is the router that sends Router Advertisements there (RFC 4861), and the node sends some,
@@ -98,6 +170,9 @@ class BGPPeerSpec(Model):
     """The peer's TCP port."""
     source_address: Address | None = None
     """The own address that sessions are opened from. Not set: the one that the routing table gives."""
+    source_address_from: SourceAddressFrom | None = None
+    """What says which own address each node opens sessions from. A node for which it gives none of the peer's family
+    has no session; a condition names it."""
     router_id: IPv4Text | None = Field(None, alias="routerID")
     """The BGP identifier, written as an IPv4 address; it must differ from node to node, so give it only to a peer
     that one node has. Not set: the node's IPv4 address, or a number made from its name."""

@@ -313,6 +313,11 @@ class Reason(_Documented):
         "No Node has the labels that the advertisement's nodeSelector asks for, so nothing is announced by it. Change "
         "the selector, or label a Node.",
     )
+    NoNodeValue = (
+        "NoNodeValue",
+        "A rule of the BGPPeer (peerAddressFrom, sourceAddressFrom, myASNFrom) gives nothing that can be used for the "
+        "node, which has no session. The message names the node, the rule and what stands there.",
+    )
     NoPools = (
         "NoPools",
         "There is no IPPool in the cluster. Create one.",

@@ -190,3 +190,13 @@ PeerASN = Annotated[
         "write the peer's AS number (1 to 4294967295), External, or Internal",
     ),
 ]
+
+QualifiedName = Annotated[
+    str,
+    Text(
+        min_length=1,
+        max_length=317,
+        pattern=r"^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[a-zA-Z0-9]([-._a-zA-Z0-9]{0,61}[a-zA-Z0-9])?$",
+    ),
+]
+"""The key of a label or annotation: a name of at most 63 characters, mostly behind a domain and a slash."""

@@ -39,13 +39,15 @@ class LabClient:
         self._apply(BERTH, "L2Advertisement", "all", {})
 
     def bgp_peer(self, name: str = "tor", *, host: str = ROUTER, **spec: object) -> None:
-        """The router that runs on that host of the lab, over IPv4 unless `peerAddress` is another, or `interface` says
-        where it is. `spec`: the API's fields; what the router's settings say is filled in."""
+        """The router that runs on that host of the lab, over IPv4 unless `peerAddress` is another, or `interface` or
+        `peerAddressFrom` says where it is. `spec`: the API's fields; what the
+        router's settings say is filled in, unless it is None here."""
         router = self.cluster.routers[host]
         settings = router.settings
         asns = {"myASN": settings.node_asn, "peerASN": settings.asn}
-        place = {} if "interface" in spec else {"peerAddress": str(router.place.host.ipv4)}
-        self._apply(BERTH, "BGPPeer", name, {**asns, **place, "connectRetrySeconds": 1, **spec})
+        place = {} if {"interface", "peerAddressFrom"} & spec.keys() else {"peerAddress": str(router.place.host.ipv4)}
+        fields = {**asns, **place, "connectRetrySeconds": 1, **spec}
+        self._apply(BERTH, "BGPPeer", name, {field: value for field, value in fields.items() if value is not None})
 
     def bgp_advertisement(self, name: str = "all", **spec: object) -> None:
         self._apply(BERTH, "BGPAdvertisement", name, spec)

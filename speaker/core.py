@@ -35,6 +35,7 @@ from speaker.inputs import (
     Observed,
     OrderDone,
     OrderRefused,
+    OwnAddresses,
     Renewed,
     Stop,
 )
@@ -154,6 +155,10 @@ class NodeCore:
         if gone.reading == self._registration.reading:
             self.members.view.liveness.forget(gone.node)
             self._lease_changed(gone.node, False, now)
+
+    def _interfaces_changed(self, what: messages.Interfaces, now: Moment) -> None:
+        self.layer2.interfaces_changed(what.interfaces)
+        self.bgp.interfaces_changed(what.interfaces)
 
     def _lease_changed(self, node: str, is_held: bool, now: Moment) -> None:
         if is_held != (node in self.layer2.decisions.alive):
@@ -563,6 +568,7 @@ _HANDLERS: Mapping[type, Callable[[NodeCore, Any, Moment], None]] = {
     Failed: NodeCore._failed,
     OrderDone: NodeCore._order_done,
     OrderRefused: NodeCore._order_refused,
+    OwnAddresses: lambda core, what, _: core.bgp.own_addresses_read(what.addresses),
     Held: lambda core, what, _: core.layer2.kernel_holds(what),
     KeysRead: lambda core, what, _: core.members.heartbeats.keys_read(what.keys),
     KeysUnusable: lambda core, what, _: core.members.heartbeats.keys_unusable(what.fault),
@@ -570,7 +576,7 @@ _HANDLERS: Mapping[type, Callable[[NodeCore, Any, Moment], None]] = {
     LeaseReleased: NodeCore._lease_released,
     ProxyAnswered: lambda core, what, now: core.proxies.answered(what, now.monotonic),
     RouterReport: NodeCore._routers_reported,
-    messages.Interfaces: lambda core, what, _: core.layer2.interfaces_changed(what.interfaces),
+    messages.Interfaces: NodeCore._interfaces_changed,
     messages.Conflict: lambda core, what, now: core.layer2.conflict(what, now),
     messages.Answer: lambda core, what, now: core.layer2.answered(what, now),
     messages.Probed: lambda core, what, _: core.layer2.probed(what),

@@ -3,6 +3,7 @@
 from typing import Any, NamedTuple
 
 from speaker.bgp.routers import RouterReport
+from speaker.bgp.surroundings import Addresses
 from speaker.cluster.state import Kind
 from speaker.layer2.held import Held
 from speaker.own.requests import Deleted, Failed, Found, Wrote
@@ -81,6 +82,12 @@ class KeysUnusable(NamedTuple):
     fault: str
 
 
+class OwnAddresses(NamedTuple):
+    """The addresses of this node's interfaces that others can reach, all of them."""
+
+    addresses: Addresses
+
+
 class Stop(NamedTuple):
     """The process is asked to end."""
 
@@ -105,6 +112,7 @@ Input = (
     | OrderDone
     | OrderRefused
     | Held
+    | OwnAddresses
     | KeysRead
     | KeysUnusable
     | Stop

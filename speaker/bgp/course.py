@@ -26,6 +26,7 @@ from speaker.bgp.remembered import RememberedRouters
 from speaker.bgp.routers import RouterOrders, RouterReport
 from speaker.bgp.sessionfaults import faults_in_sessions
 from speaker.bgp.status import SessionEntries
+from speaker.bgp.surroundings import Addresses, Surroundings, gateways_of
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation
 from speaker.cluster.state import ClusterState
@@ -36,7 +37,7 @@ from speaker.own.entries import Entry, fault
 from speaker.own.predecessor import LastWord
 from speaker.own.status import StatusDraft
 from speaker.proxies.readiness import Readiness
-from speaker.wire.messages import Bfd, BfdState, Discover, RoutersOn
+from speaker.wire.messages import Bfd, BfdState, Discover, Interface, RoutersOn
 
 SHOWN_FAULTS = 32
 _TOO_MANY_ROUTERS = (
@@ -76,7 +77,7 @@ class BgpCourse:
         self._bfd_applied: Mapping[str, object] = {}
         self._bfd_in_flight: Bfd | None = None
         self._bfd_again_at: float | None = None
-        self._links_heard: Mapping[str, RoutersOn] = {}
+        self._around = Surroundings()
         self._discovered: Discover | None = None
         self._discovery_in_flight: Discover | None = None
         self._discovery_again_at: float | None = None
@@ -115,7 +116,7 @@ class BgpCourse:
             proxies=self._proxies,
         )
         self.decisions.set_failed(failed_peers(self._bfd_states))
-        self.decisions.set_routers_heard(self._links_heard)
+        self.decisions.set_surroundings(self._around)
         self._is_whole = self._is_applied = False
 
     def inherit(self, last_word: LastWord, now: Moment) -> None:
@@ -139,8 +140,19 @@ class BgpCourse:
 
     def routers_heard(self, links: Mapping[str, RoutersOn]) -> None:
         """By interface, as the wire process hears them by router discovery: all that it looks for."""
-        self._links_heard = links
-        self.decisions.set_routers_heard(links)
+        self._surround(self._around._replace(routers=links))
+
+    def interfaces_changed(self, interfaces: Iterable[Interface]) -> None:
+        """Every interface, as the wire process reports them: their default gateways may be peers."""
+        self._surround(self._around._replace(gateways=gateways_of(interfaces)))
+
+    def own_addresses_read(self, addresses: Addresses) -> None:
+        """The node's own, all of them: sessions may be opened from these."""
+        self._surround(self._around._replace(addresses=addresses))
+
+    def _surround(self, around: Surroundings) -> None:
+        self._around = around
+        self.decisions.set_surroundings(around)
 
     def status_written(self, now: Moment) -> None:
         """The API server confirmed what the draft said: more peers may be allowed now, and more sessions come up."""

@@ -27,13 +27,14 @@ from speaker.bgp.moves import Moves
 from speaker.bgp.passwords import Passwords
 from speaker.bgp.peertable import Changes, PeerTable
 from speaker.bgp.prefixes import address_of, is_host
+from speaker.bgp.surroundings import Surroundings
 from speaker.bgp.weights import Weights
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import Allocation, Labels, NodeFacts
 from speaker.cluster.state import Change, ClusterState, Kind
 from speaker.moment import earliest
 from speaker.proxies.readiness import Readiness
-from speaker.wire.messages import BfdSession, RoutersOn
+from speaker.wire.messages import BfdSession
 
 _ALL_REST_ON = frozenset(
     (Kind.POOL, Kind.BGP_PEER, Kind.BGP_ADVERTISEMENT, Kind.COMMUNITY, Kind.BFD_PROFILE, Kind.SECRET)
@@ -63,7 +64,7 @@ class Decisions:
         self._dirty: dict[str, None] = {}
         self._peers = PeerTable(passwords if passwords is not None else Passwords())
         self._failed: frozenset[str] = frozenset()
-        self._routers_heard: Mapping[str, RoutersOn] = {}
+        self._around = Surroundings()
         self._drain = Drain(drain_seconds)
         self._decided: dict[str, Allocation] = {}
         self._contributions: dict[str, Contributions] = {}
@@ -96,10 +97,10 @@ class Decisions:
         self._failed = peers
         self._peers.show(is_silent=self._drain.is_silent, failed=peers)
 
-    def set_routers_heard(self, links: Mapping[str, RoutersOn]) -> None:
-        """The routers that are heard on links, by interface: peers without an address are these."""
-        if links != self._routers_heard:
-            self._routers_heard = links
+    def set_surroundings(self, around: Surroundings) -> None:
+        """What the host says of who the peers are."""
+        if around != self._around:
+            self._around = around
             self._is_stale = True
 
     def set_blackhole_fault(self, fault: str) -> None:
@@ -251,7 +252,7 @@ class Decisions:
         self._faults = None
         self._own = self._cluster.nodes.get(self._own_node)
         before, self._view = self._view, self._new_view()
-        is_other = self._peers.resolve(self._cluster, self._own_node, self._view, self._routers_heard)
+        is_other = self._peers.resolve(self._cluster, self._own_node, self._view, self._around)
         if not self._peers:
             self._forget_all()
         elif is_other or self._view.basis != before.basis:

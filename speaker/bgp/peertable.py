@@ -8,16 +8,18 @@ from collections.abc import Mapping, Sequence, Set
 
 from crds.addresses import Family
 from speaker.bgp.bfdsessions import session_config
+from speaker.bgp.bynode import Here
 from speaker.bgp.desired import BGPView, PeerClass
 from speaker.bgp.exabgp.config import is_same_session
 from speaker.bgp.model import PeerConfig, Prefix, Route
 from speaker.bgp.passwords import Passwords, is_missing
 from speaker.bgp.peers import is_for, resolve_peer, unreadable
 from speaker.bgp.places import remark
+from speaker.bgp.surroundings import Surroundings
 from speaker.cluster.faults import Fault
 from speaker.cluster.objects import NodeFacts
 from speaker.cluster.state import ClusterState
-from speaker.wire.messages import BfdSession, RoutersOn
+from speaker.wire.messages import BfdSession
 
 Changes = dict[Prefix, Route | None]
 """None = it is to be withdrawn."""
@@ -96,11 +98,10 @@ class PeerTable:
         """Whether there is any peer."""
         return bool(self._ribs)
 
-    def resolve(self, cluster: ClusterState, own_node: str, view: BGPView, routers: Mapping[str, RoutersOn]) -> bool:
-        """Have the peers that are configured now. Whether routes have to be decided anew. `routers`: those that are
-        heard on links, by interface."""
+    def resolve(self, cluster: ClusterState, own_node: str, view: BGPView, around: Surroundings) -> bool:
+        """Have the peers that are configured now. Whether routes have to be decided anew."""
         before = self.configs
-        self._configure(cluster, own_node, routers)
+        self._configure(cluster, own_node, around)
         is_other = False
         for name in sorted({*before, *self.configs}):
             is_other |= self._set(name, view)
@@ -154,7 +155,7 @@ class PeerTable:
     def described(self) -> dict[str, tuple[PeerConfig, PeerClass]]:
         return {name: (rib.config, rib.peer_class) for name, rib in self._ribs.items()}
 
-    def _configure(self, cluster: ClusterState, own_node: str, routers: Mapping[str, RoutersOn]) -> None:
+    def _configure(self, cluster: ClusterState, own_node: str, around: Surroundings) -> None:
         configs: dict[str, PeerConfig] = {}
         bfd: dict[str, BfdSession] = {}
         faults: list[Fault] = []
@@ -162,14 +163,15 @@ class PeerTable:
         own: NodeFacts | None = cluster.nodes.get(own_node)
         for name, spec in sorted(cluster.bgp_peers.items()) if own is not None else ():
             assert own is not None
+            here = Here(own_node, own, around)
             ref = spec.password_secret_ref
             password = self._passwords.of(name, ref, cluster.secrets) if ref is not None else None
             if spec.peer_address is None and spec.interface is not None and is_for(spec, own):
                 links.add(spec.interface)
-            match resolve_peer(name, spec, own_node, own, password, routers):
+            match resolve_peer(name, spec, here, password):
                 case PeerConfig() as config:
                     configs[name] = config
-                    if (remarked := remark(spec, routers)) is not None:
+                    if (remarked := remark(spec, here)) is not None:
                         faults.append(Fault(remarked.reason, f"BGPPeer {name}: {remarked.message}", f"BGPPeer/{name}"))
                     if ref is not None and is_missing(ref, cluster.secrets):
                         faults.append(unreadable(name, ref, _GOES_ON))

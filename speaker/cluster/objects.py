@@ -34,6 +34,8 @@ MOST_INTERFACE_CHARACTERS = 15
 """Of an interface's name (linux/if.h IFNAMSIZ)."""
 MOST_NETWORK_CHARACTERS = 49
 """Of an IPv6 address and its prefix length."""
+MOST_VALUE_CHARACTERS = 64
+"""Of an annotation of the own node: no address and no number is so long."""
 MAC_CHARACTERS = 17
 """Of an Ethernet address: no other counts."""
 
@@ -105,6 +107,8 @@ class NodeFacts(msgspec.Struct, frozen=True, gc=False):
     """Its InternalIPs, in canonical spelling: where its speaker can be written to."""
     is_out_of_service: bool = False
     """Tainted as shut down: an operator's word."""
+    annotations: Labels = {}
+    """Of the own node: rules of BGPPeers may point at them. Long values are cut, as nothing that counts is long."""
 
     @property
     def is_excluded(self) -> bool:
@@ -281,9 +285,10 @@ def _address_of(seen: _Allocation) -> str:
     return str(address) if address is not None and allocation_name(address) == seen.metadata.name else ""
 
 
-def node_from(raw: bytes) -> NodeFacts:
-    """KEP-1143 excludes a node by the label's presence. As in Kubernetes' service controller, the value "false" does
-    not exclude, and the cluster autoscaler's taint does, whatever its effect."""
+def node_from(raw: bytes, own_node: str = "") -> NodeFacts:
+    """`own_node`: the one whose annotations are kept. KEP-1143 excludes a node by its label. As in Kubernetes' service
+    controller, the value "false" does not exclude, and the cluster autoscaler's taint does, whatever its
+    effect."""
     node = decode_node(raw)
     labels = node.metadata.labels
     return NodeFacts(
@@ -293,7 +298,12 @@ def node_from(raw: bytes) -> NodeFacts:
         is_network_unavailable=node.condition("NetworkUnavailable") == "True",
         addresses=_internal_addresses(node),
         is_out_of_service=node.has_taint(TAINT_OUT_OF_SERVICE),
+        annotations=_cut(node.metadata.annotations) if node.metadata.name == own_node else {},
     )
+
+
+def _cut(annotations: Labels) -> Labels:
+    return {key: value[:MOST_VALUE_CHARACTERS] for key, value in annotations.items()}
 
 
 def as_its_speaker_sees(node: NodeFacts, speaker: SpeakerFacts | None) -> NodeFacts:

@@ -25,8 +25,19 @@ from speaker.bgp.bfdsessions import sessions_by_state, sessions_up
 from speaker.bgp.exabgp.io.driver import BgpDriver
 from speaker.bgp.io.blackhole import Blackholes
 from speaker.bgp.io.routers import Routers
+from speaker.bgp.surroundings import Addresses
 from speaker.core import NodeCore
-from speaker.inputs import Input, KeysRead, KeysUnusable, LeaseReleased, OrderDone, OrderRefused, Renewed, Stop
+from speaker.inputs import (
+    Input,
+    KeysRead,
+    KeysUnusable,
+    LeaseReleased,
+    OrderDone,
+    OrderRefused,
+    OwnAddresses,
+    Renewed,
+    Stop,
+)
 from speaker.io.metrics import Snapshot, SpeakerMetrics
 from speaker.io.watches import Watches
 from speaker.layer2.interfaces import answerers, states
@@ -117,6 +128,15 @@ class Agent:
     def served(self) -> frozenset[str]:
         """The addresses that some node announces on layer 2, as far as this one sees."""
         return self.core.layer2.decisions.served()
+
+    @property
+    def has_bgp_peers(self) -> bool:
+        """Whether there is any BGPPeer, as far as this process has read."""
+        return bool(self.core.cluster.bgp_peers)
+
+    def addresses_read(self, addresses: Addresses) -> None:
+        """The node's own."""
+        self.tell(OwnAddresses(addresses))
 
     def routers_changed(self) -> None:
         """The BGP sessions, or what routers may have of us: looked at once, however often this is called."""
@@ -236,6 +256,7 @@ class Agent:
                 self._client,
                 self._options.namespace,
                 reading,
+                node=self._options.node,
                 tell=self.tell,
                 unheard=members.unheard,
                 needs_leases=members.needs_leases,

@@ -17,6 +17,7 @@ from kube.process.io.listener import Listener
 from kube.process.listening import NOWHERE, Listening
 from speaker.bgp.exabgp.io.driver import BgpDriver
 from speaker.bgp.io.blackhole import Blackholes
+from speaker.bgp.io.ownaddresses import follow_addresses
 from speaker.io.agent import Agent
 from speaker.io.metrics import Snapshot, SpeakerMetrics
 from speaker.io.rundir import run_directory
@@ -108,6 +109,7 @@ async def run_speaker(
                 helpers = [
                     group.create_task(_end_with_the_wire(link, stop)),
                     group.create_task(follow_held(agent.served, agent.tell)),
+                    group.create_task(follow_addresses(lambda: agent.has_bgp_peers, agent.addresses_read)),
                 ]
                 if surroundings.listening.is_wanted:
                     listener = listener_for(metrics, lambda: _snapshot(agent, link))

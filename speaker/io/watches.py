@@ -5,6 +5,7 @@ Tells the core what it sees, as values with the number of the reading; decides n
 
 import asyncio
 from collections.abc import Callable, Sequence, Set
+from functools import partial
 from typing import Any
 
 from crds.bfdprofile import BFDProfile
@@ -60,17 +61,18 @@ class Watches:
         namespace: str,
         reading: int,
         *,
+        node: str,
         tell: Callable[[News], None],
         unheard: Callable[[], Set[str]],
         needs_leases: Callable[[float], bool],
     ) -> None:
-        """`unheard`, `needs_leases`: see speaker.members.io.leasewatch."""
+        """`node`: this one. `unheard`, `needs_leases`: see speaker.members.io.leasewatch."""
         self._client = client
         self._reading = reading
         self._tell = tell
         self._informers: dict[str, Informer[Any]] = {}
         for kind, resource, decode in WATCHED:
-            self._watch(kind, resource, decode)
+            self._watch(kind, resource, partial(node_from, own_node=node) if kind is Kind.NODE else decode)
         self._secrets = SecretWatch(client, namespace, self._secret_changed)
         self._leases = LeaseWatch(
             client,

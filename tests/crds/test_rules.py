@@ -308,6 +308,11 @@ def test_community_aliases() -> None:
 PEER: dict[str, Any] = {"myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.2.1"}
 
 
+def changed(change: dict[str, Any]) -> dict[str, Any]:
+    """None takes a field out."""
+    return {field: value for field, value in (PEER | change).items() if value is not None}
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -327,10 +332,17 @@ PEER: dict[str, Any] = {"myASN": 64512, "peerASN": 64513, "peerAddress": "192.0.
         {"peerAddress": "fe80::1", "interface": "eth0", "ttlSecurity": 1, "vrf": "red"},
         {"peerAddress": "169.254.1.1"},
         {"vrf": "red", "sourceAddress": "192.0.2.9"},
+        {"peerAddress": None, "peerAddressFrom": {"nodeAnnotation": "example.com/tor"}},
+        {"peerAddress": None, "peerAddressFrom": {"nodeLabel": "tor"}, "vrf": "red"},
+        {"peerAddress": None, "peerAddressFrom": {"defaultGateway": {"interface": "eth0"}}, "ebgpMultiHop": 2},
+        {"peerAddress": None, "peerAddressFrom": {"defaultGateway": {"interface": "eth0", "family": "IPv6"}}},
+        {"sourceAddressFrom": {"interface": "lo"}},
+        {"sourceAddressFrom": {"nodeAnnotation": "example.com/loopback"}, "passive": True},
+        {"myASN": None, "myASNFrom": {"nodeLabel": "example.com/asn"}, "ebgpMultiHop": 2},
     ],
 )
 def test_peers_that_are_taken(change: dict[str, Any]) -> None:
-    assert complaints(BGPPeer, PEER | change) == []
+    assert complaints(BGPPeer, changed(change)) == []
 
 
 def test_a_peer_on_an_interface_needs_no_address() -> None:
@@ -349,9 +361,21 @@ def test_a_peer_on_an_interface_needs_no_address() -> None:
         ({"peerAddress": "fe80::1"}, "set interface, too"),
         ({"peerAddress": "fe80::1", "interface": "eth0", "ebgpMultiHop": 2}, "one hop away"),
         ({"peerAddress": "fe80::1", "interface": "eth0", "ttlSecurity": 2}, "one hop away"),
-        ({"peerAddress": "fe80::1", "interface": "eth0", "sourceAddress": "fe80::2"}, "leave sourceAddress out"),
+        ({"peerAddress": "fe80::1", "interface": "eth0", "sourceAddress": "fe80::2"}, "leave sourceAddress and"),
         ({"peerAddress": "fe80::1", "interface": "eth0", "passive": True}, "passive is not possible"),
         ({"vrf": "red", "passive": True}, "passive is not possible"),
+        ({"peerAddressFrom": {"nodeLabel": "tor"}}, "leave peerAddress and interface out"),
+        ({"peerAddressFrom": {"nodeLabel": "tor"}, "peerAddress": None, "interface": "eth0"}, "leave peerAddress and"),
+        ({"peerAddress": None, "peerAddressFrom": {}}, "set one of nodeAnnotation, nodeLabel, defaultGateway"),
+        ({"peerAddress": None, "peerAddressFrom": {"nodeLabel": "a", "nodeAnnotation": "b"}}, "and only one"),
+        ({"peerAddress": None, "peerAddressFrom": {"nodeLabel": "a b"}}, "nodeLabel"),
+        ({"peerAddress": None, "peerAddressFrom": {"nodeAnnotation": "/tor"}}, "nodeAnnotation"),
+        ({"sourceAddressFrom": {"interface": "lo"}, "sourceAddress": "192.0.2.9"}, "leave sourceAddress out"),
+        ({"sourceAddressFrom": {"interface": "lo", "nodeLabel": "a"}}, "and only one"),
+        ({"peerAddress": "fe80::1", "interface": "eth0", "sourceAddressFrom": {"interface": "lo"}}, "leave sourceAdd"),
+        ({"myASNFrom": {"nodeLabel": "asn"}}, "set myASN, or myASNFrom"),
+        ({"myASN": None}, "set myASN, or myASNFrom"),
+        ({"myASN": None, "myASNFrom": {}}, "set one of nodeAnnotation, nodeLabel"),
         ({"peerAddress": "192.0.2.0/24"}, "write one IP address"),
         ({"peerAddress": "router.example"}, "write one IP address"),
         ({"peerASN": "external"}, "External, or Internal"),
@@ -369,13 +393,13 @@ def test_a_peer_on_an_interface_needs_no_address() -> None:
     ],
 )
 def test_peers_that_are_refused(change: dict[str, Any], advice: str) -> None:
-    (complaint,) = complaints(BGPPeer, PEER | change)
+    (complaint,) = complaints(BGPPeer, changed(change))
     assert advice in complaint
 
 
 def test_a_peer_needs_an_address_or_an_interface() -> None:
     (complaint,) = complaints(BGPPeer, {"myASN": 64512, "peerASN": "External"})
-    assert "set peerAddress, or interface" in complaint
+    assert "set peerAddress, or peerAddressFrom" in complaint
 
 
 @pytest.mark.parametrize("name", ["node1", "node1.x", "node1.x.0", "node10.0", "node1.000000", "0"])

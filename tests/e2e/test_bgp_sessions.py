@@ -200,3 +200,45 @@ def test_routers_that_are_found_on_links_get_routes_by_ipv6_next_hops_and_traffi
             routed.delete("bgppeer", "rack1")
     finally:
         routed.cluster.end_router(HOST)
+
+
+def test_one_peer_is_another_router_for_each_node_as_annotations_say_or_the_default_gateway(routed: LabClient) -> None:
+    """node1 is in the rack of the first router, the others in that of the second one; then node1 moves."""
+    asn = "example.com/asn"
+    first, second_router = routed.cluster.routers["router"], routed.cluster.start_router("bird", host=HOST)
+    places = {router: str(router.place.host.ipv4) for router in (first, second_router)}
+
+    def place(node: str, router: Router) -> None:
+        said = {"example.com/tor": places[router], asn: str(NODE_ASN)}
+        routed.patch("node", node, {"metadata": {"annotations": said}})
+
+    def racks(**where: object) -> None:
+        routed.bgp_peer("racks", peerAddressFrom=where, myASN=None, myASNFrom={"nodeAnnotation": asn})
+
+    def share(address: str, **nodes: set[str]) -> None:
+        wanted = [nodes["first"], nodes["second"]]
+        routed.until(
+            "each node's router has its route",
+            lambda: [router.nodes_with(address) for router in (first, second_router)] == wanted,
+            timeout_seconds=LONGEST_SECONDS,
+        )
+
+    try:
+        routed.delete("bgppeer", "tor")
+        for node, router in zip(NODES, (first, second_router, second_router), strict=True):
+            place(node, router)
+        racks(nodeAnnotation="example.com/tor")
+        routed.service("web")
+        (given,) = routed.addresses("web")
+        share(given, first={"node1"}, second={"node2", "node3"})
+        place("node1", second_router)
+        share(given, first=set(), second={*NODES})
+        racks(defaultGateway={"interface": "eth0"})
+        share(given, first={*NODES}, second=set())
+        racks(nodeLabel="example.com/tor")
+        routed.condition("bgppeer", "racks", "Ready", "NoNodeValue")
+        share(given, first=set(), second=set())
+        routed.delete("service", "web")
+    finally:
+        routed.delete("bgppeer", "racks")
+        routed.cluster.end_router(HOST)

@@ -52,7 +52,12 @@ def allocation(
 
 
 def node(
-    labels: dict[str, str] | None = None, *, uid: str = "node", addresses: tuple[str, ...] = (), **flags: bool
+    labels: dict[str, str] | None = None,
+    *,
+    uid: str = "node",
+    addresses: tuple[str, ...] = (),
+    annotations: dict[str, str] | None = None,
+    **flags: bool,
 ) -> NodeFacts:
     return NodeFacts(
         uid=uid,
@@ -61,6 +66,7 @@ def node(
         is_network_unavailable=flags.get("is_network_unavailable", False),
         addresses=addresses,
         is_out_of_service=flags.get("is_out_of_service", False),
+        annotations=annotations or {},
     )
 
 

@@ -21,7 +21,7 @@ from speaker.notices import Notices
 from speaker.own.announcements import Announcements
 from speaker.own.predecessor import LastWord
 from speaker.own.status import StatusDraft
-from speaker.wire.messages import Bfd, BfdState, Discover, RoutersOn
+from speaker.wire.messages import Bfd, BfdState, Discover, Interface, RoutersOn
 from tests.speaker.agents import TableBlackholes, TableDriver
 from tests.speaker.make import BOOTED_BEFORE_SECONDS, allocation, at, node, slice_of
 
@@ -841,6 +841,93 @@ def test_a_new_registration_goes_on_with_the_routers_that_are_heard() -> None:
     made.run()
     assert made.course.decisions.peers["on-eth1"].router == "fe80::1%eth1"
     assert made.course.next_discovery(at(made.now)) is None
+
+
+# ---- peers by rule
+
+
+def ruled(address: str | None, **spec: Any) -> Node:
+    """A node whose peer is the router that an annotation names."""
+    made = Node()
+    annotate(made, address)
+    rule = {"peerAddressFrom": {"nodeAnnotation": "example.com/tor"}}
+    made.cluster.set_bgp_peer("tor", BGPPeerSpec.model_validate({"myASN": 64512, "peerASN": 64513} | rule | spec))
+    made.allocate()
+    made.permit()
+    made.run()
+    made.write()
+    return made.run()
+
+
+def annotate(made: Node, address: str | None) -> None:
+    said = {"example.com/tor": address} if address is not None else {}
+    made.cluster.set_node(OWN, node(addresses=("192.0.2.100",), annotations=said))
+
+
+def test_a_rule_that_gives_another_address_is_a_peer_that_left_and_its_router_is_remembered_and_waited_for() -> None:
+    made = ruled("192.0.2.1")
+    made.driver.kept["192.0.2.1"] = 60  # it can't be told that the routes are withdrawn
+    annotate(made, "192.0.2.2")
+    made.run()
+    assert made.driver.peers["tor"].router == "192.0.2.1"  # the second one is not known to the API server yet
+    made.write()
+    made.run()
+    assert made.driver.peers["tor"].router == "192.0.2.2"
+    made.report()
+    assert made.remembered.keys() == {"192.0.2.1", "192.0.2.2"}
+    made.driver.is_confirming = False
+    made.release()
+    made.run()
+    made.settle()
+    assert made.may_be_heard()
+    made.driver.is_confirming = True
+    made.driver.kept.clear()
+    made.report()
+    made.settle()
+    assert not made.may_be_heard()
+    assert made.remembered.keys() == {"192.0.2.2"}
+
+
+@pytest.mark.parametrize("text", [None, "", "tor-1"])
+def test_a_rule_that_gives_nothing_any_more_ends_the_session_and_is_told(text: str | None) -> None:
+    made = ruled("192.0.2.1")
+    annotate(made, text)
+    made.run()
+    assert made.driver.peers == {}
+    (told,) = made.course.faults()
+    assert (told["object"], told["reason"]) == ("BGPPeer/tor", "NoNodeValue")
+    annotate(made, "192.0.2.1")
+    made.run()
+    made.write()
+    made.run()
+    assert made.table == {"tor": {f"{A}/32"}}
+
+
+def test_a_default_gateway_that_is_another_one_is_another_router() -> None:
+    made = ruled(None, peerAddressFrom={"defaultGateway": {"interface": "eth0"}})
+    assert made.driver.peers == {}
+    for gateway in ("192.0.2.1", "192.0.2.2"):
+        made.course.interfaces_changed([Interface("eth0", 2, "", True, True, "", gateways=(gateway,))])
+        made.run()
+        made.write()
+        made.run()
+        assert made.driver.peers["tor"].router == gateway
+    made.begin()  # a new registration knows it, too
+    assert made.course.decisions.has_work
+
+
+def test_while_a_rule_may_name_any_router_none_that_keeps_routes_for_ever_is_given_up() -> None:
+    """An annotation that is changed is no operator's word that the former router is gone."""
+    made = ruled("192.0.2.1", holdTimeSeconds=0)
+    made.driver.kept["192.0.2.9"] = FOREVER_SECONDS
+    made.report()
+    for seconds in (0, DELETED_SECONDS):
+        made.tick_after(seconds)
+    assert made.driver.kept.keys() == {"192.0.2.9"}
+    made.cluster.set_bgp_peer("tor", None)
+    for seconds in (0, DELETED_SECONDS):
+        made.tick_after(seconds)
+    assert not made.driver.kept
 
 
 # ---- BFD

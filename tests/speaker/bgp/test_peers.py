@@ -1,22 +1,37 @@
 """From a BGPPeer to the configuration of a node's session, or why there can be none."""
 
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_interface
 
 import pytest
 
 from crds.addresses import Family
 from crds.bgppeer import BGPPeerSpec
 from crds.conditions import Reason
+from speaker.bgp.bynode import Here
 from speaker.bgp.peers import resolve_peer
+from speaker.bgp.surroundings import Surroundings, gateways_of
 from speaker.cluster.faults import Fault
-from speaker.wire.messages import RoutersOn
+from speaker.wire.messages import Interface, RoutersOn
 from tests.speaker.make import node
 
+NOTHING_AROUND = Surroundings()
 
-def resolve(password=None, addresses=("2001:db8::5", "192.0.2.5"), name="node-a", routers=None, **spec):
-    spec = {"myASN": 64512, "peerASN": 64513, **({} if "interface" in spec else {"peerAddress": "192.0.2.254"}), **spec}
-    own = node({"rack": "1"}, addresses=addresses)
-    return resolve_peer("tor", BGPPeerSpec.model_validate(spec), name, own, password, routers or {})
+
+def resolve(
+    password=None,
+    addresses=("2001:db8::5", "192.0.2.5"),
+    name="node-a",
+    routers=None,
+    annotations=None,
+    labels=None,
+    around=NOTHING_AROUND,
+    **spec,
+):
+    has_place = "interface" in spec or "peerAddressFrom" in spec
+    spec = {"myASN": 64512, "peerASN": 64513, **({} if has_place else {"peerAddress": "192.0.2.254"}), **spec}
+    own = node({"rack": "1", **(labels or {})}, addresses=addresses, annotations=annotations)
+    here = Here(name, own, around._replace(routers=routers or {}))
+    return resolve_peer("tor", BGPPeerSpec.model_validate(spec), here, password)
 
 
 @pytest.mark.parametrize(("said", "asn"), [("Internal", 64512), ("External", None), (64999, 64999)])
@@ -131,3 +146,88 @@ def test_without_an_address_to_wait_at_a_passive_peer_is_refused() -> None:
 
 def test_who_connects_leaves_the_source_to_the_routing_table() -> None:
     assert resolve().source_address is None
+
+
+# ---- by rule ----
+
+TOR, LABEL = "example.com/tor", "example.com/rack-router"
+BY_ANNOTATION = {"peerAddressFrom": {"nodeAnnotation": TOR}}
+BY_LABEL = {"peerAddressFrom": {"nodeLabel": LABEL}}
+
+
+def by_gateway(family="IPv4"):
+    return {"peerAddressFrom": {"defaultGateway": {"interface": "eth0", "family": family}}}
+
+
+def gateways(*addresses, name="eth0"):
+    return Surroundings(gateways=gateways_of([Interface(name, 2, "", True, True, "", gateways=addresses)]))
+
+
+def test_one_peer_is_the_router_that_each_node_names() -> None:
+    assert str(resolve(**BY_ANNOTATION, annotations={TOR: "192.0.2.1"}).peer_address) == "192.0.2.1"
+    assert str(resolve(**BY_ANNOTATION, annotations={TOR: "2001:DB8:0::1"}).peer_address) == "2001:db8::1"
+    assert str(resolve(**BY_LABEL, labels={LABEL: "192.0.2.2"}).peer_address) == "192.0.2.2"
+    assert resolve(**BY_LABEL, labels={LABEL: "192.0.2.2"}) == resolve(peerAddress="192.0.2.2")
+
+
+def test_the_default_gateway_of_an_interface_can_be_the_peer() -> None:
+    around = gateways("192.0.2.1", "192.0.2.2", "2001:db8::1")
+    assert str(resolve(**by_gateway(), around=around).peer_address) == "192.0.2.1"
+    assert str(resolve(**by_gateway("IPv6"), around=around).peer_address) == "2001:db8::1"
+    on_link = resolve(**by_gateway("IPv6"), around=gateways("fe80::1"))  # as Router Advertisements give them
+    assert on_link == resolve(peerAddress="fe80::1", interface="eth0")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        (BY_ANNOTATION, f"node node-a has no annotation {TOR} (peerAddressFrom): put one IP address of a router"),
+        ({**BY_ANNOTATION, "annotations": {TOR: "tor-7"}}, f"annotation {TOR} of node node-a is 'tor-7'"),
+        ({**BY_ANNOTATION, "annotations": {TOR: ""}}, "is ''"),
+        ({**BY_ANNOTATION, "annotations": {TOR: "192.0.2.1, 192.0.2.2"}}, "put one IP address"),
+        ({**BY_ANNOTATION, "annotations": {TOR: "fe80::1"}}, "no link-local one"),
+        ({**BY_ANNOTATION, "annotations": {TOR: "fe80::1%eth0"}}, "no link-local one"),
+        ({**BY_ANNOTATION, "annotations": {TOR: "::ffff:192.0.2.1"}}, "put one IP address"),
+        (BY_LABEL, f"node node-a has no label {LABEL}"),
+        ({**BY_LABEL, "labels": {LABEL: "rack-1"}}, f"label {LABEL} of node node-a is 'rack-1'"),
+        (by_gateway(), "node node-a has no default gateway of IPv4 on eth0"),
+        ({**by_gateway(), "around": gateways("2001:db8::1")}, "has no default gateway of IPv4 on eth0"),
+        ({**by_gateway(), "around": gateways("192.0.2.1", name="eth1")}, "has no default gateway of IPv4 on eth0"),
+    ],
+)
+def test_a_node_for_which_the_rule_gives_nothing_is_named_with_what_stands_there(fields, said) -> None:
+    made = resolve(**fields)
+    assert (made.reason, made.object) == (Reason.NoNodeValue, "BGPPeer/tor")
+    assert said in made.message
+
+
+def test_each_node_can_say_its_own_as() -> None:
+    spec = {"myASN": None, "myASNFrom": {"nodeAnnotation": "example.com/asn"}}
+    assert resolve(**spec, annotations={"example.com/asn": "4200000001"}).my_asn == 4200000001
+    internal = resolve(**spec, peerASN="Internal", annotations={"example.com/asn": "65001"})
+    assert internal.peer_asn == 65001
+    assert resolve(myASN=None, myASNFrom={"nodeLabel": "asn"}, labels={"asn": "65002"}).my_asn == 65002
+    for text in ("0", "4294967296", "65000.1", "-1", "AS65000", "٣", "1" * 64):
+        made = resolve(**spec, annotations={"example.com/asn": text})
+        assert (made.reason, "node node-a" in made.message) == (Reason.NoNodeValue, True), text
+    assert "set one of them" in resolve(myASN=None).message
+
+
+def test_each_node_can_open_sessions_from_its_loopback_address() -> None:
+    own = {"lo": (ip_interface("198.51.100.7/32"), ip_interface("2001:db8:7::1/128"))}
+    around, spec = Surroundings(addresses=own), {"sourceAddressFrom": {"interface": "lo"}}
+    assert str(resolve(**spec, around=around).source_address) == "198.51.100.7"
+    assert str(resolve(**spec, peerAddress="2001:db8::1", around=around).source_address) == "2001:db8:7::1"
+    made = resolve(**spec)
+    assert (made.reason, "node node-a has no IPv4 address on lo" in made.message) == (Reason.NoNodeValue, True)
+    noted = {"sourceAddressFrom": {"nodeAnnotation": "a"}}
+    assert str(resolve(**noted, annotations={"a": "192.0.2.9"}).source_address) == "192.0.2.9"
+    assert "put one IPv4 address" in resolve(**noted, annotations={"a": "2001:db8::9"}).message
+
+
+def test_all_that_the_rules_do_not_give_is_told_at_once() -> None:
+    made = resolve(
+        **BY_ANNOTATION, myASN=None, myASNFrom={"nodeLabel": "asn"}, sourceAddressFrom={"nodeAnnotation": "src"}
+    )
+    assert "peerAddressFrom" in made.message
+    assert "myASNFrom" in made.message

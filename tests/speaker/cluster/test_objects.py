@@ -10,6 +10,7 @@ from kube.objects import ServiceKey
 from speaker.cluster.networks import Attached
 from speaker.cluster.objects import (
     MOST_INTERFACES,
+    MOST_VALUE_CHARACTERS,
     PoolFacts,
     SpeakerFacts,
     allocation_from,
@@ -378,3 +379,10 @@ def test_an_operators_word_on_routers_is_read_as_addresses_whatever_else_is_writ
     many = ",".join(f"10.0.{n >> 8}.{n & 255}" for n in range(1000))
     read = speaker_from(raw(metadata={"name": "n", "annotations": {"berth.dev/dropped-routers": many}}))
     assert len(read.dropped_routers) == 256
+
+
+def test_annotations_are_kept_of_the_own_node_only_and_no_long_values() -> None:
+    said = raw(metadata={"name": "own", "annotations": {"a": "192.0.2.1", "long": "x" * 100_000}})
+    assert node_from(said).annotations == {}
+    assert node_from(said, own_node="other").annotations == {}
+    assert node_from(said, own_node="own").annotations == {"a": "192.0.2.1", "long": "x" * MOST_VALUE_CHARACTERS}
