@@ -135,6 +135,22 @@ MINUTES ?= 3
 soak: setup ## a whole lab under random faults, judged from outside: make soak MINUTES=60 SOAK="--seed 1"
 	$(BIN)/python -m bench.soak --minutes $(MINUTES) $(SOAK)
 
+SECONDS ?= 600
+.PHONY: fuzz mutations-nightly
+fuzz: setup $(VENV)/fuzz/.ready ## strange input for every decoder of what others send: make fuzz SECONDS=3600
+	PYTHONPATH=$(VENV)/fuzz $(BIN)/python -m tests.fuzz --seconds $(SECONDS)
+
+# A fuzzer that looks at coverage, in a folder of its own: nothing else needs it, and it has 60 MB. Without it there is
+# strange input too, made at random.
+$(VENV)/fuzz/.ready: | setup
+	mkdir -p $(VENV)/fuzz
+	$(BIN)/pip install -q --disable-pip-version-check --require-hashes --no-deps --target $(VENV)/fuzz \
+		-r requirements-fuzz.lock || echo "atheris can't be installed: input is changed at random" >&2
+	@touch $@
+
+mutations-nightly: setup ## plant each fault, and look for it with 200 seeds of the simulation
+	$(BIN)/python -m tests.mutations --seeds 200
+
 bench: setup ## the benchmarks, or those named after it: JSON lines on stdout
 	$(BIN)/python -m bench $(BENCHMARKS)
 
@@ -211,6 +227,7 @@ lock: setup ## resolve the dependencies again and write the lock files
 	$(VENV)/lock/bin/pip install -q pip-tools
 	$(PIP_COMPILE) -o requirements.lock $(BERTH)
 	printf '%s\n' $(RELEASE_TOOLS) | $(PIP_COMPILE) -o requirements-release.lock -
+	echo atheris | $(PIP_COMPILE) -o requirements-fuzz.lock -
 	tools/requirements --extras $(BERTH) $(BERTH_LAB) | $(PIP_COMPILE) -o requirements-dev.lock -
 	{ tools/requirements $(BERTH) $(BERTH_LAB); echo hatchling; echo editables; } | \
 		$(PIP_COMPILE) -c requirements-dev.lock -o requirements-demo.lock -

@@ -29,5 +29,8 @@ _Loader.add_implicit_resolver(
 
 
 def documents(text: str) -> list[Any]:
-    """All in it. Raises yaml.YAMLError, ValueError."""
-    return list(yaml.load_all(text, Loader=_Loader))
+    """All in it. Raises yaml.YAMLError, and ValueError also for what is nested too deeply to be read."""
+    try:
+        return list(yaml.load_all(text, Loader=_Loader))
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None

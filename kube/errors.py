@@ -14,6 +14,9 @@ import msgspec
 
 from kube.decoding import decoder
 
+MOST_RETRY_AFTER_SECONDS = 60.0
+"""For so long an answer can ask to wait. A policy or a proxy may say any number: nothing stands still for it."""
+
 
 class StatusCause(msgspec.Struct, frozen=True):
     """One entry of `details.causes`: what is wrong with which field."""
@@ -60,7 +63,9 @@ class ApiError(Exception):
         self.reason = reason
         self.message = message
         self.details = details or StatusDetails()
-        self.retry_after_seconds = retry_after_seconds
+        self.retry_after_seconds = (
+            None if retry_after_seconds is None else min(retry_after_seconds, MOST_RETRY_AFTER_SECONDS)
+        )
 
     def __str__(self) -> str:
         return f"{self.code} {self.reason}: {self.message}"

@@ -221,6 +221,7 @@ class TestLocks:
         [
             ("requirements.lock", required(BERTH)),
             ("requirements-release.lock", {"cyclonedx-bom", "hatchling", "pip-audit"}),
+            ("requirements-fuzz.lock", {"atheris"}),
             ("requirements-dev.lock", (required(BERTH, "dev") | required(LAB)) - {"berth"}),
         ],
     )

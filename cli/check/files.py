@@ -33,7 +33,8 @@ def read_files(paths: Sequence[str]) -> tuple[Seen, list[Found]]:
     faults = []
     for path in paths:
         for body in _documents(path):
-            kind, name = str(body.get("kind")), str((body.get("metadata") or {}).get("name", ""))
+            kind, metadata = str(body.get("kind")), body.get("metadata")
+            name = str(metadata.get("name", "")) if isinstance(metadata, dict) else ""
             if not str(body.get("apiVersion", "")).startswith("berth.dev/") or kind not in TYPES:
                 continue
             raw = json.dumps(body, default=str).encode()

@@ -345,4 +345,4 @@ def _started(now: Situation) -> Step:
 
 
 def _number(text: str) -> int:
-    return int(text) if text.isdigit() and len(text) < 4 else 1
+    return int(text) if text.isdecimal() and len(text) < 4 else 1

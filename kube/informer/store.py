@@ -175,13 +175,17 @@ class Store(Generic[T]):
         return [] if old is None else [Change(ChangeKind.DELETED, key, old, None)]
 
 
+MOST_DIGITS = 20
+"""Of a resourceVersion: 64 bits have no more. Python reads no number of thousands."""
+
+
 def is_older(resource_version: str, than: str) -> bool:
     """Whether it is surely older: both are integers, and it is less."""
     return _both_integers(resource_version, than) and int(resource_version) < int(than)
 
 
 def _both_integers(*versions: str) -> bool:
-    return all(version.isdecimal() for version in versions)
+    return all(version.isdecimal() and len(version) <= MOST_DIGITS for version in versions)
 
 
 def _key_and_version(identity: Identity) -> tuple[ObjectKey, _Version]:

@@ -64,6 +64,17 @@ class TestFiles:
     def test_what_does_not_decode_is_an_error(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert self.check(tmp_path, capsys, self.ad(interfaces=7)) == (1, ["BERTH0701"])
 
+    def test_an_object_without_metadata_is_an_error(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert self.check(tmp_path, capsys, {"kind": "IPPool", "metadata": "edge"}) == (1, ["BERTH0701"])
+
+    def test_a_file_that_is_nested_too_deeply_is_one_line(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        path = tmp_path / "deep.yaml"
+        path.write_text("[" * 5000 + "]" * 5000)
+        assert main(["check", "-f", str(path)]) == 2
+        assert capsys.readouterr().err == f"berth: {path} can't be read: it is nested too deeply\n"
+
     def test_a_file_that_is_not_there_is_one_line(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["check", "-f", "/nosuch.yaml"]) == 2
         assert capsys.readouterr().err.startswith("berth: /nosuch.yaml can't be read")

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from kube.errors import (
+    MOST_RETRY_AFTER_SECONDS,
     AlreadyExists,
     ApiError,
     Conflict,
@@ -101,6 +102,12 @@ def test_a_proxy_that_answers_json_in_latin_1_is_an_error_with_its_code() -> Non
 def test_json_that_is_no_status_is_not_mistaken_for_one() -> None:
     assert isinstance(error_from_response(409, b'{"kind":"Service","reason":"AlreadyExists"}'), Conflict)
     assert not isinstance(error_from_response(409, b'{"kind":"Service","reason":"AlreadyExists"}'), AlreadyExists)
+
+
+def test_nobody_is_kept_waiting_for_long() -> None:
+    assert answer(504, "Timeout", retryAfterSeconds=2**31 - 1).retry_after_seconds == MOST_RETRY_AFTER_SECONDS
+    header = float("9" * 400)
+    assert error_from_response(429, b"", header).retry_after_seconds == MOST_RETRY_AFTER_SECONDS
 
 
 def test_retry_after_is_taken_from_the_details_when_no_header_says_it() -> None:

@@ -184,6 +184,8 @@ class _Line(msgspec.Struct):
     notification: str = ""
 
 
+MOST_DIGITS = 20
+
 _ABOUT_REFRESH: dict[bytes, AboutRefresh] = {
     b"refreshing": RefreshSent(),
     b"refreshed": RefreshBegun(),
@@ -215,11 +217,15 @@ def parse(line: bytes) -> Event | None:
     return None
 
 
+def _number(text: bytes) -> int | None:
+    """None for what is none, or longer than any that ExaBGP writes: Python reads no number of thousands of digits."""
+    return int(text) if text.isdigit() and len(text) <= MOST_DIGITS else None
+
+
 def _parse_unacknowledged(line: bytes) -> Unacknowledged | None:
     _, count, *trouble = line.split(b" ", 2)
-    return (
-        Unacknowledged(int(count), printable(b"".join(trouble).decode(errors="replace"))) if count.isdigit() else None
-    )
+    number = _number(count)
+    return None if number is None else Unacknowledged(number, printable(b"".join(trouble).decode(errors="replace")))
 
 
 def _parse_json(line: _Line) -> Event | None:

@@ -199,14 +199,19 @@ def _body(rule: Rule) -> bytes:
 
 
 def _own_rule(message: bytes) -> Rule | None:
-    """None: somebody else's."""
+    """None: somebody else's, or none that we would make."""
+    if len(message) < _RULE.size:
+        return None
     family, length, *_ = _RULE.unpack_from(message)
     attributes = dict(netlink.attributes(message[_RULE.size :]))
-    (priority,) = _NUMBER.unpack(attributes.get(_PRIORITY, bytes(4)))
+    priority = netlink.number(attributes.get(_PRIORITY))
     if attributes.get(_PROTOCOL) != bytes((PROTOCOL,)) or priority not in _STEPS:
         return None
     destination = attributes.get(_DESTINATION, bytes(4 if family == socket.AF_INET else 16))
-    return Rule(priority, ip_network((destination, length)))
+    try:
+        return Rule(priority, ip_network((destination, length)))
+    except ValueError:
+        return None
 
 
 def _order(prefix: Prefix) -> tuple[int, int, int]:

@@ -79,6 +79,7 @@ def test_versions_are_compared_as_numbers_not_as_text() -> None:
     assert kinds(store.apply("MODIFIED", raw("a", "1", 10), "10").changes) == [("MODIFIED", "a")]
     assert is_older("9", "10")
     assert not is_older("10", "10")
+    assert not is_older("9", "1" * 5000)
 
 
 def test_a_server_whose_versions_are_no_numbers_is_believed() -> None:

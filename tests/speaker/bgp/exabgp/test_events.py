@@ -109,6 +109,7 @@ def test_a_peer_of_unknown_as_is_written_as_python_would() -> None:
         b"[" * 100_000,
         b'{"type": 5}',
         b"unacknowledged x",
+        b"unacknowledged " + b"1" * 5000,
         line("state", state=5),
         line("notification", direction="receive", message={"body": "0xzz"}),
         line("notification", direction="receive", message={"body": "0x06"}),
