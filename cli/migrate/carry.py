@@ -13,11 +13,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from cli.failure import Failed
+from cli.migrate.frr import FRR_CONFIGURATIONS, PREFIX, is_of_metallb
 from cli.migrate.read import KINDS, read_converted
 from cli.migrate.services import judge, with_pools
 from cli.migrate.situation import Situation, Workloads, labels_of
 from cli.migrate.steps import Act, Step
-from cli.migrate.takeover import DAEMON_SETS, DEPLOYMENTS, FRR_CONFIGURATIONS, RESOURCES
+from cli.migrate.takeover import DAEMON_SETS, DEPLOYMENTS, RESOURCES
 from cli.migrate.told import PASSWORD_KEY, PASSWORDS, Body, Converted, Password
 from cli.reading import read_cluster
 from cli.seen import World
@@ -32,8 +33,6 @@ QUICK_SECONDS = 0.1
 BGP_PEERS = KINDS[4]
 FRR_SECONDS = 5.0
 """What frr-k8s takes to end a session that is configured no more: ours would be refused before, and come late."""
-PREFIX = "metallb-"
-"""Of FRRConfigurations that MetalLB writes, before the node's name."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ class Takeover:
         metallb, nodes = await self._workloads(self.namespace), await self._all(NODES)
         configurations: dict[str, tuple[str, ...]] = {}
         for one in await self._all(FRR_CONFIGURATIONS):
-            if _name(one).startswith(PREFIX):
+            if is_of_metallb(_name(one)):
                 node = _name(one).removeprefix(PREFIX)
                 configurations[node] = (*configurations.get(node, ()), one["metadata"]["namespace"])
         labels = {_name(one): labels_of(one) for one in nodes}

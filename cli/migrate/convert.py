@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from cli.asread import documents
 from cli.migrate.advertisements import bgp_specs, l2_specs
 from cli.migrate.configmap import objects_of
+from cli.migrate.frr import FRR_CONFIGURATIONS, is_of_metallb, routers_of_peers, sessions_in_the_way
 from cli.migrate.peers import aliases_of, bfd_spec, community_spec, peer_specs
 from cli.migrate.pools import base_of, pool_spec
 from cli.migrate.told import PASSWORDS, Body, Converted, Fields, Made, Password, Refused, shown
@@ -72,7 +73,26 @@ class _Conversion:
                     self._refuse(one, f"{first} has the same name, and our kinds have no namespaces: rename one")
                 else:
                     self._one(kind, one)
+        for one in objects:
+            if str(one.get("apiVersion", "")).partition("/")[0] == FRR_CONFIGURATIONS.group:
+                self._of_frr(one)
         return self._done
+
+    def _of_frr(self, one: Body) -> None:
+        """After the peers are converted: it is about whether it leaves their sessions alone."""
+        if one.get("kind") != FRR_CONFIGURATIONS.kind or is_of_metallb(_name(one)):
+            return
+        peers = routers_of_peers(made.spec for made in self._done.made if made.kind == "BGPPeer")
+        if neighbors := sessions_in_the_way(one, peers):
+            self._refuse(
+                one,
+                f"FRR would keep its session with {shown(', '.join(neighbors))}, and a router has one with each node: "
+                "take that neighbor out of it. Berth learns no routes, and advertises those of Services alone",
+            )
+        else:
+            self._done.notes.append(
+                f"{_about(one)} stays as it is: FRR goes on with it for as long as frr-k8s is there"
+            )
 
     def _without_old_format(self, objects: list[Body]) -> list[Body]:
         found: list[Body] = []

@@ -10,6 +10,7 @@ from allocator.observed import Observed
 from allocator.request import key_of, present_addresses
 from cli.failure import Failed
 from cli.migrate.convert import convert
+from cli.migrate.frr import FRR_CONFIGURATIONS
 from cli.migrate.told import Body, Converted
 from cli.reading import read_cluster
 from cli.seen import Seen
@@ -41,8 +42,8 @@ KINDS: tuple[tuple[Resource, ...], ...] = (
 
 
 async def read_metallb(client: Client, namespace: str) -> list[Body]:
-    """`namespace`: MetalLB's; it reads no other. The old ConfigMap counts where there is none of its kinds, as MetalLB
-    reads either. Raises Failed, ApiError."""
+    """`namespace`: MetalLB's. The old ConfigMap counts where there is none of its kinds, as MetalLB reads either.
+    Configurations of frr-k8s are of any namespace. Raises Failed, ApiError."""
     found = [one for versions in KINDS for one in await _first_known(client, versions, namespace)]
     names = ("bgpextras",) if found else ("config", "bgpextras")
     for name in names:
@@ -54,10 +55,10 @@ async def read_metallb(client: Client, namespace: str) -> list[Body]:
             raise Failed(f"you may not read ConfigMap {namespace}/{name}: {error}") from error
     if not found:
         raise Failed(f"there is nothing of MetalLB's in namespace {namespace}: name another by --metallb-namespace")
-    return found
+    return found + await _first_known(client, (FRR_CONFIGURATIONS,), None)
 
 
-async def _first_known(client: Client, versions: Iterable[Resource], namespace: str) -> list[Body]:
+async def _first_known(client: Client, versions: Iterable[Resource], namespace: str | None) -> list[Body]:
     for res in versions:
         try:
             raws, _ = await client.list(res, namespace=namespace)

@@ -13,6 +13,7 @@ from typing import Any
 from allocator.options import Options
 from allocator.ownership import Ownership
 from allocator.status.service import Wanted, service_patch
+from cli.migrate.frr import FRR_CONFIGURATIONS, PREFIX
 from cli.migrate.situation import (
     PAUSED_BY_US,
     REPLICAS_BEFORE,
@@ -43,7 +44,6 @@ from kube.times import rfc3339
 
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True)
 DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet", True)
-FRR_CONFIGURATIONS = Resource("frrk8s.metallb.io", "v1beta1", "frrconfigurations", "FRRConfiguration", True)
 RESOURCES = {
     one.kind: one for one in (IPPOOLS, L2ADVERTISEMENTS, BGPADVERTISEMENTS, BGPPEERS, BFDPROFILES, COMMUNITIES)
 }
@@ -220,7 +220,7 @@ def _taken(now: Situation, node: str) -> Step:
         return Step(title, (_label(node, WITHOUT_METALLB, ""),), "MetalLB's speaker is still there", node=node)
     if now.speaker_pods(node):
         return Step(title, (), "MetalLB's speaker is still there", node=node)
-    acts = [Act("delete", FRR_CONFIGURATIONS, f"metallb-{node}", where) for where in now.configurations.get(node, ())]
+    acts = [Act("delete", FRR_CONFIGURATIONS, f"{PREFIX}{node}", where) for where in now.configurations.get(node, ())]
     if not now.has(node, WITH_BGP):
         acts.append(_label(node, WITH_BGP, ""))
     missing = now.sessions_missing(node)

@@ -265,6 +265,50 @@ def test_raw_text_for_frr_is_refused() -> None:
     assert "FRR" in convert([body]).refused[0].reason
 
 
+def with_frr(name: str, routers: Any, kind: str = "FRRConfiguration") -> Converted:
+    """MetalLB's peers, of which one is in a VRF and one has no address, beside a configuration of frr-k8s."""
+    addresses: list[Body] = [{"peerAddress": "2001:db8::1"}, {"peerAddress": "192.0.2.1", "vrf": "red"}]
+    bodies: list[Body] = [
+        {"apiVersion": "metallb.io/v1beta2", "kind": "BGPPeer", "metadata": {"name": f"peer-{number}"}, "spec": spec}
+        for number, each in enumerate([*addresses, {"interface": "eth1"}])
+        if (spec := {"myASN": 64512, "peerASN": 64513, **each})
+    ]
+    metadata = {"name": name, "namespace": "frr-k8s-system"}
+    spec = {"bgp": {"routers": routers}}
+    frr = {"apiVersion": "frrk8s.metallb.io/v1beta1", "kind": kind, "metadata": metadata, "spec": spec}
+    return convert([frr, *bodies])
+
+
+@pytest.mark.parametrize(
+    ("router", "named"),
+    [
+        ({"neighbors": [{"address": "198.51.100.1"}, {"address": "2001:db8:0::1"}]}, "2001:db8:0::1"),
+        ({"vrf": "red", "neighbors": [{"address": "192.0.2.1", "toReceive": {}}]}, "192.0.2.1"),
+        ({"neighbors": [{"interface": "eth1"}]}, "eth1"),
+    ],
+)
+def test_a_configuration_of_frr_that_would_keep_our_session_away_is_refused(router: Body, named: str) -> None:
+    done = with_frr("learned", [{"asn": 64512}, router])
+    (only,) = done.refused
+    assert only.about == "FRRConfiguration frr-k8s-system/learned"
+    assert f"session with {named}," in only.reason
+    assert [one.kind for one in done.made] == ["BGPPeer"] * 3
+
+
+@pytest.mark.parametrize("routers", [[{"neighbors": [{"address": "192.0.2.1"}]}], [], None, ["x", {"neighbors": 7}]])
+def test_another_configuration_of_frr_stays_and_is_named(routers: Any) -> None:
+    """That router is ours in a VRF alone."""
+    done = with_frr("learned", routers)
+    assert done.refused == []
+    assert [note for note in done.notes if note.startswith("FRRConfiguration frr-k8s-system/learned stays")]
+
+
+@pytest.mark.parametrize(("name", "kind"), [("metallb-node1", "FRRConfiguration"), ("node1", "FRRNodeState")])
+def test_what_metallb_and_frr_write_themselves_is_passed_over(name: str, kind: str) -> None:
+    done = with_frr(name, [{"neighbors": [{"address": "2001:db8::1"}]}], kind)
+    assert (done.refused, done.notes) == ([], [])
+
+
 def test_united_selectors_choose_what_each_of_them_did() -> None:
     a, b = frozenset([("k", "In", ("1",))]), frozenset([("k", "In", ("2",)), ("z", "Exists", ())])
     assert united([a, b]) == [a, b]
