@@ -20,6 +20,7 @@ class Code(Enum):
     SPEAKERS = ("BERTH0104", Severity.ERROR)
     NOT_READ = ("BERTH0105", Severity.WARNING)
     CLOCK = ("BERTH0106", Severity.WARNING)
+    KUBERNETES = ("BERTH0107", Severity.ERROR)
     ALL_EXCLUDED = ("BERTH0201", Severity.ERROR)
     POOL_INVALID = ("BERTH0301", Severity.ERROR)
     POOLS_OVERLAP = ("BERTH0302", Severity.WARNING)

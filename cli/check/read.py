@@ -13,6 +13,7 @@ from kube.io.client import Client
 from kube.resource import Resource
 
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", True)
+VERSION_BYTES = 64 << 10
 METALLB_POOLS = Resource("metallb.io", "v1beta1", "ipaddresspools", "IPAddressPool", True)
 
 
@@ -39,7 +40,17 @@ async def _platform(client: Client) -> Platform:
         await _kube_proxy(client),
         await _has(client, DAEMON_SETS, namespace="kube-system", label_selector="svccontroller.k3s.cattle.io/svcname"),
         await _has(client, METALLB_POOLS),
+        await _version(client),
     )
+
+
+async def _version(client: Client) -> str:
+    """Of the API server, as 1.31; empty where it does not say one. Some write the minor version as `31+`."""
+    try:
+        told = json.loads(await client.fetch("/version", most=VERSION_BYTES))
+        return f"{told['major']}.{str(told['minor']).rstrip('+')}"
+    except (ApiError, ValueError, TypeError, KeyError):
+        return ""
 
 
 async def _kube_proxy(client: Client) -> str:

@@ -18,18 +18,28 @@ from crds.types import IPPoolStatus
 from kube.times import rfc3339
 from speaker.cluster.causes import faults_in_node
 
+LEAST_KUBERNETES = (1, 31)
+"""Before, the API server does not know what the rules of our definitions call. As `kubeVersion` of the chart."""
+
 
 @dataclass(frozen=True)
 class Platform:
-    """What else is in the cluster: the configuration of kube-proxy, and which others give addresses to Services."""
+    """What else is in the cluster: the configuration of kube-proxy, and which others give addresses to Services.
+    `kubernetes`: the API server's version, as 1.31; empty where it is not told."""
 
     kube_proxy: str = ""
     has_servicelb: bool = False
     has_metallb: bool = False
+    kubernetes: str = ""
 
 
 def of_platform(platform: Platform) -> Iterator[Found]:
-    """What stands beside Berth."""
+    """What Berth stands on, and what stands beside it."""
+    version = tuple(int(number) for number in platform.kubernetes.split(".") if number.isdecimal())
+    if len(version) == 2 and version < LEAST_KUBERNETES:
+        least = ".".join(map(str, LEAST_KUBERNETES))
+        message = f"the API server is Kubernetes {platform.kubernetes}, and Berth needs {least}: upgrade it first"
+        yield Found(Code.KUBERNETES, "", message)
     words = platform.kube_proxy.replace('"', "").replace("'", "").split()
     pairs = list(pairwise(words))
     if ("mode:", "ipvs") in pairs and ("strictARP:", "true") not in pairs:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 import yaml
@@ -11,8 +12,8 @@ import yaml
 from cli.__main__ import main
 from cli.check.codes import Code
 from cli.check.command import checked, errors
-from cli.check.read import CONFIG_MAPS, check_cluster
-from cli.check.rules import Platform, of_platform
+from cli.check.read import CONFIG_MAPS, _version, check_cluster
+from cli.check.rules import LEAST_KUBERNETES, Platform, of_platform
 from cli.failure import Failed
 from cli.waiting import seconds
 from cli.workloads import DAEMON_SETS, DEPLOYMENTS
@@ -20,6 +21,7 @@ from crds.names import ALLOCATOR_LEASE
 from kube.io.client import Client
 from kube.resource import IPPOOLS, L2ADVERTISEMENTS, NODES, SPEAKERREPORTS, SPEAKERS
 from lab.apiserver.server import ApiServer
+from lab.chart import CHART
 from tests.cli.setups import BERTH, BINDINGS, EXCLUDE, NODES_THERE, ROLES, Setup
 
 PAGE = Path(__file__).parent.parent.parent / "docs" / "checks.md"
@@ -92,6 +94,30 @@ class TestFiles:
 )
 def test_ipvs_without_strict_arp(text: str, is_told: bool) -> None:
     assert [one.code for one in of_platform(Platform(text))] == [Code.IPVS] * is_told
+
+
+@pytest.mark.parametrize(
+    ("version", "is_told"),
+    [("1.30", True), ("1.9", True), ("1.31", False), ("2.0", False), ("", False), ("x.y", False)],
+)
+def test_an_api_server_that_does_not_take_our_definitions(version: str, is_told: bool) -> None:
+    assert [one.code for one in of_platform(Platform(kubernetes=version))] == [Code.KUBERNETES] * is_told
+
+
+@pytest.mark.parametrize(
+    ("told", "version"), [(b'{"major": "1", "minor": "30+"}', "1.30"), (b"{}", ""), (b"[]", ""), (b"none", "")]
+)
+def test_the_version_is_what_the_api_server_says(told: bytes, version: str) -> None:
+    class Server:
+        async def fetch(self, path: str, *, most: int) -> bytes:
+            return told[:most] if path == "/version" else b""
+
+    assert asyncio.run(_version(cast("Client", Server()))) == version
+
+
+def test_the_chart_asks_for_the_same_version() -> None:
+    chart = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert chart["kubeVersion"] == f">={'.'.join(map(str, LEAST_KUBERNETES))}.0-0"
 
 
 async def codes(setup: Setup, *, is_before: bool = False) -> list[Code]:
