@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urljoin
+from urllib.request import urlopen
 
 import pytest
 import yaml
@@ -124,6 +126,17 @@ def test_a_browser_shows_a_page_without_an_error(
     for text in shown:
         assert re.search(text, seen.dom), text
     assert seen.screenshot.stat().st_size > PICTURE_BYTES
+
+
+@pytest.mark.slow
+def test_a_page_is_found_under_its_documents_name_too_as_alerts_link_to_runbooks(url: str) -> None:
+    with urlopen(f"{url}/runbooks/BerthNoLeader.md") as answer:
+        assert answer.headers.get_content_type() == "text/html"
+        (onward,) = re.findall(r"; url=([^\"]+)", answer.read().decode())
+        there = urljoin(answer.url, onward)
+    with urlopen(there) as answer:
+        assert b"<h1" in answer.read()
+    assert there == f"{url}/runbooks/BerthNoLeader.html"
 
 
 @pytest.mark.slow
