@@ -102,6 +102,17 @@ def test_a_service_monitor_finds_both_programs_by_their_services_and_sends_prome
         assert port["targetPort"] in [each["name"] for each in container_of(workload)["ports"]]
 
 
+def test_a_pod_monitor_sends_the_token_of_a_secret_where_metrics_are_secure() -> None:
+    pods = {"enabled": True, "tokenSecret": {"name": "scraper"}}
+    (endpoint,) = one(rendered({**SECURE, "podMonitor": pods}), "PodMonitor")["spec"]["podMetricsEndpoints"]
+    assert endpoint["scheme"] == "https"
+    assert endpoint["authorization"] == {"credentials": {"name": "scraper", "key": "token"}}
+    assert endpoint["tlsConfig"] == {"insecureSkipVerify": True}
+    plain = {"podMonitor": pods, "speaker": {"metrics": {"address": "0.0.0.0"}}}
+    (endpoint,) = one(rendered(plain), "PodMonitor")["spec"]["podMetricsEndpoints"]
+    assert endpoint.keys() == {"port", "interval"}
+
+
 def test_a_network_policy_lets_probes_in_from_everywhere_and_scrapes_from_where_it_says() -> None:
     source = {"namespaceSelector": {}}
     objects = rendered({**SECURE, "networkpolicies": {"enabled": True, "metricsFrom": [source]}})

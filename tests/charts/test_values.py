@@ -71,7 +71,10 @@ TOGETHER: list[tuple[dict[str, Any], str]] = [
         {"metrics": {"secure": True}, "serviceMonitor": {"enabled": True}, "speaker": {"metrics": {"address": "::1"}}},
         "serviceMonitor.enabled: Prometheus can't reach the speakers",
     ),
-    ({"metrics": {"secure": True}, "podMonitor": {"enabled": True}}, "podMonitor.enabled: a PodMonitor can't send"),
+    (
+        {"metrics": {"secure": True}, "podMonitor": {"enabled": True}},
+        "podMonitor.tokenSecret.name: a PodMonitor can't send",
+    ),
     (
         {"serviceMonitor": {"enabled": True}, "speaker": {"metrics": {"address": "0.0.0.0"}}},
         "serviceMonitor.enabled: it scrapes by HTTPS",
