@@ -142,6 +142,11 @@ class BGPPeerSpec(Model):
             "ebgpMultiHop is for external peers, and this one is in our own AS: leave it out",
         ),
         Rule(
+            "!has(self.localASN) || self.peerASN != 'Internal' && self.peerASN != self.localASN"
+            " && !(has(self.myASN) && (self.peerASN == self.myASN || self.localASN == self.myASN))",
+            "localASN is an AS other than ours and the peer's, for external peers: leave it out where these are one",
+        ),
+        Rule(
             "!has(self.sourceAddress) || !has(self.peerAddress) || !isIP(self.sourceAddress) || !isIP(self.peerAddress)"
             " || ip(self.sourceAddress).family() == ip(self.peerAddress).family()",
             "sourceAddress and peerAddress must be of the same family",
@@ -153,6 +158,10 @@ class BGPPeerSpec(Model):
     my_asn_from: ASNFrom | None = Field(None, alias="myASNFrom")
     """Where each node says the AS number of its own side. A node that says none, or none that can be read, has no
     session; a condition names it."""
+    local_asn: ASN | None = Field(None, alias="localASN")
+    """Another AS number that this peer is to see us with (RFC 7705), as while a network moves from one AS to another.
+    The session has this number, and paths begin with it, before ours. To have the peer see this number alone, write it
+    as myASN. Not set: ours."""
     peer_asn: PeerASN = Field(alias="peerASN")
     """The peer's AS number; or External (any but ours) or Internal (ours)."""
     peer_address: Address | None = None
@@ -210,7 +219,7 @@ class BGPPeerSpec(Model):
 
 
 class SessionCount(Model):
-    """How many sessions the speakers hold with the peer."""
+    """How many sessions of a kind the speakers hold with the peer."""
 
     wanted: Annotated[int, Field(ge=0), Format("int32")]
     """How many speakers should have one, or are kept from having one by a fault."""
@@ -225,6 +234,8 @@ class BGPPeerStatus(JudgedStatus):
 
     sessions: SessionCount | None = None
     """How many sessions there are, and how many there should be."""
+    bfd: SessionCount | None = None
+    """The same of the BFD sessions that watch the path. Not set: there is to be none (bfdProfile)."""
 
 
 class BGPPeer(BerthObject):
@@ -239,7 +250,8 @@ class BGPPeer(BerthObject):
             Column("Interface", ".spec.interface", description="The interface of an unnumbered peer.", priority=1),
             Column("My-ASN", ".spec.myASN", "integer", "Our AS number."),
             Column("Peer-ASN", ".spec.peerASN", description="The peer's AS number."),
-            Column("BFD", ".spec.bfdProfile", description="The BFD profile."),
+            Column("BFD-Profile", ".spec.bfdProfile", description="The BFD profile.", priority=1),
+            Column("BFD", ".status.bfd.summary", description="BFD sessions that are up, of how many."),
             Column("Sessions", ".status.sessions.summary", description="Sessions that are up, of how many."),
             ready_column(),
             degraded_column(),

@@ -47,6 +47,8 @@ class Session(msgspec.Struct, frozen=True, rename="camel", gc=False):
     last_error: str = ""
     address: str = ""
     routes_kept_until: str = ""
+    is_watched: bool = False
+    """Whether its BFD session is up."""
 
     @property
     def is_established(self) -> bool:

@@ -45,10 +45,17 @@ def peer_status(
         ready = replace(ready, message=f"{ready.message}. But: {listed(remarks, NAMED_FAULTS, '; ')}")
     observed = [ready, *degraded(parts[:NAMED_FAULTS], peer.status.conditions)]
     return BGPPeerStatus(
-        sessions=SessionCount(wanted=wanted, established=established, summary=f"{established}/{wanted}"),
+        sessions=_count(established, wanted),
+        bfd=_count(sum(one.is_watched and node not in silent for node, one in sessions.items()), wanted)
+        if peer.bfd_profile is not None
+        else None,
         conditions=conditions_from(observed, peer.status.conditions, peer.generation, timestamp),
         observed_generation=peer.generation,
     )
+
+
+def _count(up: int, wanted: int) -> SessionCount:
+    return SessionCount(wanted=wanted, established=up, summary=f"{up}/{wanted}")
 
 
 def peer_faults(reports: BGPReports, peer: StoredPeer, others: Iterable[StoredPeer]) -> tuple[Observation, ...]:

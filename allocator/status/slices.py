@@ -12,6 +12,7 @@ import msgspec
 
 from allocator.status.announcers import Said
 from allocator.status.entries import Announcement, Cause, Fault, KernelEntry, Session, Sighting
+from crds.speaker import BFDSessionState
 from kube.decoding import decoder
 from kube.objects import KubeObject
 
@@ -37,11 +38,17 @@ class _Spec(msgspec.Struct, frozen=True, gc=False):
     node: str = ""
 
 
+class _BFD(msgspec.Struct, frozen=True, gc=False):
+    peer: str
+    state: str = ""
+
+
 class _Status(msgspec.Struct, frozen=True, rename="camel", gc=False):
     incarnation: str = ""
     announcements: dict[str, Announcement] | None = None
     conflicts: tuple[Sighting, ...] | None = None
     bgp_sessions: tuple[Session, ...] | None = None
+    bfd_sessions: tuple[_BFD, ...] | None = None
     faults: tuple[Fault, ...] | None = None
     kernel_answers: tuple[KernelEntry, ...] | None = None
     unannounced: tuple[Cause, ...] | None = None
@@ -62,11 +69,17 @@ def decode_slice(raw: bytes) -> Slice:
         status.incarnation,
         Said(tuple(map(sys.intern, said)), _all_once(tuple(map(_once, said.values())))),
         status.conflicts or (),
-        status.bgp_sessions or (),
+        _watched(status.bgp_sessions or (), status.bfd_sessions or ()),
         status.faults or (),
         status.kernel_answers or (),
         status.unannounced or (),
     )
+
+
+def _watched(sessions: tuple[Session, ...], bfd: tuple[_BFD, ...]) -> tuple[Session, ...]:
+    """With what is said of BFD beside."""
+    up = {one.peer for one in bfd if one.state == BFDSessionState.Up.value}
+    return tuple(msgspec.structs.replace(one, is_watched=one.peer in up) for one in sessions)
 
 
 @lru_cache(KEPT_ONCE)

@@ -37,7 +37,10 @@ def peer_specs(fields: Fields) -> list[Body]:
     _features(fields, spec)
     if fields.has("localASN"):
         fields.number("localASN")
-        fields.refuse("spec.localASN has no equivalent: a session of Berth's has the AS number of myASN")
+        fields.refuse(
+            "spec.localASN is not converted: write it as localASN, and paths begin with it and then with myASN; or as "
+            "myASN, and the router sees it alone"
+        )
     nodes = [one for one in selectors(fields, "nodeSelectors") if one]
     if len(nodes) > MOST_PEERS:
         fields.refuse(f"it has more than {MOST_PEERS} nodeSelectors that can't be said by one")

@@ -52,6 +52,7 @@ class PeerConfig:
     `graceful_restart_seconds` None: routers drop our routes as soon as the session ends.
     `is_passive`: wait for the peer to connect to `listen_port`, at `source_address`, which must be set then.
     `source_interface`: the link of a link-local peer. `vrf`: the VRF device that the session runs in.
+    `local_asn`: the AS that an external peer is to see before ours (RFC 7705); None = ours alone.
     """
 
     name: str
@@ -73,11 +74,22 @@ class PeerConfig:
     is_passive: bool = False
     listen_port: int = 179
     vrf: str | None = None
+    local_asn: int | None = None
+
+    @property
+    def session_asn(self) -> int:
+        """Ours in this session: what OPEN says, and what paths begin with."""
+        return self.my_asn if self.local_asn is None else self.local_asn
+
+    @property
+    def own_path(self) -> tuple[int, ...]:
+        """The AS numbers that a path begins with (RFC 7705 §3.1)."""
+        return (self.my_asn,) if self.local_asn is None else (self.local_asn, self.my_asn)
 
     @property
     def is_internal(self) -> bool:
         """Whether the session is within one AS (iBGP)."""
-        return self.peer_asn == self.my_asn
+        return self.peer_asn == self.session_asn
 
     @property
     def is_on_a_link(self) -> bool:

@@ -29,7 +29,7 @@ def resolve_peer(name: str, spec: BGPPeerSpec, here: Here, password: str | None)
         if isinstance(place, Nothing) or isinstance(asn, Nothing) or isinstance(source, Nothing):
             said = "; ".join(one.message for one in missing)
             return Fault(missing[0].reason, f"BGPPeer {name}: {said}", f"BGPPeer/{name}")
-        if fault := _impossible(spec, place):
+        if fault := _impossible(spec, place, asn):
             return Fault(Reason.InvalidSpec, f"BGPPeer {name}: {fault}", f"BGPPeer/{name}")
         if spec.passive and source is None:
             message = (
@@ -69,6 +69,7 @@ def _config(
         source_address=own_address,
         source_interface=place.interface,
         vrf=place.vrf,
+        local_asn=spec.local_asn,
         hold_time_seconds=spec.hold_time_seconds,
         keepalive_seconds=spec.keepalive_time_seconds,
         connect_retry_seconds=spec.connect_retry_seconds,
@@ -99,8 +100,12 @@ def is_for(spec: BGPPeerSpec, node: NodeFacts) -> bool:
     return spec.node_selector is None or spec.node_selector.matches(node.labels)
 
 
-def _impossible(spec: BGPPeerSpec, place: Place) -> str | None:
+def _impossible(spec: BGPPeerSpec, place: Place, asn: int) -> str | None:
     """What does not go together, where an object is older than the API server's rules (crds.bgppeer)."""
+    if spec.local_asn is not None and spec.local_asn in (asn, _peer_asn(spec, asn)):
+        return "localASN is an AS other than ours and the peer's: leave it out where these are one"
+    if spec.local_asn is not None and _peer_asn(spec, asn) == asn:
+        return "localASN is for external peers, and this one is in our own AS: leave it out"
     if place.is_link_local and (spec.ebgp_multi_hop is not None or (spec.ttl_security or 1) > 1):
         return "a peer on a link (interface) is one hop away: leave ebgpMultiHop out, and ttlSecurity at 1"
     if place.is_link_local and (spec.source_address or spec.source_address_from) is not None:

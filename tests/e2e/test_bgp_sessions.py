@@ -202,7 +202,7 @@ def test_routers_that_are_found_on_links_get_routes_by_ipv6_next_hops_and_traffi
         routed.cluster.end_router(HOST)
 
 
-def test_one_peer_is_another_router_for_each_node_as_annotations_say_or_the_default_gateway(routed: LabClient) -> None:
+def test_one_peer_is_another_router_for_each_node_by_rule(routed: LabClient) -> None:
     """node1 is in the rack of the first router, the others in that of the second one; then node1 moves."""
     asn = "example.com/asn"
     first, second_router = routed.cluster.routers["router"], routed.cluster.start_router("bird", host=HOST)

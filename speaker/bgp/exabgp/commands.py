@@ -21,10 +21,12 @@ REFRESH, NUDGE = "refresh", "nudge"
 """Not ExaBGP's own either."""
 
 
-def announcements(routes: Iterable[Route], *, my_asn: int, is_internal: bool) -> Iterator[tuple[str, list[Prefix]]]:
+def announcements(
+    routes: Iterable[Route], *, own_path: tuple[int, ...], is_internal: bool
+) -> Iterator[tuple[str, list[Prefix]]]:
     """Lines, each with the prefixes that it announces; routes with the same attributes share one."""
     keyed = sorted(
-        ((attributes(route, my_asn=my_asn, is_internal=is_internal), route.prefix) for route in routes), key=_order
+        ((attributes(route, own_path=own_path, is_internal=is_internal), route.prefix) for route in routes), key=_order
     )
     for (words, _), group in groupby(keyed, key=lambda pair: (pair[0], pair[1].version)):
         for prefixes in _some([prefix for _, prefix in group]):
@@ -81,16 +83,19 @@ def query(permit: float | None, *, is_needed: bool) -> str:
     return f"{UNACKNOWLEDGED} {f'{permit:.3f}' if is_needed else UNLIMITED}"
 
 
-def attributes(route: Route, *, my_asn: int, is_internal: bool) -> str:
+def attributes(route: Route, *, own_path: tuple[int, ...], is_internal: bool) -> str:
     """The path attributes in ExaBGP's words. LOCAL_PREF is for sessions within one AS, prepending for others: our own
-    number in the path would be a loop to a router of our AS (RFC 4271 §5.1.5, §9.1.2)."""
+    number in the path would be a loop to a router of our AS (RFC 4271 §5.1.5, §9.1.2). `own_path`: what the path begins
+    with, our own number last."""
+    my_asn = own_path[-1]
     words = [f"next-hop {route.next_hop or 'self'}"]
     if route.local_pref is not None and is_internal:
         words.append(f"local-preference {route.local_pref}")
     if route.med is not None:
         words.append(f"med {route.med}")
-    if route.prepend and not is_internal:
-        words.append(f"as-path [ {' '.join([str(my_asn)] * (route.prepend + 1))} ]")
+    path = own_path + (my_asn,) * route.prepend
+    if len(path) > 1 and not is_internal:
+        words.append(f"as-path [ {' '.join(map(str, path))} ]")
     if route.communities:
         words.append(f"community [ {' '.join(f'{high}:{low}' for high, low in route.communities)} ]")
     if route.large_communities:

@@ -46,7 +46,8 @@ def configuration(peer: PeerConfig, *, commands_path: str, events_path: str) -> 
 def is_same_session(one: PeerConfig, other: PeerConfig) -> bool:
     """Whether a session that was made by one of them is as the other wants it: all that goes into OPEN (RFC 4271 §4.2,
     RFC 5492) and into the connection under it is equal. What else differs must not end it."""
-    return one.peer_address == other.peer_address and list(_neighbor(one)) == list(_neighbor(other))
+    is_alike = (one.peer_address, one.own_path) == (other.peer_address, other.own_path)
+    return is_alike and list(_neighbor(one)) == list(_neighbor(other))
 
 
 def base64(text: str) -> str:
@@ -99,7 +100,7 @@ def _check_password(password: str) -> None:
 def _neighbor(peer: PeerConfig) -> Iterator[str]:
     yield f"router-id {peer.router_id};"
     yield f"local-address {peer.source_address or 'auto'};"
-    yield f"local-as {peer.my_asn};"
+    yield f"local-as {peer.session_asn};"
     yield f"peer-as {'auto' if peer.peer_asn is None else peer.peer_asn};"
     yield f"hold-time {hold_time_seconds(peer)};"
     yield f"passive {'true' if peer.is_passive else 'false'};"

@@ -60,7 +60,7 @@ class Connection:
         self._opens += 1
         self.unaccepted = self._opens, event.hold_time_seconds
         self._enter(BGPSessionState.OpenConfirm, now)
-        if self.peer.peer_asn is None and event.peer_asn == self.peer.my_asn:
+        if self.peer.peer_asn is None and event.peer_asn == self.peer.session_asn:
             return f"the router is in our own AS {event.peer_asn}, and was to be in any other"
         return None
 

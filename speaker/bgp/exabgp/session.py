@@ -420,7 +420,7 @@ class RouterSession:
             self._proof.want()
         if routes and self.permit is not None and not self._ack_query.is_permitted:
             self._write_query(now, is_permit_needed=True)
-        announcements = commands.announcements(routes, my_asn=self.peer.my_asn, is_internal=self.peer.is_internal)
+        announcements = commands.announcements(routes, own_path=self.peer.own_path, is_internal=self.peer.is_internal)
         for line, prefixes in announcements:
             if self._commands.room <= 0:
                 return

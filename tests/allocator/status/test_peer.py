@@ -1,5 +1,6 @@
 """What a BGPPeer says, from what the Speakers report."""
 
+import json
 from dataclasses import replace
 
 from allocator.objects import StoredPeer
@@ -8,7 +9,7 @@ from allocator.status.entries import Fault, Session
 from allocator.status.faults import reported_faults
 from allocator.status.peer import duplicate_fault, peer_status
 from allocator.status.reports import BGPReports
-from allocator.status.slices import Slice
+from allocator.status.slices import Slice, decode_slice
 from crds.types import BGPPeerStatus, Condition
 
 NOW = "2026-01-01T00:00:00Z"
@@ -185,3 +186,23 @@ def test_what_did_not_change_is_equal_and_so_not_written_again() -> None:
     update(reports, speaker("b", down("connection refused", "Active")))
     later = "2026-01-01T00:01:00Z"
     assert peer_status(peer(status=first), reports.sessions("tor1"), (), (), later) == first
+
+
+def test_bfd_sessions_are_counted_beside_and_only_where_there_are_to_be_some() -> None:
+    watched = Session("tor1", "Established", "", is_watched=True)
+    reports = reported(speaker("a", watched), speaker("b", watched), speaker("c", up()))
+    with_bfd = peer_status(replace(peer(), bfd_profile="fast"), reports.sessions("tor1"), (), ("b",), NOW)
+    assert (with_bfd.bfd.summary, with_bfd.bfd.established) == ("1/3", 1)
+    assert peer_status(peer(), reports.sessions("tor1"), (), (), NOW).bfd is None
+
+
+def test_a_report_says_of_each_session_whether_bfd_watches_it() -> None:
+    status = {
+        "bgpSessions": [{"peer": "tor1", "state": "Established"}, {"peer": "tor2", "state": "Established"}],
+        "bfdSessions": [{"peer": "tor1", "state": "Up"}, {"peer": "tor2", "state": "Down"}, {"peer": "tor3"}],
+    }
+    one = {"metadata": {"name": "a.0", "uid": "1"}, "spec": {"node": "a"}, "status": status}
+    assert [(each.peer, each.is_watched) for each in decode_slice(json.dumps(one).encode()).sessions] == [
+        ("tor1", True),
+        ("tor2", False),
+    ]

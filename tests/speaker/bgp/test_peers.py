@@ -231,3 +231,12 @@ def test_all_that_the_rules_do_not_give_is_told_at_once() -> None:
     )
     assert "peerAddressFrom" in made.message
     assert "myASNFrom" in made.message
+
+
+def test_a_local_as_is_for_external_peers_and_another_one_than_those_of_both_sides() -> None:
+    made = resolve(localASN=65010)
+    assert (made.my_asn, made.session_asn, made.own_path, made.is_internal) == (64512, 65010, (65010, 64512), False)
+    assert resolve().own_path == (64512,)
+    label = {"myASN": None, "myASNFrom": {"nodeLabel": "asn"}}
+    for spec in ({"localASN": 65010, "peerASN": "Internal"}, {"localASN": 64513}, {"localASN": 65010, **label}):
+        assert "localASN" in resolve(**spec, labels={"asn": "65010"}).message

@@ -95,6 +95,24 @@ async def test_four_octet_as_numbers(link: Link, opened: ExitStack, tmp_path: Pa
         assert frr.route(V4)["aspath"]["string"] == "4200000002 4200000002"
 
 
+async def test_a_peer_that_sees_us_with_another_as_gets_paths_that_begin_with_it(
+    link: Link, opened: ExitStack, tmp_path: Path
+) -> None:
+    frr = Frr(link, tmp_path, asn=64999, node_asn="65010")
+    opened.enter_context(frr)
+    async with driving(link.node, tmp_path) as driven:
+        peer = link.peer(my_asn=64512, peer_asn=64999, local_asn=65010)
+        driven.driver.set_peers({"tor": peer})
+        driven.driver.set_routes("tor", routes(str(V4)))
+        await driven.until("it is there", lambda: V4 in frr.prefixes())
+        assert frr.route(V4)["aspath"]["string"] == "65010 64512"
+        driven.driver.set_routes("tor", routes(str(V4), prepend=1))
+        await driven.until("it is longer", lambda: frr.route(V4)["aspath"]["string"] == "65010 64512 64512")
+        driven.driver.set_peers({"tor": replace(peer, my_asn=64513)})
+        await driven.until("it is told anew", lambda: V4 in frr.prefixes() and "64513" in str(frr.route(V4)["aspath"]))
+        assert frr.route(V4)["aspath"]["string"] == "65010 64513 64513"
+
+
 async def test_a_wrong_password_is_no_session_and_a_corrected_one_is(
     link: Link, opened: ExitStack, tmp_path: Path
 ) -> None:

@@ -26,6 +26,7 @@ IN_OPEN: dict[str, Any] = {  # RFC 4271 §4.2, RFC 4724 §3, RFC 4760 §8
     "keepalive_seconds": 5,
     "families": frozenset(Family),
     "graceful_restart_seconds": 120,
+    "local_asn": 65010,
 }
 CHECKED_IN_OPEN: dict[str, Any] = {"peer_asn": None}
 IN_THE_CONNECTION: dict[str, Any] = {  # RFC 2385, RFC 5082
@@ -33,6 +34,7 @@ IN_THE_CONNECTION: dict[str, Any] = {  # RFC 2385, RFC 5082
     "peer_port": 1790,
     "source_address": IPv4Address("10.0.0.1"),
     "source_interface": "eth1",
+    "vrf": "red",
     "password": "secret",
     "multihop_ttl": 5,
     "ttl_security": 1,

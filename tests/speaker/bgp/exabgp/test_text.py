@@ -124,7 +124,7 @@ def test_the_hold_time_gives_the_keepalive(hold: int, keepalive: int | None, pro
 
 
 def said(*routes: Route, is_internal: bool = False, my_asn: int = 64512) -> list[str]:
-    return [line for line, _ in commands.announcements(routes, my_asn=my_asn, is_internal=is_internal)]
+    return [line for line, _ in commands.announcements(routes, own_path=(my_asn,), is_internal=is_internal)]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_a_route_in_words(route: Route, is_internal: bool, line: str) -> None:
 
 def test_routes_with_the_same_attributes_share_lines() -> None:
     many = [Route(ip_network((0x0A000000 + number, 32)), med=number % 2) for number in range(200)]
-    lines = list(commands.announcements(many, my_asn=1, is_internal=False))
+    lines = list(commands.announcements(many, own_path=(1,), is_internal=False))
     assert [len(prefixes) for _, prefixes in lines] == [64, 36, 64, 36]
     assert {prefix for _, prefixes in lines for prefix in prefixes} == {route.prefix for route in many}
 
