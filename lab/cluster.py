@@ -180,9 +180,7 @@ class Cluster:
         """Process ids of the ExaBGP processes of the node's speaker, one for each BGP session."""
         agent = self.speaker(node_name).pid
         children = Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
-        return [
-            int(pid) for pid in children if b"speaker.bgp.exabgp.io.main" in Path(f"/proc/{pid}/cmdline").read_bytes()
-        ]
+        return [int(pid) for pid in children if Path(f"/proc/{pid}/comm").read_text() == "berth-bgp\n"]
 
     def allocator(self, index: int) -> Process:
         return self.processes[f"allocator-{index}"]

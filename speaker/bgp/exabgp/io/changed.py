@@ -1,7 +1,7 @@
 """ExaBGP's process, as the driver starts it: dies with the agent, connects at a set pace, and tells what TCP holds.
 
-Runs in a process of its own, one for each peer, and imports nothing of Berth (speaker.bgp.exabgp.io.main starts it). It
-changes ExaBGP in these places, each held by a test against real routers:
+Runs in processes of their own, one for each peer and one that forks them, and imports nothing of Berth
+(speaker.bgp.exabgp.io.main starts it). It changes ExaBGP in these places, each held by a test against real routers:
 
 - a connection is tried anew each so many seconds as the last command `connect-retry SECONDS` says, and one attempt
   lasts no longer (ExaBGP tries as often as its loop turns, and an attempt lasts as long as the kernel repeats its SYN:
@@ -38,6 +38,7 @@ import copy
 import ctypes
 import errno
 import fcntl
+import gc
 import os
 import signal
 import socket
@@ -45,6 +46,7 @@ import struct
 import sys
 import termios
 import time
+import traceback
 from collections.abc import Iterator
 from math import inf
 from typing import Any
@@ -80,6 +82,9 @@ ACCEPT_SECONDS = 20.0
 
 CONFIGURATION_CHANGE = 6  # RFC 4486 §3
 SERVICE = "berth"
+MAX_PATH_BYTES = 4096  # PATH_MAX, linux/limits.h
+TAKE_UP_SECONDS = 10.0
+"""So long may it take until a forked process is the agent's."""
 MAX_ANSWER_OCTETS = 1 << 16
 """A router that answers a ROUTE-REFRESH with more than this is asked no more in that session."""
 COUNT_SECONDS = 10.0
@@ -142,24 +147,106 @@ class _Permit:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def main() -> None:
-    """Argument: the configuration file. In the environment: the agent's process id."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != int(os.environ[PARENT]):
-        sys.exit("the agent is gone")
+def serve() -> None:
+    """Forks a process for each message on standard input: the path of a configuration, and a descriptor for what the
+    process says. Answers with its id. Ends with the agent, which is in the environment by its process id."""
+    agent = int(os.environ[PARENT])
+    _die_with(agent)
+    _name("berth-bgp-load")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # from a terminal: it is the agent that stops us
+    change()
+    connection = socket.socket(fileno=os.dup(0))
+    gc.collect()
+    gc.freeze()  # what the collector does not look at stays in pages that are shared
+    while True:
+        path, words, _, _ = socket.recv_fds(connection, MAX_PATH_BYTES, 1)
+        if not path:
+            return
+        pid = _fork(path.decode(), words[0], agent, connection)
+        os.close(words[0])
+        connection.send(str(pid).encode())
+
+
+def _fork(path: str, words: int, agent: int, connection: socket.socket) -> int:
+    """Its id. It is the agent's child: the process between it and us ends at once."""
+    ours, its = os.pipe()
+    between = os.fork()
+    if not between:
+        try:
+            if pid := os.fork():
+                os.write(its, str(pid).encode())
+            else:
+                connection.close()
+                os.close(ours)
+                os.close(its)
+                _run(path, words, agent)
+        except SystemExit as end:
+            print("" if end.code is None else end.code, file=sys.stderr)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.stderr.flush()
+            os._exit(1)
+    os.close(its)
+    os.waitpid(between, 0)
+    pid = int(os.read(ours, 64))
+    os.close(ours)
+    return pid
+
+
+def _run(path: str, words: int, agent: int) -> None:
+    os.setsid()
+    null = os.open(os.devnull, os.O_RDWR)
+    for number, at in ((null, 0), (null, 1), (words, 2)):
+        os.dup2(number, at)
+    for number in {null, words} - {0, 1, 2}:
+        os.close(number)
+    until = time.monotonic() + TAKE_UP_SECONDS
+    while os.getppid() != agent and time.monotonic() < until:
+        time.sleep(0.0005)
+    _die_with(agent)
+    _name("berth-bgp")
+    _serve_session(path)
+
+
+def _die_with(agent: int) -> None:
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != agent:
+        sys.exit("the agent is gone")
+
+
+def _name(name: str) -> None:
     with contextlib.suppress(OSError), open("/proc/self/comm", "w") as comm:
-        comm.write("berth-bgp")
-    protocol.Outgoing, peer.Delay = _Outgoing, _Delay
-    peer.Peer._send_ka = _send_keepalive_when_accepted
-    Negotiated._negotiate, Negotiated.validate = _negotiate_with_ipv4, _validate_with_hold_time
-    Neighbor.remove_self = _as_it_came
-    ParseNeighbor._post_capa_nexthop = _offer_next_hops
-    Update.messages = _messages_with_next_hop
-    ASYNC._notify_error, ASYNC.run = _tell_error_or_end, _work_off
-    Processes._start = _start_with_pipes
-    Capabilities._graceful = _graceful_or_end_of_rib
-    protocol.Protocol.new_eors, Connection.reader = _new_eors_or_other, _reader_that_tells
+        comm.write(name)
+
+
+def change() -> None:
+    """ExaBGP, in all places."""
+    for owner, name, replacement in patches():
+        setattr(owner, name, replacement)
+
+
+def patches() -> list[tuple[Any, str, Any]]:
+    """All that is replaced in ExaBGP: where, by what name, and with what."""
+    return [
+        (protocol, "Outgoing", _Outgoing),
+        (peer, "Delay", _Delay),
+        (peer.Peer, "_send_ka", _send_keepalive_when_accepted),
+        (Negotiated, "_negotiate", _negotiate_with_ipv4),
+        (Negotiated, "validate", _validate_with_hold_time),
+        (Neighbor, "remove_self", _as_it_came),
+        (ParseNeighbor, "_post_capa_nexthop", _offer_next_hops),
+        (Update, "messages", _messages_with_next_hop),
+        (Capabilities, "_graceful", _graceful_or_end_of_rib),
+        (protocol.Protocol, "new_eors", _new_eors_or_other),
+        (Connection, "reader", _reader_that_tells),
+        (Processes, "_start", _start_with_pipes),
+        (ASYNC, "_notify_error", _tell_error_or_end),
+        (ASYNC, "run", _work_off),
+    ]
+
+
+def _serve_session(path: str) -> None:
     permit = _Permit()
 
     def accept(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
@@ -186,7 +273,7 @@ def main() -> None:
     Command.register("refresh", False)(_refresh)
     Command.register("nudge", False)(_nudge)
     log.init(getenv())
-    server.run("", [sys.argv[1]])
+    server.run("", [path])
 
 
 _send_keepalive = peer.Peer._send_ka

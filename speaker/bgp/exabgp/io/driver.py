@@ -15,6 +15,7 @@ from pathlib import Path
 
 from crds.speaker import BGPSessionState
 from speaker.bgp.exabgp.config import ConfigError, check
+from speaker.bgp.exabgp.io.forker import Forker
 from speaker.bgp.exabgp.io.runner import ADMINISTRATIVE_SHUTDOWN, PEER_DECONFIGURED, Ending, SessionRunner
 from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
@@ -29,14 +30,21 @@ class BgpDriver:
     called before `run`, and are idempotent: say the same as often as you like.
 
     `directory`: an own one, for configuration (with passwords: mode 0700) and pipes. `on_change()`: something visible
-    here changed: `sessions`, `synced_routers`, or what `take_changed` tells of. `prefix`: words before the command of
-    each ExaBGP.
+    here changed: `sessions`, `synced_routers`, or what `take_changed` tells of. `prefix`: words before the command by
+    which ExaBGP is loaded. `forker`: in the place of the one that does so.
     """
 
-    def __init__(self, directory: Path, *, on_change: Callable[[], None], prefix: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        on_change: Callable[[], None],
+        prefix: tuple[str, ...] = (),
+        forker: Forker | None = None,
+    ) -> None:
         self._directory = directory
         self._on_change = on_change
-        self._prefix = prefix
+        self._forker = forker or Forker(prefix)
         self._peers: dict[str, PeerConfig] = {}
         self._runners: dict[str, SessionRunner] = {}
         self._closing: list[SessionRunner] = []
@@ -63,6 +71,7 @@ class BgpDriver:
                     self._pass_time(time.monotonic())
         finally:
             self._group = None
+            await self._forker.close()
 
     @property
     def sessions(self) -> Mapping[str, SessionView]:
@@ -270,7 +279,7 @@ class BgpDriver:
         assert self._group is not None
         self._count += 1
         runner = SessionRunner(
-            self._directory / f"{self._count}", peer, on_change=self._runner_changed, prefix=self._prefix
+            self._directory / f"{self._count}", peer, on_change=self._runner_changed, forker=self._forker
         )
         runner.session.permit = self._permit
         self._set_covered(runner)

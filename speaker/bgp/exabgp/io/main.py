@@ -1,7 +1,7 @@
-"""`python -m speaker.bgp.exabgp.io.main FILE`: an ExaBGP, without what it loads and never uses here.
+"""`python -m speaker.bgp.exabgp.io.main`: forks an ExaBGP for each that is asked for.
 
-That is 4 MB of memory for each peer: a debugger, TLS, and the names of all TCP ports, which flow specifications may
-have.
+What ExaBGP loads and never uses here is left out, 4 MB of memory: a debugger, TLS, and the names of TCP ports, which
+flow specifications may have.
 """
 
 import sys
@@ -28,6 +28,6 @@ def leave_out(modules: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     leave_out(sys.modules)
-    from speaker.bgp.exabgp.io.changed import main
+    from speaker.bgp.exabgp.io.changed import serve
 
-    main()
+    serve()

@@ -10,7 +10,6 @@ import contextlib
 import errno
 import os
 import signal
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -18,36 +17,17 @@ import structlog
 
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.config import configuration
+from speaker.bgp.exabgp.io.forker import Forked, Forker, ForkerError
 from speaker.bgp.model import PeerConfig
 
 START_SECONDS = 30.0
 """An interpreter that starts on a busy machine."""
 POLL_SECONDS = 0.01
-STOP_SECONDS = 3.0
 REST_SECONDS = 0.5
 """What it said before its end is read for no longer than this."""
 MAX_LINE_BYTES = 1 << 20
 MAX_WORDS = 200
 """What is kept and logged of a line that it says on stderr."""
-PACKAGE_ROOT = Path(__file__).resolve().parents[4]
-
-SETTINGS = {
-    "exabgp_bgp_openwait": "20",
-    "exabgp_api_ack": "true",
-    "exabgp_api_cli": "false",
-    "exabgp_api_respawn": "false",
-    "exabgp_api_terminate": "true",
-    "exabgp_daemon_drop": "false",
-    "exabgp_daemon_user": "root",  # if we are: else it would become another user, and lose what rights we have
-    "exabgp_log_destination": "stderr",
-    "exabgp_log_level": "WARNING",
-    "exabgp_log_short": "true",
-    # Its loop turns ten times a second when nothing happens, not a hundred times: 0.2% of a core instead of 1.7. What
-    # comes from us or from the router wakes it at once.
-    "exabgp_reactor_speed": "10",
-    "exabgp_tcp_bind": "",
-}
-
 log = structlog.get_logger()
 
 
@@ -57,7 +37,7 @@ class ExaBgpError(Exception):
 
 class ExaBgpProcess:
     """`on_event` is called for each event in order; `on_lost` when the process or a pipe to it is gone (more than
-    once). `prefix`: words before the command."""
+    once)."""
 
     def __init__(
         self,
@@ -65,13 +45,13 @@ class ExaBgpProcess:
         *,
         on_event: Callable[[events.Event], None],
         on_lost: Callable[[], None],
-        prefix: tuple[str, ...] = (),
+        forker: Forker,
     ) -> None:
         self._directory = directory
         self._on_event = on_event
         self._on_lost = on_lost
-        self._prefix = prefix
-        self._process: asyncio.subprocess.Process | None = None
+        self._forker = forker
+        self._process: Forked | None = None
         self._lines: asyncio.WriteTransport | None = None
         self._reading: asyncio.ReadTransport | None = None
         self._words: asyncio.ReadTransport | None = None
@@ -100,7 +80,7 @@ class ExaBgpProcess:
                 await self._open_events(events_path)
                 await self._spawn()
                 await self._open_commands(commands_path)
-        except (TimeoutError, OSError) as error:
+        except (TimeoutError, OSError, ForkerError) as error:
             await self.kill()
             raise ExaBgpError(self._last_words or str(error) or "ExaBGP did not start in time") from error
         except BaseException:
@@ -125,15 +105,6 @@ class ExaBgpProcess:
             await self._close()
         return self._last_words
 
-    async def stop(self) -> None:
-        """SIGTERM and a moment to end; then SIGKILL."""
-        if self._process is not None and self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                self._process.terminate()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), STOP_SECONDS)
-        await self.kill()
-
     def _prepare(self, text: str, *pipes: Path) -> None:
         for directory in (self._directory.parent, self._directory):  # `parents` would make these for all to read
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -151,30 +122,10 @@ class ExaBgpProcess:
         self._reading = await _reading(pipe, _Reader(self._on_line, self._lose, self._is_read))
 
     async def _spawn(self) -> None:
-        environment = {
-            **{name: value for name, value in os.environ.items() if not name.lower().startswith("exabgp")},
-            **SETTINGS,
-            "BERTH_BGP_PARENT": str(os.getpid()),
-            "PYTHONPATH": str(PACKAGE_ROOT),
-        }
-        command = (
-            *self._prefix,
-            sys.executable,
-            "-m",
-            "speaker.bgp.exabgp.io.main",
-            str(self._directory / "exabgp.conf"),
-        )
         ours, its = os.pipe()
         try:
             self._words = await _reading(ours, _Reader(self._on_words, self._lose, self._are_words_read))
-            self._process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.DEVNULL,
-                stderr=its,
-                env=environment,
-                start_new_session=True,
-            )
+            self._process = await self._forker.fork(self._directory / "exabgp.conf", its)
         finally:
             os.close(its)
         self._watching = asyncio.create_task(self._watch(self._process))
@@ -196,7 +147,7 @@ class ExaBgpProcess:
         file = os.fdopen(pipe, "wb", buffering=0)
         self._lines, _ = await asyncio.get_running_loop().connect_write_pipe(lambda: _Writer(self._lose), file)
 
-    async def _watch(self, process: asyncio.subprocess.Process) -> None:
+    async def _watch(self, process: Forked) -> None:
         await process.wait()
         self._lose()
 
@@ -224,9 +175,8 @@ class ExaBgpProcess:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
-        if self._process is not None:  # again, for a caller that was cancelled: asyncio lets go of it now or never
+        if self._process is not None:  # again, for a caller that was cancelled
             await self._process.wait()
-            await asyncio.sleep(0)
 
     @staticmethod
     def _kill_group(group: int) -> None:

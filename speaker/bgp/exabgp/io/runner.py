@@ -20,6 +20,7 @@ from kube.backoff import Backoff
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.config import ConfigError, is_same_session
 from speaker.bgp.exabgp.connection import start_words
+from speaker.bgp.exabgp.io.forker import Forker
 from speaker.bgp.exabgp.io.process import ExaBgpError, ExaBgpProcess
 from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.exabgp.session import CONFIRM_SECONDS, RouterSession
@@ -51,13 +52,13 @@ class SessionRunner:
         peer: PeerConfig,
         *,
         on_change: Callable[["SessionRunner"], None],
-        prefix: tuple[str, ...],
+        forker: Forker,
     ) -> None:
         self.session = RouterSession(peer, time.monotonic())
         self.process: ExaBgpProcess | None = None
         self._directory = directory
         self._on_change = on_change
-        self._prefix = prefix
+        self._forker = forker
         self._wake = asyncio.Event()
         self._next: PeerConfig | None = None
         self._ending: Ending | None = None
@@ -122,7 +123,7 @@ class SessionRunner:
         peer = self.session.peer
         why = "the agent let go of it"
         self.process = process = ExaBgpProcess(
-            self._directory, on_event=self._on_event, on_lost=self._wake.set, prefix=self._prefix
+            self._directory, on_event=self._on_event, on_lost=self._wake.set, forker=self._forker
         )
         is_wanted_so, self._fault = False, ""
         try:

@@ -14,6 +14,7 @@ import pytest
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.io import runner
 from speaker.bgp.exabgp.io.driver import BgpDriver
+from speaker.bgp.exabgp.io.forker import Forked, Forker
 from speaker.bgp.exabgp.io.process import REST_SECONDS, ExaBgpProcess
 from speaker.bgp.exabgp.session import RouterSession
 from speaker.bgp.model import PeerConfig
@@ -36,6 +37,19 @@ exec sleep 60
 """
 
 
+class StandIns(Forker):
+    """Starts that script in the place of ExaBGP."""
+
+    def __init__(self, script: Path) -> None:
+        super().__init__()
+        self._script = script
+
+    async def fork(self, configuration: Path, stderr: int) -> Forked:
+        command = ["/bin/sh", str(self._script), str(configuration)]
+        words = [(os.POSIX_SPAWN_DUP2, stderr, 2)]
+        return Forked(os.posix_spawn(command[0], command, os.environ, file_actions=words, setpgroup=0))
+
+
 @pytest.mark.parametrize(("seconds", "read"), [(0.2, [events.Answer(True)]), (REST_SECONDS + 2, [])])
 async def test_what_is_on_its_way_when_it_is_killed_is_read_for_a_moment(
     tmp_path: Path, seconds: float, read: list[events.Event]
@@ -43,9 +57,7 @@ async def test_what_is_on_its_way_when_it_is_killed_is_read_for_a_moment(
     script = tmp_path / "stand-in"
     script.write_text(STAND_IN.format(seconds=seconds))
     seen: list[events.Event] = []
-    process = ExaBgpProcess(
-        tmp_path / "pipes", on_event=seen.append, on_lost=lambda: None, prefix=("/bin/sh", str(script))
-    )
+    process = ExaBgpProcess(tmp_path / "pipes", on_event=seen.append, on_lost=lambda: None, forker=StandIns(script))
     await process.start(PEER)
     began = time.monotonic()
     await process.kill()
@@ -58,9 +70,7 @@ async def test_what_its_relay_holds_open_stays_open_there_alone(tmp_path: Path) 
     script = tmp_path / "stand-in"
     script.write_text(STAND_IN.format(seconds=REST_SECONDS + 2).replace("2>/dev/null", ""))
     before = os.listdir("/proc/self/fd")
-    process = ExaBgpProcess(
-        tmp_path / "pipes", on_event=lambda _: None, on_lost=lambda: None, prefix=("/bin/sh", str(script))
-    )
+    process = ExaBgpProcess(tmp_path / "pipes", on_event=lambda _: None, on_lost=lambda: None, forker=StandIns(script))
     await process.start(PEER)
     async with asyncio.timeout(10):
         await process.kill()
@@ -89,7 +99,7 @@ async def test_what_the_machine_refuses_ends_one_session_which_says_so_and_comes
     monkeypatch.setattr(runner, "BACKOFF", replace(runner.BACKOFF, base_seconds=0.05))
     script = tmp_path / "stand-in"
     script.write_text(STAND_IN.format(seconds=60))
-    driver = BgpDriver(tmp_path / "run" / "bgp", on_change=lambda: None, prefix=("/bin/sh", str(script)))
+    driver = BgpDriver(tmp_path / "run" / "bgp", on_change=lambda: None, forker=StandIns(script))
     driver.set_peers({"tor": PEER, "tor2": replace(PEER, name="tor2", peer_address=IPv4Address("10.0.0.3"))})
     with monkeypatch.context() as full:
         full.setattr(os, name, refusing(getattr(os, name), number, where))
@@ -111,7 +121,7 @@ async def test_a_fault_of_ours_ends_one_session_which_says_so(tmp_path: Path, mo
     monkeypatch.setattr(runner, "BACKOFF", replace(runner.BACKOFF, base_seconds=0.05))
     script = tmp_path / "stand-in"
     script.write_text(STAND_IN.format(seconds=60))
-    driver = BgpDriver(tmp_path / "bgp", on_change=lambda: None, prefix=("/bin/sh", str(script)))
+    driver = BgpDriver(tmp_path / "bgp", on_change=lambda: None, forker=StandIns(script))
     driver.set_peers({"tor": PEER})
 
     def faulty(session: RouterSession, now: float) -> list[str]:
