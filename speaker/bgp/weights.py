@@ -8,6 +8,10 @@ from collections.abc import Iterator
 
 QUIET_SECONDS = 1.5
 """Between two weights of one route: a rollout moves a Pod at a time, every few hundred milliseconds."""
+SMALL_CHANGE = 0.25
+SMALL_QUIET_SECONDS = 30.0
+"""The same, where they differ by less than that part of the greater one: a new table moves flows of all nodes, and
+hardly spreads them any better."""
 
 
 class Weights:
@@ -18,12 +22,13 @@ class Weights:
         self._waiting: dict[str, float] = {}
 
     def settle(self, name: str, wanted: int | None, now: float) -> int | None:
-        """What to advertise now: the first number at once, another one QUIET_SECONDS after the last that was
-        advertised."""
+        """What to advertise now: the first number at once, another one some time after the last that was advertised."""
         advertised = self._advertised.get(name)
-        if advertised is not None and advertised[0] != wanted and now < advertised[1] + QUIET_SECONDS:
-            self._waiting[name] = advertised[1] + QUIET_SECONDS
-            return advertised[0]
+        if advertised is not None and advertised[0] != wanted:
+            due = advertised[1] + _quiet_seconds(advertised[0], wanted)
+            if now < due:
+                self._waiting[name] = due
+                return advertised[0]
         self._waiting.pop(name, None)
         if advertised is None or advertised[0] != wanted:
             self._advertised[name] = (wanted, now)
@@ -41,3 +46,9 @@ class Weights:
     def deadline(self) -> float | None:
         """When the next wait is over."""
         return min(self._waiting.values(), default=None)
+
+
+def _quiet_seconds(advertised: int | None, wanted: int | None) -> float:
+    if advertised is None or wanted is None or abs(wanted - advertised) >= SMALL_CHANGE * max(wanted, advertised):
+        return QUIET_SECONDS
+    return SMALL_QUIET_SECONDS
