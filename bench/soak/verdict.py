@@ -183,18 +183,26 @@ def asked_without_record(lives: Sequence[Life], routes: Iterable[Sighting]) -> l
 
 def answers_of_strangers(holdings: Sequence[Holding], answers: Iterable[Answer]) -> list[str]:
     """Connections that reached a Service which did not hold the address any more, while others did; in words. While
-    nobody does, a client may find the way to a Service that still shows it in its status: nobody else's traffic."""
+    nobody does, a client may find the way to a Service that still shows it in its status: nobody else's traffic.
+
+    A single one counts for nothing: a client's port that it used before meets the entry that conntrack has of then.
+    """
     held: dict[str, list[Holding]] = {}
     for one in holdings:
         held.setdefault(one.address, []).append(one)
-    found = []
-    for answer in answers:
+    strange: dict[tuple[str, str], list[tuple[Answer, str]]] = {}
+    for answer in sorted(answers, key=lambda one: one.at):
         own = held.get(answer.address, [])
         mine = any(one.service == answer.service and _held(one, answer, PROXY_SLACK_SECONDS) for one in own)
         others = sorted({one.service for one in own if one.service != answer.service and _held(one, answer, 0.0)})
         if answer.service is not None and others and not mine:
-            found.append(f"answer: {answer.address} of {', '.join(others)} reached {answer.service}, {answer.at:.3f}")
-    return found
+            strange.setdefault((answer.address, answer.service), []).append((answer, ", ".join(others)))
+    return [
+        f"answer: {address} of {others} reached {service}, {answer.at:.3f}"
+        for (address, service), found in strange.items()
+        for answer, others in found
+        if any(0 < abs(answer.at - other.at) <= PROXY_SLACK_SECONDS for other, _ in found)
+    ]
 
 
 def _held(one: Holding, answer: Answer, slack_seconds: float) -> bool:

@@ -128,13 +128,22 @@ def test_a_connection_that_reaches_a_holder_is_right() -> None:
 
 
 def test_a_connection_to_an_address_of_others_that_reaches_a_service_before_or_after_it_held_it_is_wrong() -> None:
-    answers = [Answer(15, 15.1, ADDRESS, "b"), Answer(36, 36.1, ADDRESS, "a"), Answer(25, 25.1, ADDRESS, "c")]
+    times = {"b": (15, 16), "a": (36, 37), "c": (25, 26)}
+    answers = [Answer(at, at + 0.1, ADDRESS, service) for service, both in times.items() for at in both]
     found = answers_of_strangers(holdings().all(), answers)
     assert [one.split(" of ")[1] for one in found] == [
         "a reached b, 15.000",
-        "b reached a, 36.000",
+        "a reached b, 16.000",
         "a, b reached c, 25.000",
+        "a, b reached c, 26.000",
+        "b reached a, 36.000",
+        "b reached a, 37.000",
     ]
+
+
+def test_a_single_connection_that_goes_astray_is_conntracks() -> None:
+    answers = [Answer(at, at + 0.1, ADDRESS, "a") for at in (36, 60)]
+    assert answers_of_strangers(holdings().all(), answers) == []
 
 
 def test_while_nobody_holds_an_address_a_connection_may_reach_who_had_it() -> None:
