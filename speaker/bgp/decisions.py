@@ -58,13 +58,13 @@ class Decisions:
         self._cluster = cluster
         self._moves = Moves(own_node, cluster, proxies if proxies is not None else Readiness(own_node))
         self._own: NodeFacts | None = None
+        self._around = Surroundings()
         self._view = self._new_view()
         self._is_stale = True
         self._urgent: dict[str, None] = {}
         self._dirty: dict[str, None] = {}
         self._peers = PeerTable(passwords if passwords is not None else Passwords())
         self._failed: frozenset[str] = frozenset()
-        self._around = Surroundings()
         self._drain = Drain(drain_seconds)
         self._decided: dict[str, Allocation] = {}
         self._contributions: dict[str, Contributions] = {}
@@ -262,6 +262,7 @@ class Decisions:
         return BGPView(
             self._own,
             own_name=self._own_node,
+            around=self._around,
             pools=self._pool_labels(),
             advertisements=self._cluster.bgp_advertisements,
             communities=self._cluster.communities,

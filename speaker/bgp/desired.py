@@ -23,6 +23,7 @@ from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.community import CommunitySpec
 from speaker.bgp.model import WELL_KNOWN_COMMUNITIES, LargeCommunity, PeerConfig, Prefix, Route, StandardCommunity
 from speaker.bgp.prefixes import prefix_of
+from speaker.bgp.surroundings import NOTHING_AROUND, Surroundings
 from speaker.cluster.endpoints import Placement
 from speaker.cluster.objects import Allocation, Labels, NodeFacts
 
@@ -78,12 +79,14 @@ class BGPView:
         own: NodeFacts | None,
         *,
         own_name: str,
+        around: Surroundings = NOTHING_AROUND,
         pools: Mapping[str, Labels],
         advertisements: Mapping[str, BGPAdvertisementSpec],
         communities: Mapping[str, CommunitySpec],
     ) -> None:
         self._own = own
         self._own_name = own_name
+        self._around = around
         self._pools = pools
         self._ads = {
             name: ad for name, ad in sorted(advertisements.items()) if own is not None and ad.selects_node(own.labels)
@@ -129,7 +132,7 @@ class BGPView:
         own = family_of(peer.peer_address)
         next_hops: list[tuple[Family, IPAddress | None]] = []
         for family in sorted(peer.families):
-            next_hop = None if family == own or peer.is_on_a_link else self.next_hop(family)
+            next_hop = None if family == own or peer.is_on_a_link else self.next_hop(peer, family)
             if next_hop is not None or family == own or peer.offers_ipv6_next_hops:
                 next_hops.append((family, next_hop))
         return PeerClass(
@@ -138,8 +141,12 @@ class BGPView:
             next_hops=tuple(next_hops),
         )
 
-    def next_hop(self, family: Family) -> IPAddress | None:
-        """The node's first InternalIP of that family, for sessions of the other family. None = it has none."""
+    def next_hop(self, peer: PeerConfig, family: Family) -> IPAddress | None:
+        """For sessions of the other family: that of the session's interface, since the router may reach no other, or
+        else the node's first InternalIP. None = it has none."""
+        interface = self._around.interface_to(peer.peer_address, peer.source_address)
+        if interface is not None and (found := self._around.address_on(interface, family)) is not None:
+            return found
         addresses = map(ip_address, self._own.addresses if self._own is not None else ())
         return next((one for one in addresses if family_of(one) == family and not one.is_link_local), None)
 

@@ -56,7 +56,8 @@ def _about_peers(found: Findings) -> Iterator[Fault]:
             yield Fault(Reason.UnknownProfile, message, f"BGPPeer/{name}")
         for family in sorted(config.families - {family for family, _ in peer_class.next_hops}):
             message = (
-                f"BGPPeer {name}: node {found.node} has no {family} InternalIP, so {family} routes have no next hop"
+                f"BGPPeer {name}: node {found.node} has no {family} address on the session's interface and no "
+                f"{family} InternalIP, so {family} routes have no next hop"
             )
             yield Fault(Reason.NoNextHop, message, f"BGPPeer/{name}")
 

@@ -31,6 +31,22 @@ class Surroundings(NamedTuple):
         """The interface's first one of that family."""
         return next((one.ip for one in self.addresses.get(interface, ()) if family_of(one.ip) is family), None)
 
+    def interface_to(self, peer: IPAddress, source: IPAddress | None) -> str | None:
+        """The one that a session with that peer goes over: it has the source address, or is on the peer's network.
+        None: neither is known, as of a peer behind a gateway."""
+        if source is not None:
+            return next((name for name, own in self.addresses.items() if any(one.ip == source for one in own)), None)
+        near = [
+            (one.network.prefixlen, name)
+            for name, own in self.addresses.items()
+            for one in own
+            if one.version == peer.version and peer in one.network
+        ]
+        return max(near)[1] if near else None
+
+
+NOTHING_AROUND = Surroundings()
+
 
 def gateways_of(interfaces: Iterable[Interface]) -> dict[str, tuple[str, ...]]:
     """As the wire process reports them."""

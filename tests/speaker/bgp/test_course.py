@@ -864,7 +864,7 @@ def annotate(made: Node, address: str | None) -> None:
     made.cluster.set_node(OWN, node(addresses=("192.0.2.100",), annotations=said))
 
 
-def test_a_rule_that_gives_another_router_leaves_the_former_one_remembered_and_waited_for() -> None:
+def test_a_router_that_a_rule_gives_no_more_is_waited_for() -> None:
     made = ruled("192.0.2.1")
     made.driver.kept["192.0.2.1"] = 60  # it can't be told that the routes are withdrawn
     annotate(made, "192.0.2.2")

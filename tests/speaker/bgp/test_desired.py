@@ -1,6 +1,7 @@
 """Which routes a node advertises to a BGP peer, and with which attributes."""
 
-from ipaddress import ip_address, ip_network
+from dataclasses import replace
+from ipaddress import ip_address, ip_interface, ip_network
 
 import pytest
 
@@ -9,6 +10,7 @@ from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.community import CommunitySpec
 from speaker.bgp.desired import BGPView
 from speaker.bgp.model import GRACEFUL_SHUTDOWN, NO_EXPORT, PeerConfig
+from speaker.bgp.surroundings import NOTHING_AROUND, Surroundings
 from speaker.cluster.endpoints import NOWHERE, Placement
 from tests.speaker.make import allocation, node
 
@@ -24,10 +26,11 @@ def peer(peer_asn=64513, families=(Family.IPv4, Family.IPv6), address="192.0.2.2
     return PeerConfig("tor", 64512, peer_asn, ip_address(address), ip_address("192.0.2.1"), frozenset(families))
 
 
-def desired(*addresses, to=None, own=None, communities=None, **advertisements):
+def desired(*addresses, to=None, own=None, communities=None, around=NOTHING_AROUND, **advertisements):
     view = BGPView(
         own or node({"rack": "1"}, addresses=("192.0.2.1", "fe80::1", "2001:db8:ffff::1")),
         own_name="node-a",
+        around=around,
         pools={"edge": {"zone": "edge"}},
         advertisements=advertisements or {"all": ad()},
         communities=communities or {},
@@ -170,3 +173,37 @@ def test_a_weight_is_in_proportion_to_endpoints_and_goes_with_local_addresses_on
     assert route((local, HERE, 3)).link_bandwidth is None
     assert route((local, HERE, None), one=weighted).link_bandwidth is None
     assert route((allocation(), HERE, 3), one=weighted).link_bandwidth is None
+
+
+TWO_NETWORKS = Surroundings(
+    addresses={
+        "lo": (ip_interface("198.51.100.7/32"), ip_interface("2001:db8:7::1/128")),
+        "eth0": (ip_interface("10.30.0.11/24"), ip_interface("fd00:30::11/64")),
+        "eth1": (ip_interface("10.50.0.11/24"), ip_interface("fd00:50::11/64")),
+        "eth2": (ip_interface("10.50.0.129/25"),),
+    }
+)
+
+
+@pytest.mark.parametrize(
+    ("router", "source", "next_hop"),
+    [
+        ("10.50.0.1", None, "fd00:50::11"),
+        ("10.30.0.1", None, "fd00:30::11"),
+        ("10.50.0.1", "10.30.0.11", "fd00:30::11"),
+        ("10.99.0.1", "198.51.100.7", "2001:db8:7::1"),
+        ("10.99.0.1", None, "2001:db8:ffff::1"),  # behind a gateway
+        ("10.50.0.200", None, "2001:db8:ffff::1"),  # on eth2, by the longer prefix, which has no IPv6
+        ("10.50.0.1", "10.77.0.1", "2001:db8:ffff::1"),  # not read yet
+    ],
+)
+def test_the_next_hop_of_the_other_family_is_of_the_sessions_interface_first(router, source, next_hop) -> None:
+    to = replace(peer(address=router), source_address=ip_address(source) if source else None)
+    made = route((allocation("2001:db8::1"), ELSEWHERE), to=to, around=TWO_NETWORKS)
+    assert str(made.next_hop) == next_hop
+    assert route((allocation("192.0.2.10"), ELSEWHERE), to=to, around=TWO_NETWORKS).next_hop is None
+
+
+def test_over_ipv6_the_sessions_interface_names_the_ipv4_next_hop() -> None:
+    made = route((allocation("192.0.2.10"), ELSEWHERE), to=peer(address="fd00:50::1"), around=TWO_NETWORKS)
+    assert str(made.next_hop) == "10.50.0.11"

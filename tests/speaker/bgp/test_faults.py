@@ -112,7 +112,7 @@ def test_a_family_without_next_hop_is_told() -> None:
     speaker.node(node({"rack": "1"}, addresses=("192.0.2.100",)))
     (only,) = speaker.settle().bgp.faults(99)
     assert (only.object, only.reason) == ("BGPPeer/tor", Reason.NoNextHop)
-    assert "node-a has no IPv6 InternalIP" in only.message
+    assert "node-a has no IPv6 address on the session's interface and no IPv6 InternalIP" in only.message
     assert speaker.prefixes() == {"192.0.2.1/32", "192.0.2.2/32"}
 
 
