@@ -37,7 +37,7 @@ def main() -> int:
     parser.add_argument("scenarios", nargs="*", metavar="NAME", help="a scenario of the folder, or a file")
     options = parser.parse_args()
     if options.scenarios:
-        return told(options.scenarios)
+        return told(options.scenarios, is_counted=options.coverage)
     first, _, last = options.seeds.partition("-")
     seeds = range(int(first), int(last or first) + 1)
     began = time.perf_counter()
@@ -55,8 +55,7 @@ def main() -> int:
                 print(Scenario(str(worse.violation), one.seed, tuple(steps)).text, flush=True)
     took = time.perf_counter() - began
     if options.coverage:
-        for what, count in sorted(reached.items()):
-            print(f"{count:6} {what}")
+        count(reached)
     print(
         f"{lives} lives, {failed} violations; {steps} steps, {faults} faults, {seconds / 3600:.1f} virtual hours; "
         f"{lives / took:.1f} lives a second"
@@ -64,15 +63,24 @@ def main() -> int:
     return bool(failed)
 
 
-def told(names: list[str]) -> int:
+def told(names: list[str], *, is_counted: bool) -> int:
     """These scenarios."""
-    failed = 0
+    failed, reached = 0, Counter[str]()
     for name in names:
         path = Path(name)
         outcome = (read(path.read_text()) if path.exists() else kept()[name]).live()
-        print(f"{name}: {outcome.violation or 'as it should be'}", *outcome.transcript, sep="\n    ")
+        print(f"{name}: {outcome.violation or 'as it should be'}", *outcome.transcript, sep="\n    ", flush=True)
         failed += outcome.violation is not None
+        reached.update(outcome.reached)
+    if is_counted:
+        count(reached)
     return bool(failed)
+
+
+def count(reached: Counter[str]) -> None:
+    """How many lives reached what."""
+    for what, lives in sorted(reached.items()):
+        print(f"{lives:6} {what}")
 
 
 def outcomes(seeds: Iterable[int], jobs: int) -> Iterable[Outcome]:

@@ -5,7 +5,6 @@ An act that makes no sense as things stand does nothing: whoever takes acts out 
 """
 
 import contextlib
-import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -727,6 +726,3 @@ def end_of_faults(cluster: Cluster) -> None:
     for router in cluster.routers.values():
         router.cut_off.clear()
         router.thaw()
-
-
-__all__ = ["ACTS", "FAULTS", "Doing", "Expectation", "Step", "end_of_faults", "parsed", "random"]

@@ -16,11 +16,7 @@ import speaker.io.agent
 import speaker.members.io.leasewatch
 import speaker.proxies.io.asker
 from kube.resource import (
-    BGPADVERTISEMENTS,
-    BGPPEERS,
     ENDPOINTSLICES,
-    IPPOOLS,
-    L2ADVERTISEMENTS,
     NAMESPACES,
     NODES,
     SERVICECIDRS,
@@ -215,16 +211,6 @@ class Cluster:
             machine.lose_power()
         for one in self.allocators:
             one.kill()
-
-
-__all__ = [
-    "BGPADVERTISEMENTS",
-    "BGPPEERS",
-    "IPPOOLS",
-    "L2ADVERTISEMENTS",
-    "Cluster",
-    "surroundings",
-]
 
 
 def _node_info(machine: Machine) -> Body:

@@ -151,6 +151,15 @@ class Judge:
         """What is not (yet) as it should be."""
         return list(self._unsettled())
 
+    def given(self) -> dict[str, list[str]]:
+        """Which addresses each Service has."""
+        return {
+            f"{body['metadata']['namespace']}/{body['metadata']['name']}": [
+                one["ip"] for one in body["status"].get("loadBalancer", {}).get("ingress") or ()
+            ]
+            for body in self.cluster.api.all("services")
+        }
+
     def _unsettled(self) -> Iterator[str]:
         api = self.cluster.api
         if sum(one.leads for one in self.cluster.allocators) != 1:

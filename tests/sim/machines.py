@@ -4,9 +4,8 @@ Real is everything of a program above its sockets: the informers, the election, 
 that drive them. In the place of the rest are tests.sim.transport, segment and routers.
 """
 
-import contextlib
-import random
-from collections.abc import Callable, Coroutine
+import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,7 +21,6 @@ from speaker.options import Options
 from speaker.own.writer import SupersededError
 from speaker.wire import messages
 from speaker.wire.messages import Interface
-from tests.sim.api import Api
 from tests.sim.clocks import Clock, ProcessLoop, World, seen_by
 from tests.sim.routers import NoBlackholes, PlayedDriver, Router
 from tests.sim.segment import Segment, Wire
@@ -83,8 +81,6 @@ class SpeakerProcess:
 
     def start(self) -> None:
         """Its main coroutine."""
-        import asyncio
-
         self.stop_asked = asyncio.Event()
         self.machine.segment.join(self.wire)
         self.main = self.loop.start(self._run())
@@ -286,10 +282,3 @@ class AllocatorPod:
     def freeze(self, seconds: float) -> None:
         if self.loop is not None:
             self.loop.freeze(seconds)
-
-
-def quiet(_: Coroutine[Any, Any, Any]) -> None:
-    """For what nobody awaits."""
-
-
-__all__ = ["AllocatorPod", "Api", "Machine", "SpeakerProcess", "contextlib", "random"]

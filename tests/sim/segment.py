@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from speaker.wire import messages
 from speaker.wire.io.link import WireStalledError
 from speaker.wire.messages import Interface, Member
-from tests.sim.clocks import Clock, ProcessLoop, World, seen_by
+from tests.sim.clocks import ProcessLoop, World
 
 if TYPE_CHECKING:
     from tests.sim.machines import SpeakerProcess
@@ -296,10 +296,3 @@ class Segment:
 def _essence(heard: dict[str, Member]) -> list[tuple[Any, ...]]:
     """Without what grows older by itself."""
     return [(node, one.incarnation, one.interfaces, *one[4:8]) for node, one in sorted(heard.items())]
-
-
-def clock_of(wire: Wire) -> Clock:
-    return wire.clock
-
-
-__all__ = ["Held", "Segment", "Wire", "seen_by"]
