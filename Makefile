@@ -108,7 +108,9 @@ $(VENV)/release/.ready: requirements-release.lock $(VENV)/.ready-image
 	@touch $@
 
 .PHONY: release audit
-release: $(VENV)/release/.ready ## all that is published with a version: make release VERSION=1.2.3
+release: ## all that is published with a version: make release VERSION=1.2.3
+	@$(PYTHON) tools/release --may $(VERSION)
+	@$(MAKE) --no-print-directory $(VENV)/release/.ready
 	$(RELEASE_BIN)/python tools/release $(VERSION)
 
 audit: $(VENV)/release/.ready ## compare what the image brings with known vulnerabilities; for every night
