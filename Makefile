@@ -151,7 +151,7 @@ $(VENV)/fuzz/.ready: | setup
 	@touch $@
 
 mutations-nightly: setup ## plant each fault, and look for it with 200 seeds of the simulation
-	$(BIN)/python -m tests.mutations --seeds 200
+	$(BIN)/python -m tests.mutations --seeds 200 --keep
 
 bench: setup ## the benchmarks, or those named after it: JSON lines on stdout
 	$(BIN)/python -m bench $(BENCHMARKS)

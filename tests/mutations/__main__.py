@@ -5,7 +5,7 @@
     --keep         remember the seeds that found one, in seeds.txt
     --write        write docs/mutations.md, and plant nothing
 
-Prints a line for each, and ends with 1 when one is not found.
+Prints a line for each, and ends with 1 when nothing finds one.
 """
 
 import argparse
@@ -38,11 +38,9 @@ def main() -> int:
     kept = dict(seeds.KNOWN)
     for one in chosen:
         said = list(_said(one, options, kept))
-        survived += any(not what for _, what in said)
+        survived += not any(what for _, what in said)
         for who, what in said:
             print(f"{one.name}: {'found by' if what else 'SURVIVED'} {who}{': ' if what else ''}{what}", flush=True)
-    if options.keep:
-        seeds.keep(kept)
     return bool(survived)
 
 
@@ -72,6 +70,8 @@ def _said(one: Mutation, options: argparse.Namespace, kept: dict[str, int]) -> I
             kept[one.name] = number
         else:
             kept.pop(one.name, None)
+        if options.keep:
+            seeds.keep(kept)
 
 
 if __name__ == "__main__":

@@ -56,17 +56,23 @@ def searched(mutation: Mutation, where: Searched) -> tuple[int, str]:
     """The first seed that notices the fault (0 where there are none), and what it says; "" = nothing notices it."""
 
     def attempt() -> str:
-        with contextlib.ExitStack() as stack:
-            if where.seeds:
-                importlib.import_module(SIMULATION)
-            stack.enter_context(planted(mutation))
-            if where.examples:
+        if where.examples:
+            with planted(mutation):
                 return f"0 {said}" if (said := _tried(where.examples)) else ""
-            lives = ((seed, _run(Seed(seed))) for seed in range(1, where.seeds + 1))
-            return next((f"{seed} {said}" for seed, said in lives if said), "")
+        importlib.import_module(SIMULATION)
+        return next(_seeds_that_notice(mutation, where.seeds), "")
 
     number, _, said = _isolated(attempt, cpu_seconds=SEARCH_SECONDS).partition(" ")
     return int(number or 0), said
+
+
+def _seeds_that_notice(mutation: Mutation, seeds: int) -> Iterator[str]:
+    """But not those that end badly by themselves."""
+    for number in range(1, seeds + 1):
+        with planted(mutation):
+            said = _run(Seed(number))
+        if said and not _run(Seed(number)):
+            yield f"{number} {_line(said)}"
 
 
 def found(mutation: Mutation | None, finder: Finder) -> str:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 
+from tests.mutations import seeds
 from tests.mutations.catalogue import ROOMS
-from tests.mutations.mutation import Mutation, Story
+from tests.mutations.mutation import Mutation, Story, Test
 from tests.mutations.planting import ROOT
 
 PATH = ROOT / "docs/mutations.md"
@@ -15,12 +16,16 @@ To leave a rule out, one function of the code is changed in one place.
 So the tests are tested: a rule that nobody would miss is no rule.
 
     python -m tests.mutations                     # plant each of them, and say what finds it
-    python -m tests.mutations settle              # one of them
+    python -m tests.mutations settle --seeds 200  # one of them, also by the simulation
     python -m tests.mutations --write             # write this page anew
 
 `make test` does the first of these.
 A fault is known by the function that it is in, and by the passage that it changes there (`tests/mutations/catalogue`).
 When that passage is not there any more, it is an error that names the fault: then it has to follow the code.
+
+Each night `make mutations-nightly` looks for each of them in 200 lives of the simulated cluster, too.
+The last column is the first of these lives in which the fault shows, where one is known.
+What no life can show, a test does; for some the column says why.
 
 A story is one of `tests/protocol/stories.py`: whole speakers and allocators in one order of events.
 """
@@ -34,9 +39,9 @@ def text() -> str:
 def _section(doc: str, mutations: tuple[Mutation, ...]) -> Iterator[str]:
     title, _, rest = doc.splitlines()[0].rstrip(".").partition(": ")
     yield f"\n## {title}\n\n{rest[:1].upper()}{rest[1:]}.\n\n"
-    yield "| fault | the rule that is left out | where | found by |\n|---|---|---|---|\n"
+    yield "| fault | the rule that is left out | where | found by | seed |\n|---|---|---|---|---|\n"
     for one in mutations:
-        yield f"| `{one.name}` | {one.rule} | `{one.function}` | {_finder(one)} |\n"
+        yield f"| `{one.name}` | {one.rule} | `{one.function}` | {_finder(one)} | {_seed(one)} |\n"
 
 
 def _finder(one: Mutation) -> str:
@@ -44,3 +49,9 @@ def _finder(one: Mutation) -> str:
         return f"the story `{one.finder.name}`"
     file, _, test = one.finder.name.partition("::")
     return f"`{file}`" + (f" `{test}`" if test else "")
+
+
+def _seed(one: Mutation) -> str:
+    if one.name in seeds.KNOWN:
+        return str(seeds.KNOWN[one.name])
+    return one.finder.why if isinstance(one.finder, Test) else ""

@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping
 
-from tests.mutations.catalogue import release, sharing, speaker
+from tests.mutations.catalogue import bounds, release, routers, sharing, speaker
 from tests.mutations.mutation import Mutation
 
-ROOMS = (release, speaker, sharing)
+ROOMS = (release, speaker, routers, sharing, bounds)
 
 MUTATIONS: Mapping[str, Mutation] = {one.name: one for room in ROOMS for one in room.MUTATIONS}

@@ -281,4 +281,23 @@ MUTATIONS = (
             "",
         ),
     ),
+    Mutation(
+        "preconditions",
+        "a record is deleted as the one that was judged, by uid and version",
+        "allocator.io.writer:Writer._delete",
+        (
+            Edit(
+                "self._client.delete(_1, _2, uid=_3, resource_version=_4)",
+                "self._client.delete(_1, _2)",
+            ),
+        ),
+        Test("tests/allocator/test_writer.py::test_a_record_is_deleted_as_the_one_that_was_judged", ""),
+    ),
+    Mutation(
+        "refused-create",
+        "a create without an answer may have made a record",
+        "allocator.io.writer:Writer._create",
+        (Edit("error.code in REFUSALS", "True"),),
+        Test("tests/allocator/test_writer.py::test_a_create_without_an_answer_may_have_made_a_record", ""),
+    ),
 )

@@ -1,0 +1,112 @@
+"""Rules of BGP: what routers may keep of this node, and who knows of it."""
+
+from tests.mutations.edits import Edit
+from tests.mutations.mutation import Mutation, Test
+
+REMEMBERED = "speaker.bgp.remembered:RememberedRouters"
+COURSE = "tests/speaker/bgp/test_course.py"
+PREDECESSOR = "tests/speaker/own/test_predecessor.py"
+NO_ROUTER = "the stories have no routers"
+
+MUTATIONS = (
+    Mutation(
+        "router-by-address",
+        "a router is remembered for as long as it may keep routes, whatever its BGPPeer says by then",
+        f"{REMEMBERED}.show",
+        (Edit("dict(present)", "{}"),),
+        Test(
+            f"{COURSE}::test_a_router_is_remembered_when_its_peer_has_another_address_for_as_long_as_it_may_keep_routes",
+            NO_ROUTER,
+        ),
+    ),
+    Mutation(
+        "routers-first",
+        "no session starts before the API server knows its router",
+        f"{REMEMBERED}.covers",
+        (Edit("self._covered.get(peer.router, 0) >= _seconds(peer)", "True"),),
+        Test(f"{COURSE}::test_no_session_before_the_api_server_has_confirmed_how_long_its_routes_live", NO_ROUTER),
+    ),
+    Mutation(
+        "inherit",
+        "what a predecessor left with routers holds releases back",
+        "speaker.bgp.course:BgpCourse.may_be_heard",
+        (Edit("self._remembered.has_inherited(now.monotonic, self._report.synced)", "False"),),
+        Test(f"{COURSE}::test_what_a_predecessor_left_with_routers_holds_every_release_back", NO_ROUTER),
+    ),
+    Mutation(
+        "pass-on",
+        "what a process inherits it names for its own successor",
+        f"{REMEMBERED}.show",
+        (Edit("self.inherited(now)", "{}"),),
+        Test(
+            f"{COURSE}::test_a_peer_that_finds_no_room_among_the_routers_says_so_and_gets_a_session_when_there_is_room",
+            NO_ROUTER,
+        ),
+    ),
+    Mutation(
+        "union-of-reads",
+        "all that was read of a predecessor counts, the longest time of each router",
+        "speaker.own.predecessor:PredecessorRoutes.take",
+        (Edit("max(self._until.get(router, now), now + seconds)", "now + seconds"),),
+        Test(f"{PREDECESSOR}::test_the_union_of_all_that_was_read_counts", NO_ROUTER),
+    ),
+    Mutation(
+        "read-before",
+        "before anything was read of a predecessor, anything may be left",
+        "speaker.own.predecessor:PredecessorRoutes.may_be_heard",
+        (Edit("if not self._is_known:\n    ...", "pass"),),
+        Test(f"{PREDECESSOR}::test_before_it_is_known_anything_may_be_left", NO_ROUTER),
+    ),
+    Mutation(
+        "agreed",
+        "a session in which a router may keep routes for longer than is known does not come up",
+        "speaker.bgp.exabgp.session:RouterSession._write_acceptance",
+        (Edit("self.covered_seconds is not None and _1", "False"),),
+        Test(
+            "tests/speaker/bgp/exabgp/test_session.py::"
+            "test_a_session_comes_up_only_when_it_is_known_for_how_long_the_router_may_keep_its_routes",
+            NO_ROUTER,
+        ),
+    ),
+    Mutation(
+        "sync",
+        "what a router kept through a restart it may have until End-of-RIB",
+        "speaker.bgp.exabgp.session:RouterSession._came_up",
+        (Edit("self._rib.keep_on(inf)", "self._rib.drop_kept()"),),
+        Test(
+            "tests/speaker/bgp/exabgp/test_session.py::"
+            "test_what_a_router_kept_through_a_restart_may_be_heard_until_it_has_end_of_rib",
+            NO_ROUTER,
+        ),
+    ),
+    Mutation(
+        "asked-anew",
+        "a router's answer counts until the next change is ordered",
+        "speaker.bgp.course:BgpCourse._order_changes",
+        (Edit("self._answers.clear()", "None"),),
+        Test(f"{COURSE}::test_an_answer_counts_only_until_the_next_change_is_ordered", NO_ROUTER),
+    ),
+    Mutation(
+        "unknown-is-yes",
+        "until routers were asked, any of them may have a route",
+        "speaker.bgp.course:BgpCourse.may_be_heard",
+        (Edit("self._answers.get(prefix, True)", "self._answers.get(prefix, False)"),),
+        Test(f"{COURSE}::test_until_routers_were_asked_any_of_them_may_have_a_route", NO_ROUTER),
+    ),
+    Mutation(
+        "clean-end",
+        "a speaker whose routers keep routes says no goodbye",
+        "speaker.bgp.course:BgpCourse.withdrew_everything",
+        (Edit("not self._report.routers and _1", "True"),),
+        Test(f"{COURSE}::test_routes_left_with_routers_are_no_clean_end", NO_ROUTER),
+    ),
+    Mutation(
+        "password-stays",
+        "a password that was read stays in use while its Secret is gone",
+        "speaker.bgp.passwords:Passwords.of",
+        (Edit("self._known.get(peer)", "self._known.get(peer) if _read(ref, secrets) else None"),),
+        Test(
+            "tests/speaker/bgp/test_passwords.py::test_without_one_that_can_be_read_the_one_read_last_stays", NO_ROUTER
+        ),
+    ),
+)
