@@ -102,14 +102,17 @@ class BarrierLoop:
 
     async def run(self) -> None:
         """Until cancelled. API trouble is waited out: nothing passes while it lasts."""
-        repeat_at = 0.0
+        repeat_at, is_idle = 0.0, False
         while True:
             await self._wait()
             await self._poll_leases()
             marks = list(self._assigner.marks.values())
-            if not marks:  # nobody looks at Nodes now, so what was seen of them does not go on
+            if is_idle:  # a release that has just begun is not worth a round: one would be under way when it has passed
+                repeat_at = time.monotonic() + REPEAT_SECONDS
+            is_idle = not marks
+            if is_idle:  # nobody looks at Nodes now, so what was seen of them does not go on
                 self._gone_nodes, self._out_of_service = {}, {}
-            if not marks or (time.monotonic() < repeat_at and not self._looks_passed(marks)):
+            if is_idle or (time.monotonic() < repeat_at and not self._looks_passed(marks)):
                 continue
             began = time.monotonic()
             try:

@@ -67,6 +67,34 @@ async def test_a_speaker_that_the_list_lacks_before_the_watch_shows_it(outlives_
         assert [one.node for one in barrier.awaited.get(MARK.address, ())] == ([] if passes else ["n1"])
 
 
+async def test_a_release_that_has_just_begun_costs_one_list_when_it_has_passed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list at its begin would be under way, or waited after, when the last confirmation comes."""
+    monkeypatch.setattr("allocator.io.barrierloop.REPEAT_SECONDS", 3600.0)
+    lists: list[Resource] = []
+
+    class Counting(NothingThere):
+        async def list(self, resource: Resource, **_: Any) -> tuple[list[bytes], str]:
+            lists.append(resource)
+            return [], "1"
+
+    passed: list[Mark] = []
+    marks: dict[Any, Mark] = {}
+    assigner: Any = SimpleNamespace(marks=marks, ledger={}, barrier_passed=passed.append)
+    key = ObjectKey(None, "n1")
+    observed = Observed(speakers={key: SpeakerState(metadata=Meta(name="n1", uid="s1"), status=SpeakerStatus("i1"))})
+    async with judged(Counting(), assigner, observed) as barrier:
+        marks[MARK.address] = MARK
+        barrier.nudge()
+        await asyncio.sleep(0.2)
+        assert SPEAKERS not in lists
+        del observed.speakers[key]
+        barrier.nudge()
+        async with asyncio.timeout(30):
+            while not passed:
+                await asyncio.sleep(0.01)
+        assert lists.count(SPEAKERS) == 1
+
+
 class OneSpeaker:
     """An API server with the Speaker n1, which promised nothing, and its Node. `taints`: their keys."""
 
