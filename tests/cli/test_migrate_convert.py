@@ -1,8 +1,9 @@
 """`berth migrate metallb`: MetalLB's objects become ours, which the API server takes; what can't is refused."""
 
+import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import yaml
@@ -12,9 +13,11 @@ from cli.asread import documents
 from cli.migrate.convert import convert
 from cli.migrate.documents import read_documents, written
 from cli.migrate.peers import duration
+from cli.migrate.read import read_metallb
 from cli.migrate.selectors import to_wire, united
 from cli.migrate.told import Converted
 from crds.types import KINDS
+from kube.errors import NotFound
 from kube.io.client import Client
 from kube.resource import Resource
 
@@ -307,6 +310,30 @@ def test_another_configuration_of_frr_stays_and_is_named(routers: Any) -> None:
 def test_what_metallb_and_frr_write_themselves_is_passed_over(name: str, kind: str) -> None:
     done = with_frr(name, [{"neighbors": [{"address": "2001:db8::1"}]}], kind)
     assert (done.refused, done.notes) == ([], [])
+
+
+class Server:
+    """Knows MetalLB's pools, and FRRConfigurations where `has_frr`. Of these it is asked for all namespaces."""
+
+    def __init__(self, *, has_frr: bool) -> None:
+        self.has_frr = has_frr
+
+    async def list(self, res: Resource, *, namespace: str | None) -> tuple[list[bytes], str]:
+        wheres = {"IPAddressPool": "metallb-system"} | ({"FRRConfiguration": None} if self.has_frr else {})
+        if res.kind not in wheres:
+            raise NotFound(404, "NotFound", "")
+        assert namespace == wheres[res.kind]
+        return [json.dumps({"metadata": {"name": "it", "namespace": "elsewhere"}}).encode()], "1"
+
+    async def get(self, res: Resource, name: str, namespace: str) -> bytes:
+        raise NotFound(404, "NotFound", "")
+
+
+@pytest.mark.parametrize("has_frr", [True, False])
+def test_configurations_of_frr_are_read_of_all_namespaces_where_there_are_any(has_frr: bool) -> None:
+    found = asyncio.run(read_metallb(cast("Client", Server(has_frr=has_frr)), "metallb-system"))
+    assert [one["kind"] for one in found] == ["IPAddressPool"] + ["FRRConfiguration"] * has_frr
+    assert len(convert(found).notes) == has_frr
 
 
 def test_united_selectors_choose_what_each_of_them_did() -> None:
