@@ -114,8 +114,8 @@ class FaultActs:
 
     def end(self) -> None:
         """No fault any more, and all programs run."""
-        if self.has_stand_in:
-            self._api.ask("DELETE", "/lab/faults")
+        while self.has_stand_in and not self._is_api_healed():  # it may be restarting
+            time.sleep(AGAIN_SECONDS)
         while self._due:
             for one in sorted(self._due):
                 self._undo(one)
@@ -452,8 +452,14 @@ class FaultActs:
         return f"the API server misbehaves: {fault}"
 
     def _heal_api(self) -> None:
-        with suppress(OSError):  # it may be away just now: `end` does it again
-            self._api.ask("DELETE", "/lab/faults")
+        self._is_api_healed()  # if not, `end` does it
+
+    def _is_api_healed(self) -> bool:
+        """Whether it could be told to behave."""
+        try:
+            return self._api.ask("DELETE", "/lab/faults")[0] == 200
+        except OSError:
+            return False
 
     def drop_watches(self) -> Said:
         if self._random.random() < 0.5:
