@@ -28,6 +28,7 @@ from bench.measure import cpu_seconds, main_thread_seconds, progress, resident_m
 from bench.server import server_of
 from bench.speaker_rest import wire_of
 from bench.traffic import read
+from kube.errors import NotFound
 from kube.io.client import Client
 from kube.objects import decode_service
 from kube.resource import ENDPOINTSLICES, SERVICES
@@ -122,6 +123,16 @@ class Bench:
                     return
                 await asyncio.sleep(0.1)
 
+    async def released(self, name: str) -> float:
+        """When the Service is gone: all confirmations are there, its record is gone, and its finalizer off."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                try:
+                    await self.client.get(SERVICES, name, NAMESPACE)
+                except NotFound:
+                    return time.time()
+                await asyncio.sleep(POLL_SECONDS)
+
     def pids(self, node: str) -> list[int]:
         agent = self.cluster.speaker(node).pid
         return [agent, wire_of(agent), *self.cluster.engines(node)]
@@ -192,7 +203,7 @@ def cpu_between(before: dict[str, list[float]], after: dict[str, list[float]]) -
 async def single(bench: Bench, rounds: int) -> None:
     names = [f"single-{number}" for number in range(rounds + 1)]
     await bench.prepare(names)
-    appear, answered, go = [], [], []
+    appear, answered, go, released = [], [], [], []
     for name in names:
         await asyncio.sleep(PAUSE_SECONDS)
         began = time.time()
@@ -203,13 +214,14 @@ async def single(bench: Bench, rounds: int) -> None:
         await asyncio.sleep(PAUSE_SECONDS)
         keys, deleted = set(bench.table.has), time.time()
         await bench.delete(name)
+        gone = await bench.released(name)
         await bench.table.until(lambda has: not has)
         went = max(bench.table.went[key] for key in keys)
-        await bench.gone()
         if name != names[0]:  # the first one finds caches cold
             appear.append(came - began)
             answered.append(came - created)
             go.append(went - deleted)
+            released.append(gone - deleted)
     tell("bgp_services", what="create sent, until all 3 nodes' routes are there", rounds=rounds, **milliseconds(appear))
     tell(
         "bgp_services",
@@ -218,6 +230,7 @@ async def single(bench: Bench, rounds: int) -> None:
         **milliseconds(answered),
     )
     tell("bgp_services", what="delete sent, until all 3 nodes' routes are gone", rounds=rounds, **milliseconds(go))
+    tell("bgp_services", what="delete sent, until the Service is gone", rounds=rounds, **milliseconds(released))
 
 
 async def burst(bench: Bench, count: int) -> None:
