@@ -15,6 +15,10 @@ _SILENT = (
     "the router took the connection and says nothing: is ttlSecurity set on one side only? Is it a BGP router that is "
     "at this port?"
 )
+_UNCONFIRMED = (
+    "the router has sent its OPEN and does not confirm ours: does it get our packets? Is ttlSecurity set on one side "
+    "only?"
+)
 
 
 class Connection:
@@ -76,9 +80,12 @@ class Connection:
 
     def pass_time(self, now: float) -> None:
         """Say so when the router says nothing."""
-        is_silent = self._state is BGPSessionState.OpenSent and now - self._since >= SILENT_SECONDS
-        if is_silent:
+        if now - self._since < SILENT_SECONDS:
+            return
+        if self._state is BGPSessionState.OpenSent:
             self._failed(_SILENT)
+        elif self._state is BGPSessionState.OpenConfirm and self.unaccepted is None:
+            self._failed(_UNCONFIRMED)
 
     def went_down(self, event: events.Down, now: float) -> None:
         """After `lost`."""

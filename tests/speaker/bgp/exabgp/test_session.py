@@ -372,6 +372,21 @@ def test_a_router_that_takes_the_connection_and_says_nothing_is_told_while_it_do
     assert "ttlSecurity set on one side only" in session.view().last_error
 
 
+def test_a_router_that_does_not_confirm_our_open_is_told_but_not_while_we_do_not_accept_its_own() -> None:
+    session = RouterSession(PEER, 1000.0)
+    session.covered_seconds = 10.0  # the API server does not know of 90 s yet
+    session.exabgp_started(1000.0)
+    session.handle(events.Connected(), 1000.0)
+    session.handle(events.Negotiated(90, PEER.families), 1000.0)
+    session.next_lines(1000.0)
+    session.pass_time(1000.0 + SILENT_SECONDS)
+    assert "ttlSecurity" not in session.view().last_error
+    session.covered_seconds = 200.0
+    session.next_lines(1006.0)
+    session.pass_time(1006.0 + SILENT_SECONDS)
+    assert "ttlSecurity set on one side only" in session.view().last_error
+
+
 def test_a_peer_that_is_not_reached_is_told_what_it_may_need() -> None:
     def told(trouble: str, **fields: Any) -> str:
         session = RouterSession(replace(PEER, **fields), 1000.0)
