@@ -38,6 +38,7 @@ from kube import errors as kube_errors
 from kube import objects as kube_objects
 from kube.errors import ApiError
 from kube.process import scrapers
+from speaker.bgp import ownaddresses
 from speaker.bgp.exabgp import events, notifications
 from speaker.bgp.exabgp.session import RouterSession
 from speaker.bgp.io import blackhole, secretwatch
@@ -124,6 +125,11 @@ def _heard(raw: bytes) -> object:
 def _discovered(raw: bytes) -> object:
     source = bytes.fromhex("fe800000000000000000000000000001")
     return discovery.kind_of(raw, source, discovery.HOP_LIMIT) or None
+
+
+def _own_addresses(raw: bytes) -> object:
+    reading = ownaddresses.Reading({1: "lo", 2: "eth0"})
+    return reading.take(raw), reading.addresses()
 
 
 def _netlink_bodies(raw: bytes) -> object:
@@ -248,6 +254,7 @@ DECODERS = (
     Decoder("speaker.wire.messages:decode_report", messages.decode_report, "wire", (codec.MessageError,)),
     Decoder("speaker.wire.netlink:parse", _all(netlink.parse), "netlink"),
     Decoder("speaker.wire.neighbours.networks:Reading.take", _netlink_bodies, "netlink"),
+    Decoder("speaker.bgp.ownaddresses:Reading.take", _own_addresses, "netlink"),
     Decoder("speaker.layer2.held:addresses_in", lambda raw: held.addresses_in(raw, {VIP, VIP6}), "netlink"),
     # routers
     Decoder("speaker.bgp.exabgp.events:parse", events.parse, "exabgp"),
