@@ -34,6 +34,7 @@ from tests.sim.transport import Link
 DRIFT = 0.02
 """The most by which a clock runs faster or slower than the true time; docs/model/README.md allows more."""
 COLLECT_SECONDS = 1.0
+KUBELET_SECONDS = 1.0
 
 
 class Cluster:
@@ -136,7 +137,10 @@ class Cluster:
             self.do("PATCH", NODES, machine.node, body)
 
     def _booted(self, machine: Machine) -> None:
-        self.do("PATCH", NODES, machine.node, {"status": {"nodeInfo": _node_info(machine)}})
+        """A kubelet says so until it is taken, or its Node is another machine's."""
+        told = self.do("PATCH", NODES, machine.node, {"status": {"nodeInfo": _node_info(machine)}})
+        if not told and self.machines.get(machine.node) is machine:
+            self.world.after(KUBELET_SECONDS, self._booted, machine)
 
     def remove_node(self, node: str) -> None:
         """Its machine is shut down in order, then the Node is deleted."""
