@@ -17,9 +17,8 @@ from tests.protocol.stories import stories
 @pytest.fixture(scope="module")
 def told(request: pytest.FixtureRequest) -> Mapping[str, str]:
     """What `python -m tests.mutations` says of each fault that is asked for here."""
-    chosen = [
-        one.callspec.params["name"] for one in request.session.items if "told" in getattr(one, "fixturenames", ())
-    ]
+    here = [one for one in request.session.items if one.path == request.path]
+    chosen = [one.callspec.params["name"] for one in here if "told" in getattr(one, "fixturenames", ())]
     done = subprocess.run(
         [sys.executable, "-m", "tests.mutations", *chosen],
         cwd=ROOT,

@@ -341,6 +341,8 @@ class World(RuleBasedStateMachine):
         self.session.want({prefix: Route(prefix) for prefix in kept})
         if self.exabgp is not None and {self.hold_seconds, self.offered_seconds} != {HOLD_SECONDS}:
             self.exabgp_dies(True)  # what a router keeps for ever would be heard for ever
+        if self.exabgp is not None and self.session.overdue(self.now) is not None:
+            self.exabgp_dies(True)  # as the agent would have it
         if self.exabgp is None:
             self.exabgp_starts()
         self.cover(True)
