@@ -90,7 +90,7 @@ async def test_a_router_that_is_found_on_its_link_and_found_again_at_another_add
     async with wire_on(link.node, interfaces=()) as (wire, _), driving(link.node, tmp_path) as driven:
         await wire.carry_out(Discover((link.interface,)))
         found = lambda: wire.link_routers.get(link.interface)  # noqa: E731
-        await driven.until("the router is heard", lambda: found() and found().routers)
+        await driven.until("the router is heard", lambda: found() and found().routers and not found().fault)
         assert (found().routers, found().fault) == ((str(link.theirs_on_link),), "")
         peer = on_link(link, IPv6Address(found().routers[0]))
         driven.driver.set_peers({"tor": peer})
