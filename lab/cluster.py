@@ -380,7 +380,7 @@ class Cluster:
             command,
             log_path=self.log_path(name),
             enter=self.namespaces.enter(host),
-            environment={**self._environment(), **(environment or {})},
+            environment={**self.environment_of(name), **(environment or {})},
             pass_fds=pass_fds,
             privileges=privileges,
         )
@@ -393,7 +393,8 @@ class Cluster:
         """Where the output of the process of that name goes."""
         return self.settings.directory / f"{name}.log"
 
-    def _environment(self) -> Mapping[str, str]:
+    def environment_of(self, name: str) -> Mapping[str, str]:
+        """What the process of that name is given, whatever starts it."""
         return lab_environment({MARKER_VARIABLE: self.record.marker, "PYTHONUNBUFFERED": "1"})
 
     def ended(self) -> list[Process]:

@@ -163,7 +163,8 @@ def _not_sent(evidence: Evidence) -> Iterator[Observation]:
     """Why no session that is up carries routes of the address's family: such a fault names the family."""
     family = family_of(evidence.claim.address)
     found: dict[str, str] = {}
-    for name in wanted_peers(evidence.claim, evidence.pools, evidence.advertisements, evidence.sessions):
+    covering = _covering(evidence.claim, evidence.pools, evidence.advertisements)
+    for name in _wanted(covering, evidence.sessions):
         for node in (node for node, one in sorted(evidence.sessions[name].items()) if one.is_established):
             faults = [one for one in evidence.faults.get(name, {}).get(node, ()) if family in one.message]
             if not faults:
@@ -188,7 +189,7 @@ def peers_down(
     covering = _covering(claim, pools, advertisements)
     if not covering:
         return ""
-    wanted = wanted_peers(claim, pools, advertisements, sessions)
+    wanted = _wanted(covering, sessions)
     if any(session.is_established for name in wanted for session in sessions[name].values()):
         return ""
     named = [f"{name} ({_down(sessions[name])})" for name in wanted]
@@ -198,11 +199,8 @@ def peers_down(
     return f"there is no BGPPeer {listed(missing, NAMED_PEERS)}".rstrip()
 
 
-def wanted_peers(
-    claim: Claim, pools: Pools, advertisements: Iterable[Advertisement], peers: Iterable[str]
-) -> list[str]:
-    """Those that BGPAdvertisements want the address to be sent to."""
-    covering = _covering(claim, pools, advertisements)
+def _wanted(covering: Sequence[Advertisement], peers: Iterable[str]) -> list[str]:
+    """Those that these BGPAdvertisements want the address to be sent to."""
     return sorted(name for name in peers if any(not ad.peers or name in ad.peers for ad in covering))
 
 

@@ -7,13 +7,12 @@ CLOCK_REALTIME what a file says; it needs a C compiler. Monotonic clocks are as 
 import shutil
 import struct
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from lab.cluster import Cluster, Settings
 from lab.net.netns import HUB
-from lab.process import Process
 from lab.scripts import script
 
 DISK = "/run/soak"
@@ -85,19 +84,9 @@ class SoakCluster(Cluster):
         self.has_clock = _compile(self._clocks / "clock.c", self._library)
         super().start_berth()
 
-    def start(
-        self,
-        name: str,
-        host: str | None,
-        command: Sequence[str],
-        *,
-        pass_fds: Sequence[int] = (),
-        privileges: Sequence[str] = (),
-        environment: Mapping[str, str] | None = None,
-    ) -> Process:
+    def environment_of(self, name: str) -> Mapping[str, str]:
         more = self._berths_own(name) if name.startswith(_BERTH) else {}
-        environment = {**(environment or {}), **more}
-        return super().start(name, host, command, pass_fds=pass_fds, privileges=privileges, environment=environment)
+        return {**super().environment_of(name), **more}
 
     def log_path(self, name: str) -> Path:
         return self.disk / f"{name}.log" if name.startswith(_BERTH) else super().log_path(name)
