@@ -4,6 +4,7 @@ Hypothesis' profile is `full` (100) as a rule, `quick` in `make check`. What tak
 `tests.examples.examples`, which follows the profile.
 """
 
+import asyncio
 import gc
 
 from hypothesis import settings
@@ -12,6 +13,13 @@ from hypothesis import settings
 settings.register_profile("full", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=10)
 settings.load_profile("full")
+
+
+def pytest_sessionstart() -> None:
+    """pytest-asyncio keeps the current event loop while a test has another, and a policy that was never asked makes one
+    then. `asyncio.run` in a synchronous test would make that one forgotten, which is reported as unclosed at some later
+    test or at the end: so there is none."""
+    asyncio.set_event_loop(None)
 
 
 def pytest_collection_finish() -> None:

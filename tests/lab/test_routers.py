@@ -21,7 +21,6 @@ from lab.routers.frr import Frr
 from lab.waiting import wait_for
 from speaker.bgp.exabgp.io.driver import BgpDriver
 from speaker.bgp.model import PeerConfig, Route
-from tests.loops import in_a_loop
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow]
 
@@ -140,7 +139,7 @@ def test_a_router_tells_what_each_node_has_told_it(running: Running, kind: type[
             await until("one is withdrawn", lambda: router.nodes_with(ADDRESS) == {"node2"})
             await until("in the kernel too", lambda: router.kernel_hops(ADDRESS) == [KernelHop("node2", 1)])
 
-    in_a_loop(main())
+    asyncio.run(main())
 
 
 def test_birds_log_says_when_a_route_came_and_went(running: Running) -> None:
@@ -162,7 +161,7 @@ def test_birds_log_says_when_a_route_came_and_went(running: Running) -> None:
         ]
         assert gone_v6.removed
 
-    in_a_loop(main())
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("kind", [Bird, Frr])
@@ -183,7 +182,7 @@ def test_a_router_that_shuts_a_session_down_drops_its_routes_until_it_opens_it(r
             await asyncio.to_thread(router.start)
             await until("it learns all again", lambda: router.nodes_with(ADDRESS) == {"node1", "node2"})
 
-    in_a_loop(main())
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize("kind", [Bird, Frr])
@@ -196,7 +195,7 @@ def test_a_router_keeps_the_routes_of_a_restarting_node_unless_it_is_told_not_to
             await until("the session has ended", lambda: router.established() == {"node2"})
             assert router.nodes_with(ADDRESS) == {"node1", "node2"}
 
-    in_a_loop(main())
+    asyncio.run(main())
 
 
 def test_a_router_that_is_not_installed_is_named_by_its_package(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from lab.waiting import WaitExpired, until, wait_for
-from tests.loops import in_a_loop
 
 
 def test_waiting_ends_with_the_name_of_what_did_not_happen() -> None:
@@ -24,7 +23,7 @@ def test_in_an_event_loop_others_go_on_meanwhile() -> None:
         asyncio.get_running_loop().call_later(0.05, happened.set)
         await until("it happens", happened.is_set, timeout_seconds=5)
 
-    in_a_loop(main())
+    asyncio.run(main())
 
 
 def test_in_an_event_loop_too_what_did_not_happen_is_named() -> None:
@@ -32,4 +31,4 @@ def test_in_an_event_loop_too_what_did_not_happen_is_named() -> None:
         with pytest.raises(WaitExpired, match="pigs fly"):
             await until("pigs fly", lambda: False, timeout_seconds=0.05)
 
-    in_a_loop(main())
+    asyncio.run(main())

@@ -13,7 +13,6 @@ import pytest
 
 from lab.net.segment import Namespace
 from speaker.bgp.io.blackhole import MOST_PREFIXES, PROTOCOL, Blackholes, have_exactly
-from tests.loops import in_a_loop
 
 pytestmark = pytest.mark.root
 
@@ -153,10 +152,10 @@ def test_what_a_killed_speaker_left_goes_at_the_start_and_all_at_the_end(host: N
     with host.entered():
         have_exactly(frozenset({V4}))
         blackholes = Blackholes()
-        in_a_loop(running(blackholes, lambda: not rules(host)))
+        asyncio.run(running(blackholes, lambda: not rules(host)))
         blackholes = Blackholes()
         blackholes.set(frozenset({V6}))
-        in_a_loop(running(blackholes, lambda: rules(host) == [str(V6)]))
+        asyncio.run(running(blackholes, lambda: rules(host) == [str(V6)]))
         assert rules(host) == []
     assert not blackholes.fault
 
@@ -176,7 +175,7 @@ def test_rules_that_somebody_took_away_come_back(host: Namespace, monkeypatch: p
     with host.entered():
         blackholes = Blackholes()
         blackholes.set(frozenset({V4}))
-        in_a_loop(running(blackholes, is_back))
+        asyncio.run(running(blackholes, is_back))
 
 
 def test_too_many_are_a_fault_and_not_a_rule_each(host: Namespace) -> None:
@@ -184,7 +183,7 @@ def test_too_many_are_a_fault_and_not_a_rule_each(host: Namespace) -> None:
     with host.entered():
         blackholes = Blackholes()
         blackholes.set(many)
-        in_a_loop(running(blackholes, lambda: len(rules(host)) == MOST_PREFIXES and blackholes.fault))
+        asyncio.run(running(blackholes, lambda: len(rules(host)) == MOST_PREFIXES and blackholes.fault))
         assert rules(host) == []
 
 
@@ -194,7 +193,7 @@ def test_without_the_right_it_says_so_and_goes_on(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr("speaker.bgp.io.blackhole.have_exactly", refuse)
     blackholes = Blackholes()
-    in_a_loop(running(blackholes, lambda: blackholes.fault))
+    asyncio.run(running(blackholes, lambda: blackholes.fault))
     assert "NET_ADMIN" in blackholes.fault
 
 
@@ -203,7 +202,7 @@ def test_who_does_not_want_them_removes_what_a_killed_speaker_left_and_nothing_e
     with host.entered():
         have_exactly(frozenset({V4, V6}))
         blackholes = Blackholes(is_wanted=False)
-        in_a_loop(blackholes.run())
+        asyncio.run(blackholes.run())
     assert all_rules(host) == before
     assert not blackholes.fault
 
