@@ -58,7 +58,7 @@ demo: $(if $(wildcard $(VENV)/.ready),setup,$(VENV)/.demo) ## the main job in th
 # times to tenths of a second comes last, with nothing beside it: docs/decisions/023-tests-side-by-side.md.
 test: setup $(VENV)/.ready-image ## all tests
 	@rm -rf $(FAILED); mkdir $(FAILED); \
-	$(SIDE_BY_SIDE) image-of-tests full-others full-lab full-speaker root-speaker root-beside & beside=$$!; \
+	$(SIDE_BY_SIDE) image-of-tests full-others full-allocator full-lab full-speaker root-speaker root-beside & beside=$$!; \
 	trap "kill $$beside 2> /dev/null || true" EXIT; \
 	$(PYTEST) $(call NOTED,root-rest,$(TESTS_rest) $(ROOT)); \
 	wait $$beside; \
@@ -66,9 +66,9 @@ test: setup $(VENV)/.ready-image ## all tests
 	tools/again $(FAILED) -- $(UNCACHED)
 
 # Some of the quick tests wait for real time.
-check: JOBS := 3
+check: JOBS := 4
 check: setup ## what must be green before a commit, under a minute
-	@$(SIDE_BY_SIDE) unit-others unit-speaker types site unit-lab imports manifests-check spelling format-check lint
+	@$(SIDE_BY_SIDE) unit-speaker unit-others unit-allocator types site unit-lab imports manifests-check spelling format-check lint
 
 docs: site ## the documents as a site, in dist/site
 	@echo "built: dist/site/index.html; to look at it: python3 -m http.server --directory dist/site"
@@ -189,15 +189,16 @@ imports: setup
 	$(BIN)/lint-imports
 
 unit: setup ## unit and property tests, with few examples
-	@$(SIDE_BY_SIDE) unit-others unit-speaker unit-lab
+	@$(SIDE_BY_SIDE) unit-speaker unit-others unit-allocator unit-lab
 
 # Each reads the modules of its own tests alone: to read them all takes a worker of pytest a third of its time.
 TESTS_speaker := tests/speaker
 TESTS_lab := tests/lab tests/protocol
+TESTS_allocator := tests/allocator tests/kube
 # Clusters that a second one beside them does not disturb.
 TESTS_beside := $(addprefix tests/,e2e/test_image.py e2e/test_scrapes.py e2e/test_soak.py docs charts)
 TESTS_rest := tests $(addprefix --ignore=,tests/speaker $(TESTS_beside))
-TESTS_others := tests $(addprefix --ignore=,$(TESTS_speaker) $(TESTS_lab))
+TESTS_others := tests $(addprefix --ignore=,$(TESTS_speaker) $(TESTS_lab) $(TESTS_allocator))
 unit-%: setup
 	$(UNIT) $(TESTS_$*)
 root-%: setup
