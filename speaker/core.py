@@ -17,6 +17,7 @@ do, and each of them is as pure as it is. It is one machine, so it stands in one
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from kube.objects import NodeSystemInfo
 from speaker.batch import Batch, Standing
 from speaker.bgp.course import BgpCourse
 from speaker.bgp.routers import RouterReport
@@ -131,6 +132,7 @@ class NodeCore:
         if seen.kind in _NAMES_SECRETS:
             self._secrets = self.bgp.secrets
         if seen.name == self._node and seen.kind is Kind.NODE:
+            self._own_machine(seen.new.system if seen.new is not None else NodeSystemInfo())
             self._unless_ended(self._registration.why_node_ends_it(seen.new), now)
         elif seen.name == self._node and seen.kind is Kind.SPEAKER:
             self._unless_ended(self._registration.why_speaker_ends_it(seen.new), now)
@@ -181,10 +183,18 @@ class NodeCore:
             return
         self._registration.node_uid = found.node_uid or self._registration.node_uid
         if found.node_uid:
-            self._machine = machine_text(self._boot_id, found.node_info)
-            self.draft.set("machine", self._machine)
+            self._own_machine(found.node_info)
         self._inherit(found, now)
         self._unless_ended(self.own.speaker.found(found), now)
+
+    def _own_machine(self, told: NodeSystemInfo) -> None:
+        """By what the own Node says. What it once said counts on: after a reboot, and where another machine has this
+        node's name, it may say less."""
+        text = machine_text(self._boot_id, told)
+        if len(text) > len(self._machine):
+            self._machine = text
+            self.draft.set("machine", text)
+            self._elsewhere.known_as(text)
 
     def _inherit(self, found: Found, now: Moment) -> None:
         """What those before may have left on the wire and with routers. A new Speaker is an operator's word that they

@@ -20,7 +20,7 @@ from crds.conditions import ConditionType, Reason
 from crds.names import LABEL_DRAINED, LABEL_EXCLUDE_NODE, TAINT_DELETION, TAINT_OUT_OF_SERVICE, allocation_name
 from crds.speaker import MOST_NETWORKS, Standing, word_on_routers
 from kube.decoding import decoder
-from kube.objects import Condition, Node, ServiceKey, decode_endpoint_slice, decode_node
+from kube.objects import Condition, Node, NodeSystemInfo, ServiceKey, decode_endpoint_slice, decode_node
 from speaker.cluster.networks import Attached, network_of
 from speaker.cluster.tiers import tier
 
@@ -109,6 +109,8 @@ class NodeFacts(msgspec.Struct, frozen=True, gc=False):
     """Tainted as shut down: an operator's word."""
     annotations: Labels = {}
     """Of the own node: rules of BGPPeers may point at them. Long values are cut, as nothing that counts is long."""
+    system: NodeSystemInfo = NodeSystemInfo()
+    """Of the own node: which machine it is."""
 
     @property
     def is_excluded(self) -> bool:
@@ -286,11 +288,12 @@ def _address_of(seen: _Allocation) -> str:
 
 
 def node_from(raw: bytes, own_node: str = "") -> NodeFacts:
-    """`own_node`: the one whose annotations are kept. KEP-1143 excludes a node by its label. As in Kubernetes' service
+    """`own_node`: the one whose annotations and machine are kept. KEP-1143 excludes a node by its label. As in Kubernetes' service
     controller, the value "false" does not exclude, and the cluster autoscaler's taint does, whatever its
     effect."""
     node = decode_node(raw)
     labels = node.metadata.labels
+    is_own = node.metadata.name == own_node
     return NodeFacts(
         uid=node.metadata.uid,
         labels=labels,
@@ -298,7 +301,8 @@ def node_from(raw: bytes, own_node: str = "") -> NodeFacts:
         is_network_unavailable=node.condition("NetworkUnavailable") == "True",
         addresses=_internal_addresses(node),
         is_out_of_service=node.has_taint(TAINT_OUT_OF_SERVICE),
-        annotations=_cut(node.metadata.annotations) if node.metadata.name == own_node else {},
+        annotations=_cut(node.metadata.annotations) if is_own else {},
+        system=node.status.node_info if is_own else NodeSystemInfo(),
     )
 
 

@@ -48,6 +48,10 @@ class OtherMachines:
                 known = self._others.get(said.machine)
                 self._others[said.machine] = _Other(said if known is None else _worse(known.said, said))
 
+    def known_as(self, machine: str) -> None:
+        """More is known of the own machine now: which of them was this one before its reboot, and so is dead."""
+        self._others = {text: one for text, one in self._others.items() if not is_same_machine(text, machine)}
+
     def forget(self) -> None:
         """An operator's word: they are dead."""
         self._others.clear()

@@ -8,25 +8,18 @@ machine it is, by two things that differ:
   on the same machine, unless that was copied while it ran; and after a reboot it is another one.
 * A digest of machineID and systemUUID, which the kubelet writes into the Node (nodeInfo): the same after a reboot.
   They count only where nodeInfo has our own boot id; else another machine's kubelet wrote them, or the former boot's.
+  The kubelet may write them long after the speaker has started.
 """
 
-from dataclasses import dataclass
 from hashlib import blake2b
+
+from kube.objects import NodeSystemInfo
 
 DIGEST_BYTES = 12
 
 
-@dataclass(frozen=True)
-class NodeInfo:
-    """`status.nodeInfo` of the own Node, as far as it tells machines apart; "" = it does not say."""
-
-    boot_id: str = ""
-    machine_id: str = ""
-    system_uuid: str = ""
-
-
-def machine_text(boot_id: str, told: NodeInfo) -> str:
-    """At most 64 characters; "" when nothing is known. `boot_id`: of the running kernel."""
+def machine_text(boot_id: str, told: NodeSystemInfo) -> str:
+    """At most 64 characters; "" when nothing is known. `boot_id`: of the running kernel. `told`: by the own Node."""
     lasting = told.machine_id + told.system_uuid
     if not boot_id or told.boot_id != boot_id or not lasting:
         return boot_id[:36]

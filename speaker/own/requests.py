@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, NamedTuple
 
 from kube.backoff import Backoff
-from speaker.own.machine import NodeInfo
+from kube.objects import NodeSystemInfo
 from speaker.own.predecessor import LastWord
 
 Patch = dict[str, Any]
@@ -102,7 +102,7 @@ class Found(NamedTuple):
     request: Look
     own: Own
     node_uid: str = ""
-    node_info: NodeInfo = NodeInfo()
+    node_info: NodeSystemInfo = NodeSystemInfo()
 
 
 class Wrote(NamedTuple):

@@ -7,7 +7,7 @@ from unittest import mock
 import pytest
 
 from kube.errors import Unreachable
-from kube.resource import SPEAKERS
+from kube.resource import NODES, SPEAKERS
 from tests.speaker.agents import Cluster, Speaker, cluster, eventually
 from tests.virtual import event_loop_policy as event_loop_policy  # virtual time
 
@@ -78,6 +78,33 @@ async def test_on_the_same_machine_the_predecessor_is_dead(tmp_path) -> None:
             uid, generation = await lab.release(A)
             await eventually(lambda: lab.released("node-a"))
             assert await lab.released("node-a") == {uid: generation}
+
+
+async def test_after_a_reboot_it_knows_itself_again_also_where_the_kubelet_tells_of_it_later(tmp_path) -> None:
+    async with cluster(tmp_path) as lab:
+
+        async def kubelet_tells(boot: str) -> None:
+            told = {"status": {"nodeInfo": {"machineID": "m", "systemUUID": "s", "bootID": boot}}}
+            await lab.admin.merge_patch(NODES, "node-a", told, subresource="status")
+
+        await kubelet_tells("first")
+        await lab.allocate(A)
+        async with lab.speaker(boot_id="first") as old:
+            await eventually(lambda: old.wire.answers == {A})
+            cut_off(old)
+            async with lab.speaker(boot_id="second", wait=False) as new:
+                await eventually(lambda: new.wire.answers == {A}, 30.0)
+                uid, generation = await lab.release(A)
+                await asyncio.sleep(30.0)
+                assert await lab.released("node-a") == {}
+                await kubelet_tells("second")
+                await eventually(lambda: lab.released("node-a"))
+                assert await lab.released("node-a") == {uid: generation}
+
+                async def waits_for_nobody() -> bool:
+                    return not (await lab.status("node-a")).get("elsewhere")
+
+                await eventually(waits_for_nobody)
 
 
 async def test_one_that_said_goodbye_is_waited_for_by_nobody(tmp_path) -> None:

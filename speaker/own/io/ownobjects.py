@@ -14,9 +14,8 @@ from crds.speakerreport import report_name
 from kube.decoding import decoder
 from kube.errors import AlreadyExists, ApiError, Invalid, NotFound, is_precondition_failure
 from kube.io.client import Client
-from kube.objects import decode_node
+from kube.objects import NodeSystemInfo, decode_node
 from kube.resource import NODES, RELEASECONFIRMATIONS, SPEAKERREPORTS, SPEAKERS, Resource
-from speaker.own.machine import NodeInfo
 from speaker.own.predecessor import Elsewhere, LastWord
 from speaker.own.requests import (
     Delete,
@@ -121,7 +120,7 @@ class OwnObjects:
         resource, name = _RESOURCES[look.target.kind], self._name(look.target)
         if not look.creates:
             return Found(look, own_from(await self._client.get(resource, name)))
-        owner, info = (look.owner, NodeInfo()) if look.owner else await self._read_node()
+        owner, info = (look.owner, NodeSystemInfo()) if look.owner else await self._read_node()
         with contextlib.suppress(NotFound):
             return Found(look, own_from(await self._client.get(resource, name)), owner, info)
         try:
@@ -130,10 +129,9 @@ class OwnObjects:
             made = await self._client.get(resource, name)
         return Found(look, own_from(made), owner, info)
 
-    async def _read_node(self) -> tuple[str, NodeInfo]:
+    async def _read_node(self) -> tuple[str, NodeSystemInfo]:
         node = decode_node(await self._client.get(NODES, self._node))
-        info = node.status.node_info
-        return node.metadata.uid, NodeInfo(info.boot_id, info.machine_id, info.system_uuid)
+        return node.metadata.uid, node.status.node_info
 
     def _body(self, target: Target, owner: str) -> dict[str, Any]:
         """The owner reference makes the garbage collector delete it with its Node."""

@@ -34,6 +34,12 @@ def test_a_predecessor_on_the_same_machine_is_dead() -> None:
     assert not others(other("m1 lasting"), machine="rebooted lasting").may_announce(START, MemberContacts())
 
 
+def test_one_that_turns_out_to_have_been_this_machine_before_its_reboot_is_dead() -> None:
+    made = others(other("old lasting"), other("m3"), machine="rebooted")
+    made.known_as("rebooted lasting")
+    assert [one.machine for one in made.entries()] == ["m3"]
+
+
 def test_one_elsewhere_is_silent_when_f_has_passed_and_a_majority_of_its_witnesses_outlived_it() -> None:
     made = others(other())
     assert made.may_announce(OUTLIVED, heard(OUTLIVED, "b", "c", "d"))

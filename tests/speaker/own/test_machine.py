@@ -2,20 +2,21 @@
 
 import pytest
 
-from speaker.own.machine import NodeInfo, is_same_machine, machine_text
+from kube.objects import NodeSystemInfo
+from speaker.own.machine import is_same_machine, machine_text
 
 BOOT, REBOOTED, OTHER = "b" * 36, "c" * 36, "d" * 36
 
 
-def told(boot_id: str = BOOT, machine_id: str = "m1", system_uuid: str = "s1") -> NodeInfo:
-    return NodeInfo(boot_id, machine_id, system_uuid)
+def told(boot_id: str = BOOT, machine_id: str = "m1", system_uuid: str = "s1") -> NodeSystemInfo:
+    return NodeSystemInfo(machine_id, system_uuid, boot_id)
 
 
 def test_a_process_that_starts_again_is_on_the_same_machine() -> None:
     one = machine_text(BOOT, told())
     assert len(one) <= 64
     assert is_same_machine(one, machine_text(BOOT, told()))
-    assert is_same_machine(one, machine_text(BOOT, NodeInfo()))
+    assert is_same_machine(one, machine_text(BOOT, NodeSystemInfo()))
 
 
 def test_a_machine_that_was_rebooted_is_the_same_by_what_its_kubelet_says() -> None:

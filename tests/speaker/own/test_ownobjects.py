@@ -9,9 +9,9 @@ import pytest
 
 from kube.errors import ApiError
 from kube.io.client import Client
+from kube.objects import NodeSystemInfo
 from kube.resource import NODES, RELEASECONFIRMATIONS, SPEAKERREPORTS, SPEAKERS
 from speaker.own.io.ownobjects import OwnObjects
-from speaker.own.machine import NodeInfo
 from speaker.own.predecessor import Elsewhere, LastWord
 from speaker.own.requests import (
     CONFIRMATION,
@@ -256,4 +256,4 @@ async def test_a_look_at_the_node_tells_of_its_machine(tmp_path) -> None:
         await lab.admin.merge_patch(NODES, NODE, {"status": {"nodeInfo": info}}, subresource="status")
         found = await object_of(lab).carry_out(Look(SPEAKER, creates=True))
         assert isinstance(found, Found)
-        assert found.node_info == NodeInfo("b", "m", "s")
+        assert found.node_info == NodeSystemInfo("m", "s", "b")
