@@ -288,9 +288,9 @@ def _address_of(seen: _Allocation) -> str:
 
 
 def node_from(raw: bytes, own_node: str = "") -> NodeFacts:
-    """`own_node`: the one whose annotations and machine are kept. KEP-1143 excludes a node by its label. As in Kubernetes' service
-    controller, the value "false" does not exclude, and the cluster autoscaler's taint does, whatever its
-    effect."""
+    """`own_node`: the one whose annotations and machine are kept. KEP-1143 excludes a node by its label. As in
+    Kubernetes' service controller, the value "false" does not exclude, and the cluster autoscaler's taint does,
+    whatever its effect."""
     node = decode_node(raw)
     labels = node.metadata.labels
     is_own = node.metadata.name == own_node

@@ -114,7 +114,9 @@ class RouterEndOfRib:
 
 @dataclass(frozen=True)
 class RefreshCostly:
-    """The router answers a ROUTE-REFRESH with many routes."""
+    """The router has many routes of a family for us."""
+
+    family: Family
 
 
 @dataclass(frozen=True)
@@ -189,8 +191,8 @@ MOST_DIGITS = 20
 _ABOUT_REFRESH: dict[bytes, AboutRefresh] = {
     b"refreshing": RefreshSent(),
     b"refreshed": RefreshBegun(),
-    b"costly": RefreshCostly(),
 }
+_OF_A_FAMILY = {b"end-of-rib": RouterEndOfRib, b"costly": RefreshCostly}
 _REFRESH = {one.value: one for one in Refresh}
 _FAMILY_NAMES = {b"ipv4": Family.IPv4, b"ipv6": Family.IPv6}
 _decoder = msgspec.json.Decoder(_Line)  # noqa: TID251 - what ExaBGP writes; the errors are caught below
@@ -212,8 +214,8 @@ def parse(line: bytes) -> Event | None:
     word, _, family = line.partition(b" ")
     if word in _ABOUT_REFRESH:
         return _ABOUT_REFRESH[word]
-    if word == b"end-of-rib" and family in _FAMILY_NAMES:
-        return RouterEndOfRib(_FAMILY_NAMES[family])
+    if word in _OF_A_FAMILY and family in _FAMILY_NAMES:
+        return _OF_A_FAMILY[word](_FAMILY_NAMES[family])
     return None
 
 

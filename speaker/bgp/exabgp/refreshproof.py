@@ -104,9 +104,9 @@ class RefreshProof:
         self._ended.add(family)
         return not is_first and self._offer is Refresh.Normal and family is self._asked and self._answered()
 
-    def costly(self) -> None:
-        """The last answer has too many routes."""
-        del self._families[:1]
+    def costly(self, family: Family) -> None:
+        """The router has too many routes of it for us: it is asked for no more."""
+        self._families = [one for one in self._families if one is not family]
 
     def _answered(self) -> bool:
         if self._asked is None or not self.sent:

@@ -490,8 +490,8 @@ class RouterSession:
         match event:
             case events.RefreshSent():
                 self._proof.was_sent(now)
-            case events.RefreshCostly():
-                self._proof.costly()
+            case events.RefreshCostly(family):
+                self._proof.costly(family)
             case events.RefreshBegun() if self._proof.begun():
                 self._acknowledged(self._proof.sent, now)
             case events.RouterEndOfRib() if self._proof.end_of_rib(event.family):

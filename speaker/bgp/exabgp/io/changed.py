@@ -23,8 +23,8 @@ Runs in processes of their own, one for each peer and one that forks them, and i
   without it;
 - a command `refresh FAMILY` sends a ROUTE-REFRESH (RFC 2918) when all that was told before has been sent, and `nudge` a
   KEEPALIVE; what the router answers is told (`refreshing`, `refreshed`, `end-of-rib`, each with the family), or that it
-  answers with too many routes (`costly`). What begins and ends its answer (RFC 7313) is kept from ExaBGP, which would
-  send all of its own routes again;
+  answers with too many routes (`costly FAMILY`). What begins and ends its answer (RFC 7313) is kept from ExaBGP,
+  which would send all of its own routes again;
 - the router is told that End-of-RIB is understood (RFC 4724 §3: the capability without a family), since without that
   some routers send none, and do not answer a ROUTE-REFRESH;
 - a command is worked off without an event loop of its own;
@@ -431,47 +431,39 @@ class _Answers:
 
     def __init__(self, one: Any) -> None:
         self._processes = one.reactor.processes
-        self._octets = 0
+        self._octets = dict.fromkeys(_FAMILIES, 0)
+        """Of the routes of each family that came together last."""
         self._counts_until = 0.0
-        self._unended: list[str] = []
-        """Families whose answer has not ended; the last one is the one that was asked for last."""
 
     def tell(self, words: str) -> None:
         self._processes.write(SERVICE, words)
 
     def begin(self, name: str) -> None:
         """A ROUTE-REFRESH is sent now."""
-        now = time.monotonic()
-        before = self._unended if now < self._counts_until else []
-        self._unended = [*(one for one in before if one != name), name]
-        self._octets, self._counts_until = 0, now + COUNT_SECONDS
+        self._octets[name], self._counts_until = 0, time.monotonic() + COUNT_SECONDS
         self.tell(f"refreshing {name}")
 
     def take(self, kind: int, body: bytes) -> bool:
         """Whether that is not for ExaBGP."""
         if kind == _UPDATE:
-            self._count(len(body))
             if name := _end_of_rib_name(body):
-                self._ended(name)
+                self._octets[name] = 0
                 self.tell(f"end-of-rib {name}")
+            elif time.monotonic() < self._counts_until:
+                self._count(_family_name(body), len(body))
         elif kind == _ROUTE_REFRESH and len(body) == 4 and body[2] in _WORDS:
             if name := _NAMES.get((body[0] << 8 | body[1], body[3])):
+                self._octets[name] = 0
                 self.tell(f"{_WORDS[body[2]]} {name}")
-                if body[2] == 2:
-                    self._ended(name)
             return True
         return False
 
-    def _count(self, octets: int) -> None:
-        """What is still an answer about another family says nothing of this one."""
-        if len(self._unended) == 1 and time.monotonic() < self._counts_until:
-            self._octets += octets
-            if self._octets - octets <= MAX_ANSWER_OCTETS < self._octets:
-                self.tell("costly")
-
-    def _ended(self, name: str) -> None:
-        if name in self._unended:
-            self._unended.remove(name)
+    def _count(self, name: str, octets: int) -> None:
+        """Each family for itself: the routes of one may come while another is asked for."""
+        before = self._octets.get(name, 0)
+        self._octets[name] = before + octets
+        if before <= MAX_ANSWER_OCTETS < before + octets:
+            self.tell(f"costly {name}")
 
 
 def _end_of_rib_name(body: bytes) -> str | None:
@@ -481,6 +473,23 @@ def _end_of_rib_name(body: bytes) -> str | None:
     if len(body) in (10, 11) and body[:2] == bytes(2) and body[5] == 15:  # MP_UNREACH_NLRI and nothing in it
         return _NAMES.get((body[-3] << 8 | body[-2], body[-1]))
     return None
+
+
+def _family_name(body: bytes) -> str:
+    """The family that an UPDATE is about: of its MP_REACH_NLRI or MP_UNREACH_NLRI (RFC 4760 §3, §4), else IPv4. "" for
+    one that is asked for never, or what can't be read."""
+    at = 2 + int.from_bytes(body[:2])
+    end = at + 2 + int.from_bytes(body[at : at + 2])
+    at += 2
+    while at + 3 < min(end, len(body)):
+        is_long = body[at] & 0x10  # RFC 4271 §4.3: Extended Length
+        value = at + (4 if is_long else 3)
+        if body[at + 1] in (14, 15):
+            return _NAMES.get(
+                (int.from_bytes(body[value : value + 2]), body[value + 2] if value + 2 < len(body) else 0), ""
+            )
+        at = value + int.from_bytes(body[at + 2 : value])
+    return "ipv4"
 
 
 _reader = Connection.reader

@@ -145,7 +145,8 @@ def test_a_router_with_many_routes_for_us_is_asked_for_another_family_and_then_n
         proof.was_sent(1001.0)
         assert proof.begun()
         assert proof.is_required(2000.0)
-        proof.costly()
+        proof.costly(family)
+        proof.costly(family)
     proof.want()
     assert not proof.is_due
     assert not proof.is_required(1001.0)
