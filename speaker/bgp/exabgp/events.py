@@ -192,7 +192,10 @@ _ABOUT_REFRESH: dict[bytes, AboutRefresh] = {
     b"refreshing": RefreshSent(),
     b"refreshed": RefreshBegun(),
 }
-_OF_A_FAMILY: dict[bytes, type[RouterEndOfRib | RefreshCostly]] = {b"end-of-rib": RouterEndOfRib, b"costly": RefreshCostly}
+_OF_A_FAMILY: dict[bytes, type[RouterEndOfRib | RefreshCostly]] = {
+    b"end-of-rib": RouterEndOfRib,
+    b"costly": RefreshCostly,
+}
 _REFRESH = {one.value: one for one in Refresh}
 _FAMILY_NAMES = {b"ipv4": Family.IPv4, b"ipv6": Family.IPv6}
 _decoder = msgspec.json.Decoder(_Line)  # noqa: TID251 - what ExaBGP writes; the errors are caught below
