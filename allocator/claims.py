@@ -5,12 +5,14 @@ Values only: allocator.ledger keeps them, allocator.plan decides them.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from sys import intern
 from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 from crds.addresses import IPAddress
+from crds.ipallocation import Holder as WholeHolder
 from crds.ipallocation import TrafficPolicy, TransportProtocol
 from crds.names import (
     API_VERSION,
@@ -40,13 +42,16 @@ Pairs = tuple[tuple[str, str], ...]
 
 def pairs(mapping: Mapping[str, str]) -> Pairs:
     """Sorted by key."""
-    return tuple(sorted(mapping.items()))
+    return tuple(sorted(mapping.items())) if mapping else ()
 
 
 HOLDER_BYTES = len('{"namespace":"","name":"","uid":"","ports":[],"labels":{},"healthCheckNodePort":65535,"node":""},')
 PORT_BYTES = len('{"port":65535,"protocol":"SCTP"},')
 LABEL_BYTES = len('"":"",')
 """What stands around the texts of a holder in JSON."""
+
+PORTS_KEPT_ONCE = 4096
+"""Thousands of Services have the same few."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +92,8 @@ class Claim:
 
 def sort_holders(holders: tuple[Holder, ...]) -> tuple[Holder, ...]:
     """In the order in which a claim has them."""
+    if len(holders) < 2:
+        return holders
     return tuple(sorted(holders, key=lambda holder: (holder.key, holder.uid)))
 
 
@@ -141,27 +148,32 @@ class WireSpec(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=Fal
 
 def claim_from(address: IPAddress, spec: IPAllocationSpec | WireSpec) -> Claim:
     """The claim that a record makes; `address` is `spec.address`, parsed."""
-    holders = tuple(
-        Holder(
-            ServiceKey(intern(one.namespace), one.name),
-            one.uid,
-            tuple(Port(intern(port.protocol.value), port.port) for port in one.ports),
-            pairs(one.labels),
-            one.health_check_node_port or 0,
-            intern(one.node or ""),
-        )
-        for one in spec.holders
-    )
     return Claim(
         address,
         intern(spec.pool),
-        sort_holders(holders),
+        sort_holders(tuple([_holder_from(one) for one in spec.holders])),
         spec.traffic_policy.value,
         spec.sharing_key,
         pairs(spec.selector),
         spec.releasing,
         bool(spec.external),
     )
+
+
+def _holder_from(one: WireHolder | WholeHolder) -> Holder:
+    return Holder(
+        ServiceKey(intern(one.namespace), one.name),
+        one.uid,
+        tuple([_port(port.protocol, port.port) for port in one.ports]),
+        pairs(one.labels),
+        one.health_check_node_port or 0,
+        intern(one.node or ""),
+    )
+
+
+@lru_cache(PORTS_KEPT_ONCE)
+def _port(protocol: TransportProtocol, number: int) -> Port:
+    return Port(protocol.value, number)
 
 
 def wire_spec(claim: Claim) -> dict[str, Any]:

@@ -76,6 +76,23 @@ class Ledger:
         self._resting: dict[IPAddress, float] = {}
         self._wake: list[tuple[float, int, int]] = []
 
+    @classmethod
+    def rebuilt(
+        cls, pools: Pools, kept_out: Iterable[tuple[str, Entries]], recorded: Iterable[StoredAllocation]
+    ) -> "Ledger":
+        """As when these are taken in one after the other, in half the time. `kept_out`: by source."""
+        ledger = cls()
+        for source, entries in kept_out:
+            ledger._kept_out.put(source, entries)
+        for one in recorded:
+            if one.address in ledger._entries:
+                raise ValueError(f"{one.address} has two records")
+            entry = ledger._entries[one.address] = Entry(one.claim, one)
+            ledger._index(entry)
+            _move_on(entry, Event.RECORD_SEEN if one.mark is None else Event.MARK_SEEN)
+        ledger.set_pools(pools)
+        return ledger
+
     # What is held
 
     def get(self, address: IPAddress) -> Entry | None:
@@ -235,7 +252,7 @@ class Ledger:
         if kept is not None:
             return kept
         pool = self.pools.holding(address)
-        reserved = None if pool is None else pool.reserved.get(address)
+        reserved = pool.reserved.get(address) if pool is not None and pool.reserved else None
         return None if reserved in (None, asking) else KeptBy(KeptOutReason.Reserved, str(reserved))
 
     def taken_from(self, claim: Claim) -> KeptBy | None:
@@ -276,7 +293,7 @@ class Ledger:
         is_held = entry is not None
         is_kept = (self.kept_by(address) if entry is None else self.taken_from(entry.claim)) is not None
         space = self.space[pool.name][family]
-        if is_held or is_kept or address in self._resting:
+        if is_held or is_kept or (self._resting and address in self._resting):
             space.take(number)
         else:
             space.free(number)

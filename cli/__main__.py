@@ -47,7 +47,7 @@ examples:
 
 `berth COMMAND --help` has the flags and examples of each. The same command is `kubectl berth`.
 """
-COLLECT_AFTER = 200_000
+COLLECT_AFTER = 2_000_000
 """So many new objects. What is imported and what is read of a cluster stays: to look for rubbish in it takes a fifth of
 an import, and a tenth of a list."""
 INTERRUPTED = 130

@@ -12,7 +12,13 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from allocator.objects import decode_allocation, decode_bgp_advertisement, decode_l2_advertisement, decode_peer
+from allocator.objects import (
+    StoredAllocation,
+    decode_allocation,
+    decode_bgp_advertisement,
+    decode_l2_advertisement,
+    decode_peer,
+)
 from allocator.observed import Observed
 from allocator.release.speakers import listed_speaker
 from allocator.status.slices import decode_slice
@@ -32,6 +38,7 @@ from kube.framing import decode_identity
 from kube.informer.store import ObjectKey
 from kube.io.client import Client
 from kube.objects import (
+    KubeObject,
     ServiceKey,
     decode_endpoint_slice,
     decode_lease,
@@ -150,10 +157,21 @@ class Reader:
 
 def _put(into: Objects, raw: bytes, decode: Callable[[bytes], Any]) -> None:
     try:
-        identity, one = decode_identity(raw), decode(raw)
+        one = decode(raw)
+        into[_key_of(one, raw)] = one
     except ValueError:
         return
-    into[ObjectKey(identity.namespace, identity.name)] = one
+
+
+def _key_of(one: Any, raw: bytes) -> ObjectKey:
+    """From the value where that has it: to look for it in the bytes costs as much as to decode them. Raises
+    ValueError."""
+    if isinstance(one, KubeObject):
+        return ObjectKey(one.metadata.namespace, one.metadata.name)
+    if isinstance(one, StoredAllocation):
+        return ObjectKey(None, allocation_name(one.address))
+    identity = decode_identity(raw)
+    return ObjectKey(identity.namespace, identity.name)
 
 
 async def read_cluster(client: Client, namespace: str) -> Seen:

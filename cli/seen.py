@@ -4,7 +4,7 @@ The allocator's pure functions judge here what they judge there: pools, who hold
 announces an address. Nothing is decided anew.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -21,12 +21,13 @@ from allocator.status.entries import Announcement, Cause, Fault, Session
 from allocator.status.reports import Reports
 from allocator.status.segments import Segments
 from allocator.status.speaker import SILENT_SECONDS
-from allocator.status.unannounced import Evidence
+from allocator.status.unannounced import Evidence, alike, unannounced
 from cli.details import Report
 from cli.facts import Facts
 from crds.addresses import IPAddress
 from crds.conditions import ConditionType, Reason
 from crds.names import ALLOCATOR_LEASE, FINALIZER, FINALIZER_BESIDE_CLOUD, allocation_name, speaker_lease
+from crds.observation import Observation
 from kube.informer.store import ObjectKey
 from kube.objects import EndpointSlice, Lease, Service, ServiceKey
 
@@ -92,6 +93,8 @@ class World:
     seen: Seen
     reports: Reports = field(default_factory=Reports)
     segments: Segments = field(default_factory=Segments)
+    _unannounced: dict[Hashable, Observation] = field(default_factory=dict, init=False)
+    """Why nobody announces them, of addresses of which no speaker has said a word."""
 
     def __post_init__(self) -> None:
         observed = self.seen.observed
@@ -110,13 +113,8 @@ class World:
     @cached_property
     def ledger(self) -> Ledger:
         """Who holds what, by the records."""
-        ledger = Ledger()
-        ledger.set_pools(self.pools)
-        for source, entries in keepers.everything(self.seen.observed):
-            ledger.keep_out(source, entries)
-        for stored in self.seen.observed.allocations.values():
-            ledger.observe(stored)
-        return ledger
+        observed = self.seen.observed
+        return Ledger.rebuilt(self.pools, keepers.everything(observed), observed.allocations.values())
 
     def stored(self, address: IPAddress) -> StoredAllocation | None:
         """The record of an address; None where there is none."""
@@ -237,6 +235,17 @@ class World:
     def alive(self) -> frozenset[str]:
         """Nodes whose speakers live."""
         return frozenset(node for node, why in self.not_alive.items() if not why)
+
+    def unannounced(self, stored: StoredAllocation) -> Observation:
+        """Why nobody announces an address."""
+        told_of = (self.reports.causes, self.reports.sightings)
+        if self.seen.facts.allocations or any(one.of(stored.address) for one in told_of):
+            return unannounced(self.evidence(stored))
+        key = alike(stored.claim)
+        found = self._unannounced.get(key)
+        if found is None:
+            found = self._unannounced[key] = unannounced(self.evidence(stored))
+        return found
 
     def evidence(self, stored: StoredAllocation) -> Evidence:
         """What is known of an address that nobody announces. What a speaker would tell is found by its own function

@@ -101,6 +101,7 @@ def allocation_name(address: str | IPv4Address | IPv6Address) -> str:
     """
     match ip_address(address) if isinstance(address, str) else address:
         case IPv4Address() as ipv4:
-            return "v4-" + str(ipv4).replace(".", "-")
+            number = int(ipv4)
+            return f"v4-{number >> 24}-{number >> 16 & 255}-{number >> 8 & 255}-{number & 255}"
         case IPv6Address() as ipv6:
             return "v6-" + "-".join(f"{int(group, 16):x}" for group in ipv6.exploded.split(":"))

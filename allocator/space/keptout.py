@@ -67,6 +67,11 @@ class _Said:
     def is_empty(self) -> bool:
         return not self._order
 
+    @property
+    def reasons(self) -> tuple[KeptBy | None, KeptBy | None]:
+        """The strongest, and that beside external IPs: for a Service that names the address that one counts."""
+        return self.strongest(None), self.strongest(KeptOutReason.ExternalIP)
+
     def strongest(self, but: KeptOutReason | None) -> KeptBy | None:
         """The first by reason and name, of any other reason than that one."""
         at = 0
@@ -108,20 +113,20 @@ class KeptOut:
         before = self._by_source.pop(source, NOTHING)
         if entries:
             self._by_source[source] = entries
+        if not before:
+            return [address for address, new in entries.items() if self._change(address, None, new)]
         touched = [one for one in before.keys() | entries.keys() if before.get(one) != entries.get(one)]
         return [address for address in touched if self._change(address, before.get(address), entries.get(address))]
 
     def _change(self, address: IPAddress, old: KeptBy | None, new: KeptBy | None) -> bool:
-        before = self._reasons(address)
-        said = self._by_address.setdefault(address, _Said())
+        said = self._by_address.get(address)
+        if said is None:
+            said = self._by_address[address] = _Said()
+        before = said.reasons
         if new is not None:
             said.add(new)
         if old is not None:
             said.remove(old)
         if said.is_empty:
             del self._by_address[address]
-        return self._reasons(address) != before
-
-    def _reasons(self, address: IPAddress) -> tuple[KeptBy | None, KeptBy | None]:
-        """The strongest, and that beside external IPs: for a Service that names the address that one counts."""
-        return self.of(address), self.of(address, KeptOutReason.ExternalIP)
+        return said.reasons != before

@@ -7,6 +7,7 @@ fault, and the others go on.
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from allocator.space.nobodys import NOBODYS, kinds_in
 from allocator.space.ranges import AddressRange, BadRange, address_at, parse_range
@@ -101,18 +102,18 @@ class Pools:
     by_name: Mapping[str, Pool] = field(default_factory=dict)
     in_order: tuple[Pool, ...] = ()
     """As they are tried: higher priority first, then by name."""
-    _spans: Mapping[Family, "list[tuple[int, int, Pool]]"] = field(default_factory=dict)
+    _owned: "Mapping[Family, _Owned]" = field(default_factory=dict)
     cluster_networks: Mapping[Family, Spans] = field(default_factory=dict)
     """Cluster IPs come from these."""
     _reserved: Mapping[tuple[ServiceKey, Family], list[IPAddress]] = field(default_factory=dict)
 
     def holding(self, address: IPAddress) -> Pool | None:
         """The pool in which this address is usable."""
-        spans = self._spans.get(family_of(address), [])
-        index = bisect_right(spans, int(address), key=lambda span: span[0]) - 1
-        if index < 0 or int(address) > spans[index][1]:
+        owned, number = self._owned.get(family_of(address), _NOTHING_OWNED), int(address)
+        index = bisect_right(owned.firsts, number) - 1
+        if index < 0 or number > owned.lasts[index]:
             return None
-        return spans[index][2]
+        return owned.pools[index]
 
     def excluding(self, address: IPAddress) -> Pool | None:
         """A pool that lists this address but may not give it out."""
@@ -130,6 +131,17 @@ class Pools:
 
 
 NO_POOLS = Pools()
+
+
+class _Owned(NamedTuple):
+    """Spans in order, and whose each is: one list for each part of them, since they are searched for each address."""
+
+    firsts: list[int]
+    lasts: list[int]
+    pools: list[Pool]
+
+
+_NOTHING_OWNED = _Owned([], [], [])
 
 
 @dataclass(slots=True)
@@ -305,6 +317,7 @@ def _not_had(reserved: Iterable[IPAddress], draft: _Draft) -> Iterable[BadRange]
             yield BadRange(str(address), message)
 
 
-def _owned_spans(pools: Iterable[Pool], family: Family) -> list[tuple[int, int, Pool]]:
+def _owned_spans(pools: Iterable[Pool], family: Family) -> _Owned:
     owned = [(first, last, pool) for pool in pools for first, last in pool.usable[family].spans]
-    return sorted(owned, key=lambda span: span[0])
+    owned.sort(key=lambda span: span[0])
+    return _Owned([first for first, _, _ in owned], [last for _, last, _ in owned], [pool for _, _, pool in owned])

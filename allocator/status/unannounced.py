@@ -5,7 +5,7 @@ the speakers know: where endpoints are, and what keeps each node from it (docs/d
 peers too. Gathers nothing: what is known is handed in as Evidence.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from allocator.claims import Claim
@@ -71,6 +71,13 @@ def causes(evidence: Evidence) -> list[Observation]:
     last = "the interfaces" if _is_for_layer2(evidence) else "peers"
     message = f"No node announces the address: look at {where}the advertisement's nodeSelector and {last}"
     return [_not_announced(Reason.NoEligibleNode, message)]
+
+
+def alike(claim: Claim) -> Hashable:
+    """What of a claim the causes depend on, as long as no speaker has said a word of its address: neither a cause nor a
+    sighting. Claims of which this is equal have the same, and a cluster has thousands."""
+    labels = tuple([holder.labels for holder in claim.holders])
+    return claim.pool, claim.traffic_policy, claim.address.version, claim.releasing, labels
 
 
 def may_be_unreported(evidence: Evidence) -> bool:

@@ -7,12 +7,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from allocator.claims import Claim
 from allocator.objects import StoredAllocation
 from allocator.request import key_of, our_condition, present_addresses
 from allocator.status.conflicts import conflicted
 from allocator.status.kernels import kernel_answers
 from allocator.status.pool import pool_status
-from allocator.status.unannounced import unannounced
 from cli.bad import bad
 from cli.explain.address import peer_condition
 from cli.explain.speakers import speakers_trouble
@@ -102,7 +102,9 @@ def _addresses(state: State, world: World) -> None:
         kind, reason, message = state_of_address(world, stored)
         counts[kind if not reason or kind == "Releasing" else f"{kind} {reason}"] += 1
         if reason:
-            named.setdefault((reason, message.replace(str(stored.address), "the address")), []).append(_whose(stored))
+            address = str(stored.address)
+            cause = (reason, message.replace(address, "the address"))
+            named.setdefault(cause, []).append(_whose(address, stored.claim))
     state.addresses = dict(sorted(counts.items()))
     for (reason, message), whose in sorted(named.items(), key=lambda one: -len(one[1])):
         state.wrong.append(Finding(reason, f"{listed(sorted(whose), NAMED)}: {message}"))
@@ -116,7 +118,7 @@ def state_of_address(world: World, stored: StoredAllocation) -> tuple[str, str, 
     announcers = world.announcers(stored.address)
     sightings = world.reports.sightings.of(stored.address)
     if not announcers:
-        why = unannounced(world.evidence(stored))
+        why = world.unannounced(stored)
         return "NotAnnounced", str(why.reason), why.message
     for one in (
         conflicted(stored, sightings),
@@ -127,10 +129,8 @@ def state_of_address(world: World, stored: StoredAllocation) -> tuple[str, str, 
     return "Announced", "", ""
 
 
-def _whose(stored: StoredAllocation) -> str:
-    holders = stored.claim.holders
-    of = f" of svc/{holders[0].key}" if holders else ""
-    return f"{stored.address}{of}"
+def _whose(address: str, claim: Claim) -> str:
+    return f"{address} of svc/{claim.holders[0].key}" if claim.holders else address
 
 
 def _services(state: State, world: World) -> None:

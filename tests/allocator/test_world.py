@@ -513,12 +513,31 @@ class World(RuleBasedStateMachine):
             rebuilt.keep_out(keepers.source("Service", str(key)), keepers.of_service(self.api.service(key)))
         for one in self.stored():
             rebuilt.observe(one)
+        self.is_the_same_at_once(rebuilt)
         running = self.allocator.assigner.ledger
         assert {one.address: one.claim for one in rebuilt} == {one.address: one.claim for one in running}
         for pool in self.pools.in_order:
             for family in FAMILIES:
                 assert list(rebuilt.free_in(pool, family)) == list(running.free_in(pool, family))
                 assert rebuilt.left_out(pool, family) == running.left_out(pool, family)
+
+    def is_the_same_at_once(self, one_by_one: Ledger) -> None:
+        services = {str(key): keepers.of_service(self.api.service(key)) for key in self.api.services}
+        named = {keepers.source("Service", name): entries for name, entries in services.items()}
+        at_once = Ledger.rebuilt(self.pools, {**self.kept_out, **named}.items(), self.stored())
+        assert {one.address: one for one in at_once} == {one.address: one for one in one_by_one}
+        for pool in self.pools.in_order:
+            assert at_once.in_use_all_the_same(pool) == one_by_one.in_use_all_the_same(pool)
+            for family in FAMILIES:
+                assert list(at_once.free_in(pool, family)) == list(one_by_one.free_in(pool, family))
+                assert at_once.free_in(pool, family).count == one_by_one.free_in(pool, family).count
+                assert at_once.left_out(pool, family) == one_by_one.left_out(pool, family)
+                assert at_once.held_in_pool(pool.name, family) == one_by_one.held_in_pool(pool.name, family)
+        for key in self.api.services:
+            uid = self.api.services[key]["metadata"]["uid"]
+            assert at_once.held_by_uid(uid) == one_by_one.held_by_uid(uid)
+            assert at_once.named_by_uid(uid) == one_by_one.named_by_uid(uid)
+            assert at_once.held_by_key(key) == one_by_one.held_by_key(key)
 
     def every_decision_repeats_itself(self) -> None:
         before = len(self.api.log)

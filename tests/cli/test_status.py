@@ -40,6 +40,19 @@ async def test_addresses_are_counted_by_why_nobody_announces_them(setup: Setup) 
     assert f"{ADDRESS} of svc/default/web, 192.0.2.11 of svc/default/two" in found.wrong[0].message
 
 
+async def test_what_a_speaker_tells_of_one_address_is_said_of_that_one_alone(setup: Setup) -> None:
+    for number in range(11, 15):
+        await setup.service(f"web{number}", f"192.0.2.{number}")
+    await setup.quiet()
+    cause = {"address": "192.0.2.12", "reason": "NoReadyEndpoint", "message": "no endpoint is ready"}
+    await setup.report("node2", unannounced=[cause])
+    found = await state(setup)
+    assert found.addresses == {"NotAnnounced NoEligibleNode": 4, "NotAnnounced NoReadyEndpoint": 1}
+    said = {one.reason: one.message for one in found.wrong}
+    assert said["NoReadyEndpoint"].startswith("192.0.2.12 of svc/default/web12: ")
+    assert said["NoEligibleNode"].startswith(f"{ADDRESS} of svc/default/web, 192.0.2.11 of svc/default/web11, ")
+
+
 async def test_services_without_an_address_are_counted_by_reason(setup: Setup) -> None:
     await setup.service("new")
     found = await state(setup)

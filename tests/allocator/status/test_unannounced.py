@@ -1,13 +1,16 @@
 """Why no node announces an address: all that is known, the true cause first."""
 
+import itertools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import pytest
 
+from allocator.claims import Claim
 from allocator.objects import Advertisement, decode_bgp_advertisement, decode_l2_advertisement
 from allocator.status.entries import Cause, Fault, Session, Sighting
-from allocator.status.unannounced import Evidence, causes, may_be_unreported, peers_down, unannounced
+from allocator.status.unannounced import Evidence, alike, causes, may_be_unreported, peers_down, unannounced
 from crds.conditions import Reason
 from tests.allocator.build import claim, pool, pools
 
@@ -75,6 +78,43 @@ def test_what_nothing_keeps_from_routers_may_be_announced_and_not_reported_yet()
 )
 def test_what_is_told_at_once_or_has_a_cause_is_not_waited_for(known: Evidence) -> None:
     assert not may_be_unreported(known)
+
+
+def some_claims() -> Iterator[Claim]:
+    """Each kind with two addresses and two Services."""
+    gold = (("tier", "gold"),)
+    for name, last in (("web", 10), ("other", 11)):
+        for pool_name, policy, network, releasing, labels in itertools.product(
+            ("edge", "inner"), ("Cluster", "Local"), ("192.0.2.", "2001:db8::"), (False, True), ((), gold)
+        ):
+            made = claim(name, pool_name, f"{network}{last}", traffic_policy=policy, releasing=releasing)
+            yield replace(made, holders=(replace(made.holders[0], labels=labels),))
+
+
+@pytest.mark.parametrize("not_alive", [ALIVE, {"node-a": "is silent"}])
+@pytest.mark.parametrize(
+    "ads",
+    [
+        (),
+        (LAN,),
+        (advertisement(),),
+        (advertisement(ipPools=["inner"]), LAN),
+        (advertisement(decode_l2_advertisement, serviceSelector={"matchLabels": {"tier": "gold"}}),),
+        (advertisement(peers=["tor9"]),),
+    ],
+)
+@pytest.mark.parametrize("session", [UP, DOWN])
+def test_addresses_that_are_alike_have_the_same_cause(
+    ads: tuple[Advertisement, ...], not_alive: Mapping[str, str], session: Session
+) -> None:
+    faults = {"tor1": {"node-a": [Fault("BGPPeer/tor1", "FamilyNotAgreed", "the router takes no IPv6")]}}
+    found: dict[object, set[object]] = {}
+    for one in some_claims():
+        sessions = {"tor1": {"node-a": session}}
+        known = Evidence(one, EDGE, ads, not_alive, sessions=sessions, faults=faults)
+        found.setdefault(alike(one), set()).add(unannounced(known))
+    assert len(found) == 32
+    assert all(len(causes) == 1 for causes in found.values())
 
 
 def test_a_speaker_can_write_no_book() -> None:
