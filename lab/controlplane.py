@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab.apiserver import real
 from lab.kubectl import Access, read_token
+from lab.kubelet.manifests import POD_LOGS
 from lab.net.hosts import API_PORT, Topology
 from lab.net.netns import HUB
 from lab.process import Process, Starter, python
@@ -72,7 +73,8 @@ class ControlPlane:
         directory = self._directory / "apiserver"
         directory.mkdir(mode=0o700, exist_ok=True)
         listen = [f"--listen={address}:{API_PORT}" for address in (self._address, "127.0.0.1")]
-        process = self._start("apiserver", HUB, [*python("lab.apiserver"), *listen, f"--dir={directory}"])
+        logs = f"--pod-logs={self._directory / POD_LOGS}"
+        process = self._start("apiserver", HUB, [*python("lab.apiserver"), *listen, f"--dir={directory}", logs])
         self._processes = [process]
         self._wait("the stand-in prints its address", lambda: "https://" in process.log_path.read_text())
         return Access(self.server, directory / "ca.crt", read_token(directory / "admin.kubeconfig"))

@@ -25,6 +25,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--bookmark-seconds", type=float, default=60.0)
     parser.add_argument("--service-network", action="append", metavar="CIDR", help=f"default {SERVICE_NETWORKS}")
     parser.add_argument("--node-ports", default="-".join(map(str, NODE_PORTS)), metavar="FIRST-LAST")
+    parser.add_argument("--pod-logs", type=Path, metavar="DIR", help="where logs are, as POD_NAMESPACE_CONTAINER.log")
     return parser.parse_args()
 
 
@@ -35,6 +36,7 @@ def _settings(arguments: argparse.Namespace) -> Settings:
         bookmark_seconds=arguments.bookmark_seconds,
         service_networks=tuple(arguments.service_network or SERVICE_NETWORKS),
         node_ports=(int(first), int(last)),
+        pod_logs=arguments.pod_logs,
     )
 
 

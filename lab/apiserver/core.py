@@ -9,6 +9,7 @@ import random
 import secrets
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 
 from lab.apiserver.access.admission import PolicyAdmission
 from lab.apiserver.access.rbac import Rbac
@@ -63,6 +64,7 @@ class Settings:
     future_version_seconds: float = 3.0  # how long a list waits for a version that is not there yet
     watch_seconds: tuple[float, float] = (1800.0, 3600.0)  # a watch without timeoutSeconds lasts between these
     seed: int | None = None
+    pod_logs: Path | None = None  # where a kubelet shows what pods write; None: nothing runs pods
 
 
 class Core:

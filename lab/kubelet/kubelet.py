@@ -7,6 +7,7 @@ Restarts nothing.
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from lab.kubectl import Access, Kubectl
 from lab.kubelet import manifests, mounts, podspec
 from lab.kubelet.image import Image
 from lab.net.hosts import Node, Topology
-from lab.process import Starter
+from lab.process import Process, Starter
 from lab.record import MARKER_VARIABLE
 from lab.scripts import script
 
@@ -46,19 +47,22 @@ class Kubelet:
         self.kubectl.apply(*(manifests.node_object(n) for n in nodes), *(manifests.pod_object(n) for n in nodes))
         for node in nodes:
             self._patch_status("node", node.name, manifests.node_status(node))
-            self.set_pod_ready(node.name, True)
             self._start_backend(node)
+            self.set_pod_ready(node.name, True)
 
     def set_pod_ready(self, node_name: str, ready: bool) -> None:
         """As if the readiness probe of the node's backend had changed its mind."""
         node = self.topology.node(node_name)
-        self._patch_status("pod", manifests.pod_name(node), manifests.pod_status(node, ready=ready))
+        pod, namespace = manifests.pod_name(node), manifests.POD_NAMESPACE
+        started = self._started(pod, namespace, manifests.BACKEND_CONTAINER)
+        self._patch_status("pod", pod, manifests.pod_status(node, ready=ready, started=started))
 
     def show_running(self, names: Sequence[str], container: str) -> None:
         """What `kubectl get pods` shows of pods of a chart's workload: that their processes were started, and no
         probe is asked."""
-        patch = json.dumps({"status": manifests.started_status(container)})
         pods = [f"berth-{name}" for name in names]
+        started = max(self._started(pod, self.namespace, container) for pod in pods)
+        patch = json.dumps({"status": manifests.started_status(container, started)})
         where = (f"--namespace={self.namespace}", "--subresource=status", "--type=merge")
         self.kubectl("patch", "pod", *pods, *where, f"--patch={patch}")
 
@@ -68,17 +72,21 @@ class Kubelet:
         folders = {path: str(self._mounted(secret)) for path, secret in podspec.secret_mounts(manifest).items()}
         self.kubectl.apply(podspec.pod_of(manifest, place))
         if self.image is not None:
-            self._run_contained(self.image, manifest, name, place, folders)
+            process = self._run_contained(self.image, manifest, name, place, folders)
+            self._show_log(place, podspec.container_of(manifest), process)
             return
         kubeconfig = self.directory / f"{name}.kubeconfig"
         program = podspec.program_of(manifest, place, extra_arguments=[f"--kubeconfig={kubeconfig}"], mounts=folders)
         token = self._token(program.service_account, place)
         self.access.as_user(token).write(kubeconfig)
-        self.start(name, node_name, program.command, privileges=program.privileges, environment=program.environment)
+        process = self.start(
+            name, node_name, program.command, privileges=program.privileges, environment=program.environment
+        )
+        self._show_log(place, podspec.container_of(manifest), process)
 
     def _run_contained(
         self, image: Image, manifest: podspec.Manifest, name: str, place: podspec.Place, folders: Mapping[str, str]
-    ) -> None:
+    ) -> Process:
         """The way to the API server is a pod's: a token in a folder, and two variables."""
         program = podspec.program_of(manifest, place, python="python")
         confinement = podspec.confinement_of(manifest)
@@ -102,7 +110,7 @@ class Kubelet:
             *[f"--mount={source}:{path}" for path, source in {**folders, ACCOUNT: account}.items()],
             *[f"--environment={name}={value}" for name, value in variables.items()],
         ]
-        self.start(name, place.node_name, [*script("contained.py"), *options, "--", *program.command])
+        return self.start(name, place.node_name, [*script("contained.py"), *options, "--", *program.command])
 
     def _account(self, name: str, service_account: str, place: podspec.Place) -> Path:
         """The folder with the token, as a kubelet mounts it: readable by the pod's user, whoever that is."""
@@ -121,7 +129,22 @@ class Kubelet:
     def _start_backend(self, node: Node) -> None:
         ports = [f"--port={port}" for port in manifests.BACKEND_PORTS]
         backend = [*script("backend.py"), f"--pod-name={manifests.pod_name(node)}"]
-        self.start(node.pod, node.pod, [*backend, f"--node-name={node.name}", *ports])
+        process = self.start(node.pod, node.pod, [*backend, f"--node-name={node.name}", *ports])
+        place = podspec.Place(manifests.pod_name(node), manifests.POD_NAMESPACE, node.name)
+        self._show_log(place, manifests.BACKEND_CONTAINER, process)
+
+    def _show_log(self, place: podspec.Place, container: str, process: Process) -> None:
+        """What it writes, under the name by which an API server looks for it."""
+        folder = self.directory / manifests.POD_LOGS
+        folder.mkdir(mode=0o700, exist_ok=True)
+        shown = folder / manifests.log_name(place.pod_name, place.namespace, container)
+        shown.unlink(missing_ok=True)
+        shown.symlink_to(process.log_path)
+
+    def _started(self, pod: str, namespace: str, container: str) -> str:
+        """When its log began to be shown, in RFC 3339."""
+        shown = self.directory / manifests.POD_LOGS / manifests.log_name(pod, namespace, container)
+        return datetime.fromtimestamp(int(shown.lstat().st_mtime), UTC).isoformat().replace("+00:00", "Z")
 
     def _mounted(self, secret: str) -> Path:
         """The folder that shows the Secret, as far as there is one: all of Berth's mounts are optional."""

@@ -7,12 +7,20 @@ from lab.net.hosts import Node
 POD_NAMESPACE = "default"
 POD_LABELS = {"app": "example"}
 IMAGE = "lab/backend"
+BACKEND_CONTAINER = "backend"
+POD_LOGS = "pod-logs"
+"""The folder of a lab that shows what its pods write, as /var/log/containers on a node."""
 BACKEND_PORTS = (9376, 8080, 80)
 """The pod listens on all of these: the demo's port, and those a hand-made Service is likely to name."""
 
 
 def pod_name(node: Node) -> str:
     return f"example-{node.name}"
+
+
+def log_name(pod: str, namespace: str, container: str) -> str:
+    """Of its file in POD_LOGS, as a kubelet begins it."""
+    return f"{pod}_{namespace}_{container}.log"
 
 
 def node_object(node: Node) -> dict[str, Any]:
@@ -46,7 +54,7 @@ def pod_object(node: Node) -> dict[str, Any]:
             "automountServiceAccountToken": False,
             "containers": [
                 {
-                    "name": "backend",
+                    "name": BACKEND_CONTAINER,
                     "image": IMAGE,
                     "ports": [{"containerPort": port} for port in BACKEND_PORTS],
                 }
@@ -55,37 +63,42 @@ def pod_object(node: Node) -> dict[str, Any]:
     }
 
 
-def pod_status(node: Node, *, ready: bool) -> dict[str, Any]:
+def pod_status(node: Node, *, ready: bool, started: str) -> dict[str, Any]:
+    """`started`: when its process did, in RFC 3339."""
     return {
         "phase": "Running",
+        "startTime": started,
+        "hostIP": str(node.ipv4),
+        "hostIPs": [{"ip": str(node.ipv4)}, {"ip": str(node.ipv6)}],
         "podIP": str(node.pod_ipv4),
         "podIPs": [{"ip": str(node.pod_ipv4)}, {"ip": str(node.pod_ipv6)}],
         "conditions": [_condition("Ready", ready, "ReadinessProbe")],
         "containerStatuses": [
             {
-                "name": "backend",
+                "name": BACKEND_CONTAINER,
                 "image": IMAGE,
                 "imageID": "",
                 "ready": ready,
                 "restartCount": 0,
-                "state": {"running": {}},
+                "state": {"running": {"startedAt": started}},
             }
         ],
     }
 
 
-def started_status(container: str) -> dict[str, Any]:
-    """Of a pod with one container that runs."""
+def started_status(container: str, started: str) -> dict[str, Any]:
+    """Of a pod with one container that runs, since then."""
     running = {
         "name": container,
         "image": "",
         "imageID": "",
         "ready": True,
         "restartCount": 0,
-        "state": {"running": {}},
+        "state": {"running": {"startedAt": started}},
     }
     return {
         "phase": "Running",
+        "startTime": started,
         "conditions": [_condition("Ready", True, "Started")],
         "containerStatuses": [running],
     }

@@ -58,6 +58,11 @@ def workload(manifests: Sequence[Manifest], kind: str, component: str) -> Manife
     return next(m for m in manifests if m["kind"] == kind and wanted <= m["metadata"]["labels"].items())
 
 
+def container_of(manifest: Manifest) -> str:
+    """The name of the first one, which is the one that runs."""
+    return str(manifest["spec"]["template"]["spec"]["containers"][0]["name"])
+
+
 def secret_mounts(manifest: Manifest) -> dict[str, str]:
     """The names of the Secrets that the container mounts, by the path where it finds them."""
     pod = manifest["spec"]["template"]["spec"]

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -141,6 +142,13 @@ def test_a_router_is_there_for_bgp_and_what_the_peer_must_say_is_printed(tmp_pat
         (tmp_path / "bgp.yaml").write_text(PEERING.replace("SPEC", spec))
         pods = berth("lab", "kubectl", "-n", "berth-system", "get", "pods", "--no-headers", home=tmp_path).stdout
         assert {tuple(line.split()[1:3]) for line in pods.splitlines()} == {("1/1", "Running")}
+        logs = ("lab", "kubectl", "-n", "berth-system", "logs", "--tail=5")
+
+        def has_spoken(pod: str) -> bool:
+            return "Z [" in berth(*logs, pod, home=tmp_path).stdout
+
+        for pod in (line.split()[0] for line in pods.splitlines()):
+            wait_for(f"{pod} says something", partial(has_spoken, pod), timeout_seconds=30)
         applied = berth("lab", "kubectl", "apply", "-f", str(tmp_path / "bgp.yaml"), home=tmp_path)
         assert applied.returncode == 0, applied.stderr
 

@@ -17,7 +17,7 @@ from lab.apiserver.call import Call, User
 from lab.apiserver.core import Core
 from lab.apiserver.documents.served import VERSION, etag
 from lab.apiserver.faults import Request
-from lab.apiserver.http import paths, views
+from lab.apiserver.http import paths, podlogs, views
 from lab.apiserver.http.answers import JSON, failure, json_answer, page_not_found
 from lab.apiserver.http.authentication import Authentication
 from lab.apiserver.http.gate import Gate, Hangup
@@ -130,6 +130,10 @@ class HttpApi:
 
     async def _dispatch(self, request: web.BaseRequest, call: Call) -> web.StreamResponse:
         rest = self._core.rest
+        if call.resource.group_resource == "pods" and call.subresource == "log":
+            return await podlogs.serve(request, rest, call, self._core.settings.pod_logs)
+        if call.subresource in podlogs.ENTERED:
+            raise podlogs.not_entered(call)
         if call.subresource in ("token", "scale", "finalize"):
             return self._special(call)
         if call.resource.verbs == ("create",):

@@ -51,6 +51,12 @@ def _builtin(
 
 
 _TOKEN = Subresource("token", "TokenRequest", ("create",), group="authentication.k8s.io", version="v1")
+_OF_PODS = (
+    Subresource("attach", "PodAttachOptions", ("create", "get")),
+    Subresource("exec", "PodExecOptions", ("create", "get")),
+    Subresource("log", "Pod", ("get",)),
+    Subresource("portforward", "PodPortForwardOptions", ("create", "get")),
+)
 _EVENT_FIELDS = (
     "involvedObject.kind",
     "involvedObject.namespace",
@@ -91,6 +97,7 @@ BUILTINS: tuple[Resource, ...] = (
         short=("po",),
         categories=_ALL,
         status=True,
+        subresources=_OF_PODS,
         field_labels=(
             "spec.nodeName",
             "spec.restartPolicy",
