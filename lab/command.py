@@ -25,6 +25,8 @@ UP_SECONDS = 180.0
 DOWN_SECONDS = 45.0
 LOG_FILE = "supervisor.log"
 HUB_NAME = "hub"
+COMPANION_VARIABLE = "BERTH_LAB_WITH"
+"""The process that a lab ends with, when --with says nothing: set by whoever starts labs in scripts or tests."""
 
 DESCRIPTION = """\
 A cluster on this machine, for trying Berth and for finding faults: nodes, a client and a router as network
@@ -62,6 +64,14 @@ def add_commands(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     )
     up.add_argument(
         "--image", type=Path, metavar="ARCHIVE", help="run Berth's programs from this image, an OCI archive or layout"
+    )
+    up.add_argument(
+        "--with",
+        dest="companion",
+        type=int,
+        metavar="PID",
+        default=os.environ.get(COMPANION_VARIABLE) or None,
+        help=f"end it when that process ends, however it does (default: ${COMPANION_VARIABLE}, or until down)",
     )
     up.set_defaults(run=_up)
 
@@ -102,6 +112,7 @@ def _start(directory: Path, options: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "lab.supervisor", f"--directory={directory}", f"--name={options.name}"]
     command += [f"--nodes={options.nodes}", f"--topology={options.topology}"]
     command += [f"--router={options.router}"] * bool(options.router)
+    command += [f"--with={options.companion}"] * bool(options.companion)
     command += [f"--image={options.image.resolve()}"] if options.image else []
     command += ["--rootless"] * options.rootless + ["--without-berth"] * options.without_berth
     log_path = directory / LOG_FILE

@@ -4,7 +4,11 @@ As a kubelet would, it waits a little before it starts a process again. What a l
 """
 
 import argparse
+import contextlib
+import os
+import select
 import signal
+import threading
 import time
 from pathlib import Path
 from types import FrameType
@@ -31,6 +35,8 @@ def main() -> None:
     )
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, _end)
+    if options.companion:
+        _end_with(options.companion)
     cluster = Cluster(settings, tell=_tell)
     try:
         cluster.up()
@@ -70,6 +76,18 @@ def _start_ended_again(cluster: Cluster) -> None:
     cluster.save_record(ready=True)
 
 
+def _end_with(companion: int) -> None:
+    """SIGTERM to ourselves when that process ends, or has ended already: also while the lab comes up."""
+
+    def wait() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            select.select([os.pidfd_open(companion)], [], [])
+        _tell(f"process {companion} has ended, and the lab ends with it")
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def _end(number: int, frame: FrameType | None) -> None:
     raise SystemExit(0)
 
@@ -86,6 +104,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--topology", type=Shape, default=Shape.FLAT)
     parser.add_argument("--image", type=Path)
     parser.add_argument("--router", choices=ROUTERS)
+    parser.add_argument("--with", dest="companion", type=int)
     parser.add_argument("--rootless", action="store_true")
     parser.add_argument("--without-berth", action="store_true")
     return parser.parse_args()

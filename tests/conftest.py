@@ -1,4 +1,4 @@
-"""How many examples property tests try, and what the garbage collector looks at.
+"""How many examples property tests try, what the garbage collector looks at, and what labs end with.
 
 Hypothesis' profile is `full` (100) as a rule, `quick` in `make check`. What takes an own number of examples says it by
 `tests.examples.examples`, which follows the profile.
@@ -6,8 +6,12 @@ Hypothesis' profile is `full` (100) as a rule, `quick` in `make check`. What tak
 
 import asyncio
 import gc
+import os
 
 from hypothesis import settings
+
+# Whatever starts a lab by the command: it ends with us, also when we are killed (lab/command.py).
+os.environ["BERTH_LAB_WITH"] = str(os.getpid())
 
 # An example may take long on a busy machine: no deadlines.
 settings.register_profile("full", deadline=None)

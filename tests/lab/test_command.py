@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.__main__ import main
+from lab.command import COMPANION_VARIABLE
 from lab.record import Record, members
 from lab.waiting import wait_for
 
@@ -108,6 +109,39 @@ def test_down_clears_up_after_a_lab_that_was_killed(tmp_path: Path) -> None:
         down = berth("lab", "--name=other", "down", home=tmp_path)
     assert down.returncode == 0, down.stderr
     assert not directory.exists()
+
+
+STARTS_A_LAB = """
+import subprocess, sys, time
+subprocess.run(["bash", "-c", 'BERTH_LAB_WITH=$PPID "$@"', "-", *sys.argv[1:]], check=True)
+print("up", flush=True)
+time.sleep(600)
+"""
+
+
+@pytest.mark.lab
+@pytest.mark.root
+def test_a_lab_ends_with_the_process_that_it_is_bound_to_even_if_that_is_killed(tmp_path: Path) -> None:
+    up = [str(Path(sys.executable).parent / "berth"), "lab", "up", "--nodes=1", "--without-berth"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", STARTS_A_LAB, *up]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as starter:
+        assert starter.stdout is not None
+        try:
+            assert "up\n" in iter(starter.stdout.readline, "")
+            record = Record.load(tmp_path / f"berth-lab-{os.geteuid()}" / "lab")
+            assert record is not None
+            assert record.is_alive
+            starter.kill()
+            wait_for("the supervisor has ended", lambda: not record.is_alive, timeout_seconds=30)
+            assert not set(members(record.marker))
+        finally:
+            starter.kill()
+            berth("lab", "down", home=tmp_path)
+
+
+def test_all_labs_of_the_tests_are_bound_to_them() -> None:
+    assert os.environ[COMPANION_VARIABLE] == str(os.getpid())
 
 
 PEERING = """
