@@ -15,6 +15,7 @@ BENCHMARKS = (
     "bfd",
     "bgp",
     "bgp_services",
+    "stages",
     "heartbeat",
     "speaker_rest",
     "failover",

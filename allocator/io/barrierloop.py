@@ -1,16 +1,18 @@
 """Reads what the release barrier is judged on, and hands the verdicts on. allocator.release.barrier judges.
 
-One round serves all releases that are pending: a quorum list of the Speakers, started after the marks were known, and
-the ReleaseConfirmations that the watch has brought. A round is worth its request when by all that is watched a release
-already looks passed; and now and then otherwise, because fences pass by time. Leases are read before the Speakers, by
-the same task, so that a promise in the list was in force while they were silent; and slowly while nobody waits: a watch
-would bring each renewal of each node, and F is long.
+One quorum list of the Speakers, started after the marks were known, serves all releases that are pending. It is made as
+soon as there is a mark that no list came after, while the speakers withdraw: what they confirm later is judged on it at
+once, as the watch brings it. Another one is made where by all that is watched a release looks passed, and by that list
+is not: another process has registered since. And now and then, because fences pass by time. Leases are read before the
+Speakers, by the same task, so that a promise in the list was in force while they were silent; and slowly while nobody
+waits: a watch would bring each renewal of each node, and F is long.
 """
 
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 import structlog
 
@@ -19,6 +21,7 @@ from allocator.notices import Notice, of_entry
 from allocator.observed import Observed
 from allocator.options import Options
 from allocator.release.barrier import Awaited, LeaseBook, Mark, Renewed, Round, awaited, describe, has_passed
+from allocator.release.confirmations import Confirmation
 from allocator.release.departures import Departures
 from allocator.release.speakers import SpeakerState, listed_speaker
 from allocator.status.speaker import SILENT_SECONDS
@@ -34,7 +37,7 @@ from kube.resource import LEASES, NODES, SPEAKERS
 log = structlog.get_logger()
 
 ROUND_SECONDS = 0.02
-"""At least so long between two rounds: acknowledgements come in batches of that time."""
+"""At least so long between two lists: marks come in bursts."""
 
 REPEAT_SECONDS = 1.0
 """A round after so long though nothing seems to have passed, while a release is pending."""
@@ -88,7 +91,11 @@ class BarrierLoop:
         self._gone_nodes: dict[str, float] = {}
         self._out_of_service: dict[str, float] = {}
         self._noticed: set[tuple[IPAddress, str]] = set()
-        self._wake = asyncio.Event()
+        self._has_more = asyncio.Event()
+        self._is_to_judge = asyncio.Event()
+        self._listed: Round | None = None
+        """By the last list. No Node counts as gone in it, or as out of service: that is true of one moment. The
+        confirmations in it are always those of now."""
         self.awaited: dict[IPAddress, tuple[Awaited, ...]] = {}
         """The nodes that are waited for, of releases that take long."""
 
@@ -98,25 +105,31 @@ class BarrierLoop:
 
     def nudge(self) -> None:
         """A Speaker or a ReleaseConfirmation changed, or a release was marked."""
-        self._wake.set()
+        self._is_to_judge.set()  # first: what passes then needs no list
+        self._has_more.set()
 
     async def run(self) -> None:
         """Until cancelled. API trouble is waited out: nothing passes while it lasts."""
-        repeat_at, is_idle = 0.0, False
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._read())
+            while True:
+                await self._is_to_judge.wait()
+                self._is_to_judge.clear()
+                self._judge_what_is_confirmed()
+
+    async def _read(self) -> None:
+        repeat_at = 0.0
         while True:
             await self._wait()
+            marks = self._assigner.marks
+            if not marks:  # nobody looks at Nodes now, so what was seen of them does not go on
+                self._gone_nodes, self._out_of_service, self._listed = {}, {}, None
             await self._poll_leases()
-            marks = list(self._assigner.marks.values())
-            if is_idle:  # a release that has just begun is not worth a round: one would be under way when it has passed
-                repeat_at = time.monotonic() + REPEAT_SECONDS
-            is_idle = not marks
-            if is_idle:  # nobody looks at Nodes now, so what was seen of them does not go on
-                self._gone_nodes, self._out_of_service = {}, {}
-            if is_idle or (time.monotonic() < repeat_at and not self._looks_passed(marks)):
+            if not marks or (time.monotonic() < repeat_at and not self._is_worth_a_list(marks.values())):
                 continue
             began = time.monotonic()
             try:
-                await self._round()
+                await self._list()
             except ApiError as error:
                 log.warning("release barrier: cannot read the Speakers", error=str(error))
             took = time.monotonic() - began
@@ -126,12 +139,14 @@ class BarrierLoop:
     async def _wait(self) -> None:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REPEAT_SECONDS):
-                await self._wake.wait()
-        self._wake.clear()
+                await self._has_more.wait()
+        self._has_more.clear()
 
-    def _looks_passed(self, marks: list[Mark]) -> bool:
+    def _is_worth_a_list(self, marks: Iterable[Mark]) -> bool:
+        """Whether no list came after one of them, or one looks passed."""
+        listed = float("-inf") if self._listed is None else self._listed.sent
         round_ = self._round_of(tuple(self._speakers.values()), time.monotonic())
-        return any(has_passed(mark, round_) for mark in marks)
+        return any(mark.known_at > listed or has_passed(mark, round_) for mark in marks)
 
     def _round_of(self, speakers: tuple[SpeakerState, ...], sent: float) -> Round:
         return Round(
@@ -141,30 +156,41 @@ class BarrierLoop:
             self._leases,
             self._fence_after_seconds,
             self._departures.at(sent, speakers),
-            {key.name: one for key, one in self._confirmations.items()},
+            _ByNode(self._confirmations),
             self._out_of_service,
         )
 
-    async def _round(self) -> None:
+    async def _list(self) -> None:
         sent = time.monotonic()
         raws, _ = await self._client.list(SPEAKERS)
         speakers = tuple(listed_speaker(raw) for raw in raws)
         self._look_for_departed(speakers)
         await self._look_for_nodes(speakers)
         round_ = self._round_of(speakers, sent)
-        for mark in list(self._assigner.marks.values()):
-            if mark.known_at > sent:
-                continue  # these Speakers were listed before it
-            if has_passed(mark, round_):
-                self.awaited.pop(mark.address, None)
-                self._noticed.discard((mark.address, mark.uid))
-                self._assigner.barrier_passed(mark)
-                self._on_passed(sent - mark.known_at)
-            elif sent - mark.known_at >= SLOW_RELEASE_SECONDS:
+        self._listed = replace(round_, gone_nodes={}, out_of_service={})
+        self._judge(round_)
+        for mark in self._assigner.marks.values():
+            if sent - mark.known_at >= SLOW_RELEASE_SECONDS:
                 self._report_slow(mark, awaited(mark, round_))
         for address in self.awaited.keys() - self._assigner.marks.keys():
             del self.awaited[address]
         self._on_progress()
+
+    def _judge_what_is_confirmed(self) -> None:
+        """By now, by those of the last list."""
+        if (listed := self._listed) is not None:
+            self._judge(replace(listed, departed=self._departures.at(listed.sent, listed.speakers)))
+
+    def _judge(self, round_: Round) -> None:
+        marks = [mark for mark in self._assigner.marks.values() if mark.known_at <= round_.sent]
+        passed = [mark for mark in marks if has_passed(mark, round_)]
+        for mark in passed:
+            self.awaited.pop(mark.address, None)
+            self._noticed.discard((mark.address, mark.uid))
+            self._assigner.barrier_passed(mark)
+            self._on_passed(time.monotonic() - mark.known_at)
+        if passed:
+            self._on_progress()
 
     def _report_slow(self, mark: Mark, waiting_for: tuple[Awaited, ...]) -> None:
         self.awaited[mark.address] = waiting_for
@@ -228,6 +254,22 @@ class BarrierLoop:
         if not self._assigner.marks:
             return min(IDLE_POLL_SECONDS, self._fence_after_seconds / 4)
         return min(POLL_SECONDS, self._fence_after_seconds / 10)
+
+
+class _ByNode(Mapping[str, Confirmation]):
+    """The ReleaseConfirmations as they are at each moment, by node. No copy: they are looked at with each change."""
+
+    def __init__(self, confirmations: Mapping[ObjectKey, Confirmation]) -> None:
+        self._confirmations = confirmations
+
+    def __getitem__(self, node: str) -> Confirmation:
+        return self._confirmations[ObjectKey(None, node)]
+
+    def __iter__(self) -> Iterator[str]:
+        return (key.name for key in self._confirmations)
+
+    def __len__(self) -> int:
+        return len(self._confirmations)
 
 
 def _renewals(raws: Iterable[bytes]) -> Iterator[tuple[str, Renewed]]:

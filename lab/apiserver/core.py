@@ -47,6 +47,7 @@ from lab.apiserver.kinds.workloads import DisruptionBudgets, PodMakers, Pods
 from lab.apiserver.resource import Resource
 from lab.apiserver.schema.shapes import shape_of
 from lab.apiserver.store import HISTORY_EVENTS, Json, Store, encode
+from lab.apiserver.timeline import Timeline
 from lab.apiserver.verbs.rest import Rest
 
 SERVICE_NETWORKS = ("10.96.0.0/16", "fd00:10:96::/112")
@@ -91,6 +92,7 @@ class Core:
         self.documents = Documents(self.registry)
         self.faults = Faults(rng)
         self.counters = RequestCounters()
+        self.timeline = Timeline()
         Establisher(self.rest, self.registry, self.store)
         NamespaceKeeper(self.rest, self.registry, self.store)
         self._preset()

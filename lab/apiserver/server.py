@@ -23,6 +23,7 @@ from lab.apiserver.faults import Faults, RequestCounters
 from lab.apiserver.http.api import HttpApi
 from lab.apiserver.http.lab import LabCommands
 from lab.apiserver.kinds.servicerules import is_ip
+from lab.apiserver.timeline import Timeline
 
 Json = dict[str, Any]
 NAMES = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
@@ -77,6 +78,10 @@ class ApiServer:
     @property
     def counters(self) -> RequestCounters:
         return self.core.counters
+
+    @property
+    def timeline(self) -> Timeline:
+        return self.core.timeline
 
     @property
     def address(self) -> Address:

@@ -27,7 +27,8 @@ from speaker.own.requests import (
 )
 
 COALESCE_SECONDS = 0.02
-"""Releases mostly come in bursts; those that are confirmed within this time share a write."""
+"""Between two writes. Releases mostly come in bursts: the first one is written at once, and those that are confirmed
+within this time after it share the next write."""
 FORGET_SECONDS = 1800.0
 """What is over goes with the next confirmation, or after so long: a write for it alone would double the writes."""
 FORGET_AT_ONCE = 256
@@ -52,6 +53,8 @@ class ConfirmationWriter:
         self._is_for_present = True
         self._is_confirmed_as_speaker = False
         self._due_at: float | None = None
+        self._began_at = float("-inf")
+        """When the last write was asked for."""
         self._waits_long = False
         self._limit = ENTRIES_PER_WRITE
 
@@ -83,7 +86,7 @@ class ConfirmationWriter:
         elif not self._may_replace(self._own):
             self.attempts.request = Look(SPEAKER)
         elif self._is_due(now):
-            self.attempts.request = self._write(self._own)
+            self.attempts.request, self._began_at = self._write(self._own), now
         elif self._is_to_be_looked_at(now):
             self.attempts.request = Look(CONFIRMATION, creates=True, owner=self._owner)
         return self.attempts.request
@@ -110,7 +113,7 @@ class ConfirmationWriter:
             return False
         waits_long = self._may_wait_long()
         if self._due_at is None or waits_long != self._waits_long:
-            self._due_at = now + (FORGET_SECONDS if waits_long else COALESCE_SECONDS)
+            self._due_at = now + FORGET_SECONDS if waits_long else max(now, self._began_at + COALESCE_SECONDS)
             self._waits_long = waits_long
         return now >= self._due_at
 

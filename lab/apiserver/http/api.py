@@ -7,6 +7,7 @@ watches are written in streaming.py.
 from __future__ import annotations
 
 import asyncio
+import time
 
 import structlog
 from aiohttp import hdrs, web
@@ -84,7 +85,7 @@ class HttpApi:
             user.name,
             request.headers.get(hdrs.USER_AGENT, ""),
         )
-        code = 500
+        code, came = 500, time.time()
         try:
             response = await self._serve(request, target, query, user, asked)
             code = response.status
@@ -93,6 +94,7 @@ class HttpApi:
             raise
         finally:
             self._core.counters.count(asked, code, request.content_length or 0)
+            self._core.timeline.answered(asked, request.remote or "", came, time.time())
         return response
 
     async def _serve(

@@ -1,4 +1,4 @@
-"""/lab: the admin breaks the server and counts requests over HTTP, for the lab's commands.
+"""/lab: the admin breaks the server and counts and times requests over HTTP, for the lab's commands.
 
 The faults themselves are in faults.py; restart and freeze are the server's.
 """
@@ -14,6 +14,7 @@ from aiohttp import web
 from lab.apiserver import status
 from lab.apiserver.faults import Cut, Fault, Faults, RequestCounters
 from lab.apiserver.http.answers import lab_answer, page_not_found
+from lab.apiserver.timeline import Timeline
 
 Json = dict[str, Any]
 _FREEZE_SECONDS = 1.0  # unless the command says otherwise
@@ -27,6 +28,9 @@ class Breakable(Protocol):
 
     @property
     def counters(self) -> RequestCounters: ...
+
+    @property
+    def timeline(self) -> Timeline: ...
 
     @property
     def watch_count(self) -> int: ...
@@ -74,6 +78,11 @@ class LabCommands:
                 return lab_answer({**counted, "watches": server.watch_count})
             case "DELETE", ["counters"]:
                 server.counters.reset()
+                return lab_answer({})
+            case "GET", ["timeline"]:
+                return lab_answer({"timeline": server.timeline.rows()})
+            case "DELETE", ["timeline"]:
+                server.timeline.reset()
                 return lab_answer({})
             case "POST", [command]:
                 return self._command(request, command)

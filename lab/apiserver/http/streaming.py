@@ -6,6 +6,7 @@ Which events a watch has is decided in watch.py, without sockets.
 from __future__ import annotations
 
 import asyncio
+import time
 
 from aiohttp import hdrs, web
 
@@ -67,6 +68,7 @@ class Streams:
             signal.clear()
             if chunk := watch.take():
                 self._core.counters.count_watched(call.resource.storage, call.user_agent, len(chunk))
+                self._core.timeline.written(call.resource.storage, call.user_agent, request.remote or "", time.time())
                 await response.write(chunk)
                 continue
             if watch.is_over or loop.time() >= ends:

@@ -188,6 +188,26 @@ async def test_bytes_are_counted_by_what_and_by_whom(api: Client) -> None:
 
 
 @pytest.mark.asyncio
+async def test_times_are_kept_of_requests_and_of_what_goes_to_watches(api: Client) -> None:
+    """An event is written when its request has come; the answer may be later."""
+    async with api.watch(SERVICES) as stream:
+        await stream.names(1)
+        await api.delete("/lab/timeline")
+        began = time.time()
+        await api.post(SERVICES, service("a"))
+        assert await stream.names(1) == [("ADDED", "a")]
+        rows = (await api.get("/lab/timeline"))[1]["timeline"]
+    (created,) = [one for one in rows if one["verb"] == "create"]
+    (event,) = [one for one in rows if one["verb"] == "event"]
+    assert (created["resource"], event["resource"]) == ("services", "services")
+    assert (created["who"], created["agent"]) == (event["who"], event["agent"])
+    assert began <= created["at"] <= min(created["until"], event["at"])
+    assert event["until"] == event["at"] <= time.time()
+    assert (await api.get(f"{SERVICES}/a"))[0] == 200
+    assert ("get", "a") in [(one["verb"], one["name"]) for one in api.server.timeline.rows()]
+
+
+@pytest.mark.asyncio
 async def test_the_lab_breaks_and_counts_over_http(api: Client) -> None:
     code, fault = await api.post("/lab/faults", {"resource": "services", "code": 503, "count": 1})
     assert (code, fault["id"]) == (200, 1)

@@ -217,10 +217,21 @@ MUTATIONS = (
     ),
     Mutation(
         "quorum-list",
-        "the Speakers are listed anew for each round",
-        "allocator.io.barrierloop:BarrierLoop._round",
+        "the Speakers are listed anew",
+        "allocator.io.barrierloop:BarrierLoop._list",
         (Edit("speakers = tuple(_1)", "speakers = tuple(self._speakers.values())"),),
         Test("tests/allocator/test_barrierloop.py::test_a_taint_that_the_watch_shows_is_looked_at_again", ""),
+    ),
+    Mutation(
+        "node-at-list",
+        "that a Node is gone counts in the moment in which it was asked for, and not with later confirmations",
+        "allocator.io.barrierloop:BarrierLoop._list",
+        (Edit("replace(round_, gone_nodes={}, out_of_service={})", "round_"),),
+        Test(
+            "tests/allocator/test_barrierloop.py"
+            "::test_a_node_that_was_gone_when_the_speakers_were_listed_is_asked_for_again",
+            "",
+        ),
     ),
     Mutation(
         "uid-passed",

@@ -112,15 +112,18 @@ def test_the_object_is_looked_at_in_advance_so_that_a_confirmation_is_one_write(
     assert stores.released == {"u1": 2, "u2": 2}
 
 
-def test_a_burst_shares_a_write_that_is_made_soon(stores) -> None:
+def test_the_first_of_a_burst_is_written_at_once_and_the_others_share_a_write_that_is_made_soon(stores) -> None:
     process = Process(stores).run()
-    asked = process.now
-    process.release("u1")
-    assert process.writer.next_request(asked) is None
-    assert process.writer.deadline() == asked + COALESCE_SECONDS
+    began = process.now
+    first = process.release("u1").writer.next_request(began)
+    assert first is not None
     process.release("u2")
+    process.answer(first)
+    assert process.writer.next_request(began) is None
+    assert process.writer.deadline() == began + COALESCE_SECONDS
+    process.release("u3")
     process.run()
-    assert len(process.store.writes) == 1
+    assert process.store.writes[1:] == [{"released": {"u2": 2, "u3": 2}}]
 
 
 def test_what_is_over_goes_with_the_next_confirmation_or_after_a_while(stores) -> None:
@@ -129,11 +132,7 @@ def test_what_is_over_goes_with_the_next_confirmation_or_after_a_while(stores) -
     process.run(FORGET_SECONDS - 1)
     assert len(process.store.writes) == 1
     assert process.writer.has_said_all
-    asked = process.now
-    process.release("u3")
-    assert process.writer.next_request(asked) is None
-    assert process.writer.deadline() == asked + COALESCE_SECONDS
-    process.run(1)
+    process.release("u3").run(0)
     assert process.store.writes[1:] == [{"released": {"u1": None, "u3": 2}}]
     process.released.drop("u2")
     process.run(FORGET_SECONDS + 1)
