@@ -45,8 +45,8 @@ class PeerConfig:
     """How to hold a session with one router. Which differences need a new one: speaker.bgp.exabgp.config.
 
     `peer_asn` None: any AS but ours (External). `source_address` None: the one that the routing table gives.
-    `keepalive_seconds`: ExaBGP knows only a third of the hold time (RFC 4271 §10), so this lowers the hold time that
-    we propose to three times as much, if that is less. `hold_time_seconds` 0: sessions never expire.
+    `keepalive_seconds`: None, or more than a third of the hold time that was agreed on: that third (RFC 4271 §10).
+    `hold_time_seconds` 0: sessions never expire.
     `multihop_ttl`: the TTL of our packets to an external peer that is not on a connected network.
     `ttl_security`: the greatest number of hops that the peer may be away (GTSM, RFC 5082).
     `graceful_restart_seconds` None: routers drop our routes as soon as the session ends.

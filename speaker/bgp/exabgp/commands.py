@@ -16,7 +16,7 @@ UNACKNOWLEDGED = "unacknowledged"
 """Not ExaBGP's own: see io/changed.py."""
 UNLIMITED = "unlimited"
 ACCEPT = "accept"
-CONNECT_RETRY = "connect-retry"
+PACE = "pace"
 REFRESH, NUDGE = "refresh", "nudge"
 """Not ExaBGP's own either."""
 
@@ -70,9 +70,10 @@ def accept(number: int, hold_time_seconds: int) -> str:
     return f"{ACCEPT} {number} {hold_time_seconds}"
 
 
-def connect_retry(seconds: int) -> str:
-    """From now on, the time between the beginnings of two attempts to connect (RFC 4271 §8, ConnectRetryTime)."""
-    return f"{CONNECT_RETRY} {seconds}"
+def pace(connect_retry_seconds: int, keepalive_seconds: int | None) -> str:
+    """From now on: the time between the beginnings of two attempts to connect (RFC 4271 §8, ConnectRetryTime), and from
+    one KEEPALIVE to the next where that is less than a third of the hold time; None: a third it is."""
+    return f"{PACE} {connect_retry_seconds} {keepalive_seconds or 0}"
 
 
 def query(permit: float | None, *, is_needed: bool) -> str:

@@ -12,7 +12,6 @@ from math import inf
 from speaker.bgp.model import PeerConfig
 
 MAX_PASSWORD_BYTES = 80  # TCP_MD5SIG_MAXKEYLEN, linux/tcp.h
-MIN_HOLD_SECONDS = 3  # RFC 4271 §4.2
 GTSM_TTL = 255  # RFC 5082 §3
 INTERFACE_NAME = re.compile(r"[A-Za-z0-9_.:@-]{1,15}")
 PLAIN_PATH = re.compile(r"[A-Za-z0-9_./+-]+")
@@ -55,18 +54,10 @@ def base64(text: str) -> str:
     return b2a_base64(text.encode(), newline=False).decode()
 
 
-def hold_time_seconds(peer: PeerConfig) -> int:
-    """What we propose. ExaBGP says KEEPALIVE at a third of what was agreed, so a shorter interval is had by a shorter
-    hold time only."""
-    if peer.keepalive_seconds is None or peer.hold_time_seconds == 0:
-        return peer.hold_time_seconds
-    return max(MIN_HOLD_SECONDS, min(peer.hold_time_seconds, 3 * peer.keepalive_seconds))
-
-
 def outlives_seconds(peer: PeerConfig, agreed_hold_seconds: int | None = None) -> float:
     """How long the router may keep our routes if it hears nothing of our end (RFC 4271 §6.5, RFC 4724 §4.2): by the
     hold time that was agreed, or else by the one that we propose. inf: for ever (hold time 0)."""
-    hold = hold_time_seconds(peer) if agreed_hold_seconds is None else agreed_hold_seconds
+    hold = peer.hold_time_seconds if agreed_hold_seconds is None else agreed_hold_seconds
     return (hold or inf) + (peer.graceful_restart_seconds or 0)
 
 
@@ -102,7 +93,7 @@ def _neighbor(peer: PeerConfig) -> Iterator[str]:
     yield f"local-address {peer.source_address or 'auto'};"
     yield f"local-as {peer.session_asn};"
     yield f"peer-as {'auto' if peer.peer_asn is None else peer.peer_asn};"
-    yield f"hold-time {hold_time_seconds(peer)};"
+    yield f"hold-time {peer.hold_time_seconds};"
     yield f"passive {'true' if peer.is_passive else 'false'};"
     yield f"{f'listen {peer.listen_port}' if peer.is_passive else f'connect {peer.peer_port}'};"
     yield from _transport(peer)

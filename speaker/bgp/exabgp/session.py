@@ -67,8 +67,8 @@ class RouterSession:
         self._proof = RefreshProof()
         self._refreshes_before_mark = 0
         """How many had been sent when the last End-of-RIB that marks the end of all routes was reported."""
-        self._connect_retry_seconds: int | None = None
-        """As the process that runs was told."""
+        self._pace = ""
+        """What the process that runs was told of it."""
         self._stuck_until = inf
         """Until when the router may keep what it does not acknowledge to be withdrawn, in the session that is up."""
         self._progress_at = now
@@ -121,7 +121,7 @@ class RouterSession:
 
     def exabgp_started(self, now: float) -> None:
         """A new process runs, knows nothing, and takes lines from now on."""
-        self._is_running, self._fault, self._connect_retry_seconds = True, None, None
+        self._is_running, self._fault, self._pace = True, None, ""
         self._commands.waiting_since = now
         self._ack_query.process_started(now)
         self._connection.process_started(now)
@@ -195,7 +195,7 @@ class RouterSession:
         if not self._is_running:
             return []
         begun = len(self._commands)
-        self._write_connect_retry()
+        self._write_pace()
         self._write_acceptance()
         if self._commands.room > 0:
             self._write_changes(now)
@@ -391,11 +391,11 @@ class RouterSession:
         has_next_hop = entry.held is None or self._connection.has_next_hop(entry.held)
         return self._connection.carries(entry.family) and has_next_hop
 
-    def _write_connect_retry(self) -> None:
-        wanted = self.peer.connect_retry_seconds
-        if wanted != self._connect_retry_seconds:
-            self._connect_retry_seconds = wanted
-            self._commands.write(commands.connect_retry(wanted))
+    def _write_pace(self) -> None:
+        wanted = commands.pace(self.peer.connect_retry_seconds, self.peer.keepalive_seconds)
+        if wanted != self._pace:
+            self._pace = wanted
+            self._commands.write(wanted)
 
     def _write_acceptance(self) -> None:
         """Of what was agreed on after OPEN, when it is covered."""

@@ -3,9 +3,11 @@
 Runs in processes of their own, one for each peer and one that forks them, and imports nothing of Berth
 (speaker.bgp.exabgp.io.main starts it). It changes ExaBGP in these places, each held by a test against real routers:
 
-- a connection is tried anew each so many seconds as the last command `connect-retry SECONDS` says, and one attempt
+- a connection is tried anew each so many seconds as the last command `pace SECONDS KEEPALIVE` says, and one attempt
   lasts no longer (ExaBGP tries as often as its loop turns, and an attempt lasts as long as the kernel repeats its SYN:
   two minutes); after one that came about and ended the first attempts come sooner, until a session has lasted;
+- KEEPALIVE goes each KEEPALIVE seconds of that command, where it is not 0 and less than a third of the hold time; and
+  the timers of a session go by a clock that nobody sets (one put back by an hour would have it silent for so long);
 - a session whose own address was taken off the node is ended with the next query (2 s);
 - a router that says nothing of families gets IPv4 routes, and one that wants no hold time (0) is refused where ours is
   one;
@@ -52,8 +54,9 @@ from math import inf
 from typing import Any
 
 from exabgp.application import server
+from exabgp.bgp import timer
 from exabgp.bgp.fsm import FSM
-from exabgp.bgp.message import Action, Notify, Update
+from exabgp.bgp.message import _NOP, Action, KeepAlive, Notify, Update
 from exabgp.bgp.message.open.capability import Capability
 from exabgp.bgp.message.open.capability.capabilities import Capabilities
 from exabgp.bgp.message.open.capability.graceful import Graceful
@@ -65,7 +68,7 @@ from exabgp.configuration.neighbor import ParseNeighbor
 from exabgp.environment import getenv
 from exabgp.logger import log
 from exabgp.protocol.family import AFI, SAFI
-from exabgp.reactor import peer, protocol
+from exabgp.reactor import keepalive, peer, protocol
 from exabgp.reactor.api.command.command import Command
 from exabgp.reactor.api.processes import Processes
 from exabgp.reactor.api.response import Response
@@ -102,6 +105,7 @@ class _Pace:
     """Read anew each time, since it may change while an attempt is under way."""
 
     retry_seconds = 10.0
+    keepalive_seconds = 0
     trouble = ""
 
 
@@ -231,6 +235,8 @@ def patches() -> list[tuple[Any, str, Any]]:
     return [
         (protocol, "Outgoing", _Outgoing),
         (peer, "Delay", _Delay),
+        (keepalive, "SendTimer", _SendTimer),
+        (peer, "ReceiveTimer", _ReceiveTimer),
         (peer.Peer, "_send_ka", _send_keepalive_when_accepted),
         (Negotiated, "_negotiate", _negotiate_with_ipv4),
         (Negotiated, "validate", _validate_with_hold_time),
@@ -256,12 +262,13 @@ def _serve_session(path: str) -> None:
 
     Command.register("accept", False)(accept)
 
-    def connect_retry(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
-        _Pace.retry_seconds = float(line.partition(" ")[2])
+    def pace(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
+        retry, seconds = line.split()[1:]
+        _Pace.retry_seconds, _Pace.keepalive_seconds = float(retry), int(seconds)
         reactor.processes.answer_done(service)
         return True
 
-    Command.register("connect-retry", False)(connect_retry)
+    Command.register("pace", False)(pace)
 
     def answer(_: Any, reactor: Any, service: str, line: str, _json: bool) -> bool:
         permit.set(line.partition(" ")[2])
@@ -352,6 +359,39 @@ class _Outgoing(outgoing.Outgoing):  # type: ignore[misc]
         self.success()
         self.local: str = self.local or self.io.getsockname()[0]
         yield True
+
+
+class _SendTimer:
+    """When a KEEPALIVE is due. The interval may change while the session lasts."""
+
+    def __init__(self, _session: Any, hold_time: Any) -> None:
+        self._third: int = hold_time.keepalive()
+        self._sent_at = time.monotonic()
+
+    def need_ka(self) -> bool:
+        now, every = time.monotonic(), min(self._third, _Pace.keepalive_seconds or self._third)
+        is_due = every > 0 and now >= self._sent_at + every
+        if is_due:
+            self._sent_at = now
+        return is_due
+
+
+class _ReceiveTimer(timer.ReceiveTimer):  # type: ignore[misc]
+    """Whether the router has been silent for too long."""
+
+    def __init__(self, *words: Any) -> None:
+        super().__init__(*words)
+        self._read_at = time.monotonic()
+
+    def check_ka_timer(self, message: Any = _NOP, ignore: Any = _NOP.TYPE) -> bool:
+        if self.holdtime == 0:
+            return bool(message.TYPE != KeepAlive.TYPE)
+        now = time.monotonic()
+        if ignore != message.TYPE:
+            self._read_at = now
+        if now - self._read_at > self.holdtime:
+            raise Notify(self.code, self.subcode, self.message)
+        return True
 
 
 class _Delay:

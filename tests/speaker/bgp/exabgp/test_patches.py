@@ -34,6 +34,8 @@ RELIED_ON: list[tuple[Any, str]] = [
 DIGESTS = {
     "protocol.Outgoing": "da24138785d2c7d8",
     "peer.Delay": "910a6bef7e774522",
+    "keepalive.SendTimer": "951fa73447b01072",
+    "peer.ReceiveTimer": "4d80a7b47fdb9893",
     "Peer._send_ka": "690e3ce7012f1f24",
     "Negotiated._negotiate": "886dd7754299e928",
     "Negotiated.validate": "fb55bcf8df826651",

@@ -29,9 +29,7 @@ def answered(session: RouterSession, now: float) -> list[str]:
         if line.startswith("unacknowledged"):
             session.handle(events.Unacknowledged(0), now)
         session.handle(events.Answer(True), now)
-    return [
-        line for line in lines if not line.startswith(("unacknowledged", "connect-retry", "accept", "announce eor"))
-    ]
+    return [line for line in lines if not line.startswith(("unacknowledged", "pace", "accept", "announce eor"))]
 
 
 def withdrawn(session: RouterSession, now: float) -> list[str]:

@@ -23,7 +23,6 @@ IN_OPEN: dict[str, Any] = {  # RFC 4271 §4.2, RFC 4724 §3, RFC 4760 §8
     "my_asn": 64514,
     "router_id": IPv4Address("10.0.0.9"),
     "hold_time_seconds": 30,
-    "keepalive_seconds": 5,
     "families": frozenset(Family),
     "graceful_restart_seconds": 120,
     "local_asn": 65010,
@@ -40,7 +39,7 @@ IN_THE_CONNECTION: dict[str, Any] = {  # RFC 2385, RFC 5082
     "ttl_security": 1,
 }
 WHO_CONNECTS: dict[str, Any] = {"is_passive": True}
-AT_ONCE: dict[str, Any] = {"connect_retry_seconds": 60}
+AT_ONCE: dict[str, Any] = {"connect_retry_seconds": 60, "keepalive_seconds": 5}
 """In the attempt under way, or the next one."""
 NOT_OF_A_SESSION = {
     "name": "another name is another peer",
@@ -72,9 +71,6 @@ def test_what_is_no_part_of_the_session_leaves_it_alone(field: str) -> None:
         pytest.param(WAITED_FOR, {"listen_port": 1790}, False, id="where a peer is waited for"),
         pytest.param({}, {"listen_port": 1790}, True, id="where nothing listens"),
         pytest.param(WAITED_FOR, {"peer_port": 1790}, True, id="where nothing is connected to"),
-        pytest.param({}, {"keepalive_seconds": 30}, True, id="the keepalive time that the hold time gives anyway"),
-        pytest.param({"hold_time_seconds": 0}, {"keepalive_seconds": 5}, True, id="no keepalives"),
-        pytest.param({"keepalive_seconds": 5}, {"hold_time_seconds": 60}, True, id="the hold time is another's"),
     ],
 )
 def test_what_has_no_effect_on_this_session_leaves_it_alone(

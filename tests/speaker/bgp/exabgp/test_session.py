@@ -57,13 +57,15 @@ def announcing(prefix: Prefix, words: str = "") -> str:
     return f"announce attributes next-hop self{words} nlri {prefix}"
 
 
-def test_each_process_is_told_how_often_to_connect_and_when_that_changes() -> None:
+def test_each_process_is_told_how_often_to_connect_and_to_say_keepalive_and_when_that_changes() -> None:
     session = RouterSession(PEER, 1000.0)
     for _ in range(2):
         session.exabgp_started(1000.0)
-        assert "connect-retry 10" in session.next_lines(1000.0)
+        assert "pace 10 0" in session.next_lines(1000.0)
         session.configure(replace(PEER, connect_retry_seconds=60))
-        assert session.next_lines(1001.0) == ["connect-retry 60"]
+        assert session.next_lines(1001.0) == ["pace 60 0"]
+        session.configure(replace(PEER, connect_retry_seconds=60, keepalive_seconds=5))
+        assert session.next_lines(1001.5) == ["pace 60 5"]
         assert session.next_lines(1002.0) == []
         session.exabgp_ended("died", 1003.0)
         session.configure(PEER)

@@ -132,7 +132,7 @@ class World(RuleBasedStateMachine):
     def _write(self) -> None:
         """How often to connect is no matter here: that is taken at once."""
         for line in self.session.next_lines(self.now):
-            if line.startswith("connect-retry"):
+            if line.startswith("pace"):
                 assert not self.exabgp.commands
                 self.session.handle(events.Answer(True), self.now)
             else:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from crds.addresses import Family
 from speaker.bgp.exabgp import commands
-from speaker.bgp.exabgp.config import ConfigError, base64, configuration, hold_time_seconds
+from speaker.bgp.exabgp.config import ConfigError, base64, configuration
 from speaker.bgp.exabgp.ribout import draining
 from speaker.bgp.model import GRACEFUL_SHUTDOWN, PeerConfig, Route
 
@@ -39,7 +39,7 @@ def text(**changes: Any) -> str:
         ({"peer_asn": None}, ["peer-as auto;"]),
         ({"my_asn": 4200000000}, ["local-as 4200000000;"]),
         ({"hold_time_seconds": 0}, ["hold-time 0;"]),
-        ({"keepalive_seconds": 5}, ["hold-time 15;"]),
+        ({"keepalive_seconds": 5}, ["hold-time 90;"]),
         ({"multihop_ttl": 5}, ["outgoing-ttl 5;"]),
         ({"ttl_security": 2}, ["outgoing-ttl 255;", "incoming-ttl 254;"]),
         ({"password": "a b"}, ["md5-password YSBi;", "md5-base64 true;"]),
@@ -114,13 +114,6 @@ def test_exabgp_takes_every_setting(tmp_path: Path, theirs: str, ours: str) -> N
         [sys.executable, "-m", "exabgp", "validate", str(path)], capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-@pytest.mark.parametrize(
-    ("hold", "keepalive", "proposed"), [(90, None, 90), (90, 10, 30), (90, 30, 90), (0, 10, 0), (9, 1, 3)]
-)
-def test_the_hold_time_gives_the_keepalive(hold: int, keepalive: int | None, proposed: int) -> None:
-    assert hold_time_seconds(replace(PEER, hold_time_seconds=hold, keepalive_seconds=keepalive)) == proposed
 
 
 def said(*routes: Route, is_internal: bool = False, my_asn: int = 64512) -> list[str]:
