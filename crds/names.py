@@ -3,6 +3,7 @@
 No behaviour, except that names of IPAllocations follow from addresses, and names and labels of Leases from nodes.
 """
 
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 GROUP = "berth.dev"
@@ -99,7 +100,16 @@ def allocation_name(address: str | IPv4Address | IPv6Address) -> str:
     `v4-192-0-2-10`, `v6-2001-db8-0-0-0-0-0-10`: an IPv6 address is written as its eight groups without leading zeros,
     so each address has one name only. Raises ValueError for what is not an address.
     """
-    match ip_address(address) if isinstance(address, str) else address:
+    return _name_of_text(address) if isinstance(address, str) else _name_of(address)
+
+
+@lru_cache(maxsize=4096)
+def _name_of_text(address: str) -> str:
+    return _name_of(ip_address(address))
+
+
+def _name_of(address: IPv4Address | IPv6Address) -> str:
+    match address:
         case IPv4Address() as ipv4:
             number = int(ipv4)
             return f"v4-{number >> 24}-{number >> 16 & 255}-{number >> 8 & 255}-{number & 255}"

@@ -8,7 +8,7 @@ import datetime
 
 def rfc3339(moment: datetime.datetime) -> str:
     """metav1.Time: RFC 3339 in UTC, whole seconds."""
-    return f"{moment.astimezone(datetime.UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{moment.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def rfc3339_at(unix_seconds: float) -> str:
@@ -18,4 +18,4 @@ def rfc3339_at(unix_seconds: float) -> str:
 
 def micro_time(moment: datetime.datetime) -> str:
     """metav1.MicroTime: exactly six digits after the second, or an API server refuses it."""
-    return f"{moment.astimezone(datetime.UTC):%Y-%m-%dT%H:%M:%S.%fZ}"
+    return f"{moment.astimezone(datetime.UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"

@@ -27,4 +27,8 @@ def _text(unix: int) -> str:
 
 def earliest(*deadlines: float | None) -> float | None:
     """The first of some deadlines; None = there is none."""
-    return min((one for one in deadlines if one is not None), default=None)
+    found = None
+    for one in deadlines:
+        if one is not None and (found is None or one < found):
+            found = one
+    return found

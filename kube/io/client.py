@@ -11,6 +11,7 @@ import builtins
 import random
 import time
 from collections.abc import AsyncGenerator
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -260,5 +261,10 @@ class Client:
 
 
 def _with_query(path: str, **query: str | None) -> str:
-    given = {key: value for key, value in query.items() if value}
-    return f"{path}?{urlencode(given)}" if given else path
+    given = tuple((key, value) for key, value in query.items() if value)
+    return f"{path}?{_encoded(given)}" if given else path
+
+
+@lru_cache(maxsize=256)
+def _encoded(query: tuple[tuple[str, str], ...]) -> str:
+    return urlencode(query)

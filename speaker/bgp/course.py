@@ -346,6 +346,8 @@ class BgpCourse:
         if self._discovery_again_at is not None and now.monotonic < self._discovery_again_at:
             return None
         self._discovery_again_at = None
+        if self._discovered is None and not self.decisions.links:
+            return None
         wanted = Discover(tuple(sorted(self.decisions.links)[:MOST_ROUTERS]))
         if wanted != (self._discovered or Discover(())):
             self._discovery_in_flight = wanted

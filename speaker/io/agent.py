@@ -8,7 +8,6 @@ It decides nothing. One task drives the core; every other one waits for one thin
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -190,9 +189,12 @@ class Agent:
 
     async def _rest(self) -> None:
         """Until something happens, or the core's deadline."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(0.0, self.core.deadline() - time.monotonic())):
-                await self._wake.wait()
+        pause = max(0.0, self.core.deadline() - time.monotonic())
+        timer = asyncio.get_running_loop().call_later(pause, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            timer.cancel()
 
     def _carry_out(self, batch: Batch) -> None:
         for notice in batch.notices:

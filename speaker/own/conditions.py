@@ -34,16 +34,22 @@ class Conditions:
     """The list as it should be in `status.conditions`; lastTransitionTime moves only with the status."""
 
     def __init__(self) -> None:
-        self._by_type: dict[ConditionType, Condition] = {}
+        self._by_type: dict[ConditionType, tuple[Observation, Condition]] = {}
+        self._wire: list[dict[str, Any]] | None = None
 
     def to_wire(self) -> list[dict[str, Any]]:
-        """Sorted by type."""
-        return [self._by_type[kind].to_wire() for kind in sorted(self._by_type)]
+        """Sorted by type. To be read only."""
+        if self._wire is None:
+            self._wire = [self._by_type[kind][1].to_wire() for kind in sorted(self._by_type)]
+        return self._wire
 
     def set(self, kind: ConditionType, holds: bool, reason: Reason, message: str, now: str) -> None:
         """`now`: RFC 3339."""
         told = Observation(kind, holds, reason, message[:MESSAGE_CHARACTERS])
-        self._by_type[kind] = told.condition(self._by_type.get(kind), now)
+        before, condition = self._by_type.get(kind, (None, None))
+        if told != before:  # they are judged each second, and seldom say anything new
+            self._by_type[kind] = (told, told.condition(condition, now))
+            self._wire = None
 
     def set_ready(self, hold: Hold | None, now: str) -> None:
         """Whether this node announces what it owns."""

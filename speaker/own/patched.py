@@ -118,14 +118,18 @@ class PatchedFields:
         self._written: Patch = {}
         self._refused: dict[str, list[Any]] = {}
         """Values, and entries of lists, that the API server does not take, by field."""
+        self._found: Patch | None = None
+        """What `stale` found last; None = something was touched since."""
 
     def get(self, name: str) -> Any:
         """The wanted value; None where there is none."""
         return self._wanted.get(name)
 
     def set(self, name: str, value: Any) -> None:
-        """Want this value in that field."""
-        self._wanted[name] = value
+        """Want this value in that field. It is not to be changed any more."""
+        if name not in self._wanted or self._wanted[name] != value:
+            self._wanted[name] = value
+            self._found = None
 
     def written(self, name: str) -> Any:
         """The confirmed value of that field in the object; None while it is not known."""
@@ -136,34 +140,42 @@ class PatchedFields:
         return {name: self._acceptable(name) for name in self._wanted if not self._stays(name)}
 
     def stale(self) -> Patch:
-        """The fields that differ."""
-        unwritten = object()
-        return {name: value for name, value in self.all().items() if self._written.get(name, unwritten) != value}
+        """The fields that differ. To be read only: asked for many times as often as anything changes."""
+        if self._found is None:
+            unwritten, written = object(), self._written
+            self._found = {name: value for name, value in self.all().items() if written.get(name, unwritten) != value}
+        return self._found
 
     def sending(self, patch: Patch) -> None:
         """A patch with these values is about to be sent: until it is confirmed the object's are not known."""
         for name in patch:
             self._written.pop(name, None)
+        self._found = None
 
     def confirm(self, patch: Patch) -> None:
         """They were written."""
+        self._found = None
         self._written.update({name: value for name, value in patch.items() if name in self._wanted})
 
     def forget(self) -> None:
         """What the object has is not known any more."""
         self._written.clear()
+        self._found = None
 
     def undone(self, name: str) -> None:
         """Somebody else wrote that field: it is written again."""
         self._written.pop(name, None)
+        self._found = None
 
     def refuse(self, name: str, value: Any) -> None:
         """The API server does not take this value, or this entry of the list, in that field."""
         self._refused.setdefault(name, []).append(self._wanted.get(name) if name in self._kept else value)
+        self._found = None
 
     def forgive(self) -> None:
         """Try again what was refused."""
         self._refused.clear()
+        self._found = None
 
     def _stays(self, name: str) -> bool:
         return name in self._kept and self._wanted[name] in self._refused.get(name, ())

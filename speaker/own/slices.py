@@ -101,7 +101,7 @@ class Slice:
     def patch(self, incarnation: str) -> Patch:
         """What differs from the object."""
         self.fields.set("incarnation", incarnation)
-        status = self.fields.stale()
+        status = {**self.fields.stale()}
         self.fields.sending(status)
         if changed := self.announcements.patch(2 * MOST_ENTRIES):
             status[ANNOUNCEMENTS] = changed

@@ -290,8 +290,6 @@ class Api:
         new = self._patched(target, old, body)
         if new == old:
             return stored
-        if len(encode(new)) > MOST_BYTES:
-            raise Refused(500, "", "etcdserver: request is too large")
         if target.plural == "services":
             self._judge_service(old, new)
         if target.plural == "ipallocations":
@@ -330,6 +328,8 @@ class Api:
         self.version += 1
         body["metadata"]["resourceVersion"] = str(self.version)
         stored = Stored(body, self.version)
+        if len(stored.raw) > MOST_BYTES:
+            raise Refused(500, "", "etcdserver: request is too large")
         table = self.table(target.plural)
         table.objects[key] = stored
         self._tell(table, Event("ADDED" if before is None else "MODIFIED", key, stored), before, stored)

@@ -93,7 +93,23 @@ class Clock:
         return (monotonic - self._ahead + self._slept) / self.rate
 
     def gettime(self, clock: int) -> float:
-        return {time.CLOCK_BOOTTIME: self.boottime, time.CLOCK_MONOTONIC: self.monotonic}.get(clock, self.wall)()
+        if clock == time.CLOCK_BOOTTIME:
+            return self.boottime()
+        return self.monotonic() if clock == time.CLOCK_MONOTONIC else self.wall()
+
+
+class _Handle:
+    """As asyncio.Handle, of which a life has thousands: what was asked for without a context has none of its own."""
+
+    __slots__ = ("arguments", "callback", "context", "is_cancelled")
+
+    def __init__(self, callback: Any, arguments: tuple[Any, ...], context: contextvars.Context | None) -> None:
+        self.callback, self.arguments, self.context = callback, arguments, context
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+        self.callback = self.arguments = self.context = None  # type: ignore[assignment]
 
 
 class ProcessLoop(asyncio.AbstractEventLoop):
@@ -107,8 +123,8 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         self.fault: BaseException | None = None
         """What nobody caught."""
         self.turns = 0
-        self._ready: deque[asyncio.Handle] = deque()
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self._ready: deque[_Handle] = deque()
+        self._timers: list[tuple[float, int, _Handle]] = []
         self._numbers = itertools.count()
         self._wakes_at = float("inf")
         self._is_running = False
@@ -156,31 +172,40 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def _take_due(self) -> None:
         local = self.clock.monotonic() + 1e-9
         timers = self._timers
-        while timers and (timers[0][0] <= local or timers[0][2]._cancelled):
+        while timers and (timers[0][0] <= local or timers[0][2].is_cancelled):
             handle = heapq.heappop(timers)[2]
-            if not handle._cancelled:
+            if not handle.is_cancelled:
                 self._ready.append(handle)
 
     def _run_ready(self) -> None:
-        global _current
-        before, _current = _current, self.clock
-        asyncio._set_running_loop(self)
-        self._is_running = True
-        try:
-            count = 0
-            ready = self._ready
-            while ready:
-                handle = ready.popleft()
-                if not handle._cancelled:
-                    handle._run()
-                count += 1
-                if count > MOST_HANDLES:
-                    raise Restless(f"more than {MOST_HANDLES} steps in one moment")
-            self.turns += count
-        finally:
-            self._is_running = False
-            asyncio._set_running_loop(None)
-            _current = before
+        with seen_by(self.clock):
+            asyncio._set_running_loop(self)
+            self._is_running = True
+            try:
+                self._run_handles()
+            finally:
+                self._is_running = False
+                asyncio._set_running_loop(None)
+
+    def _run_handles(self) -> None:
+        count, ready = 0, self._ready
+        while ready:
+            handle = ready.popleft()
+            count += 1
+            if count > MOST_HANDLES:
+                raise Restless(f"more than {MOST_HANDLES} steps in one moment")
+            if handle.is_cancelled:
+                continue
+            try:
+                if handle.context is None:
+                    handle.callback(*handle.arguments)
+                else:
+                    handle.context.run(handle.callback, *handle.arguments)
+            except (SystemExit, KeyboardInterrupt):
+                raise
+            except BaseException as error:
+                self.call_exception_handler({"exception": error})
+        self.turns += count
 
     def _wake_at(self, when: float) -> None:
         when = max(when, self.frozen_until)
@@ -193,8 +218,8 @@ class ProcessLoop(asyncio.AbstractEventLoop):
     def time(self) -> float:
         return self.clock.monotonic()
 
-    def call_soon(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> asyncio.Handle:
-        handle = asyncio.Handle(callback, args, self, context)
+    def call_soon(self, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Any:
+        handle = _Handle(callback, args, context)
         self._ready.append(handle)
         if not self._is_running:
             self._wake_at(self.world.now)
@@ -202,22 +227,15 @@ class ProcessLoop(asyncio.AbstractEventLoop):
 
     call_soon_threadsafe = call_soon
 
-    def call_at(
-        self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.TimerHandle:
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+    def call_at(self, when: float, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Any:
+        handle = _Handle(callback, args, context)
         heapq.heappush(self._timers, (when, next(self._numbers), handle))
         if not self._is_running:
             self._wake_at(self.clock.true_time(when))
         return handle
 
-    def call_later(
-        self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.TimerHandle:
-        return self.call_at(self.time() + delay, callback, *args, context=context)
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It is left out when its time comes."""
+    def call_later(self, delay: float, callback: Any, *args: Any, context: contextvars.Context | None = None) -> Any:
+        return self.call_at(self.clock.monotonic() + delay, callback, *args, context=context)
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
@@ -244,7 +262,9 @@ class ProcessLoop(asyncio.AbstractEventLoop):
 
 
 _current: Clock | None = None
-"""Of the process whose turn it is."""
+"""Of the process whose turn it is: only processes look at clocks."""
+_monotonic = math.nan
+"""What it shows: within a turn no time passes."""
 
 
 def _now() -> Clock:
@@ -252,15 +272,22 @@ def _now() -> Clock:
     return _current
 
 
-@contextlib.contextmanager
-def seen_by(clock: Clock) -> Iterator[None]:
-    """What looks at a clock now looks at this one."""
-    global _current
-    before, _current = _current, clock
-    try:
-        yield
-    finally:
-        _current = before
+class seen_by:
+    """What looks at a clock in this block looks at this one."""
+
+    __slots__ = ("_before", "_clock")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def __enter__(self) -> None:
+        global _current, _monotonic
+        self._before = (_current, _monotonic)
+        _current, _monotonic = self._clock, self._clock.monotonic()
+
+    def __exit__(self, *_: object) -> None:
+        global _current, _monotonic
+        _current, _monotonic = self._before
 
 
 class _WallClock:
@@ -277,7 +304,7 @@ def in_the_place_of_time(seed: int) -> Iterator[None]:
     state = random.getstate()
     random.seed(seed)
     clocks = {
-        "monotonic": lambda: _now().monotonic(),
+        "monotonic": lambda: _monotonic,
         "time": lambda: _now().wall(),
         "time_ns": lambda: int(_now().wall() * 1e9),
         "clock_gettime": lambda clock: _now().gettime(clock),

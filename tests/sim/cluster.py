@@ -11,6 +11,7 @@ import structlog
 
 import allocator.io.controller
 import allocator.io.departurewriter
+import allocator.io.reporter
 import speaker.core
 import speaker.io.agent
 import speaker.members.io.leasewatch
@@ -258,6 +259,8 @@ def surroundings(seed: int) -> Iterator[None]:
         mock.patch.object(speaker.proxies.io.asker, "ask", _ask),
         mock.patch.object(speaker.proxies.io.asker, "PAUSE_SECONDS", 1.0),
         mock.patch.object(speaker.members.io.leasewatch, "LOOK_SECONDS", 1.0),
+        mock.patch.object(speaker.members.io.leasewatch, "PACE_SECONDS", 1.0),
+        mock.patch.object(allocator.io.reporter, "INTERVAL_SECONDS", 1.0),
         mock.patch.object(allocator.io.controller, "EVENT_SECONDS", 1.0),
         mock.patch.object(allocator.io.departurewriter, "REPEAT_SECONDS", 2.0),
         mock.patch.object(speaker.core, "TICK_SECONDS", 1.0),

@@ -124,9 +124,13 @@ class Informer(Generic[T]):
                     await self._watch()
 
     async def _pause(self) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(self._pacing.pause_seconds(random.random())):
-                await self._asking.wait()
+        pause = self._pacing.pause_seconds(random.random())
+        if not pause:
+            await asyncio.sleep(0)
+        else:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._asking.wait()
         if self._asking.is_set():  # it may have been asked for in the very moment in which the time was up
             self._pacing.want_list()
 

@@ -6,7 +6,6 @@ versions that follow each other show that the holder knew of each before it sent
 """
 
 import asyncio
-import contextlib
 import random
 import time
 from collections.abc import Callable, Mapping
@@ -79,9 +78,11 @@ class LeaseRenewer:
             period = self._renew_seconds if is_renewed else min(RETRY_SECONDS, self._renew_seconds)
             # From start to start, so that a slow answer does not stretch the period; a little early, never late.
             pause = began + period * (0.9 + 0.1 * random.random()) - monotonic()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.05, pause)):
-                    await self._hurry.wait()
+            timer = asyncio.get_running_loop().call_later(max(0.05, pause), self._hurry.set)
+            try:
+                await self._hurry.wait()
+            finally:
+                timer.cancel()
 
     async def renewed_since(self, boottime: float) -> Renewal:
         """A renewal that was sent later than this and arrived: forever if need be. `run` makes it, without delay."""

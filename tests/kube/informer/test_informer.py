@@ -324,7 +324,7 @@ async def test_a_relist_that_is_asked_for_just_as_a_pause_ends_is_not_forgotten(
 
         def no_time(self: object, attempt: int, randomness: float) -> float:
             relist_after(turns)
-            return 0.0  # the loop ends such a pause in its next turn, and its waiter goes on in the one after
+            return 1e-9  # the loop ends such a pause in its next turn, and its waiter goes on in the one after
 
         monkeypatch.setattr("kube.backoff.Backoff.delay_seconds", no_time)
         async with watching(client) as one:

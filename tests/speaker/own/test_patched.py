@@ -221,3 +221,29 @@ def test_one_refused_entry_keeps_the_whole_field_as_it_was_where_that_is_what_ot
     fields.refuse("routers", 2)
     assert fields.stale() == {}
     assert fields.written("routers") == [1]
+
+
+def test_what_differs_is_found_anew_after_whatever_may_have_changed_it() -> None:
+    fields = PatchedFields(kept=frozenset({"kept"}))
+    fields.set("a", 1)
+    assert fields.stale() == {"a": 1}
+    fields.set("a", 2)
+    assert fields.stale() == {"a": 2}
+    fields.confirm({"a": 2})
+    assert fields.stale() == {}
+    fields.sending({"a": 2})
+    assert fields.stale() == {"a": 2}
+    fields.confirm({"a": 2})
+    assert fields.stale() == {}
+    fields.forget()
+    assert fields.stale() == {"a": 2}
+    fields.confirm({"a": 2})
+    assert fields.stale() == {}
+    fields.undone("a")
+    assert fields.stale() == {"a": 2}
+    fields.refuse("a", 2)
+    assert fields.stale() == {"a": None}
+    fields.forgive()
+    assert fields.stale() == {"a": 2}
+    fields.set("a", None)
+    assert fields.stale() == {"a": None}
