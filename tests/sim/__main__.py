@@ -51,8 +51,8 @@ def main() -> int:
             failed += 1
             print(f"seed {one.seed}: {one.violation}", *one.transcript, sep="\n    ", flush=True)
             if options.shorten:
-                steps, worse = shortened(one.seed, drawn(one.seed))
-                print(Scenario(str(worse.violation), one.seed, tuple(steps)).text, flush=True)
+                left, worse = shortened(one.seed, drawn(one.seed))
+                print(Scenario(str(worse.violation), one.seed, tuple(left)).text, flush=True)
     took = time.perf_counter() - began
     if options.coverage:
         count(reached)

@@ -61,6 +61,8 @@ class Doing:
     faults: int = 0
     reached: set[str] = field(default_factory=set)
     transcript: list[str] = field(default_factory=list)
+    done: list[Step] = field(default_factory=list)
+    """In words that mean the same at any time. What did nothing is a pause."""
 
     def do(self, step: Step) -> None:
         act = ACTS[step.act]
@@ -69,7 +71,9 @@ class Doing:
         options = dict(word.split("=", 1) for word in meant if "=" in word)
         noted = " ".join(one if one == word else f"{word}={one}" for word, one in zip(step.words, meant, strict=True))
         self.transcript.append(f"{self.cluster.world.now:9.3f}  {step.act} {noted}")
-        if act(self.cluster, *words, **options) is not False:
+        has_done = act(self.cluster, *words, **options) is not False
+        self.done.append(Step(step.pause_seconds, step.act if has_done else PAUSE, tuple(meant) if has_done else ()))
+        if has_done:
             self.reached.add(f"act {step.act}")
             self.faults += step.act in FAULTS
 
@@ -87,6 +91,14 @@ def act(function: Act) -> Act:
 def fault(function: Act) -> Act:
     FAULTS.add(function.__name__.replace("_", "-"))
     return act(function)
+
+
+PAUSE = "pause"
+
+
+@act
+def pause(cluster: Cluster) -> None:
+    """Nothing is done."""
 
 
 # ---- words that mean what is so just then

@@ -179,6 +179,10 @@ class Api:
     def all(self, plural: str) -> Iterator[Body]:
         return (one.body for one in list(self.table(plural).objects.values()))
 
+    def everything(self) -> Iterator[tuple[str, Key, Stored]]:
+        """All objects, with the plurals of their kinds."""
+        return ((table.plural, *one) for table in self._tables.values() for one in table.objects.items())
+
     def forget_history(self) -> None:
         """Compacted: who watches from before now gets 410, and so does who goes on with a list."""
         for table in self._tables.values():

@@ -242,18 +242,24 @@ class Judge:
                 yield f"{router.address} has routes for {address} of {sorted(has)}, not of {sorted(wanted)}"
 
     def _routed_by(self, router: Router, candidates: set[str]) -> set[str]:
-        """The nodes that are to give the router their routes: of two peers with one address the first is used."""
+        """The nodes that are to give the router their routes."""
         api = self.cluster.api
-        names = sorted(
-            one["metadata"]["name"] for one in api.all("bgppeers") if one["spec"]["peerAddress"] == router.address
-        )
-        used = set(names[:1])
         return {
             node
             for node in candidates
             for one in api.all("bgpadvertisements")
-            if used and self._covers(one, node) and (not one["spec"].get("peers") or used & set(one["spec"]["peers"]))
+            if (used := self._used(router, node)) is not None
+            and self._covers(one, node)
+            and (not one["spec"].get("peers") or used in one["spec"]["peers"])
         }
+
+    def _used(self, router: Router, node: str) -> str | None:
+        """The peer by which the node is to have a session with the router: of two with one address one is used."""
+        peers = self.cluster.api.all("bgppeers")
+        names = sorted(one["metadata"]["name"] for one in peers if one["spec"]["peerAddress"] == router.address)
+        process = self.cluster.machines[node].process
+        held = None if process is None else process.driver.peer_of(router)
+        return held if held in names else next(iter(names), None)
 
     def _covers(self, advertisement: Body, node: str) -> bool:
         selector = advertisement["spec"].get("nodeSelector")

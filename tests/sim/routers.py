@@ -371,12 +371,17 @@ class PlayedDriver:
         for name, session in list(self.live.items()):
             if peers.get(name) != session.peer:
                 self._retire(name)
-        for name, peer in peers.items():
+        for name, peer in sorted(peers.items()):
             router = self.routers_there.get(str(peer.peer_address))
-            if name not in self.live and router is not None:
+            if name not in self.live and router is not None and self.peer_of(router) is None:
                 made = self.live[name] = Session(self, peer, router)
                 made.try_to_connect()
         self.changed()
+
+    def peer_of(self, router: Router) -> str | None:
+        """The peer by which it has a session with the router: of two with one address the first that was there, then
+        the first by name. None = there is none."""
+        return next((name for name, one in self.live.items() if one.router is router), None)
 
     def _retire(self, name: str) -> None:
         session = self.live.pop(name)

@@ -9,7 +9,7 @@ from unittest import mock
 
 import speaker.core
 from speaker.phases import Cause, Phase, after
-from tests.sim import fate
+from tests.sim import fate, twin
 from tests.sim.acts import FAULTS, Doing, Expectation, Step, end_of_faults
 from tests.sim.clocks import Restless
 from tests.sim.cluster import Cluster, surroundings
@@ -22,6 +22,8 @@ QUIET_SECONDS = 6.0
 """For so long nobody may write anything at the end but Leases and Events."""
 RESTS = 4
 """Of the lives one in so many goes on until all is quiet."""
+TWINS = (4, 2)
+"""Of the lives that end well, those whose seed by the first leaves the second are compared with one without faults."""
 
 
 @dataclass
@@ -51,7 +53,9 @@ def live(seed: int, steps: Sequence[Step]) -> Outcome:
     with surroundings(seed), _phases(outcome.reached):
         cluster = Cluster(seed)
         try:
-            _live(cluster, steps, outcome)
+            done = _live(cluster, steps, outcome)
+            if seed % TWINS[0] == TWINS[1]:
+                _compare(twin.end_of(cluster), seed, done, outcome)
         except (Violation, Restless, Expectation) as error:
             outcome.violation = str(error)
         except Exception:
@@ -62,7 +66,8 @@ def live(seed: int, steps: Sequence[Step]) -> Outcome:
     return outcome
 
 
-def _live(cluster: Cluster, steps: Sequence[Step], outcome: Outcome) -> None:
+def _live(cluster: Cluster, steps: Sequence[Step], outcome: Outcome) -> list[Step]:
+    """What was done."""
     judge = Judge(cluster, reached=outcome.reached)
     doing = Doing(cluster, transcript=outcome.transcript, reached=outcome.reached)
     cluster.install()
@@ -77,8 +82,27 @@ def _live(cluster: Cluster, steps: Sequence[Step], outcome: Outcome) -> None:
         _settle(cluster, judge)
         if outcome.seed % RESTS == 0:
             _rest(cluster, judge)
+        if found := twin.too_large(cluster):
+            raise Violation(f"grown without bound: {'; '.join(found)}")
     finally:
         outcome.faults = sum(step.act in FAULTS for step in steps)
+    return doing.done
+
+
+def _compare(end: twin.End, seed: int, done: Sequence[Step], outcome: Outcome) -> None:
+    """With the same acts without faults."""
+    cluster = Cluster(seed)
+    judge = Judge(cluster)
+    try:
+        twin.without_faults(cluster, done)
+        judge.follow()
+        _settle(cluster, judge)
+        found = twin.differences(end, twin.end_of(cluster))
+    finally:
+        cluster.end()
+    if found:
+        raise Violation(f"it does not end as without faults: {'; '.join(found)}")
+    outcome.reached.add("twin: " + ("nothing can be said" if found is None else "the same end"))
 
 
 def _settle(cluster: Cluster, judge: Judge) -> None:
