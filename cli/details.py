@@ -19,6 +19,9 @@ class Session(msgspec.Struct, frozen=True, rename="camel", gc=False):
     routes_sent: int = 0
     hold_time_seconds: int | None = None
     withdrawals_acknowledged_by: str | None = None
+    local_address: str | None = None
+    withdrawn: tuple[str, ...] | None = None
+    routes_kept_until: str | None = None
     last_error: str = ""
 
 
@@ -67,4 +70,52 @@ class Report(KubeObject, frozen=True, kw_only=True, gc=False):
         return next((one for one in self.status.conditions or () if one.type == kind), None)
 
 
+class BGPPath(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """Path attributes of routes, and to which peers they went so."""
+
+    name: str
+    peers: tuple[str, ...] = ()
+    peer_count: int | None = None
+    prefix_length: int | None = None
+    next_hop: str | None = None
+    local_pref: int | None = None
+    med: int | None = None
+    as_path_prepend: int | None = None
+    communities: tuple[str, ...] | None = None
+    link_bandwidth: int | None = None
+
+
+NO_PATH = BGPPath("")
+"""Of which nothing is told."""
+
+
+class Announced(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """An address: the names of its path attributes, and how many peers it has, where they are not all named."""
+
+    paths: tuple[str, ...] | None = None
+    peer_count: int | None = None
+
+
+class RoutesStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
+    """What a slice says of routes."""
+
+    incarnation: str = ""
+    announcements: dict[str, Announced | None] | None = None
+    bgp_paths: tuple[BGPPath, ...] | None = None
+    bgp_sessions: tuple[Session, ...] | None = None
+
+
+class RoutesReport(KubeObject, frozen=True, kw_only=True, gc=False):
+    """One slice of a SpeakerReport, for `berth bgp routes`: no other command needs as much of it."""
+
+    spec: _Spec = _Spec()
+    status: RoutesStatus = RoutesStatus()
+
+    @property
+    def node(self) -> str:
+        """Whose it is."""
+        return self.spec.node
+
+
 decode_report = decoder(Report)
+decode_routes = decoder(RoutesReport)

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cli.options import CODES, FORMATS, WELL, WRONG, cluster_options
 
@@ -44,10 +44,13 @@ def add_bgp(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
     text = "each session: node, peer, state, since when, routes sent"
     peers = _command(actions, "peers", text, "  berth bgp peers\n  berth bgp peers -o json\n")
     peers.set_defaults(run=_run, rows="peers")
-    text = "each route that a node has sent, and to which peers"
-    routes = _command(actions, "routes", text, "  berth bgp routes --node node1\n")
+    text = "each route that a node has sent, with its attributes, and to which peers"
+    example = "  berth bgp routes --node node1\n  berth bgp routes --router-view\n"
+    routes = _command(actions, "routes", text, example)
     routes.add_argument("--node", metavar="NODE", help="of this node alone")
-    routes.set_defaults(run=_run, rows="routes")
+    text = "by session: what was sent in it, and what was withdrawn and is not acknowledged"
+    routes.add_argument("--router-view", action="store_true", help=text)
+    routes.set_defaults(run=_run_routes)
 
 
 def add_url(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -59,8 +62,7 @@ def add_url(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> 
 
 
 def _run(options: argparse.Namespace) -> int:
-    from cli.listings import owners, peers, routes
-    from cli.printing import structured, table
+    from cli.listings import owners, peers
     from cli.reading import read_cluster, with_client
     from cli.seen import World
     from kube.io.client import Client
@@ -70,18 +72,44 @@ def _run(options: argparse.Namespace) -> int:
 
     world = with_client(options, work)
     _tell_gaps(world)
-    if options.rows == "routes":
-        rows = routes(world, options.node)
-    else:
-        rows = (owners if options.rows == "owners" else peers)(world)
-    if options.output != "table":
-        print(structured(rows, options.output))
-    elif rows:
-        print(table([name.upper() for name in rows[0]], [[str(value) for value in row.values()] for row in rows]))
-    else:
-        print("none")
+    rows = (owners if options.rows == "owners" else peers)(world)
+    _print(rows, options.output)
     is_down = options.rows == "peers" and any(row["state"] != "Established" for row in rows)
     return WRONG if is_down or world.seen.gaps else WELL
+
+
+def _run_routes(options: argparse.Namespace) -> int:
+    from cli.details import RoutesReport
+    from cli.reading import read_cluster, read_routes, with_client
+    from cli.routes import SENT, router_view, routes
+    from cli.seen import World
+    from kube.io.client import Client
+
+    async def work(client: Client) -> "tuple[World, dict[str, RoutesReport]]":
+        return World(await read_cluster(client, options.berth_namespace)), await read_routes(client)
+
+    world, reports = with_client(options, work)
+    _tell_gaps(world)
+    rows = (router_view if options.router_view else routes)(world, reports, options.node)
+    _print(rows, options.output, _ONLY_IF_ANY)
+    is_kept = options.router_view and any(row["state"] != SENT for row in rows)
+    return WRONG if is_kept or world.seen.gaps else WELL
+
+
+_ONLY_IF_ANY = ("local pref", "med", "prepends", "communities", "bandwidth")
+
+
+def _print(rows: "list[dict[str, Any]]", output: str, only_if_any: Sequence[str] = ()) -> None:
+    """`only_if_any`: columns that a table leaves out where they are empty."""
+    from cli.printing import structured, table
+
+    if output != "table":
+        print(structured(rows, output))
+    elif rows:
+        names = [name for name in rows[0] if name not in only_if_any or any(row[name] != "" for row in rows)]
+        print(table([name.upper() for name in names], [[str(row[name]) for name in names] for row in rows]))
+    else:
+        print("none")
 
 
 def _tell_gaps(world: "World") -> None:

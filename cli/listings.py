@@ -56,19 +56,6 @@ def _peers(world: World) -> Iterator[Row]:
             }
 
 
-def routes(world: World, node: str | None = None) -> list[Row]:
-    """Each route that was sent, by node; of one node alone where it is named."""
-    return sorted(_routes(world, node), key=lambda row: (row["node"], order(row["address"])))
-
-
-def _routes(world: World, node: str | None) -> Iterator[Row]:
-    for name in world.alive if node is None else world.alive & {node}:
-        for address in world.reports.announcers.addresses_of(name):
-            one = world.reports.announcers.of(address)[name]
-            if "BGP" in one.protocols:
-                yield {"node": name, "address": address, "peers": ",".join(one.peers)}
-
-
 def order(address: str) -> tuple[int, int]:
     """To sort addresses by; what is none comes last."""
     try:

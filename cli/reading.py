@@ -22,7 +22,7 @@ from allocator.objects import (
 from allocator.observed import Observed
 from allocator.release.speakers import listed_speaker
 from allocator.status.slices import decode_slice
-from cli.details import Report, decode_report
+from cli.details import Report, RoutesReport, decode_report, decode_routes
 from cli.facts import Facts
 from cli.failure import Failed
 from cli.options import kubeconfig_of
@@ -179,6 +179,13 @@ async def read_cluster(client: Client, namespace: str) -> Seen:
     reader = Reader(client)
     async with asyncio.timeout(LONGEST_SECONDS):
         return await _everything(reader, namespace)
+
+
+async def read_routes(client: Client) -> dict[str, RoutesReport]:
+    """What reports say of routes, by name. Raises ApiError, TimeoutError."""
+    async with asyncio.timeout(LONGEST_SECONDS):
+        (found,) = await Reader(client).all(SPEAKERREPORTS, decode_routes)
+    return _plain(found)
 
 
 async def _everything(reader: Reader, namespace: str) -> Seen:

@@ -33,7 +33,12 @@ MOST_NETWORKS = 8
 """Of one interface."""
 MOST_GATEWAYS = 4
 """Of one interface."""
+MOST_PATH_PEERS = 16
+MOST_PATH_COMMUNITIES = 32
+MOST_WITHDRAWN = 16
+"""Of one session."""
 
+PathName = Annotated[str, Text(min_length=1, max_length=16)]
 NetworkText = Annotated[str, Text(max_length=ADDRESS_LENGTH + 4)]
 
 
@@ -105,8 +110,36 @@ class Announcement(Model):
     """By BGP: the BGPPeers that a route to it was sent to; of more than 4 the first ones by name."""
     peer_count: Annotated[int, Field(ge=0), Format("int32")] | None = None
     """How many they are, where they are not all named."""
+    paths: Annotated[tuple[PathName, ...], Items(maximum=4), ListSet()] = ()
+    """By BGP: with which path attributes; their names in status.bgpPaths, of any slice of this node."""
     since: Time | None = None
     """Since when."""
+
+
+class BGPPath(Model):
+    """Path attributes (RFC 4271 §5) with which routes were sent. The addresses name it (status.announcements)."""
+
+    name: PathName
+    """Follows from what it says."""
+    peers: Annotated[tuple[ObjectName, ...], Items(maximum=MOST_PATH_PEERS), ListSet()] = ()
+    """The BGPPeers that such routes were sent to; of more than 16 the first ones by name."""
+    peer_count: Annotated[int, Field(ge=0), Format("int32")] | None = None
+    """How many they are, where they are not all named."""
+    prefix_length: Annotated[int, Field(ge=0, le=128), Format("int32")] | None = None
+    """Of an aggregate that covers the address. Not set: the routes are of single addresses."""
+    next_hop: AddressText | None = None
+    """The next hop. Not set: the node's own address of each session (status.bgpSessions, localAddress)."""
+    local_pref: Annotated[int, Field(ge=0, le=2**32 - 1), Format("int64")] | None = None
+    """LOCAL_PREF. Not set: none was sent, as to external peers."""
+    med: Annotated[int, Field(ge=0, le=2**32 - 1), Format("int64")] | None = None
+    """MULTI_EXIT_DISC. Not set: none was sent."""
+    as_path_prepend: Annotated[int, Field(ge=0), Format("int32")] | None = None
+    """How many times more the own AS number is in the AS_PATH. Not set: it is there once, or to internal peers not at
+    all."""
+    communities: Annotated[tuple[Annotated[str, Text(max_length=64)], ...], Items(maximum=MOST_PATH_COMMUNITIES)] = ()
+    """Communities, as 64512:100, and large ones, as large:64512:1:2; the first 32."""
+    link_bandwidth: Annotated[int, Field(ge=0), Format("int64")] | None = None
+    """The link bandwidth community, in bytes per second."""
 
 
 class AddressConflict(Model):
@@ -202,6 +235,8 @@ class BGPSession(Model):
     """The BGPPeer's name."""
     address: AddressText | None = None
     """The peer's address, where it is known."""
+    local_address: AddressText | None = None
+    """The node's own address in it. Not set while there is no session."""
     state: BGPSessionState
     """Its state: Idle, Connect, Active, OpenSent, OpenConfirm or Established."""
     since: Time | None = None
@@ -213,6 +248,8 @@ class BGPSession(Model):
     withdrawals_acknowledged_by: Acknowledger | None = None
     """What of the router says that it has a withdrawal: its BGP Process (it answers ROUTE-REFRESH), or only its TCP,
     which goes on when that process hangs. Not set while there is no session."""
+    withdrawn: Annotated[tuple[NetworkText, ...], Items(maximum=MOST_WITHDRAWN), ListSet()] = ()
+    """Routes whose withdrawal was sent more than 2 s ago, and that the router has not acknowledged; the first 16."""
     routes_kept_until: Time | None = None
     """Until when the router may keep routes of sessions that have ended without its word, or one whose withdrawal it
     does not acknowledge. Not set: it keeps none, or they never expire (hold time 0)."""

@@ -17,6 +17,7 @@ from crds.speaker import (
     AddressConflict,
     Announcement,
     BFDSession,
+    BGPPath,
     BGPSession,
     Fault,
     HeardSpeaker,
@@ -68,6 +69,8 @@ class SpeakerReportStatus(ConditionedStatus):
     """The other speakers that it hears; of more than 64 the first ones by name. Condition PeersHeard is about all."""
     bgp_sessions: Annotated[tuple[BGPSession, ...], Items(maximum=MOST_ENTRIES), ListMap("peer")] = ()
     """Its BGP sessions."""
+    bgp_paths: Annotated[tuple[BGPPath, ...], Items(maximum=MOST_ENTRIES), ListMap("name")] = ()
+    """With which path attributes its routes were sent; in all slices together 256 at most."""
     bfd_sessions: Annotated[tuple[BFDSession, ...], Items(maximum=MOST_ENTRIES), ListMap("peer")] = ()
     """Its BFD sessions."""
     faults: Annotated[tuple[Fault, ...], Items(maximum=32)] = ()

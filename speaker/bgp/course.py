@@ -34,6 +34,7 @@ from speaker.moment import Moment, earliest
 from speaker.notices import Notices
 from speaker.own.announcements import Announcements
 from speaker.own.entries import Entry, fault
+from speaker.own.paths import PathAttributes
 from speaker.own.predecessor import LastWord
 from speaker.own.status import StatusDraft
 from speaker.proxies.readiness import Readiness
@@ -91,6 +92,8 @@ class BgpCourse:
         self._permit_until = 0.0
         self._lengths: dict[int, frozenset[int]] = {4: frozenset(), 6: frozenset()}
         self._sent: dict[Prefix, tuple[str, ...]] = {}
+        self._paths: dict[Prefix, tuple[PathAttributes, ...]] = {}
+        """With which attributes, of what is in `_sent`."""
         self._in_aggregate: dict[Prefix, frozenset[str]] = {}
         """The addresses that each is shown for."""
         self._aggregates_of: dict[str, tuple[Prefix, ...]] = {}
@@ -313,9 +316,10 @@ class BgpCourse:
             self._has_stopped = self._has_left = True
         for prefix, peers in what.sent.items():
             if peers:
-                self._sent[prefix] = peers
+                self._sent[prefix], self._paths[prefix] = peers, what.paths.get(prefix, ())
             else:
                 self._sent.pop(prefix, None)
+                self._paths.pop(prefix, None)
             self._show_prefix(prefix, now.text)
         self._show(now)
 
@@ -510,7 +514,9 @@ class BgpCourse:
 
     def _show_address(self, address: str, now: str) -> None:
         host = prefix_of(address)
-        peers = self._sent.get(host, ()) if self.decisions.has_route(host) else ()
+        has_route = self.decisions.has_route(host)
+        peers, paths = (self._sent.get(host, ()), self._paths.get(host, ())) if has_route else ((), ())
         if aggregates := self._aggregates_of.get(address):
             peers = tuple({*peers, *(peer for one in aggregates for peer in self._sent.get(one, ()))})
-        self._announcements.on_bgp(address, peers, now)
+            paths = (*paths, *(path for one in aggregates for path in self._paths.get(one, ())))
+        self._announcements.on_bgp(address, peers, now, paths)

@@ -141,6 +141,8 @@ class SessionView:
     sessions that have ended, or one that it does not acknowledge to be withdrawn; None = it keeps none, or for ever.
     `last_error`: why the session went down last or can't be had, in words; "" = never was.
     `withdrawals_acknowledged_by`: what of the router says that it has a withdrawal; None while not established.
+    `own_address`: of the session, "" while not established. `withdrawn`: the first of those whose withdrawal the router
+    has not acknowledged, where it takes long.
     """
 
     peer: str
@@ -155,6 +157,8 @@ class SessionView:
     kept_until: float | None = None
     ipv6_next_hops: bool = False
     withdrawals_acknowledged_by: Acknowledger | None = None
+    own_address: str = ""
+    withdrawn: tuple[Prefix, ...] = ()
 
     @property
     def is_up(self) -> bool:

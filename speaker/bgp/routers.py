@@ -8,6 +8,7 @@ from collections.abc import Mapping, Set
 from dataclasses import dataclass, field
 
 from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
+from speaker.own.paths import PathAttributes
 
 Changes = Mapping[Prefix, Route | None]
 
@@ -56,6 +57,7 @@ class RouterOrders:
 @dataclass(frozen=True)
 class RouterReport:
     """`sent`: of the prefixes that changed since the last report, the peers to which a route was sent, sorted.
+    `paths`: of the same, with which attributes, as far as it is known.
 
     `answers`: whether a router may have a route to a prefix that was asked about (False is certain). `routers`:
     those that may have routes of this process, now or at any moment from its sessions, and for how many seconds they
@@ -65,6 +67,7 @@ class RouterReport:
 
     sessions: Mapping[str, SessionView] = field(default_factory=dict)
     sent: Mapping[Prefix, tuple[str, ...]] = field(default_factory=dict)
+    paths: Mapping[Prefix, tuple[PathAttributes, ...]] = field(default_factory=dict)
     answers: Mapping[Prefix, bool] = field(default_factory=dict)
     routers: Mapping[str, int] = field(default_factory=dict)
     synced: frozenset[str] = frozenset()

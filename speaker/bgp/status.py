@@ -81,6 +81,8 @@ def _entry(view: SessionView, since: str, kept_until: str | None) -> Entry:
         since=since,
         routes_sent=view.routes_sent,
         hold_time_seconds=view.hold_time_seconds,
+        local_address=view.own_address,
+        withdrawn=map(str, view.withdrawn),
         withdrawals_acknowledged_by=view.withdrawals_acknowledged_by,
         routes_kept_until=kept_until,
         last_error=view.last_error,

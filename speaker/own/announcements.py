@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from speaker.own.entries import announcement
+from speaker.own.paths import PathAttributes, ReportedPaths
 from speaker.own.slices import ReportedMap
 
 
@@ -17,6 +18,8 @@ class Announcements:
         self._entries = entries
         self._interfaces: dict[str, tuple[str, ...]] = {}
         self._peers: dict[str, tuple[str, ...]] = {}
+        self._paths: dict[str, tuple[str, ...]] = {}
+        self._reported_paths = ReportedPaths(entries.slices)
 
     def on_layer2(self, address: str, interfaces: tuple[str, ...], now: str) -> None:
         """The wire process answers for the address on these interfaces."""
@@ -27,14 +30,13 @@ class Announcements:
         if self._interfaces.pop(address, None) is not None:
             self._write(address, "")  # the entry that remains has its time already
 
-    def on_bgp(self, address: str, peers: Iterable[str], now: str) -> None:
-        """These peers were sent a route to the address; none = it is not announced by BGP."""
+    def on_bgp(self, address: str, peers: Iterable[str], now: str, paths: Iterable[PathAttributes] = ()) -> None:
+        """These peers were sent a route to the address, with these attributes; no peer = it is not announced by BGP."""
         sent = _sorted(tuple(peers))
-        if sent != self._peers.get(address, ()):
-            if sent:
-                self._peers[address] = sent
-            else:
-                del self._peers[address]
+        named = self._reported_paths.use(address, paths if sent else ())
+        if sent != self._peers.get(address, ()) or named != self._paths.get(address, ()):
+            _put(self._peers, address, sent)
+            _put(self._paths, address, named)
             self._write(address, now)
 
     def _write(self, address: str, now: str) -> None:
@@ -44,7 +46,17 @@ class Announcements:
             return
         known = self._entries.get(address)
         since = known["since"] if known else now
-        self._entries.put(address, announcement(since, interfaces=interfaces or (), peers=peers or ()))
+        self._entries.put(
+            address,
+            announcement(since, interfaces=interfaces or (), peers=peers or (), paths=self._paths.get(address, ())),
+        )
+
+
+def _put(into: dict[str, tuple[str, ...]], address: str, names: tuple[str, ...]) -> None:
+    if names:
+        into[address] = names
+    else:
+        into.pop(address, None)
 
 
 @lru_cache(maxsize=256)

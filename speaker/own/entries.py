@@ -21,17 +21,20 @@ MAC_CHARACTERS = 17
 """Of an Ethernet address (IEEE 802); those of InfiniBand and of tunnels are longer, and nothing is announced there."""
 
 
-def announcement(since: str, *, interfaces: Sequence[str] = (), peers: Iterable[str] = ()) -> Entry:
-    """An address that is announced: on layer 2 on these interfaces, by BGP to these peers, one at least.
+def announcement(
+    since: str, *, interfaces: Sequence[str] = (), peers: Iterable[str] = (), paths: Sequence[str] = ()
+) -> Entry:
+    """An address that is announced: on layer 2 on these interfaces, by BGP to these peers, one at least; `paths`: the
+    names of its path attributes (bgp_path).
 
     A part without a value is null, since a merge patch leaves what it does not name as it was. `since`: RFC 3339.
     Of addresses that are announced alike it is one and the same value, which nobody changes.
     """
-    return _announcement(since, tuple(interfaces), tuple(sorted(peers)))
+    return _announcement(since, tuple(interfaces), tuple(sorted(peers)), tuple(paths))
 
 
 @lru_cache(maxsize=1024)
-def _announcement(since: str, interfaces: tuple[str, ...], peers: tuple[str, ...]) -> Entry:
+def _announcement(since: str, interfaces: tuple[str, ...], peers: tuple[str, ...], paths: tuple[str, ...]) -> Entry:
     named = peers[:NAMED_PEERS]
     protocols = ((speaker.AnnounceProtocol.BGP, named), (speaker.AnnounceProtocol.Layer2, interfaces))
     entry = speaker.Announcement(
@@ -39,9 +42,10 @@ def _announcement(since: str, interfaces: tuple[str, ...], peers: tuple[str, ...
         interfaces=interfaces,
         peers=named,
         peer_count=len(peers) if len(peers) > len(named) else None,
+        paths=paths,
         since=since,
     ).to_wire()
-    return {"interfaces": None, "peers": None, "peerCount": None} | {
+    return {"interfaces": None, "peers": None, "peerCount": None, "paths": None} | {
         name: value for name, value in entry.items() if value
     }
 
@@ -135,22 +139,55 @@ def bgp_session(
     since: str | None = None,
     routes_sent: int = 0,
     hold_time_seconds: int | None = None,
+    local_address: str = "",
     withdrawals_acknowledged_by: speaker.Acknowledger | None = None,
+    withdrawn: Iterable[str] = (),
     routes_kept_until: str | None = None,
     last_error: str = "",
 ) -> Entry:
     """A session with a BGPPeer, or why there is none. `address` None = unknown. A zone is left out of it."""
-    return speaker.BGPSession(
+    entry = speaker.BGPSession(
         peer=peer,
         address=None if address is None else str(address).partition("%")[0],
+        local_address=local_address or None,
         state=state,
         since=since,
         routes_sent=routes_sent,
         hold_time_seconds=hold_time_seconds,
         withdrawals_acknowledged_by=withdrawals_acknowledged_by,
+        withdrawn=tuple(withdrawn),
         routes_kept_until=routes_kept_until,
         last_error=_cut(last_error),
     ).to_wire()
+    return {key: value for key, value in entry.items() if value != []}
+
+
+def bgp_path(
+    name: str,
+    *,
+    peers: Sequence[str],
+    prefix_length: int | None,
+    next_hop: IPAddress | None,
+    local_pref: int | None,
+    med: int | None,
+    prepend: int,
+    communities: Sequence[str],
+    bandwidth: int | None,
+) -> Entry:
+    """Path attributes with which routes were sent to these peers: speaker.own.paths.Path. A zone is left out."""
+    entry = speaker.BGPPath(
+        name=name,
+        peers=tuple(peers[: speaker.MOST_PATH_PEERS]),
+        peer_count=len(peers) if len(peers) > speaker.MOST_PATH_PEERS else None,
+        prefix_length=prefix_length,
+        next_hop=None if next_hop is None else str(next_hop).partition("%")[0],
+        local_pref=local_pref,
+        med=med,
+        as_path_prepend=prepend or None,
+        communities=tuple(communities[: speaker.MOST_PATH_COMMUNITIES]),
+        link_bandwidth=bandwidth,
+    ).to_wire()
+    return {key: value for key, value in entry.items() if value != []}
 
 
 def router(address: str, outlives_seconds: int) -> Entry:

@@ -23,6 +23,7 @@ MOST_BYTES = 13_000
 """... Those that it has may grow to this much; then one moves. With the object's own words it is below 16 KB."""
 LISTS = {
     "bgpSessions": "peer",
+    "bgpPaths": "name",
     "bfdSessions": "peer",
     "conflicts": "address",
     "kernelAnswers": "address",
@@ -303,6 +304,11 @@ class ReportedMap:
 
     def __init__(self, slices: Slices) -> None:
         self._slices = slices
+
+    @property
+    def slices(self) -> Slices:
+        """They are among."""
+        return self._slices
 
     def get(self, address: str) -> Entry | None:
         return self._slices.get(Key(ANNOUNCEMENTS, address))

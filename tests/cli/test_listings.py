@@ -10,8 +10,9 @@ from allocator.objects import decode_allocation
 from allocator.observed import Observed
 from allocator.release.speakers import listed_speaker
 from allocator.status.slices import decode_slice
-from cli.details import decode_report
-from cli.listings import owners, peers, routes, urls
+from cli.details import decode_report, decode_routes
+from cli.listings import owners, peers, urls
+from cli.routes import router_view, routes
 from cli.seen import Seen, World
 from crds.names import allocation_name
 from kube.informer.store import ObjectKey
@@ -21,11 +22,20 @@ from tests.allocator.build import service_body
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
 
+def report(incarnation: str = "a", **status: Any) -> dict[str, Any]:
+    """A slice of node1."""
+    return {"metadata": {"name": "node1.0"}, "spec": {"node": "node1"}, "status": {"incarnation": incarnation} | status}
+
+
+def told(*reports: dict[str, Any]) -> Any:
+    """As they are read for routes."""
+    return {str(number): decode_routes(json.dumps(one).encode()) for number, one in enumerate(reports)}
+
+
 def world(**status: Any) -> World:
     """One node, whose report says this, and records of two addresses."""
-    report = {"metadata": {"name": "node1.0"}, "spec": {"node": "node1"}, "status": {"incarnation": "a", **status}}
     speaker = {"metadata": {"name": "node1"}, "status": {"incarnation": "a"}}
-    key, raw = ObjectKey(None, "node1.0"), json.dumps(report).encode()
+    key, raw = ObjectKey(None, "node1.0"), json.dumps(report(**status)).encode()
     observed = Observed(
         allocations={ObjectKey(None, allocation_name(one)): _record(one) for one in ("192.0.2.10", "192.0.2.9")},
         speakers={ObjectKey(None, "node1"): listed_speaker(json.dumps(speaker).encode())},
@@ -54,11 +64,65 @@ def test_owners_are_those_that_announce_on_layer_2() -> None:
 
 def test_routes_are_those_that_were_sent_in_the_order_of_addresses() -> None:
     seen = world(announcements={"192.0.2.10": BGP, "192.0.2.9": BGP})
-    assert [(row["address"], row["peers"]) for row in routes(seen)] == [
+    assert [(row["address"], row["peers"]) for row in routes(seen, {})] == [
         ("192.0.2.9", "tor1,tor2"),
         ("192.0.2.10", "tor1,tor2"),
     ]
-    assert routes(seen, "node2") == []
+    assert routes(seen, {}, "node2") == []
+
+
+PATHS: list[dict[str, Any]] = [
+    {"name": "a", "peers": ["tor1"], "med": 7, "asPathPrepend": 2, "communities": ["64512:100", "large:64512:1:2"]},
+    {"name": "b", "peers": ["tor2"], "nextHop": "192.0.2.101", "localPref": 0, "prefixLength": 24},
+]
+SESSIONS = [
+    {"peer": "tor1", "state": "Established", "localAddress": "198.51.100.9", "withdrawn": ["192.0.2.77/32"]},
+    {"peer": "tor2", "state": "Established", "localAddress": "198.51.100.10"},
+]
+
+
+def test_a_route_has_a_line_for_each_way_in_which_it_was_sent() -> None:
+    said = {"announcements": {"192.0.2.9": BGP | {"paths": ["a", "b"]}, "192.0.2.10": BGP | {"paths": ["gone"]}}}
+    slices = report(**said), report(bgpPaths=PATHS, bgpSessions=SESSIONS), report("former", bgpPaths=[{"name": "gone"}])
+    first, second, untold = routes(world(**said), told(*slices))
+    assert first == {
+        "node": "node1",
+        "address": "192.0.2.9",
+        "route": "192.0.2.9/32",
+        "next hop": "198.51.100.9",
+        "local pref": "",
+        "med": 7,
+        "prepends": 2,
+        "communities": "64512:100,large:64512:1:2",
+        "bandwidth": "",
+        "peers": "tor1",
+    }
+    assert (second["route"], second["next hop"], second["local pref"], second["peers"]) == (
+        "192.0.2.0/24",
+        "192.0.2.101",
+        0,
+        "tor2",
+    )
+    assert (untold["address"], untold["next hop"], untold["peers"]) == ("192.0.2.10", "", "tor1,tor2")
+
+
+def test_a_prefix_that_can_not_be_is_shown_as_its_address() -> None:
+    said = {"announcements": {"192.0.2.9": BGP | {"paths": ["a"]}}}
+    (row,) = routes(world(**said), told(report(**said, bgpPaths=[{"name": "a", "prefixLength": 64}])))
+    assert (row["route"], row["next hop"], row["peers"]) == ("192.0.2.9", "self", "tor1,tor2")
+
+
+def test_the_view_of_routers_has_a_line_for_each_route_of_each_session_and_what_is_not_withdrawn_yet() -> None:
+    said = {"announcements": {one: BGP | {"paths": ["a", "b"]} for one in ("192.0.2.9", "192.0.2.10")}}
+    lost = {"peer": "tor3", "state": "Connect", "routesKeptUntil": "2026-01-01T12:01:00Z"}
+    shown = router_view(world(**said), told(report(**said, bgpPaths=PATHS, bgpSessions=[*SESSIONS, lost])))
+    assert [(row["peer"], row["route"], row["state"]) for row in shown] == [
+        ("tor1", "192.0.2.9/32", "sent"),
+        ("tor1", "192.0.2.10/32", "sent"),
+        ("tor1", "192.0.2.77/32", "withdrawn, not acknowledged"),
+        ("tor2", "192.0.2.0/24", "sent"),  # an aggregate, once
+        ("tor3", "", "no session; may keep routes until 2026-01-01T12:01:00Z"),
+    ]
 
 
 def test_sessions_say_since_when_and_why_they_are_down() -> None:

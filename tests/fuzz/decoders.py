@@ -307,6 +307,7 @@ DECODERS = (
     ),
     Decoder("speaker.own.io.ownobjects:own_from", ownobjects.own_from, "objects", VALUE),
     Decoder("cli.details:decode_report", cli.details.decode_report, "objects", VALUE),
+    Decoder("cli.details:decode_routes", cli.details.decode_routes, "objects", VALUE),
     Decoder("cli.owners:owners_in", _all(cli.owners.owners_in), "objects", VALUE),
     Decoder("cli.workloads:_decode", cli.workloads._decode, "objects", VALUE),
     # files: mounted Secrets, and what a person names

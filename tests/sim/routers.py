@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from crds.speaker import BGPSessionState
 from speaker.bgp.exabgp.config import outlives_seconds
 from speaker.bgp.model import EXABGP_PERMIT_SECONDS, PeerConfig, Prefix, Route, SessionView, whole_seconds
+from speaker.bgp.paths import paths_of
+from speaker.own.paths import PathAttributes
 from tests.sim.clocks import ProcessLoop, World
 
 if TYPE_CHECKING:
@@ -434,6 +436,10 @@ class PlayedDriver:
 
     def sent_to(self, prefix: Prefix) -> tuple[str, ...]:
         return tuple(sorted(name for name, one in self.live.items() if one.is_up and prefix in one.sent))
+
+    def paths_to(self, prefix: Prefix) -> tuple[PathAttributes, ...]:
+        sent = {name: one.sent[prefix].route for name, one in self.live.items() if one.is_up and prefix in one.sent}
+        return paths_of(prefix, sent.items())
 
     def take_changed(self) -> set[Prefix]:
         changed, self._changed = self._changed, set()

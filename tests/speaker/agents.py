@@ -45,10 +45,12 @@ from lab.apiserver.server import ApiServer
 from lab.apiserver.store import Key
 from speaker.bgp.exabgp.config import outlives_seconds
 from speaker.bgp.model import EXABGP_PERMIT_SECONDS, PeerConfig, Prefix, Route, SessionView, whole_seconds
+from speaker.bgp.paths import paths_of
 from speaker.io.agent import Agent
 from speaker.io.metrics import SpeakerMetrics
 from speaker.members.heartbeats import HeartbeatOptions
 from speaker.options import Options
+from speaker.own.paths import PathAttributes
 from speaker.wire.io.link import OrderRefusedError
 from speaker.wire.messages import (
     Announce,
@@ -314,7 +316,7 @@ class TableDriver:
             for prefix in (has.keys() - wants.keys()) if self.is_confirming else ():
                 self.journal.append(f"withdrawn {prefix} from {name}")
             kept = {} if self.is_confirming else has
-            self._changed |= has.keys() ^ wants.keys()
+            self._changed |= {prefix for prefix in has.keys() | wants.keys() if has.get(prefix) != wants.get(prefix)}
             self.table[name] = {**kept, **wants}
         self.on_change()
 
@@ -339,6 +341,10 @@ class TableDriver:
 
     def sent_to(self, prefix: Prefix) -> tuple[str, ...]:
         return tuple(sorted(name for name, routes in self.table.items() if prefix in routes and name in self.peers))
+
+    def paths_to(self, prefix: Prefix) -> tuple[PathAttributes, ...]:
+        sent = {name: routes[prefix] for name, routes in self.table.items() if prefix in routes and name in self.peers}
+        return paths_of(prefix, sent.items())
 
     def take_changed(self) -> set[Prefix]:
         changed, self._changed = self._changed, set()

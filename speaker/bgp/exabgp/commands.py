@@ -12,6 +12,8 @@ from speaker.bgp.model import Prefix, Route
 PREFIXES_PER_LINE = 64
 """ExaBGP works one line off at a stretch, and reads 16 KB at a time."""
 
+EXABGP_LOCAL_PREF = 100
+"""What ExaBGP tells internal peers where nothing is said; RFC 4271 §5.1.5 wants some."""
 UNACKNOWLEDGED = "unacknowledged"
 """Not ExaBGP's own: see io/changed.py."""
 UNLIMITED = "unlimited"
@@ -107,6 +109,17 @@ def attributes(route: Route, *, own_path: tuple[int, ...], is_internal: bool) ->
             f"extended-community [ bandwidth:{my_asn if my_asn < 65536 else 23456}:{route.link_bandwidth:.0f} ]"
         )
     return " ".join(words)
+
+
+def as_sent(route: Route, session_family: Family, *, is_internal: bool, ipv6_next_hops: bool) -> Route:
+    """The route with what goes out of it: `attributes`, and what ExaBGP adds to that. Next hop None: the session's own
+    address."""
+    is_over_ipv6 = family_of(route.prefix) != session_family and ipv6_next_hops
+    return route._replace(
+        next_hop=None if is_over_ipv6 else route.next_hop,
+        local_pref=(EXABGP_LOCAL_PREF if route.local_pref is None else route.local_pref) if is_internal else None,
+        prepend=0 if is_internal else route.prepend,
+    )
 
 
 def needs_next_hop(route: Route, session_family: Family, *, ipv6_next_hops: bool) -> bool:

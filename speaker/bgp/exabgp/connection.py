@@ -6,9 +6,9 @@ Pure. Knows nothing of routes.
 from crds.addresses import Family, family_of
 from crds.speaker import Acknowledger, BGPSessionState
 from speaker.bgp.exabgp import events
-from speaker.bgp.exabgp.commands import needs_next_hop
+from speaker.bgp.exabgp.commands import as_sent, needs_next_hop
 from speaker.bgp.exabgp.config import outlives_seconds
-from speaker.bgp.model import PeerConfig, Route, SessionView
+from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
 
 SILENT_SECONDS = 5.0
 _SILENT = (
@@ -41,6 +41,7 @@ class Connection:
         self.hold_seconds: int | None = None
         self.refresh = events.Refresh.Absent
         self._downs = 0
+        self._own_address = ""
         self._notice = self._reason = ""
         """What a NOTIFICATION said of this connection, and of any since a session was up last."""
 
@@ -60,7 +61,7 @@ class Connection:
     def negotiated(self, event: events.Negotiated, now: float) -> str | None:
         """Why this must not become a session, in words, if so."""
         self.hold_seconds, self.families, self.refresh = event.hold_time_seconds, event.families, event.refresh
-        self.ipv6_next_hops = event.ipv6_next_hops
+        self.ipv6_next_hops, self._own_address = event.ipv6_next_hops, event.own_address
         self._opens += 1
         self.unaccepted = self._opens, event.hold_time_seconds
         self._enter(BGPSessionState.OpenConfirm, now)
@@ -112,13 +113,22 @@ class Connection:
         own = family_of(self.peer.peer_address)
         return not needs_next_hop(route, own, ipv6_next_hops=self.ipv6_next_hops)
 
+    def as_sent(self, route: Route) -> Route:
+        """The route with what goes out in this session."""
+        own = family_of(self.peer.peer_address)
+        return as_sent(route, own, is_internal=self.peer.is_internal, ipv6_next_hops=self.ipv6_next_hops)
+
     @property
     def outlives_seconds(self) -> float:
         """How long the router may keep our routes if it hears nothing of our end; inf = forever (hold time 0)."""
         return outlives_seconds(self.peer, self.hold_seconds)
 
     def view(
-        self, routes_sent: int, kept_until: float | None = None, acknowledger: Acknowledger = Acknowledger.TCP
+        self,
+        routes_sent: int,
+        kept_until: float | None = None,
+        acknowledger: Acknowledger = Acknowledger.TCP,
+        withdrawn: tuple[Prefix, ...] = (),
     ) -> SessionView:
         """As of now. `kept_until`: as of the routes that the router may have of earlier sessions."""
         return SessionView(
@@ -134,6 +144,8 @@ class Connection:
             kept_until=kept_until,
             ipv6_next_hops=self.is_up and self.ipv6_next_hops,
             withdrawals_acknowledged_by=acknowledger if self.is_up else None,
+            own_address=self._own_address if self.is_up else "",
+            withdrawn=withdrawn,
         )
 
     def _failed(self, why: str) -> None:

@@ -47,13 +47,15 @@ class Connected:
 
 @dataclass(frozen=True)
 class Negotiated:
-    """OPEN was exchanged: what both sides agreed on. `ipv6_next_hops`: IPv4 routes may name one (RFC 8950)."""
+    """OPEN was exchanged: what both sides agreed on. `ipv6_next_hops`: IPv4 routes may name one (RFC 8950).
+    `own_address`: the connection's; "" = not known."""
 
     hold_time_seconds: int
     families: frozenset[Family]
     peer_asn: int | None = None
     ipv6_next_hops: bool = False
     refresh: Refresh = Refresh.Absent
+    own_address: str = ""
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,7 @@ def _parse_json(line: _Line) -> Event | None:
         case "state", _:
             return _state(neighbor)
         case "negotiated", _ if neighbor.negotiated:
-            return _negotiated(neighbor.negotiated, neighbor.asn)
+            return _negotiated(neighbor.negotiated, neighbor)
         case "notification", "send" | "receive":
             return _notified(neighbor)
         case "update", "send" if neighbor.message:
@@ -251,11 +253,17 @@ def _parse_json(line: _Line) -> Event | None:
     return None
 
 
-def _negotiated(agreed: _Negotiated, asn: _Asn | None) -> Negotiated:
+def _negotiated(agreed: _Negotiated, neighbor: _Neighbor) -> Negotiated:
     families = frozenset(FAMILIES[name] for name in agreed.families if name in FAMILIES)
     has_ipv6 = IPV6_NEXT_HOPS in agreed.nexthop
     refresh = _REFRESH.get(agreed.refresh, Refresh.Absent)
-    return Negotiated(agreed.hold_time, families, asn.peer if asn else None, has_ipv6, refresh)
+    peer_asn = neighbor.asn.peer if neighbor.asn else None
+    return Negotiated(agreed.hold_time, families, peer_asn, has_ipv6, refresh, _own_address(neighbor))
+
+
+def _own_address(neighbor: _Neighbor) -> str:
+    own = plain_address(neighbor.address.local) if neighbor.address else None
+    return str(own) if own else ""
 
 
 def _state(neighbor: _Neighbor) -> Event | None:
@@ -266,8 +274,7 @@ def _state(neighbor: _Neighbor) -> Event | None:
             return Up()
         case "down":
             by_router = neighbor.reason.startswith("notification received")
-            own = plain_address(neighbor.address.local) if neighbor.address else None
-            return Down(printable(neighbor.reason), by_router, str(own) if own else "")
+            return Down(printable(neighbor.reason), by_router, _own_address(neighbor))
     return None
 
 

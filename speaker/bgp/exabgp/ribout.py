@@ -42,7 +42,7 @@ def draining(route: Route, *, is_internal: bool) -> Route:
 
 
 class RibOut:
-    """`take_changed` names the prefixes whose entry has changed in what others ask of it: `is_out`, `state.is_sent`,
+    """`take_changed` names the prefixes whose entry has changed in what others ask of it: `is_out`, `sent`,
     and whatever `changed` and `keep` were called for."""
 
     def __init__(self) -> None:
@@ -78,6 +78,11 @@ class RibOut:
         if after is before:
             return False
         entry.state = after
+        if event is RouteEvent.AnnounceSent:
+            entry.sent = entry.held
+            self._changed.add(entry)
+        elif not after.is_sent:
+            entry.sent = None
         del self._in[before][entry]
         self._in[after][entry] = None
         if not after.is_held:

@@ -162,6 +162,7 @@ class RibEntry:
 
     `wanted`: the route that the router is to have. `held`: the one that ExaBGP holds when it has worked off what was
     written. `refused`: one that it did not take. `unanswered`: commands with this prefix that it has not answered.
+    `sent`: the one that an UPDATE was last seen to announce in this session, where that is known.
     `refreshes_before`: how many ROUTE-REFRESHs had been sent in the session when its withdrawal was reported.
     `kept_until`: monotonic seconds until when the router may have it from earlier sessions; 0.0 = it has not.
     """
@@ -173,6 +174,7 @@ class RibEntry:
         "prefix",
         "refreshes_before",
         "refused",
+        "sent",
         "state",
         "unanswered",
         "wanted",
@@ -184,6 +186,7 @@ class RibEntry:
         self.wanted: Route | None = None
         self.held: Route | None = None
         self.refused: Route | None = None
+        self.sent: Route | None = None
         self.state = RouteState.Absent
         self.unanswered = self.refreshes_before = 0
         self.kept_until = 0.0

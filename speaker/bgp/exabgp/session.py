@@ -14,7 +14,7 @@ from itertools import islice
 from math import inf
 
 from crds.addresses import Family
-from crds.speaker import Acknowledger
+from crds.speaker import MOST_WITHDRAWN, Acknowledger
 from speaker.bgp.exabgp import commands, events
 from speaker.bgp.exabgp.ackquery import HEARTBEAT_SECONDS, AckQuery
 from speaker.bgp.exabgp.commandqueue import Change, Command, CommandQueue
@@ -69,7 +69,7 @@ class RouterSession:
         """How many had been sent when the last End-of-RIB that marks the end of all routes was reported."""
         self._pace = ""
         """What the process that runs was told of it."""
-        self._stuck_until = inf
+        self._is_stuck, self._stuck_until = False, inf
         """Until when the router may keep what it does not acknowledge to be withdrawn, in the session that is up."""
         self._progress_at = now
         """When an UPDATE was last reported, or the wait for one began."""
@@ -179,11 +179,13 @@ class RouterSession:
     def pass_time(self, now: float) -> None:
         """Forget what the router has surely dropped by now. To be called each second or so."""
         self._connection.pass_time(now)
-        self._stuck_until = inf
+        self._stuck_until, self._is_stuck = inf, False
         if self.is_up and self._rib.count(UNACKNOWLEDGED):
             if self._is_unread_since(now - STUCK_SECONDS, now):
+                self._is_stuck = True
                 self._stuck_until = self._outlived_at(self._proof.asked_at + self._patience_seconds)
             elif now - self._ack_query.progress_at >= STUCK_SECONDS:
+                self._is_stuck = True
                 self._stuck_until = self._outlived_at(self._ack_query.progress_at)
         is_resumable = self._is_running and self.peer.graceful_restart_seconds is not None
         self._rib.drop_kept(min(now, self._ack_query.known_at) if is_resumable else now)
@@ -267,6 +269,11 @@ class RouterSession:
         entry = self._rib.get(prefix)
         return entry is not None and entry.state.is_sent
 
+    def sent_route(self, prefix: Prefix) -> Route | None:
+        """With which attributes `has_sent`; None: it has not, or that is not known."""
+        entry = self._rib.get(prefix)
+        return None if entry is None or entry.sent is None else self._connection.as_sent(entry.sent)
+
     def may_be_heard(self, prefix: Prefix) -> bool:
         """Of what passes with time: as of the last `pass_time`."""
         entry = self._rib.get(prefix)
@@ -299,7 +306,11 @@ class RouterSession:
             self._rib.count(SENT),
             kept_until if is_known else None,
             Acknowledger.Process if by_process else Acknowledger.TCP,
+            self._unacknowledged() if self._is_stuck and self.is_up else (),
         )
+
+    def _unacknowledged(self) -> tuple[Prefix, ...]:
+        return tuple(sorted(one.prefix for one in islice(self._rib.entries(UNACKNOWLEDGED), MOST_WITHDRAWN)))
 
     # The session comes and goes
 

@@ -53,9 +53,11 @@ class Routers:
     def report(self, asks: Set[Prefix] = frozenset()) -> RouterReport:
         """As things stand. `asks`: the prefixes to answer for."""
         driver = self._driver
+        changed = driver.take_changed()
         return RouterReport(
             sessions=driver.sessions,
-            sent={prefix: driver.sent_to(prefix) for prefix in driver.take_changed()},
+            sent={prefix: driver.sent_to(prefix) for prefix in changed},
+            paths={prefix: driver.paths_to(prefix) for prefix in changed},
             answers={prefix: driver.may_be_heard(prefix) for prefix in asks},
             routers=driver.routers,
             synced=driver.synced_routers,

@@ -689,6 +689,25 @@ def test_an_address_is_told_with_the_peers_that_were_sent_its_route() -> None:
     assert made.announced() == set()
 
 
+def test_an_address_is_told_with_the_attributes_of_its_route() -> None:
+    made = serving(A)
+    made.cluster.set_bgp_advertisement("all", advertisement(communities=["64512:100"], asPathPrepend=2))
+    made.run()
+    (told,) = made.draft.wanted("bgpPaths")
+    assert made.draft.announcements.get(A)["paths"] == [told["name"]]
+    assert (told["peers"], told["communities"], told["asPathPrepend"]) == (["tor"], ["64512:100"], 2)
+    made.allocate(B)
+    made.cluster.set_bgp_advertisement("all", advertisement(aggregationLength=24))
+    made.run()
+    (told,) = made.draft.wanted("bgpPaths")
+    assert told["prefixLength"] == 24
+    assert made.draft.announcements.get(B)["paths"] == [told["name"]]
+    for address in (A, B):
+        made.release(address)
+    made.run()
+    assert made.draft.wanted("bgpPaths") == []
+
+
 def test_addresses_come_and_go_under_an_aggregate_without_a_change_of_the_route() -> None:
     made = serving(A)
     made.cluster.set_bgp_advertisement("all", advertisement(aggregationLength=24))

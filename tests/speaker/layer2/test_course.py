@@ -66,10 +66,10 @@ def test_the_time_since_when_it_is_announced_outlasts_a_change_of_interfaces() -
 
 def test_an_entry_names_every_key_since_a_merge_patch_leaves_what_it_does_not_name() -> None:
     both = announcement("first", interfaces=("eth0",), peers=["tor2", "tor1"])
-    peers = {"peers": ["tor1", "tor2"], "peerCount": None}
+    peers = {"peers": ["tor1", "tor2"], "peerCount": None, "paths": None}
     assert both == {"protocols": ["BGP", "Layer2"], "interfaces": ["eth0"], "since": "first"} | peers
     layer2 = announcement("first", interfaces=("eth0",))
-    none = {"peers": None, "peerCount": None}
+    none = {"peers": None, "peerCount": None, "paths": None}
     assert layer2 == {"protocols": ["Layer2"], "interfaces": ["eth0"], "since": "first"} | none
 
 

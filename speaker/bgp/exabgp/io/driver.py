@@ -19,6 +19,8 @@ from speaker.bgp.exabgp.io.forker import Forker
 from speaker.bgp.exabgp.io.runner import ADMINISTRATIVE_SHUTDOWN, PEER_DECONFIGURED, Ending, SessionRunner
 from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
+from speaker.bgp.paths import paths_of
+from speaker.own.paths import PathAttributes
 
 POLL_SECONDS = 1.0
 EXABGP_PERMIT_REACH_SECONDS = 8.0
@@ -191,8 +193,14 @@ class BgpDriver:
         session that is up: their names, sorted. Deleted peers count until they are withdrawn from."""
         return _sorted(frozenset(one.session.peer.name for one in self._all() if one.session.has_sent(prefix)))
 
+    def paths_to(self, prefix: Prefix) -> tuple[PathAttributes, ...]:
+        """With which attributes it was sent to which of `sent_to`, as far as that is known."""
+        routes = ((one.session.peer.name, one.session.sent_route(prefix)) for one in self._all())
+        return paths_of(prefix, ((name, route) for name, route in routes if route is not None))
+
     def take_changed(self) -> set[Prefix]:
-        """The prefixes of which an answer of `sent_to` or `may_be_heard` may have changed since this was asked last."""
+        """The prefixes of which an answer of `sent_to`, `paths_to` or `may_be_heard` may have changed since this was
+        asked last."""
         for runner in self._all():
             self._changed |= runner.session.take_changed()
         changed, self._changed = self._changed, set()

@@ -42,10 +42,12 @@ async def test_a_withdrawal_waits_for_a_process_that_hangs(
         await asyncio.sleep(3)
         assert driver.may_be_heard(GOES)
         assert driver.sessions["tor"].kept_until is not None
+        assert driver.sessions["tor"].withdrawn == (GOES,)
         router.resume()
         await driven.until_confirmed(GOES, 5)
         await driven.until("it is gone there", lambda: router.prefixes() == {KEPT}, 5)
         assert driver.sessions["tor"].downs == 0
+        await driven.until("nothing is owed any more", lambda: driver.sessions["tor"].withdrawn == ())
 
 
 @pytest.mark.parametrize("families", [frozenset(Family), frozenset({Family.IPv4})], ids=["both", "IPv4"])

@@ -6,6 +6,7 @@ from typing import Any
 
 from crds.addresses import Family
 from speaker.bgp.exabgp import events
+from speaker.bgp.exabgp.commands import EXABGP_LOCAL_PREF
 from speaker.bgp.exabgp.connection import SILENT_SECONDS, start_words
 from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.exabgp.session import CLOCK_MARGIN_SECONDS, STUCK_SECONDS, RouterSession
@@ -341,12 +342,39 @@ def test_a_withdrawal_that_is_not_acknowledged_is_told_with_the_time_that_the_ro
     written(session, 1002.0)
     session.handle(events.Sent(withdrawn=(V4,)), 1002.0)
     session.pass_time(1002.0 + STUCK_SECONDS - 0.5)
-    assert session.view().kept_until is None
+    assert (session.view().kept_until, session.view().withdrawn) == (None, ())
     session.pass_time(1002.0 + STUCK_SECONDS)
     assert session.view().kept_until == 1002.0 + 90 + CLOCK_MARGIN_SECONDS
+    assert session.view().withdrawn == (V4,)
     session.handle(events.Unacknowledged(0), 1005.0)
     session.pass_time(1005.0)
-    assert session.view().kept_until is None
+    assert (session.view().kept_until, session.view().withdrawn) == (None, ())
+
+
+def test_what_was_sent_is_what_an_update_was_seen_of_and_not_what_is_wanted() -> None:
+    session = session_that_is_up()
+    session.change({V4: Route(V4, med=1)})
+    written(session, 1001.0)
+    assert session.sent_route(V4) is None
+    session.handle(events.Sent(announced=(V4,)), 1001.0)
+    session.change({V4: Route(V4, med=2)})
+    session.take_changed()
+    written(session, 1002.0)
+    assert session.sent_route(V4) == Route(V4, med=1)
+    session.take_changed()
+    session.handle(events.Sent(announced=(V4,)), 1002.0)
+    assert session.sent_route(V4) == Route(V4, med=2)
+    assert session.take_changed() == {V4}, "others are told"
+    session.handle(events.Down("closing connection", False), 1003.0)
+    assert session.sent_route(V4) is None
+
+
+def test_what_was_sent_has_the_attributes_of_its_session() -> None:
+    session = session_that_is_up(peer=replace(OVER_IPV6, peer_asn=PEER.my_asn))
+    session.handle(events.Down("closing connection", False), 1001.0)
+    come_up(session, 1001.0, ipv6_next_hops=True)
+    advertise(session, 1002.0, Route(V4, IPv4Address("10.0.0.1"), prepend=2))
+    assert session.sent_route(V4) == Route(V4, None, EXABGP_LOCAL_PREF)
 
 
 def test_a_router_that_hangs_up_before_its_open_may_not_know_this_node() -> None:
