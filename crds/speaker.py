@@ -333,6 +333,8 @@ class SpeakerStatus(ConditionedStatus):
     ignores_exclude_label: bool = False
     """Whether it announces also where its Node has the label
     node.kubernetes.io/exclude-from-external-load-balancers."""
+    drains_when_cordoned: bool = False
+    """Whether it treats its Node as drained while that is cordoned (spec.unschedulable)."""
     interfaces: Annotated[tuple[Interface, ...], Items(maximum=MOST_INTERFACES), ListMap("name")] = ()
     """The node's network interfaces, those that addresses can be announced on first. The report has more of them."""
 

@@ -55,6 +55,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--ignore-exclude-label", action="store_true", help=f"announce also where the Node has {LABEL_EXCLUDE_NODE}"
     )
+    parser.add_argument(
+        "--drain-when-cordoned", action="store_true", help="take a cordoned Node for one that is drained"
+    )
     parser.add_argument("--kernel-answers", choices=("auto", "off"), default="off", help="ARP and NDP, where it can")
     add_arguments(parser, metrics="127.0.0.1:7482")
     parser.add_argument("--log-format", choices=("text", "json"), default="text")
@@ -71,6 +74,7 @@ def parse_arguments() -> argparse.Namespace:
         bgp_drain_seconds=given.bgp_drain_seconds,
         has_blackhole_routes=not given.no_blackhole_routes,
         ignores_exclude_label=given.ignore_exclude_label,
+        drains_when_cordoned=given.drain_when_cordoned,
         boot_id=BOOT_ID.read_text().strip(),
         heartbeats=HeartbeatOptions(
             given.heartbeat_key_dir, given.heartbeat_port, given.heartbeat_interval_milliseconds

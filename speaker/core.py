@@ -83,6 +83,7 @@ class NodeCore:
         self.notices = Notices()
         self.draft = StatusDraft()
         self.draft.set("ignoresExcludeLabel", options.ignores_exclude_label)
+        self.draft.set("drainsWhenCordoned", options.drains_when_cordoned)
         self._promise = Promise()
         announcements = Announcements(self.draft.announcements)
         times = MemberTimes(options.lease_duration_seconds, options.renew_seconds, options.failback_seconds)

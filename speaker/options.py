@@ -22,6 +22,7 @@ class Options:
     bgp_drain_seconds: float = 5.0
     has_blackhole_routes: bool = True
     ignores_exclude_label: bool = False
+    drains_when_cordoned: bool = False
     boot_id: str = ""
     heartbeats: HeartbeatOptions = field(default_factory=HeartbeatOptions)
 

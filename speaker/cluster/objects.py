@@ -107,6 +107,8 @@ class NodeFacts(msgspec.Struct, frozen=True, gc=False):
     """Its InternalIPs, in canonical spelling: where its speaker can be written to."""
     is_out_of_service: bool = False
     """Tainted as shut down: an operator's word."""
+    is_cordoned: bool = False
+    """As it was read (spec.unschedulable). Whether that excludes it, its speaker says: as_its_speaker_sees."""
     annotations: Labels = {}
     """Of the own node: rules of BGPPeers may point at them. Long values are cut, as nothing that counts is long."""
     system: NodeSystemInfo = NodeSystemInfo()
@@ -141,6 +143,8 @@ class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
     heartbeats tell."""
     ignores_exclude_label: bool = False
     """It announces also where its Node has that label."""
+    drains_when_cordoned: bool = False
+    """It takes a cordoned Node for one that is drained."""
     attached: dict[str, Attached] = {}
     """What its usable interfaces are attached to, by name; to be read only."""
 
@@ -234,6 +238,7 @@ class _SpeakerStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     goodbye: bool = False
     standing: str = ""
     ignores_exclude_label: bool = False
+    drains_when_cordoned: bool = False
     interfaces: tuple[_Interface, ...] | None = None
     conditions: tuple[Condition, ...] | None = None
 
@@ -301,6 +306,7 @@ def node_from(raw: bytes, own_node: str = "") -> NodeFacts:
         is_network_unavailable=node.condition("NetworkUnavailable") == "True",
         addresses=_internal_addresses(node),
         is_out_of_service=node.has_taint(TAINT_OUT_OF_SERVICE),
+        is_cordoned=node.spec.unschedulable,
         annotations=_cut(node.metadata.annotations) if is_own else {},
         system=node.status.node_info if is_own else NodeSystemInfo(),
     )
@@ -311,13 +317,19 @@ def _cut(annotations: Labels) -> Labels:
 
 
 def as_its_speaker_sees(node: NodeFacts, speaker: SpeakerFacts | None) -> NodeFacts:
-    """The same, without the label that excludes it, where its speaker says that it ignores that. All go by what the
-    Speaker says, and not by their own configuration, so that they agree while that is changed node by node."""
-    if speaker is None or not speaker.ignores_exclude_label or _BY_LABEL not in node.excluded_by:
+    """The same, without the label that excludes it, where its speaker says that it ignores that, and excluded by a
+    cordon, where its speaker says that it drains then. All go by what the Speaker says, and not by their own
+    configuration, so that they agree while that is changed node by node."""
+    ignores = speaker is not None and speaker.ignores_exclude_label and _BY_LABEL in node.excluded_by
+    if not (ignores or node.is_cordoned):
         return node
-    return msgspec.structs.replace(node, excluded_by=tuple(why for why in node.excluded_by if why != _BY_LABEL))
+    excluded_by = tuple(why for why in node.excluded_by if not (ignores and why == _BY_LABEL))
+    if node.is_cordoned and speaker is not None and speaker.drains_when_cordoned:
+        excluded_by = (*excluded_by, BY_CORDON)
+    return msgspec.structs.replace(node, excluded_by=excluded_by, is_cordoned=False)
 
 
+BY_CORDON = "kubectl cordon (speaker.drainWhenCordoned)"
 _BY_LABEL = f"the label {LABEL_EXCLUDE_NODE}"
 _LABELS = {LABEL_EXCLUDE_NODE: _BY_LABEL, LABEL_DRAINED: f"the label {LABEL_DRAINED}"}
 
@@ -356,6 +368,7 @@ def speaker_from(raw: bytes) -> SpeakerFacts:
         macs=frozenset(one.mac for one in interfaces if len(one.mac) == MAC_CHARACTERS),
         tier=_TIERS.get(seen.status.standing, 0),
         ignores_exclude_label=seen.status.ignores_exclude_label,
+        drains_when_cordoned=seen.status.drains_when_cordoned,
         is_called_silent=is_called_silent,
         dropped_routers=word_on_routers(seen.metadata.annotations)[1],  # of any process: see speaker.bgp.remembered
         attached={name: one.attached() for name, one in usable.items()},

@@ -115,6 +115,13 @@ def test_speakers_ignore_the_label_of_control_planes_only_when_told_to(
     assert speaker.__main__.parse_arguments().options.ignores_exclude_label is ignored
 
 
+@pytest.mark.parametrize("drains", [True, False])
+def test_speakers_take_a_cordon_for_a_drain_only_when_told_to(drains: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    container = container_of(one(rendered({"speaker": {"drainWhenCordoned": drains}}), "DaemonSet"))
+    _as_started(container, monkeypatch)
+    assert speaker.__main__.parse_arguments().options.drains_when_cordoned is drains
+
+
 def test_arguments_follow_the_values() -> None:
     values: dict[str, Any] = {
         "loadBalancerClass": "berth.dev/lan",

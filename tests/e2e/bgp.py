@@ -30,7 +30,7 @@ def values() -> dict[str, object]:
     """The chart's, for these tests."""
     return {
         "allocator": {"lease": {"durationSeconds": 5}},
-        "speaker": {"failbackAfterSeconds": 3, "bgp": {"drainSeconds": DRAIN_SECONDS}},
+        "speaker": {"failbackAfterSeconds": 3, "bgp": {"drainSeconds": DRAIN_SECONDS}, "drainWhenCordoned": True},
     }
 
 

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from lab.client import LabClient
+from lab.poller import AddressPoller
 from lab.routers.base import RouterSettings
 from lab.waiting import wait_for
 from tests.e2e.bgp import BOTH, DRAIN_SECONDS, GRACEFUL_SHUTDOWN, NODES, TableSampler, bird, peering, service, settled
@@ -128,6 +129,34 @@ def test_layer_2_and_bgp_announce_one_address_side_by_side(routed: LabClient) ->
     cluster.run("client", "ip", "neigh", "flush", "to", address)
     cluster.fetch(f"http://{address}/", timeout_seconds=0.5)
     assert cluster.claims(address, since=gone) == []
+
+
+def test_a_cordon_moves_addresses_and_routes_away_where_speakers_are_told_so(routed: LabClient) -> None:
+    """The next owner answers first, and routers hear GRACEFUL_SHUTDOWN before the routes go."""
+
+    def owner_of() -> str | None:
+        told = announcements(routed, address)
+        return next((node for node, one in told.items() if "Layer2" in one["protocols"]), None)
+
+    routed.pool("pool", SEGMENT_POOL)
+    routed.advertise_all()
+    address = service(routed)
+    routed.learned(address, *NODES)
+    owner = routed.until("somebody owns it", owner_of)
+    others = [node for node in NODES if node != owner]
+    with TableSampler(bird(routed), f"{address}/32") as sampler, AddressPoller(routed.cluster, address) as poller:
+        routed.kubectl("cordon", owner)
+        try:
+            routed.learned(address, *others)
+            routed.until("another owns it", lambda: owner_of() in others)
+            heir = owner_of()
+            routed.until("it says that it announces nothing", lambda: owner not in announcements(routed, address))
+        finally:
+            routed.kubectl("uncordon", owner)
+    assert {node for sample in sampler.samples for node in sample.nodes(GRACEFUL_SHUTDOWN)} == {owner}
+    assert poller.unanswered() == []
+    assert {owner, heir} <= {node for one in poller.requests for node in one.nodes}
+    routed.learned(address, *NODES)
 
 
 def test_a_node_that_is_to_take_no_traffic_says_so_before_its_routes_go(routed: LabClient) -> None:

@@ -9,6 +9,7 @@ from crds.speaker import Speaker
 from kube.objects import ServiceKey
 from speaker.cluster.networks import Attached
 from speaker.cluster.objects import (
+    BY_CORDON,
     MOST_INTERFACES,
     MOST_VALUE_CHARACTERS,
     PoolFacts,
@@ -133,6 +134,39 @@ def test_a_speaker_that_ignores_the_label_is_not_excluded_by_it_but_by_the_taint
     assert as_its_speaker_sees(by_both, ignoring(False)) is by_both
     assert as_its_speaker_sees(by_both, None) is by_both
     assert not speaker_from(raw(metadata={"name": "n"})).ignores_exclude_label, "as a speaker of an earlier version"
+
+
+CORDONED = {"unschedulable": True}
+
+
+def draining(drains: bool, **status: bool) -> SpeakerFacts:
+    return speaker_from(raw(metadata={"name": "n"}, status={"drainsWhenCordoned": drains, **status}))
+
+
+def test_a_cordon_excludes_a_node_whose_speaker_says_that_it_drains_then_and_no_other() -> None:
+    cordoned = node_from(raw(metadata={"name": "n"}, spec=CORDONED))
+    plain = node_from(raw(metadata={"name": "n"}))
+    assert not cordoned.is_excluded
+    assert as_its_speaker_sees(cordoned, draining(True)).excluded_by == (BY_CORDON,)
+    for speaker in (None, draining(False), speaker_from(raw(metadata={"name": "n"}))):
+        assert as_its_speaker_sees(cordoned, speaker) == plain, "a cordon changes nothing there"
+    assert as_its_speaker_sees(plain, draining(True)) is plain
+    labelled = node_from(raw(metadata={"name": "n", "labels": {EXCLUDE: ""}}, spec=CORDONED))
+    assert as_its_speaker_sees(labelled, draining(True)).excluded_by == (f"the label {EXCLUDE}", BY_CORDON)
+    assert as_its_speaker_sees(labelled, draining(True, ignoresExcludeLabel=True)).excluded_by == (BY_CORDON,)
+
+
+def test_a_cordon_that_excludes_nothing_tells_nobody() -> None:
+    state, changes = ClusterState(), []
+    state.set_node("n", node_from(raw(metadata={"name": "n"})))
+    state.set_speaker("n", draining(False))
+    state.subscribe(changes.append)
+    state.set_node("n", node_from(raw(metadata={"name": "n"}, spec=CORDONED)))
+    assert changes == []
+    state.set_speaker("n", draining(True))
+    assert state.nodes["n"].excluded_by == (BY_CORDON,)
+    state.set_node("n", node_from(raw(metadata={"name": "n"})))
+    assert not state.nodes["n"].is_excluded
 
 
 def test_whichever_is_read_first_all_see_a_node_as_its_speaker_does() -> None:
