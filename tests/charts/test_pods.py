@@ -115,6 +115,24 @@ def test_speakers_ignore_the_label_of_control_planes_only_when_told_to(
     assert speaker.__main__.parse_arguments().options.ignores_exclude_label is ignored
 
 
+@pytest.mark.parametrize(
+    ("values", "limit"),
+    [
+        ({}, "512Mi"),
+        ({"bgp": {"peersPerNode": 20}}, "512Mi"),
+        ({"bgp": {"peersPerNode": 40}}, "912Mi"),
+        ({"bgp": {"peersPerNode": 40}, "resources": {"limits": {"memory": "2Gi"}}}, "2Gi"),
+        ({"bgp": {"peersPerNode": 40}, "resources": {"limits": {"memory": None}}}, None),
+    ],
+)
+def test_the_memory_limit_of_speakers_follows_the_bgp_peers_of_a_node(
+    values: dict[str, Any], limit: str | None
+) -> None:
+    resources = container_of(one(rendered({"speaker": values}), "DaemonSet"))["resources"]
+    assert (resources.get("limits") or {}).get("memory") == limit
+    assert resources["requests"] == {"cpu": "50m", "memory": "96Mi"}
+
+
 @pytest.mark.parametrize("drains", [True, False])
 def test_speakers_take_a_cordon_for_a_drain_only_when_told_to(drains: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     container = container_of(one(rendered({"speaker": {"drainWhenCordoned": drains}}), "DaemonSet"))

@@ -31,6 +31,18 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end -}}
 
+{{/* The speaker's resources. Each BGP peer has an ExaBGP of its own, so a memory limit that is not given follows them. */}}
+{{- define "berth.speakerResources" -}}
+{{- with .Values.speaker.resources -}}
+{{- $resources := deepCopy . -}}
+{{- if and (hasKey (default dict $resources.limits) "memory") (not $resources.limits.memory) -}}
+{{- $more := max 0 (sub (int $.Values.speaker.bgp.peersPerNode) 20) -}}
+{{- $_ := set $resources.limits "memory" (printf "%dMi" (add 512 (mul 20 $more))) -}}
+{{- end -}}
+{{- toYaml $resources -}}
+{{- end -}}
+{{- end -}}
+
 {{/* What selects pods: never changes for a release, since selectors of workloads can't. Takes root and component. */}}
 {{- define "berth.selector" -}}
 app.kubernetes.io/name: {{ include "berth.name" .root }}
