@@ -1,9 +1,12 @@
 """Addresses as routes: which nodes a router has them from, with which attributes, and what is said about it."""
 
+import json
 import time
+from typing import Any
 
 import pytest
 
+from cli.__main__ import main
 from lab.client import LabClient
 from lab.poller import AddressPoller
 from lab.routers.base import RouterSettings
@@ -91,7 +94,17 @@ def test_endpoints_that_do_not_say_where_they_are_count_for_every_node(routed: L
     routed.learned(address, *NODES)
 
 
-def test_attributes_reach_the_router_as_they_were_asked_for(routed: LabClient) -> None:
+def listed(lab: LabClient, capsys: pytest.CaptureFixture[str], *words: str) -> list[dict[str, Any]]:
+    """What `berth bgp routes` says."""
+    capsys.readouterr()
+    assert main(["bgp", "routes", *words, "-o", "json", "--kubeconfig", str(lab.cluster.kubeconfig)]) == 0
+    rows: list[dict[str, Any]] = json.loads(capsys.readouterr().out)
+    return rows
+
+
+def test_attributes_reach_the_router_as_they_were_asked_for(
+    routed: LabClient, capsys: pytest.CaptureFixture[str]
+) -> None:
     routed.community("names", blue="64512:7")
     routed.bgp_advertisement("all", communities=["blue", "large:64512:1:2", "no-export"], med=50, asPathPrepend=2)
     address = service(routed)
@@ -102,6 +115,16 @@ def test_attributes_reach_the_router_as_they_were_asked_for(routed: LabClient) -
     )
     assert route.large_communities == {(64512, 1, 2)}
     assert (route.med, route.as_path) == (50, (64512,) * 3)
+    own = {node.name: str(node.ipv4) for node in routed.cluster.topology.nodes}
+    sent = {"local pref": "", "med": 50, "prepends": 2, "communities": "64512:7,65535:65281,large:64512:1:2"}
+
+    def as_sent() -> bool:
+        rows = listed(routed, capsys)
+        return {row["node"]: row["next hop"] for row in rows if row.items() >= sent.items()} == own
+
+    routed.until("berth bgp routes says the same", as_sent)
+    (row,) = listed(routed, capsys, "--router-view", "--node=node2")
+    assert row.items() >= (sent | {"peer": "tor", "route": f"{address}/32", "state": "sent"}).items()
     routed.bgp_advertisement("all", aggregationLength=28)
     routed.until("a /28 stands for it", lambda: set(bird(routed).routes("192.0.2.0/28")) == set(NODES))
     routed.learned(address)
