@@ -9,7 +9,7 @@ import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import ip_network
+from ipaddress import IPv4Address, IPv4Network, ip_network
 from typing import Any
 
 from lab.net.hosts import Host, Node
@@ -19,6 +19,7 @@ from lab.routers.daemons import Daemons, Site
 
 ROUTER_ASN, NODE_ASN = 64513, 64512
 ECMP_WAYS = 16
+LOOPBACKS = IPv4Network("10.255.0.0/24")
 PACKAGES = {"bird": "bird2", "vtysh": "frr"}
 """Debian packages by a command that each brings."""
 
@@ -40,7 +41,8 @@ class RouterSettings:
     """`node_asn` equal to `asn`: iBGP. `installs`: routes go into the host's own table, several next hops for one
     prefix (ECMP), so that a client behind it reaches the addresses. `graceful_restart` False: the router does not
     know it, and drops the routes of a session that ends. `ttl_security`: it takes packets from the segment alone, told
-    by their TTL of 255 (GTSM, RFC 5082)."""
+    by their TTL of 255 (GTSM, RFC 5082). `loopbacks`: sessions are with the nodes' loopback addresses (`loopback_of`),
+    which the router reaches through the nodes; over IPv4, and BIRD alone."""
 
     asn: int = ROUTER_ASN
     node_asn: int = NODE_ASN
@@ -50,6 +52,12 @@ class RouterSettings:
     installs: bool = False
     hold_time_seconds: int = 90
     ttl_security: bool = False
+    loopbacks: bool = False
+
+
+def loopback_of(node: Host) -> IPv4Address:
+    """An address that a node may have on `lo`, and on no network."""
+    return LOOPBACKS[int(node.ipv4) & 0xFF]
 
 
 @dataclass(frozen=True)

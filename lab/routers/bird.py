@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from lab.routers.base import ECMP_WAYS, Place, Received, RouteEvent, Router, RouterSettings, by_node
+from lab.routers.base import ECMP_WAYS, Place, Received, RouteEvent, Router, RouterSettings, by_node, loopback_of
 from lab.routers.daemons import Daemons
 from lab.waiting import wait_for
 
@@ -121,16 +121,20 @@ class Bird(Router):
             self._session(node.name, host.ipv4, node.ipv4) + self._session(node.name + OVER_IPV6, host.ipv6, node.ipv6)
             for node in self.place.nodes
         )
+        if self.settings.loopbacks:
+            sessions = "".join(self._session(node.name, host.ipv4, loopback_of(node)) for node in self.place.nodes)
+            ways = "".join(f" route {loopback_of(node)}/32 via {node.ipv4};\n" for node in self.place.nodes)
+            sessions = f"protocol static {{\n ipv4;\n{ways}}}\n{sessions}"
         return (
             f"log stderr all;\ntimeformat log iso long us;\nrouter id {host.ipv4};\n"
             f"protocol device {{}}\nprotocol direct {{ ipv4; ipv6; }}\n{fast}{kernel}{sessions}"
         )
 
     def _session(self, name: str, own: object, node: object) -> str:
-        settings = self.settings
+        settings, reach = self.settings, "multihop 2" if self.settings.loopbacks else "direct"
         return (
             f"protocol bgp {name} {{\n local {own} as {settings.asn};\n neighbor {node} as {settings.node_asn};\n"
-            f" direct;\n passive;\n hold time {settings.hold_time_seconds};\n error wait time 1,2;\n"
+            f" {reach};\n passive;\n hold time {settings.hold_time_seconds};\n error wait time 1,2;\n"
             f" graceful restart {'aware' if settings.graceful_restart else 'off'};\n"
             + (f' password "{settings.password}";\n' if settings.password else "")
             + (" bfd;\n" if settings.bfd else "")

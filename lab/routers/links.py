@@ -235,10 +235,18 @@ class InstallingFrr(FrrDaemons):
 
 
 class GoBgp(GoBgpDaemon):
-    """gobgpd with one neighbor, which it waits for. `password`: for TCP MD5."""
+    """gobgpd with one neighbor, which it waits for. `password`: for TCP MD5. `unnumbered`: the neighbor is whoever is
+    on its link (with IPv6 next hops for IPv4 routes, RFC 8950, which it offers there alone)."""
 
     def __init__(
-        self, link: Link, directory: Path, *, asn: int = ROUTER_ASN, node_asn: int = NODE_ASN, password: str = ""
+        self,
+        link: Link,
+        directory: Path,
+        *,
+        asn: int = ROUTER_ASN,
+        node_asn: int = NODE_ASN,
+        password: str = "",
+        unnumbered: bool = False,
     ) -> None:
         super().__init__(site_in(link.router, directory / f"gobgp{link.number}"))
         families = "".join(
@@ -246,9 +254,10 @@ class GoBgp(GoBgpDaemon):
             "[neighbors.afi-safis.mp-graceful-restart.config]\nenabled = true\n"
             for family in ("ipv4", "ipv6")
         )
+        neighbor = 'neighbor-interface = "eth0"' if unnumbered else f'neighbor-address = "{link.ours}"'
         self.start(
             f'[global.config]\nas = {asn}\nrouter-id = "{link.theirs}"\nport = 179\n'
-            f'[[neighbors]]\n[neighbors.config]\nneighbor-address = "{link.ours}"\npeer-as = {node_asn}\n'
+            f"[[neighbors]]\n[neighbors.config]\n{neighbor}\npeer-as = {node_asn}\n"
             f'auth-password = "{password}"\n[neighbors.transport.config]\npassive-mode = true\n'
             "[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 60\n" + families
         )

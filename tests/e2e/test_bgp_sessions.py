@@ -7,7 +7,7 @@ from contextlib import contextmanager
 import pytest
 
 from lab.client import LabClient
-from lab.routers.base import NODE_ASN, ROUTER_ASN, Bfd, Router, RouterSettings
+from lab.routers.base import NODE_ASN, ROUTER_ASN, Bfd, Router, RouterSettings, loopback_of
 from lab.routers.frr import FrrDaemons
 from lab.waiting import wait_for
 from tests.e2e.bgp import BOTH, NODES, AddressWatch, bfd_settled, service
@@ -200,6 +200,34 @@ def test_routers_that_are_found_on_links_get_routes_by_ipv6_next_hops_and_traffi
             routed.delete("bgppeer", "rack1")
     finally:
         routed.cluster.end_router(HOST)
+
+
+def test_each_node_opens_its_session_from_its_loopback_address_and_follows_it(routed: LabClient) -> None:
+    """`sourceAddressFrom`: one BGPPeer for all. The routes name that address, wherever the router finds it."""
+    cluster, nodes = routed.cluster, routed.cluster.topology.nodes
+    router = cluster.start_router("bird", host=HOST, settings=RouterSettings(loopbacks=True))
+    try:
+        for node in nodes:
+            cluster.run(HOST, "ip", "route", "add", str(loopback_of(node)), "via", str(node.ipv4))
+            cluster.run(node.name, "ip", "address", "add", f"{loopback_of(node)}/32", "dev", "lo")
+        peering(routed, families=["IPv4"], sourceAddressFrom={"interface": "lo"}, ebgpMultiHop=2)
+        routed.established(PEER, timeout_seconds=LONGEST_SECONDS)
+        given = service(routed)
+        routed.learned(given, *NODES, host=HOST)
+        hops = {node: route.next_hop for node, route in router.routes(f"{given}/32").items()}
+        assert hops == {node.name: str(loopback_of(node)) for node in nodes}
+        cluster.run("node1", "ip", "address", "del", f"{loopback_of(nodes[0])}/32", "dev", "lo")
+        routed.condition("bgppeer", PEER, "Ready", "NoNodeValue")
+        routed.until("its session is gone", lambda: router.nodes_with(given) == {"node2", "node3"})
+        cluster.run("node1", "ip", "address", "add", f"{loopback_of(nodes[0])}/32", "dev", "lo")
+        routed.learned(given, *NODES, host=HOST, timeout_seconds=LONGEST_SECONDS)
+        routed.delete("service", "web")
+        assert router.prefixes() == {}
+        routed.delete("bgppeer", PEER)
+    finally:
+        for node in nodes:
+            cluster.run(node.name, "ip", "address", "flush", "dev", "lo", "to", f"{loopback_of(node)}/32", check=False)
+        cluster.end_router(HOST)
 
 
 def test_one_peer_is_another_router_for_each_node_by_rule(routed: LabClient) -> None:

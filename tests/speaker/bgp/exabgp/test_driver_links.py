@@ -13,7 +13,7 @@ import pytest
 
 from crds.bfdprofile import BFDProfileSpec
 from lab.net.segment import Namespace
-from lab.routers.links import Bird, InstallingFrr, Link, routes
+from lab.routers.links import Bird, GoBgp, InstallingFrr, Link, routes
 from speaker.bgp.bfdsessions import session_config
 from speaker.bgp.model import PeerConfig
 from speaker.wire.messages import Bfd, Discover
@@ -22,6 +22,7 @@ from tests.speaker.wire.conftest import wire_on
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
 V4, V6 = ip_network("198.51.100.1/32"), ip_network("2001:db8:1::1/128")
+NEXT_HOP, MP_REACH_NLRI = 3, 14  # RFC 4271 §5.1.3, RFC 4760 §3
 DOCUMENT = Path(__file__).parents[4] / "docs" / "routers.md"
 
 
@@ -71,6 +72,23 @@ async def test_a_router_at_a_link_local_address(link: Link, opened: ExitStack, t
         for prefix in (V4, V6):
             await driven.until_confirmed(prefix)
         await driven.until("it is gone", lambda: not link.router.run("ip", "route", "show", str(V4)), 5)
+
+
+async def test_gobgp_takes_ipv4_routes_by_an_ipv6_next_hop(link: Link, opened: ExitStack, tmp_path: Path) -> None:
+    """A third implementation of RFC 8950. It looks for its neighbour among those that its kernel knows."""
+    link.router.run("ping", "-c", "1", "-w", "10", f"{link.ours_on_link}%eth0")
+    router = opened.enter_context(GoBgp(link, tmp_path, unnumbered=True))
+    async with driving(link.node, tmp_path) as driven:
+        driven.driver.set_peers({"tor": on_link(link, link.theirs_on_link)})
+        driven.driver.set_routes("tor", routes(str(V4), str(V6)))
+        await driven.until("both are there", lambda: router.prefixes() == {V4, V6})
+        assert driven.driver.sessions["tor"].ipv6_next_hops
+        for prefix in (V4, V6):
+            assert router.route(prefix)[MP_REACH_NLRI]["nexthop"] == str(link.ours_on_link)
+            assert NEXT_HOP not in router.route(prefix)
+        driven.driver.set_routes("tor", routes(str(V6)))
+        await driven.until_confirmed(V4)
+        await driven.until("the router has worked it off", lambda: router.prefixes() == {V6}, 5)
 
 
 async def test_a_router_that_is_found_on_its_link_and_found_again_at_another_address(
