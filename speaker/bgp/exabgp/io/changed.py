@@ -23,10 +23,10 @@ Runs in processes of their own, one for each peer and one that forks them, and i
   did not and no other next hop was given; ExaBGP would send it all the same, and wants IPv6 routes exchanged as well;
 - a process that has no memory left for a command ends: ExaBGP answers "error" as for a route that can't be, and goes on
   without it;
-- a command `refresh FAMILY` sends a ROUTE-REFRESH (RFC 2918) when all that was told before has been sent, and `nudge` a
-  KEEPALIVE; what the router answers is told (`refreshing`, `refreshed`, `end-of-rib`, each with the family), or that it
-  answers with too many routes (`costly FAMILY`). What begins and ends its answer (RFC 7313) is kept from ExaBGP,
-  which would send all of its own routes again;
+- a command `refresh FAMILY` sends a ROUTE-REFRESH (RFC 2918) when all that was told before has been sent, and a
+  KEEPALIVE behind it, and `nudge` another one; what the router answers is told (`refreshing`, `refreshed`,
+  `end-of-rib`, each with the family), or that it answers with too many routes (`costly FAMILY`). What begins and ends
+  its answer (RFC 7313) is kept from ExaBGP, which would send all of its own routes again;
 - the router is told that End-of-RIB is understood (RFC 4724 §3: the capability without a family), since without that
   some routers send none, and do not answer a ROUTE-REFRESH;
 - a command is worked off without an event loop of its own;
@@ -586,6 +586,8 @@ def _send_later(reactor: Any, service: str, family: str | None) -> Iterator[bool
     for one in reactor._peers.values():
         if one.fsm == FSM.ESTABLISHED and one.proto and one.proto.connection:
             one.neighbor.eor.append(_Sending(one.proto.connection, family))
+            if family is not None:  # BIRD 2.0 begins to answer when the next thing happens to it
+                one.neighbor.eor.append(_Sending(one.proto.connection, None))
     reactor.processes.answer_done(service)
     yield True
 

@@ -50,6 +50,30 @@ async def test_a_withdrawal_waits_for_a_process_that_hangs(
         await driven.until("nothing is owed any more", lambda: driver.sessions["tor"].withdrawn == ())
 
 
+async def test_bird_is_nudged_with_the_question_itself(
+    node: Namespace, link: Link, opened: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No other nudge comes here. Where it reads both at once it answers with the next question."""
+    monkeypatch.setattr("speaker.bgp.exabgp.refreshproof.FIRST_NUDGE_SECONDS", 600.0)
+    monkeypatch.setattr("speaker.bgp.exabgp.refreshproof.LAST_NUDGE_SECONDS", 600.0)
+    bird = opened.enter_context(Bird(link, tmp_path, bgp="debug { packets };"))
+    goes = [ip_network(f"10.9.1.{number}/32") for number in range(20)]
+    async with driving(node, tmp_path) as driven:
+        driver, left = driven.driver, routes(str(KEPT), *map(str, goes))
+        driver.set_peers({"tor": link.peer()})
+        driver.set_routes("tor", left)
+        await driven.until("it has them", lambda: len(bird.prefixes()) == len(left))
+        answered = 0
+        for prefix in goes:
+            driver.change_routes("tor", {prefix: None})
+            for _ in range(50):
+                await asyncio.sleep(0.01)
+                if not driver.may_be_heard(prefix):
+                    answered += 1
+                    break
+        assert answered >= len(goes) / 2
+
+
 @pytest.mark.parametrize("families", [frozenset(Family), frozenset({Family.IPv4})], ids=["both", "IPv4"])
 async def test_a_router_with_many_routes_for_us_is_not_asked_for_them(
     node: Namespace, link: Link, opened: ExitStack, tmp_path: Path, families: frozenset[Family]
