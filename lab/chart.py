@@ -70,6 +70,7 @@ def install(
     objects = [home, *chosen]
     apply(kubeconfig, objects)
     _wait_for_definitions(kubeconfig)
+    Kubectl(Path(kubeconfig)).forget_kinds()
     return objects
 
 

@@ -105,8 +105,16 @@ class Kubectl:
 
     def environment(self) -> dict[str, str]:
         """Its caches lie beside the kubeconfig: another lab on the same port is another cluster."""
-        cache = {"KUBECACHEDIR": str(self.kubeconfig.parent / "kubectl-cache")}
-        return lab_environment({"KUBECONFIG": str(self.kubeconfig), **cache})
+        return lab_environment({"KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self._cache)})
+
+    def forget_kinds(self) -> None:
+        """What it remembers for hours of the kinds that there are: `kubectl get berth`, which names none of them, does
+        not look for new ones by itself."""
+        shutil.rmtree(self._cache / "discovery", ignore_errors=True)
+
+    @property
+    def _cache(self) -> Path:
+        return self.kubeconfig.parent / "kubectl-cache"
 
 
 def kubectl_path() -> str:

@@ -176,6 +176,8 @@ def test_a_router_is_there_for_bgp_and_what_the_peer_must_say_is_printed(tmp_pat
         (tmp_path / "bgp.yaml").write_text(PEERING.replace("SPEC", spec))
         pods = berth("lab", "kubectl", "-n", "berth-system", "get", "pods", "--no-headers", home=tmp_path).stdout
         assert {tuple(line.split()[1:3]) for line in pods.splitlines()} == {("1/1", "Running")}
+        ours = berth("lab", "kubectl", "get", "berth", home=tmp_path)
+        assert ours.returncode == 0, ours.stderr
         logs = ("lab", "kubectl", "-n", "berth-system", "logs", "--tail=5")
 
         def has_spoken(pod: str) -> bool:
