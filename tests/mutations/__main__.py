@@ -64,7 +64,11 @@ def _said(one: Mutation, options: argparse.Namespace, kept: dict[str, int]) -> I
     if options.examples:
         yield f"{options.examples} examples", searched(one, Searched(examples=options.examples))[1]
     if options.seeds:
-        number, what = searched(one, Searched(seeds=options.seeds))
+        try:
+            number, what = searched(one, Searched(seeds=options.seeds))
+        except FinderError as error:
+            print(f"{one.name}: {error}", file=sys.stderr)
+            number, what = 0, ""
         yield str(Seed(number)) if what else f"{options.seeds} seeds", what
         if what:
             kept[one.name] = number

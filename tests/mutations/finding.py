@@ -53,7 +53,8 @@ def prepare(finders: Iterable[Finder]) -> None:
 
 
 def searched(mutation: Mutation, where: Searched) -> tuple[int, str]:
-    """The first seed that notices the fault (0 where there are none), and what it says; "" = nothing notices it."""
+    """The first seed that notices the fault (0 where there are none), and what it says; "" = nothing notices it, as
+    far as the time allows."""
 
     def attempt() -> str:
         if where.examples:
@@ -63,7 +64,7 @@ def searched(mutation: Mutation, where: Searched) -> tuple[int, str]:
         return next(_seeds_that_notice(mutation, where.seeds), "")
 
     number, _, said = _isolated(attempt, cpu_seconds=SEARCH_SECONDS).partition(" ")
-    return int(number or 0), said
+    return (int(number), said) if number.isdecimal() else (0, "")
 
 
 def _seeds_that_notice(mutation: Mutation, seeds: int) -> Iterator[str]:

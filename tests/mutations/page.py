@@ -25,7 +25,8 @@ When that passage is not there any more, it is an error that names the fault: th
 
 Each night `make mutations-nightly` looks for each of them in 200 lives of the simulated cluster, too.
 The last column is the first of these lives in which the fault shows, where one is known.
-What no life can show, a test does; for some the column says why.
+What no life can show, a test does, and the column says why.
+Where it is empty, no life was found so far, and not all 200 were looked at.
 
 A story is one of `tests/protocol/stories.py`: whole speakers and allocators in one order of events.
 """

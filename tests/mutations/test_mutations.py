@@ -7,7 +7,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.mutations import page
+from tests.mutations import __main__ as program
+from tests.mutations import finding, page
 from tests.mutations.catalogue import MUTATIONS, ROOMS
 from tests.mutations.mutation import Story
 from tests.mutations.planting import ROOT, mutated
@@ -54,3 +55,24 @@ def test_each_story_that_finds_one_is_told() -> None:
 
 def test_the_page_of_them_is_what_would_be_written() -> None:
     assert page.PATH.read_text() == page.text(), "python -m tests.mutations --write"
+
+
+@pytest.mark.parametrize("said", ["it never ends", ""])
+def test_a_search_for_which_there_is_no_time_finds_nothing(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(finding, "_isolated", lambda work, cpu_seconds: said)
+    assert finding.searched(MUTATIONS["everybody"], finding.Searched(seeds=3)) == (0, "")
+
+
+def test_a_search_that_takes_too_long_ends_no_other(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def never(*_: object) -> tuple[int, str]:
+        raise finding.FinderError("it took more than 2400 s")
+
+    monkeypatch.setenv("PYTHONHASHSEED", program.FIXED)
+    monkeypatch.setattr("sys.argv", ["tests.mutations", "everybody", "withdraw-first", "--seeds", "3"])
+    monkeypatch.setattr(program, "prepare", lambda finders: None)
+    monkeypatch.setattr(program, "found", lambda one, finder: "a story")
+    monkeypatch.setattr(program, "searched", never)
+    assert program.main() == 0
+    assert "SURVIVED 3 seeds" in capsys.readouterr().out

@@ -46,7 +46,7 @@ MUTATIONS = (
         "under Local only Services with equal selectors share",
         f"{SHARING}:_why_policies_part",
         (Edit("request.selector != claim.selector", "False"),),
-        Test(f"{PLAN}::test_local_services_share_with_equal_selectors_only", ""),
+        Test(f"{PLAN}::test_local_services_share_with_equal_selectors_only", "all Services have one selector there"),
     ),
     Mutation(
         "sharing-local-namespace",
@@ -88,14 +88,16 @@ MUTATIONS = (
         "no more Services share an address than its record holds",
         f"{SHARING}:_why_too_many",
         (Edit("len(others) >= MAX_HOLDERS", "False"),),
-        Test(f"{PLAN}::test_an_address_is_shared_by_as_many_as_its_record_is_for", ""),
+        Test(f"{PLAN}::test_an_address_is_shared_by_as_many_as_its_record_is_for", "there are five Services at most"),
     ),
     Mutation(
         "sharing-bytes",
         "no record grows larger than an object may be",
         f"{SHARING}:_why_too_many",
         (Edit("wire_bytes(_1) > MOST_BYTES", "False"),),
-        Test(f"{PLAN}::test_an_address_is_shared_until_its_record_would_be_too_large", ""),
+        Test(
+            f"{PLAN}::test_an_address_is_shared_until_its_record_would_be_too_large", "there are five Services at most"
+        ),
     ),
     Mutation(
         "settling-ports",
