@@ -179,7 +179,9 @@ class BarrierLoop:
     def _judge_what_is_confirmed(self) -> None:
         """By now, by those of the last list."""
         if (listed := self._listed) is not None:
-            self._judge(replace(listed, departed=self._departures.at(listed.sent, listed.speakers)))
+            # One that is forgotten since, as its process has registered anew, is waited for until a list has that.
+            known = {one.uid: one for one in (*listed.departed, *self._departures.at(listed.sent, listed.speakers))}
+            self._judge(replace(listed, departed=tuple(known.values())))
 
     def _judge(self, round_: Round) -> None:
         marks = [mark for mark in self._assigner.marks.values() if mark.known_at <= round_.sent]
