@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 
+from crds.conditions import Reason
 from crds.names import allocation_name
 from speaker.own.confirming import FORGET_AT_ONCE
 from tests.allocator.fakeapi import Life
@@ -202,8 +203,7 @@ class Judge:
                 if its or shown or allocated is not None:
                     yield f"{key}, which is not ours, holds {sorted(its)} and shows {sorted(shown)}"
                 continue
-            if allocated is None:
-                yield f"{key} is told nothing"
+            yield from _of_what_is_told(key, allocated)
             if shown - its or (its - shown and not self._may_hide(body, its - shown)):
                 yield f"{key} holds {sorted(its)} and shows {sorted(shown)}"
             if bool(its) and not body["metadata"].get("finalizers"):
@@ -309,6 +309,14 @@ class Judge:
             names = {one["metadata"]["name"] for one in api.all(plural)}
             if names - nodes:
                 yield f"there are {plural} {sorted(names - nodes)} without a Node"
+
+
+def _of_what_is_told(key: str, allocated: Body | None) -> Iterator[str]:
+    """By its condition Allocated."""
+    if allocated is None:
+        yield f"{key} is told nothing"
+    elif allocated["reason"] == Reason.RecordRefused:
+        yield f"the record of {key} was refused, and will be tried again"
 
 
 def _is_ours(body: Body) -> bool:
