@@ -19,13 +19,15 @@ BY_ORDER = frozenset(
     one.value
     for one in (
         Reason.AddressInUse,
+        Reason.OutsidePool,
         Reason.PartiallyAllocated,
         Reason.PoolExhausted,
         Reason.QuotaExceeded,
         Reason.SharingConflict,
     )
 )
-"""Why a Service has no address, or not all, though another order of events had given it one."""
+"""Why a Service has no address, or not all, though another order of events had given it one; or keeps one that it had
+before the pool changed."""
 MOST_BYTES = 16_000
 """Of one object of ours, in a cluster of a few nodes and Services."""
 
