@@ -217,7 +217,7 @@ def test_each_node_opens_its_session_from_its_loopback_address_and_follows_it(ro
         hops = {node: route.next_hop for node, route in router.routes(f"{given}/32").items()}
         assert hops == {node.name: str(loopback_of(node)) for node in nodes}
         cluster.run("node1", "ip", "address", "del", f"{loopback_of(nodes[0])}/32", "dev", "lo")
-        routed.condition("bgppeer", PEER, "Ready", "NoNodeValue")
+        routed.condition("bgppeer", PEER, "Degraded", "NoNodeValue")
         routed.until("its session is gone", lambda: router.nodes_with(given) == {"node2", "node3"})
         cluster.run("node1", "ip", "address", "add", f"{loopback_of(nodes[0])}/32", "dev", "lo")
         routed.learned(given, *NODES, host=HOST, timeout_seconds=LONGEST_SECONDS)
