@@ -121,7 +121,7 @@ def _start(directory: Path, options: argparse.Namespace) -> int:
     shown = 0
     deadline = time.monotonic() + UP_SECONDS
     while time.monotonic() < deadline:
-        lines = log_path.read_text().splitlines(keepends=True)
+        lines = whole_lines(log_path.read_text())
         for line in lines[shown:]:
             if line == "ready\n":
                 print(f"\nThe lab is up. Logs and keys: {directory}")
@@ -135,6 +135,11 @@ def _start(directory: Path, options: argparse.Namespace) -> int:
         time.sleep(0.1)
     supervisor.terminate()
     return _fail(f"it did not come up in {UP_SECONDS:g} s; see {log_path}")
+
+
+def whole_lines(text: str) -> list[str]:
+    """With their ends. The last one may still be under way: a part of it that is shown would hide the rest."""
+    return text[: text.rfind("\n") + 1].splitlines(keepends=True)
 
 
 def _down(options: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from cli.__main__ import main
-from lab.command import COMPANION_VARIABLE
+from lab.command import COMPANION_VARIABLE, whole_lines
 from lab.record import Record, members
 from lab.waiting import wait_for
 
@@ -194,6 +194,12 @@ def test_a_router_is_there_for_bgp_and_what_the_peer_must_say_is_printed(tmp_pat
         wait_for("the router has the route", has_route, timeout_seconds=30)
     finally:
         berth("lab", "down", home=tmp_path)
+
+
+def test_a_line_that_is_still_being_written_is_not_shown_yet() -> None:
+    assert whole_lines("nodes: 3\n  spec: {my") == ["nodes: 3\n"]
+    assert whole_lines("nodes: 3\n  spec: {myASN: 64512}\n") == ["nodes: 3\n", "  spec: {myASN: 64512}\n"]
+    assert whole_lines("nod") == []
 
 
 def test_commands_without_a_lab_say_how_to_start_one(
