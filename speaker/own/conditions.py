@@ -83,7 +83,8 @@ class Conditions:
         """Another machine's speaker of this node may still announce."""
         message = (
             f"Another machine ran the speaker of {node} before and did not say goodbye. Releases wait until it is "
-            f"surely silent. Only if that other machine is surely off, say so: kubectl delete speaker.berth.dev {node}"
+            "surely silent. Only if that other machine is surely off, and while this Speaker is Ready, "
+            f"say so: kubectl delete speaker.berth.dev {node}"
         )
         self.set(ConditionType.PromisesFencing, False, Reason.OtherMachine, message, now)
 
