@@ -17,7 +17,7 @@ from kube.io.client import Client
 from kube.objects import KubeObject
 from kube.resource import SPEAKERS
 
-ANSWER_SECONDS = 5.0
+ANSWER_SECONDS = 20.0
 
 
 class _Interface(msgspec.Struct, frozen=True):
@@ -42,7 +42,8 @@ def read_owners(kubeconfig: str) -> dict[str, Owner] | None:
     try:
         return asyncio.run(asyncio.wait_for(_read(kubeconfig), ANSWER_SECONDS))
     except (ApiError, CredentialsError, TimeoutError, ValueError) as error:
-        print(f"berth: whose a MAC is can't be told: {error or 'no answer from the API server'}", file=sys.stderr)
+        why = str(error) or f"the API server did not answer within {ANSWER_SECONDS:.0f} s"
+        print(f"berth: whose a MAC is can't be told: {why}", file=sys.stderr)
         return None
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from cli import owners
 from cli.__main__ import main
+from cli.answers import Owner
 from cli.arping import NOBODY, NOT_ASKED, ONE, OWN, SEVERAL
 from lab.net.segment import Host, Segment
 from speaker.wire.messages import Withdraw
@@ -19,6 +21,15 @@ from tests.speaker.wire.orders import announce
 
 VIP, VIP6 = "192.0.10.10", "2001:db8::10"
 BERTH = str(Path(sys.executable).parent / "berth")
+
+
+def test_a_cluster_that_is_silent_is_told(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    async def silent(kubeconfig: str) -> dict[str, Owner]:
+        raise TimeoutError
+
+    monkeypatch.setattr(owners, "_read", silent)
+    assert owners.read_owners("kubeconfig") is None
+    assert "did not answer within 20 s" in capsys.readouterr().err
 
 
 class TestUsage:

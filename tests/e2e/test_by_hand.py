@@ -59,10 +59,8 @@ def test_a_release_marked_by_hand_ends_with_the_service_served_again(web: LabCli
     web.patch("ipallocation", ALLOCATION, {"spec": {"releasing": True}})
 
     def renewed() -> bool:
-        if not web.exists("ipallocation", ALLOCATION):
-            return False
-        found = web.get("ipallocation", ALLOCATION)
-        return found["metadata"]["uid"] != before and not found["spec"]["releasing"]
+        found = web.cluster.reader.get("ipallocation", ALLOCATION)
+        return found is not None and found["metadata"]["uid"] != before and not found["spec"]["releasing"]
 
     web.until("a new allocation holds it", renewed)
     assert web.addresses("web") == [ADDRESS]

@@ -147,9 +147,11 @@ def test_an_address_that_a_rogue_host_has_already_is_not_announced_until_it_goes
     web.service("web", ipFamilies=[family])
     assert web.addresses("web") == [address]
 
-    condition = web.condition("ipallocation", record, "Announced", "DuplicateAddress")
-    assert condition["status"] == "False"
-    assert rogue.mac in condition["message"]
+    def told() -> bool:
+        condition = web.condition("ipallocation", record, "Announced", "DuplicateAddress")
+        return condition["status"] == "False" and rogue.mac in condition["message"]
+
+    web.until("the rogue host is told of", told)
     assert web.condition("ipallocation", record, "Conflicted", "DuplicateAddress")["status"] == "True"
     web.event("service", "web", "DuplicateAddress")
     assert {claim.mac for claim in web.cluster.claims(address, since=since)} == {rogue.mac}

@@ -99,12 +99,16 @@ class EndOfRib:
 
 @dataclass(frozen=True)
 class RefreshSent:
-    """A ROUTE-REFRESH is being written; every UPDATE that was reported before has been."""
+    """A ROUTE-REFRESH of a family is being written; every UPDATE that was reported before has been."""
+
+    family: Family
 
 
 @dataclass(frozen=True)
 class RefreshBegun:
-    """The router has begun to answer a ROUTE-REFRESH (RFC 7313 §3.2, BoRR)."""
+    """The router has begun to answer a ROUTE-REFRESH of a family (RFC 7313 §3.2, BoRR)."""
+
+    family: Family
 
 
 @dataclass(frozen=True)
@@ -190,11 +194,9 @@ class _Line(msgspec.Struct):
 
 MOST_DIGITS = 20
 
-_ABOUT_REFRESH: dict[bytes, AboutRefresh] = {
-    b"refreshing": RefreshSent(),
-    b"refreshed": RefreshBegun(),
-}
-_OF_A_FAMILY: dict[bytes, type[RouterEndOfRib | RefreshCostly]] = {
+_OF_A_FAMILY: dict[bytes, type[AboutRefresh]] = {
+    b"refreshing": RefreshSent,
+    b"refreshed": RefreshBegun,
     b"end-of-rib": RouterEndOfRib,
     b"costly": RefreshCostly,
 }
@@ -217,8 +219,6 @@ def parse(line: bytes) -> Event | None:
     if line.startswith(b"unacknowledged "):
         return _parse_unacknowledged(line)
     word, _, family = line.partition(b" ")
-    if word in _ABOUT_REFRESH:
-        return _ABOUT_REFRESH[word]
     if word in _OF_A_FAMILY and family in _FAMILY_NAMES:
         return _OF_A_FAMILY[word](_FAMILY_NAMES[family])
     return None

@@ -9,7 +9,7 @@ the withdrawal. What counts as an answer:
   each one after it is an answer, of the routers that answer so.
 
 The answer ends in all routes that the router has for us. That should be none; one that has many is asked for another
-family, or not at all. One ROUTE-REFRESH is on its way at a time, so an answer belongs to the last one.
+family, or not at all. One ROUTE-REFRESH is on its way at a time, so an answer that comes after it was sent is its own.
 """
 
 from math import inf
@@ -37,6 +37,7 @@ class RefreshProof:
         self._families: list[Family] = []
         self._ended: set[Family] = set()
         self._asked: Family | None = None
+        self._is_asked_sent = False
         self._is_wanted = self._is_answered = False
         self._nudge_at, self._nudge_after = inf, FIRST_NUDGE_SECONDS
 
@@ -67,7 +68,7 @@ class RefreshProof:
 
     def ask(self, now: float) -> Family:
         """It is asked for, of this family. While `is_due`."""
-        self._asked, self.asked_at = self._families[0], now
+        self._asked, self._is_asked_sent, self.asked_at = self._families[0], False, now
         return self._asked
 
     def is_nudge_due(self, now: float) -> bool:
@@ -89,14 +90,17 @@ class RefreshProof:
         """Whether one was asked for that is not answered."""
         return self._asked is not None
 
-    def was_sent(self, now: float) -> None:
+    def was_sent(self, family: Family, now: float) -> None:
         self.sent += 1
+        if family is not self._asked:
+            return
+        self._is_asked_sent = True
         self._nudge_at, self._nudge_after = now + FIRST_NUDGE_SECONDS, FIRST_NUDGE_SECONDS
         self._is_wanted = False
 
-    def begun(self) -> bool:
+    def begun(self, family: Family) -> bool:
         """The router has sent BoRR. Whether that is an answer."""
-        return self._offer is Refresh.Enhanced and self._answered()
+        return self._offer is Refresh.Enhanced and family is self._asked and self._answered()
 
     def end_of_rib(self, family: Family) -> bool:
         """The router has sent End-of-RIB. Whether that is an answer."""
@@ -105,11 +109,15 @@ class RefreshProof:
         return not is_first and self._offer is Refresh.Normal and family is self._asked and self._answered()
 
     def costly(self, family: Family) -> None:
-        """The router has too many routes of it for us: it is asked for no more."""
+        """The router has too many routes of it for us: it is asked for no more. Where that is seen before it has begun
+        to answer, these are the routes that it begins a session with, and BIRD, asked meanwhile, never answers: another
+        family is asked for at once."""
         self._families = [one for one in self._families if one is not family]
+        if self._asked is family:
+            self._asked, self._is_asked_sent, self._is_wanted = None, False, True
 
     def _answered(self) -> bool:
-        if self._asked is None or not self.sent:
+        if not self._is_asked_sent:
             return False
-        self._asked, self._is_answered, self._nudge_at = None, True, inf
+        self._asked, self._is_asked_sent, self._is_answered, self._nudge_at = None, False, True, inf
         return True

@@ -499,11 +499,11 @@ class RouterSession:
 
     def _about_refresh(self, event: events.AboutRefresh, now: float) -> None:
         match event:
-            case events.RefreshSent():
-                self._proof.was_sent(now)
+            case events.RefreshSent(family):
+                self._proof.was_sent(family, now)
             case events.RefreshCostly(family):
                 self._proof.costly(family)
-            case events.RefreshBegun() if self._proof.begun():
+            case events.RefreshBegun() if self._proof.begun(event.family):
                 self._acknowledged(self._proof.sent, now)
             case events.RouterEndOfRib() if self._proof.end_of_rib(event.family):
                 self._acknowledged(self._proof.sent, now)

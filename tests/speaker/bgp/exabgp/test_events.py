@@ -24,8 +24,8 @@ def line(kind: str, **neighbor: Any) -> bytes:
     [
         (b"done\n", events.Answer(True)),
         (b"error", events.Answer(False)),
-        (b"refreshing ipv4\n", events.RefreshSent()),
-        (b"refreshed ipv6\n", events.RefreshBegun()),
+        (b"refreshing ipv4\n", events.RefreshSent(Family.IPv4)),
+        (b"refreshed ipv6\n", events.RefreshBegun(Family.IPv6)),
         (b"refreshed-all ipv4\n", None),
         (b"costly ipv4\n", events.RefreshCostly(Family.IPv4)),
         (b"costly\n", None),

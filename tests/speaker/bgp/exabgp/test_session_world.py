@@ -279,7 +279,10 @@ class World(RuleBasedStateMachine):
             if self.is_up and self.offer is Refresh.Normal:
                 self.exabgp.said.append(events.RouterEndOfRib(Family.IPv4))  # its own, one after each of ours
         elif self.is_up:
-            answers = {Refresh.Enhanced: events.RefreshBegun(), Refresh.Normal: events.RouterEndOfRib(Family.IPv4)}
+            answers = {
+                Refresh.Enhanced: events.RefreshBegun(Family.IPv4),
+                Refresh.Normal: events.RouterEndOfRib(Family.IPv4),
+            }
             self.exabgp.said.append(answers[self.offer])
 
     @precondition(lambda self: not self.is_up)
@@ -408,7 +411,7 @@ class World(RuleBasedStateMachine):
             self.tcp.append(("marker", None))
         elif exabgp.refreshes:
             exabgp.refreshes -= 1
-            exabgp.said.append(events.RefreshSent())
+            exabgp.said.append(events.RefreshSent(Family.IPv4))
             self.tcp.append(("refresh", None))
 
     def _lose(self) -> None:
