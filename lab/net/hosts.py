@@ -39,6 +39,9 @@ NO_DUPLICATE_DETECTION = {f"net/ipv6/conf/{scope}/accept_dad": "0" for scope in 
 
 BRIDGE = "br0"
 SECOND_BRIDGE = "br1"
+BRIDGE_MACS = {BRIDGE: "02:62:72:69:64:00", SECOND_BRIDGE: "02:62:72:69:64:01"}
+"""Set, so that they stay: by itself a bridge takes the lowest of its ports', and when a port comes or goes with a lower
+one, all hosts have the wrong one of the API server for half a minute."""
 CLIENT = "client"
 ROUTER = "router"
 
@@ -165,7 +168,7 @@ def neighbour(namespaces: NamespaceHandle, host: str, address: str) -> Neighbour
     return Neighbour(ip_address(row["dst"]), row.get("lladdr"), " ".join(row.get("state", [])))
 
 
-def interface_mac(namespaces: NamespaceHandle, host: str, interface: str = "eth0") -> str:
+def interface_mac(namespaces: NamespaceHandle, host: str | None, interface: str = "eth0") -> str:
     printed = namespaces.run(host, ["ip", "-json", "link", "show", interface]).stdout
     return str(json.loads(printed)[0]["address"])
 
@@ -194,7 +197,7 @@ def _make_bridge(namespaces: NamespaceHandle, name: str, ipv4: IPv4Address, ipv6
     ip(
         namespaces,
         HUB,
-        f"link add {name} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+        f"link add {name} address {BRIDGE_MACS[name]} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
         *address_lines(name, ipv4, ipv6),
         f"link set {name} up",
     )

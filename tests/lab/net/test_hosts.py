@@ -80,6 +80,19 @@ def test_the_client_learns_a_node_by_its_own_kernels_arp(sandbox: Sandbox) -> No
     assert learned.mac == hosts.interface_mac(sandbox.namespaces, node.name)
 
 
+def test_the_hub_keeps_its_mac_when_another_port_comes_and_goes(sandbox: Sandbox) -> None:
+    """Else every host has the wrong one of the API server until its kernel finds that out."""
+    hosts.build(sandbox, hosts.plan_topology(1))
+    run = sandbox.namespaces.run
+    before = hosts.interface_mac(sandbox.namespaces, HUB, hosts.BRIDGE)
+    lowest = ["address", "00:00:00:00:00:01", "type", "veth", "peer", "name", "far"]
+    run(HUB, ["ip", "link", "add", "low", *lowest])
+    run(HUB, ["ip", "link", "set", "low", "master", hosts.BRIDGE, "up"])
+    assert hosts.interface_mac(sandbox.namespaces, HUB, hosts.BRIDGE) == before
+    run(HUB, ["ip", "link", "delete", "low"])
+    assert hosts.interface_mac(sandbox.namespaces, HUB, hosts.BRIDGE) == before
+
+
 def test_nobody_answers_for_an_address_of_the_pool(sandbox: Sandbox) -> None:
     topology = hosts.plan_topology(2)
     hosts.build(sandbox, topology)
