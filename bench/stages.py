@@ -18,14 +18,16 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from bench.bgp_services import AGENT, NAMESPACE, PATIENCE_SECONDS, PAUSE_SECONDS, Bench, peering
 from bench.measure import progress, tell
 from crds.names import ANNOTATION_POOL
 from kube.io.client import Client
 from kube.resource import SERVICES
+from lab.apiserver.timeline import Moment
 from lab.client import BERTH, LabClient
 from lab.cluster import Cluster, Settings
 from lab.net.claims import Claim
@@ -46,29 +48,17 @@ AIMS = {
 """Milliseconds."""
 
 
-class Row(NamedTuple):
-    """A moment of the stand-in's (lab.apiserver.timeline). Unix time."""
-
-    at: float
-    until: float
-    verb: str
-    resource: str
-    name: str
-    agent: str
-    who: str
-
-
 @dataclass
 class Timeline:
     """What the stand-in noted in one round."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Moment]
 
-    def first(self, verb: str, resource: str, agent: str = "", *, since: float = 0.0, who: str = "") -> Row:
+    def first(self, verb: str, resource: str, agent: str = "", *, since: float = 0.0, who: str = "") -> Moment:
         """Raises LookupError when there is none."""
         return next(self.all(verb, resource, agent, since=since, who=who))
 
-    def all(self, verb: str, resource: str, agent: str = "", *, since: float = 0.0, who: str = "") -> Iterator[Row]:
+    def all(self, verb: str, resource: str, agent: str = "", *, since: float = 0.0, who: str = "") -> Iterator[Moment]:
         """In the order of their beginnings."""
         found = [
             row
@@ -80,7 +70,7 @@ class Timeline:
         ]
         if not found:
             raise LookupError(f"no {verb} {resource} by {agent or 'anybody'}")
-        return iter(sorted(found))
+        return iter(sorted(found, key=attrgetter("at")))
 
 
 @dataclass
@@ -115,7 +105,7 @@ class Judges:
 
     async def timeline(self) -> Timeline:
         rows = json.loads(await asyncio.to_thread(self.bench.server.fetch, "/lab/timeline"))["timeline"]
-        return Timeline([Row(**row) for row in rows])
+        return Timeline([Moment(**row) for row in rows])
 
     async def first_claim(self, address: str, since: float) -> Claim:
         """`since`, and its time: Unix time."""

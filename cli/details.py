@@ -54,16 +54,21 @@ class ReportStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     interfaces: tuple[Interface, ...] | None = None
 
 
-class Report(KubeObject, frozen=True, kw_only=True, gc=False):
-    """One slice of a node's SpeakerReport."""
+class Slice(KubeObject, frozen=True, kw_only=True, gc=False):
+    """One object of a node's report."""
 
     spec: _Spec = _Spec()
-    status: ReportStatus = ReportStatus()
 
     @property
     def node(self) -> str:
         """Whose it is."""
         return self.spec.node
+
+
+class Report(Slice, frozen=True, kw_only=True, gc=False):
+    """One slice of a node's SpeakerReport."""
+
+    status: ReportStatus = ReportStatus()
 
     def condition(self, kind: str) -> Condition | None:
         """None where it has none of this type."""
@@ -105,16 +110,10 @@ class RoutesStatus(msgspec.Struct, frozen=True, rename="camel", gc=False):
     bgp_sessions: tuple[Session, ...] | None = None
 
 
-class RoutesReport(KubeObject, frozen=True, kw_only=True, gc=False):
+class RoutesReport(Slice, frozen=True, kw_only=True, gc=False):
     """One slice of a SpeakerReport, for `berth bgp routes`: no other command needs as much of it."""
 
-    spec: _Spec = _Spec()
     status: RoutesStatus = RoutesStatus()
-
-    @property
-    def node(self) -> str:
-        """Whose it is."""
-        return self.spec.node
 
 
 decode_report = decoder(Report)

@@ -18,6 +18,7 @@ import structlog
 from crds.names import speaker_lease, speaker_lease_labels
 from kube.errors import ApiError
 from kube.io.client import Client
+from kube.io.waking import wait_or_wake
 from kube.lease.io.renewer import LeaseRenewer
 from speaker.batch import Batch
 from speaker.bgp.bfdsessions import sessions_by_state, sessions_up
@@ -189,12 +190,7 @@ class Agent:
 
     async def _rest(self) -> None:
         """Until something happens, or the core's deadline."""
-        pause = max(0.0, self.core.deadline() - time.monotonic())
-        timer = asyncio.get_running_loop().call_later(pause, self._wake.set)
-        try:
-            await self._wake.wait()
-        finally:
-            timer.cancel()
+        await wait_or_wake(self._wake, max(0.0, self.core.deadline() - time.monotonic()))
 
     def _carry_out(self, batch: Batch) -> None:
         for notice in batch.notices:

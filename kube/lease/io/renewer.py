@@ -17,6 +17,7 @@ import structlog
 from kube.errors import ApiError, NotFound, is_precondition_failure
 from kube.io.client import Client
 from kube.io.clock import micro_timestamp, monotonic
+from kube.io.waking import wait_or_wake
 from kube.objects import decode_lease
 from kube.resource import LEASES
 
@@ -78,11 +79,7 @@ class LeaseRenewer:
             period = self._renew_seconds if is_renewed else min(RETRY_SECONDS, self._renew_seconds)
             # From start to start, so that a slow answer does not stretch the period; a little early, never late.
             pause = began + period * (0.9 + 0.1 * random.random()) - monotonic()
-            timer = asyncio.get_running_loop().call_later(max(0.05, pause), self._hurry.set)
-            try:
-                await self._hurry.wait()
-            finally:
-                timer.cancel()
+            await wait_or_wake(self._hurry, max(0.05, pause))
 
     async def renewed_since(self, boottime: float) -> Renewal:
         """A renewal that was sent later than this and arrived: forever if need be. `run` makes it, without delay."""

@@ -1,7 +1,7 @@
 """ExaBGP's process, as the driver starts it: dies with the agent, connects at a set pace, and tells what TCP holds.
 
-Runs in processes of their own, one for each peer and one that forks them, and imports nothing of Berth
-(speaker.bgp.exabgp.io.main starts it). It changes ExaBGP in these places, each held by a test against real routers:
+Runs in processes of their own, one for each peer and one that forks them, and imports nothing of Berth but
+speaker.bgp.exabgp.answers (speaker.bgp.exabgp.io.main starts it). It changes ExaBGP in these places, each held by a test against real routers:
 
 - a connection is tried anew each so many seconds as the last command `pace SECONDS KEEPALIVE` says, and one attempt
   lasts no longer (ExaBGP tries as often as its loop turns, and an attempt lasts as long as the kernel repeats its SYN:
@@ -50,6 +50,7 @@ import termios
 import time
 import traceback
 from collections.abc import Iterator
+from functools import partial
 from math import inf
 from typing import Any
 
@@ -78,6 +79,8 @@ from exabgp.reactor.network.connection import Connection
 from exabgp.reactor.peer import ACTION
 from exabgp.version import json as json_version
 
+from speaker.bgp.exabgp.answers import Answers
+
 PARENT = "BERTH_BGP_PARENT"
 FIRST_RETRY_SECONDS = 1.0
 ACCEPT_SECONDS = 20.0
@@ -88,10 +91,6 @@ SERVICE = "berth"
 MAX_PATH_BYTES = 4096  # PATH_MAX, linux/limits.h
 TAKE_UP_SECONDS = 10.0
 """So long may it take until a forked process is the agent's."""
-MAX_ANSWER_OCTETS = 1 << 16
-"""A router that answers a ROUTE-REFRESH with more than this is asked no more in that session."""
-COUNT_SECONDS = 10.0
-"""UPDATEs after that are no answer any more."""
 _TRANSPARENT = {
     socket.AF_INET: (socket.IPPROTO_IP, 19),
     socket.AF_INET6: (socket.IPPROTO_IPV6, 75),
@@ -290,7 +289,7 @@ def _send_keepalive_when_accepted(one: Any) -> Iterator[Any]:
     """In the place of the KEEPALIVE that answers OPEN."""
     _Acceptance.opens += 1
     awaited = f"{_Acceptance.opens} {int(one.proto.negotiated.holdtime)}"
-    one.proto.connection.answers = _Answers(one)
+    one.proto.connection.answers = Answers(partial(one.reactor.processes.write, SERVICE))
     until = time.monotonic() + ACCEPT_SECONDS
     while _Acceptance.words != awaited:
         if time.monotonic() >= until:
@@ -460,76 +459,7 @@ def _unacknowledged(one: Any) -> int:
 
 
 _FAMILIES = {"ipv4": (AFI.ipv4, SAFI.unicast), "ipv6": (AFI.ipv6, SAFI.unicast)}
-_NAMES = {(1, 1): "ipv4", (2, 1): "ipv6"}
-_UPDATE, _ROUTE_REFRESH = 2, 5  # RFC 4271 §4.1, RFC 2918 §3
-_WORDS = {1: "refreshed", 2: "refreshed-all"}  # RFC 7313 §3.2
 _NOTHING = (0, 0, b"", b"", None)
-
-
-class _Answers:
-    """What one connection's router answers to ROUTE-REFRESH, told as it is read, and never parsed further."""
-
-    def __init__(self, one: Any) -> None:
-        self._processes = one.reactor.processes
-        self._octets = dict.fromkeys(_FAMILIES, 0)
-        """Of the routes of each family that came together last."""
-        self._counts_until = 0.0
-
-    def tell(self, words: str) -> None:
-        self._processes.write(SERVICE, words)
-
-    def begin(self, name: str) -> None:
-        """A ROUTE-REFRESH is sent now."""
-        self._octets[name], self._counts_until = 0, time.monotonic() + COUNT_SECONDS
-        self.tell(f"refreshing {name}")
-
-    def take(self, kind: int, body: bytes) -> bool:
-        """Whether that is not for ExaBGP."""
-        if kind == _UPDATE:
-            if name := _end_of_rib_name(body):
-                self._octets[name] = 0
-                self.tell(f"end-of-rib {name}")
-            elif time.monotonic() < self._counts_until:
-                self._count(_family_name(body), len(body))
-        elif kind == _ROUTE_REFRESH and len(body) == 4 and body[2] in _WORDS:
-            if name := _NAMES.get((body[0] << 8 | body[1], body[3])):
-                self._octets[name] = 0
-                self.tell(f"{_WORDS[body[2]]} {name}")
-            return True
-        return False
-
-    def _count(self, name: str, octets: int) -> None:
-        """Each family for itself: the routes of one may come while another is asked for."""
-        before = self._octets.get(name, 0)
-        self._octets[name] = before + octets
-        if before <= MAX_ANSWER_OCTETS < before + octets:
-            self.tell(f"costly {name}")
-
-
-def _end_of_rib_name(body: bytes) -> str | None:
-    """The family whose End-of-RIB that UPDATE is (RFC 4724 §2), if it is one."""
-    if body == bytes(4):
-        return "ipv4"
-    if len(body) in (10, 11) and body[:2] == bytes(2) and body[5] == 15:  # MP_UNREACH_NLRI and nothing in it
-        return _NAMES.get((body[-3] << 8 | body[-2], body[-1]))
-    return None
-
-
-def _family_name(body: bytes) -> str:
-    """The family that an UPDATE is about: of its MP_REACH_NLRI or MP_UNREACH_NLRI (RFC 4760 §3, §4), else IPv4. "" for
-    one that is asked for never, or what can't be read."""
-    at = 2 + int.from_bytes(body[:2])
-    end = at + 2 + int.from_bytes(body[at : at + 2])
-    at += 2
-    while at + 3 < min(end, len(body)):
-        is_long = body[at] & 0x10  # RFC 4271 §4.3: Extended Length
-        value = at + (4 if is_long else 3)
-        if body[at + 1] in (14, 15):
-            return _NAMES.get(
-                (int.from_bytes(body[value : value + 2]), body[value + 2] if value + 2 < len(body) else 0), ""
-            )
-        at = value + int.from_bytes(body[at + 2 : value])
-    return "ipv4"
 
 
 _reader = Connection.reader
@@ -539,7 +469,9 @@ def _reader_that_tells(connection: Any) -> Iterator[Any]:
     """Tuples of length, kind, header, body and fault; all zero while there is no whole message."""
     for found in _reader(connection):
         answers = getattr(connection, "answers", None)
-        is_taken = answers is not None and found[4] is None and found[0] and answers.take(found[1], found[3])
+        is_taken = (
+            answers is not None and found[4] is None and found[0] and answers.take(found[1], found[3], time.monotonic())
+        )
         yield _NOTHING if is_taken else found
 
 
@@ -560,7 +492,7 @@ class _Sending:
         if self._family is None:
             yield from one.new_keepalive()
             return
-        self._connection.answers.begin(self._family)
+        self._connection.answers.begin(self._family, time.monotonic())
         yield from one.new_refresh(RouteRefresh(*_FAMILIES[self._family]))
 
 
