@@ -503,7 +503,8 @@ class NodeCore:
         own = self.members.judge(now, contact, others=others)
         decisions.set_own_tier(own.tier)
         decisions.set_claims(view.claims(now.monotonic))
-        self._own_state = self.members.own_state(contact, is_serving=self.may_announce)
+        said = self.members.own_state(contact, is_serving=self.may_announce, now=now.boottime)
+        self._own_state = said or self._own_state
 
     def _judge_conditions(self, now: Moment) -> None:
         """What the Speaker object says for people, and its promise."""

@@ -17,6 +17,8 @@ from speaker.own.status import StatusDraft
 from speaker.wire.messages import NEVER, Member, OwnState
 
 SHOWN_MEMBERS = 64
+SAID_SECONDS = 1.0
+"""So often the wire process is told the same again: it believes it for three times as long."""
 
 
 class Members:
@@ -39,6 +41,8 @@ class Members:
         self._cluster = ClusterState()
         self._need = LeaseNeed(self.view.liveness)
         self._since: dict[str, str] = {}
+        self._said: OwnState | None = None
+        self._said_at = 0.0
         draft.set("heard", [])
 
     @property
@@ -90,12 +94,19 @@ class Members:
         self._draft.set("standing", own.standing.value)
         return own
 
-    def own_state(self, contact: float, *, is_serving: bool) -> OwnState | None:
-        """What our heartbeats should say; None when there are none."""
+    def own_state(self, contact: float, *, is_serving: bool, now: float) -> OwnState | None:
+        """What our heartbeats should say; None when there are none, or when that was said a moment ago.
+
+        `now`: CLOCK_BOOTTIME seconds.
+        """
         own = self.view.own
         if not self.heartbeats.are_on:
             return None
-        return OwnState(contact, is_serving, own.is_member, own.is_behind, own.is_leaving)
+        state = OwnState(contact, is_serving, own.is_member, own.is_behind, own.is_leaving)
+        if state == self._said and now < self._said_at + SAID_SECONDS:
+            return None
+        self._said, self._said_at = state, now
+        return state
 
     def unheard(self) -> Set[str]:
         """The nodes with a speaker that is to be reckoned with, and is not heard."""

@@ -108,7 +108,7 @@ class KnownMember:
 
     @property
     def is_heard_by_multicast(self) -> bool:
-        return any(name != UNICAST for name in self.paths)
+        return len(self.paths) > (UNICAST in self.paths)
 
 
 class Receiver:

@@ -4,10 +4,11 @@ from crds.speaker import Standing
 from speaker.cluster.state import ClusterState
 from speaker.fencing import Contact
 from speaker.members.heartbeats import HeartbeatOptions
-from speaker.members.members import SHOWN_MEMBERS, Members
+from speaker.members.members import SAID_SECONDS, SHOWN_MEMBERS, Members
 from speaker.members.view import MemberTimes
 from speaker.notices import Line, Notices
 from speaker.own.status import StatusDraft
+from speaker.wire.heartbeat.sender import STATE_SECONDS
 from speaker.wire.messages import NEVER, Member, OwnState
 from tests.speaker.make import allocation, at, speaker
 
@@ -85,19 +86,31 @@ def test_one_that_is_heard_again_and_ran_all_the_time_came_back_and_that_is_told
 def test_nothing_is_said_and_nobody_is_heard_before_there_are_keys() -> None:
     world = World("node-b", heartbeats=False)
     world.hear("node-b", now=1)
-    assert world.members.own_state(1.0, is_serving=True) is None
+    assert world.members.own_state(1.0, is_serving=True, now=1.0) is None
     assert world.members.heard == {}
 
 
 def test_heartbeats_say_how_this_node_stands() -> None:
     world = World()
     world.judge(1)
-    assert world.members.own_state(7.0, is_serving=True) == OwnState(7.0, is_serving=True, is_member=True)
+    assert world.members.own_state(7.0, is_serving=True, now=8.0) == OwnState(7.0, is_serving=True, is_member=True)
     world.members.view.leave()
     world.judge(2)
-    said = world.members.own_state(7.0, is_serving=False)
+    said = world.members.own_state(7.0, is_serving=False, now=8.0)
     assert said == OwnState(7.0, is_serving=False, is_member=True, is_behind=False, is_leaving=True)
     assert world.draft.wanted("standing") == Standing.Leaving.value
+
+
+def test_what_was_said_a_moment_ago_is_said_again_as_it_changes_and_before_it_is_forgotten() -> None:
+    world = World()
+    world.judge(1)
+    says = world.members.own_state
+    same = OwnState(7.0, is_serving=True, is_member=True)
+    assert says(7.0, is_serving=True, now=8.0) == same
+    assert says(7.0, is_serving=True, now=8.5) is None
+    assert says(7.0, is_serving=True, now=9.0) == same
+    assert says(9.0, is_serving=True, now=9.1) is not None
+    assert SAID_SECONDS <= STATE_SECONDS / 3
 
 
 def test_a_node_that_comes_while_others_serve_waits_unless_there_is_nothing_to_move() -> None:

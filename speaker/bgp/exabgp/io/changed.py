@@ -1,7 +1,8 @@
 """ExaBGP's process, as the driver starts it: dies with the agent, connects at a set pace, and tells what TCP holds.
 
 Runs in processes of their own, one for each peer and one that forks them, and imports nothing of Berth but
-speaker.bgp.exabgp.answers (speaker.bgp.exabgp.io.main starts it). It changes ExaBGP in these places, each held by a test against real routers:
+speaker.bgp.exabgp.answers (speaker.bgp.exabgp.io.main starts it). It changes ExaBGP in these places, each held by a
+test against real routers:
 
 - a connection is tried anew each so many seconds as the last command `pace SECONDS KEEPALIVE` says, and one attempt
   lasts no longer (ExaBGP tries as often as its loop turns, and an attempt lasts as long as the kernel repeats its SYN:
