@@ -373,9 +373,9 @@ class Reason(_Documented):
         "OtherMachine",
         "Another machine ran the speaker of this node before, and did not say goodbye: it may be cut off and announce "
         "all the same. Until it is surely silent, this speaker confirms no release and makes no promise. Only if that "
-        "other machine is surely off, and while this Speaker is Ready (it then withdraws at once), delete the Speaker: "
-        "`kubectl delete speaker.berth.dev NODE`; this one registers "
-        "anew.",
+        "other machine is surely off, say so by its boot id, which is in the message: "
+        "`kubectl annotate --overwrite speaker.berth.dev NODE berth.dev/dead-machines=BOOT_ID`. "
+        "Routers then get the time that they may keep its routes for.",
     )
     OutsidePool = (
         "OutsidePool",

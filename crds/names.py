@@ -45,6 +45,10 @@ ANNOTATION_DROPPED_ROUTERS = f"{GROUP}/dropped-routers"
 """On a Speaker: an operator's word that these routers keep no route of its former sessions: PROCESS/ADDRESS,ADDRESS.
 PROCESS: the incarnation that the Speaker names, so that the word says nothing of a later one."""
 
+ANNOTATION_DEAD_MACHINES = f"{GROUP}/dead-machines"
+"""On a Speaker: an operator's word that these other machines, which ran the speaker of this node before, are off: their
+boot ids, separated by commas. A machine that starts again has another one, so the word stays true."""
+
 LABEL_COMPONENT = "app.kubernetes.io/component"
 LABEL_NODE = f"{GROUP}/node"
 COMPONENT_SPEAKER = "speaker"

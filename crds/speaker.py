@@ -16,7 +16,7 @@ from crds.addresses import addresses_in
 from crds.kind import AGE, Column, CustomKind, ready_column
 from crds.markers import Format, Items, ListMap, ListSet, Text
 from crds.meta import BerthObject, ConditionedStatus, Model
-from crds.names import ANNOTATION_DROPPED_ROUTERS
+from crds.names import ANNOTATION_DEAD_MACHINES, ANNOTATION_DROPPED_ROUTERS
 from crds.rules import ADDRESS_LENGTH, AddressText, InterfaceName, NodeName, ObjectName
 
 Time = Annotated[str, Format("date-time")]
@@ -27,6 +27,8 @@ MOST_ROUTERS = 256
 """That one speaker remembers."""
 MOST_ELSEWHERE = 8
 """Machines with one node name."""
+FOREVER_SECONDS = 2**31 - 1
+"""In place of an infinite time, of a router that keeps routes until it hears otherwise (hold time 0)."""
 MOST_INTERFACES = 64
 """Of one node; its report has more of them."""
 MOST_NETWORKS = 8
@@ -321,7 +323,7 @@ class SpeakerStatus(ConditionedStatus):
     """The machine that this process runs on: the boot id of its kernel, and a digest of what its kubelet says of it."""
     elsewhere: Annotated[tuple[SpeakerElsewhere, ...], Items(maximum=MOST_ELSEWHERE), ListMap("machine")] = ()
     """Speakers of this node's name on other machines that may still announce. Until they are surely silent, this one
-    confirms no release; deleting the Speaker is the word that they are dead."""
+    confirms no release. The annotation berth.dev/dead-machines is the word that they are off."""
     goodbye: bool = False
     """Whether the speaker stopped cleanly, after it had withdrawn everything."""
     fencing: FencingPromise | None = None
@@ -370,3 +372,17 @@ def word_on_routers(annotations: Mapping[str, str] | None) -> tuple[str, frozens
     """
     process, _, addresses = (annotations or {}).get(ANNOTATION_DROPPED_ROUTERS, "").rpartition("/")
     return process.strip(), addresses_in(addresses, MOST_ROUTERS)
+
+
+def boot_id_of(machine: str) -> str:
+    """By which an operator names a machine (`status.machine`); "" where it has none."""
+    return machine.partition(" ")[0]
+
+
+def word_on_machines(annotations: Mapping[str, str] | None) -> frozenset[str]:
+    """An operator's word in a Speaker's annotations (ANNOTATION_DEAD_MACHINES): the boot ids of machines that are off.
+
+    What comes after MOST_ELSEWHERE parts is left out.
+    """
+    parts = (annotations or {}).get(ANNOTATION_DEAD_MACHINES, "").split(",", MOST_ELSEWHERE)[:MOST_ELSEWHERE]
+    return frozenset(one.strip() for one in parts) - {""}

@@ -139,6 +139,7 @@ class NodeCore:
             self._unless_ended(self._registration.why_speaker_ends_it(seen.new), now)
             if seen.new is not None:
                 self.bgp.routers_dropped(seen.new.dropped_routers, now)
+                self._elsewhere.said_off(seen.new.machines_off, now.boottime)
                 if seen.new.is_called_silent:
                     self.draft.speaker.undone("conditions")
 
@@ -202,7 +203,7 @@ class NodeCore:
         are dead, but not that their routers know. Before the Node is read, the own machine is not known."""
         own = found.own
         if not own.incarnation:
-            self._elsewhere.forget()
+            self._elsewhere.all_said_off(now.boottime)
         if not self.own.speaker.has_ever_registered and own.incarnation != self._incarnation:
             self.bgp.inherit(own.last_word, now)
             if found.node_uid:

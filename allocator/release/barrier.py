@@ -52,6 +52,9 @@ ALIVE_SECONDS = 15.0
 """Only for words: a node whose Lease was seen to change this lately is called alive."""
 
 IS_ALIVE = "it is alive and has not confirmed yet"
+HAS_OTHER_MACHINE = (
+    "it does not confirm for another machine that ran its speaker before: see PromisesFencing of its Speaker"
+)
 """Of a node that will confirm by itself."""
 
 CONTRADICTION_SECONDS = 15.0
@@ -321,7 +324,7 @@ def _needed_silence(speaker: SpeakerState, leases: LeaseBook) -> float:
 
 def _why_not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
     if round_.leases.is_alive(speaker.node, round_.sent):
-        return IS_ALIVE
+        return HAS_OTHER_MACHINE if speaker.was_elsewhere else IS_ALIVE
     if not speaker.witnesses:
         return "it made no promise to withdraw by itself"
     return _why_not_silent(speaker, mark, round_)

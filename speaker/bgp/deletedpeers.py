@@ -7,7 +7,7 @@ address would never be free. A router that can be reached was told by withdrawal
 from collections.abc import Collection, Mapping, Set
 
 from crds.bgppeer import BGPPeerSpec
-from speaker.bgp.model import FOREVER_SECONDS
+from crds.speaker import FOREVER_SECONDS
 from speaker.bgp.places import is_named
 
 DELETED_SECONDS = 240.0

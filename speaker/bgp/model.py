@@ -11,14 +11,12 @@ from math import ceil
 from typing import NamedTuple
 
 from crds.addresses import Family, IPAddress
-from crds.speaker import Acknowledger, BGPSessionState
+from crds.speaker import FOREVER_SECONDS, Acknowledger, BGPSessionState
 
 Prefix = IPv4Network | IPv6Network
 StandardCommunity = tuple[int, int]
 LargeCommunity = tuple[int, int, int]
 
-FOREVER_SECONDS = 2**31 - 1
-"""In place of an infinite time (hold time 0)."""
 EXABGP_PERMIT_SECONDS = 15.0
 """How long sessions go on without a word from the agent. Part of how long routers may keep routes after its end, so
 fencing counts it."""

@@ -18,7 +18,7 @@ import msgspec
 from crds.addresses import IPAddress, plain_address
 from crds.conditions import ConditionType, Reason
 from crds.names import LABEL_DRAINED, LABEL_EXCLUDE_NODE, TAINT_DELETION, TAINT_OUT_OF_SERVICE, allocation_name
-from crds.speaker import MOST_NETWORKS, Standing, word_on_routers
+from crds.speaker import MOST_NETWORKS, Standing, word_on_machines, word_on_routers
 from kube.decoding import decoder
 from kube.objects import Condition, Node, NodeSystemInfo, ServiceKey, decode_endpoint_slice, decode_node
 from speaker.cluster.networks import Attached, network_of
@@ -138,6 +138,8 @@ class SpeakerFacts(msgspec.Struct, frozen=True, gc=False):
     tier: int = 0
     dropped_routers: frozenset[str] = frozenset()
     """An operator's word: these routers keep no route of its former sessions (ANNOTATION_DROPPED_ROUTERS)."""
+    machines_off: frozenset[str] = frozenset()
+    """An operator's word: the machines with these boot ids are off (ANNOTATION_DEAD_MACHINES)."""
     is_called_silent: bool = False
     """An allocator wrote that nothing is heard of it. It was serving before; whether it lives, its Lease and its
     heartbeats tell."""
@@ -371,6 +373,7 @@ def speaker_from(raw: bytes) -> SpeakerFacts:
         drains_when_cordoned=seen.status.drains_when_cordoned,
         is_called_silent=is_called_silent,
         dropped_routers=word_on_routers(seen.metadata.annotations)[1],  # of any process: see speaker.bgp.remembered
+        machines_off=word_on_machines(seen.metadata.annotations),
         attached={name: one.attached() for name, one in usable.items()},
     )
 

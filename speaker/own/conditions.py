@@ -9,10 +9,13 @@ from typing import Any
 from crds.conditions import ConditionType, Reason
 from crds.kernelanswers import KernelHolding, what_to_do
 from crds.meta import Condition
+from crds.names import ANNOTATION_DEAD_MACHINES
 from crds.observation import Observation
+from crds.speaker import boot_id_of
 from crds.wording import listed
 from speaker.cluster.faults import Fault
 from speaker.fencing import Hold
+from speaker.own.predecessor import Elsewhere
 
 SHOWN = 5
 """How many addresses or objects a message names."""
@@ -79,13 +82,29 @@ class Conditions:
             message = "With fewer than three speakers there is no majority that could tell whether this one is cut off."
             self.set(ConditionType.PromisesFencing, False, Reason.OnlySpeaker, message, now)
 
-    def set_elsewhere(self, node: str, now: str) -> None:
-        """Another machine's speaker of this node may still announce."""
+    def set_elsewhere(self, node: str, others: Sequence[Elsewhere], now: str) -> None:
+        """The speakers of this node on other machines may still announce."""
+        unsaid = [boot_id_of(one.machine) for one in others if not one.is_said_off]
         message = (
-            f"Another machine ran the speaker of {node} before and did not say goodbye. Releases wait until it is "
-            "surely silent. Only if that other machine is surely off, and while this Speaker is Ready, "
-            f"say so: kubectl delete speaker.berth.dev {node}"
+            f"Another machine ran the speaker of {node} before and did not say goodbye. "
+            "Releases wait until it is surely silent."
         )
+        if not unsaid:
+            message = (
+                f"Another machine ran the speaker of {node} before, and is off by an operator's word. "
+                "Releases wait until no router can have its routes any more."
+            )
+        elif all(unsaid):
+            word = f"{ANNOTATION_DEAD_MACHINES}={','.join(sorted(unsaid))}"
+            message += (
+                " Only if that other machine is surely off, say so by its boot id: "
+                f"kubectl annotate --overwrite speaker.berth.dev {node} {word}"
+            )
+        else:
+            message += (
+                " Its boot id is not known. Only if that other machine is surely off, and while this Speaker is Ready, "
+                f"say so: kubectl delete speaker.berth.dev {node}"
+            )
         self.set(ConditionType.PromisesFencing, False, Reason.OtherMachine, message, now)
 
     def set_members_heard(self, fault: str, known: Set[str], heard: Iterable[str], now: str) -> None:

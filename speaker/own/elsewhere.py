@@ -11,16 +11,17 @@ this is so, by the rules that an allocator has for a speaker that is gone (crds.
   And it has had time to hear of them.
 * Its routers have had their time, from then on.
 
-Without a promise only an operator's word ends it: `kubectl delete speaker.berth.dev NODE`.
+Or it is off, by an operator's word, and its routers have had their time since that word: by its boot id
+(ANNOTATION_DEAD_MACHINES), or by `kubectl delete speaker.berth.dev NODE`, which is said of the whole node.
 This one registers anew then.
 Until then this one makes no promise and says no goodbye: nobody else may be taken for silent because of it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from crds.fencing import HEARD_SECONDS, OUTLIVED_SLACK_SECONDS, SETTLE_SECONDS, margin_seconds, outlived_after_seconds
-from crds.speaker import MOST_ELSEWHERE
+from crds.speaker import FOREVER_SECONDS, MOST_ELSEWHERE, boot_id_of
 from speaker.fencing import MemberContacts
 from speaker.own.machine import is_same_machine
 from speaker.own.predecessor import Elsewhere, LastWord
@@ -31,6 +32,8 @@ class _Other:
     said: Elsewhere
     outlived_by: Mapping[str, float] = field(default_factory=dict)
     """Witnesses that have outlived it, with since when we know."""
+    off_since: float | None = None
+    """When an operator's word was heard that it is off."""
 
 
 class OtherMachines:
@@ -52,9 +55,19 @@ class OtherMachines:
         """More is known of the own machine now: which of them was this one before its reboot, and so is dead."""
         self._others = {text: one for text, one in self._others.items() if not is_same_machine(text, machine)}
 
-    def forget(self) -> None:
-        """An operator's word: they are dead."""
-        self._others.clear()
+    def said_off(self, boot_ids: Set[str], now: float) -> None:
+        """An operator's word: these machines are off. Told again, it counts from the first time."""
+        self._off({machine for machine in self._others if boot_id_of(machine) in boot_ids}, now)
+
+    def all_said_off(self, now: float) -> None:
+        """An operator's word: whatever ran for this node is off."""
+        self._off(self._others.keys(), now)
+
+    def _off(self, machines: Set[str], now: float) -> None:
+        for machine in machines:
+            one = self._others[machine]
+            if one.off_since is None:
+                self._others[machine] = replace(one, said=replace(one.said, is_said_off=True), off_since=now)
 
     def registered(self, now: float) -> None:
         """This process has the Lease and the Speaker. The first time counts: no other renewed the Lease after that."""
@@ -90,6 +103,9 @@ class OtherMachines:
 
     def _is_silent(self, one: _Other, since: float, now: float) -> bool:
         said = one.said
+        if one.off_since is not None:
+            # Who says so of routers that never forget has to see to them.
+            return said.outlives_seconds >= FOREVER_SECONDS or now >= one.off_since + said.outlives_seconds
         if said.witnesses is None:
             return False
         silent_at = since + said.fence_after_seconds + margin_seconds(said.fence_after_seconds)

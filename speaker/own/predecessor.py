@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 class Elsewhere:
     """A speaker of this node's name that may run on another machine. `witnesses`: of its promise to withdraw by itself
     `fence_after_seconds` after its last renewal; None = it made none. `outlives_seconds`: how long routers may keep its
-    routes after its end."""
+    routes after its end. `is_said_off`: an operator's word."""
 
     machine: str
     fence_after_seconds: int = 0
     witnesses: frozenset[str] | None = None
     outlives_seconds: int = 0
+    is_said_off: bool = False
 
 
 @dataclass(frozen=True)

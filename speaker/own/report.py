@@ -49,7 +49,7 @@ class Report:
         self._draft.set("elsewhere", [elsewhere(one) for one in others])
         if others:
             self._witnesses = None
-            self._conditions.set_elsewhere(self._own_node, now.text)
+            self._conditions.set_elsewhere(self._own_node, others, now.text)
         else:
             self._judge_promise(members, renewal_sent, now)
         self._draft.set("fencing", fencing(self._witnesses, self._fence_after_seconds))

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from crds.names import allocation_name, speaker_lease
+from crds.names import ANNOTATION_DEAD_MACHINES, allocation_name, speaker_lease
+from crds.speaker import boot_id_of
 from kube.resource import (
     BGPADVERTISEMENTS,
     BGPPEERS,
@@ -708,16 +709,27 @@ _EXPECTED: dict[str, Callable[[Cluster, str], list[str]]] = {
 }
 
 
+def _say_machines_are_off(cluster: Cluster, name: str, looks: int = 30) -> None:
+    """An operator looks at the node's Speaker now and then, and does what its condition asks for."""
+    elsewhere = ((cluster.api.get("speakers", name) or {}).get("status") or {}).get("elsewhere") or ()
+    if elsewhere:
+        boot_ids = ",".join(boot_id_of(one["machine"]) for one in elsewhere)
+        cluster.do("PATCH", SPEAKERS, name, {"metadata": {"annotations": {ANNOTATION_DEAD_MACHINES: boot_ids}}})
+    if looks:
+        cluster.world.after(2.0, _say_machines_are_off, cluster, name, looks - 1)
+
+
 def end_of_faults(cluster: Cluster) -> None:
     """Everything is well again, and whatever is off is switched on. Of machines that were replaced an operator says
-    that they are dead."""
+    that they are off, by their boot ids."""
     for link in cluster.links:
         link.chances.clear()
         link.lag_seconds, link.latency = 0.0, 0.004
         link.heal()
     for machine in cluster.replaced:
         machine.lose_power()
-        cluster.world.after(2.0, cluster.delete, SPEAKERS, machine.node)
+    for node in dict.fromkeys(machine.node for machine in cluster.replaced):
+        cluster.world.after(2.0, _say_machines_are_off, cluster, node)
     for resource in _GARBAGE:
         cluster.delete(resource, "garbage", "default" if resource.namespaced else "")
     cluster.segment.heal()

@@ -1,6 +1,7 @@
 """Two machines with one node name: the later one never confirms a release for the earlier one that may announce."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 from unittest import mock
 
@@ -25,13 +26,25 @@ def cut_off(speaker: Speaker) -> None:
     transport.stream = mock.Mock(side_effect=Unreachable(0, "", "cut"))
 
 
-async def promise(lab: Cluster) -> str:
+async def promise(lab: Cluster, said: str = "reason") -> str:
     conditions = (await lab.status("node-a")).get("conditions", [])
-    return next((one["reason"] for one in conditions if one["type"] == "PromisesFencing"), "")
+    return next((one[said] for one in conditions if one["type"] == "PromisesFencing"), "")
 
 
+async def delete_speaker(lab: Cluster) -> None:
+    await lab.admin.delete(SPEAKERS, "node-a")
+
+
+async def name_machine(lab: Cluster) -> None:
+    command = "kubectl annotate --overwrite speaker.berth.dev node-a berth.dev/dead-machines=old"
+    assert command in await promise(lab, "message")
+    said = {"metadata": {"annotations": {"berth.dev/dead-machines": "old"}}}
+    await lab.admin.merge_patch(SPEAKERS, "node-a", said)
+
+
+@pytest.mark.parametrize("say_it_is_off", [delete_speaker, name_machine])
 async def test_a_machine_under_the_name_of_another_one_confirms_nothing_until_an_operator_says_that_one_is_dead(
-    tmp_path,
+    tmp_path, say_it_is_off: Callable[[Cluster], Awaitable[None]]
 ) -> None:
     async with cluster(tmp_path) as lab:
         await lab.allocate(A)
@@ -48,10 +61,12 @@ async def test_a_machine_under_the_name_of_another_one_confirms_nothing_until_an
                     assert await lab.released("node-a") == {}
                 assert await promise(lab) == "OtherMachine"
                 assert not (await lab.status("node-a"))["fencing"]["promised"]
-                await lab.admin.delete(SPEAKERS, "node-a")
+                await say_it_is_off(lab)
                 await eventually(lambda: lab.released("node-a"), 30.0)
                 assert await lab.released("node-a") == {uid: generation}
-                assert (await lab.status("node-a")).get("elsewhere", []) == []
+                await asyncio.sleep(5.0)
+                assert not (await lab.status("node-a")).get("elsewhere")
+                assert await promise(lab) != "OtherMachine"
 
 
 async def test_it_says_no_goodbye_for_the_other_one_and_its_successor_waits_on(tmp_path) -> None:

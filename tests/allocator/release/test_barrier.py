@@ -213,6 +213,12 @@ def test_a_word_about_a_node_says_nothing_of_another_machine_that_had_its_name()
     assert decode_speaker(b'{"metadata":{"name":"n3"},"status":{"elsewhere":[{"machine":"old"}]}}').was_elsewhere
 
 
+def test_one_that_confirms_nothing_for_another_machine_is_told_from_one_that_hangs() -> None:
+    for elsewhere, why in ((({"machine": "old"},), "for another machine"), ((), "is alive")):
+        (one,) = awaited(MARK, round_of((speaker("n3", elsewhere=elsewhere),), leases=book("n3")))
+        assert why in one.why
+
+
 def test_routes_outlive_a_node_that_is_shut_down_from_when_nothing_contradicts_it() -> None:
     """Long silence, and the taint just now; or an old taint, and a Lease that was renewed under it."""
     one = speaker("n3", routers=TOR1)

@@ -9,11 +9,11 @@ import pytest
 from crds.bfdprofile import BFDProfileSpec
 from crds.bgpadvertisement import BGPAdvertisementSpec
 from crds.bgppeer import BGPPeerSpec
-from crds.speaker import MOST_ROUTERS
+from crds.speaker import FOREVER_SECONDS, MOST_ROUTERS
 from speaker.bgp.course import EXABGP_PERMIT_SECONDS, ORDER_SECONDS, BgpCourse
 from speaker.bgp.deletedpeers import DELETED_SECONDS
 from speaker.bgp.io.routers import Routers
-from speaker.bgp.model import FOREVER_SECONDS, Prefix
+from speaker.bgp.model import Prefix
 from speaker.bgp.routers import RouterOrders, RouterReport
 from speaker.cluster.objects import PoolFacts
 from speaker.cluster.state import ClusterState

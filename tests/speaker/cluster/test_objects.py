@@ -415,6 +415,12 @@ def test_an_operators_word_on_routers_is_read_as_addresses_whatever_else_is_writ
     assert len(read.dropped_routers) == 256
 
 
+def test_an_operators_word_on_machines_is_read_as_boot_ids_whatever_else_is_written_there() -> None:
+    for text, said in (("b1, b2,,b1", {"b1", "b2"}), ("", set()), (",".join(map(str, range(100))), set("01234567"))):
+        read = speaker_from(raw(metadata={"name": "n", "annotations": {"berth.dev/dead-machines": text}}))
+        assert read.machines_off == said
+
+
 def test_annotations_are_kept_of_the_own_node_only_and_no_long_values() -> None:
     said = raw(metadata={"name": "own", "annotations": {"a": "192.0.2.1", "long": "x" * 100_000}})
     assert node_from(said).annotations == {}

@@ -3,6 +3,7 @@
 import pytest
 
 from crds.fencing import HEARD_SECONDS, OUTLIVED_SLACK_SECONDS, SETTLE_SECONDS, margin_seconds
+from crds.speaker import FOREVER_SECONDS
 from speaker.fencing import Contact, MemberContacts
 from speaker.own.elsewhere import OtherMachines
 from speaker.own.predecessor import Elsewhere, LastWord
@@ -81,7 +82,29 @@ def test_its_routers_have_their_time_from_then_on() -> None:
 def test_without_a_promise_only_an_operators_word_ends_it() -> None:
     made = others(other(witnesses=None))
     assert made.may_announce(START + 1e6, heard(START + 1e6, "b", "c", "d", "e"))
-    made.forget()
+    made.all_said_off(START)
+    assert not made.may_announce(START, MemberContacts())
+
+
+def test_a_word_counts_for_the_machine_that_it_names() -> None:
+    made = others(other("m2 lasting", witnesses=None), other("m3 lasting", witnesses=None))
+    made.said_off({"m3", "lasting"}, START)
+    assert made.may_announce(START, MemberContacts())
+    assert [one.machine for one in made.entries()] == ["m2 lasting"]
+
+
+def test_its_routers_have_their_time_after_a_word() -> None:
+    made = others(other(witnesses=None, outlives=105))
+    made.said_off({"m2"}, START + 10)
+    made.said_off({"m2"}, START + 60)
+    assert made.may_announce(START + 114.9, MemberContacts())
+    assert [one.is_said_off for one in made.entries()] == [True]
+    assert not made.may_announce(START + 115, MemberContacts())
+
+
+def test_a_word_is_enough_where_routers_never_forget() -> None:
+    made = others(other(witnesses=None, outlives=FOREVER_SECONDS))
+    made.said_off({"m2"}, START)
     assert not made.may_announce(START, MemberContacts())
 
 

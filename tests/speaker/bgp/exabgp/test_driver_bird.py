@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from crds.speaker import FOREVER_SECONDS
 from lab.net.segment import Namespace
 from lab.routers.links import Bird, Link, routes
-from speaker.bgp.model import FOREVER_SECONDS, Route
+from speaker.bgp.model import Route
 from speaker.own.paths import PathAttributes
 from tests.speaker.bgp.exabgp.conftest import driving, lose_commands
 

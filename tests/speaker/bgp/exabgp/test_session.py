@@ -5,12 +5,13 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Any
 
 from crds.addresses import Family
+from crds.speaker import FOREVER_SECONDS
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.commands import EXABGP_LOCAL_PREF
 from speaker.bgp.exabgp.connection import SILENT_SECONDS, start_words
 from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.exabgp.session import CLOCK_MARGIN_SECONDS, STUCK_SECONDS, RouterSession
-from speaker.bgp.model import FOREVER_SECONDS, PeerConfig, Prefix, Route
+from speaker.bgp.model import PeerConfig, Prefix, Route
 
 V4, OTHER, V6 = ip_network("10.9.0.1/32"), ip_network("10.9.0.2/32"), ip_network("fd09::1/128")
 PEER = PeerConfig(

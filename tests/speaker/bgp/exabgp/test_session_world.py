@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from crds.addresses import Family
-from crds.speaker import Acknowledger
+from crds.speaker import FOREVER_SECONDS, Acknowledger
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.events import Refresh
 from speaker.bgp.exabgp.ribout import Posture
 from speaker.bgp.exabgp.session import RouterSession
-from speaker.bgp.model import FOREVER_SECONDS, PeerConfig, Prefix, Route
+from speaker.bgp.model import PeerConfig, Prefix, Route
 from tests.examples import examples
 
 PREFIXES = [IPv4Network(f"10.9.0.{number}/32") for number in range(4)]
