@@ -40,6 +40,7 @@ from kube.errors import ApiError
 from kube.process import scrapers
 from speaker.bgp import ownaddresses
 from speaker.bgp.exabgp import events, notifications
+from speaker.bgp.exabgp.answers import Answers
 from speaker.bgp.exabgp.session import RouterSession
 from speaker.bgp.io import blackhole, secretwatch
 from speaker.bgp.model import PeerConfig
@@ -158,6 +159,14 @@ def _session(raw: bytes) -> object:
     return session.view()
 
 
+def _read(raw: bytes) -> object:
+    """A router's message without its header, as an UPDATE and as a ROUTE-REFRESH, while an answer is waited for."""
+    told: list[str] = []
+    answers = Answers(told.append)
+    answers.begin("ipv4", 0.0)
+    return [answers.take(kind, raw, 1.0) for kind in (2, 5)], told
+
+
 # ---- the API
 
 
@@ -257,6 +266,7 @@ DECODERS = (
     Decoder("speaker.bgp.ownaddresses:Reading.take", _own_addresses, "netlink"),
     Decoder("speaker.layer2.held:addresses_in", lambda raw: held.addresses_in(raw, {VIP, VIP6}), "netlink"),
     # routers
+    Decoder("speaker.bgp.exabgp.answers:Answers.take", _read, "bgp"),
     Decoder("speaker.bgp.exabgp.events:parse", events.parse, "exabgp"),
     Decoder("speaker.bgp.exabgp.session:RouterSession.handle", _session, "exabgp"),
     Decoder("speaker.bgp.exabgp.notifications:shutdown_words", notifications.shutdown_words, "exabgp"),

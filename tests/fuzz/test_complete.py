@@ -27,6 +27,8 @@ ELSEWHERE = {
     "speaker.wire.netlink:attributes": "by all that read netlink",
     "speaker.wire.netlink:messages": "by all that read netlink",
     "speaker.wire.neighbours.networks:may_matter": "with Reading.take",
+    "speaker.bgp.exabgp.answers:end_of_rib_name": "with Answers.take",
+    "speaker.bgp.exabgp.answers:family_name": "with Answers.take",
     "speaker.bgp.exabgp.io.process:_Reader.data_received": "its lines go to events.parse",
 }
 """Functions with such a parameter that are no decoders, or are called by one that is in the table."""
