@@ -17,6 +17,7 @@ PACKAGE_ROOT = Path(__file__).resolve().parents[4]
 PARENT = "BERTH_BGP_PARENT"
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 MAX_ANSWER_BYTES = 64
+CLOSE_SECONDS = 2.0
 
 SETTINGS = {
     "exabgp_bgp_openwait": "20",
@@ -81,7 +82,13 @@ class Forker:
             raise
 
     async def close(self) -> None:
-        """What was forked goes on."""
+        """What was forked goes on. A fork that is under way is waited for: else nobody would know of it."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_SECONDS), self._asking:
+                pass
+        await self._end_loader()
+
+    async def _end_loader(self) -> None:
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -97,12 +104,12 @@ class Forker:
             async with self._asking:
                 connection = self._socket
                 if connection is None or self._process is None or self._process.returncode is not None:
-                    await self.close()
+                    await self._end_loader()
                     connection = await self._start()
                 socket.send_fds(connection, [str(configuration).encode()], [words])
                 answer = await asyncio.get_running_loop().sock_recv(connection, MAX_ANSWER_BYTES)
                 if not answer.isdigit():
-                    await self.close()
+                    await self._end_loader()
                     raise ForkerError("ExaBGP could not be loaded, or forked")
                 return Forked(int(answer))
         finally:
