@@ -12,10 +12,14 @@ import heapq
 import itertools
 import math
 import random
+import signal
+import threading
 import time
+import traceback
 import types
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
@@ -23,6 +27,12 @@ import kube.io.clock
 
 MOST_HANDLES = 20_000
 """Of one turn: a program that does more finds no rest."""
+MOST_CPU_SECONDS = 60.0
+"""Of one life and its twin, a hundred times what they take: one turn of it may not end."""
+MOST_TURNS = 100_000
+"""Of one life: ten times what the longest one takes, and a life that takes more does not end."""
+LOOKED_AT_TURNS = 1000
+"""So many of them tell who does not let it end."""
 SLOT_SECONDS = 0.004
 BOOTED_BEFORE_SECONDS = 5000.0
 """By which CLOCK_BOOTTIME is ahead of the monotonic clock: whoever mixes them is far off."""
@@ -33,6 +43,41 @@ class Restless(Exception):
     """A program works on and on without waiting for anything."""
 
 
+class Endless(BaseException):
+    """A life does not end. No Exception, so that no program which it interrupts takes it for a fault of its own."""
+
+
+_overdue: Endless | None = None
+"""The life is to end at once, though a program that was interrupted may have kept that for itself."""
+
+
+@contextlib.contextmanager
+def bounded(seconds: float | None = None) -> Iterator[None]:
+    """What takes more of the CPU (MOST_CPU_SECONDS) ends with Endless, and says where it was. In the main thread
+    only: others have no signals, and no bound."""
+    global _overdue
+
+    def end(_: int, frame: types.FrameType | None) -> None:
+        global _overdue
+        calls = traceback.extract_stack(frame)[-6:]
+        where = " < ".join(f"{one.name} ({Path(one.filename).name}:{one.lineno})" for one in reversed(calls))
+        _overdue = _overdue or Endless(f"it does not end: more than {seconds:g} s of CPU; it was in {where}")
+        raise _overdue
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    seconds, _overdue = MOST_CPU_SECONDS if seconds is None else seconds, None
+    before = signal.signal(signal.SIGVTALRM, end)
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0.0)
+        signal.signal(signal.SIGVTALRM, before)
+        _overdue = None
+
+
 class World:
     """What happens when. `now`: seconds of the true time."""
 
@@ -41,6 +86,8 @@ class World:
         self.turns = 0
         self._numbers = itertools.count()
         self._heap: list[tuple[float, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._whose: Counter[str] = Counter()
+        self._noted_since = 0.0
 
     def at(self, when: float, what: Callable[..., None], *arguments: Any) -> None:
         """Have it happen then; what is to happen at one moment happens in the order in which it was said."""
@@ -54,16 +101,32 @@ class World:
         return math.ceil(when / SLOT_SECONDS - 1e-6) * SLOT_SECONDS
 
     def run_until(self, end: float, check: Callable[[], None] = lambda: None) -> None:
-        """`check` is called whenever something has happened."""
+        """`check` is called whenever something has happened. Raises Endless."""
         heap = self._heap
         while heap and heap[0][0] <= end:
             when, _, what, arguments = heapq.heappop(heap)
             if when > self.now:
                 self.now = when
             self.turns += 1
+            if self.turns > MOST_TURNS:
+                self._note(what)
             what(*arguments)
+            if _overdue is not None:
+                raise _overdue
             check()
         self.now = end
+
+    def _note(self, what: Callable[..., None]) -> None:
+        """Whose turn it is, of a life that has had too many; raises Endless after some."""
+        if not self._whose:
+            self._noted_since = self.now
+        self._whose[f"{getattr(what, '__qualname__', what)} {getattr(getattr(what, '__self__', ''), 'name', '')}"] += 1
+        if self.turns >= MOST_TURNS + LOOKED_AT_TURNS:
+            most = ", ".join(f"{name.strip()} {count}" for name, count in self._whose.most_common(4))
+            raise Endless(
+                f"it does not end: {self.turns} turns by {self.now:.3f}; the last {LOOKED_AT_TURNS} took "
+                f"{self.now - self._noted_since:.3f} s: {most}"
+            )
 
 
 class Clock:
@@ -115,9 +178,10 @@ class _Handle:
 class ProcessLoop(asyncio.AbstractEventLoop):
     """The event loop of one process in the world. What is in no program of ours is not here."""
 
-    def __init__(self, world: World, clock: Clock) -> None:
+    def __init__(self, world: World, clock: Clock, name: str = "") -> None:
         self.world = world
         self.clock = clock
+        self.name = name
         self.frozen_until = 0.0
         self.is_dead = False
         self.fault: BaseException | None = None
@@ -193,7 +257,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
             handle = ready.popleft()
             count += 1
             if count > MOST_HANDLES:
-                raise Restless(f"more than {MOST_HANDLES} steps in one moment")
+                raise Restless(f"{self.name}: more than {MOST_HANDLES} steps in one moment")
             if handle.is_cancelled:
                 continue
             try:
@@ -201,7 +265,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
                     handle.callback(*handle.arguments)
                 else:
                     handle.context.run(handle.callback, *handle.arguments)
-            except (SystemExit, KeyboardInterrupt):
+            except (SystemExit, KeyboardInterrupt, Endless):
                 raise
             except BaseException as error:
                 self.call_exception_handler({"exception": error})

@@ -49,7 +49,7 @@ class SpeakerProcess:
         self.machine, self.node = machine, machine.node
         self.incarnation = f"{machine.name}.{number}"
         world = machine.world
-        self.loop = ProcessLoop(world, machine.clock)
+        self.loop = ProcessLoop(world, machine.clock, self.incarnation)
         with seen_by(machine.clock):
             client = Client(SimTransport(machine.link, self.loop, f"berth-speaker/{self.node}"))  # type: ignore[arg-type]
             self.wire = Wire(machine.segment, self.loop, self.node, machine.interfaces)
@@ -241,7 +241,7 @@ class AllocatorPod:
 
     def start(self) -> None:
         self._starts += 1
-        self.loop = ProcessLoop(self.world, self.clock)
+        self.loop = ProcessLoop(self.world, self.clock, f"{self.name}.{self._starts}")
         with seen_by(self.clock):
             client = Client(SimTransport(self.link, self.loop, f"berth-allocator/{self.name}"))  # type: ignore[arg-type]
             options = AllocatorOptions(

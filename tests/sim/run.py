@@ -11,7 +11,7 @@ import speaker.core
 from speaker.phases import Cause, Phase, after
 from tests.sim import fate, twin
 from tests.sim.acts import FAULTS, Doing, Expectation, Step, end_of_faults
-from tests.sim.clocks import Restless
+from tests.sim.clocks import Endless, Restless, bounded
 from tests.sim.cluster import Cluster, surroundings
 from tests.sim.judge import Judge, Violation
 
@@ -50,19 +50,22 @@ def run(seed: int) -> Outcome:
 def live(seed: int, steps: Sequence[Step]) -> Outcome:
     """These acts, in a network whose chances are the seed's."""
     outcome = Outcome(seed)
-    with surroundings(seed), _phases(outcome.reached):
+    with surroundings(seed), _phases(outcome.reached), bounded():
         cluster = Cluster(seed)
         try:
             done = _live(cluster, steps, outcome)
             if seed % TWINS[0] == TWINS[1]:
                 _compare(twin.end_of(cluster), seed, done, outcome)
-        except (Violation, Restless, Expectation) as error:
+        except (Violation, Restless, Endless, Expectation) as error:
             outcome.violation = str(error)
         except Exception:
             outcome.violation = f"the simulation itself: {traceback.format_exc(limit=-6)}"
         outcome.virtual_seconds = cluster.world.now
         outcome.steps = cluster.world.turns
-        cluster.end()
+        try:
+            cluster.end()
+        except (Restless, Endless) as error:
+            outcome.violation = outcome.violation or f"when all is over: {error}"
     return outcome
 
 
