@@ -139,7 +139,10 @@ class Clock:
         self._slept = 0.0
 
     def monotonic(self) -> float:
-        return self._ahead + self._world.now * self.rate - self._slept
+        return self._at(self._world.now)
+
+    def _at(self, true_time: float) -> float:
+        return self._ahead + true_time * self.rate - self._slept
 
     def boottime(self) -> float:
         return self.monotonic() + self._slept + BOOTED_BEFORE_SECONDS
@@ -152,8 +155,12 @@ class Clock:
         return EPOCH + self._world.now
 
     def true_time(self, monotonic: float) -> float:
-        """When it will be so late on this clock."""
-        return (monotonic - self._ahead + self._slept) / self.rate
+        """When it will be so late on this clock, and not a rounding less: a timer that waits for that again would be
+        due at the same moment, and time would go no further."""
+        true_time = (monotonic - self._ahead + self._slept) / self.rate
+        while self._at(true_time) < monotonic:
+            true_time += math.ulp(monotonic)
+        return true_time
 
     def gettime(self, clock: int) -> float:
         if clock == time.CLOCK_BOOTTIME:
