@@ -7,7 +7,7 @@ import asyncio
 import socket
 import ssl
 
-import aiohttp
+from kube.config.io.library import aiohttp
 
 IDLE_SECONDS = 10
 """Of silence, until the other end is asked whether it is there."""

@@ -17,11 +17,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-import aiohttp
 from yarl import URL
 
 from kube.config.io.credentials import Credentials
-from kube.config.io.library import ApiClient
+from kube.config.io.library import ApiClient, aiohttp
 from kube.errors import ApiError, TooManyRequests, Unauthorized, Unreachable, error_from_response
 from kube.io.connections import UNANSWERED_SECONDS, Connector
 from kube.metrics import Metrics

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-import structlog
 import yaml
 
 from kube.config.io.library import ConfigException, Configuration, InClusterConfigLoader, load_kube_config
@@ -25,8 +24,6 @@ TOKEN_FILE_PERIOD_SECONDS = 60.0  # what client-go uses; kubelet rotates at 80% 
 EXEC_TIMEOUT_SECONDS = 60.0  # a plugin may ask a slow identity provider; one that hangs is left to itself
 RELOAD_PAUSE_SECONDS = 5.0  # a burst of 401s reads the files, or runs the plugin, once
 EXEC_LIFE_FRACTION = 0.8  # of a token's life is used before the plugin is asked again
-
-log = structlog.get_logger()
 
 
 class CredentialsError(Exception):
@@ -107,7 +104,9 @@ class Credentials:
         try:
             self._loaded = await _load(self._kubeconfig, now, self._context)
         except CredentialsError as error:
-            log.warning("credentials could not be read again", error=str(error))
+            import structlog  # takes as long as the rest of this package, and a command never needs it
+
+            structlog.get_logger().warning("credentials could not be read again", error=str(error))
 
 
 async def _load(kubeconfig: str | None, now: float, context: str | None) -> _Loaded:
