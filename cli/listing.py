@@ -79,18 +79,17 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _run_routes(options: argparse.Namespace) -> int:
-    from cli.details import RoutesReport
-    from cli.reading import read_cluster, read_routes, with_client
+    from cli.reading import read_cluster, with_client
     from cli.routes import SENT, router_view, routes
     from cli.seen import World
     from kube.io.client import Client
 
-    async def work(client: Client) -> "tuple[World, dict[str, RoutesReport]]":
-        return World(await read_cluster(client, options.berth_namespace)), await read_routes(client)
+    async def work(client: Client) -> "World":
+        return World(await read_cluster(client, options.berth_namespace, with_routes=True))
 
-    world, reports = with_client(options, work)
+    world = with_client(options, work)
     _tell_gaps(world)
-    rows = (router_view if options.router_view else routes)(world, reports, options.node)
+    rows = (router_view if options.router_view else routes)(world, world.seen.routes, options.node)
     _print(rows, options.output, _ONLY_IF_ANY)
     is_kept = options.router_view and any(row["state"] != SENT for row in rows)
     return WRONG if is_kept or world.seen.gaps else WELL

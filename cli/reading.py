@@ -174,21 +174,16 @@ def _key_of(one: Any, raw: bytes) -> ObjectKey:
     return ObjectKey(identity.namespace, identity.name)
 
 
-async def read_cluster(client: Client, namespace: str) -> Seen:
-    """All that Berth's functions judge by. `namespace`: Berth's. Raises ApiError, TimeoutError."""
+async def read_cluster(client: Client, namespace: str, *, with_routes: bool = False) -> Seen:
+    """All that Berth's functions judge by. `namespace`: Berth's; `with_routes`: and what reports say of routes. Raises
+    ApiError, TimeoutError."""
     reader = Reader(client)
     async with asyncio.timeout(LONGEST_SECONDS):
-        return await _everything(reader, namespace)
+        return await _everything(reader, namespace, (decode_routes,) if with_routes else ())
 
 
-async def read_routes(client: Client) -> dict[str, RoutesReport]:
-    """What reports say of routes, by name. Raises ApiError, TimeoutError."""
-    async with asyncio.timeout(LONGEST_SECONDS):
-        (found,) = await Reader(client).all(SPEAKERREPORTS, decode_routes)
-    return _plain(found)
-
-
-async def _everything(reader: Reader, namespace: str) -> Seen:
+async def _everything(reader: Reader, namespace: str, of_reports: Sequence[Callable[[bytes], RoutesReport]]) -> Seen:
+    """`of_reports`: for each report also this."""
     api = {"namespace": "default", "label_selector": "kubernetes.io/service-name=kubernetes"}
     lists = {
         "services": reader.all(SERVICES, decode_service),
@@ -202,7 +197,7 @@ async def _everything(reader: Reader, namespace: str) -> Seen:
         "l2_advertisements": reader.all(L2ADVERTISEMENTS, decode_l2_advertisement, _l2_spec),
         "bgp_advertisements": reader.all(BGPADVERTISEMENTS, decode_bgp_advertisement, _bgp_spec),
         "peers": reader.all(BGPPEERS, decode_peer),
-        "slices": reader.all(SPEAKERREPORTS, decode_slice, decode_report),
+        "slices": reader.all(SPEAKERREPORTS, decode_slice, decode_report, *of_reports),
     }
     *found, leases = await _gather(*lists.values(), reader.all(LEASES, decode_lease, namespace=namespace))
     by_name: dict[str, tuple[Objects, ...]] = dict(zip(lists, found, strict=True))
@@ -220,6 +215,7 @@ async def _everything(reader: Reader, namespace: str) -> Seen:
         Facts(**facts),
         tuple(reader.gaps),
         is_announced_by_others=others,
+        routes=_plain(by_name["slices"][2]) if of_reports else {},
     )
 
 

@@ -22,7 +22,7 @@ from allocator.status.reports import Reports
 from allocator.status.segments import Segments
 from allocator.status.speaker import SILENT_SECONDS
 from allocator.status.unannounced import Evidence, alike, unannounced
-from cli.details import Report
+from cli.details import Report, RoutesReport
 from cli.facts import Facts
 from crds.addresses import IPAddress
 from crds.conditions import ConditionType, Reason
@@ -64,6 +64,8 @@ class Seen:
     endpoints: Mapping[ServiceKey, tuple[EndpointSlice, ...]] = field(default_factory=dict)
     is_announced_by_others: bool = False
     """Berth is installed without speakers (speaker.enabled: false): another program announces."""
+    routes: Mapping[str, RoutesReport] = field(default_factory=dict)
+    """What reports say of routes, by name; where that was asked for."""
 
     def held_by(self, key: ServiceKey) -> list[str]:
         """The addresses that a Service holds, by the records."""

@@ -1,6 +1,8 @@
 """`berth l2 owners`, `berth bgp peers`, `berth bgp routes` and `berth url`: what they show of a cluster."""
 
+import asyncio
 import json
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
 
@@ -10,14 +12,19 @@ from allocator.objects import decode_allocation
 from allocator.observed import Observed
 from allocator.release.speakers import listed_speaker
 from allocator.status.slices import decode_slice
+from cli.__main__ import main
 from cli.details import decode_report, decode_routes
 from cli.listings import owners, peers, urls
 from cli.routes import router_view, routes
 from cli.seen import Seen, World
 from crds.names import allocation_name
+from kube.framing import Page
 from kube.informer.store import ObjectKey
+from kube.io.client import Client
 from kube.objects import decode_service
+from kube.resource import Resource
 from tests.allocator.build import service_body
+from tests.cli.setups import Setup
 
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
 
@@ -123,6 +130,26 @@ def test_the_view_of_routers_has_a_line_for_each_route_of_each_session_and_what_
         ("tor2", "192.0.2.0/24", "sent"),  # an aggregate, once
         ("tor3", "", "no session; may keep routes until 2026-01-01T12:01:00Z"),
     ]
+
+
+@pytest.mark.slow
+@pytest.mark.asyncio(loop_scope="module")
+async def test_routes_take_one_list_of_each_kind(
+    setup: Setup, kubeconfig: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read: Counter[str] = Counter()
+    list_page = Client.list_page
+
+    async def counted(self: Client, res: Resource, **where: Any) -> Page:
+        read[res.full_name] += 1
+        return await list_page(self, res, **where)
+
+    monkeypatch.setattr(Client, "list_page", counted)
+    await setup.report("node1", announcements={"192.0.2.9": BGP | {"paths": ["a"]}}, bgpPaths=PATHS[:1])
+    assert await asyncio.to_thread(main, ["bgp", "routes", "--kubeconfig", kubeconfig]) == 0
+    assert "192.0.2.9/32" in capsys.readouterr().out
+    assert read["speakerreports.berth.dev"] == 1
+    assert set(read.values()) == {1}
 
 
 def test_sessions_say_since_when_and_why_they_are_down() -> None:
