@@ -30,7 +30,8 @@ test against real routers:
   its answer (RFC 7313) is kept from ExaBGP, which would send all of its own routes again;
 - the router is told that End-of-RIB is understood (RFC 4724 §3: the capability without a family), since without that
   some routers send none, and do not answer a ROUTE-REFRESH;
-- a command is worked off without an event loop of its own;
+- a command is worked off without an event loop of its own, and the next one after it: ExaBGP waits up to 0.1 s in
+  between, unless something comes;
 - ExaBGP holds the two pipes of its API itself, where it would run a program between them and us.
 """
 
@@ -75,6 +76,7 @@ from exabgp.reactor.api.command.command import Command
 from exabgp.reactor.api.processes import Processes
 from exabgp.reactor.api.response import Response
 from exabgp.reactor.asynchronous import ASYNC
+from exabgp.reactor.loop import Reactor
 from exabgp.reactor.network import outgoing
 from exabgp.reactor.network.connection import Connection
 from exabgp.reactor.peer import ACTION
@@ -92,6 +94,8 @@ SERVICE = "berth"
 MAX_PATH_BYTES = 4096  # PATH_MAX, linux/limits.h
 TAKE_UP_SECONDS = 10.0
 """So long may it take until a forked process is the agent's."""
+TURNS_AFTER_WORK = 100
+"""Of ExaBGP's loop, that follow at once: routes that can't be sent must not keep it busy for ever."""
 _TRANSPARENT = {
     socket.AF_INET: (socket.IPPROTO_IP, 19),
     socket.AF_INET6: (socket.IPPROTO_IPV6, 75),
@@ -107,6 +111,13 @@ class _Pace:
     retry_seconds = 10.0
     keepalive_seconds = 0
     trouble = ""
+
+
+class _Turn:
+    """Of ExaBGP's loop. `spare`: how many more may follow at once for routes that are to be sent."""
+
+    has_worked = False
+    spare = 0
 
 
 class _Acceptance:
@@ -249,6 +260,7 @@ def patches() -> list[tuple[Any, str, Any]]:
         (Processes, "_start", _start_with_pipes),
         (ASYNC, "_notify_error", _tell_error_or_end),
         (ASYNC, "run", _work_off),
+        (Reactor, "_wait_for_io", _wait_when_all_is_done),
     ]
 
 
@@ -539,11 +551,26 @@ def _work_off(queue: Any) -> bool:
     """In the place of ASYNC.run, which makes an event loop for each command. Nothing in there waits for anything."""
     if not queue._async:
         return False
+    _Turn.has_worked = True
     try:
         queue._run_async().send(None)
     except StopIteration as end:
         return bool(end.value)
     raise RuntimeError("a command waits for something")
+
+
+_wait_for_io = Reactor._wait_for_io
+
+
+def _wait_when_all_is_done(reactor: Any, milliseconds: int) -> Any:
+    """Not while commands are left to work off, or routes to send: ExaBGP waits then, too, for its loop's longest."""
+    has_worked, _Turn.has_worked = _Turn.has_worked, False
+    _Turn.spare = TURNS_AFTER_WORK if has_worked else max(0, _Turn.spare - 1)
+    return _wait_for_io(reactor, 0 if has_worked or (_Turn.spare and _has_to_send(reactor)) else milliseconds)
+
+
+def _has_to_send(reactor: Any) -> bool:
+    return any(one.fsm == FSM.ESTABLISHED and one.neighbor.rib.outgoing.pending() for one in reactor._peers.values())
 
 
 class _Pipes:

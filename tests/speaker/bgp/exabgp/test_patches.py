@@ -13,6 +13,7 @@ import pytest
 from exabgp.bgp.neighbor import Neighbor
 from exabgp.reactor.api.processes import Processes
 from exabgp.reactor.asynchronous import ASYNC
+from exabgp.reactor.loop import Reactor
 from exabgp.reactor.peer import Peer
 from exabgp.reactor.protocol import Protocol
 
@@ -29,6 +30,7 @@ RELIED_ON: list[tuple[Any, str]] = [
     (Processes, "write"),
     (Processes, "_handle_problem"),
     (ASYNC, "_run_async"),
+    (Reactor, "run"),  # when it waits, and for how long
     (Neighbor, "__init__"),
 ]
 DIGESTS = {
@@ -48,6 +50,7 @@ DIGESTS = {
     "Processes._start": "3b7435641454714f",
     "ASYNC._notify_error": "1b4ecf48fdf47217",
     "ASYNC.run": "b19e41c01689bade",
+    "Reactor._wait_for_io": "abe9694fbe6f8686",
     "Peer._main": "e5ea2fecea84afed",
     "Peer.teardown": "a4494f0eed893ca9",
     "Protocol.read_message": "1266df3f50c763ff",
@@ -57,6 +60,7 @@ DIGESTS = {
     "Processes.write": "59a9a5eb6dfdcd34",
     "Processes._handle_problem": "9f3e80dac1cd0a56",
     "ASYNC._run_async": "7640837abdd9df3e",
+    "Reactor.run": "2be669a4812a5c6d",
     "Neighbor.__init__": "0916949cb5dc0998",
 }
 
