@@ -8,7 +8,7 @@ import pytest
 from allocator.io import reporter
 from crds.names import FINALIZER
 from crds.schema import custom_resource_definition
-from crds.types import Community
+from crds.types import Community, IPPool, L2Advertisement
 from kube import refusals
 from kube.io.client import Client
 from kube.resource import (
@@ -79,6 +79,24 @@ async def test_while_a_definition_is_missing_it_is_not_ready_and_says_which(user
         await user.until(is_missed, "it says that it is gone")
         await user.client.create(CRDS, custom_resource_definition(Community))
         await user.until(is_ready, "it is back", 20.0)
+
+
+async def test_definitions_that_are_deleted_and_applied_again_change_no_address(user: User) -> None:
+    async with settled(user, "node-a"):
+        before = (await user.allocations())["v4-192-0-2-10"]
+        for definition in ("ippools.berth.dev", "l2advertisements.berth.dev"):
+            await user.client.delete(CRDS, definition)
+        await user.until_reason("web", "OutsidePool")
+        assert await user.addresses("web") == ["192.0.2.10"]
+        for kind in (IPPool, L2Advertisement):
+            await user.client.create(CRDS, custom_resource_definition(kind))
+        await user.pool("edge", EDGE)
+        await user.until_reason("web", "Allocated")
+        await user.service("next")
+        await user.until_addresses("next", "192.0.2.11")
+        after = (await user.allocations())["v4-192-0-2-10"]
+        assert await user.addresses("web") == ["192.0.2.10"]
+        assert (after["metadata"]["uid"], after["spec"]) == (before["metadata"]["uid"], before["spec"])
 
 
 async def test_while_all_its_writes_are_refused_it_is_not_ready_and_says_which(

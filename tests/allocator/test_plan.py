@@ -167,6 +167,36 @@ def test_a_family_that_is_not_wanted_any_more_is_left() -> None:
     assert (granted(decision), [str(one) for one in decision.leaving]) == (["192.0.2.10"], ["2001:db8::10"])
 
 
+@pytest.mark.parametrize("second", ["IPv4", "IPv6"])
+def test_a_second_family_comes_and_goes_in_place_and_the_first_address_stays(second: str) -> None:
+    first = {"IPv4": "IPv6", "IPv6": "IPv4"}[second]
+    book = ledger(EDGE, SIX)
+    decide(book, request("before", **REQUIRE))
+    (stays,) = granted(decide(book, request("a", families=[first])))
+    both = {"families": [first, second], "policy": "PreferDualStack"}
+    added = decide(book, request("a", **both))
+    assert (granted(added)[0], len(granted(added)), added.leaving) == (stays, 2, ())
+    single = decide(book, request("a", families=[first]))
+    assert (granted(single), [str(one) for one in single.leaving]) == ([stays], granted(added)[1:])
+
+
+@pytest.mark.parametrize(
+    ("asked", "reason"), [("192.0.2.10", Reason.AddressInUse), ("203.0.113.1", Reason.AddressNotInPool)]
+)
+def test_a_load_balancer_ip_that_changes_takes_nothing_away_before_it_can_be_had(asked: str, reason: Reason) -> None:
+    book = ledger(EDGE)
+    first = request("first")
+    decide(book, first)
+    decide(book, request("a", loadBalancerIP="192.0.2.12"))
+    refused = decide(book, request("a", loadBalancerIP=asked))
+    assert (granted(refused), refused.leaving, refused.verdict.reason) == (["192.0.2.12"], (), reason)
+    assert "keeps 192.0.2.12" in refused.verdict.message
+    without = decide(book, request("a"))
+    assert (granted(without), without.leaving, without.verdict.reason) == (["192.0.2.12"], (), Reason.Allocated)
+    moved = decide(book, request("a", loadBalancerIP="192.0.2.13"))
+    assert (granted(moved), [str(one) for one in moved.leaving]) == (["192.0.2.13"], ["192.0.2.12"])
+
+
 def test_an_address_asked_for_in_one_family_leaves_the_other_to_the_pools() -> None:
     decision = decide(ledger(EDGE, SIX), request("a", **REQUIRE, **asks(ips="2001:db8::13")))
     assert granted(decision) == ["192.0.2.10", "2001:db8::13"]
@@ -513,6 +543,26 @@ def test_a_key_is_good_for_one_namespace_unless_the_pool_opens_it(key: str) -> N
             wish = request("web", namespace=namespace, ports=[("TCP", port)], annotations={key: "k"})
             address = granted(decide(book, wish))
         assert address == [expected]
+
+
+def test_a_key_opens_no_pool_that_is_for_another_namespace() -> None:
+    closed = pool("shop-only", "192.0.2.10-192.0.2.13", namespaces=["shop"], sharing="AnyNamespace")
+    book = ledger(closed)
+    assert granted(decide(book, shared("web", 443, namespace="shop"))) == ["192.0.2.10"]
+    for wish in ({}, {"berth.dev/pool": "shop-only"}, {"berth.dev/ips": "192.0.2.10"}):
+        refused = decide(book, shared("web", 80, wish, namespace="other"))
+        assert (granted(refused), refused.verdict.reason) == ([], Reason.NoMatchingPool)
+
+
+def test_a_pool_that_is_closed_to_a_namespace_keeps_who_shares_already() -> None:
+    book = ledger(OPEN)
+    wishes = [shared("web", 443, namespace="shop"), shared("web", 80, namespace="other")]
+    for wish in wishes:
+        decide(book, wish)
+    closed = pool("edge", "192.0.2.10-192.0.2.13", namespaces=["shop"], sharing="AnyNamespace")
+    book.set_pools(ledger(closed).pools)
+    assert [granted(decide(book, wish)) for wish in wishes] == [["192.0.2.10"], ["192.0.2.10"]]
+    assert granted(decide(book, shared("late", 25, namespace="other"))) == []
 
 
 def test_who_asks_in_vain_for_an_address_of_another_namespace_is_told_why() -> None:

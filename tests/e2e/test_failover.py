@@ -19,6 +19,8 @@ MOVE_SECONDS = 3.0
 """Measured: 0.5 to 0.7 s."""
 HEAL_SECONDS = 0.5
 """Measured: under 0.05 s."""
+SWITCH_SECONDS = 10.0
+"""Measured: under 1 s."""
 FAULT_SECONDS = 14.0
 """Longer than a Lease lasts, and than a node that lost the API server alone needs to yield."""
 
@@ -117,6 +119,25 @@ def test_whatever_the_owner_is_cut_off_from_one_node_answers_when_it_is_back(web
     late = [one for one in poller.answered_by_several() if one.at > healed + HEAL_SECONDS]
     assert late == []
     assert len(set(poller.requests[-1].nodes)) == 1
+
+
+def test_after_a_switch_was_off_one_node_answers_and_clients_get_through(web: LabClient, owned) -> None:
+    """All nodes lose their link at once, for longer than a Lease lasts."""
+    address, _ = owned
+    nodes = [node.name for node in web.cluster.topology.nodes]
+    for node in nodes:
+        web.cluster.faults.set_link(node, "down")
+    time.sleep(FAULT_SECONDS)
+    assert web.cluster.fetch(f"http://{address}/", timeout_seconds=1).get("body") is None
+    back = time.monotonic()
+    for node in nodes:
+        web.cluster.faults.set_link(node, "up")
+    web.until("a client gets through", lambda: web.cluster.fetch(f"http://{address}/", timeout_seconds=1).get("body"))
+    took = time.monotonic() - back
+    web.all_serve()
+    owner = web.until("one node announces it", lambda: web.announcer(address))
+    assert web.until("the client finds it there", lambda: web.found_at(address) == owner)
+    assert took < SWITCH_SECONDS
 
 
 def test_an_address_moves_to_the_node_that_its_service_asks_for_and_no_request_is_lost(web: LabClient, owned) -> None:

@@ -79,6 +79,45 @@ def test_a_speaker_that_was_frozen_through_a_release_wakes_up_silent(web: LabCli
     assert web.cluster.claims(ADDRESS, since=free_since) == []
 
 
+def test_a_namespace_that_is_deleted_while_a_speaker_is_frozen_goes_when_nothing_of_it_is_announced(
+    web: LabClient,
+) -> None:
+    web.delete("service", "web")
+    web.gone("ipallocation", ALLOCATION)
+    metadata = {"name": "web", "namespace": "shop"}
+    port = {"name": "", "port": 9376, "protocol": "TCP"}
+    web.kubectl("create", "namespace", "shop")
+    web.kubectl.apply(
+        {
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": metadata,
+            "spec": {"type": "LoadBalancer", "ports": [{"port": 80, "targetPort": 9376}]},
+        }
+    )
+    web.kubectl.apply(
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {**metadata, "labels": {"kubernetes.io/service-name": "web"}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": ["10.244.1.11"], "nodeName": "node1", "conditions": {"ready": True}}],
+            "ports": [port],
+        }
+    )
+    frozen = announced(web)
+    web.cluster.speaker(frozen).freeze()
+    web.delete("namespace", "shop", wait=False)
+    web.condition("ipallocation", ALLOCATION, "Withdrawn", "WaitingForSpeakers")
+    assert web.get("namespace", "shop")["status"]["phase"] == "Terminating"
+    web.cluster.speaker(frozen).resume()
+    web.gone("namespace", "shop")
+    free_since = time.monotonic()
+    assert not web.exists("ipallocation", ALLOCATION)
+    ask(web)
+    assert web.cluster.claims(ADDRESS, since=free_since) == []
+
+
 def test_a_restarted_owner_hands_over_and_takes_over_without_going_back_and_forth(web: LabClient) -> None:
     first = announced(web)
     begun = time.monotonic()

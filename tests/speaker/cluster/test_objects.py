@@ -350,13 +350,14 @@ def test_endpoints_count_by_what_their_conditions_say() -> None:
             endpoint("ready", ready=True),
             endpoint("unset"),
             endpoint("null", ready=None),
+            endpoint("published", ready=True, serving=False),  # publishNotReadyAddresses
             endpoint("draining", ready=False, serving=True, terminating=True),
             endpoint("starting", ready=False, serving=False),
             endpoint("failing", ready=False, serving=True, terminating=False),
             endpoint("ended", ready=False, serving=False, terminating=True),
         )
     )
-    assert read.ready == {"ready", "unset", "null"}
+    assert read.ready == {"ready", "unset", "null", "published"}
     assert read.draining == {"draining"}
     assert read.service == ServiceKey("default", "web")
     assert not read.is_ready_unplaced
