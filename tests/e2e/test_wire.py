@@ -1,9 +1,11 @@
 """What the segment hears: every ARP frame is recorded, and none may claim an address that nobody holds."""
 
+import json
 import time
 
 import pytest
 
+from lab.apiserver import real
 from lab.client import LabClient
 from lab.net.claims import ownership_spans
 from lab.net.hosts import CLIENT
@@ -108,9 +110,16 @@ def test_a_namespace_that_is_deleted_while_a_speaker_is_frozen_goes_when_nothing
     frozen = announced(web)
     web.cluster.speaker(frozen).freeze()
     web.delete("namespace", "shop", wait=False)
+    # As a namespace controller does it; beside a real API server alone there is none.
+    web.kubectl("delete", "services,endpointslices", "--all", "--namespace=shop", "--wait=false")
     web.condition("ipallocation", ALLOCATION, "Withdrawn", "WaitingForSpeakers")
     assert web.get("namespace", "shop")["status"]["phase"] == "Terminating"
     web.cluster.speaker(frozen).resume()
+    web.until("its Service is gone", lambda: not web.kubectl("get", "services", "--namespace=shop", "--output=name"))
+    if real.assets() is not None:
+        finalized = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}, "spec": {"finalizers": []}}
+        raw = "--raw=/api/v1/namespaces/shop/finalize"
+        web.kubectl("replace", raw, "--filename=-", stdin=json.dumps(finalized))
     web.gone("namespace", "shop")
     free_since = time.monotonic()
     assert not web.exists("ipallocation", ALLOCATION)
