@@ -91,15 +91,19 @@ class LabClient:
         whole = {field: value for field, value in {**body, **spec}.items() if value is not None}
         self._apply("v1", "Service", name, whole, annotations, labels)
 
+    def find(self, kind: str, name: str) -> dict[str, Any] | None:
+        """None when there is none. In place of `exists` and then `get`: it may go, or be made anew, between the two."""
+        return self.cluster.reader.get(kind, name)
+
     def get(self, kind: str, name: str) -> dict[str, Any]:
         """Raises CommandFailed when there is none."""
-        found = self.cluster.reader.get(kind, name)
+        found = self.find(kind, name)
         if found is None:
             raise CommandFailed(f"there is no {kind} {name}")
         return found
 
     def exists(self, kind: str, name: str) -> bool:
-        return self.cluster.reader.get(kind, name) is not None
+        return self.find(kind, name) is not None
 
     def delete(self, kind: str, name: str, *, wait: bool = True) -> None:
         self.kubectl("delete", kind, name, f"--wait={str(wait).lower()}", "--timeout=30s")
@@ -123,7 +127,7 @@ class LabClient:
         """Once the condition has that reason."""
 
         def matching() -> dict[str, str] | None:
-            found = conditions(self.cluster.reader.get(kind, name) or {}).get(condition)
+            found = conditions(self.find(kind, name) or {}).get(condition)
             return found if found and found["reason"] == reason else None
 
         return self.until(f"{kind} {name} has {condition} with reason {reason}", matching)

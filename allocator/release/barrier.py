@@ -52,10 +52,11 @@ ALIVE_SECONDS = 15.0
 """Only for words: a node whose Lease was seen to change this lately is called alive."""
 
 IS_ALIVE = "it is alive and has not confirmed yet"
+"""Of a node that will confirm by itself."""
 HAS_OTHER_MACHINE = (
     "it does not confirm for another machine that ran its speaker before: see PromisesFencing of its Speaker"
 )
-"""Of a node that will confirm by itself."""
+"""Of one that lives, and will not before that one is surely silent."""
 
 CONTRADICTION_SECONDS = 15.0
 """A Lease that was renewed this lately contradicts who says that its node is shut down. It is twice the Lease's

@@ -84,26 +84,16 @@ class Conditions:
 
     def set_elsewhere(self, node: str, others: Sequence[Elsewhere], now: str) -> None:
         """The speakers of this node on other machines may still announce."""
-        unsaid = [boot_id_of(one.machine) for one in others if not one.is_said_off]
-        message = (
-            f"Another machine ran the speaker of {node} before and did not say goodbye. "
-            "Releases wait until it is surely silent."
-        )
-        if not unsaid:
+        unsaid = sorted(boot_id_of(one.machine) for one in others if not one.is_said_off)
+        if unsaid:
+            message = (
+                f"Another machine ran the speaker of {node} before and did not say goodbye. "
+                f"Releases wait until it is surely silent. {_how_to_say_off(node, unsaid)}"
+            )
+        else:
             message = (
                 f"Another machine ran the speaker of {node} before, and is off by an operator's word. "
                 "Releases wait until no router can have its routes any more."
-            )
-        elif all(unsaid):
-            word = f"{ANNOTATION_DEAD_MACHINES}={','.join(sorted(unsaid))}"
-            message += (
-                " Only if that other machine is surely off, say so by its boot id: "
-                f"kubectl annotate --overwrite speaker.berth.dev {node} {word}"
-            )
-        else:
-            message += (
-                " Its boot id is not known. Only if that other machine is surely off, and while this Speaker is Ready, "
-                f"say so: kubectl delete speaker.berth.dev {node}"
             )
         self.set(ConditionType.PromisesFencing, False, Reason.OtherMachine, message, now)
 
@@ -180,3 +170,17 @@ class Conditions:
             message + ", ".join(unplaced[:SHOWN]),
             now,
         )
+
+
+def _how_to_say_off(node: str, boot_ids: Sequence[str]) -> str:
+    """Where a boot id is not known (""), the word is about the whole node."""
+    if all(boot_ids):
+        word = f"{ANNOTATION_DEAD_MACHINES}={','.join(boot_ids)}"
+        return (
+            "Only if that other machine is surely off, say so by its boot id: "
+            f"kubectl annotate --overwrite speaker.berth.dev {node} {word}"
+        )
+    return (
+        "Its boot id is not known. Only if that other machine is surely off, and while this Speaker is Ready, "
+        f"say so: kubectl delete speaker.berth.dev {node}"
+    )

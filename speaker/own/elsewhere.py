@@ -67,7 +67,7 @@ class OtherMachines:
         for machine in machines:
             one = self._others[machine]
             if one.off_since is None:
-                self._others[machine] = replace(one, said=replace(one.said, is_said_off=True), off_since=now)
+                self._others[machine] = replace(one, off_since=now)
 
     def registered(self, now: float) -> None:
         """This process has the Lease and the Speaker. The first time counts: no other renewed the Lease after that."""
@@ -86,7 +86,7 @@ class OtherMachines:
 
     def entries(self) -> Sequence[Elsewhere]:
         """What a successor of this process has to know; of more than the object holds, that there are more."""
-        every = [one.said for _, one in sorted(self._others.items())]
+        every = [replace(one.said, is_said_off=one.off_since is not None) for _, one in sorted(self._others.items())]
         return every if len(every) <= MOST_ELSEWHERE else [*every[: MOST_ELSEWHERE - 1], Elsewhere("more")]
 
     def _remaining(self, since: float, now: float, members: MemberContacts) -> Iterator[tuple[str, _Other]]:

@@ -59,7 +59,7 @@ def test_a_release_marked_by_hand_ends_with_the_service_served_again(web: LabCli
     web.patch("ipallocation", ALLOCATION, {"spec": {"releasing": True}})
 
     def renewed() -> bool:
-        found = web.cluster.reader.get("ipallocation", ALLOCATION)
+        found = web.find("ipallocation", ALLOCATION)
         return found is not None and found["metadata"]["uid"] != before and not found["spec"]["releasing"]
 
     web.until("a new allocation holds it", renewed)

@@ -32,9 +32,8 @@ def web(lab: LabClient) -> LabClient:
 
 def owner(lab: LabClient) -> str | None:
     """The node that announces the address; None when it is not one alone."""
-    if not lab.exists("ipallocation", ALLOCATION):
-        return None
-    nodes = lab.get("ipallocation", ALLOCATION).get("status", {}).get("announcedBy", [])
+    found = lab.find("ipallocation", ALLOCATION) or {}
+    nodes = found.get("status", {}).get("announcedBy", [])
     return str(nodes[0]) if len(nodes) == 1 else None
 
 

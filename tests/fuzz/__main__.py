@@ -16,12 +16,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from tests.fuzz.decoders import BY_NAME, Decoder
 from tests.fuzz.inputs import keep, kept
 from tests.fuzz.target import NO_END, NO_TIME
 
 KEPT, SHORT_BYTES = 3, 300
+KEEPING = Lock()
+"""Decoders of several parts have one corpus."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Ended:
 
 
 def main() -> int:
-    until = time.monotonic()
+    began = time.monotonic()
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("names", nargs="*", metavar="NAME", choices=[[], *BY_NAME])
     parser.add_argument("--seconds", type=int, default=600)
@@ -45,7 +48,7 @@ def main() -> int:
     options = parser.parse_args()
     chosen = [BY_NAME[name] for name in options.names or BY_NAME]
     random.shuffle(chosen)  # a short run leaves out others each time
-    until += options.seconds
+    until = began + options.seconds
     parts = [part for number in range(options.jobs) if (part := chosen[number :: options.jobs])]
     with ThreadPoolExecutor(len(parts)) as pool:
         faults = sum(pool.map(lambda part: _part(part, until, is_kept=options.keep), parts))
@@ -59,7 +62,8 @@ def _part(decoders: Sequence[Decoder], until: float, *, is_kept: bool) -> int:
         print("\n    ".join([f"{one.decoder.name}: {one.tried} inputs", *_told(one)]), flush=True)
         faults += bool(one.fault)
         if is_kept:
-            keep(one.decoder.corpus, one.new)
+            with KEEPING:
+                keep(one.decoder.corpus, one.new)
     return faults
 
 

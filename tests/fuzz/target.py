@@ -26,8 +26,6 @@ LONGEST_SECONDS = 10
 """For one input. A decoder takes milliseconds."""
 MOST_BYTES = 8192
 ROOMS = ["allocator", "speaker", "kube", "crds", "cli"]
-
-
 LEAST_SECONDS = 2
 """For one decoder: libFuzzer counts whole ones, and ends in the one after that which it is told."""
 GRACE_SECONDS = 60
@@ -69,9 +67,8 @@ def _try(guide: Any, name: str, seconds: int, folder: Path) -> None:
     except BaseException:
         traceback.print_exc()
         sys.stderr.flush()
-        ctypes.CDLL(None).exit(
-            1
-        )  # libFuzzer writes the input when the process exits, which a fork of Python's does not
+        # libFuzzer writes the input when the process exits, which a fork of Python's does not by itself.
+        ctypes.CDLL(None).exit(1)
 
 
 def _guided(name: str, seconds: int, folder: Path) -> None:

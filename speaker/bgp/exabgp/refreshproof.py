@@ -12,6 +12,7 @@ The answer ends in all routes that the router has for us. That should be none; o
 family, or not at all. One ROUTE-REFRESH is on its way at a time, so an answer that comes after it was sent is its own.
 """
 
+from dataclasses import dataclass
 from math import inf
 
 from crds.addresses import Family
@@ -21,6 +22,14 @@ TRIAL_SECONDS = 10.0
 """How long a router that offers RFC 7313 may take for its first answer. FRR waits for its own End-of-RIB first (1.1 s,
 or its update-delay)."""
 FIRST_NUDGE_SECONDS, LAST_NUDGE_SECONDS = 0.001, 1.0
+
+
+@dataclass
+class _Question:
+    """A ROUTE-REFRESH that has no answer yet. `is_sent`: else it is on its way to ExaBGP."""
+
+    family: Family
+    is_sent: bool = False
 
 
 class RefreshProof:
@@ -36,8 +45,7 @@ class RefreshProof:
         self._offer = Refresh.Absent
         self._families: list[Family] = []
         self._ended: set[Family] = set()
-        self._asked: Family | None = None
-        self._is_asked_sent = False
+        self._question: _Question | None = None
         self._is_wanted = self._is_answered = False
         self._nudge_at, self._nudge_after = inf, FIRST_NUDGE_SECONDS
 
@@ -64,12 +72,12 @@ class RefreshProof:
     @property
     def is_due(self) -> bool:
         """Whether one is to be asked for now."""
-        return self._is_wanted and self._asked is None and bool(self._families)
+        return self._is_wanted and self._question is None and bool(self._families)
 
     def ask(self, now: float) -> Family:
         """It is asked for, of this family. While `is_due`."""
-        self._asked, self._is_asked_sent, self.asked_at = self._families[0], False, now
-        return self._asked
+        self._question, self.asked_at = _Question(self._families[0]), now
+        return self._question.family
 
     def is_nudge_due(self, now: float) -> bool:
         """Whether the router is to get a KEEPALIVE: BIRD 2.0 begins to answer when the next thing happens to it."""
@@ -88,36 +96,36 @@ class RefreshProof:
     @property
     def is_awaited(self) -> bool:
         """Whether one was asked for that is not answered."""
-        return self._asked is not None
+        return self._question is not None
 
     def was_sent(self, family: Family, now: float) -> None:
         self.sent += 1
-        if family is not self._asked:
+        if self._question is None or family is not self._question.family:
             return
-        self._is_asked_sent = True
+        self._question.is_sent = True
         self._nudge_at, self._nudge_after = now + FIRST_NUDGE_SECONDS, FIRST_NUDGE_SECONDS
         self._is_wanted = False
 
     def begun(self, family: Family) -> bool:
         """The router has sent BoRR. Whether that is an answer."""
-        return self._offer is Refresh.Enhanced and family is self._asked and self._answered()
+        return self._offer is Refresh.Enhanced and self._answered(family)
 
     def end_of_rib(self, family: Family) -> bool:
         """The router has sent End-of-RIB. Whether that is an answer."""
         is_first = family not in self._ended
         self._ended.add(family)
-        return not is_first and self._offer is Refresh.Normal and family is self._asked and self._answered()
+        return not is_first and self._offer is Refresh.Normal and self._answered(family)
 
     def costly(self, family: Family) -> None:
         """The router has too many routes of it for us: it is asked for no more. Where that is seen before it has begun
         to answer, these are the routes that it begins a session with, and BIRD, asked meanwhile, never answers: another
         family is asked for at once."""
         self._families = [one for one in self._families if one is not family]
-        if self._asked is family:
-            self._asked, self._is_asked_sent, self._is_wanted = None, False, True
+        if self._question is not None and self._question.family is family:
+            self._question, self._is_wanted = None, True
 
-    def _answered(self) -> bool:
-        if not self._is_asked_sent:
+    def _answered(self, family: Family) -> bool:
+        if self._question != _Question(family, is_sent=True):
             return False
-        self._asked, self._is_asked_sent, self._is_answered, self._nudge_at = None, False, True, inf
+        self._question, self._is_answered, self._nudge_at = None, True, inf
         return True

@@ -108,6 +108,7 @@ class KnownMember:
 
     @property
     def is_heard_by_multicast(self) -> bool:
+        """On any path but UNICAST. Asked of every member with each packet that is sent."""
         return len(self.paths) > (UNICAST in self.paths)
 
 

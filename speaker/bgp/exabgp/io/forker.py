@@ -18,6 +18,7 @@ PARENT = "BERTH_BGP_PARENT"
 _PR_SET_CHILD_SUBREAPER = 36  # linux/prctl.h
 MAX_ANSWER_BYTES = 64
 CLOSE_SECONDS = 2.0
+"""How long a fork that is under way is waited for, at the end."""
 
 SETTINGS = {
     "exabgp_bgp_openwait": "20",
