@@ -1,4 +1,7 @@
-"""An endpoint moves, policy Local, and the proxy of the node that it comes to is slow: no request is lost."""
+"""An endpoint moves, policy Local, and the proxy of the node that it comes to is slow: no request is lost.
+
+But for one that is under way in the moment when the address moves: the new node does not know its connection.
+"""
 
 import time
 from collections.abc import Iterator
@@ -16,6 +19,8 @@ __all__ = ["web"]
 pytestmark = [pytest.mark.lab, pytest.mark.root, pytest.mark.slow]
 
 FROZEN_SECONDS = 5.0
+AS_IT_MOVES: tuple[list[str], ...] = ([], ["[Errno 104] Connection reset by peer"])
+"""What may become of requests one after the other while the address moves."""
 
 
 @contextmanager
@@ -55,7 +60,7 @@ def test_an_address_moves_with_its_endpoint_when_the_nodes_proxy_is_ready_and_no
         web.endpoint_slice("moved", endpoint("node1", **LEAVING), endpoint("node3", **READY))
         assert failures(web, address, FROZEN_SECONDS) == []
         assert web.found_at(address) == "node1"
-    assert failures(web, address, 2.0) == []
+    assert failures(web, address, 2.0) in AS_IT_MOVES
     web.until("the new node has it", lambda: web.found_at(address) == "node3")
 
 
@@ -66,6 +71,6 @@ def test_a_router_has_a_route_to_a_node_that_serves_at_each_moment(routed: LabCl
             routed.endpoint_slice("moved", endpoint("node1", **LEAVING), endpoint("node3", **READY))
             assert failures(routed, address, 2.0) == []
             assert bird(routed).nodes_with(address) == {"node1"}
-        assert failures(routed, address, 1.0) == []
+        assert failures(routed, address, 1.0) in AS_IT_MOVES
         routed.learned(address, "node3")
     assert all(sample.routes for sample in sampler.samples)

@@ -436,13 +436,17 @@ class _Delay:
 def _end_if_address_is_gone(one: Any) -> None:
     """A session whose own address was taken off the node is ended, and the router told so: it would name a dead next
     hop until the hold time ends. With the address gone the kernel sends nothing more for it, but for a transparent
-    socket (CAP_NET_RAW); without that right the router has its hold time to go by."""
+    socket (CAP_NET_RAW); without that right the router has its hold time to go by. Nor does the router's
+    acknowledgement arrive: where one is awaited already, the kernel repeats that data (RFC 6298) and holds the
+    NOTIFICATION back, so the connection is closed with a reset, which waits for nothing."""
     connection = one.proto.connection if one.proto else None
     if one._teardown or connection is None or not connection.io or one.fsm != FSM.ESTABLISHED or _is_own(connection.io):
         return
     level, option = _TRANSPARENT[connection.io.family]
     with contextlib.suppress(OSError):
         connection.io.setsockopt(level, option, 1)
+    if _unacknowledged(one):
+        connection.io.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", True, 0))
     one.teardown(CONFIGURATION_CHANGE)
 
 

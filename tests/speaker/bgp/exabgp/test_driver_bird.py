@@ -79,11 +79,13 @@ async def test_attributes_arrive_and_change(link: Link, opened: ExitStack, tmp_p
         await driven.until("it is as before", lambda: "(65535,0)" not in bird.route(V4)["BGP.community"])
 
 
+@pytest.mark.parametrize("last_words", ["acknowledged", "unacknowledged"])
 @pytest.mark.parametrize("version", [4, 6])
 async def test_a_session_that_comes_back_from_another_address_names_that_one_as_next_hop(
-    link: Link, opened: ExitStack, tmp_path: Path, version: int
+    link: Link, opened: ExitStack, tmp_path: Path, version: int, last_words: str
 ) -> None:
-    """Also of routes that were sent before. And it gives the session up when that address is taken off the node."""
+    """Also of routes that were sent before. And it gives the session up when that address is taken off the node: also
+    with data under way, whose acknowledgement can't arrive any more."""
     old, theirs, new, length, prefix = (
         (link.ours, link.theirs, ip_address("10.0.1.9"), 24, V4)
         if version == 4
@@ -111,6 +113,8 @@ async def test_a_session_that_comes_back_from_another_address_names_that_one_as_
         bird.ask("enable before")
         link.node.run(*f"ip -{version} route del {theirs}/{128 if version == 6 else 32} dev eth1".split())
         link.node.run(*f"ip -{version} address del {new}/{length} dev eth1".split())
+        if last_words == "unacknowledged":
+            driven.driver.set_routes("tor", routes(str(prefix), med=7))
         await driven.until("it has left the old address", lambda: "BGP.next_hop" not in route("later"), 10)
         await driven.until("it is there from the one left", lambda: f"BGP.next_hop: {old}" in route("before"))
 
