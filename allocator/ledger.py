@@ -85,9 +85,9 @@ class Ledger:
         for source, entries in kept_out:
             ledger._kept_out.put(source, entries)
         for one in recorded:
-            if one.address in ledger._entries:
+            entry = Entry(one.claim, one)
+            if ledger._entries.setdefault(one.address, entry) is not entry:
                 raise ValueError(f"{one.address} has two records")
-            entry = ledger._entries[one.address] = Entry(one.claim, one)
             ledger._index(entry)
             _move_on(entry, Event.RECORD_SEEN if one.mark is None else Event.MARK_SEEN)
         ledger.set_pools(pools)
@@ -283,11 +283,12 @@ class Ledger:
             found += self._sorted(for_cluster)
         return found
 
-    def _settle(self, address: IPAddress) -> None:
-        """Make free space, and what is left out, agree with what holds of the address now. Idempotent."""
+    def _settle(self, address: IPAddress) -> Pool | None:
+        """Make free space, and what is left out, agree with what holds of the address now. Idempotent. Returns the pool
+        that has the address."""
         pool = self.pools.holding(address)
         if pool is None:
-            return
+            return None
         family, number = family_of(address), int(address)
         entry = self._entries.get(address)
         is_held = entry is not None
@@ -299,6 +300,7 @@ class Ledger:
             space.free(number)
         _set_member(self._left_out, (pool.name, family), address, is_kept and not is_held)
         _set_member(self._in_use_all_the_same, pool.name, address, is_kept and is_held)
+        return pool
 
     # Free space
 
@@ -339,10 +341,8 @@ class Ledger:
         self._in_use_all_the_same.clear()
         reserved = (address for pool in pools.in_order for address in pool.reserved)
         for address in {*self._entries, *self._resting, *self._kept_out, *reserved}:
-            self._settle(address)
-        for address in self._entries:
-            pool = pools.holding(address)
-            if pool is not None:
+            pool = self._settle(address)
+            if pool is not None and address in self._entries:
                 self._in_pool[pool.name, family_of(address)] += 1
 
     # Indexes over the claims
