@@ -348,6 +348,19 @@ class Cluster:
         """As `start_allocator`."""
         self.kubelet.run(podspec.workload(self._rendered, "DaemonSet", "speaker"), f"speaker-{node_name}", node_name)
 
+    def run_hook(self, kind: str, component: str, *, timeout_seconds: float = READY_SECONDS) -> tuple[int, str]:
+        """A hook of the chart that was installed last, to its end: its exit code, and what it said."""
+        name = f"hook-{component}"
+        self.log_path(name).unlink(missing_ok=True)
+        self.kubelet.run(podspec.workload(self._rendered, kind, component), name, self.topology.nodes[0].name)
+        process = self.processes.pop(name)
+        try:
+            code = wait_for("the hook ends", lambda: process.returncode, timeout_seconds=timeout_seconds)
+        finally:
+            process.kill()
+            self.kubectl("delete", "pod", f"berth-{name}", f"--namespace={NAMESPACE}")
+        return code, self.log_path(name).read_text()
+
     def _await_made_secrets(self, allocator: Mapping[str, Any]) -> None:
         """What the allocator makes for the speakers. A kubelet brings it to them within a minute; the lab at once."""
         where = (f"--namespace={NAMESPACE}", "--ignore-not-found", "--output=name")

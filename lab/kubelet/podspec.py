@@ -53,9 +53,11 @@ class Confinement:
 
 
 def workload(manifests: Sequence[Manifest], kind: str, component: str) -> Manifest:
-    """The one workload of that kind and component. Raises StopIteration when the chart has none."""
+    """The one workload of that kind and component; a Pod as one that has it as its template. Raises StopIteration when
+    the chart has none."""
     wanted = {"app.kubernetes.io/component": component}.items()
-    return next(m for m in manifests if m["kind"] == kind and wanted <= m["metadata"]["labels"].items())
+    found = next(m for m in manifests if m["kind"] == kind and wanted <= m["metadata"]["labels"].items())
+    return {**found, "spec": {"template": found}} if kind == "Pod" else found
 
 
 def container_of(manifest: Manifest) -> str:

@@ -115,6 +115,19 @@ def test_the_demo_holds_and_an_upgrade_under_traffic_leaves_no_request_unanswere
     assert lab.addresses("during") == [given]
 
 
+def test_the_charts_hooks_do_their_work_from_the_image_with_the_rights_of_their_pods(former: Cluster) -> None:
+    """`helm test`, and what keeps `helm uninstall` from leaving Services behind."""
+    lab = LabClient(former)
+    lab.service("held")
+    lab.addresses("held")
+    code, said = former.run_hook("Pod", "test", timeout_seconds=100)
+    assert code == 0, said
+    code, said = former.run_hook("Job", "uninstall")
+    assert code != 0
+    assert "svc/default/held" in said
+    assert "berth uninstall --release" in said
+
+
 @pytest.mark.parametrize(("name", "user"), [("allocator-1", "65532"), ("speaker-node1", "0")])
 def test_programs_have_the_charts_user_and_rights_and_can_write_nothing(former: Cluster, name: str, user: str) -> None:
     pid = former.processes[name].pid
