@@ -174,6 +174,7 @@ def test_a_free_address_is_probed_before_it_is_announced_and_never_again(web: La
     assert first is not None
     assert len(probes(web, ADDRESS, since)) == PROBE_NUM
     web.until("it is noted", lambda: web.get("ipallocation", RECORD).get("status", {}).get("firstAnnounced"))
+    time.sleep(1)  # the other speakers hear of it: one that does not know yet probes, rightly
 
     since = time.monotonic()
     web.cluster.speaker(first).kill()

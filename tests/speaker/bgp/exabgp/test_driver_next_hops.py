@@ -51,7 +51,7 @@ async def test_what_the_router_did_not_agree_to_is_never_sent(link: Link, opened
         assert len(came) == 1
         assert "<RMT>" not in bird.log()  # what BIRD finds wrong with an UPDATE
         assert bird.route(next(iter(named)))["BGP.next_hop"] == str(link.ours)
-        assert "can't be sent" in driven.driver.sessions["tor"].last_error
+        await driven.until("it is told", lambda: "can't be sent" in driven.driver.sessions["tor"].last_error)
         bird.reconfigure("ipv4 { import all;", f"ipv4 {{ import all; {KNOWN}")
         await driven.until("all are there again", lambda: bird.prefixes() == {V4, V6, *named})
         assert driven.driver.exabgp_pids() == process
@@ -86,5 +86,5 @@ async def test_a_router_that_knows_no_such_next_hops_has_its_session(
         driven.driver.set_peers({"tor": link.peer(peer_address=link.theirs_v6)})
         driven.driver.set_routes("tor", routes(str(V4), str(V6)))
         await driven.until("it is there", lambda: frr.prefixes() == {V6})
+        await driven.until("it was sent", lambda: driven.driver.sessions["tor"].routes_sent == 1)
         assert not driven.driver.sessions["tor"].ipv6_next_hops
-        assert driven.driver.sessions["tor"].routes_sent == 1

@@ -1,8 +1,10 @@
 """Real routers whose BGP process hangs while their TCP goes on: a withdrawal counts when that process has read it."""
 
 import asyncio
-from contextlib import ExitStack
+import re
+from contextlib import ExitStack, suppress
 from ipaddress import ip_network
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -53,7 +55,8 @@ async def test_a_withdrawal_waits_for_a_process_that_hangs(
 async def test_bird_is_nudged_with_the_question_itself(
     node: Namespace, link: Link, opened: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No other nudge comes here. Where it reads both at once it answers with the next question."""
+    """No other nudge comes here. Where it reads both at once, as on a busy machine, it answers when the next thing
+    happens to it: so it is not said how many it answers."""
     monkeypatch.setattr("speaker.bgp.exabgp.refreshproof.FIRST_NUDGE_SECONDS", 600.0)
     monkeypatch.setattr("speaker.bgp.exabgp.refreshproof.LAST_NUDGE_SECONDS", 600.0)
     bird = opened.enter_context(Bird(link, tmp_path, bgp="debug { packets };"))
@@ -66,12 +69,15 @@ async def test_bird_is_nudged_with_the_question_itself(
         answered = 0
         for prefix in goes:
             driver.change_routes("tor", {prefix: None})
-            for _ in range(50):
-                await asyncio.sleep(0.01)
-                if not driver.may_be_heard(prefix):
-                    answered += 1
-                    break
-        assert answered >= len(goes) / 2
+            with suppress(AssertionError):
+                await driven.until_confirmed(prefix, 0.5)
+                answered += 1
+        assert answered
+        read = lambda: re.findall(r"Got (ROUTE-REFRESH|KEEPALIVE)", bird.log())  # noqa: E731
+        await driven.until("it has read the last nudge", lambda: read()[-1] == "KEEPALIVE")
+        behind = [later for earlier, later in pairwise(read()) if earlier == "ROUTE-REFRESH"]
+        assert len(behind) >= answered
+        assert set(behind) == {"KEEPALIVE"}
 
 
 @pytest.mark.parametrize("families", [frozenset(Family), frozenset({Family.IPv4})], ids=["both", "IPv4"])
