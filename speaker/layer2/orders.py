@@ -23,6 +23,7 @@ class WireOrders:
         self._must_leave: set[str] = set()
         self._handing_over: dict[str, float] = {}
         self._newly_handing_over: dict[str, None] = {}
+        self._was_handed_over: set[str] = set()  # and neither announced anew nor off the wire since
 
     @property
     def has_withdrawals(self) -> bool:
@@ -48,8 +49,12 @@ class WireOrders:
             self._on_wire.setdefault(address, ())
 
     def want(self, address: str, interfaces: Interfaces | None) -> None:
-        """Want it announced on these interfaces; None = want it off the wire."""
-        has_returned = self._stop_handing_over(address)
+        """Want it announced on these interfaces; None = want it off the wire.
+
+        What was handed over is announced anew: neighbours may have heard of the successor, and the wire process was
+        told.
+        """
+        self._stop_handing_over(address)
         if interfaces is None:
             self._forget_wish(address)
             if address in self._on_wire:
@@ -59,7 +64,8 @@ class WireOrders:
         if address in self._must_leave:
             return  # `withdrawn` brings it back
         self._to_withdraw.pop(address, None)
-        if has_returned or interfaces not in (self._on_wire.get(address), self._refused.get(address)):
+        had = (self._on_wire.get(address), self._refused.get(address))
+        if address in self._was_handed_over or interfaces not in had:
             self._to_announce[address] = None
 
     def hand_over(self, address: str, give_up_at: float) -> None:
@@ -71,6 +77,7 @@ class WireOrders:
         if address in self._on_wire and address not in self._to_withdraw:
             if address not in self._handing_over:
                 self._newly_handing_over[address] = None
+            self._was_handed_over.add(address)
             self._handing_over[address] = min(give_up_at, self._handing_over.get(address, give_up_at))
 
     def take_newly_handing_over(self) -> tuple[str, ...]:
@@ -136,6 +143,7 @@ class WireOrders:
             self._to_withdraw.pop(address, None)
             self._must_leave.discard(address)
             self._on_wire.pop(address, None)
+            self._was_handed_over.discard(address)
             if address in self._wanted:  # it is wanted again
                 self._to_announce[address] = None
 
@@ -148,6 +156,7 @@ class WireOrders:
         entries = [(address, self._wanted[address]) for address in due]
         for address, interfaces in entries:
             self._on_wire[address] = interfaces
+            self._was_handed_over.discard(address)
             del self._to_announce[address]
             self._refused.pop(address, None)  # of other interfaces
         return entries

@@ -1,5 +1,6 @@
 """What to order from the wire process, and what may be on it meanwhile."""
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -108,6 +109,27 @@ def test_a_wish_that_comes_back_before_the_withdrawal_was_ordered_changes_nothin
     assert orders.next_withdrawals(99) == []
     assert orders.next_announcements(99) == []
     assert orders.is_announced(A)
+
+
+@pytest.mark.parametrize(
+    "meanwhile",
+    [
+        pytest.param(lambda orders: None, id="nothing"),
+        pytest.param(lambda orders: orders.want(A, None), id="it was not wanted at all"),
+        pytest.param(lambda orders: orders.handed_over(A), id="the successor was seen"),
+    ],
+)
+def test_what_was_handed_over_and_is_wanted_again_is_announced_anew(meanwhile) -> None:
+    """Also when its withdrawal was due, and is no more: neighbours may have heard of the successor."""
+    orders = announced(A)
+    orders.hand_over(A, give_up_at=1.0)
+    assert orders.take_newly_handing_over() == (A,)
+    meanwhile(orders)
+    orders.want(A, ETH0)
+    assert orders.next_withdrawals(99) == []
+    assert orders.next_announcements(99) == [(A, ETH0)]
+    orders.want(A, ETH0)
+    assert orders.next_announcements(99) == []
 
 
 def test_withdrawing_everything_forgets_all_wishes() -> None:
