@@ -7,7 +7,11 @@ Hypothesis' profile is `full` (100) as a rule, `quick` in `make check`. What tak
 import asyncio
 import gc
 import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 # Whatever starts a lab by the command: it ends with us, also when we are killed (lab/command.py).
@@ -30,3 +34,12 @@ def pytest_collection_finish() -> None:
     """What was imported and collected stays until the end: to look through it again and again takes a sixth of CPU."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A folder for programs that give up their rights, as FRR's do. None is in `tmp_path`: each pytest that starts on
+    this machine, beside others too, closes the folder above theirs to all but their owner."""
+    with tempfile.TemporaryDirectory(prefix="berth-test-") as made:
+        Path(made).chmod(0o777)
+        yield Path(made)

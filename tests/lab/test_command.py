@@ -134,7 +134,7 @@ def test_a_lab_ends_with_the_process_that_it_is_bound_to_even_if_that_is_killed(
             assert record.is_alive
             starter.kill()
             wait_for("the supervisor has ended", lambda: not record.is_alive, timeout_seconds=30)
-            assert not set(members(record.marker))
+            wait_for("all of it ended with it", lambda: not set(members(record.marker)), timeout_seconds=10)
         finally:
             starter.kill()
             berth("lab", "down", home=tmp_path)

@@ -92,18 +92,16 @@ async def test_gobgp_takes_ipv4_routes_by_an_ipv6_next_hop(link: Link, opened: E
 
 
 async def test_a_router_that_is_found_on_its_link_and_found_again_at_another_address(
-    link: Link, opened: ExitStack, tmp_path: Path
+    link: Link, opened: ExitStack, tmp_path: Path, open_path: Path
 ) -> None:
     """FRR is told as docs/routers.md has it."""
-    for folder in (tmp_path, *tmp_path.parents[:-2]):  # pytest's are for their owner only
-        folder.chmod(0o755)
     filters, unnumbered = (
         re.findall(rf"^```{language}\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)[0]
         for language in ("frr", "frr-link")
     )
     here = "router bgp 64513\n neighbor eth0 bfd\n neighbor eth0 timers connect 1\n"
     whole = filters.partition("router bgp")[0] + unnumbered.replace("192.0.2.1", str(link.theirs)) + here
-    frr = InstallingFrr(link, tmp_path, whole)
+    frr = InstallingFrr(link, open_path, whole)
     opened.enter_context(frr)
     async with wire_on(link.node, interfaces=()) as (wire, _), driving(link.node, tmp_path) as driven:
         await wire.carry_out(Discover((link.interface,)))

@@ -37,19 +37,11 @@ LATEST, EARLIEST = DETECTION + 3, DETECTION - 0.35
 
 
 @pytest.fixture(params=["bird", "frr"])
-def router(request, segment, tmp_path):
-    tmp_path.chmod(0o777)
+def router(request, segment, open_path):
     host = segment.hosts[1]
-    reachable(tmp_path)
-    made = Bird(host, tmp_path / "r", BIRD_PEER) if request.param == "bird" else Frr(host, tmp_path / "r", *FRR_PEER)
+    made = Bird(host, open_path / "r", BIRD_PEER) if request.param == "bird" else Frr(host, open_path / "r", *FRR_PEER)
     with made:
         yield made
-
-
-def reachable(folder) -> None:
-    """FRR drops its rights, and pytest's folders are for their owner only."""
-    for each in (folder, *folder.parents[:-2]):
-        each.chmod(0o755 if each != folder else 0o777)
 
 
 async def until(condition: Callable[[], object], seconds: float = 15) -> None:
@@ -230,9 +222,8 @@ class TestRights:
 
 class TestFrr:
     @pytest.fixture
-    def frr(self, segment, tmp_path):
-        reachable(tmp_path)
-        with Frr(segment.hosts[1], tmp_path / "r", *FRR_PEER) as made:
+    def frr(self, segment, open_path):
+        with Frr(segment.hosts[1], open_path / "r", *FRR_PEER) as made:
             yield made
 
     @pytest.mark.asyncio
@@ -345,12 +336,11 @@ class TestPaths:
                     assert state_of(link) == "Down"
 
     @pytest.mark.asyncio
-    async def test_multihop_with_frr_and_a_strict_minimum_ttl(self, segment, tmp_path):
-        reachable(tmp_path)
+    async def test_multihop_with_frr_and_a_strict_minimum_ttl(self, segment, open_path):
         with behind(segment.hosts[1]) as far:
             segment.hosts[0].run("ip", "route", "add", "198.51.100.0/24", "via", ROUTER)
             peer = f"peer {NODE} multihop local-address 198.51.100.2"
-            with Frr(far, tmp_path / "r", peer, "minimum-ttl 254", "no shutdown") as frr:
+            with Frr(far, open_path / "r", peer, "minimum-ttl 254", "no shutdown") as frr:
                 async with wire_on(segment.hosts[0]) as (link, _):
                     await link.carry_out(Bfd({"r": BfdSession("198.51.100.2", is_multihop=True, minimum_ttl=254)}))
                     await both_up(link, frr)
