@@ -136,6 +136,8 @@ def holding(lab: LabClient, community: tuple[int, int]) -> set[str]:
 
 def test_a_clean_stop_moves_traffic_away_and_then_withdraws(routed: LabClient) -> None:
     address = service(routed)
+    # Without a route that it knows to be sent it does not drain: it hears of that later than the router has the route.
+    routed.until("it counts its route", lambda: routed.bgp_sessions()["node2"]["routesSent"] == 1)
     speaker = routed.cluster.speaker("node2")
     with TableSampler(bird(routed), f"{address}/32") as sampler:
         assert speaker.stop(timeout_seconds=30) == 0

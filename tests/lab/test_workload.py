@@ -143,6 +143,12 @@ def backends(sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory) -> Iter
         log_path = tmp_path_factory.mktemp(node.name) / "log"
         started.append(Process(node.pod, command, log_path=log_path, enter=sandbox.namespaces.enter(node.pod)))
         started[-1].start()
+    for node in SEGMENT.nodes:
+        wait_for(
+            "the backend listens",
+            lambda node=node: ":9376" in sandbox.namespaces.run(node.pod, ["ss", "-tlnH"]).stdout,
+            timeout_seconds=20,
+        )
     yield
     for process in started:
         process.kill()
