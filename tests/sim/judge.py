@@ -95,10 +95,10 @@ class Judge:
         for router in self.cluster.routers.values():
             if router.is_hung:
                 continue  # it acknowledged a withdrawal, and did not read it: docs/limits.md
-            for node, table in router.adj_in.items():
+            for machine, table in router.adj_in.items():
                 for prefix in table:
                     if str(prefix.network_address) == address and prefix.prefixlen == prefix.max_prefixlen:
-                        self.found(f"{address} is released while {router.address} has a route to {node} for it")
+                        self.found(f"{address} is released while {router.address} has a route to {machine} for it")
 
     def _may_answer(self, wire: Wire) -> None:
         for address, held in wire.table.items():
@@ -111,14 +111,14 @@ class Judge:
                 else:
                     self.found(f"{wire.process.incarnation} answers for {address}, which was released: {held.uid}")
 
-    def _route(self, router: Router, node: str, prefix: object) -> None:
+    def _route(self, router: Router, machine: str, prefix: object) -> None:
         network = ip_network(str(prefix))
         if network.prefixlen != network.max_prefixlen:
             return
-        kept = router.adj_in[node][prefix]  # type: ignore[index]
+        kept = router.adj_in[machine][prefix]  # type: ignore[index]
         address = str(network.network_address)
         if not self._belongs(address, kept.uid):
-            self.found(f"{router.address} gets a route to {node} for {address}, which was released: {kept.uid}")
+            self.found(f"{router.address} gets a route to {machine} for {address}, which was released: {kept.uid}")
 
     def _belongs(self, address: str, uid: str) -> bool:
         name = allocation_name(address)
@@ -236,10 +236,18 @@ class Judge:
         for router in self.cluster.routers.values():
             is_reachable = ":" not in address and bool(self._with_endpoints(spec))
             wanted = self._routed_by(router, candidates) if is_reachable else set()
-            tables = router.adj_in.items()
-            has = {node for node, table in tables for prefix in table if str(prefix.network_address) == address}
+            has = self._nodes_with_routes(router, address)
             if has != wanted:
                 yield f"{router.address} has routes for {address} of {sorted(has)}, not of {sorted(wanted)}"
+
+    def _nodes_with_routes(self, router: Router, address: str) -> set[str]:
+        """And, by their own names, machines that were replaced."""
+        nodes = {one.name: one.node for one in self.cluster.machines.values()}
+        return {
+            nodes.get(machine, machine)
+            for machine, table in router.adj_in.items()
+            if any(str(prefix.network_address) == address for prefix in table)
+        }
 
     def _routed_by(self, router: Router, candidates: set[str]) -> set[str]:
         """The nodes that are to give the router their routes."""
@@ -288,10 +296,10 @@ class Judge:
         }
 
     def _of_router(self, router: Router, records: dict[str, Body]) -> Iterator[str]:
-        for node, table in router.adj_in.items():
+        for machine, table in router.adj_in.items():
             for prefix in table:
                 if str(prefix.network_address) not in records:
-                    yield f"{router.address} has a route to {node} for {prefix}, which nobody holds"
+                    yield f"{router.address} has a route to {machine} for {prefix}, which nobody holds"
 
     def _of_leftovers(self, records: dict[str, Body]) -> Iterator[str]:
         api = self.cluster.api

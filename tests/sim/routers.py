@@ -34,14 +34,15 @@ class Kept:
     is_stale: bool = False
 
 
-def _nobody(router: "Router", node: str, prefix: Prefix) -> None:
+def _nobody(router: "Router", machine: str, prefix: Prefix) -> None:
     """Is told."""
 
 
 @dataclass
 class Router:
-    """`adj_in`: by node, what it has of it. `cut_off`: nodes with which it exchanges nothing. `is_hung`: its process
-    does nothing, and what it installed stays."""
+    """`adj_in`: by machine, what it has of it: two machines of one node's name have addresses of their own.
+    `cut_off`: nodes with which it exchanges nothing. `is_hung`: its process does nothing, and what it installed
+    stays."""
 
     world: World
     address: str
@@ -71,52 +72,52 @@ class Router:
         for what, arguments in late:
             what(*arguments)
         self.on_route = told
-        for node, table in self.adj_in.items():
+        for machine, table in self.adj_in.items():
             for prefix in list(table):
-                told(self, node, prefix)
+                told(self, machine, prefix)
 
     def take(self, session: "Session", prefix: Prefix, kept: Kept | None) -> None:
-        if self.sessions.get(session.node) is not session:
+        if self.sessions.get(session.machine) is not session:
             return
-        table = self.adj_in.setdefault(session.node, {})
+        table = self.adj_in.setdefault(session.machine, {})
         if kept is None:
             table.pop(prefix, None)
         else:
             table[prefix] = kept
-            self.on_route(self, session.node, prefix)
+            self.on_route(self, session.machine, prefix)
 
     def ended(self, session: "Session", *, is_clean: bool) -> None:
         """`is_clean`: by a NOTIFICATION, after which nothing is kept (RFC 4724 §4)."""
-        if self.sessions.get(session.node) is not session:
+        if self.sessions.get(session.machine) is not session:
             return
-        del self.sessions[session.node]
+        del self.sessions[session.machine]
         restart = session.peer.graceful_restart_seconds
         if is_clean or restart is None:
-            self.adj_in.pop(session.node, None)
+            self.adj_in.pop(session.machine, None)
             return
-        for kept in self.adj_in.get(session.node, {}).values():
+        for kept in self.adj_in.get(session.machine, {}).values():
             kept.is_stale = True
-        number = self._stale[session.node] = self._stale.get(session.node, 0) + 1
-        self.world.after(restart, self.do, self._drop_stale, session.node, number)
+        number = self._stale[session.machine] = self._stale.get(session.machine, 0) + 1
+        self.world.after(restart, self.do, self._drop_stale, session.machine, number)
 
-    def _drop_stale(self, node: str, number: int) -> None:
-        if self._stale.get(node) == number:
-            self.end_of_rib(node)
+    def _drop_stale(self, machine: str, number: int) -> None:
+        if self._stale.get(machine) == number:
+            self.end_of_rib(machine)
 
-    def end_of_rib(self, node: str) -> None:
-        self._stale[node] = self._stale.get(node, 0) + 1
-        table = self.adj_in.get(node, {})
+    def end_of_rib(self, machine: str) -> None:
+        self._stale[machine] = self._stale.get(machine, 0) + 1
+        table = self.adj_in.get(machine, {})
         for prefix in [prefix for prefix, kept in table.items() if kept.is_stale]:
             del table[prefix]
 
     def opened(self, session: "Session") -> None:
-        """A session of a node that had one already: the old one is over (RFC 4724 §4.2, as if TCP had ended)."""
-        old = self.sessions.get(session.node)
+        """A session of a machine that had one already: the old one is over (RFC 4724 §4.2, as if TCP had ended)."""
+        old = self.sessions.get(session.machine)
         if old is not None:
             self.ended(old, is_clean=session.peer.graceful_restart_seconds is None)
-        self.sessions[session.node] = session
+        self.sessions[session.machine] = session
         if session.peer.graceful_restart_seconds is not None:
-            self._stale[session.node] = self._stale.get(session.node, 0) + 1
+            self._stale[session.machine] = self._stale.get(session.machine, 0) + 1
 
 
 class Session:
@@ -125,6 +126,7 @@ class Session:
     def __init__(self, driver: "PlayedDriver", peer: PeerConfig, router: Router) -> None:
         self.driver, self.peer, self.router = driver, peer, router
         self.node = driver.process.node
+        self.machine = driver.process.machine.name
         self.is_up = False
         self.is_over = False
         self.is_synced = False
@@ -223,7 +225,7 @@ class Session:
 
     def _synced(self, generation: int) -> None:
         if self.is_up and generation == self._generation and self.router.reaches(self.node) and not self.router.is_hung:
-            self.router.end_of_rib(self.node)
+            self.router.end_of_rib(self.machine)
             self.kept.clear()
             self.driver.synced.add(self.peer.router)
             self.driver.changed()
