@@ -24,7 +24,7 @@ A fault is known by the function that it is in, and by the passage that it chang
 When that passage is not there any more, it is an error that names the fault: then it has to follow the code.
 
 Each night `make mutations-nightly` looks for each of them in 200 lives of the simulated cluster, too.
-The last column is the first of these lives in which the fault shows, where one is known.
+The last column is one of these lives in which the fault shows, where one is known.
 What no life can show, a test does, and the column says why.
 Where it is empty, no life was found so far, and not all 200 were looked at.
 

@@ -2,16 +2,79 @@
 
 import random
 
-from tests.sim.acts import NODES_THERE, ROUTERS_THERE, SERVICES_THERE, Step
+from tests.sim.acts import NODES_THERE, PAUSE, ROUTERS_THERE, SERVICES_THERE, Step
 
 V4, V6 = ("192.0.2.10", "192.0.2.11", "192.0.2.12", "192.0.2.13"), ("2001:db8::10", "2001:db8::11")
 PAUSES = (0.0, 0.0, 0.01, 0.05, 0.1, 0.3, 0.5, 1.0, 1.0, 2.0, 4.0)
 LONG_PAUSES = (8.0, 12.0, 25.0)
 
 
+POLICIES = (4, 3)
+"""Of the lives, those whose seed by the first leaves the second have a pool with a policy from the beginning on."""
+OUTAGES = (8, 5)
+"""Of the lives, those that go on with an outage which is long enough for a fence."""
+
+
 def drawn(seed: int) -> list[Step]:
     """A life."""
-    return _Fate(random.Random(f"fate {seed}")).life()
+    steps = _Fate(random.Random(f"fate {seed}")).life()
+    if seed % POLICIES[0] == POLICIES[1]:
+        return with_policies(steps, random.Random(f"policies {seed}"))
+    if seed % OUTAGES[0] == OUTAGES[1]:
+        return steps + long_outage(random.Random(f"outage {seed}"))
+    return steps
+
+
+def with_policies(steps: list[Step], rng: random.Random) -> list[Step]:
+    """The same life where the pool has rules for namespaces and for sharing, nobody takes them back, and more Services
+    share."""
+    policies = [f"sharing={rng.choice(('None', 'SameNamespace', 'AnyNamespace'))}"]
+    if rng.random() < 0.5:
+        policies.append(f"most={rng.choice((1, 1, 2))}")
+    made = []
+    for one in steps:
+        words = list(one.words)
+        if one.act == "pool":
+            words = [word for word in words if word.partition("=")[0] not in ("sharing", "most")] + policies
+        elif one.act in ("service", "again") and rng.random() < 0.5 and not any("key=" in word for word in words):
+            words += [f"key={rng.choice('kkm')}", f"ports={rng.choice(('80', '443', '25', '80,443'))}"]
+        made.append(Step(one.pause_seconds, one.act, tuple(words)))
+    return made
+
+
+def long_outage(rng: random.Random) -> list[Step]:
+    """Who answers for an address is cut off, alone or with others, for about as long as a fence takes; meanwhile the
+    address passes from one Service to another."""
+    old, new = rng.sample(SERVICES_THERE, 2)
+
+    def cut(who: str) -> Step:
+        which, seconds = rng.choice(("both", "both", "answers", "requests")), rng.choice((8, 14, 19, 22, 26, 33))
+        return Step(rng.choice((0.0, 0.05, 1.0, 4.0)), "cut", (who, which, f"seconds={seconds}"))
+
+    who = f"owner:{old}"
+    troubles = [
+        [Step(0.0, "part", (who, "others", f"for={rng.choice((12, 25))}"))],
+        [Step(rng.choice((0.0, 3.0, 9.0)), "freeze", (who, str(rng.choice((8, 20, 26))), "with=wire"))],
+        [Step(rng.choice((0.0, 3.0)), "freeze", (who, str(rng.choice((8, 20, 26)))))],
+        [cut(f"others:{old}")],
+        [cut("nodes")],
+        [Step(2.0, "kill", (f"others:{old}",))],
+        [],
+    ]
+    return [
+        Step(1.0, "service", (old, "families=4")),
+        Step(0.5, "endpoints", (old, *NODES_THERE)),
+        *(Step(0.0, "node", (name,)) for name in NODES_THERE[:3]),
+        Step(8.0, PAUSE),
+        cut(who),
+        *rng.choice(troubles),
+        *rng.choice(troubles),
+        Step(rng.choice((0.0, 1.0, 6.0)), "service", (new, f"ips=its:{old}")),
+        Step(rng.choice((0.0, 0.5, 6.0)), "delete", (old,)),
+        Step(rng.choice((18.0, 26.0)), PAUSE),
+        *rng.choice(troubles),
+        Step(rng.choice((4.0, 12.0, 20.0)), PAUSE),
+    ]
 
 
 class _Fate:

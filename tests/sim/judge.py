@@ -18,6 +18,7 @@ from tests.allocator.fakeapi import Life
 from tests.sim.acts import EXCLUDE
 from tests.sim.api import Body, Key, Stored
 from tests.sim.cluster import Cluster
+from tests.sim.giving import GARBAGE, Giving
 from tests.sim.machines import SpeakerProcess, is_superseded
 from tests.sim.routers import Router
 from tests.sim.segment import Wire
@@ -43,6 +44,7 @@ class Judge:
     life_of: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.giving = Giving(self.cluster, self.found)
         self.cluster.api.on_change.append(self._changed)
         self.cluster.segment.on_watch = self._may_answer
         for pod in self.cluster.allocators:
@@ -63,7 +65,8 @@ class Judge:
     # ---- at every moment
 
     def _changed(self, plural: str, key: Key, before: Stored | None, after: Stored | None) -> None:
-        if plural == "ipallocations" and key.name != "garbage":
+        self.giving.changed(plural, key, before, after)
+        if plural == "ipallocations" and key.name != GARBAGE:
             self._record_changed(key.name, before, after)
         if after is not None and (status := after.body.get("status")):
             for one in status.get("conditions") or ():
@@ -83,6 +86,10 @@ class Judge:
             self._released(before.body["spec"]["address"])
 
     def _go_on(self, life: Life, name: str, spec: Body, stored: Body | None) -> None:
+        known = stored or life.spec
+        new = [one["uid"] for one in spec["holders"] if one["uid"] not in life.ports]
+        if new:
+            self.giving.became_holders(spec, known, new)
         try:
             life.go_on({"releasing": False, **spec, "holders": [_with_ports(one) for one in spec["holders"]]}, stored)
         except AssertionError as error:

@@ -160,6 +160,13 @@ MUTATIONS = (
         Test(f"{PLAN}::test_a_namespace_gets_no_more_than_its_share", ""),
     ),
     Mutation(
+        "asked-pool",
+        "a Service that asks for a pool gets an address of that one",
+        "allocator.policy:candidates",
+        (Edit("if request.pools:\n    ...", "pass"),),
+        Test(f"{PLAN}::test_of_named_pools_the_first_that_has_room_serves_and_a_service_in_any_of_them_stays", ""),
+    ),
+    Mutation(
         "require-all",
         "with RequireDualStack no address is taken until there is one of each family",
         "allocator.plan:_Planner.plan",
