@@ -17,7 +17,6 @@ import threading
 import time
 import traceback
 import types
-import weakref
 from collections import Counter, deque
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -200,8 +199,6 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         self._numbers = itertools.count()
         self._wakes_at = float("inf")
         self._is_running = False
-        self._tasks: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
-        """asyncio knows those of all loops together, and looks through them all."""
 
     # ---- for the world
 
@@ -218,7 +215,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         nobody."""
         self.is_dead = True
         for _ in range(20):
-            left = [task for task in self._tasks if not task.done()]
+            left = [task for task in asyncio.all_tasks(self) if not task.done()]
             if not left:
                 break
             for task in left:
@@ -315,9 +312,7 @@ class ProcessLoop(asyncio.AbstractEventLoop):
         return asyncio.Future(loop=self)
 
     def create_task(self, coro: Any, *, name: Any = None, context: Any = None) -> asyncio.Task[Any]:
-        task = asyncio.Task(coro, loop=self, name=name, context=context)
-        self._tasks.add(task)
-        return task
+        return asyncio.Task(coro, loop=self, name=name, context=context)
 
     def get_debug(self) -> bool:
         return False
