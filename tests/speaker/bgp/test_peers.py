@@ -207,7 +207,7 @@ def test_each_node_can_say_its_own_as() -> None:
     internal = resolve(**spec, peerASN="Internal", annotations={"example.com/asn": "65001"})
     assert internal.peer_asn == 65001
     assert resolve(myASN=None, myASNFrom={"nodeLabel": "asn"}, labels={"asn": "65002"}).my_asn == 65002
-    for text in ("0", "4294967296", "65000.1", "-1", "AS65000", "٣", "1" * 64):
+    for text in ("0", "4294967296", "65000.1", "-1", "AS65000", "٣", "1" * 64, "1" * 5000):
         made = resolve(**spec, annotations={"example.com/asn": text})
         assert (made.reason, "node node-a" in made.message) == (Reason.NoNodeValue, True), text
     assert "set one of them" in resolve(myASN=None).message
