@@ -116,7 +116,8 @@ class Offers:
         return [
             (entry, by_name[entry.claim.pool])
             for entry in self._ledger.shared_under(self._request.sharing_key)
-            if entry.claim.pool in by_name and family_of(entry.address) is family and not entry.claim.releasing
+            if entry.claim.pool in by_name and family_of(entry.address) is family
+            if not (entry.claim.releasing or entry.claim.external)
             if not entry.claim.held_by(self._request.holder.uid) and self._kept_by(entry.address) is None
         ]
 
