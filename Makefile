@@ -63,7 +63,7 @@ test: setup $(VENV)/.ready-image ## all tests
 	$(PYTEST) $(call NOTED,root-rest,$(TESTS_rest) $(ROOT)); \
 	wait $$beside; \
 	$(PYTEST) $(call NOTED,alone,-m alone); \
-	tools/again $(FAILED) -- $(UNCACHED)
+	tools/again $(FAILED) -- $(PYTEST)
 
 # Some of the quick tests wait for real time.
 check: JOBS := 4

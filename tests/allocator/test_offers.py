@@ -1,4 +1,4 @@
-"""Which address a Service is offered where several rules meet: shown, shared, releasing, resting, paused, over quota."""
+"""Which address a Service is offered where rules meet: shown, shared, releasing, resting, paused, over quota."""
 
 from dataclasses import replace
 from typing import Any

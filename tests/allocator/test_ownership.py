@@ -28,6 +28,20 @@ def test_whose_service_it_is(spec: dict[str, Any], configured: str | None, expec
     assert Ownership(configured, FINALIZER).is_ours(service("web", **spec)) is expected
 
 
+@pytest.mark.parametrize(("configured", "name"), [(None, DEFAULT_CLASS), ("example.org/x", "example.org/x")])
+def test_a_service_of_the_class_that_it_names_is_surely_ours(configured: str | None, name: str) -> None:
+    ownership = Ownership(configured, FINALIZER)
+    assert ownership.class_name == name
+    assert ownership.is_ours(service("web", loadBalancerClass=ownership.class_name))
+
+
+def test_a_service_that_is_being_deleted_takes_no_finalizer() -> None:
+    body = service_body("web")
+    body["metadata"] |= {"deletionTimestamp": "2026-02-01T00:00:00Z", "finalizers": ["example.org/other"]}
+    going = decode_service(json.dumps(body).encode())
+    assert Ownership(None, FINALIZER).finalizers(going, has_ours=True, former_go=False) is None
+
+
 ALLOCATED = {"type": "berth.dev/Allocated", "status": "True", "reason": "Allocated", "lastTransitionTime": "2026-01-01"}
 
 

@@ -1,5 +1,7 @@
 """A pool that publishes when announced: the status shows an address once a node has announced it, and from then on."""
 
+from typing import Any
+
 import pytest
 
 from crds.names import allocation_name
@@ -64,7 +66,34 @@ def test_a_service_keeps_showing_its_old_address_until_the_new_one_is_announced(
     assert api.ingress(WEB) == ["192.0.2.10"]
     announce(api, restarted, "192.0.2.13")
     assert api.ingress(WEB) == ["192.0.2.13"]
-    assert "v4-192-0-2-10" not in api.allocations or api.allocations["v4-192-0-2-10"]["spec"]["releasing"]
+    assert is_let_go(api, "v4-192-0-2-10")
+
+
+def is_let_go(api: FakeApi, name: str) -> bool:
+    return name not in api.allocations or bool(api.allocations[name]["spec"]["releasing"])
+
+
+def test_an_address_that_was_never_shown_is_let_go_at_once_when_another_is_asked_for(api: FakeApi) -> None:
+    allocator = running(api)
+    api.edit_service(WEB, lambda body: body["metadata"]["annotations"].update({"berth.dev/ips": "192.0.2.13"}))
+    allocator.run()
+    assert api.ingress(WEB) == []
+    assert is_let_go(api, "v4-192-0-2-10")
+
+
+def test_what_it_leaves_is_kept_for_a_successor_of_its_own_family_alone(api: FakeApi) -> None:
+    allocator = running(api, BOTH, families=("IPv4", "IPv6"), policy="RequireDualStack")
+    announce(api, allocator)
+    announce(api, allocator, "2001:db8::10")
+
+    def moves_in_one_family_and_gives_up_the_other(body: dict[str, Any]) -> None:
+        body["metadata"]["annotations"]["berth.dev/ips"] = "192.0.2.13"
+        body["spec"] |= {"ipFamilies": ["IPv4"], "ipFamilyPolicy": "SingleStack"}
+
+    api.edit_service(WEB, moves_in_one_family_and_gives_up_the_other)
+    allocator.run()
+    assert api.ingress(WEB) == ["192.0.2.10"]
+    assert is_let_go(api, allocation_name(address("2001:db8::10")))
 
 
 def test_of_two_families_each_is_published_by_itself_in_their_order(api: FakeApi) -> None:
@@ -95,3 +124,10 @@ def test_nothing_else_can_be_said(publish: str) -> None:
         IPPool.decode(
             f'{{"metadata": {{"name": "p"}}, "spec": {{"addresses": ["192.0.2.1"], "publish": "{publish}"}}}}'
         )
+
+
+def test_a_service_of_a_pool_that_is_gone_shows_what_it_has(api: FakeApi) -> None:
+    allocator = running(api)
+    allocator.assigner.set_pools(pools(pool("other", "198.51.100.1", publish="WhenAnnounced")))
+    allocator.run()
+    assert api.ingress(WEB) == ["192.0.2.10"]
