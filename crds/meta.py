@@ -15,9 +15,13 @@ from crds.markers import Format, Items, ItemText, ListMap, Rule, Text
 
 
 class Model(BaseModel):
-    """A frozen value: snake_case attributes, camelCase on the wire; sequences are tuples."""
+    """A frozen value: snake_case attributes, camelCase on the wire; sequences are tuples.
+
+    What reads and writes a kind is built as it is used first: no program uses all of them, and a command few.
+    """
 
     model_config = ConfigDict(
+        defer_build=True,
         alias_generator=to_camel,
         validate_by_name=True,
         validate_by_alias=True,

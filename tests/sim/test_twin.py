@@ -45,6 +45,13 @@ def test_where_services_compete_nothing_can_be_said_of_who_came_first() -> None:
     assert differences(lost, lost) == []
 
 
+def test_whether_an_address_came_before_the_request_became_wrong_is_a_matter_of_time() -> None:
+    early = replace(WELL, services={"default/a": (("IPv4",), "InvalidRequest")})
+    late = replace(WELL, services={"default/a": ((), "InvalidRequest")})
+    assert differences(late, early) == []
+    assert differences(late, WELL) != []
+
+
 def test_a_life_is_compared_with_one_without_faults() -> None:
     outcome = live(2, ACTS)
     assert outcome.violation is None

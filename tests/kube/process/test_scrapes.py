@@ -68,7 +68,7 @@ class Site:
         task = asyncio.create_task(self.listener.serve(Listening(**given | options), self.api))
         try:
             for _ in range(500):
-                with contextlib.suppress(aiohttp.ClientError):
+                with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                     async with asyncio.timeout(5), aiohttp.ClientSession() as session:
                         scheme = "https" if (given | options)["is_secure"] else "http"
                         async with session.get(f"{scheme}://localhost:{self.metrics}/metrics", ssl=False):
