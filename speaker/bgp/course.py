@@ -417,10 +417,11 @@ class BgpCourse:
         return not self._report.routers and not self._remembered.has_inherited(now.monotonic)
 
     def _has_routes_to_withdraw(self) -> bool:
-        sessions = self._report.sessions
+        """Also those that were ordered, and that no report has told of yet: they may be out."""
         return any(
-            peer.graceful_restart_seconds is None and name in sessions and sessions[name].routes_sent
+            view.routes_sent or (view.is_up and self._is_applied and self.decisions.routes(name))
             for name, peer in self._peers.items()
+            if peer.graceful_restart_seconds is None and (view := self._report.sessions.get(name)) is not None
         )
 
     # ---- what the Speaker object says ----

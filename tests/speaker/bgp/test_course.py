@@ -1041,6 +1041,17 @@ def test_routers_are_asked_to_send_traffic_elsewhere_before_the_sessions_stop() 
     assert made.course.deadline() is None
 
 
+def test_a_route_that_was_just_ordered_is_one_to_withdraw() -> None:
+    made = serving()
+    made.report()
+    made.allocate(A)
+    made.decide()
+    assert list(made.take().changes["tor"]) == [ip_network(f"{A}/32")]
+    made.course.leave(at(made.now))
+    assert made.take().is_draining
+    assert made.course.deadline() == made.now + DRAIN_SECONDS
+
+
 @pytest.mark.parametrize("why", ["nothing is sent", "it is held", "restarts are graceful"])
 def test_where_nobody_is_to_move_traffic_the_sessions_stop_at_once(why) -> None:
     graceful = {"gracefulRestart": {"restartTimeSeconds": 60}} if why == "restarts are graceful" else {}
