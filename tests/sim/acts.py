@@ -654,7 +654,7 @@ def router_hangs(cluster: Cluster, address: str, **options: str) -> bool:
     router = cluster.routers.get(address)
     if router is None or router.is_hung:
         return False
-    router.is_hung = True
+    router.hang()
     cluster.world.after(float(options.get("for", "5")), router.thaw)
     return True
 

@@ -92,8 +92,9 @@ class Giving:
             yield from self._of_sharing(spec, holder, others, wishes, pools)
 
     def _of_quota(self, spec: Body, known: Body | None, holder: Body, pools: list[Body]) -> Iterator[str]:
-        """An address that the Service leaves for this one does not count. A create that arrives late may be of a
-        leader before the one that gave what was left."""
+        """An address that the Service leaves for this one does not count, nor one that others leave, as their status
+        says: of one that is shared the record says so a moment later. A create that arrives late may be of a leader
+        before the one that gave what was left."""
         most = [one["spec"].get("maxPerNamespace") for one in pools]
         namespace = holder["namespace"]
         was_there = known is not None and any(one["namespace"] == namespace for one in known["holders"])
@@ -107,7 +108,11 @@ class Giving:
         held = [
             one
             for one in records
-            if not one.get("releasing") and any(each["namespace"] == namespace for each in one["holders"])
+            if not one.get("releasing")
+            and any(
+                each["namespace"] == namespace and not self._has_left(each["uid"], one["address"])
+                for each in one["holders"]
+            )
         ]
         is_moved = any(
             one["address"] != spec["address"] and any(each["uid"] == holder["uid"] for each in one["holders"])
@@ -116,6 +121,13 @@ class Giving:
         if len(held) - is_moved > max(most):
             addresses = sorted(one["address"] for one in held)
             yield f"namespace {namespace} has {addresses} of pool {spec['pool']}, of which it may have {max(most)}"
+
+    def _has_left(self, uid: str, address: str) -> bool:
+        """Whether its status named the address, and does no more."""
+        if (known := self.services.get(uid)) is None or not known.ever:
+            return False
+        is_shown = address in _shown(known.ever[-1])
+        return not is_shown and any(address in _shown(one) for one in known.lately(self.cluster.world.now))
 
     def _of_sharing(
         self, spec: Body, holder: Body, others: list[Body], wishes: list[Body], pools: list[Body]

@@ -103,7 +103,9 @@ class Judge:
             if router.is_hung:
                 continue  # it acknowledged a withdrawal, and did not read it: docs/limits.md
             for machine, table in router.adj_in.items():
-                for prefix in table:
+                for prefix, kept in table.items():
+                    if kept.is_overdue:
+                        continue  # and it hung for longer than any hold time
                     if str(prefix.network_address) == address and prefix.prefixlen == prefix.max_prefixlen:
                         self.found(f"{address} is released while {router.address} has a route to {machine} for it")
 

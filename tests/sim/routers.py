@@ -27,11 +27,13 @@ POLL_SECONDS = 1.0
 
 @dataclass
 class Kept:
-    """A route in a router's table. `uid`: of the IPAllocation that the speaker knew when it sent it."""
+    """A route in a router's table. `uid`: of the IPAllocation that the speaker knew when it sent it. `is_overdue`: the
+    router hung for so long that nobody waits for it."""
 
     route: Route
     uid: str
     is_stale: bool = False
+    is_overdue: bool = False
 
 
 def _nobody(router: "Router", machine: str, prefix: Prefix) -> None:
@@ -42,17 +44,19 @@ def _nobody(router: "Router", machine: str, prefix: Prefix) -> None:
 class Router:
     """`adj_in`: by machine, what it has of it: two machines of one node's name have addresses of their own.
     `cut_off`: nodes with which it exchanges nothing. `is_hung`: its process does nothing, and what it installed
-    stays."""
+    stays. `was_hung_seconds`: how long, while it works off what came meanwhile."""
 
     world: World
     address: str
     adj_in: dict[str, dict[Prefix, Kept]] = field(default_factory=dict)
     cut_off: set[str] = field(default_factory=set)
     is_hung: bool = False
+    was_hung_seconds: float = 0.0
     sessions: dict[str, "Session"] = field(default_factory=dict)
     on_route: Callable[["Router", str, Prefix], None] = _nobody
     _stale: dict[str, int] = field(default_factory=dict)
     _late: list[tuple[Callable[..., None], tuple[Any, ...]]] = field(default_factory=list)
+    _hung_at: float = 0.0
 
     def reaches(self, node: str) -> bool:
         return node not in self.cut_off
@@ -64,14 +68,17 @@ class Router:
         else:
             what(*arguments)
 
+    def hang(self) -> None:
+        self.is_hung, self._hung_at = True, self.world.now
+
     def thaw(self) -> None:
         """What it gets to read is in order: what it has in between counts for nobody."""
-        self.is_hung = False
+        self.is_hung, self.was_hung_seconds = False, self.world.now - self._hung_at
         late, self._late = self._late, []
         told, self.on_route = self.on_route, _nobody
         for what, arguments in late:
             what(*arguments)
-        self.on_route = told
+        self.on_route, self.was_hung_seconds = told, 0.0
         for machine, table in self.adj_in.items():
             for prefix in list(table):
                 told(self, machine, prefix)
@@ -97,6 +104,7 @@ class Router:
             return
         for kept in self.adj_in.get(session.machine, {}).values():
             kept.is_stale = True
+            kept.is_overdue = self.was_hung_seconds > session.peer.hold_time_seconds
         number = self._stale[session.machine] = self._stale.get(session.machine, 0) + 1
         self.world.after(restart, self.do, self._drop_stale, session.machine, number)
 

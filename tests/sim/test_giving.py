@@ -24,13 +24,22 @@ class World:
         self.giving.changed("ippools", Key("", "edge"), None, Stored(body, 1))
 
     def service(
-        self, name: str, *, key: str | None = None, port: int = 80, policy: str = "Cluster", pool: str | None = None
+        self,
+        name: str,
+        *,
+        key: str | None = None,
+        port: int = 80,
+        policy: str = "Cluster",
+        pool: str | None = None,
+        shows: str | None = None,
     ) -> Body:
-        """It exists; as a holder."""
+        """It exists, and its status shows this address; as a holder."""
         namespace, _, short = name.partition("/")
         metadata = {"uid": name, "annotations": {"berth.dev/sharing-key": key, "berth.dev/pool": pool}}
         spec = {"ports": [{"protocol": "TCP", "port": port}], "externalTrafficPolicy": policy}
         body = {"metadata": metadata, "spec": spec, "status": {}}
+        if shows is not None:
+            body["status"] = {"loadBalancer": {"ingress": [{"ip": shows}]}}
         self.giving.changed("services", Key(namespace, short), None, Stored(body, 1))
         return {"uid": name, "namespace": namespace, "name": short}
 
@@ -57,6 +66,15 @@ def test_what_a_service_leaves_for_another_address_does_not_count() -> None:
     holder = world.service("default/a")
     assert world.give(ADDRESS, holder) == []
     assert world.give(NEXT, holder) == []
+
+
+def test_what_others_leave_does_not_count_as_soon_as_they_show_it_no_more() -> None:
+    world = World(maxPerNamespace=1)
+    leaves = world.service("default/a", shows=ADDRESS)
+    world.give(ADDRESS, leaves, world.service("other/a"))
+    assert "of which it may have 1" in world.give(NEXT, world.service("default/b"))[0]
+    world.service("default/a")
+    assert world.give(NEXT, world.service("default/b")) == []
 
 
 def test_what_a_pool_said_a_moment_ago_counts_for_a_while() -> None:
