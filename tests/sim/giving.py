@@ -92,9 +92,9 @@ class Giving:
             yield from self._of_sharing(spec, holder, others, wishes, pools)
 
     def _of_quota(self, spec: Body, known: Body | None, holder: Body, pools: list[Body]) -> Iterator[str]:
-        """An address that the Service leaves for this one does not count, nor one that others leave, as their status
-        says: of one that is shared the record says so a moment later. A create that arrives late may be of a leader
-        before the one that gave what was left."""
+        """An address that the Service leaves for this one does not count, or that one leaves who gets it with it; nor
+        one that others leave, as their status says: of one that is shared the record says so a moment later. A create
+        that arrives late may be of a leader before the one that gave what was left."""
         most = [one["spec"].get("maxPerNamespace") for one in pools]
         namespace = holder["namespace"]
         was_there = known is not None and any(one["namespace"] == namespace for one in known["holders"])
@@ -114,9 +114,9 @@ class Giving:
                 for each in one["holders"]
             )
         ]
+        come = {one["uid"] for one in spec["holders"] if one["namespace"] == namespace}
         is_moved = any(
-            one["address"] != spec["address"] and any(each["uid"] == holder["uid"] for each in one["holders"])
-            for one in records
+            one["address"] != spec["address"] and any(each["uid"] in come for each in one["holders"]) for one in records
         )
         if len(held) - is_moved > max(most):
             addresses = sorted(one["address"] for one in held)

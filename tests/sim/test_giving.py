@@ -68,6 +68,13 @@ def test_what_a_service_leaves_for_another_address_does_not_count() -> None:
     assert world.give(NEXT, holder) == []
 
 
+def test_of_two_that_get_an_address_together_one_may_leave_another_for_it() -> None:
+    world = World(maxPerNamespace=1)
+    comes = world.service("default/a", key="k")
+    assert world.give(ADDRESS, comes) == []
+    assert world.give(NEXT, comes, world.service("default/b", key="k", port=443), sharingKey="k") == []
+
+
 def test_what_others_leave_does_not_count_as_soon_as_they_show_it_no_more() -> None:
     world = World(maxPerNamespace=1)
     leaves = world.service("default/a", shows=ADDRESS)
