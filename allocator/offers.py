@@ -3,6 +3,7 @@
 Takes nothing and says why it can't be had; what the Service has already is the business of allocator.plan.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 from allocator.claims import Claim, Holder
@@ -46,7 +47,8 @@ def sharing_in(ledger: Ledger, claim: Claim) -> Sharing:
 
 
 class Offers:
-    """For one Service, in one decision. `granted`: what it was granted so far."""
+    """For one Service, in one decision. `granted`: what it was granted so far, and keeps. `undecided`: of how many more
+    addresses of each family it is to be decided."""
 
     def __init__(self, request: Request, namespace_labels: Labels, ledger: Ledger, draw: Draw, wish_of: WishOf) -> None:
         self._request = request
@@ -55,17 +57,13 @@ class Offers:
         self._draw = draw
         self._wish_of = wish_of
         self.granted: list[Claim] = []
+        self.undecided: Counter[Family] = Counter()
 
-    def find(self, family: Family, wanted: IPAddress | None, replaced: Sequence[Entry]) -> Claim | Refusal:
-        """This very address, or any of the family. `replaced`: what the Service holds now in its place."""
+    def find(self, family: Family, wanted: IPAddress | None) -> Claim | Refusal:
+        """This very address, or any of the family."""
         if wanted is not None:
-            return self._specific(wanted, replaced)
-        return (
-            self.shown(family)
-            or self.reserved(family, replaced)
-            or self.shared(family, replaced)
-            or self._from_pools(family, replaced)
-        )
+            return self._specific(wanted)
+        return self.shown(family) or self.reserved(family) or self.shared(family) or self._from_pools(family)
 
     def shown(self, family: Family) -> Claim | None:
         """An address that the Service's status shows already, if a pool for it has it, and nobody else holds it or it
@@ -89,19 +87,19 @@ class Offers:
         is_open = not (claim.releasing or claim.external or claim.held_by(self._request.holder.uid))
         return joined(claim, self._request) if is_open and self._why_not_join(entry) is None else None
 
-    def reserved(self, family: Family, replaced: Sequence[Entry]) -> Claim | None:
+    def reserved(self, family: Family) -> Claim | None:
         """An address that a pool keeps for this Service, unless somebody holds it still."""
         for address in self._reserved_for_it(family):
             if self._ledger.get(address) is None and all(grant.address != address for grant in self.granted):
-                found = self._specific(address, replaced)
+                found = self._specific(address)
                 if isinstance(found, Claim):
                     return found
         return None
 
-    def shared(self, family: Family, replaced: Sequence[Entry]) -> Claim | None:
+    def shared(self, family: Family) -> Claim | None:
         """An address under the Service's key that it may join."""
         for entry, pool in self._under_key(family):
-            if self._why_not_join(entry) is None and not self._is_over_quota(pool, replaced, joining=entry):
+            if self._why_not_join(entry) is None and not self._is_over_quota(pool, joining=entry):
                 return joined(entry.claim, self._request)
         return None
 
@@ -130,10 +128,10 @@ class Offers:
         collision = collision_with((wish.holder for wish in wishes if wish is not None), self._request.holder)
         return None if collision is None else f"port {collision[1]} is wanted by {collision[0].key}, a holder of it"
 
-    def _specific(self, address: IPAddress, replaced: Sequence[Entry]) -> Claim | Refusal:
+    def _specific(self, address: IPAddress) -> Claim | Refusal:
         entry = self._ledger.get(address)
         if entry is not None:
-            return self._held_by_others(entry, replaced)
+            return self._held_by_others(entry)
         pool = self._ledger.pools.holding(address)
         if pool is None:
             return self._in_no_pool(address)
@@ -141,7 +139,7 @@ class Offers:
         refusal = refusal or self._kept_out(address, pool)
         if refusal is not None:
             return refusal
-        if self._is_over_quota(pool, replaced):
+        if self._is_over_quota(pool):
             return self._quota_refusal(pool)
         is_its_own = address in self._request.present or address in self._reserved_for_it(family_of(address))
         if self._ledger.resting_until(address) is not None and not is_its_own:
@@ -149,7 +147,7 @@ class Offers:
             return Refusal(Reason.AddressInUse, message, frozenset({ChangeOf(str(address))}))
         return self._new(address, pool)
 
-    def _held_by_others(self, entry: Entry, replaced: Sequence[Entry]) -> Claim | Refusal:
+    def _held_by_others(self, entry: Entry) -> Claim | Refusal:
         waits = frozenset({ChangeOf(str(entry.address))})
         if entry.claim.releasing:
             names = ", ".join(str(holder.key) for holder in entry.claim.holders[:3])
@@ -175,7 +173,7 @@ class Offers:
             return refusal
         if (kept_out := self._kept_out(entry.address, pool)) is not None:
             return kept_out
-        if self._is_over_quota(pool, replaced, joining=entry):
+        if self._is_over_quota(pool, joining=entry):
             return self._quota_refusal(pool)
         return joined(entry.claim, self._request)
 
@@ -214,12 +212,12 @@ class Offers:
 
     # A free one
 
-    def _from_pools(self, family: Family, replaced: Sequence[Entry]) -> Claim | Refusal:
+    def _from_pools(self, family: Family) -> Claim | Refusal:
         allowed = candidates(self._request, self._labels, self._ledger.pools)
         if isinstance(allowed, Refusal):
             return allowed
         of_family = [pool for pool in allowed if pool.has(family)]
-        within_quota = [pool for pool in of_family if not self._is_over_quota(pool, replaced)]
+        within_quota = [pool for pool in of_family if not self._is_over_quota(pool)]
         for pool in within_quota:
             free = self._ledger.free_in(pool, family)
             number = next_address(pool, family, free, self._request.holder.key, self._draw)
@@ -283,21 +281,29 @@ class Offers:
 
     # Quota
 
-    def _is_over_quota(self, pool: Pool, replaced: Sequence[Entry], *, joining: Entry | None = None) -> bool:
-        """Whether one more address would be too many; one that the Service leaves for it does not count."""
+    def _is_over_quota(self, pool: Pool, *, joining: Entry | None = None) -> bool:
+        """Whether the namespace would have one address too many with this one."""
         if pool.max_per_namespace is None:
             return False
         namespace = self._request.holder.key.namespace
-        if joining is not None and any(holder.key.namespace == namespace for holder in joining.claim.holders):
+        if joining is not None and joining.claim.is_of(namespace):
             return False
         held = self._ledger.held_in_namespace(pool.name, namespace)
-        new = sum(1 for grant in self.granted if grant.pool == pool.name and not self._holds(grant.address))
-        leaving = any(entry.claim.pool == pool.name for entry in replaced)
-        return held + new - leaving >= pool.max_per_namespace
+        known = (self._ledger.get(grant.address) for grant in self.granted if grant.pool == pool.name)
+        new = sum(1 for entry in known if entry is None or not entry.claim.is_of(namespace))
+        return held + new - self._leaves(pool) >= pool.max_per_namespace
 
-    def _holds(self, address: IPAddress) -> bool:
-        entry = self._ledger.get(address)
-        return entry is not None and entry.claim.held_by(self._request.holder.uid)
+    def _leaves(self, pool: Pool) -> int:
+        """How many addresses of the pool the namespace loses, as the Service gives them up for what it is granted. What
+        is undecided may turn out to be one that it keeps."""
+        uid, kept = self._request.holder.uid, {grant.address for grant in self.granted}
+        alone = Counter(
+            family_of(entry.address)
+            for entry in self._ledger.held_by_uid(uid)
+            if entry.claim.pool == pool.name and entry.address not in kept and not entry.claim.releasing
+            if all(other.key.namespace != self._request.holder.key.namespace for other in entry.claim.others(uid))
+        )
+        return (alone - self.undecided).total()
 
     def _quota_refusal(self, pool: Pool) -> Refusal:
         namespace = self._request.holder.key.namespace

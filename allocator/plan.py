@@ -111,7 +111,9 @@ class _Planner:
         self._held = [entry for entry in ledger.held_by_uid(self._uid) if not entry.claim.releasing]
 
     def plan(self) -> Plan:
-        outcomes = [self._decide(slot) for slot in self._slots()]
+        slots = list(self._slots())
+        self._offers.undecided.update(slot.family for slot in slots)
+        outcomes = [self._decide(slot) for slot in slots]
         if self._request.requires_all and not self._has_each_family(outcomes):
             outcomes = [self._without_new(outcome) for outcome in outcomes]
         grants = tuple(outcome.grant for outcome in outcomes if outcome.grant is not None)
@@ -128,6 +130,7 @@ class _Planner:
                 yield _Slot(family, wanted)
 
     def _decide(self, slot: _Slot) -> _Outcome:
+        self._offers.undecided[slot.family] -= 1
         places = [self._place(entry) for entry in self._held_for(slot)]
         outcome = self._stay(slot, places) or self._move(slot, places)
         if outcome.grant is not None:
@@ -158,11 +161,10 @@ class _Planner:
 
     def _find(self, slot: _Slot, places: list[_Place], home: _Place | None) -> Claim | Refusal:
         """`home`: where it is as it wishes, but does not fit. Then only another key says where else it wants to be."""
-        replaced = [place.entry for place in places]
         if home is None:
-            return self._offers.find(slot.family, slot.wanted, replaced)
+            return self._offers.find(slot.family, slot.wanted)
         has_other_key = slot.wanted is None and self._request.sharing_key != home.claim.sharing_key
-        elsewhere = self._offers.shared(slot.family, replaced) if has_other_key else None
+        elsewhere = self._offers.shared(slot.family) if has_other_key else None
         return elsewhere or self._conflict(home, None)
 
     def _conflict(self, place: _Place, found: Refusal | None) -> Refusal:

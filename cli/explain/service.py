@@ -151,7 +151,7 @@ def _pools(told: Explanation, world: World, request: Request, labels: Labels) ->
             if of_family:
                 told.row("POOLS", True, pool.name, f"gave {', '.join(str(one.address) for one in of_family)}")
                 continue
-            found = Offers(alone, labels, ledger, lambda _: 0, world.wish_of).find(family, None, held)
+            found = Offers(alone, labels, ledger, lambda _: 0, world.wish_of).find(family, None)
             told.row("POOLS", *_offer(pool, family, found, is_named=pool.name in request.pools))
     if not ledger.pools.in_order:
         told.row("POOLS", False, "-", "there is none in the cluster")

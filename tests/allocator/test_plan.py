@@ -639,6 +639,38 @@ def test_a_move_within_the_pool_is_possible_at_the_limit() -> None:
     assert granted(decide(book, request("a", **asks(ips="192.0.2.15")))) == ["192.0.2.15"]
 
 
+def test_who_leaves_an_address_to_others_of_its_namespace_frees_nothing() -> None:
+    """Else a namespace gets as many as it likes: one joins, moves away, the next one joins."""
+    book = ledger(pool("edge", "192.0.2.10-192.0.2.20", max_per_namespace=1, sharing="AnyNamespace"))
+    for wish in (shared("a", 80), shared("b", 443)):
+        decide(book, wish)
+    decision = decide(book, shared("a", 80, asks(ips="192.0.2.15")["annotations"], ingress=["192.0.2.10"]))
+    assert (granted(decision), decision.verdict.reason) == (["192.0.2.10"], Reason.QuotaExceeded)
+    decide(book, shared("c", 25, namespace="other"))
+    alone = decide(book, shared("c", 25, asks(ips="192.0.2.16")["annotations"], namespace="other"))
+    assert granted(alone) == ["192.0.2.16"]
+
+
+def test_at_the_limit_both_addresses_of_a_service_move_at_once() -> None:
+    book = ledger(pool("edge", "192.0.2.10-192.0.2.20", "2001:db8::/64", max_per_namespace=2))
+    first = granted(decide(book, request("a", **REQUIRE)))
+    wish = asks(ips="192.0.2.15,2001:db8::15")
+    moved = decide(book, request("a", **REQUIRE, **wish, ingress=first))
+    assert granted(moved) == ["192.0.2.15", "2001:db8::15"]
+
+
+def test_of_a_service_that_wants_another_family_the_one_that_it_leaves_does_not_count() -> None:
+    book = ledger(pool("edge", "192.0.2.10-192.0.2.20", "2001:db8::/64", max_per_namespace=1))
+    first = granted(decide(book, request("a", families=["IPv6"])))
+    assert granted(decide(book, request("a", ingress=first))) == ["192.0.2.10"]
+
+
+def test_an_address_that_the_namespace_has_already_leaves_room_for_another_one() -> None:
+    book = ledger(pool("edge", "192.0.2.10-192.0.2.20", "2001:db8::/64", max_per_namespace=2))
+    decide(book, shared("a", 80))
+    assert granted(decide(book, shared("b", 443, **REQUIRE))) == ["192.0.2.10", "2001:db8::"]
+
+
 def test_both_families_of_a_service_count() -> None:
     book = ledger(pool("edge", "192.0.2.10-192.0.2.20", "2001:db8::/64", max_per_namespace=1))
     assert decide(book, request("a", **REQUIRE)).verdict.reason is Reason.QuotaExceeded

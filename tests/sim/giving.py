@@ -92,9 +92,9 @@ class Giving:
             yield from self._of_sharing(spec, holder, others, wishes, pools)
 
     def _of_quota(self, spec: Body, known: Body | None, holder: Body, pools: list[Body]) -> Iterator[str]:
-        """An address that the Service leaves for this one does not count, or that one leaves who gets it with it; nor
-        one that others leave, as their status says: of one that is shared the record says so a moment later. A create
-        that arrives late may be of a leader before the one that gave what was left."""
+        """An address that nobody else of the namespace has does not count where the Service leaves it for this one, or
+        one that gets it with it; nor does one that others leave, as their status says: of one that is shared the record
+        says so a moment later. A create that arrives late may be of a leader before the one that gave what was left."""
         most = [one["spec"].get("maxPerNamespace") for one in pools]
         namespace = holder["namespace"]
         was_there = known is not None and any(one["namespace"] == namespace for one in known["holders"])
@@ -115,12 +115,17 @@ class Giving:
             )
         ]
         come = {one["uid"] for one in spec["holders"] if one["namespace"] == namespace}
-        is_moved = any(
-            one["address"] != spec["address"] and any(each["uid"] in come for each in one["holders"]) for one in records
-        )
-        if len(held) - is_moved > max(most):
+        left = [one for one in held if one["address"] != spec["address"] and _of(namespace, one) <= come]
+        unasked = sum(not any(self._may_want(uid, one["address"]) for uid in _of(namespace, one)) for one in left)
+        if len(held) - max(unasked, bool(left)) > max(most):
             addresses = sorted(one["address"] for one in held)
             yield f"namespace {namespace} has {addresses} of pool {spec['pool']}, of which it may have {max(most)}"
+
+    def _may_want(self, uid: str, address: str) -> bool:
+        """Whether it names it, or no address at all."""
+        known = self.services.get(uid)
+        ips = _annotation(known.ever[-1], "berth.dev/ips") if known is not None and known.ever else None
+        return ips is None or address in ips
 
     def _has_left(self, uid: str, address: str) -> bool:
         """Whether its status named the address, and does no more."""
@@ -154,6 +159,11 @@ class Giving:
 
 def _names(holders: list[Body]) -> str:
     return ", ".join(f"{one['namespace']}/{one['name']}" for one in holders)
+
+
+def _of(namespace: str, record: Body) -> set[str]:
+    """The holders that are of that namespace, by uid."""
+    return {one["uid"] for one in record["holders"] if one["namespace"] == namespace}
 
 
 def _annotation(service: Body, name: str) -> str | None:

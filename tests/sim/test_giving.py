@@ -68,6 +68,13 @@ def test_what_a_service_leaves_for_another_address_does_not_count() -> None:
     assert world.give(NEXT, holder) == []
 
 
+def test_what_a_service_leaves_to_others_of_its_namespace_counts() -> None:
+    world = World(maxPerNamespace=1)
+    leaves = world.service("default/a", key="k")
+    assert world.give(ADDRESS, leaves, world.service("default/b", key="k", port=443), sharingKey="k") == []
+    assert "of which it may have 1" in world.give(NEXT, leaves)[0]
+
+
 def test_of_two_that_get_an_address_together_one_may_leave_another_for_it() -> None:
     world = World(maxPerNamespace=1)
     comes = world.service("default/a", key="k")
