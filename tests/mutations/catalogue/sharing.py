@@ -156,8 +156,27 @@ MUTATIONS = (
         "quota",
         "a namespace gets no more of a pool than its share",
         f"{OFFERS}._is_over_quota",
-        (Edit("held + new - leaving >= pool.max_per_namespace", "False"),),
+        (Edit("held + new - self._leaves(pool) >= pool.max_per_namespace", "False"),),
         Test(f"{PLAN}::test_a_namespace_gets_no_more_than_its_share", ""),
+    ),
+    Mutation(
+        "quota-shared",
+        "an address that a Service leaves to others of its namespace counts on",
+        f"{OFFERS}._leaves",
+        (
+            Edit(
+                "all(other.key.namespace != self._request.holder.key.namespace for other in entry.claim.others(uid))",
+                "True",
+            ),
+        ),
+        Test(f"{PLAN}::test_who_leaves_an_address_to_others_of_its_namespace_frees_nothing", ""),
+    ),
+    Mutation(
+        "quota-undecided",
+        "what a Service may yet keep is not taken to be left",
+        f"{OFFERS}._leaves",
+        (Edit("alone - self.undecided", "alone"),),
+        Test(f"{PLAN}::test_each_of_several_addresses_counts_towards_the_quota", ""),
     ),
     Mutation(
         "asked-pool",
