@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tests.sim.acts import Step
 from tests.sim.cluster import Cluster, surroundings
 from tests.sim.run import live
@@ -45,9 +47,10 @@ def test_where_services_compete_nothing_can_be_said_of_who_came_first() -> None:
     assert differences(lost, lost) == []
 
 
-def test_whether_an_address_came_before_the_request_became_wrong_is_a_matter_of_time() -> None:
-    early = replace(WELL, services={"default/a": (("IPv4",), "InvalidRequest")})
-    late = replace(WELL, services={"default/a": ((), "InvalidRequest")})
+@pytest.mark.parametrize("why", ["InvalidRequest", "PoolNotFound"])
+def test_whether_an_address_came_before_the_request_became_wrong_is_a_matter_of_time(why: str) -> None:
+    early = replace(WELL, services={"default/a": (("IPv4",), why)})
+    late = replace(WELL, services={"default/a": ((), why)})
     assert differences(late, early) == []
     assert differences(late, WELL) != []
 

@@ -28,9 +28,6 @@ BY_ORDER = frozenset(
 )
 """Why a Service has no address, or not all, though another order of events had given it one; or keeps one that it had
 before the pool changed."""
-KEPT = Reason.InvalidRequest.value
-"""A Service keeps what it had when its request became one that can't be met: whether it had an address by then is a
-matter of time."""
 MOST_BYTES = 16_000
 """Of one object of ours, in a cluster of a few nodes and Services."""
 
@@ -81,7 +78,10 @@ def without_faults(cluster: Cluster, steps: Sequence[Step]) -> None:
 
 def differences(end: End, twin: End) -> list[str] | None:
     """What is not as without faults. None = nothing can be said: some wish was taken in one of the two only, as where
-    the API server refused a write, or the order of events decides who has an address."""
+    the API server refused a write, or the order of events decides who has an address.
+
+    A Service keeps what it had when its request became one that can't be met. Whether it had an address by then is a
+    matter of time, so what it is told is all that counts."""
     if end.wishes != twin.wishes:
         return None
     found = [
@@ -90,7 +90,7 @@ def differences(end: End, twin: End) -> list[str] | None:
         for name in sorted(end.services.keys() | twin.services.keys())
         for has, told in [end.services.get(name, ((), ""))]
         for had, was_told in [twin.services.get(name, ((), ""))]
-        if (has, told) != (had, was_told) and not told == was_told == KEPT
+        if (has, told) != (had, was_told) and not told == was_told != Reason.Allocated.value
     ]
     competed = any(told in BY_ORDER for one in (end, twin) for _, told in one.services.values())
     return None if found and competed else found
