@@ -5,6 +5,7 @@ waits for the nodes to connect. What is asked here is the router's own table and
 """
 
 import json
+import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
@@ -22,6 +23,7 @@ ECMP_WAYS = 16
 LOOPBACKS = IPv4Network("10.255.0.0/24")
 PACKAGES = {"bird": "bird2", "vtysh": "frr"}
 """Debian packages by a command that each brings."""
+_CONFED_SEQUENCE = re.compile(r"\(([\d ]*)\)")
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class RouterSettings:
     prefix (ECMP), so that a client behind it reaches the addresses. `graceful_restart` False: the router does not
     know it, and drops the routes of a session that ends. `ttl_security`: it takes packets from the segment alone, told
     by their TTL of 255 (GTSM, RFC 5082). `loopbacks`: sessions are with the nodes' loopback addresses (`loopback_of`),
-    which the router reaches through the nodes; over IPv4, and BIRD alone."""
+    which the router reaches through the nodes; over IPv4, and BIRD alone. `confederation`: the number of the one that
+    the router's AS and the nodes' are members of (RFC 5065); None = they are in none."""
 
     asn: int = ROUTER_ASN
     node_asn: int = NODE_ASN
@@ -53,6 +56,7 @@ class RouterSettings:
     hold_time_seconds: int = 90
     ttl_security: bool = False
     loopbacks: bool = False
+    confederation: int | None = None
 
 
 def loopback_of(node: Host) -> IPv4Address:
@@ -62,16 +66,28 @@ def loopback_of(node: Host) -> IPv4Address:
 
 @dataclass(frozen=True)
 class Received:
-    """A route as the router has it of one node."""
+    """A route as the router has it of one node. `confed_sequence`: the member ASes of its confederation that are in the
+    path (RFC 5065, AS_CONFED_SEQUENCE); they are not in `as_path`."""
 
     next_hop: str
     as_path: tuple[int, ...] = ()
+    confed_sequence: tuple[int, ...] = ()
     communities: frozenset[tuple[int, int]] = frozenset()
     large_communities: frozenset[tuple[int, int, int]] = frozenset()
     local_pref: int | None = None
     med: int | None = None
     link_bandwidth: float | None = None
     """Bytes per second; None = the router tells none."""
+
+
+def path_in(text: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """`as_path` and `confed_sequence` of a path as BIRD and FRR show it: the latter in parentheses."""
+    within = " ".join(_CONFED_SEQUENCE.findall(text))
+    return _as_numbers(_CONFED_SEQUENCE.sub("", text)), _as_numbers(within)
+
+
+def _as_numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.split() if word.isdigit())
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,17 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from lab.routers.base import ECMP_WAYS, Place, Received, RouteEvent, Router, RouterSettings, by_node, loopback_of
+from lab.routers.base import (
+    ECMP_WAYS,
+    Place,
+    Received,
+    RouteEvent,
+    Router,
+    RouterSettings,
+    by_node,
+    loopback_of,
+    path_in,
+)
 from lab.routers.daemons import Daemons
 from lab.waiting import wait_for
 
@@ -139,6 +149,7 @@ class Bird(Router):
             + (f' password "{settings.password}";\n' if settings.password else "")
             + (" bfd;\n" if settings.bfd else "")
             + (" ttl security on;\n" if settings.ttl_security else "")
+            + (f" confederation {settings.confederation};\n confederation member;\n" if settings.confederation else "")
             + " debug { routes, states, events };\n"
             " ipv4 { import all; export none; };\n ipv6 { import all; export none; };\n}\n"
         )
@@ -210,9 +221,11 @@ def _received(answer: str) -> Iterator[tuple[str, str, Received]]:
 
 
 def _attributes(values: dict[str, str]) -> Received:
+    as_path, confed_sequence = path_in(values.get("BGP.as_path", ""))
     return Received(
         next_hop=values.get("BGP.next_hop", "").split(" ")[0],
-        as_path=tuple(int(word) for word in values.get("BGP.as_path", "").split() if word.isdigit()),
+        as_path=as_path,
+        confed_sequence=confed_sequence,
         communities=frozenset((int(a), int(b)) for a, b in _PAIR.findall(values.get("BGP.community", ""))),
         large_communities=frozenset(
             (int(a), int(b), int(c)) for a, b, c in _TRIPLE.findall(values.get("BGP.large_community", ""))

@@ -12,7 +12,7 @@ from typing import Any
 
 from lab.net.netns import Unsupported
 from lab.process import Process
-from lab.routers.base import ECMP_WAYS, Place, Received, Router, RouterSettings, by_node
+from lab.routers.base import ECMP_WAYS, Place, Received, Router, RouterSettings, by_node, path_in
 from lab.routers.daemons import Daemons, Site
 from lab.waiting import wait_for
 
@@ -131,11 +131,17 @@ class Frr(Router):
         if not settings.graceful_restart:
             about.append("graceful-restart-disable")
         hold = settings.hold_time_seconds
+        confederation = settings.confederation
+        about_confederation = [
+            f" bgp confederation identifier {confederation}",
+            f" bgp confederation peers {settings.node_asn}",
+        ]
         lines = [
             f"router bgp {settings.asn}",
             f" bgp router-id {self.place.host.ipv4}",
             " no bgp ebgp-requires-policy",
             " bgp bestpath as-path multipath-relax",
+            *(about_confederation if confederation else ()),
             f" timers bgp {max(1, hold // 3)} {hold}",
             *(f" neighbor {each} {line.format(asn=settings.node_asn)}" for each in (*ipv4, *ipv6) for line in about),
         ]
@@ -164,9 +170,11 @@ def _family(prefix: str) -> str:
 def _received(path: dict[str, Any]) -> Received:
     bandwidth = _BANDWIDTH.search(path.get("extendedCommunity", {}).get("string", ""))
     hops = path.get("nexthops", [])
+    as_path, confed_sequence = path_in(path.get("aspath", {}).get("string", ""))
     return Received(
         next_hop=next((hop["ip"] for hop in hops if hop.get("used") or len(hops) == 1), ""),
-        as_path=tuple(int(word) for word in path.get("aspath", {}).get("string", "").split() if word.isdigit()),
+        as_path=as_path,
+        confed_sequence=confed_sequence,
         communities=frozenset(_numbers(path.get("community", {}).get("list", []), 2)),  # type: ignore[arg-type]
         large_communities=frozenset(_numbers(path.get("largeCommunity", {}).get("list", []), 3)),  # type: ignore[arg-type]
         local_pref=path.get("locPrf"),

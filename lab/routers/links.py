@@ -172,7 +172,8 @@ class Bird(BirdDaemon):
 
 
 class Frr(FrrDaemons):
-    """FRR's bgpd with one neighbor; `neighbor` are lines about it, after "neighbor ADDRESS". It installs no routes."""
+    """FRR's bgpd with one neighbor; `neighbor` are lines about it, after "neighbor ADDRESS", and `bgp` lines about the
+    router itself. It installs no routes."""
 
     def __init__(
         self,
@@ -180,6 +181,7 @@ class Frr(FrrDaemons):
         directory: Path,
         *,
         neighbor: tuple[str, ...] = (),
+        bgp: tuple[str, ...] = (),
         asn: int = ROUTER_ASN,
         node_asn: str = str(NODE_ASN),
         over_ipv6: bool = False,
@@ -195,6 +197,7 @@ class Frr(FrrDaemons):
                 f" bgp router-id {link.theirs}",
                 " no bgp ebgp-requires-policy",
                 " no bgp default ipv4-unicast",
+                *(f" {line}" for line in bgp),
                 *lines,
                 *(
                     line
@@ -236,7 +239,8 @@ class InstallingFrr(FrrDaemons):
 
 class GoBgp(GoBgpDaemon):
     """gobgpd with one neighbor, which it waits for. `password`: for TCP MD5. `unnumbered`: the neighbor is whoever is
-    on its link (with IPv6 next hops for IPv4 routes, RFC 8950, which it offers there alone)."""
+    on its link (with IPv6 next hops for IPv4 routes, RFC 8950, which it offers there alone). `confederation`: the
+    number of the one that both are members of (RFC 5065)."""
 
     def __init__(
         self,
@@ -247,6 +251,7 @@ class GoBgp(GoBgpDaemon):
         node_asn: int = NODE_ASN,
         password: str = "",
         unnumbered: bool = False,
+        confederation: int | None = None,
     ) -> None:
         super().__init__(site_in(link.router, directory / f"gobgp{link.number}"))
         families = "".join(
@@ -255,8 +260,12 @@ class GoBgp(GoBgpDaemon):
             for family in ("ipv4", "ipv6")
         )
         neighbor = 'neighbor-interface = "eth0"' if unnumbered else f'neighbor-address = "{link.ours}"'
+        members = (
+            f"[global.confederation.config]\nenabled = true\nidentifier = {confederation}\n"
+            f"member-as-list = [{node_asn}]\n"
+        )
         self.start(
-            f'[global.config]\nas = {asn}\nrouter-id = "{link.theirs}"\nport = 179\n'
+            f'[global.config]\nas = {asn}\nrouter-id = "{link.theirs}"\nport = 179\n{members if confederation else ""}'
             f"[[neighbors]]\n[neighbors.config]\n{neighbor}\npeer-as = {node_asn}\n"
             f'auth-password = "{password}"\n[neighbors.transport.config]\npassive-mode = true\n'
             "[neighbors.graceful-restart.config]\nenabled = true\nrestart-time = 60\n" + families
