@@ -25,11 +25,13 @@ class BGPAdvertisementSpec(AdvertisementSpec):
     )
     """The prefix length of IPv6 routes; less than 128 covers neighbouring addresses by one route."""
     local_pref: Unsigned32 | None = None
-    """LOCAL_PREF of the routes, for sessions within one AS (RFC 4271). Higher is preferred."""
+    """LOCAL_PREF of the routes, for sessions within one AS or confederation (RFC 4271, RFC 5065). Higher is
+    preferred."""
     med: Unsigned32 | None = None
     """MULTI_EXIT_DISC of the routes (RFC 4271). Lower is preferred."""
     as_path_prepend: Annotated[int, Field(ge=0, le=16), Format("int32")] = 0
-    """How many times more the own AS number is put before the path, so that routers prefer other ways."""
+    """How many times more the own AS number is put before the path, so that routers prefer other ways. Not
+    for sessions within one AS or confederation, where it would count for nothing."""
     communities: Annotated[tuple[CommunityValue, ...], Items(maximum=64), ListSet()] = ()
     """Communities of the routes: standard (64512:100), large (large:64512:1:2), well-known by name (no-export,
     no-advertise, no-export-subconfed, no-peer, graceful-shutdown, blackhole), or aliases from Community objects."""

@@ -147,6 +147,16 @@ class BGPPeerSpec(Model):
             "localASN is an AS other than ours and the peer's, for external peers: leave it out where these are one",
         ),
         Rule(
+            "!self.confederationMember || !has(self.localASN)",
+            "localASN is for peers outside of the confederation: leave it out, or confederationMember",
+        ),
+        Rule(
+            "!self.confederationMember"
+            " || self.peerASN != 'Internal' && !(has(self.myASN) && self.peerASN == self.myASN)",
+            "confederationMember is for peers in another member AS, and this one is in ours: leave it out, such peers "
+            "need no word about it",
+        ),
+        Rule(
             "!has(self.sourceAddress) || !has(self.peerAddress) || !isIP(self.sourceAddress) || !isIP(self.peerAddress)"
             " || ip(self.sourceAddress).family() == ip(self.peerAddress).family()",
             "sourceAddress and peerAddress must be of the same family",
@@ -164,6 +174,10 @@ class BGPPeerSpec(Model):
     as myASN. Not set: ours."""
     peer_asn: PeerASN = Field(alias="peerASN")
     """The peer's AS number; or External (any but ours) or Internal (ours)."""
+    confederation_member: bool = False
+    """Whether the peer is in another member AS of the confederation that ours is a member of (RFC 5065). Paths to it
+    begin with AS_CONFED_SEQUENCE, and have LOCAL_PREF. A router outside of the confederation knows us by the AS number
+    of the whole of it (its identifier): write that as myASN then, and leave this out."""
     peer_address: Address | None = None
     """The peer's address. A link-local one (fe80::1) needs `interface`, too. Not set: what peerAddressFrom says, or the
     router that is heard on `interface`."""

@@ -51,7 +51,7 @@ class PeerClass:
     be sent; None = the session's own address, and of IPv4 over IPv6 only where the router agrees (RFC 8950).
     """
 
-    is_internal: bool
+    is_interior: bool
     advertisements: frozenset[str]
     next_hops: tuple[tuple[Family, IPAddress | None], ...]
 
@@ -136,7 +136,7 @@ class BGPView:
             if next_hop is not None or family == own or peer.offers_ipv6_next_hops:
                 next_hops.append((family, next_hop))
         return PeerClass(
-            is_internal=peer.is_internal,
+            is_interior=peer.is_interior,
             advertisements=frozenset(name for name, ad in self._ads.items() if not ad.peers or peer.name in ad.peers),
             next_hops=tuple(next_hops),
         )
@@ -164,7 +164,7 @@ class BGPView:
                 case (a, b, c):
                     large.add((a, b, c))
         return Attributes(
-            local_pref=_first(ad.local_pref for ad in ads) if peer_class.is_internal else None,
+            local_pref=_first(ad.local_pref for ad in ads) if peer_class.is_interior else None,
             med=_first(ad.med for ad in ads),
             prepend=_first(ad.as_path_prepend or None for ad in ads) or 0,
             communities=tuple(sorted(standard)),

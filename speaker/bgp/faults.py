@@ -84,10 +84,11 @@ def _about_advertisement(found: Findings, name: str, ad: BGPAdvertisementSpec) -
 def _ineffective_for_peers(found: Findings, name: str, ad: BGPAdvertisementSpec) -> Iterator[str]:
     """Attributes that none of its peers is sent."""
     peers = {each: config for each, (config, peer_class) in found.peers.items() if name in peer_class.advertisements}
-    if peers and ad.local_pref is not None and not any(peer.is_internal for peer in peers.values()):
-        yield f"localPref is not sent to {', '.join(sorted(peers))}: it is for peers in our own AS"
-    if peers and ad.as_path_prepend and all(peer.is_internal for peer in peers.values()):
-        yield f"asPathPrepend is not done for {', '.join(sorted(peers))}: it is for peers in other ASes"
+    told = ", ".join(sorted(peers))
+    if peers and ad.local_pref is not None and not any(peer.is_interior for peer in peers.values()):
+        yield f"localPref is not sent to {told}: it is for peers in our own AS or confederation"
+    if peers and ad.as_path_prepend and all(peer.is_interior for peer in peers.values()):
+        yield f"asPathPrepend is not done for {told}: it is for peers outside of our own AS and confederation"
 
 
 def _ineffective_for_addresses(found: Findings, name: str, ad: BGPAdvertisementSpec) -> Iterator[str]:

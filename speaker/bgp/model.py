@@ -51,6 +51,7 @@ class PeerConfig:
     `is_passive`: wait for the peer to connect to `listen_port`, at `source_address`, which must be set then.
     `source_interface`: the link of a link-local peer. `vrf`: the VRF device that the session runs in.
     `local_asn`: the AS that an external peer is to see before ours (RFC 7705); None = ours alone.
+    `is_confederation_member`: the peer is in another member AS of our confederation (RFC 5065).
     """
 
     name: str
@@ -73,6 +74,7 @@ class PeerConfig:
     listen_port: int = 179
     vrf: str | None = None
     local_asn: int | None = None
+    is_confederation_member: bool = False
 
     @property
     def session_asn(self) -> int:
@@ -88,6 +90,12 @@ class PeerConfig:
     def is_internal(self) -> bool:
         """Whether the session is within one AS (iBGP)."""
         return self.peer_asn == self.session_asn
+
+    @property
+    def is_interior(self) -> bool:
+        """Whether the router is in our AS, or in the confederation that this is a member of: LOCAL_PREF counts there,
+        and more AS numbers of ours do not (RFC 4271 §5.1.5, RFC 5065 §5.3)."""
+        return self.is_internal or self.is_confederation_member
 
     @property
     def is_on_a_link(self) -> bool:

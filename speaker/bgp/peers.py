@@ -70,6 +70,7 @@ def _config(
         source_interface=place.interface,
         vrf=place.vrf,
         local_asn=spec.local_asn,
+        is_confederation_member=spec.confederation_member,
         hold_time_seconds=spec.hold_time_seconds,
         keepalive_seconds=spec.keepalive_time_seconds,
         connect_retry_seconds=spec.connect_retry_seconds,
@@ -106,6 +107,13 @@ def _impossible(spec: BGPPeerSpec, place: Place, asn: int) -> str | None:
         return "localASN is an AS other than ours and the peer's: leave it out where these are one"
     if spec.local_asn is not None and _peer_asn(spec, asn) == asn:
         return "localASN is for external peers, and this one is in our own AS: leave it out"
+    if spec.confederation_member and spec.local_asn is not None:
+        return "localASN is for peers outside of the confederation: leave it out, or confederationMember"
+    if spec.confederation_member and _peer_asn(spec, asn) == asn:
+        return (
+            "confederationMember is for peers in another member AS, and this one is in ours: leave it out, such peers "
+            "need no word about it"
+        )
     if place.is_link_local and (spec.ebgp_multi_hop is not None or (spec.ttl_security or 1) > 1):
         return "a peer on a link (interface) is one hop away: leave ebgpMultiHop out, and ttlSecurity at 1"
     if place.is_link_local and (spec.source_address or spec.source_address_from) is not None:

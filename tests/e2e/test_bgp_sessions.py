@@ -67,6 +67,22 @@ def test_an_internal_peer_gets_the_local_preference_and_no_as_path(routed: LabCl
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_a_member_of_our_confederation_gets_the_local_preference_and_a_path_of_its_own(
+    routed: LabClient, kind: str
+) -> None:
+    routed.bgp_advertisement("all", localPref=250, med=7)
+    with second(routed, kind, RouterSettings(confederation=65000), confederationMember=True) as router:
+        given = service(routed)
+        routed.learned(given, *NODES, host=HOST)
+        told = {
+            (one.local_pref, one.med, one.as_path, one.confed_sequence) for one in router.routes(f"{given}/32").values()
+        }
+        assert told == {(250, 7, (), (NODE_ASN,))}
+        routed.delete("service", "web")
+        assert router.prefixes() == {}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_router_that_checks_the_ttl_has_a_session_with_a_peer_that_does_too_and_no_other(
     routed: LabClient, kind: str
 ) -> None:

@@ -7,13 +7,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 
 from crds.addresses import Family, family_of
-from speaker.bgp.model import Prefix, Route
+from speaker.bgp.model import PeerConfig, Prefix, Route
 
 PREFIXES_PER_LINE = 64
 """ExaBGP works one line off at a stretch, and reads 16 KB at a time."""
 
 EXABGP_LOCAL_PREF = 100
-"""What ExaBGP tells internal peers where nothing is said; RFC 4271 §5.1.5 wants some."""
+"""What ExaBGP tells interior peers where nothing is said; RFC 4271 §5.1.5 wants some."""
+AS_CONFED_SEQUENCE = 3  # RFC 5065 §3
 UNACKNOWLEDGED = "unacknowledged"
 """Not ExaBGP's own: see io/changed.py."""
 UNLIMITED = "unlimited"
@@ -23,13 +24,9 @@ REFRESH, NUDGE = "refresh", "nudge"
 """Not ExaBGP's own either."""
 
 
-def announcements(
-    routes: Iterable[Route], *, own_path: tuple[int, ...], is_internal: bool
-) -> Iterator[tuple[str, list[Prefix]]]:
+def announcements(routes: Iterable[Route], peer: PeerConfig) -> Iterator[tuple[str, list[Prefix]]]:
     """Lines, each with the prefixes that it announces; routes with the same attributes share one."""
-    keyed = sorted(
-        ((attributes(route, own_path=own_path, is_internal=is_internal), route.prefix) for route in routes), key=_order
-    )
+    keyed = sorted(((attributes(route, peer), route.prefix) for route in routes), key=_order)
     for (words, _), group in groupby(keyed, key=lambda pair: (pair[0], pair[1].version)):
         for prefixes in _some([prefix for _, prefix in group]):
             yield f"announce attributes {words} nlri {' '.join(map(str, prefixes))}", prefixes
@@ -86,18 +83,18 @@ def query(permit: float | None, *, is_needed: bool) -> str:
     return f"{UNACKNOWLEDGED} {f'{permit:.3f}' if is_needed else UNLIMITED}"
 
 
-def attributes(route: Route, *, own_path: tuple[int, ...], is_internal: bool) -> str:
-    """The path attributes in ExaBGP's words. LOCAL_PREF is for sessions within one AS, prepending for others: our own
-    number in the path would be a loop to a router of our AS (RFC 4271 §5.1.5, §9.1.2). `own_path`: what the path begins
-    with, our own number last."""
-    my_asn = own_path[-1]
+def attributes(route: Route, peer: PeerConfig) -> str:
+    """The path attributes in ExaBGP's words. LOCAL_PREF is for sessions within one AS or confederation, prepending for
+    others: our own number in the path would be a loop to a router of our AS (RFC 4271 §5.1.5, §9.1.2), and the
+    member ASes of a confederation do not count in a path's length (RFC 5065 §5.3)."""
     words = [f"next-hop {route.next_hop or 'self'}"]
-    if route.local_pref is not None and is_internal:
+    if route.local_pref is not None and peer.is_interior:
         words.append(f"local-preference {route.local_pref}")
     if route.med is not None:
         words.append(f"med {route.med}")
-    path = own_path + (my_asn,) * route.prepend
-    if len(path) > 1 and not is_internal:
+    if peer.is_confederation_member:
+        words.append(confederation_path(peer.my_asn))
+    elif not peer.is_internal and len(path := peer.own_path + (peer.my_asn,) * route.prepend) > 1:
         words.append(f"as-path [ {' '.join(map(str, path))} ]")
     if route.communities:
         words.append(f"community [ {' '.join(f'{high}:{low}' for high, low in route.communities)} ]")
@@ -105,20 +102,25 @@ def attributes(route: Route, *, own_path: tuple[int, ...], is_internal: bool) ->
         words.append(f"large-community [ {' '.join(':'.join(map(str, parts)) for parts in route.large_communities)} ]")
     if route.link_bandwidth is not None:
         # The field for the AS has two octets; a longer number is written as AS_TRANS (RFC 6793 §9).
-        words.append(
-            f"extended-community [ bandwidth:{my_asn if my_asn < 65536 else 23456}:{route.link_bandwidth:.0f} ]"
-        )
+        asn = peer.my_asn if peer.my_asn < 65536 else 23456
+        words.append(f"extended-community [ bandwidth:{asn}:{route.link_bandwidth:.0f} ]")
     return " ".join(words)
 
 
-def as_sent(route: Route, session_family: Family, *, is_internal: bool, ipv6_next_hops: bool) -> Route:
+def confederation_path(asn: int) -> str:
+    """AS_PATH with one AS_CONFED_SEQUENCE of this member AS (RFC 5065 §4.1), as an attribute in octets, since ExaBGP
+    has no words for it that it understands itself. io/changed.py makes of them what the router is sent."""
+    return f"attribute [ 0x02 0x40 0x{AS_CONFED_SEQUENCE:02x}01{asn:08x} ]"
+
+
+def as_sent(route: Route, session_family: Family, *, is_interior: bool, ipv6_next_hops: bool) -> Route:
     """The route with what goes out of it: `attributes`, and what ExaBGP adds to that. Next hop None: the session's own
     address."""
     is_over_ipv6 = family_of(route.prefix) != session_family and ipv6_next_hops
     return route._replace(
         next_hop=None if is_over_ipv6 else route.next_hop,
-        local_pref=(EXABGP_LOCAL_PREF if route.local_pref is None else route.local_pref) if is_internal else None,
-        prepend=0 if is_internal else route.prepend,
+        local_pref=(EXABGP_LOCAL_PREF if route.local_pref is None else route.local_pref) if is_interior else None,
+        prepend=0 if is_interior else route.prepend,
     )
 
 

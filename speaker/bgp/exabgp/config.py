@@ -44,9 +44,10 @@ def configuration(peer: PeerConfig, *, commands_path: str, events_path: str) -> 
 
 def is_same_session(one: PeerConfig, other: PeerConfig) -> bool:
     """Whether a session that was made by one of them is as the other wants it: all that goes into OPEN (RFC 4271 §4.2,
-    RFC 5492) and into the connection under it is equal. What else differs must not end it."""
+    RFC 5492), into the connection under it, and into every path is equal. What else differs must not end it."""
     is_alike = (one.peer_address, one.own_path) == (other.peer_address, other.own_path)
-    return is_alike and list(_neighbor(one)) == list(_neighbor(other))
+    has_like_paths = one.is_confederation_member is other.is_confederation_member
+    return is_alike and has_like_paths and list(_neighbor(one)) == list(_neighbor(other))
 
 
 def base64(text: str) -> str:

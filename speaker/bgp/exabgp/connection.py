@@ -8,6 +8,7 @@ from crds.speaker import Acknowledger, BGPSessionState
 from speaker.bgp.exabgp import events
 from speaker.bgp.exabgp.commands import as_sent, needs_next_hop
 from speaker.bgp.exabgp.config import outlives_seconds
+from speaker.bgp.exabgp.notifications import describe
 from speaker.bgp.model import PeerConfig, Prefix, Route, SessionView
 
 SILENT_SECONDS = 5.0
@@ -19,6 +20,7 @@ _UNCONFIRMED = (
     "the router has sent its OPEN and does not confirm ours: does it get our packets? Is ttlSecurity set on one side "
     "only?"
 )
+_BAD_AS, _MALFORMED_PATH = describe(2, 2), describe(3, 11)
 
 
 class Connection:
@@ -70,7 +72,8 @@ class Connection:
         return None
 
     def notified(self, event: events.Notified) -> None:
-        self._notice = f"{'the router sent' if event.by_router else 'we sent'}: {event.text}"
+        by = "the router sent" if event.by_router else "we sent"
+        self._notice = f"{by}: {event.text}{_confederation_hint(event, self.peer)}"
         if not (self._reason and event.is_rejection):
             self._reason = self._notice
 
@@ -116,7 +119,7 @@ class Connection:
     def as_sent(self, route: Route) -> Route:
         """The route with what goes out in this session."""
         own = family_of(self.peer.peer_address)
-        return as_sent(route, own, is_internal=self.peer.is_internal, ipv6_next_hops=self.ipv6_next_hops)
+        return as_sent(route, own, is_interior=self.peer.is_interior, ipv6_next_hops=self.ipv6_next_hops)
 
     @property
     def outlives_seconds(self) -> float:
@@ -186,6 +189,16 @@ def _trouble_hint(trouble: str, peer: PeerConfig) -> str:
     may_be_far = not (peer.is_internal or peer.is_on_a_link) and peer.multihop_ttl is None and peer.ttl_security is None
     if may_be_far and "No route to host" in trouble:  # what ICMP's "time exceeded" becomes, and ARP without an answer
         return "; if it is more than one hop away, set ebgpMultiHop"
+    return ""
+
+
+def _confederation_hint(event: events.Notified, peer: PeerConfig) -> str:
+    """What to ask where the two sides see a confederation otherwise. A router that takes this node for an outsider
+    gives the number of the whole as its own (RFC 5065 §4)."""
+    if event.by_router and _MALFORMED_PATH in event.text:
+        return "; is it in a confederation with this node? confederationMember says so"
+    if not event.by_router and _BAD_AS in event.text and peer.is_confederation_member:
+        return f"; does it know AS {peer.my_asn} as a member of its confederation?"
     return ""
 
 

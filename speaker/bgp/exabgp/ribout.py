@@ -24,21 +24,22 @@ class Posture(Enum):
     Silent = "silent"
 
 
-def presented(route: Route, posture: Posture, *, is_internal: bool) -> Route | None:
-    """The wanted route as the router is to have it; None = it is to have none. `is_internal`: iBGP."""
+def presented(route: Route, posture: Posture, *, is_interior: bool) -> Route | None:
+    """The wanted route as the router is to have it; None = it is to have none. `is_interior`: iBGP, or
+    a member AS of our confederation."""
     match posture:
         case Posture.Silent:
             return None
         case Posture.Draining:
-            return draining(route, is_internal=is_internal)
+            return draining(route, is_interior=is_interior)
         case Posture.Normal:
             return route
 
 
-def draining(route: Route, *, is_internal: bool) -> Route:
+def draining(route: Route, *, is_interior: bool) -> Route:
     """The route as it is while traffic is to go elsewhere (RFC 8326 §4.1): routers prefer any other one."""
     communities = tuple(sorted({*route.communities, GRACEFUL_SHUTDOWN}))
-    return route._replace(communities=communities, local_pref=0 if is_internal else route.local_pref)
+    return route._replace(communities=communities, local_pref=0 if is_interior else route.local_pref)
 
 
 class RibOut:

@@ -360,7 +360,7 @@ class RouterSession:
     def _presented(self, entry: RibEntry) -> Route | None:
         if entry.wanted is None:
             return None
-        return presented(entry.wanted, self._posture, is_internal=self.peer.is_internal)
+        return presented(entry.wanted, self._posture, is_interior=self.peer.is_interior)
 
     def _plan_all(self) -> None:
         self._due.clear()
@@ -431,8 +431,7 @@ class RouterSession:
             self._proof.want()
         if routes and self.permit is not None and not self._ack_query.is_permitted:
             self._write_query(now, is_permit_needed=True)
-        announcements = commands.announcements(routes, own_path=self.peer.own_path, is_internal=self.peer.is_internal)
-        for line, prefixes in announcements:
+        for line, prefixes in commands.announcements(routes, self.peer):
             if self._commands.room <= 0:
                 return
             self._write(line, RouteEvent.AnnounceWritten, (after[prefix] for prefix in prefixes))

@@ -22,8 +22,9 @@ def ad(**spec):
     return BGPAdvertisementSpec.model_validate(spec)
 
 
-def peer(peer_asn=64513, families=(Family.IPv4, Family.IPv6), address="192.0.2.254"):
-    return PeerConfig("tor", 64512, peer_asn, ip_address(address), ip_address("192.0.2.1"), frozenset(families))
+def peer(peer_asn=64513, families=(Family.IPv4, Family.IPv6), address="192.0.2.254", **more):
+    own = ip_address("192.0.2.1")
+    return PeerConfig("tor", 64512, peer_asn, ip_address(address), own, frozenset(families), **more)
 
 
 def desired(*addresses, to=None, own=None, communities=None, around=NOTHING_AROUND, **advertisements):
@@ -161,8 +162,9 @@ def test_an_advertisement_for_other_peers_adds_nothing() -> None:
     assert (only.med, only.communities) == (7, ())
 
 
-def test_local_preference_stays_within_the_as() -> None:
-    assert route((allocation(), HERE), to=peer(64512), one=ad(localPref=200)).local_pref == 200
+def test_local_preference_stays_within_the_as_and_its_confederation() -> None:
+    for within in (peer(64512), peer(is_confederation_member=True)):
+        assert route((allocation(), HERE), to=within, one=ad(localPref=200)).local_pref == 200
     assert route((allocation(), HERE), one=ad(localPref=200)).local_pref is None
 
 

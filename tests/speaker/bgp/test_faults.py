@@ -21,6 +21,7 @@ def messages(**parts):
 
 
 INTERNAL = {"tor": peer(peerASN="Internal")}
+MEMBER = {"tor": peer(confederationMember=True)}
 MIXED = {"a": peer(peerASN="Internal"), "b": peer(peerAddress="192.0.2.253")}
 
 
@@ -53,7 +54,9 @@ def test_an_advertisement_for_other_nodes_is_left_to_them() -> None:
 
 def test_what_some_peers_are_sent_is_not_in_vain() -> None:
     assert not faults(ads={"one": ad(localPref=5, asPathPrepend=2)}, peers=MIXED)
-    assert "asPathPrepend is not done for tor" in messages(ads={"one": ad(asPathPrepend=2)}, peers=INTERNAL)
+    for peers in (INTERNAL, MEMBER):
+        assert "asPathPrepend is not done for tor" in messages(ads={"one": ad(asPathPrepend=2)}, peers=peers)
+        assert not faults(ads={"one": ad(localPref=5)}, peers=peers)
 
 
 def test_it_is_forgotten_when_what_was_missing_comes() -> None:

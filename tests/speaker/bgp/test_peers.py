@@ -240,3 +240,15 @@ def test_a_local_as_is_for_external_peers_and_another_one_than_those_of_both_sid
     label = {"myASN": None, "myASNFrom": {"nodeLabel": "asn"}}
     for spec in ({"localASN": 65010, "peerASN": "Internal"}, {"localASN": 64513}, {"localASN": 65010, **label}):
         assert "localASN" in resolve(**spec, labels={"asn": "65010"}).message
+
+
+def test_a_member_of_the_confederation_is_in_another_as_than_ours() -> None:
+    made = resolve(confederationMember=True)
+    assert (made.is_confederation_member, made.is_internal, made.is_interior) == (True, False, True)
+    assert resolve(confederationMember=True, peerASN="External").is_interior
+    assert not resolve().is_interior
+    by_label = {"myASN": None, "myASNFrom": {"nodeLabel": "asn"}, "labels": {"asn": "64513"}}
+    for spec in ({"peerASN": "Internal"}, {"peerASN": 64512}, by_label):
+        fault = resolve(confederationMember=True, **spec)
+        assert (fault.reason, "in another member AS" in fault.message) == (Reason.InvalidSpec, True)
+    assert "localASN is for peers outside" in resolve(confederationMember=True, localASN=65010).message

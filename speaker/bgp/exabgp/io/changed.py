@@ -22,6 +22,9 @@ test against real routers:
   command share their attributes (ExaBGP copies them for each route, which is 1 KB and half of its time);
 - over IPv6, an IPv4 route names that address, too, where the router agreed to it (RFC 8950), and is not sent where it
   did not and no other next hop was given; ExaBGP would send it all the same, and wants IPv6 routes exchanged as well;
+- to another member AS of a confederation LOCAL_PREF is sent as within an AS (RFC 5065 §5); ExaBGP sends it to no other
+  AS, whatever it is told. That a route is for such a router its AS_PATH says, which comes as an attribute in octets,
+  with one AS_CONFED_SEQUENCE: ExaBGP has words for that, and does not understand them;
 - a process that has no memory left for a command ends: ExaBGP answers "error" as for a route that can't be, and goes on
   without it;
 - a command `refresh FAMILY` sends a ROUTE-REFRESH (RFC 2918) when all that was told before has been sent, and a
@@ -60,12 +63,13 @@ from exabgp.application import server
 from exabgp.bgp import timer
 from exabgp.bgp.fsm import FSM
 from exabgp.bgp.message import _NOP, Action, KeepAlive, Notify, Update
+from exabgp.bgp.message.open.asn import ASN
 from exabgp.bgp.message.open.capability import Capability
 from exabgp.bgp.message.open.capability.capabilities import Capabilities
 from exabgp.bgp.message.open.capability.graceful import Graceful
 from exabgp.bgp.message.open.capability.negotiated import Negotiated
 from exabgp.bgp.message.refresh import RouteRefresh
-from exabgp.bgp.message.update.attribute import Attribute, NextHop
+from exabgp.bgp.message.update.attribute import CONFED_SEQUENCE, ASPath, Attribute, Attributes, NextHop
 from exabgp.bgp.neighbor import Neighbor
 from exabgp.configuration.neighbor import ParseNeighbor
 from exabgp.environment import getenv
@@ -254,6 +258,7 @@ def patches() -> list[tuple[Any, str, Any]]:
         (Neighbor, "remove_self", _as_it_came),
         (ParseNeighbor, "_post_capa_nexthop", _offer_next_hops),
         (Update, "messages", _messages_with_next_hop),
+        (Attributes, "pack", _pack_for_confederation),
         (Capabilities, "_graceful", _graceful_or_end_of_rib),
         (protocol.Protocol, "new_eors", _new_eors_or_other),
         (Connection, "reader", _reader_that_tells),
@@ -655,3 +660,20 @@ def _without_own(update: Any) -> Any:
     """Those routes are left out that only our own address could be named for."""
     nlris = [nlri for nlri in update.nlris if nlri.action == Action.WITHDRAW or not nlri.nexthop.SELF]
     return Update(nlris, update.attributes)
+
+
+_pack = Attributes.pack
+_SEGMENT = struct.Struct("!BBL")
+"""An AS_PATH of one segment with one AS number: type, length, number (RFC 4271 §4.3, RFC 6793)."""
+
+
+def _pack_for_confederation(attributes: Any, agreed: Any, with_default: bool = True) -> Any:
+    """ExaBGP's own. What has its AS_PATH in octets goes to another member AS: with LOCAL_PREF, and with as many octets
+    for the AS number as this session has."""
+    path = attributes.get(Attribute.CODE.AS_PATH)
+    if path is not None and path.GENERIC:
+        _, _, asn = _SEGMENT.unpack(path.data)
+        attributes, agreed = copy.copy(attributes), copy.copy(agreed)
+        attributes[Attribute.CODE.AS_PATH] = ASPath([CONFED_SEQUENCE([ASN(asn)])])
+        agreed.peer_as = agreed.local_as  # what ExaBGP asks, to know whether LOCAL_PREF goes along
+    return _pack(attributes, agreed, with_default)

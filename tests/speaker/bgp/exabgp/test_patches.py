@@ -10,7 +10,10 @@ from importlib.metadata import version
 from typing import Any
 
 import pytest
+from exabgp.bgp.message.update.attribute import ASPath
+from exabgp.bgp.message.update.attribute.generic import GenericAttribute
 from exabgp.bgp.neighbor import Neighbor
+from exabgp.configuration.static import parser
 from exabgp.reactor.api.processes import Processes
 from exabgp.reactor.asynchronous import ASYNC
 from exabgp.reactor.loop import Reactor
@@ -32,6 +35,9 @@ RELIED_ON: list[tuple[Any, str]] = [
     (ASYNC, "_run_async"),
     (Reactor, "run"),  # when it waits, and for how long
     (Neighbor, "__init__"),
+    (parser, "attribute"),
+    (GenericAttribute, "__init__"),
+    (ASPath, "pack"),
 ]
 DIGESTS = {
     "protocol.Outgoing": "da24138785d2c7d8",
@@ -44,6 +50,7 @@ DIGESTS = {
     "Neighbor.remove_self": "cbd04747e6f3e834",
     "ParseNeighbor._post_capa_nexthop": "fdb41a6c6fdbff49",
     "Update.messages": "2f245ef279ad1ac0",
+    "Attributes.pack": "bc79206eef2ce2f5",
     "Capabilities._graceful": "113b32ffd3c85799",
     "Protocol.new_eors": "157de2c158727cc5",
     "Connection.reader": "f24e4d410e05b858",
@@ -62,6 +69,9 @@ DIGESTS = {
     "ASYNC._run_async": "7640837abdd9df3e",
     "Reactor.run": "2be669a4812a5c6d",
     "Neighbor.__init__": "0916949cb5dc0998",
+    "parser.attribute": "6ed59722ce92b3ca",
+    "GenericAttribute.__init__": "b57f3ba64d06ed2c",
+    "ASPath.pack": "b4d36d83b5539a46",
 }
 
 

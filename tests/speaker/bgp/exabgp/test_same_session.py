@@ -28,6 +28,8 @@ IN_OPEN: dict[str, Any] = {  # RFC 4271 §4.2, RFC 4724 §3, RFC 4760 §8
     "local_asn": 65010,
 }
 CHECKED_IN_OPEN: dict[str, Any] = {"peer_asn": None}
+IN_ALL_PATHS: dict[str, Any] = {"is_confederation_member": True}
+"""Not in OPEN, but in the path of each route that was sent."""
 IN_THE_CONNECTION: dict[str, Any] = {  # RFC 2385, RFC 5082
     "peer_address": IPv4Address("10.0.0.3"),
     "peer_port": 1790,
@@ -45,7 +47,7 @@ NOT_OF_A_SESSION = {
     "name": "another name is another peer",
     "listen_port": "nothing listens, where we connect; see below",
 }
-NEW_SESSION = IN_OPEN | CHECKED_IN_OPEN | IN_THE_CONNECTION | WHO_CONNECTS
+NEW_SESSION = IN_OPEN | CHECKED_IN_OPEN | IN_ALL_PATHS | IN_THE_CONNECTION | WHO_CONNECTS
 
 
 def test_every_field_is_said_to_need_a_new_session_or_not() -> None:

@@ -323,6 +323,25 @@ def test_what_a_notification_said_stays_the_reason_until_a_session_is_up() -> No
     assert session.view().last_error == "the connection was closed or lost"
 
 
+def test_a_router_that_sees_the_confederation_otherwise_is_asked_about() -> None:
+    member = replace(PEER, is_confederation_member=True)
+    bad_path, bad_asn = "UPDATE message error: malformed AS_PATH (3/11)", "OPEN message error: bad peer AS (2/2)"
+    for peer, said, hint in (
+        (
+            PEER,
+            events.Notified(bad_path, True),
+            "; is it in a confederation with this node? confederationMember says so",
+        ),
+        (member, events.Notified(bad_asn, False), "; does it know AS 64512 as a member of its confederation?"),
+        (PEER, events.Notified(bad_asn, False), ""),
+        (member, events.Notified(bad_asn, True), ""),
+    ):
+        session = session_that_is_up(peer=peer)
+        session.handle(said, 1001.0)
+        session.handle(events.Down("", said.by_router), 1001.0)
+        assert session.view().last_error.endswith(f"sent: {said.text}{hint}")
+
+
 def test_until_when_the_router_may_keep_routes_is_known_while_no_session_is_up() -> None:
     session = session_that_is_up()
     advertise(session, 1001.0, Route(V4))

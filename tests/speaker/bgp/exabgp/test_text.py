@@ -116,38 +116,49 @@ def test_exabgp_takes_every_setting(tmp_path: Path, theirs: str, ours: str) -> N
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def said(*routes: Route, is_internal: bool = False, my_asn: int = 64512) -> list[str]:
-    return [line for line, _ in commands.announcements(routes, own_path=(my_asn,), is_internal=is_internal)]
+EXTERNAL, INTERNAL, MEMBER = PEER, replace(PEER, peer_asn=64512), replace(PEER, is_confederation_member=True)
+IN_OCTETS = "attribute [ 0x02 0x40 0x03010000fc00 ]"
+"""AS_PATH: an AS_CONFED_SEQUENCE (3) of one number, 64512."""
 
 
 @pytest.mark.parametrize(
-    ("route", "is_internal", "line"),
+    ("route", "peer", "line"),
     [
-        (Route(V4), False, "announce attributes next-hop self nlri 10.9.0.1/32"),
-        (Route(V6, next_hop=IPv6Address("fd00::1")), False, "announce attributes next-hop fd00::1 nlri fd09::1/128"),
-        (Route(V4, local_pref=0), True, "announce attributes next-hop self local-preference 0 nlri 10.9.0.1/32"),
-        (Route(V4, local_pref=9), False, "announce attributes next-hop self nlri 10.9.0.1/32"),
-        (Route(V4, prepend=1), False, "announce attributes next-hop self as-path [ 64512 64512 ] nlri 10.9.0.1/32"),
-        (Route(V4, prepend=1), True, "announce attributes next-hop self nlri 10.9.0.1/32"),
+        (Route(V4), EXTERNAL, "announce attributes next-hop self nlri 10.9.0.1/32"),
+        (Route(V6, next_hop=IPv6Address("fd00::1")), EXTERNAL, "announce attributes next-hop fd00::1 nlri fd09::1/128"),
+        (Route(V4, local_pref=0), INTERNAL, "announce attributes next-hop self local-preference 0 nlri 10.9.0.1/32"),
+        (Route(V4, local_pref=9), EXTERNAL, "announce attributes next-hop self nlri 10.9.0.1/32"),
+        (Route(V4, prepend=1), EXTERNAL, "announce attributes next-hop self as-path [ 64512 64512 ] nlri 10.9.0.1/32"),
+        (Route(V4, prepend=1), INTERNAL, "announce attributes next-hop self nlri 10.9.0.1/32"),
         (
             Route(V4, med=0, communities=((9, 0), (1, 2)), large_communities=((4, 1, 2),)),
-            False,
+            EXTERNAL,
             "announce attributes next-hop self med 0 community [ 9:0 1:2 ] large-community [ 4:1:2 ] nlri 10.9.0.1/32",
         ),
         (
             Route(V4, link_bandwidth=1e6),
-            False,
+            EXTERNAL,
             "announce attributes next-hop self extended-community [ bandwidth:64512:1000000 ] nlri 10.9.0.1/32",
         ),
+        (
+            Route(V4, local_pref=9, med=1, prepend=2),
+            MEMBER,
+            f"announce attributes next-hop self local-preference 9 med 1 {IN_OCTETS} nlri 10.9.0.1/32",
+        ),
+        (Route(V4, prepend=2), MEMBER, f"announce attributes next-hop self {IN_OCTETS} nlri 10.9.0.1/32"),
     ],
 )  # fmt: skip
-def test_a_route_in_words(route: Route, is_internal: bool, line: str) -> None:
-    assert said(route, is_internal=is_internal) == [line]
+def test_a_route_in_words(route: Route, peer: PeerConfig, line: str) -> None:
+    assert [said for said, _ in commands.announcements([route], peer)] == [line]
+
+
+def test_a_members_number_has_four_octets() -> None:
+    assert commands.confederation_path(4200000002) == "attribute [ 0x02 0x40 0x0301fa56ea02 ]"
 
 
 def test_routes_with_the_same_attributes_share_lines() -> None:
     many = [Route(ip_network((0x0A000000 + number, 32)), med=number % 2) for number in range(200)]
-    lines = list(commands.announcements(many, own_path=(1,), is_internal=False))
+    lines = list(commands.announcements(many, PEER))
     assert [len(prefixes) for _, prefixes in lines] == [64, 36, 64, 36]
     assert {prefix for _, prefixes in lines for prefix in prefixes} == {route.prefix for route in many}
 
@@ -161,7 +172,7 @@ def test_withdrawals_are_by_family() -> None:
 
 
 def test_a_draining_route_is_the_last_to_be_preferred() -> None:
-    route = draining(Route(V4, local_pref=100, communities=((1, 2),)), is_internal=True)
+    route = draining(Route(V4, local_pref=100, communities=((1, 2),)), is_interior=True)
     assert route.communities == ((1, 2), GRACEFUL_SHUTDOWN)
     assert route.local_pref == 0
-    assert draining(Route(V4), is_internal=False).local_pref is None
+    assert draining(Route(V4), is_interior=False).local_pref is None
