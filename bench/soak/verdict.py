@@ -185,7 +185,7 @@ def answers_of_strangers(holdings: Sequence[Holding], answers: Iterable[Answer])
     """Connections that reached a Service which did not hold the address any more, while others did; in words. While
     nobody does, a client may find the way to a Service that still shows it in its status: nobody else's traffic.
 
-    A single one counts for nothing: a client's port that it used before meets the entry that conntrack has of then.
+    A single one counts for nothing: a connection may meet the entry that conntrack has of one that was cut.
     """
     held: dict[str, list[Holding]] = {}
     for one in holdings:
