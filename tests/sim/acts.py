@@ -25,7 +25,7 @@ from kube.resource import (
 from tests.sim.api import Body, Refused, Target, decode
 from tests.sim.cluster import Cluster
 from tests.sim.machines import NAMESPACE, AllocatorPod, Machine
-from tests.sim.transport import Link
+from tests.sim.transport import QUICK_SECONDS, Link
 
 NODES_THERE = ("n1", "n2", "n3", "n4")
 SERVICES_THERE = ("default/a", "default/b", "default/c", "other/a", "other/b")
@@ -378,6 +378,7 @@ def _is_in_contact(cluster: Cluster, machine: Machine | None) -> bool:
         machine is not None
         and machine.link.is_up
         and not machine.link.lag_seconds
+        and machine.link.latency <= QUICK_SECONDS
         and not machine.link.chances
         and not machine.is_frozen
         and machine.is_powered
@@ -501,7 +502,7 @@ def slow(cluster: Cluster, who: str, seconds: str, **options: str) -> bool:
 
 
 def _quick(link: Link) -> None:
-    link.latency = 0.004
+    link.latency = QUICK_SECONDS
 
 
 @fault
@@ -724,7 +725,7 @@ def end_of_faults(cluster: Cluster) -> None:
     that they are off, by their boot ids."""
     for link in cluster.links:
         link.chances.clear()
-        link.lag_seconds, link.latency = 0.0, 0.004
+        link.lag_seconds, link.latency = 0.0, QUICK_SECONDS
         link.heal()
     for machine in cluster.replaced:
         machine.lose_power()

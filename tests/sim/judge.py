@@ -126,7 +126,7 @@ class Judge:
             return
         kept = router.adj_in[machine][prefix]  # type: ignore[index]
         address = str(network.network_address)
-        if not self._belongs(address, kept.uid):
+        if not kept.is_overdue and not self._belongs(address, kept.uid):
             self.found(f"{router.address} gets a route to {machine} for {address}, which was released: {kept.uid}")
 
     def _belongs(self, address: str, uid: str) -> bool:

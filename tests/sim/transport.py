@@ -19,6 +19,8 @@ from kube.streams import GIVEN_UP_SECONDS, Streams
 from tests.sim.api import Api, Refused
 from tests.sim.clocks import ProcessLoop, World
 
+QUICK_SECONDS = 0.004
+"""One way, as a rule."""
 BOOKMARK_SECONDS = 55.0
 CONNECT_FAILED_SECONDS = 0.02
 SYN_SECONDS = (1.0, 2.0, 2.0)
@@ -40,7 +42,7 @@ class Link:
     requests_pass: bool = True
     answers_pass: bool = True
     refuses: bool = False
-    latency: float = 0.004
+    latency: float = QUICK_SECONDS
     lag_seconds: float = 0.0
     chances: dict[str, float] = field(default_factory=dict)
     on_heal: list[Callable[[], None]] = field(default_factory=list)
