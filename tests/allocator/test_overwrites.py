@@ -142,6 +142,33 @@ def test_what_a_change_of_type_took_away_was_undone_by_nobody(api) -> None:
     assert allocator.told == [Reason.Allocated] * 11
 
 
+def test_what_can_not_be_written_is_undone_by_nobody() -> None:
+    """Once it was, and the API server refuses what would put it right: nobody is blamed, and it is tried on."""
+    known, wanted = Overwrites("berth.dev/berth"), Wanted((), True, Verdict(True, Reason.Allocated, "well"))
+    known.shows("uid", wanted)
+    for number in range(3 * AT_ONCE):
+        assert known.restore_at("uid", 1.0 + number) == 1.0 + number
+        known.sent("uid", wanted)
+    assert known.told("uid", wanted, 20.0) == wanted
+    assert not known.wants_writer("uid", 20.0)
+
+
+@pytest.mark.parametrize("how", ["the answer says so", "a watch shows it"])
+def test_what_was_put_right_and_is_undone_again_counts(how: str) -> None:
+    known, wanted = Overwrites("berth.dev/berth"), Wanted((), True, Verdict(True, Reason.Allocated, "well"))
+    known.shows("uid", wanted)
+    for number in range(AT_ONCE):
+        assert known.told("uid", wanted, number) == wanted
+        known.restore_at("uid", number)
+        known.sent("uid", wanted)
+        if how == "the answer says so":
+            known.arrived("uid")
+        else:
+            known.shows("uid", wanted)
+    assert known.told("uid", wanted, AT_ONCE).verdict != wanted.verdict
+    assert known.restore_at("uid", AT_ONCE) == AT_ONCE - 1 + EVERY_SECONDS
+
+
 def test_few_services_are_remembered_however_many_are_undone() -> None:
     known = Overwrites("berth.dev/berth")
     wanted = Wanted((), True, None)
