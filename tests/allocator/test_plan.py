@@ -1,11 +1,12 @@
 """What a Service gets, keeps and gives up."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from allocator.claims import wire_bytes
-from allocator.plan import plan
+from allocator.plan import plan, plan_refused
 from allocator.sharing import MAX_HOLDERS
 from allocator.waiting import ChangeOf, FreeIn, QuotaIn, SharedUnder
 from crds.addresses import Family
@@ -617,6 +618,50 @@ def test_the_only_holder_may_change_its_key_in_place() -> None:
     changed = decide(book, shared("a", 80, {"berth.dev/sharing-key": "other"}))
     assert granted(changed) == ["192.0.2.10"]
     assert changed.grants[0].sharing_key == "other"
+
+
+def test_who_does_not_fit_where_it_is_and_gets_nothing_else_is_told_both() -> None:
+    book = ledger(EDGE)
+    for wish in (shared("a", 80), shared("b", 443), request("held", **asks(ips="192.0.2.11"))):
+        decide(book, wish)
+    wish = shared("a", 443, {"berth.dev/ips": "192.0.2.11"}, ingress=["192.0.2.10"])
+    decision = decide(book, wish)
+    assert (granted(decision), decision.verdict.reason) == (["192.0.2.10"], Reason.SharingConflict)
+    assert "192.0.2.10 can't be shared as the Service is now" in decision.verdict.message
+    assert "192.0.2.11 cannot be had" in decision.verdict.message
+
+
+def test_who_fits_nowhere_is_told_why_not_where_it_is() -> None:
+    book = ledger(EDGE)
+    others = request("held", ports=[("TCP", 25)], **asks(ips="192.0.2.11", sharing_key="m"))
+    for wish in (shared("a", 80), shared("b", 443), others):
+        decide(book, wish)
+    decision = decide(book, shared("a", 443, {"berth.dev/ips": "192.0.2.11"}, ingress=["192.0.2.10"]))
+    assert decision.verdict.reason is Reason.SharingConflict
+    assert "192.0.2.10 can't be shared as the Service is now" in decision.verdict.message
+    assert "192.0.2.11" not in decision.verdict.message
+
+
+def test_who_names_its_address_goes_nowhere_else_for_another_key() -> None:
+    book = ledger(EDGE)
+    others = request("other", ports=[("TCP", 25)], **asks(ips="192.0.2.11", sharing_key="m"))
+    for wish in (shared("a", 80), shared("b", 443), others):
+        decide(book, wish)
+    wish = {"berth.dev/ips": "192.0.2.10", "berth.dev/sharing-key": "m"}
+    decision = decide(book, shared("a", 80, wish, ingress=["192.0.2.10"]))
+    assert (granted(decision), decision.verdict.reason) == (["192.0.2.10"], Reason.SharingConflict)
+    del wish["berth.dev/ips"]
+    assert granted(decide(book, shared("a", 80, wish, ingress=["192.0.2.10"]))) == ["192.0.2.11"]
+
+
+def test_a_wish_that_can_not_be_read_keeps_nothing_that_is_being_released() -> None:
+    book = ledger(EDGE)
+    wish = request("a")
+    decide(book, wish)
+    entry = book.get(address("192.0.2.10"))
+    assert entry is not None
+    book.revise(entry, replace(entry.claim, releasing=True))
+    assert granted(plan_refused(wish.holder, Reason.InvalidRequest, "no", book)) == []
 
 
 # Quota
