@@ -286,12 +286,21 @@ class Offers:
         if pool.max_per_namespace is None:
             return False
         namespace = self._request.holder.key.namespace
-        if joining is not None and joining.claim.is_of(namespace):
+        if joining is not None and any(
+            self._stays(one) for one in joining.claim.holders if one.key.namespace == namespace
+        ):
             return False
         held = self._ledger.held_in_namespace(pool.name, namespace)
         known = (self._ledger.get(grant.address) for grant in self.granted if grant.pool == pool.name)
         new = sum(1 for entry in known if entry is None or not entry.claim.is_of(namespace))
         return held + new - self._leaves(pool) >= pool.max_per_namespace
+
+    def _stays(self, holder: Holder) -> bool:
+        """Whether another Service keeps all that it holds. One that has been granted something else leaves what it had
+        a moment later, when its status shows that no more."""
+        wish = self._wish_of(holder)
+        held = [entry for entry in self._ledger.held_by_uid(holder.uid) if not entry.claim.releasing]
+        return wish is None or len(held) <= wish.count
 
     def _leaves(self, pool: Pool) -> int:
         """How many addresses of the pool the namespace loses, as the Service gives them up for what it is granted. What

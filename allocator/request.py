@@ -60,6 +60,11 @@ class Request:
     present: tuple[IPAddress, ...] = ()
     """The addresses that the Service's status shows."""
 
+    @property
+    def count(self) -> int:
+        """How many addresses it asks for."""
+        return sum(len(self.addresses.get(family, (None,))) for family in self.families)
+
     def takes(self, pool: str) -> bool:
         """Whether an address of this pool is as it wishes."""
         return not self.pools or pool in self.pools

@@ -696,6 +696,19 @@ def test_who_leaves_an_address_to_others_of_its_namespace_frees_nothing() -> Non
     assert granted(alone) == ["192.0.2.16"]
 
 
+def test_who_joins_one_that_is_about_to_leave_has_an_address_more_for_the_namespace() -> None:
+    """It has been granted another address, and leaves this one when its status shows that no more."""
+    book = ledger(pool("edge", "192.0.2.10-192.0.2.20", max_per_namespace=1))
+    first = shared("a", 80)
+    decide(book, first)
+    moves = shared("a", 80, asks(ips="192.0.2.15")["annotations"], ingress=["192.0.2.10"])
+    assert granted(decide(book, moves)) == ["192.0.2.15"]
+    for wish in (shared("b", 443, asks(ips="192.0.2.10")["annotations"]), shared("b", 443)):
+        joining = decide(book, wish, others=[moves])
+        assert (granted(joining), joining.verdict.reason) == ([], Reason.QuotaExceeded)
+        assert QuotaIn("edge", "default") in joining.waits
+
+
 def test_at_the_limit_both_addresses_of_a_service_move_at_once() -> None:
     book = ledger(pool("edge", "192.0.2.10-192.0.2.20", "2001:db8::/64", max_per_namespace=2))
     first = granted(decide(book, request("a", **REQUIRE)))

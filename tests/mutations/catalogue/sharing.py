@@ -172,6 +172,13 @@ MUTATIONS = (
         Test(f"{PLAN}::test_who_leaves_an_address_to_others_of_its_namespace_frees_nothing", ""),
     ),
     Mutation(
+        "quota-leaving",
+        "who joins one that is about to leave costs the namespace an address",
+        f"{OFFERS}._stays",
+        (Edit("len(held) <= wish.count", "True"),),
+        Test(f"{PLAN}::test_who_joins_one_that_is_about_to_leave_has_an_address_more_for_the_namespace", ""),
+    ),
+    Mutation(
         "quota-undecided",
         "what a Service may yet keep is not taken to be left",
         f"{OFFERS}._leaves",
