@@ -33,6 +33,8 @@ ROUTERS_THERE = ("192.0.2.251", "192.0.2.252")
 POOLS_THERE = ("edge", "few")
 OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "effect": "NoExecute", "value": "x"}
 EXCLUDE = "node.kubernetes.io/exclude-from-external-load-balancers"
+HEARD_SECONDS = 0.5
+"""So long an operator's wrong word about a node takes to get there, and some."""
 
 
 @dataclass(frozen=True)
@@ -424,10 +426,13 @@ def in_service(cluster: Cluster, name: str) -> bool:
 
 @act
 def speaker_gone(cluster: Cluster, name: str) -> bool:
-    """An operator deletes a Speaker: the node's is dead, says that, or it hears of it."""
+    """An operator deletes a Speaker: the node's is dead, says that, or it hears of it, before anything else happens to
+    the node."""
     if not _is_dead_or_in_contact(cluster, name):
         return False
-    return cluster.delete(SPEAKERS, name)
+    is_done = cluster.delete(SPEAKERS, name)
+    cluster.world.run_until(cluster.world.now + HEARD_SECONDS)
+    return is_done
 
 
 @act
