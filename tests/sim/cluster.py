@@ -129,13 +129,15 @@ class Cluster:
         machine.start()
 
     def _register_node(self, machine: Machine, labels: dict[str, str]) -> None:
+        """A kubelet tries until it is taken."""
         number = int(machine.mac[-2:], 16)
         addresses = [{"type": "InternalIP", "address": f"192.0.2.{200 + number % 50}"}]
         status = {"addresses": addresses, "nodeInfo": _node_info(machine)}
         labels = {"kubernetes.io/hostname": machine.node, **labels}
         body = {"metadata": {"labels": labels}, "spec": {}, "status": status}
-        if not self.do("POST", NODES, machine.node, body):
-            self.do("PATCH", NODES, machine.node, body)
+        told = self.do("POST", NODES, machine.node, body) or self.do("PATCH", NODES, machine.node, body)
+        if not told and self.machines.get(machine.node) is machine:
+            self.world.after(KUBELET_SECONDS, self._register_node, machine, labels)
 
     def _booted(self, machine: Machine) -> None:
         """A kubelet says so until it is taken, or its Node is another machine's."""
