@@ -153,7 +153,12 @@ class Cluster:
         machine.stop()
         self.replaced.append(machine)
         self.world.after(3.0, self._power_off, machine)
-        self.world.after(3.5, self.delete, NODES, node)
+        self.world.after(3.5, self._delete_node, node)
+
+    def _delete_node(self, node: str) -> None:
+        """Until it is taken, unless the node is back."""
+        if node not in self.machines and not self.delete(NODES, node) and self.api.get("nodes", node) is not None:
+            self.world.after(KUBELET_SECONDS, self._delete_node, node)
 
     def _power_off(self, machine: Machine) -> None:
         machine.lose_power()
