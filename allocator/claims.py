@@ -85,9 +85,9 @@ class Claim:
         """Whether the Service with that uid is among the holders."""
         return any(holder.uid == uid for holder in self.holders)
 
-    def is_of(self, namespace: str) -> bool:
-        """Whether a Service of that namespace is among the holders."""
-        return any(holder.key.namespace == namespace for holder in self.holders)
+    def holders_in(self, namespace: str) -> tuple[Holder, ...]:
+        """The holders that are of that namespace."""
+        return tuple(holder for holder in self.holders if holder.key.namespace == namespace)
 
     def others(self, uid: str) -> tuple[Holder, ...]:
         """The holders but the Service with that uid."""

@@ -113,6 +113,10 @@ class Ledger:
         which its status does not show."""
         return self._sorted(self._by_uid.get(uid, ()))
 
+    def in_use_by_uid(self, uid: str) -> list[Entry]:
+        """The same without those that are being released."""
+        return [entry for entry in self.held_by_uid(uid) if not entry.claim.releasing]
+
     def named_by_uid(self, uid: str) -> list[Entry]:
         """External IPs of this Service that are announced for it, likewise."""
         return self._sorted(self._named_by_uid.get(uid, ()))

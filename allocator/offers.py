@@ -286,31 +286,28 @@ class Offers:
         if pool.max_per_namespace is None:
             return False
         namespace = self._request.holder.key.namespace
-        if joining is not None and any(
-            self._stays(one) for one in joining.claim.holders if one.key.namespace == namespace
-        ):
+        if joining is not None and any(map(self._stays, joining.claim.holders_in(namespace))):
             return False
         held = self._ledger.held_in_namespace(pool.name, namespace)
         known = (self._ledger.get(grant.address) for grant in self.granted if grant.pool == pool.name)
-        new = sum(1 for entry in known if entry is None or not entry.claim.is_of(namespace))
+        new = sum(1 for entry in known if entry is None or not entry.claim.holders_in(namespace))
         return held + new - self._leaves(pool) >= pool.max_per_namespace
 
     def _stays(self, holder: Holder) -> bool:
         """Whether another Service keeps all that it holds. One that has been granted something else leaves what it had
         a moment later, when its status shows that no more."""
         wish = self._wish_of(holder)
-        held = [entry for entry in self._ledger.held_by_uid(holder.uid) if not entry.claim.releasing]
-        return wish is None or len(held) <= wish.count
+        return wish is None or len(self._ledger.in_use_by_uid(holder.uid)) <= len(wish.slots)
 
     def _leaves(self, pool: Pool) -> int:
         """How many addresses of the pool the namespace loses, as the Service gives them up for what it is granted. What
         is undecided may turn out to be one that it keeps."""
-        uid, kept = self._request.holder.uid, {grant.address for grant in self.granted}
+        own, kept = self._request.holder, {grant.address for grant in self.granted}
         alone = Counter(
             family_of(entry.address)
-            for entry in self._ledger.held_by_uid(uid)
-            if entry.claim.pool == pool.name and entry.address not in kept and not entry.claim.releasing
-            if all(other.key.namespace != self._request.holder.key.namespace for other in entry.claim.others(uid))
+            for entry in self._ledger.in_use_by_uid(own.uid)
+            if entry.claim.pool == pool.name and entry.address not in kept
+            if len(entry.claim.holders_in(own.key.namespace)) == 1
         )
         return (alone - self.undecided).total()
 

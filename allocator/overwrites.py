@@ -27,8 +27,6 @@ MOST = 1000
 class _Undone:
     count: int = 0
     restored_at: float = 0.0
-    is_under_way: bool = False
-    """It is being restored, and nothing is known to have come of that: what is not there yet is undone by nobody."""
     writer: str | None = None
     """Who did it; "" = nobody knows, None = it was not looked for."""
 
@@ -46,7 +44,7 @@ class Overwrites:
     def shows(self, uid: str, wanted: Wanted) -> None:
         """It shows what it should."""
         self._shown[uid] = _seen_as(wanted)
-        self._restored(uid)
+        self._sent.pop(uid, None)
 
     def sent(self, uid: str, wanted: Wanted) -> None:
         """This is being written."""
@@ -54,7 +52,6 @@ class Overwrites:
 
     def arrived(self, uid: str) -> None:
         """What was being written is written, whatever has become of it since."""
-        self._restored(uid)
         if (sent := self._sent.pop(uid, None)) is not None:
             self._shown[uid] = sent
 
@@ -66,13 +63,12 @@ class Overwrites:
         """When what was undone is to be written again. When that is now, it counts as done: once, also where the API
         server takes it at the second attempt only."""
         found = self._known(uid, now) or _Undone()
-        if found.is_under_way:
-            return now
+        if found.count and uid in self._sent:
+            return now  # what is not there yet is undone by nobody
         if found.count >= AT_ONCE and now < found.restored_at + EVERY_SECONDS:
             return found.restored_at + EVERY_SECONDS
         found.count += 1
         found.restored_at = now
-        found.is_under_way = True
         self._undone.pop(uid, None)
         self._undone[uid] = found
         if len(self._undone) > MOST:
@@ -110,10 +106,6 @@ class Overwrites:
             f"{EVERY_SECONDS:.0f} s only. Stop that program (ServiceLB of k3s: --disable=servicelb), or create the "
             f"Service anew with spec.loadBalancerClass: {self._our_class}, which is Berth's alone"
         )
-
-    def _restored(self, uid: str) -> None:
-        if (found := self._undone.get(uid)) is not None:
-            found.is_under_way = False
 
     def forget(self, uid: str) -> None:
         """The Service is no more."""

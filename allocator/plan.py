@@ -8,20 +8,20 @@ wish that cannot be granted leaves the Service with what it has); a pool that ch
 another Service at a shared address.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from allocator.claims import Claim, Holder
 from allocator.ledger import Entry, Ledger
 from allocator.offers import Offers, WishOf, sharing_in
 from allocator.policy import Draw, Refusal
-from allocator.request import Request
+from allocator.request import Request, Slot
 from allocator.settlement import settled
 from allocator.sharing import joined, takes_ports_of_strangers, why_not_together
 from allocator.space.pools import Labels
 from allocator.verdict import Verdict, named, pool_name, satisfied, with_kept
 from allocator.waiting import ChangeOf, SharedUnder, Wait
-from crds.addresses import Family, IPAddress, family_of
+from crds.addresses import IPAddress, family_of
 from crds.conditions import Reason
 
 
@@ -51,14 +51,6 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class _Slot:
-    """One address that the Service is to have: this very one, or any of the family (`wanted` None)."""
-
-    family: Family
-    wanted: IPAddress | None
-
-
-@dataclass(frozen=True, slots=True)
 class _Place:
     """An address that the Service holds: its claim as of now, and why the Service does not fit in; None = it fits."""
 
@@ -71,7 +63,7 @@ class _Place:
 class _Outcome:
     """For one slot: granted as wished, or refused, or refused and left with what it has (both set)."""
 
-    slot: _Slot
+    slot: Slot
     grant: Claim | None
     refusal: Refusal | None
 
@@ -82,7 +74,7 @@ class _Outcome:
 
 def plan_refused(holder: Holder, reason: Reason, message: str, ledger: Ledger) -> Plan:
     """A wish that cannot be read or recorded cuts no traffic: the Service keeps what it holds."""
-    held = [entry for entry in ledger.held_by_uid(holder.uid) if not entry.claim.releasing]
+    held = ledger.in_use_by_uid(holder.uid)
     grants = tuple(entry.claim for entry in held)
     hidden = _hidden(grants, holder)
     return Plan(grants, (), Verdict(False, reason, with_kept(message, grants, hidden)), hidden=hidden)
@@ -108,12 +100,11 @@ class _Planner:
         self._ledger = ledger
         self._wish_of = wish_of
         self._offers = offers
-        self._held = [entry for entry in ledger.held_by_uid(self._uid) if not entry.claim.releasing]
+        self._held = ledger.in_use_by_uid(self._uid)
 
     def plan(self) -> Plan:
-        slots = list(self._slots())
-        self._offers.undecided.update(slot.family for slot in slots)
-        outcomes = [self._decide(slot) for slot in slots]
+        self._offers.undecided.update(slot.family for slot in self._request.slots)
+        outcomes = [self._decide(slot) for slot in self._request.slots]
         if self._request.requires_all and not self._has_each_family(outcomes):
             outcomes = [self._without_new(outcome) for outcome in outcomes]
         grants = tuple(outcome.grant for outcome in outcomes if outcome.grant is not None)
@@ -124,12 +115,7 @@ class _Planner:
         hidden = _hidden(grants, self._request.holder)
         return Plan(grants, leaving, self._verdict(outcomes, grants, hidden), waits, hidden)
 
-    def _slots(self) -> Iterator[_Slot]:
-        for family in self._request.families:
-            for wanted in self._request.addresses.get(family, (None,)):
-                yield _Slot(family, wanted)
-
-    def _decide(self, slot: _Slot) -> _Outcome:
+    def _decide(self, slot: Slot) -> _Outcome:
         self._offers.undecided[slot.family] -= 1
         places = [self._place(entry) for entry in self._held_for(slot)]
         outcome = self._stay(slot, places) or self._move(slot, places)
@@ -137,14 +123,14 @@ class _Planner:
             self._offers.granted.append(outcome.grant)
         return outcome
 
-    def _stay(self, slot: _Slot, places: list[_Place]) -> _Outcome | None:
+    def _stay(self, slot: Slot, places: list[_Place]) -> _Outcome | None:
         """What it has is what it wants; None when it wants, or must have, something else."""
         for place in places:
             if place.why_not is None and self._is_as_wished(slot, place.entry):
                 return _Outcome(slot, place.claim, None)
         return None
 
-    def _move(self, slot: _Slot, places: list[_Place]) -> _Outcome:
+    def _move(self, slot: Slot, places: list[_Place]) -> _Outcome:
         """Something else, or what it has until there is something else."""
         home = next((place for place in places if self._is_as_wished(slot, place.entry)), None)
         found = self._find(slot, places, home)
@@ -159,7 +145,7 @@ class _Planner:
             return _Outcome(slot, places[0].claim, self._conflict(places[0], found))
         return _Outcome(slot, self._offers.shown(slot.family), found)
 
-    def _find(self, slot: _Slot, places: list[_Place], home: _Place | None) -> Claim | Refusal:
+    def _find(self, slot: Slot, places: list[_Place], home: _Place | None) -> Claim | Refusal:
         """`home`: where it is as it wishes, but does not fit. Then only another key says where else it wants to be."""
         if home is None:
             return self._offers.find(slot.family, slot.wanted)
@@ -191,7 +177,7 @@ class _Planner:
 
     # What it has
 
-    def _held_for(self, slot: _Slot) -> list[Entry]:
+    def _held_for(self, slot: Slot) -> list[Entry]:
         """What may be in that slot: nothing that another one has, or asks for. In the order of its status."""
         elsewhere = {grant.address for grant in self._offers.granted}
         elsewhere |= {address for address in self._request.addresses.get(slot.family, ()) if address != slot.wanted}
@@ -202,7 +188,7 @@ class _Planner:
         shown = self._request.present
         return shown.index(entry.address) if entry.address in shown else len(shown)
 
-    def _is_as_wished(self, slot: _Slot, entry: Entry) -> bool:
+    def _is_as_wished(self, slot: Slot, entry: Entry) -> bool:
         if slot.wanted not in (None, entry.address):
             return False
         home = pool_name(self._ledger.pools, entry.address)

@@ -74,8 +74,7 @@ class Reachability:
         return self._of(service.metadata.uid) if service.metadata.uid in self._due else None
 
     def _of(self, uid: str) -> Observation | None:
-        held = [entry.address for entry in self._ledger.held_by_uid(uid) if not entry.claim.releasing]
-        return self._addresses.of(sorted(held, key=lambda one: (one.version, int(one))))
+        return self._addresses.of([entry.address for entry in self._ledger.in_use_by_uid(uid)])
 
 
 def _news(service: Service, observed: Observation) -> News:

@@ -7,6 +7,7 @@ business of allocator.ownership, and whether the wish can be granted that of all
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from allocator.annotations import Contradiction, asked_for
 from allocator.claims import Holder, Pairs, Port, pairs
@@ -43,6 +44,13 @@ EXTERNAL = ""
 """In place of a sharing key: all who name the same external IP share it. No annotation gives it."""
 
 
+class Slot(NamedTuple):
+    """One address that a Service is to have: this very one, or any of the family (`wanted` None)."""
+
+    family: Family
+    wanted: IPAddress | None
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """`families` in the Service's order. `requires_all`: all families or none (RequireDualStack, or a single one)."""
@@ -61,9 +69,9 @@ class Request:
     """The addresses that the Service's status shows."""
 
     @property
-    def count(self) -> int:
-        """How many addresses it asks for."""
-        return sum(len(self.addresses.get(family, (None,))) for family in self.families)
+    def slots(self) -> tuple[Slot, ...]:
+        """One for each address that it asks for."""
+        return tuple(Slot(family, one) for family in self.families for one in self.addresses.get(family, (None,)))
 
     def takes(self, pool: str) -> bool:
         """Whether an address of this pool is as it wishes."""

@@ -142,7 +142,7 @@ def _labels(world: World, namespace: str) -> Labels:
 def _pools(told: Explanation, world: World, request: Request, labels: Labels) -> None:
     """Each pool asked by itself: what it would give, or why it gives nothing."""
     ledger = world.ledger
-    held = [entry for entry in ledger.held_by_uid(request.holder.uid) if not entry.claim.releasing]
+    held = ledger.in_use_by_uid(request.holder.uid)
     for pool in ledger.pools.in_order:
         alone = replace(request, pools=(pool.name,), addresses={}, present=())
         has = [entry for entry in held if pool.holds(entry.address)]

@@ -34,7 +34,7 @@ class Move:
 def move(world: World, key: ServiceKey, wanted: Target) -> Move:
     """Raises Failed with the reason why it can't be, or would take the Service off the network."""
     service = _served(world, key)
-    held = [entry.claim for entry in world.ledger.held_by_uid(service.metadata.uid) if not entry.claim.releasing]
+    held = [entry.claim for entry in world.ledger.in_use_by_uid(service.metadata.uid)]
     if wanted.node and not held:
         raise Failed(f"svc/{key} has no address that could move: berth explain svc/{key.name} -n {key.namespace}")
     asks = change(service, wanted, held, world)

@@ -97,7 +97,7 @@ class Giving:
         says so a moment later. A create that arrives late may be of a leader before the one that gave what was left."""
         most = [one["spec"].get("maxPerNamespace") for one in pools]
         namespace = holder["namespace"]
-        was_there = known is not None and any(one["namespace"] == namespace for one in known["holders"])
+        was_there = known is not None and bool(_of(namespace, known))
         if None in most or not most or was_there or self.cluster.world.now < self._late_until:
             return
         records = [
@@ -108,13 +108,9 @@ class Giving:
         held = [
             one
             for one in records
-            if not one.get("releasing")
-            and any(
-                each["namespace"] == namespace and not self._has_left(each["uid"], one["address"])
-                for each in one["holders"]
-            )
+            if not one.get("releasing") and any(not self._has_left(uid, one["address"]) for uid in _of(namespace, one))
         ]
-        come = {one["uid"] for one in spec["holders"] if one["namespace"] == namespace}
+        come = _of(namespace, spec)
         left = [one for one in held if one["address"] != spec["address"] and _of(namespace, one) <= come]
         unasked = sum(not any(self._may_want(uid, one["address"]) for uid in _of(namespace, one)) for one in left)
         if len(held) - max(unasked, bool(left)) > max(most):

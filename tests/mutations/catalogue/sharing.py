@@ -165,7 +165,7 @@ MUTATIONS = (
         f"{OFFERS}._leaves",
         (
             Edit(
-                "all(other.key.namespace != self._request.holder.key.namespace for other in entry.claim.others(uid))",
+                "len(entry.claim.holders_in(own.key.namespace)) == 1",
                 "True",
             ),
         ),
@@ -175,7 +175,7 @@ MUTATIONS = (
         "quota-leaving",
         "who joins one that is about to leave costs the namespace an address",
         f"{OFFERS}._stays",
-        (Edit("len(held) <= wish.count", "True"),),
+        (Edit("len(self._ledger.in_use_by_uid(holder.uid)) <= len(wish.slots)", "True"),),
         Test(f"{PLAN}::test_who_joins_one_that_is_about_to_leave_has_an_address_more_for_the_namespace", ""),
     ),
     Mutation(

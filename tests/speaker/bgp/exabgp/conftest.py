@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lab.net.segment import Namespace
-from lab.routers.links import Link
+from lab.routers.links import Bird, Link, routes
 from speaker.bgp.exabgp.io.driver import BgpDriver
-from speaker.bgp.model import Prefix
+from speaker.bgp.model import PeerConfig, Prefix
 
 
 @pytest.fixture
@@ -71,6 +71,18 @@ async def driving(node: Namespace, directory: Path) -> AsyncIterator[Driven]:
         await asyncio.wait([running])
         if not running.cancelled() and (error := running.exception()):
             raise error
+
+
+async def left_gracefully(link: Link, directory: Path, peer: PeerConfig, router: Bird, *prefixes: Prefix) -> None:
+    """A driver gave the router these and stopped, and a second later the router keeps them."""
+    async with driving(link.node, directory) as driven:
+        driven.driver.set_peers({"tor": peer})
+        driven.driver.set_routes("tor", routes(*map(str, prefixes)))
+        await driven.until("all are there", lambda: router.prefixes() == set(prefixes))
+        await driven.driver.stop(graceful=True)
+        assert driven.driver.may_be_heard(prefixes[0])
+    await asyncio.sleep(1)
+    assert router.prefixes() == set(prefixes)
 
 
 def lose_commands(driver: BgpDriver, peer: str) -> None:

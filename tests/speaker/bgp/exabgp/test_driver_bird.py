@@ -15,7 +15,7 @@ from lab.net.segment import Namespace
 from lab.routers.links import Bird, Link, routes
 from speaker.bgp.model import Route
 from speaker.own.paths import PathAttributes
-from tests.speaker.bgp.exabgp.conftest import driving, lose_commands
+from tests.speaker.bgp.exabgp.conftest import driving, left_gracefully, lose_commands
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
 V4, V6 = ip_network("10.9.0.1/32"), ip_network("fd09::1/128")
@@ -253,14 +253,7 @@ async def test_routes_outlive_the_driver_under_graceful_restart(
     bird = Bird(link, tmp_path, bgp="graceful restart aware;")
     opened.enter_context(bird)
     peer = link.peer(graceful_restart_seconds=60)
-    async with driving(link.node, tmp_path) as driven:
-        driven.driver.set_peers({"tor": peer})
-        driven.driver.set_routes("tor", routes(str(V4), str(OTHER)))
-        await driven.until("both are there", lambda: bird.prefixes() == {V4, OTHER})
-        await driven.driver.stop(graceful=True)
-        assert driven.driver.may_be_heard(V4)
-    await asyncio.sleep(1)
-    assert bird.prefixes() == {V4, OTHER}
+    await left_gracefully(link, tmp_path, peer, bird, V4, OTHER)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": peer})
         await driven.until_up()

@@ -12,7 +12,7 @@ from lab.net.segment import Namespace
 from lab.routers.links import NODE_ASN, ROUTER_ASN, Bird, Frr, GoBgp, Link, routes
 from speaker.bgp.model import PeerConfig, Route
 from speaker.own.paths import PathAttributes
-from tests.speaker.bgp.exabgp.conftest import driving
+from tests.speaker.bgp.exabgp.conftest import driving, left_gracefully
 
 pytestmark = [pytest.mark.root, pytest.mark.lab, pytest.mark.slow, pytest.mark.asyncio]
 V4, OTHER, V6 = ip_network("10.9.0.1/32"), ip_network("10.9.0.2/32"), ip_network("fd09::1/128")
@@ -170,14 +170,7 @@ async def test_a_router_outside_knows_the_whole_by_its_identifier(
 async def test_a_member_keeps_the_routes_through_a_restart(link: Link, opened: ExitStack, tmp_path: Path) -> None:
     bird = opened.enter_context(Bird(link, tmp_path, bgp=f"{BIRD_MEMBER} graceful restart aware;"))
     peer = member(link, graceful_restart_seconds=60)
-    async with driving(link.node, tmp_path) as driven:
-        driven.driver.set_peers({"tor": peer})
-        driven.driver.set_routes("tor", routes(str(V4), str(OTHER)))
-        await driven.until("both are there", lambda: bird.prefixes() == {V4, OTHER})
-        await driven.driver.stop(graceful=True)
-        assert driven.driver.may_be_heard(V4)
-    await asyncio.sleep(1)
-    assert bird.prefixes() == {V4, OTHER}
+    await left_gracefully(link, tmp_path, peer, bird, V4, OTHER)
     async with driving(link.node, tmp_path) as driven:
         driven.driver.set_peers({"tor": peer})
         driven.driver.set_routes("tor", routes(str(OTHER), local_pref=300))
