@@ -18,8 +18,8 @@ import asyncio
 import statistics
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from bench.measure import cpu_seconds, main_thread_seconds, progress, resident_m
 from bench.server import server_of
 from bench.speaker_rest import wire_of
 from bench.traffic import read
-from kube.errors import NotFound
+from kube.framing import WatchEvent
 from kube.io.client import Client
 from kube.objects import decode_service
 from kube.resource import ENDPOINTSLICES, SERVICES
@@ -123,15 +123,24 @@ class Bench:
                     return
                 await asyncio.sleep(0.1)
 
-    async def released(self, name: str) -> float:
-        """When the Service is gone: all confirmations are there, its record is gone, and its finalizer off."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while True:
-                try:
-                    await self.client.get(SERVICES, name, NAMESPACE)
-                except NotFound:
-                    return time.time()
-                await asyncio.sleep(POLL_SECONDS)
+    @asynccontextmanager
+    async def released(self, name: str) -> AsyncIterator[Callable[[], Awaitable[float]]]:
+        """Yields what returns the Unix time at which the Service was gone: all confirmations were there, its record was
+        gone, and its finalizer off. Delete it within the block. It is watched, and not asked for again and again: that
+        would take CPU from those who are measured."""
+        _, version = await self.client.list(SERVICES, namespace=NAMESPACE)
+        watch = self.client.watch(
+            SERVICES, resource_version=version, namespace=NAMESPACE, field_selector=f"metadata.name={name}"
+        )
+        async with aclosing(watch) as events, asyncio.TaskGroup() as group:
+            gone = group.create_task(_end_of(events))
+            await asyncio.sleep(PAUSE_SECONDS)
+
+            async def time_gone() -> float:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    return await gone
+
+            yield time_gone
 
     def pids(self, node: str) -> list[int]:
         agent = self.cluster.speaker(node).pid
@@ -178,6 +187,14 @@ class Bench:
         }
 
 
+async def _end_of(events: AsyncIterator[WatchEvent]) -> float:
+    """Unix time of the deletion that they tell of."""
+    async for event in events:
+        if event.type == "DELETED":
+            return time.time()
+    raise EOFError("the watch ended before the Service")
+
+
 async def each(names: Iterable[str], action: Callable[[str], Any]) -> None:
     """For all, several at a time."""
     gate = asyncio.Semaphore(CONCURRENCY)
@@ -211,10 +228,10 @@ async def single(bench: Bench, rounds: int) -> None:
         created = time.time()
         await bench.table.until(lambda has: len(has) == len(bench.nodes))
         came = max(bench.table.came[key] for key in bench.table.has)
-        await asyncio.sleep(PAUSE_SECONDS)
-        keys, deleted = set(bench.table.has), time.time()
-        await bench.delete(name)
-        gone = await bench.released(name)
+        async with bench.released(name) as time_gone:
+            keys, deleted = set(bench.table.has), time.time()
+            await bench.delete(name)
+            gone = await time_gone()
         await bench.table.until(lambda has: not has)
         went = max(bench.table.went[key] for key in keys)
         if name != names[0]:  # the first one finds caches cold

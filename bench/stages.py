@@ -179,9 +179,10 @@ async def bgp(judges: Judges, rounds: int) -> None:
         by_router(stages, RECORD, judges, timeline, created(stages, timeline), came)
         begun = timeline.first("create", "services", AGENT)
         stages.add("create of the Service comes, until all routes are there", max(came.values()) - begun.at)
-        await judges.begin()
-        await bench.delete(name)
-        await bench.released(name)
+        async with bench.released(name) as time_gone:
+            await judges.begin()
+            await bench.delete(name)
+            await time_gone()
         await bench.table.until(lambda has: not has)
         timeline = await judges.timeline()
         mark, went = marked(stages, timeline), {node: bench.table.went[prefix, node] for node in bench.nodes}
@@ -212,9 +213,10 @@ async def layer2(judges: Judges, rounds: int) -> None:
         begun = timeline.first("create", "services", AGENT)
         stages.add(f"{RECORD} at its owner, until the first frame", claim.at - event.at)
         stages.add("create of the Service comes, until the first frame", claim.at - begun.at)
-        await judges.begin()
-        await bench.delete(name)
-        await bench.released(name)
+        async with bench.released(name) as time_gone:
+            await judges.begin()
+            await bench.delete(name)
+            await time_gone()
         timeline = await judges.timeline()
         mark = marked(stages, timeline)
         for who in judges.nodes:
