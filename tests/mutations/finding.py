@@ -1,4 +1,4 @@
-"""What finds a planted fault: a story of tests/protocol, a seed of tests/sim, or a test of the suite.
+"""What finds a planted fault: a story of tests/protocol, a life of tests/sim, or a test of the suite.
 
 Each attempt runs in a process of its own, forked from this one, so that nothing of the fault is left, and one that
 never ends is ended.
@@ -15,32 +15,24 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.mutations.mutation import Finder, Mutation, Seed, Story, Test
+from tests.mutations.mutation import Finder, Mutation, Seed, Story, Test, Written
 from tests.mutations.planting import ROOT, planted
 
 SIMULATION = "tests.sim.run"
 CPU_SECONDS = 60
 SEARCH_SECONDS = 600
+ENDLESS = "it never ends"
 WALL_SECONDS = 240.0
 """A test may wait for real time; the machine may be busy."""
 
 
 class FinderError(Exception):
     """What should find a fault can't be run: it says nothing about the fault."""
-
-
-@dataclass(frozen=True)
-class Searched:
-    """Where to look: the seeds 1 to `seeds` of the simulation, or so many `examples` of the protocol's world."""
-
-    seeds: int = 0
-    examples: int = 0
 
 
 def prepare(finders: Iterable[Finder]) -> None:
@@ -52,28 +44,38 @@ def prepare(finders: Iterable[Finder]) -> None:
         _pytest("--collect-only", *files)
 
 
-def searched(mutation: Mutation, where: Searched) -> tuple[int, str]:
-    """The first seed that notices the fault (0 where there are none), and what it says; "" = nothing notices it, as
-    far as the time allows."""
+def lived(mutation: Mutation, seeds: int) -> str:
+    """The first life of the simulation that shows the fault, and what it says: of the scenarios, then of the seeds 1 to
+    `seeds`; "" = none does, as far as the time allows. Raises FinderError, and MutationError."""
 
     def attempt() -> str:
-        if where.examples:
-            with planted(mutation):
-                return f"0 {said}" if (said := _tried(where.examples)) else ""
         importlib.import_module(SIMULATION)
-        return next(_seeds_that_notice(mutation, where.seeds), "")
+        return next(_lives_that_show(mutation, seeds), "")
 
-    number, _, said = _isolated(attempt, cpu_seconds=SEARCH_SECONDS).partition(" ")
-    return (int(number), said) if number.isdecimal() else (0, "")
+    said = _isolated(attempt, cpu_seconds=SEARCH_SECONDS)
+    return said if said != ENDLESS else ""
 
 
-def _seeds_that_notice(mutation: Mutation, seeds: int) -> Iterator[str]:
+def _lives_that_show(mutation: Mutation, seeds: int) -> Iterator[str]:
     """But not those that end badly by themselves."""
-    for number in range(1, seeds + 1):
+    from tests.sim.scenario import kept
+
+    for life in [*map(Written, kept()), *map(Seed, range(1, seeds + 1))]:
         with planted(mutation):
-            said = _run(Seed(number))
-        if said and not _run(Seed(number)):
-            yield f"{number} {_line(said)}"
+            said = _run(life)
+        if said and not _run(life):
+            yield f"{life.word} {_line(said)}"
+
+
+def tried(mutation: Mutation, examples: int) -> str:
+    """What so many examples of the protocol's world say of the fault; "" = nothing. Raises FinderError, and
+    MutationError."""
+
+    def attempt() -> str:
+        with planted(mutation):
+            return _tried(examples)
+
+    return _isolated(attempt, cpu_seconds=SEARCH_SECONDS)
 
 
 def found(mutation: Mutation | None, finder: Finder) -> str:
@@ -98,7 +100,7 @@ def _prepare(finder: Finder) -> None:
     match finder:
         case Story():
             importlib.import_module("tests.protocol.stories")
-        case Seed():
+        case Seed() | Written():
             importlib.import_module(SIMULATION)
         case Test(name):
             if _pytest("--collect-only", name)[0]:
@@ -116,6 +118,16 @@ def _run(finder: Finder) -> str:
             return failures[0] if failures else ""
         case Seed(number):
             return str(importlib.import_module(SIMULATION).run(number).violation or "")
+        case Written(name):
+            return _scenario(name)
+
+
+def _scenario(name: str) -> str:
+    from tests.sim.scenario import kept
+
+    if name not in kept():
+        raise FinderError(f"there is no scenario {name}")
+    return str(kept()[name].live().violation or "")
 
 
 def _told(name: str) -> str:
@@ -194,7 +206,7 @@ def _isolated(work: Callable[[], str], cpu_seconds: int = CPU_SECONDS) -> str:
             _as_child(work, cpu_seconds, said.fileno(), answer.fileno())
         status = _ended(pid, WALL_SECONDS * cpu_seconds / CPU_SECONDS)
         if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU:
-            return "it never ends"
+            return ENDLESS
         answer.seek(0)
         outcome = answer.read()
         if not outcome:

@@ -7,9 +7,11 @@ from tests.mutations.edits import Edit
 
 @dataclass(frozen=True)
 class Story:
-    """A story of tests/protocol/stories.py, by its name: those that differ in their seconds alone are one."""
+    """A story of tests/protocol/stories.py, by its name: those that differ in their seconds alone are one. `why`: what
+    hides the fault from the simulation."""
 
     name: str
+    why: str = ""
 
     def __str__(self) -> str:
         return f"the story {self.name}"
@@ -30,15 +32,34 @@ class Test:
 
 @dataclass(frozen=True)
 class Seed:
-    """A seed of tests/sim."""
+    """A life of tests/sim, by its seed."""
 
     number: int
+
+    @property
+    def word(self) -> str:
+        return str(self.number)
 
     def __str__(self) -> str:
         return f"seed {self.number}"
 
 
-Finder = Story | Test | Seed
+@dataclass(frozen=True)
+class Written:
+    """A life of tests/sim that was written down: a scenario, by its name."""
+
+    name: str
+
+    @property
+    def word(self) -> str:
+        return self.name
+
+    def __str__(self) -> str:
+        return f"the scenario {self.name}"
+
+
+Life = Seed | Written
+Finder = Story | Test | Life
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from tests.mutations import seeds
+from tests.mutations import lives
 from tests.mutations.catalogue import ROOMS
-from tests.mutations.mutation import Mutation, Story, Test
+from tests.mutations.mutation import Mutation, Seed, Story, Written
 from tests.mutations.planting import ROOT
 
 PATH = ROOT / "docs/mutations.md"
@@ -23,10 +23,11 @@ So the tests are tested: a rule that nobody would miss is no rule.
 A fault is known by the function that it is in, and by the passage that it changes there (`tests/mutations/catalogue`).
 When that passage is not there any more, it is an error that names the fault: then it has to follow the code.
 
-Each night `make mutations-nightly` looks for each of them in 200 lives of the simulated cluster, too.
-The last column is one of these lives in which the fault shows, where one is known.
-What no life can show, a test does, and the column says why.
-Where it is empty, no life was found so far, and not all 200 were looked at.
+The last column is a life of the [simulated cluster](simulation.md) in which the fault shows, a scenario or a seed.
+`make test` plants the fault and lives that life, too.
+Each night `make mutations-nightly` looks for such lives anew, in all scenarios and then in 200 seeds.
+What no life can show, a story or a test does, and the column says why.
+Where it is empty, no life is known yet.
 
 A story is one of `tests/protocol/stories.py`: whole speakers and allocators in one order of events.
 """
@@ -40,9 +41,9 @@ def text() -> str:
 def _section(doc: str, mutations: tuple[Mutation, ...]) -> Iterator[str]:
     title, _, rest = doc.splitlines()[0].rstrip(".").partition(": ")
     yield f"\n## {title}\n\n{rest[:1].upper()}{rest[1:]}.\n\n"
-    yield "| fault | the rule that is left out | where | found by | seed |\n|---|---|---|---|---|\n"
+    yield "| fault | the rule that is left out | where | found by | life |\n|---|---|---|---|---|\n"
     for one in mutations:
-        yield f"| `{one.name}` | {one.rule} | `{one.function}` | {_finder(one)} | {_seed(one)} |\n"
+        yield f"| `{one.name}` | {one.rule} | `{one.function}` | {_finder(one)} | {_life(one)} |\n"
 
 
 def _finder(one: Mutation) -> str:
@@ -52,7 +53,10 @@ def _finder(one: Mutation) -> str:
     return f"`{file}`" + (f" `{test}`" if test else "")
 
 
-def _seed(one: Mutation) -> str:
-    if one.name in seeds.KNOWN:
-        return str(seeds.KNOWN[one.name])
-    return one.finder.why if isinstance(one.finder, Test) else ""
+def _life(one: Mutation) -> str:
+    match lives.KNOWN.get(one.name):
+        case Seed(number):
+            return f"seed {number}"
+        case Written(name):
+            return f"`{name}`"
+    return one.finder.why

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from tests.mutations import __main__ as program
-from tests.mutations import finding, page
+from tests.mutations import finding, lives, page
 from tests.mutations.catalogue import MUTATIONS, ROOMS
 from tests.mutations.mutation import Story
 from tests.mutations.planting import ROOT, mutated
@@ -16,8 +16,8 @@ from tests.protocol.stories import stories
 
 
 @pytest.fixture(scope="module")
-def told(request: pytest.FixtureRequest) -> Mapping[str, str]:
-    """What `python -m tests.mutations` says of each fault that is asked for here."""
+def told(request: pytest.FixtureRequest) -> Mapping[str, list[str]]:
+    """What `python -m tests.mutations` says of each fault that is asked for here; under "", its errors."""
     here = [one for one in request.session.items if one.path == request.path]
     chosen = [one.callspec.params["name"] for one in here if "told" in getattr(one, "fixturenames", ())]
     done = subprocess.run(
@@ -29,14 +29,20 @@ def told(request: pytest.FixtureRequest) -> Mapping[str, str]:
         timeout=1200,
         check=False,
     )
-    lines = (line.partition(": ") for line in done.stdout.splitlines())
-    return {name: said for name, _, said in lines} | {"": done.stderr}
+    found: dict[str, list[str]] = {"": [done.stderr]}
+    for line in done.stdout.splitlines():
+        name, _, said = line.partition(": ")
+        found.setdefault(name, []).append(said)
+    return found
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MUTATIONS)
-def test_a_fault_that_is_planted_is_found(name: str, told: Mapping[str, str]) -> None:
-    assert told.get(name, "").startswith("found by "), told.get(name, "") + told[""]
+def test_a_fault_that_is_planted_is_found(name: str, told: Mapping[str, list[str]]) -> None:
+    """By its story or test, and in the life that is known."""
+    said = told.get(name, [])
+    assert len(said) == 1 + (name in lives.KNOWN), told[""]
+    assert all(one.startswith("found by ") for one in said), [*said, *told[""]]
 
 
 def test_each_fault_can_be_planted() -> None:
@@ -53,6 +59,10 @@ def test_each_story_that_finds_one_is_told() -> None:
     assert {one.finder.name for one in MUTATIONS.values() if isinstance(one.finder, Story)} <= told
 
 
+def test_each_life_that_shows_a_fault_is_of_one_that_there_is() -> None:
+    assert lives.KNOWN.keys() <= MUTATIONS.keys()
+
+
 def test_the_page_of_them_is_what_would_be_written() -> None:
     assert page.PATH.read_text() == page.text(), "python -m tests.mutations --write"
 
@@ -60,19 +70,19 @@ def test_the_page_of_them_is_what_would_be_written() -> None:
 @pytest.mark.parametrize("said", ["it never ends", ""])
 def test_a_search_for_which_there_is_no_time_finds_nothing(said: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(finding, "_isolated", lambda work, cpu_seconds: said)
-    assert finding.searched(MUTATIONS["everybody"], finding.Searched(seeds=3)) == (0, "")
+    assert finding.lived(MUTATIONS["everybody"], seeds=3) == ""
 
 
 def test_a_search_that_takes_too_long_ends_no_other(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def never(*_: object) -> tuple[int, str]:
+    def never(*_: object) -> str:
         raise finding.FinderError("it took more than 2400 s")
 
     monkeypatch.setenv("PYTHONHASHSEED", program.FIXED)
     monkeypatch.setattr("sys.argv", ["tests.mutations", "everybody", "withdraw-first", "--seeds", "3"])
     monkeypatch.setattr(program, "prepare", lambda finders: None)
     monkeypatch.setattr(program, "found", lambda one, finder: "a story")
-    monkeypatch.setattr(program, "searched", never)
+    monkeypatch.setattr(program, "lived", never)
     assert program.main() == 0
     assert "SURVIVED 3 seeds" in capsys.readouterr().out

@@ -1,6 +1,7 @@
 """python -m tests.sim: run lives, print a summary, and of each that failed its transcript.
 
 --seeds A-B    which, or one
+--varied A-B   instead of seeds: lives near the scenarios of the folder (tests.sim.varied)
 --jobs N       in so many processes
 --coverage     and what they reached
 --shorten      of those that failed also the fewest acts that still do, as a scenario (tests.sim.scenario)
@@ -13,13 +14,15 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tests.sim.fate import drawn
-from tests.sim.run import Outcome, run
+from tests.sim.run import Outcome
 from tests.sim.scenario import Scenario, kept, read, shortened
+from tests.sim.varied import varied
 
 FIXED = "0"
 """PYTHONHASHSEED: without it sets have another order in each process."""
@@ -31,6 +34,7 @@ def main() -> int:
         os.execv(sys.executable, [sys.executable, "-m", "tests.sim", *sys.argv[1:]])
     parser = argparse.ArgumentParser(prog="python -m tests.sim")
     parser.add_argument("--seeds", default="1-100", help="A-B, or one")
+    parser.add_argument("--varied", metavar="A-B", help="instead of seeds, lives near the scenarios of the folder")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--coverage", action="store_true", help="what was reached")
     parser.add_argument("--shorten", action="store_true", help="of failed lives, the fewest acts that still fail")
@@ -38,20 +42,22 @@ def main() -> int:
     options = parser.parse_args()
     if options.scenarios:
         return told(options.scenarios, is_counted=options.coverage)
-    first, _, last = options.seeds.partition("-")
-    seeds = range(int(first), int(last or first) + 1)
+    kind = varied if options.varied else of_seed
+    first, _, last = (options.varied or options.seeds).partition("-")
+    numbers = range(int(first), int(last or first) + 1)
     began = time.perf_counter()
     reached: Counter[str] = Counter()
     lives = failed = steps = faults = 0
     seconds = 0.0
-    for one in outcomes(seeds, options.jobs):
+    for one in outcomes(kind, numbers, options.jobs):
         lives, steps, faults, seconds = lives + 1, steps + one.steps, faults + one.faults, seconds + one.virtual_seconds
         reached.update(one.reached)
         if one.violation is not None:
             failed += 1
-            print(f"seed {one.seed}: {one.violation}", *one.transcript, sep="\n    ", flush=True)
+            life = kind(one.seed)
+            print(f"{life.about}: {one.violation}", *one.transcript, sep="\n    ", flush=True)
             if options.shorten:
-                left, worse = shortened(one.seed, drawn(one.seed))
+                left, worse = shortened(life.seed, life.steps)
                 print(Scenario(str(worse.violation), one.seed, tuple(left)).text, flush=True)
     took = time.perf_counter() - began
     if options.coverage:
@@ -61,6 +67,11 @@ def main() -> int:
         f"{lives / took:.1f} lives a second"
     )
     return bool(failed)
+
+
+def of_seed(number: int) -> Scenario:
+    """The life of that seed."""
+    return Scenario(f"seed {number}", number, tuple(drawn(number)))
 
 
 def told(names: list[str], *, is_counted: bool) -> int:
@@ -83,18 +94,19 @@ def count(reached: Counter[str]) -> None:
         print(f"{lives:6} {what}")
 
 
-def outcomes(seeds: Iterable[int], jobs: int) -> Iterable[Outcome]:
+def outcomes(kind: Callable[[int], Scenario], numbers: Iterable[int], jobs: int) -> Iterable[Outcome]:
     gc.freeze()
+    live = partial(_live, kind)
     if jobs == 1:
-        yield from map(_run, seeds)
+        yield from map(live, numbers)
         return
     with ProcessPoolExecutor(jobs) as pool:
-        yield from pool.map(_run, seeds, chunksize=4)
+        yield from pool.map(live, numbers, chunksize=4)
 
 
-def _run(seed: int) -> Outcome:
+def _live(kind: Callable[[int], Scenario], number: int) -> Outcome:
     gc.disable()
-    outcome = run(seed)
+    outcome = kind(number).live()
     gc.collect()
     return outcome
 

@@ -15,6 +15,10 @@ OUTAGES = (8, 5)
 """Of the lives, those that go on with an outage which is long enough for a fence."""
 
 
+ROUTED = ("bgp", "peer")
+"""Acts by which a cluster has routers."""
+
+
 def drawn(seed: int) -> list[Step]:
     """A life."""
     steps = _Fate(random.Random(f"fate {seed}")).life()
@@ -23,6 +27,13 @@ def drawn(seed: int) -> list[Step]:
     if seed % OUTAGES[0] == OUTAGES[1]:
         return steps + long_outage(random.Random(f"outage {seed}"))
     return steps
+
+
+def some_step(rng: random.Random, *, has_bgp: bool) -> Step:
+    """One act, as they come in lives."""
+    fate = _Fate(rng)
+    fate.has_bgp = has_bgp
+    return fate.step()
 
 
 def with_policies(steps: list[Step], rng: random.Random) -> list[Step]:

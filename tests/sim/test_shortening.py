@@ -1,6 +1,6 @@
 """What is left of a life that ended badly when its acts are left out one after the other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 
@@ -42,8 +42,8 @@ def test_a_life_that_ends_well_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch)
 def test_each_life_that_ended_badly_is_printed_as_a_scenario(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def ended(seeds: Sequence[int], jobs: int) -> Iterator[Outcome]:
-        return (Outcome(seed, f"bad {seed}", steps=5, transcript=["0 node n1"]) for seed in seeds)
+    def ended(kind: Callable[[int], Scenario], numbers: Sequence[int], jobs: int) -> Iterator[Outcome]:
+        return (Outcome(number, f"bad {number}", steps=5, transcript=["0 node n1"]) for number in numbers)
 
     def left(seed: int, steps: Sequence[Step]) -> tuple[list[Step], Outcome]:
         return [Step(0.5, "node", ("n1",))], Outcome(seed, f"still bad {seed}")

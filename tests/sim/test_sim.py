@@ -1,5 +1,6 @@
 """Lives of a cluster: some from their seeds, and those that were written down. `make sim` lives many more."""
 
+import itertools
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from tests.sim.acts import ACTS, PAUSE, Step
 from tests.sim.fate import drawn
 from tests.sim.run import run
 from tests.sim.scenario import Scenario, kept, read
+from tests.sim.varied import varied
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -36,6 +38,11 @@ def test_no_more_lives_of_a_cluster_break_a_promise() -> None:
 
 
 @pytest.mark.slow
+def test_no_life_near_those_that_were_written_down_breaks_a_promise() -> None:
+    assert "12 lives, 0 violations" in lived("--varied", "1-12")
+
+
+@pytest.mark.slow
 def test_lives_that_were_written_down_end_well() -> None:
     """And take every way from phase to phase, but those by which a speaker begins anew before it serves: they take a
     word about its Speaker in just that moment."""
@@ -57,6 +64,19 @@ def test_a_scenario_says_what_it_shows_and_does_what_there_is(name: str) -> None
     assert scenario.about
     assert read(scenario.text) == scenario
     assert {step.act for step in scenario.steps} <= ACTS.keys()
+
+
+def test_lives_near_the_scenarios_take_turns_and_begin_as_these_do() -> None:
+    names = list(kept())
+    lives = [varied(number) for number in range(2 * len(names))]
+    assert [one.about.split(": ")[1] for one in lives] == [*names, *names]
+    for one, name in zip(lives, [*names, *names], strict=True):
+        begun = list(itertools.takewhile(lambda step: not step.pause_seconds, kept()[name].steps))
+        assert list(one.steps[: len(begun)]) == begun
+        assert one.steps[len(begun) :] != kept()[name].steps[len(begun) :]
+        assert "expect" not in {step.act for step in one.steps[len(begun) :]}
+        assert read(one.text).steps == one.steps
+    assert [varied(number) for number in range(2 * len(names))] == lives
 
 
 def test_every_act_is_in_some_life() -> None:
