@@ -70,6 +70,11 @@ class EventBudget:
             gathered.named.append(name)
         return False
 
+    @property
+    def has_gathered(self) -> bool:
+        """Whether `take_gathered` will have something to tell."""
+        return bool(self._gathered)
+
     def take_gathered(self, now: float) -> Iterator[Notice | ObjectNotice]:
         """One for each reason and what they have in common, when it is time. Where that is many objects, such as all
         Speakers, these are gathered once more."""

@@ -100,6 +100,7 @@ class Controller:
         self._departures = Departures()
         self._unsent: deque[tuple[float, Notice | ObjectNotice]] = deque(maxlen=EVENT_LIMIT)
         self._budget = EventBudget()
+        self._have_events = asyncio.Event()
         self._informers: list[Informer[Any]] = []
         self._slices: Informer[Slice] = Informer(
             client, SPEAKERREPORTS, decode_slice, on_change=self._slice_changed, metrics=metrics.kube
@@ -244,6 +245,7 @@ class Controller:
         now = time.monotonic()
         if self._budget.admits(notice, now):
             self._tell(notice, now)
+        self._have_events.set()
 
     def _tell(self, notice: Notice | ObjectNotice, now: float) -> None:
         if isinstance(notice, ObjectNotice):
@@ -256,6 +258,7 @@ class Controller:
     async def _send_events(self) -> None:
         """While Services wait for their addresses, Events wait for them: each is a write that delays another."""
         while True:
+            await self._have_events.wait()
             await asyncio.sleep(EVENT_SECONDS)
             now, leads = time.monotonic(), self._leadership
             for gathered in self._budget.take_gathered(now):
@@ -263,6 +266,8 @@ class Controller:
             may_send = leads is None or leads.writer.is_idle
             while self._unsent and (may_send or now - self._unsent[0][0] > EVENT_PATIENCE_SECONDS):
                 self._record(self._unsent.popleft()[1])
+            if not self._unsent and not self._budget.has_gathered:
+                self._have_events.clear()
 
     def _record(self, notice: Notice | ObjectNotice) -> None:
         if isinstance(notice, ObjectNotice):

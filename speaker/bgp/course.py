@@ -9,7 +9,7 @@ process; decides nothing about addresses. The order that makes releases and grac
 * No session before this speaker may announce and knows all its routes: an End-of-RIB that comes too early makes a
   router drop what it kept through a restart.
 * An address is off BGP only when no router may have a route to it from this process, or from the one before. The
-  routers are asked, and an answer counts only until the next change is ordered.
+  routers are asked, and an answer counts only until the next report, or the next change that is ordered.
 """
 
 from collections.abc import Iterable, Mapping, Set
@@ -84,6 +84,7 @@ class BgpCourse:
         self._discovery_again_at: float | None = None
         self._report = RouterReport()
         self._answers: dict[Prefix, bool] = {}
+        self._asked: Set[Prefix] = frozenset()
         self._wanted_peers: dict[str, PeerConfig] = {}
         """When it was looked last which of them are allowed; `status_written` looks again."""
         self._peers: dict[str, PeerConfig] = {}
@@ -274,11 +275,12 @@ class BgpCourse:
         return taken
 
     def ask(self, addresses: Iterable[str]) -> None:
-        """Have the routers asked what may be left of these addresses, which are being released, and of no others."""
-        prefixes = {prefix for address in addresses for prefix in self._prefixes_of(address)}
+        """Have the routers asked what may be left of these addresses, which are being released: each report says it,
+        until others are asked for, or none."""
+        prefixes = frozenset(prefix for address in addresses for prefix in self._prefixes_of(address))
         self._answers = {prefix: answer for prefix, answer in self._answers.items() if prefix in prefixes}
-        if unknown := prefixes - self._answers.keys():
-            self._order().asks = unknown
+        if prefixes - self._answers.keys() or (self._asked and not prefixes):
+            self._asked = self._order().asks = prefixes
 
     def tick(self, now: Moment) -> None:
         """Half a second has passed: what changes all the time is looked at now."""
@@ -298,7 +300,7 @@ class BgpCourse:
             self._show(now)
 
     def _ask_again(self) -> None:
-        """Routers may have dropped meanwhile what they had. What they had not, they have not."""
+        """Routers may have dropped meanwhile what they had."""
         self._answers = {prefix: answer for prefix, answer in self._answers.items() if not answer}
 
     def _order(self) -> RouterOrders:
@@ -306,12 +308,9 @@ class BgpCourse:
         return self._orders
 
     def confirmed(self, what: RouterReport, now: Moment) -> None:
-        """What the routers have now. All that was ordered before has been carried out."""
+        """What the routers have now. What is not yet ordered, they answer for when it is carried out."""
         self._report = what
-        if what.answers:
-            self._answers.update(what.answers)
-        else:  # something changed at the routers
-            self._ask_again()
+        self._answers = {} if self._orders.changes_routes else dict(what.answers)
         if what.has_stopped:
             self._has_stopped = self._has_left = True
         for prefix, peers in what.sent.items():

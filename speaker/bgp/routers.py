@@ -15,7 +15,7 @@ Changes = Mapping[Prefix, Route | None]
 
 @dataclass
 class RouterOrders:
-    """Each field but `asks` is level-based: to repeat it changes nothing. None, or empty, = as it is.
+    """Each field is level-based: to repeat it changes nothing. None, or empty, = as it is.
 
     `routes`: by peer, all that it is to have. `changes`: by peer, what is to be otherwise of that; None = withdrawn.
     `covered`: the routers that the API server knows of, by PeerConfig.router, and for how many seconds it knows that
@@ -23,8 +23,9 @@ class RouterOrders:
     knows that they keep nothing of sessions that are no more.
     `is_draining`: whether routes carry GRACEFUL_SHUTDOWN (RFC 8326); `spares_graceful`: not those of peers with
     graceful restart. `is_silent`: everything is withdrawn, until it is False. `permit_until`: CLOCK_BOOTTIME seconds.
-    `blackholes`: the prefixes whose unused addresses lead nowhere. `asks`: prefixes of which the next report is to say
-    whether a router may have them. `stops`: end all sessions; those of peers with graceful restart without a word.
+    `blackholes`: the prefixes whose unused addresses lead nowhere. `asks`: the prefixes of which each report is to say
+    whether a router may have them; empty = of none, None = as it is. `stops`: end all sessions; those of peers with
+    graceful restart without a word.
     """
 
     covered: Mapping[str, int] | None = None
@@ -37,7 +38,7 @@ class RouterOrders:
     peers: Mapping[str, PeerConfig] | None = None
     permit_until: float | None = None
     blackholes: frozenset[Prefix] | None = None
-    asks: Set[Prefix] = frozenset()
+    asks: Set[Prefix] | None = None
     stops: bool = False
 
     @property
@@ -59,7 +60,7 @@ class RouterReport:
     """`sent`: of the prefixes that changed since the last report, the peers to which a route was sent, sorted.
     `paths`: of the same, with which attributes, as far as it is known.
 
-    `answers`: whether a router may have a route to a prefix that was asked about (False is certain). `routers`:
+    `answers`: whether a router may have a route to a prefix that is asked about (False is certain). `routers`:
     those that may have routes of this process, now or at any moment from its sessions, and for how many seconds they
     may keep them after its end. `synced`: routers that have had everything from this process, and so nothing of an
     earlier one. Routers are named by PeerConfig.router. `has_stopped`: all sessions have ended, as was ordered.

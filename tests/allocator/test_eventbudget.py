@@ -23,6 +23,7 @@ def test_the_first_ones_are_told_each_and_the_rest_together() -> None:
     told = [number for number in range(5000) if budget.admits(moved(number), 0.0)]
     assert told == list(range(AT_ONCE))
     assert list(budget.take_gathered(1.0)) == [], "more may follow"
+    assert budget.has_gathered
     (gathered,) = budget.take_gathered(GATHER_SECONDS)
     assert isinstance(gathered, ObjectNotice)
     assert gathered.about == NODE1
@@ -31,6 +32,7 @@ def test_the_first_ones_are_told_each_and_the_rest_together() -> None:
         "The same of 4975 more Services: default/s25, default/s26, default/s27 and 4972 more. Of the first: m25"
     )
     assert list(budget.take_gathered(100.0)) == []
+    assert not budget.has_gathered
 
 
 def test_each_object_and_reason_is_told_of_by_itself() -> None:

@@ -3,6 +3,7 @@
 Everything is answered at once, but for what a test holds back. What happens is noted in one journal.
 """
 
+from collections.abc import Set
 from typing import Any
 
 from speaker.batch import Batch
@@ -64,6 +65,7 @@ class World:
         self.waiting: list[messages.Order] = []
         self.requests: list[Request] = []
         self.routes: set[Prefix] = set()
+        self.asks: Set[Prefix] = frozenset()
         self.reading: int | None = None
         self.asked: frozenset[Question] = frozenset()
         self.proxies: Answer | None = None
@@ -213,7 +215,9 @@ class World:
             self.journal.append("sessions stopped")
         if "routers" in self.held:
             return
-        answers = {prefix: prefix in self.routes for prefix in orders.asks}
+        if orders.asks is not None:
+            self.asks = orders.asks
+        answers = {prefix: prefix in self.routes for prefix in self.asks}
         if orders.changes_routes or orders.stops:
             self.tell(RouterReport(answers=answers, has_stopped=orders.stops))
 

@@ -16,6 +16,7 @@ class Routers:
         self._driver = driver
         self._blackholes = blackholes
         self._on_change = on_change
+        self._asks: Set[Prefix] = frozenset()
         self._has_stopped = False
 
     async def run(self) -> None:
@@ -46,19 +47,21 @@ class Routers:
             self._driver.set_peers(orders.peers)
         if orders.blackholes is not None:
             self._blackholes.set(orders.blackholes)
+        if orders.asks is not None:
+            self._asks = orders.asks
         if orders.stops:
             self._group.create_task(self._stop())
-        return self.report(orders.asks) if orders.changes_routes else None
+        return self.report() if orders.changes_routes else None
 
-    def report(self, asks: Set[Prefix] = frozenset()) -> RouterReport:
-        """As things stand. `asks`: the prefixes to answer for."""
+    def report(self) -> RouterReport:
+        """As things stand."""
         driver = self._driver
         changed = driver.take_changed()
         return RouterReport(
             sessions=driver.sessions,
             sent={prefix: driver.sent_to(prefix) for prefix in changed},
             paths={prefix: driver.paths_to(prefix) for prefix in changed},
-            answers={prefix: driver.may_be_heard(prefix) for prefix in asks},
+            answers={prefix: driver.may_be_heard(prefix) for prefix in self._asks},
             routers=driver.routers,
             synced=driver.synced_routers,
             blackhole_fault=self._blackholes.fault,

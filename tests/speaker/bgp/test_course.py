@@ -463,10 +463,33 @@ def test_a_router_that_has_not_confirmed_a_withdrawal_may_have_the_route() -> No
     made.settle()
     assert made.may_be_heard()
     made.driver.is_confirming = True
+    orders = len(made.orders)
     made.report()
-    assert made.may_be_heard()  # it is to be asked again
-    made.settle()
     assert not made.may_be_heard()
+    assert len(made.orders) == orders  # each report says it
+
+
+def test_what_routers_say_before_an_order_is_carried_out_is_no_answer() -> None:
+    made = serving(B)
+    made.settle(A)
+    made.allocate(A)
+    made.decide()
+    made.report()
+    assert made.may_be_heard(A)
+
+
+def test_when_nothing_is_released_any_more_routers_are_asked_for_nothing() -> None:
+    made = serving(A)
+    made.release()
+    made.run()
+    made.settle()
+    made.course.ask(())
+    orders = made.take()
+    assert orders == RouterOrders(asks=frozenset())
+    assert made.routers.carry_out(orders) is None
+    assert made.routers.report().answers == {}
+    made.course.ask(())
+    assert made.take() is None
 
 
 def test_time_alone_brings_another_question_where_the_answer_was_yes() -> None:
@@ -821,7 +844,7 @@ def test_what_the_predecessor_left_with_a_router_on_one_link_is_not_over_with_th
     made.run()
     made.settle()
     assert made.may_be_heard()
-    made.confirm(RouterReport(synced=frozenset({"fe80::1%eth1"})))
+    made.confirm(replace(made.routers.report(), synced=frozenset({"fe80::1%eth1"})))
     made.settle()
     assert not made.may_be_heard()
 
