@@ -87,6 +87,16 @@ MUTATIONS = (
         Test(f"{COURSE}::test_an_answer_counts_only_until_the_next_change_is_ordered", NO_ROUTER),
     ),
     Mutation(
+        "answered-before",
+        "what routers say before an order is carried out is no answer",
+        "speaker.bgp.course:BgpCourse.confirmed",
+        (Edit("{} if self._orders.changes_routes else dict(what.answers)", "dict(what.answers)"),),
+        Test(
+            f"{COURSE}::test_what_routers_say_before_an_order_is_carried_out_is_no_answer",
+            "what is being released is not announced anew",
+        ),
+    ),
+    Mutation(
         "unknown-is-yes",
         "until routers were asked, any of them may have a route",
         "speaker.bgp.course:BgpCourse.may_be_heard",
