@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from crds.names import ANNOTATION_DEAD_MACHINES, allocation_name, speaker_lease
+from allocator.release.speakers import listed_speaker
+from crds.names import ANNOTATION_DEAD_MACHINES, ANNOTATION_DROPPED_ROUTERS, allocation_name, speaker_lease
 from crds.speaker import boot_id_of
 from kube.resource import (
     BGPADVERTISEMENTS,
@@ -22,7 +23,7 @@ from kube.resource import (
     SERVICES,
     SPEAKERS,
 )
-from tests.sim.api import Body, Refused, Target, decode
+from tests.sim.api import Body, Refused, Target, decode, encode
 from tests.sim.cluster import Cluster
 from tests.sim.machines import NAMESPACE, AllocatorPod, Machine
 from tests.sim.transport import QUICK_SECONDS, Link
@@ -255,9 +256,18 @@ def record_gone(cluster: Cluster, name: str) -> bool:
 
 
 @act
-def lease_gone(cluster: Cluster, name: str) -> bool:
-    """A speaker's Lease is deleted by hand."""
+def lease_gone(cluster: Cluster, name: str, **options: str) -> bool:
+    """A speaker's Lease is deleted by hand, or for so many seconds by a script whenever it is there."""
+    if "for" in options:
+        cluster.unwanted_leases.add(speaker_lease(name))
+        cluster.world.after(float(options["for"]), cluster.unwanted_leases.discard, speaker_lease(name))
     return cluster.delete(LEASES, speaker_lease(name), NAMESPACE)
+
+
+@act
+def lease_unlabelled(cluster: Cluster, name: str) -> bool:
+    """Somebody takes the labels off a speaker's Lease."""
+    return cluster.do("PATCH", LEASES, speaker_lease(name), {"metadata": {"labels": None}}, NAMESPACE)
 
 
 @act
@@ -375,12 +385,14 @@ def node(cluster: Cluster, name: str) -> bool:
     return True
 
 
-def _is_in_contact(cluster: Cluster, machine: Machine | None) -> bool:
+def _is_in_contact(machine: Machine | None) -> bool:
+    return machine is not None and not machine.link.lag_seconds and _renews(machine)
+
+
+def _renews(machine: Machine) -> bool:
     return (
-        machine is not None
-        and machine.link.is_up
-        and not machine.link.lag_seconds
-        and machine.link.latency <= QUICK_SECONDS
+        machine.link.is_up
+        and max(machine.link.latency, machine.link.back) <= QUICK_SECONDS
         and not machine.link.chances
         and not machine.is_frozen
         and machine.is_powered
@@ -391,7 +403,7 @@ def _is_dead_or_in_contact(cluster: Cluster, name: str) -> bool:
     """An operator's word is to be true: only of a node that is in contact may somebody be wrong."""
     machine = cluster.machines.get(name)
     others = [one for one in cluster.replaced if one.node == name and one.is_powered]
-    return not others and machine is not None and (not machine.is_powered or _is_in_contact(cluster, machine))
+    return not others and machine is not None and (not machine.is_powered or _is_in_contact(machine))
 
 
 @act
@@ -420,8 +432,38 @@ def out_of_service(cluster: Cluster, name: str) -> bool:
     return cluster.do("PATCH", NODES, name, {"spec": {"taints": [OUT_OF_SERVICE]}})
 
 
+@act
+def called_shut_down(cluster: Cluster, name: str, **options: str) -> bool:
+    """An operator's wrong word that a node is shut down, of one that renews its Lease, however late its watches are.
+    It is taken back sooner than that Lease could be silent for long enough."""
+    machine = cluster.machines.get(name)
+    if machine is None or not _renews(machine):
+        return False
+    cluster.world.after(float(options.get("for", "8")), _take_back, cluster, name)
+    return cluster.do("PATCH", NODES, name, {"spec": {"taints": [OUT_OF_SERVICE]}})
+
+
+def _take_back(cluster: Cluster, name: str) -> None:
+    machine = cluster.machines.get(name)
+    if machine is not None and machine.is_powered:
+        in_service(cluster, name)
+
+
 def in_service(cluster: Cluster, name: str) -> bool:
     return cluster.do("PATCH", NODES, name, {"spec": {"taints": None}})
+
+
+@act
+def dropped_routers(cluster: Cluster, name: str) -> bool:
+    """An operator sees that no router has a route of a node that is dead, and says so on its Speaker."""
+    machine = cluster.machines.get(name)
+    if machine is None or machine.is_powered or any(one.knows(machine.name) for one in cluster.routers.values()):
+        return False
+    process = ((cluster.api.get("speakers", name) or {}).get("status") or {}).get("incarnation", "")
+    if process.rpartition(".")[0] != machine.name:
+        return False
+    word = f"{process}/{','.join(cluster.routers)}"
+    return cluster.do("PATCH", SPEAKERS, name, {"metadata": {"annotations": {ANNOTATION_DROPPED_ROUTERS: word}}})
 
 
 @act
@@ -445,6 +487,19 @@ def replace(cluster: Cluster, name: str, state: str) -> bool:
         machine.link.cut()
     cluster.replace_machine(name, is_old_dead=state == "dead")
     return True
+
+
+@act
+def fence(cluster: Cluster, seconds: str) -> None:
+    """The chart is upgraded with another fence time: all pods are replaced."""
+    cluster.fence_seconds = int(seconds)
+    for pod in cluster.allocators:
+        pod.fence_seconds = cluster.fence_seconds
+        pod.restart()
+    for machine in cluster.all_machines:
+        machine.fence_seconds = cluster.fence_seconds
+        if machine.process is not None:
+            machine.process.ask_to_stop()
 
 
 # ---- bad luck
@@ -498,16 +553,28 @@ def mishaps(cluster: Cluster, who: str, what: str, chance: str, **options: str) 
 
 @fault
 def slow(cluster: Cluster, who: str, seconds: str, **options: str) -> bool:
-    """Every request takes so long."""
+    """Every request takes so long each way, or way=back its answer alone."""
     links = _links(cluster, who)
     for link in links:
-        link.latency = float(seconds)
+        link.back = float(seconds)
+        if options.get("way") != "back":
+            link.latency = float(seconds)
         cluster.world.after(float(options.get("for", "5")), _quick, link)
     return bool(links)
 
 
 def _quick(link: Link) -> None:
-    link.latency = QUICK_SECONDS
+    link.latency = link.back = QUICK_SECONDS
+
+
+@fault
+def lists_refused(cluster: Cluster, who: str, plural: str, **options: str) -> bool:
+    """Lists of that kind (403), as where somebody changed a role."""
+    links = _links(cluster, who)
+    for link in links:
+        link.unlisted.add(plural)
+        cluster.world.after(float(options.get("for", "5")), link.unlisted.discard, plural)
+    return bool(links)
 
 
 @fault
@@ -725,12 +792,21 @@ def _say_machines_are_off(cluster: Cluster, name: str, looks: int = 30) -> None:
         cluster.world.after(2.0, _say_machines_are_off, cluster, name, looks - 1)
 
 
+def _delete_unreadable(cluster: Cluster) -> None:
+    """Speakers whose status makes no sense: they are waited for until somebody does."""
+    for body in cluster.api.all("speakers"):
+        if listed_speaker(encode(body)).unreadable:
+            cluster.delete(SPEAKERS, body["metadata"]["name"])
+
+
 def end_of_faults(cluster: Cluster) -> None:
     """Everything is well again, and whatever is off is switched on. Of machines that were replaced an operator says
-    that they are off, by their boot ids."""
+    that they are off, by their boot ids. Speakers that can't be read are deleted."""
+    cluster.unwanted_leases.clear()
     for link in cluster.links:
         link.chances.clear()
-        link.lag_seconds, link.latency = 0.0, QUICK_SECONDS
+        link.unlisted.clear()
+        link.lag_seconds, link.latency, link.back = 0.0, QUICK_SECONDS, QUICK_SECONDS
         link.heal()
     for machine in cluster.replaced:
         machine.lose_power()
@@ -743,6 +819,7 @@ def end_of_faults(cluster: Cluster) -> None:
     cluster.api.page_size = 500
     for machine in cluster.machines.values():
         machine.is_wanted = True
+        in_service(cluster, machine.node)
         _power_on(cluster, machine)
         if machine.process is not None:
             machine.process.loop.frozen_until = machine.process.wire.frozen_until = 0.0
@@ -753,6 +830,7 @@ def end_of_faults(cluster: Cluster) -> None:
         if pod.loop is not None:
             pod.loop.frozen_until = 0.0
             pod.loop._wake_at(cluster.world.now)
+    cluster.world.after(2.0, _delete_unreadable, cluster)
     for router in cluster.routers.values():
         router.cut_off.clear()
         router.thaw()

@@ -18,6 +18,7 @@ import speaker.members.io.leasewatch
 import speaker.proxies.io.asker
 from kube.resource import (
     ENDPOINTSLICES,
+    LEASES,
     NAMESPACES,
     NODES,
     SERVICECIDRS,
@@ -27,7 +28,7 @@ from kube.resource import (
 from speaker.proxies.questions import Answer, Question
 from tests.sim.api import Api, Body, Key, Refused, Stored, target_of
 from tests.sim.clocks import Clock, World, in_the_place_of_time
-from tests.sim.machines import NAMESPACE, AllocatorPod, Machine
+from tests.sim.machines import FENCE_SECONDS, NAMESPACE, AllocatorPod, Machine
 from tests.sim.routers import Router
 from tests.sim.segment import Segment
 from tests.sim.transport import Link
@@ -53,8 +54,11 @@ class Cluster:
         self.allocators = [self._allocator(name) for name in ("one", "two")]
         self.by_hand: set[str] = set()
         """uids of IPAllocations that a hand deleted."""
+        self.unwanted_leases: set[str] = set()
+        """Those that a script deletes whenever they are there."""
+        self.fence_seconds = FENCE_SECONDS
         self._macs = 0
-        self.api.on_change.append(self._collect_garbage)
+        self.api.on_change += (self._collect_garbage, self._delete_unwanted)
 
     def _allocator(self, name: str) -> AllocatorPod:
         return AllocatorPod(self.world, name, self._link(), self._clock())
@@ -124,6 +128,7 @@ class Cluster:
             f"02:00:00:00:00:{number:02x}",
             ((f"192.0.2.{200 + number % 50}/24", 100), ("2001:db8::ffff/64", 100)),
         )
+        machine.fence_seconds = self.fence_seconds
         machine.on_boot = self._booted
         self._register_node(machine, labels or {})
         machine.start()
@@ -180,6 +185,13 @@ class Cluster:
     def _collect_garbage(self, plural: str, key: Key, before: Stored | None, after: Stored | None) -> None:
         if plural == "nodes" and before is not None and after is None:
             self.world.after(COLLECT_SECONDS, self._collect, before.body["metadata"]["uid"])
+
+    def _delete_unwanted(self, plural: str, key: Key, before: Stored | None, after: Stored | None) -> None:
+        if after is not None and plural == "leases" and key.name in self.unwanted_leases:
+            self.world.after(0.0, self._delete_lease, key.name)
+
+    def _delete_lease(self, name: str) -> None:
+        self.delete(LEASES, name, NAMESPACE)
 
     def _collect(self, owner: str) -> None:
         for plural in ("speakers", "releaseconfirmations", "speakerreports"):

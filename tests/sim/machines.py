@@ -62,7 +62,7 @@ class SpeakerProcess:
                 NAMESPACE,
                 lease_duration_seconds=LEASE_SECONDS,
                 renew_seconds=RENEW_SECONDS,
-                fence_after_seconds=FENCE_SECONDS,
+                fence_after_seconds=machine.fence_seconds,
                 failback_seconds=machine.failback_seconds,
                 bgp_drain_seconds=0.2,
                 boot_id=machine.boot_id,
@@ -146,6 +146,7 @@ class Machine:
     mac: str
     networks: tuple[tuple[str, int], ...]
     failback_seconds: float = 0.0
+    fence_seconds: int = FENCE_SECONDS
     boot_id: str = ""
     process: SpeakerProcess | None = None
     is_wanted: bool = False
@@ -236,6 +237,7 @@ class AllocatorPod:
     options: dict[str, Any] = field(default_factory=dict)
     loop: ProcessLoop | None = None
     controller: Controller | None = None
+    fence_seconds: int = FENCE_SECONDS
     on_end: Callable[[str], None] = lambda _: None
     _starts: int = 0
 
@@ -247,7 +249,7 @@ class AllocatorPod:
             options = AllocatorOptions(
                 NAMESPACE,
                 f"{self.name}.{self._starts}",
-                fence_after_seconds=FENCE_SECONDS,
+                fence_after_seconds=self.fence_seconds,
                 lease_duration_seconds=ALLOCATOR_LEASE_SECONDS,
                 **self.options,
             )

@@ -61,6 +61,10 @@ class Router:
     def reaches(self, node: str) -> bool:
         return node not in self.cut_off
 
+    def knows(self, machine: str) -> bool:
+        """Whether it has a route of it, or may get one that is on its way."""
+        return self.is_hung or machine in self.sessions or bool(self.adj_in.get(machine))
+
     def do(self, what: Callable[..., None], *arguments: Any) -> None:
         """When its process runs again, if it is hung."""
         if self.is_hung:

@@ -16,7 +16,7 @@ from typing import Any
 from kube.errors import TooManyRequests, Unreachable, error_from_response
 from kube.io.transport import Request
 from kube.streams import GIVEN_UP_SECONDS, Streams
-from tests.sim.api import Api, Refused
+from tests.sim.api import Api, Refused, target_of
 from tests.sim.clocks import ProcessLoop, World
 
 QUICK_SECONDS = 0.004
@@ -31,10 +31,11 @@ BUSY_ATTEMPTS = 5
 @dataclass
 class Link:
     """The way from one machine to the API server and back. `requests_pass`, `answers_pass`: whether what is sent
-    arrives. `refuses`: a cut is noticed at once, as where nobody listens; else there is silence. `lag_seconds`: by how
-    much watches are behind. The chances are those of one request: `lost` (nothing arrives), `unheard` (the answer gets
-    lost), `late` (it arrives seconds later, after its sender gave up perhaps), `busy` (429), `failing` (500, and
-    nothing was done), `lying` (500, and it was done)."""
+    arrives. `refuses`: a cut is noticed at once, as where nobody listens; else there is silence. `latency`, `back`: of
+    what is sent, and of answers. `lag_seconds`: by how much watches are behind. `unlisted`: kinds of which it gets no
+    list. The chances are those of one request: `lost` (nothing arrives), `unheard` (the answer gets lost), `late` (it
+    arrives seconds later, after its sender gave up perhaps), `busy` (429), `failing` (500, and nothing was done),
+    `lying` (500, and it was done)."""
 
     world: World
     api: Api
@@ -43,8 +44,10 @@ class Link:
     answers_pass: bool = True
     refuses: bool = False
     latency: float = QUICK_SECONDS
+    back: float = QUICK_SECONDS
     lag_seconds: float = 0.0
     chances: dict[str, float] = field(default_factory=dict)
+    unlisted: set[str] = field(default_factory=set)
     on_heal: list[Callable[[], None]] = field(default_factory=list)
 
     @property
@@ -62,8 +65,15 @@ class Link:
 
     def delay(self) -> float:
         """From now, of what is sent now."""
+        return self._drawn(self.latency)
+
+    def delay_back(self) -> float:
+        """The same of an answer."""
+        return self._drawn(self.back)
+
+    def _drawn(self, latency: float) -> float:
         now = self.world.now
-        return self.world.slot(now + self.latency * (0.5 + self.rng.random())) - now
+        return self.world.slot(now + latency * (0.5 + self.rng.random())) - now
 
     def fate(self) -> str:
         """What becomes of one request; "" = nothing special."""
@@ -162,7 +172,7 @@ class SimTransport:
                 self._fail(request, answered, at_once=False)
             return
         try:
-            code, body = 200, self._api.answer(request.method, request.path, request.body)
+            code, body = 200, self._answer(request)
         except Refused as refused:
             code, body = refused.code, refused.body()
         if fate == "lying":
@@ -170,7 +180,14 @@ class SimTransport:
         if not link.answers_pass:
             self._fail(request, answered, at_once=False)
         elif fate != "unheard":
-            self._world.after(link.delay(), self._tell, answered, code, body)
+            self._world.after(link.delay_back(), self._tell, answered, code, body)
+
+    def _answer(self, request: Request) -> bytes:
+        """Raises Refused."""
+        target = target_of(request.path.partition("?")[0])
+        if request.method == "GET" and not target.name and target.plural in self._link.unlisted:
+            raise Refused(403, "Forbidden", f"cannot list {target.plural}")
+        return self._api.answer(request.method, request.path, request.body)
 
     def _tell(self, answered: "asyncio.Future[tuple[int, bytes]]", code: int, body: bytes) -> None:
         if not self._loop.is_dead and not answered.done():
