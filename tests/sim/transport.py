@@ -134,6 +134,8 @@ class SimTransport:
 
     def _dispatch(self, request: Request, answered: "asyncio.Future[tuple[int, bytes]]") -> None:
         link, world = self._link, self._world
+        if self._loop.is_dead:
+            return  # or what Python makes of a leader's coroutines would give its Lease back
         if not link.requests_pass:
             self._fail(request, answered, at_once=link.refuses)
             return
