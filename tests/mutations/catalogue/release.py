@@ -106,7 +106,10 @@ MUTATIONS = (
         "a speaker that is fenced had time to hear that it was outlived",
         f"{BARRIER}:_why_not_silent",
         (Edit("_1 >= SETTLE_SECONDS + speaker.outlives_seconds", "_1 >= speaker.outlives_seconds"),),
-        Story("an_islander_does_not_hear_that_the_outage_is_over"),
+        Story(
+            "an_islander_does_not_hear_that_the_outage_is_over",
+            "members that are lost are noticed at once there, and permits end before Leases are read often enough",
+        ),
     ),
     Mutation(
         "settled-majority",
@@ -230,7 +233,7 @@ MUTATIONS = (
         Test(
             "tests/allocator/test_barrierloop.py"
             "::test_a_node_that_was_gone_when_the_speakers_were_listed_is_asked_for_again",
-            "",
+            "who is dead stays dead there, and whoever comes later reads the mark",
         ),
     ),
     Mutation(
