@@ -238,7 +238,24 @@ def endpoints(cluster: Cluster, name: str, *nodes: str) -> None:
 def finalizers_off(cluster: Cluster, name: str) -> bool:
     """By hand."""
     namespace, short = _key(name)
+    if (stored := cluster.api.get("services", short, namespace)) is None:
+        return False
+    cluster.by_hand.add(stored["metadata"]["uid"])
     return cluster.do("PATCH", SERVICES, short, {"metadata": {"finalizers": []}}, namespace)
+
+
+@act
+def given_before(cluster: Cluster, name: str, *addresses: str) -> bool:
+    """Another load balancer gave a Service these addresses: its status says so."""
+    namespace, short = _key(name)
+    if cluster.api.get("services", short, namespace) is None:
+        return False
+    status = {"loadBalancer": {"ingress": [{"ip": one} for one in addresses]}}
+    path = SERVICES.path(short, namespace, "status")
+    with contextlib.suppress(Refused):
+        cluster.api.answer("PATCH", path, {"status": status})
+        return True
+    return False
 
 
 @act
@@ -591,22 +608,39 @@ def watches_break(cluster: Cluster) -> None:
 
 
 @fault
+def states_lost(cluster: Cluster, who: str, **options: str) -> bool:
+    """A firewall forgets all connections to the API server, and lets nothing pass for so many seconds: watches that
+    are open bring nothing any more, and do not end."""
+    for link in _links(cluster, who):
+        for told in list(link.on_heal):
+            told.__self__.lose_state()  # type: ignore[attr-defined]
+    is_done: bool = cut(cluster, who, "both", **options)
+    return is_done
+
+
+@fault
 def pages(cluster: Cluster, size: str) -> None:
     """Lists come in pages of so many."""
     cluster.api.page_size = int(size)
 
 
+def _has_port(record: Body | None, port: int) -> bool:
+    holders = ((record or {}).get("spec") or {}).get("holders") or ()
+    return any(one["port"] == port for holder in holders for one in holder.get("ports") or ())
+
+
 @fault
 def refused(cluster: Cluster, plural: str, **options: str) -> None:
-    """Writes of that kind are refused (422) for a while; "all": etcd is full (500)."""
+    """Writes of that kind are refused (422) for a while, or of IPAllocations those with a port; "all": etcd is full
+    (500)."""
     end = cluster.world.now + float(options.get("for", "3"))
-    before = cluster.api.refuses
+    before, port = cluster.api.refuses, int(options.get("port", "0"))
 
     def refuses(method: str, target: Target, body: Body | None) -> Refused | None:
         if cluster.world.now < end:
             if plural == "all" and target.plural != "leases":
                 return Refused(500, "", "etcdserver: mvcc: database space exceeded")
-            if target.plural == plural:
+            if target.plural == plural and (not port or _has_port(body, port)):
                 return Refused(422, "Invalid", "refused by a policy", "status")
         return before(method, target, body)
 

@@ -147,8 +147,8 @@ _numbers = itertools.count()
 
 
 class Api:
-    """`refuses`: the answer to writes that are not taken though nothing is wrong with them. `on_change`: told of each
-    object that is another one: plural, key, before, after."""
+    """`refuses`: the answer to writes that are not taken though nothing is wrong with them. `on_refused`: told of each
+    of these, its method and path. `on_change`: told of each object that is another one: plural, key, before, after."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -162,6 +162,7 @@ class Api:
         """The most that it gives in one page, whatever is asked for."""
         self.refuses: Callable[[str, Target, Body | None], Refused | None] = lambda method, target, body: None
         self.on_change: list[Callable[[str, Key, Stored | None, Stored | None], None]] = []
+        self.on_refused: list[Callable[[str, str], None]] = []
         self.writes: dict[str, int] = {}
         """How many took effect, by plural."""
 
@@ -198,6 +199,8 @@ class Api:
         path, _, query_text = path.partition("?")
         target = target_of(path)
         if method != "GET" and (refused := self.refuses(method, target, body)) is not None:
+            for told in self.on_refused:
+                told(method, path)
             raise refused
         match method:
             case "GET" if target.name:

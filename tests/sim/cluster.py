@@ -53,7 +53,7 @@ class Cluster:
         self.replaced: list[Machine] = []
         self.allocators = [self._allocator(name) for name in ("one", "two")]
         self.by_hand: set[str] = set()
-        """uids of IPAllocations that a hand deleted."""
+        """uids of IPAllocations that a hand deleted, and of Services whose finalizer a hand took off."""
         self.unwanted_leases: set[str] = set()
         """Those that a script deletes whenever they are there."""
         self.fence_seconds = FENCE_SECONDS

@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 
 from tests.sim.api import Body, Key, Stored
 from tests.sim.cluster import Cluster
+from tests.sim.transport import QUICK_SECONDS
 
 LOOK_BACK_SECONDS = 60.0
 """Longer than an allocator is ever cut off, frozen or behind."""
@@ -52,7 +53,8 @@ class Giving:
         if key.name == GARBAGE:
             return
         now, body = self.cluster.world.now, None if after is None else after.body
-        if any("late" in one.link.chances for one in self.cluster.allocators):
+        links = [one.link for one in self.cluster.allocators]
+        if any("late" in one.chances or one.latency > QUICK_SECONDS for one in links):
             self._late_until = now + LOOK_BACK_SECONDS
         if plural == "ippools":
             self.pools.setdefault(key.name, History()).says(body, now)
@@ -68,11 +70,43 @@ class Giving:
             if holder["uid"] not in uids:
                 continue
             wishes = self._wishes(holder)
-            if not wishes or any(spec["address"] in _shown(one) for one in wishes):
-                continue  # it has it already, whatever pools say by now
             pools = self.pools.get(spec["pool"], History()).lately(self.cluster.world.now)
-            for why in self._why_not(spec, known, holder, wishes, pools):
-                self.found(f"{holder['namespace']}/{holder['name']} is given {spec['address']}: {why}")
+            for why in self._why_not(spec, known, holder, wishes, pools) if wishes else ():
+                self.found(f"{_names([holder])} is given {spec['address']}: {why}")
+
+    def left(self, spec: Body, known: Body) -> None:
+        """Who leaves the address, as its record says that said `known`, shows it no more: proxies serve what is shown.
+
+        One that is being deleted and was alone there may: nobody else gets the address before it is gone.
+        """
+        if spec.get("external") or known.get("releasing") or not self.is_sure():
+            return
+        stay = set() if spec.get("releasing") else {one["uid"] for one in spec["holders"]}
+        present = self._present()
+        for holder in known["holders"]:
+            service = present.get(holder["uid"])
+            if holder["uid"] in stay or service is None or spec["address"] not in _shown(service):
+                continue
+            if stay or "deletionTimestamp" not in service["metadata"]:
+                self.found(f"{_names([holder])} leaves {spec['address']}, which its status shows")
+
+    def served_twice(self) -> Iterator[str]:
+        """No two namespaces' Services show one address with one port: proxies serve it for either of them."""
+        seen: dict[tuple[str, str, int], Body] = {}
+        for service in self._present().values():
+            for address in _shown(service):
+                for protocol, port in _ports(service):
+                    other = seen.setdefault((address, protocol, port), service["metadata"])
+                    if other["namespace"] != service["metadata"]["namespace"]:
+                        yield f"{_names([other, service['metadata']])} show {address}, and both have port {port}"
+
+    def _present(self) -> dict[str, Body]:
+        """The Services that are there, as they are, by uid."""
+        return {uid: one.ever[-1] for uid, one in self.services.items() if one.is_there}
+
+    def is_sure(self) -> bool:
+        """Whether no request of an allocator is under way that a former leader sent long ago."""
+        return self.cluster.world.now >= self._late_until
 
     def _wishes(self, holder: Body) -> list[Body]:
         found = self.services.get(holder["uid"])
@@ -81,15 +115,28 @@ class Giving:
     def _why_not(
         self, spec: Body, known: Body | None, holder: Body, wishes: list[Body], pools: list[Body]
     ) -> Iterator[str]:
+        if others := [one for one in spec["holders"] if one["uid"] != holder["uid"]]:
+            yield from self._of_sharing(spec, holder, others, wishes, pools)
+        if any(spec["address"] in _shown(one) for one in wishes):
+            return  # it has it already, whatever pools say by now
         if not any(_has(one, spec["address"]) for one in pools):
             yield f"pool {spec['pool']} does not have it"
         named = [_annotation(one, "berth.dev/pool") for one in wishes]
         if all(one is not None and spec["pool"] not in one.split(",") for one in named):
             yield f"it is of pool {spec['pool']}, and asked for is {sorted(set(map(str, named)))}"
         yield from self._of_quota(spec, known, holder, pools)
-        others = [one for one in spec["holders"] if one["uid"] != holder["uid"]]
-        if others:
-            yield from self._of_sharing(spec, holder, others, wishes, pools)
+        yield from self._of_those_who_show(spec)
+
+    def _of_those_who_show(self, spec: Body) -> Iterator[str]:
+        """Services that Berth has told something: of others a status may say anything."""
+        if not self.is_sure():
+            return
+        uids = {one["uid"] for one in spec["holders"]}
+        for uid, service in self._present().items():
+            told = (service.get("status") or {}).get("conditions") or ()
+            is_told = any(one["type"] == "berth.dev/Allocated" for one in told)
+            if is_told and spec["address"] in _shown(service) and uid not in uids:
+                yield f"the status of {_names([service['metadata']])} shows it"
 
     def _of_quota(self, spec: Body, known: Body | None, holder: Body, pools: list[Body]) -> Iterator[str]:
         """An address that nobody else of the namespace has does not count where the Service leaves it for this one, or
@@ -98,7 +145,7 @@ class Giving:
         most = [one["spec"].get("maxPerNamespace") for one in pools]
         namespace = holder["namespace"]
         was_there = known is not None and bool(_of(namespace, known))
-        if None in most or not most or was_there or self.cluster.world.now < self._late_until:
+        if None in most or not most or was_there or not self.is_sure():
             return
         records = [
             one["spec"]
@@ -113,7 +160,8 @@ class Giving:
         come = _of(namespace, spec)
         left = [one for one in held if one["address"] != spec["address"] and _of(namespace, one) <= come]
         unasked = sum(not any(self._may_want(uid, one["address"]) for uid in _of(namespace, one)) for one in left)
-        if len(held) - max(unasked, bool(left)) > max(most):
+        may_go = any(not self._is_to_stay(uid, one["address"]) for one in left for uid in _of(namespace, one))
+        if len(held) - max(unasked, may_go) > max(most):
             addresses = sorted(one["address"] for one in held)
             yield f"namespace {namespace} has {addresses} of pool {spec['pool']}, of which it may have {max(most)}"
 
@@ -122,6 +170,12 @@ class Giving:
         known = self.services.get(uid)
         ips = _annotation(known.ever[-1], "berth.dev/ips") if known is not None and known.ever else None
         return ips is None or address in ips
+
+    def _is_to_stay(self, uid: str, address: str) -> bool:
+        """Whether it named the address all the time, beside others or not."""
+        known = self.services.get(uid)
+        wishes = () if known is None else known.lately(self.cluster.world.now)
+        return bool(wishes) and all(address in (_annotation(one, "berth.dev/ips") or "").split(",") for one in wishes)
 
     def _has_left(self, uid: str, address: str) -> bool:
         """Whether its status named the address, and does no more."""

@@ -7,6 +7,7 @@ finalizer, record, confirmation or report is left of what is gone; whoever can h
 writes anything any more.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from ipaddress import ip_network
@@ -26,6 +27,8 @@ from tests.sim.segment import Wire
 OUR_CLASSES = (None, "berth.dev/berth")
 ENDS_WELL = ("NoGoodbye", "WireStalledError")
 """Ends of a speaker that are as they should be: the API server, or its wire process, did not do its part in time."""
+MOST_REPEATS, REPEATS_SECONDS = 100, 10.0
+"""So often in so many seconds may a write be sent again that is refused each time."""
 
 
 class Violation(Exception):
@@ -42,10 +45,12 @@ class Judge:
     reached: set[str] = field(default_factory=set)
     lives: dict[str, Life] = field(default_factory=dict)
     life_of: dict[str, int] = field(default_factory=dict)
+    refusals: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.giving = Giving(self.cluster, self.found)
         self.cluster.api.on_change.append(self._changed)
+        self.cluster.api.on_refused.append(self._refused)
         self.cluster.segment.on_watch = self._may_answer
         for pod in self.cluster.allocators:
             pod.on_end = self.found
@@ -68,9 +73,17 @@ class Judge:
         self.giving.changed(plural, key, before, after)
         if plural == "ipallocations" and key.name != GARBAGE:
             self._record_changed(key.name, before, after)
+        if plural == "services" and key.name != GARBAGE and before is not None and after is None:
+            self._service_gone(before.body)
         if after is not None and (status := after.body.get("status")):
             for one in status.get("conditions") or ():
                 self.reached.add(f"condition {after.body['kind']} {one['type']} {one['status']} {one['reason']}")
+
+    def _refused(self, method: str, path: str) -> None:
+        now, times = self.cluster.world.now, self.refusals.setdefault((method, path), deque(maxlen=MOST_REPEATS))
+        if len(times) == MOST_REPEATS and now - times[0] < REPEATS_SECONDS:
+            self.found(f"{method} {path} is refused, and sent more than {MOST_REPEATS} times in {REPEATS_SECONDS:g} s")
+        times.append(now)
 
     def _record_changed(self, name: str, before: Stored | None, after: Stored | None) -> None:
         life = self.lives.setdefault(name, Life())
@@ -81,15 +94,31 @@ class Judge:
             self.life_of.setdefault(uid, life.number)
             return
         assert before is not None
-        if before.body["spec"].get("releasing") and before.body["metadata"]["uid"] not in self.cluster.by_hand:
-            life.end()
-            self._released(before.body["spec"]["address"])
+        if before.body["metadata"]["uid"] in self.cluster.by_hand:
+            return
+        if not before.body["spec"].get("releasing"):
+            self.found(f"the record of {before.body['spec']['address']} is deleted, and was not being released")
+        life.end()
+        self._released(before.body["spec"]["address"])
+
+    def _service_gone(self, last: Body) -> None:
+        """One that has a finalizer is gone after what it alone had. Hands may say something else."""
+        was_kept = last["metadata"].get("finalizers") and last["metadata"]["uid"] not in self.cluster.by_hand
+        for record in self.cluster.api.all("ipallocations") if was_kept and self.giving.is_sure() else ():
+            spec = record["spec"]
+            if record["metadata"]["name"] == GARBAGE or spec.get("external"):
+                continue
+            if [one["uid"] for one in spec["holders"]] == [last["metadata"]["uid"]]:
+                name = f"{last['metadata']['namespace']}/{last['metadata']['name']}"
+                self.found(f"{name} is gone, and {spec['address']} is not released")
 
     def _go_on(self, life: Life, name: str, spec: Body, stored: Body | None) -> None:
         known = stored or life.spec
         new = [one["uid"] for one in spec["holders"] if one["uid"] not in life.ports]
         if new:
             self.giving.became_holders(spec, known, new)
+        if stored is not None:
+            self.giving.left(spec, stored)
         try:
             life.go_on({"releasing": False, **spec, "holders": [_with_ports(one) for one in spec["holders"]]}, stored)
         except AssertionError as error:
@@ -219,6 +248,7 @@ class Judge:
                 yield f"{key} holds {sorted(its)} and has no finalizer"
         for uid, addresses in held.items():
             yield f"{uid}, which is gone, holds {sorted(addresses)}"
+        yield from self.giving.served_twice()
 
     def _may_hide(self, body: Body, hidden: set[str]) -> bool:
         """Of a pool that publishes what is announced, or where a stranger has its port."""

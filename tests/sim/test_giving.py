@@ -31,17 +31,30 @@ class World:
         port: int = 80,
         policy: str = "Cluster",
         pool: str | None = None,
+        ips: str | None = None,
         shows: str | None = None,
+        is_going: bool = False,
     ) -> Body:
         """It exists, and its status shows this address; as a holder."""
         namespace, _, short = name.partition("/")
-        metadata = {"uid": name, "annotations": {"berth.dev/sharing-key": key, "berth.dev/pool": pool}}
+        asked = {"berth.dev/sharing-key": key, "berth.dev/pool": pool, "berth.dev/ips": ips}
+        metadata = {"uid": name, "namespace": namespace, "name": short, "annotations": asked}
+        metadata |= {"deletionTimestamp": "now"} if is_going else {}
         spec = {"ports": [{"protocol": "TCP", "port": port}], "externalTrafficPolicy": policy}
         body = {"metadata": metadata, "spec": spec, "status": {}}
         if shows is not None:
-            body["status"] = {"loadBalancer": {"ingress": [{"ip": shows}]}}
+            told = [{"type": "berth.dev/Allocated"}]
+            body["status"] = {"loadBalancer": {"ingress": [{"ip": shows}]}, "conditions": told}
         self.giving.changed("services", Key(namespace, short), None, Stored(body, 1))
         return {"uid": name, "namespace": namespace, "name": short}
+
+    def leave(self, *holders: Body, releasing: bool = False) -> list[str]:
+        """The last one leaves an address. What is wrong with that."""
+        known = {"address": ADDRESS, "holders": list(holders)}
+        stay = list(holders) if releasing else list(holders[:-1])
+        self.said.clear()
+        self.giving.left({**known, "holders": stay, "releasing": releasing}, known)
+        return self.said
 
     def give(self, address: str, *holders: Body, joins: bool = False, **spec: object) -> list[str]:
         """The last one becomes a holder; `joins`: the others were there. What is wrong with that."""
@@ -89,6 +102,50 @@ def test_what_others_leave_does_not_count_as_soon_as_they_show_it_no_more() -> N
     assert "of which it may have 1" in world.give(NEXT, world.service("default/b"))[0]
     world.service("default/a")
     assert world.give(NEXT, world.service("default/b")) == []
+
+
+def test_what_a_service_named_all_the_time_beside_another_one_counts() -> None:
+    world = World(maxPerNamespace=1)
+    holder = world.service("default/a", ips=ADDRESS)
+    assert world.give(ADDRESS, holder) == []
+    world.cluster.world.now = 1.0
+    world.service("default/a", ips=f"{NEXT},{ADDRESS}")
+    assert "of which it may have 1" in world.give(NEXT, holder)[0]
+
+
+def test_what_a_status_shows_is_given_to_nobody_else() -> None:
+    world = World()
+    shows = world.service("default/a", shows=ADDRESS)
+    assert world.give(ADDRESS, world.service("other/a")) == ["other/a is given 192.0.2.10: "
+        "the status of default/a shows it"]  # fmt: skip
+    assert world.give(ADDRESS, shows) == []
+
+
+def test_who_shows_what_others_hold_joins_them_as_anybody_else() -> None:
+    world = World()
+    holders = world.service("default/a", key="k"), world.service("other/b", key="k", port=443, shows=ADDRESS)
+    assert "are of other namespaces" in world.give(ADDRESS, *holders, joins=True, sharingKey="k")[0]
+
+
+@pytest.mark.parametrize("releasing", [False, True])
+def test_who_leaves_an_address_shows_it_no_more(releasing: bool) -> None:
+    world = World()
+    stays, leaves = [world.service("default/a")] * (not releasing), "default/b"
+    assert world.leave(*stays, world.service(leaves), releasing=releasing) == []
+    shown = world.service(leaves, shows=ADDRESS)
+    assert world.leave(*stays, shown, releasing=releasing) == ["default/b leaves 192.0.2.10, which its status shows"]
+    goes = world.service(leaves, shows=ADDRESS, is_going=True)
+    assert bool(world.leave(*stays, goes, releasing=releasing)) is not releasing
+
+
+def test_no_port_of_an_address_is_shown_by_two_namespaces() -> None:
+    world = World()
+    world.service("default/a", shows=ADDRESS)
+    world.service("default/b", shows=ADDRESS)
+    world.service("other/a", shows=ADDRESS, port=443)
+    assert not list(world.giving.served_twice())
+    world.service("other/b", shows=ADDRESS)
+    assert list(world.giving.served_twice()) == ["default/a, other/b show 192.0.2.10, and both have port 80"]
 
 
 def test_what_a_pool_said_a_moment_ago_counts_for_a_while() -> None:

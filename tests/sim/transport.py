@@ -288,6 +288,7 @@ class _Reader:
         self._waiting: asyncio.Future[None] | None = None
         self._is_broken = False
         self._is_closed = False
+        self._is_deaf = False
         self._heard_at = 0.0
         self._watch: Any = None
         self.why = "Broken"
@@ -311,6 +312,11 @@ class _Reader:
         self._is_broken = True
         self._wake()
 
+    def lose_state(self) -> None:
+        """A firewall forgets the connection: nothing comes any more, and nobody says so."""
+        self._is_deaf = True
+        self._on_way.clear()
+
     async def read(self) -> bytes | None:
         """What has come; None = it ended."""
         while not self._lines and not self._is_broken:
@@ -325,6 +331,8 @@ class _Reader:
     def _send(self, line: bytes) -> None:
         """In order: nothing overtakes what was sent before."""
         link = self._link
+        if self._is_deaf:
+            return
         self._on_way.append(line)
         self._arrives_at = max(self._arrives_at, link.world.now + link.delay() + link.lag_seconds)
         link.world.at(self._arrives_at, self._arrive)
