@@ -249,7 +249,7 @@ MUTATIONS = (
         Test(
             "tests/allocator/test_assigner_releases.py::"
             "test_a_barrier_that_is_passed_late_says_nothing_about_the_next_record_of_that_address",
-            "",
+            "the loop judges the marks of that very moment, and a mark goes with its record",
         ),
     ),
     Mutation(
