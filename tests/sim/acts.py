@@ -20,6 +20,7 @@ from kube.resource import (
     L2ADVERTISEMENTS,
     LEASES,
     NODES,
+    RELEASECONFIRMATIONS,
     SERVICES,
     SPEAKERS,
 )
@@ -285,6 +286,15 @@ def lease_gone(cluster: Cluster, name: str, **options: str) -> bool:
 def lease_unlabelled(cluster: Cluster, name: str) -> bool:
     """Somebody takes the labels off a speaker's Lease."""
     return cluster.do("PATCH", LEASES, speaker_lease(name), {"metadata": {"labels": None}}, NAMESPACE)
+
+
+@act
+def touched(cluster: Cluster, plural: str, name: str) -> bool:
+    """Somebody annotates an object of a speaker by hand: it is another version."""
+    resource = next(one for one in (SPEAKERS, RELEASECONFIRMATIONS, LEASES) if one.plural == plural)
+    namespace, name = (NAMESPACE, speaker_lease(name)) if resource is LEASES else ("", name)
+    metadata = {"annotations": {"example.org/looked-at": f"{cluster.world.now:.3f}"}}
+    return cluster.do("PATCH", resource, name, {"metadata": metadata}, namespace)
 
 
 @act
@@ -560,7 +570,7 @@ def _no_lag(link: Link) -> None:
 
 @fault
 def mishaps(cluster: Cluster, who: str, what: str, chance: str, **options: str) -> bool:
-    """Of single requests: lost, unheard, late, busy, failing, lying."""
+    """Of single requests: lost, unheard, late, late-write, busy, failing, lying."""
     links = _links(cluster, who)
     for link in links:
         link.chances[what] = float(chance)
@@ -624,24 +634,30 @@ def pages(cluster: Cluster, size: str) -> None:
     cluster.api.page_size = int(size)
 
 
-def _has_port(record: Body | None, port: int) -> bool:
-    holders = ((record or {}).get("spec") or {}).get("holders") or ()
-    return any(one["port"] == port for holder in holders for one in holder.get("ports") or ())
+def _is_meant(target: Target, body: Body, options: dict[str, str]) -> bool:
+    """Whether a write is one of those that `refused` names."""
+    if "of" in options and target.name not in (options["of"], speaker_lease(options["of"])):
+        return False
+    if "field" in options and (body.get("status") or {}).get(options["field"]) is None:
+        return False
+    holders = (body.get("spec") or {}).get("holders") or ()
+    ports = {str(one["port"]) for holder in holders for one in holder.get("ports") or ()}
+    return options.get("port") in (None, *ports)
 
 
 @fault
 def refused(cluster: Cluster, plural: str, **options: str) -> None:
-    """Writes of that kind are refused (422) for a while, or of IPAllocations those with a port; "all": etcd is full
-    (500)."""
+    """Writes of that kind are refused (422) for a while; "all": etcd is full (500). Or those alone of=NODE's speaker,
+    those with a field=NAME of the status, as where the definitions are older, or IPAllocations with a port=."""
     end = cluster.world.now + float(options.get("for", "3"))
-    before, port = cluster.api.refuses, int(options.get("port", "0"))
+    before, field = cluster.api.refuses, options.get("field")
 
     def refuses(method: str, target: Target, body: Body | None) -> Refused | None:
         if cluster.world.now < end:
             if plural == "all" and target.plural != "leases":
                 return Refused(500, "", "etcdserver: mvcc: database space exceeded")
-            if target.plural == plural and (not port or _has_port(body, port)):
-                return Refused(422, "Invalid", "refused by a policy", "status")
+            if target.plural == plural and _is_meant(target, body or {}, options):
+                return Refused(422, "Invalid", "refused by a policy", f"status.{field}" if field else "status")
         return before(method, target, body)
 
     cluster.api.refuses = refuses
@@ -686,6 +702,16 @@ def wire_stuck(cluster: Cluster, who: str, seconds: str) -> bool:
         wire.work()
 
     cluster.world.after(float(seconds), goes_on)
+    return True
+
+
+@fault
+def wire_stopped(cluster: Cluster, who: str, seconds: str) -> bool:
+    """As SIGSTOP, of a wire process alone: its agent goes on."""
+    machine = cluster.machines.get(who)
+    if machine is None or machine.process is None:
+        return False
+    machine.process.wire.stop_for(float(seconds))
     return True
 
 
@@ -859,6 +885,7 @@ def end_of_faults(cluster: Cluster) -> None:
             machine.process.loop.frozen_until = machine.process.wire.frozen_until = 0.0
             machine.process.loop._wake_at(cluster.world.now)
             machine.process.wire.is_stuck = False
+            machine.process.wire.go_on()
             machine.process.wire.work()
     for pod in cluster.allocators:
         if pod.loop is not None:

@@ -289,10 +289,10 @@ class Api:
     def patch(self, target: Target, body: Body) -> Stored:
         stored = self._stored(target)
         old = stored.body
-        asked = body.get("metadata") or {}
-        if asked.get("uid", old["metadata"]["uid"]) != old["metadata"]["uid"]:
+        asked = body.get("metadata") or {}  # an empty precondition is none
+        if (asked.get("uid") or old["metadata"]["uid"]) != old["metadata"]["uid"]:
             raise Refused(422, "Invalid", "field is immutable", "metadata.uid")
-        if asked.get("resourceVersion", str(stored.version)) != str(stored.version):
+        if (asked.get("resourceVersion") or str(stored.version)) != str(stored.version):
             raise Refused(409, "Conflict", "the object has been modified")
         new = self._patched(target, old, body)
         if new == old:

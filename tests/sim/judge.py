@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 
 from crds.conditions import Reason
-from crds.names import allocation_name
+from crds.names import allocation_name, speaker_lease, speaker_lease_labels
 from speaker.own.confirming import FORGET_AT_ONCE
 from tests.allocator.fakeapi import Life
 from tests.sim.acts import EXCLUDE
 from tests.sim.api import Body, Key, Stored
 from tests.sim.cluster import Cluster
 from tests.sim.giving import GARBAGE, Giving
-from tests.sim.machines import SpeakerProcess, is_superseded
+from tests.sim.machines import NAMESPACE, SpeakerProcess, is_superseded
 from tests.sim.routers import Router
 from tests.sim.segment import Wire
 
@@ -125,9 +125,9 @@ class Judge:
             self.found(f"{name}: {error}")
 
     def _released(self, address: str) -> None:
-        for wire in self.cluster.segment.wires.values():
-            if wire.answers(address):
-                self.found(f"{address} is released while {wire.process.incarnation} answers for it")
+        for process in [one.process for one in self.cluster.all_machines if one.process is not None]:
+            if process.wire.answers(address):
+                self.found(f"{address} is released while {process.incarnation} answers for it")
         for router in self.cluster.routers.values():
             if router.is_hung:
                 continue  # it acknowledged a withdrawal, and did not read it: docs/limits.md
@@ -356,6 +356,10 @@ class Judge:
             names = {one["metadata"]["name"] for one in api.all(plural)}
             if names - nodes:
                 yield f"there are {plural} {sorted(names - nodes)} without a Node"
+        for node in self.cluster.machines:
+            lease = api.get("leases", speaker_lease(node), NAMESPACE) or {"metadata": {}}
+            if not speaker_lease_labels(node).items() <= (lease["metadata"].get("labels") or {}).items():
+                yield f"the Lease of {node} has lost its labels"
 
 
 def _of_what_is_told(key: str, allocated: Body | None) -> Iterator[str]:

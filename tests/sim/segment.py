@@ -36,7 +36,8 @@ class Held:
 
 
 class Wire:
-    """The wire process of one speaker. `is_stuck`: it answers, and takes in no order."""
+    """The wire process of one speaker. `is_stuck`: it answers, and takes in no order. `is_stopped`: it does nothing,
+    while its agent goes on."""
 
     def __init__(self, segment: "Segment", loop: ProcessLoop, node: str, interfaces: tuple[Interface, ...]) -> None:
         self.segment, self.node, self.interfaces = segment, node, interfaces
@@ -44,7 +45,7 @@ class Wire:
         self.table: dict[str, Held] = {}
         self.permit_until = 0.0
         self.frozen_until = 0.0
-        self.is_stuck = False
+        self.is_stuck = self.is_stopped = False
         self.is_gone = False
         self.dead = asyncio.Event()
         self.last_heard = 0.0
@@ -91,6 +92,20 @@ class Wire:
 
     # ---- what it does
 
+    def stop_for(self, seconds: float) -> None:
+        """As SIGSTOP, of it alone."""
+        self.is_stopped = True
+        self.segment.look_after(LOST_SECONDS)
+        self.segment.world.after(seconds, self.go_on)
+
+    def go_on(self) -> None:
+        """What waits for it is the last permit, orders, and what it hears."""
+        if self.is_stopped and not self.is_gone:
+            self.is_stopped = False
+            self.segment.watched(self)
+            self.work()
+            self.segment.look_soon()
+
     def end(self) -> None:
         self.is_gone = True
         self.table.clear()
@@ -99,7 +114,7 @@ class Wire:
 
     def work(self) -> None:
         """Take in what was ordered."""
-        if self.is_gone or self.is_stuck:
+        if self.is_gone or self.is_stuck or self.is_stopped:
             return
         if self.segment.world.now < self.frozen_until:
             self.segment.world.at(self.frozen_until, self.work)
@@ -146,7 +161,11 @@ class Wire:
 
     def answers(self, address: str) -> bool:
         """Whether somebody who asks for it now has a reply from here."""
-        return address in self.table and self.is_permitted and self.segment.world.now >= self.frozen_until
+        return address in self.table and self.is_permitted and self.is_running
+
+    @property
+    def is_running(self) -> bool:
+        return not self.is_stopped and self.segment.world.now >= self.frozen_until
 
     @property
     def speaks(self) -> bool:
@@ -157,7 +176,7 @@ class Wire:
             and self.heartbeat is not None
             and bool(self.heartbeat.keys)
             and now - self.said_at < OWN_STATE_SECONDS
-            and now >= self.frozen_until
+            and self.is_running
         )
 
 
@@ -228,7 +247,7 @@ class Segment:
         """Tell each of what it hears now, if that is news."""
         self._is_looking = False
         for wire in list(self.wires.values()):
-            if wire.heartbeat is None or not wire.heartbeat.keys or wire.is_gone:
+            if wire.heartbeat is None or not wire.heartbeat.keys or wire.is_gone or wire.is_stopped:
                 continue
             heard = self._heard_by(wire)
             if _essence(heard) != _essence(wire.heard):
@@ -239,6 +258,8 @@ class Segment:
         if wire.is_gone:
             return
         self.world.after(AGES_SECONDS, self._tell_ages, wire)
+        if wire.is_stopped:
+            return
         heard = self._heard_by(wire)
         if heard and _essence(heard) == _essence(wire.heard):
             wire.heard = heard

@@ -34,8 +34,8 @@ class Link:
     arrives. `refuses`: a cut is noticed at once, as where nobody listens; else there is silence. `latency`, `back`: of
     what is sent, and of answers. `lag_seconds`: by how much watches are behind. `unlisted`: kinds of which it gets no
     list. The chances are those of one request: `lost` (nothing arrives), `unheard` (the answer gets lost), `late` (it
-    arrives seconds later, after its sender gave up perhaps), `busy` (429), `failing` (500, and nothing was done),
-    `lying` (500, and it was done)."""
+    arrives seconds later, after its sender gave up perhaps), `late-write` (the same, of a write alone), `busy` (429),
+    `failing` (500, and nothing was done), `lying` (500, and it was done)."""
 
     world: World
     api: Api
@@ -140,6 +140,8 @@ class SimTransport:
             self._fail(request, answered, at_once=link.refuses)
             return
         fate = link.fate()
+        if fate == "late-write":
+            fate = "" if request.method == "GET" else "late"
         match fate:
             case "lost":
                 self._fail(request, answered, at_once=False)
