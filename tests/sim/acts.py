@@ -422,6 +422,7 @@ def _renews(machine: Machine) -> bool:
         and max(machine.link.latency, machine.link.back) <= QUICK_SECONDS
         and not machine.link.chances
         and not machine.is_frozen
+        and not (machine.process is not None and machine.process.wire.is_stopped)
         and machine.is_powered
     )
 

@@ -37,7 +37,7 @@ class Held:
 
 class Wire:
     """The wire process of one speaker. `is_stuck`: it answers, and takes in no order. `is_stopped`: it does nothing,
-    while its agent goes on."""
+    while its agent goes on, and the program in the kernel answers until members take the node for dead."""
 
     def __init__(self, segment: "Segment", loop: ProcessLoop, node: str, interfaces: tuple[Interface, ...]) -> None:
         self.segment, self.node, self.interfaces = segment, node, interfaces
@@ -46,6 +46,8 @@ class Wire:
         self.permit_until = 0.0
         self.frozen_until = 0.0
         self.is_stuck = self.is_stopped = False
+        self.kernel_until = 0.0
+        self._last_permit: float | None = None
         self.is_gone = False
         self.dead = asyncio.Event()
         self.last_heard = 0.0
@@ -71,6 +73,8 @@ class Wire:
 
     def send(self, order: messages.SentOrder) -> None:
         match order:
+            case messages.Permit(until) if self.is_stopped:
+                self._last_permit = until
             case messages.Permit(until):
                 self.permit_until = until
                 self.segment.watched(self)
@@ -95,6 +99,7 @@ class Wire:
     def stop_for(self, seconds: float) -> None:
         """As SIGSTOP, of it alone."""
         self.is_stopped = True
+        self.kernel_until = self.segment.world.now + LOST_SECONDS
         self.segment.look_after(LOST_SECONDS)
         self.segment.world.after(seconds, self.go_on)
 
@@ -102,6 +107,8 @@ class Wire:
         """What waits for it is the last permit, orders, and what it hears."""
         if self.is_stopped and not self.is_gone:
             self.is_stopped = False
+            if self._last_permit is not None:
+                self.permit_until, self._last_permit = self._last_permit, None
             self.segment.watched(self)
             self.work()
             self.segment.look_soon()
@@ -161,7 +168,8 @@ class Wire:
 
     def answers(self, address: str) -> bool:
         """Whether somebody who asks for it now has a reply from here."""
-        return address in self.table and self.is_permitted and self.is_running
+        is_answering = self.is_running or (self.is_stopped and self.segment.world.now < self.kernel_until)
+        return address in self.table and self.is_permitted and is_answering
 
     @property
     def is_running(self) -> bool:
