@@ -12,13 +12,15 @@ from speaker.own.slices import ReportedMap
 
 
 class Announcements:
-    """Keeps `entries` as the status should show them. Times are RFC 3339."""
+    """Keeps `entries` as the status should show them. Times are RFC 3339, and known here: an entry that the API server
+    refused is among `entries` no more."""
 
     def __init__(self, entries: ReportedMap) -> None:
         self._entries = entries
         self._interfaces: dict[str, tuple[str, ...]] = {}
         self._peers: dict[str, tuple[str, ...]] = {}
         self._paths: dict[str, tuple[str, ...]] = {}
+        self._since: dict[str, str] = {}
         self._reported_paths = ReportedPaths(entries.slices)
 
     def on_layer2(self, address: str, interfaces: tuple[str, ...], now: str) -> None:
@@ -28,7 +30,7 @@ class Announcements:
 
     def off_layer2(self, address: str) -> None:
         if self._interfaces.pop(address, None) is not None:
-            self._write(address, "")  # the entry that remains has its time already
+            self._write(address, "")  # what remains has its time already
 
     def on_bgp(self, address: str, peers: Iterable[str], now: str, paths: Iterable[PathAttributes] = ()) -> None:
         """These peers were sent a route to the address, with these attributes; no peer = it is not announced by BGP."""
@@ -42,10 +44,10 @@ class Announcements:
     def _write(self, address: str, now: str) -> None:
         interfaces, peers = self._interfaces.get(address), self._peers.get(address)
         if interfaces is None and peers is None:
+            self._since.pop(address, None)
             self._entries.drop(address)
             return
-        known = self._entries.get(address)
-        since = known["since"] if known else now
+        since = self._since.setdefault(address, now)
         self._entries.put(
             address,
             announcement(since, interfaces=interfaces or (), peers=peers or (), paths=self._paths.get(address, ())),

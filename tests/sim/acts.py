@@ -412,8 +412,17 @@ def node(cluster: Cluster, name: str) -> bool:
     return True
 
 
+def _would_hear(machine: Machine) -> bool:
+    """Whether it announces nothing, or watches the Speakers: a watch that broke is opened again some time later."""
+    process = machine.process
+    if process is None or process.agent.core.right.hold is not None:
+        return True
+    readers = (told.__self__ for told in machine.link.on_heal)  # type: ignore[attr-defined]
+    return any(one.hears_of("speakers", process.loop) for one in readers)
+
+
 def _is_in_contact(machine: Machine | None) -> bool:
-    return machine is not None and not machine.link.lag_seconds and _renews(machine)
+    return machine is not None and not machine.link.lag_seconds and _renews(machine) and _would_hear(machine)
 
 
 def _renews(machine: Machine) -> bool:

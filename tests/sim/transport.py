@@ -309,6 +309,11 @@ class _Reader:
             self._watch.close()
             self._link.on_heal.remove(self._healed)
 
+    def hears_of(self, plural: str, loop: ProcessLoop) -> bool:
+        """Whether that process has what happens to these objects by it."""
+        is_open = not self._is_closed and not self._is_broken
+        return is_open and self._loop is loop and target_of(self._path.partition("?")[0]).plural == plural
+
     def break_off(self) -> None:
         """Its reader sees it end."""
         self._is_broken = True

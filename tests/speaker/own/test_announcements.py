@@ -124,3 +124,25 @@ def test_what_is_beyond_the_most_attributes_of_a_node_is_not_told() -> None:
     for number in range(MOST_PATHS + 10):
         announcements.on_bgp(f"192.0.{number >> 8}.{number & 255}", (), "t2")
     assert entries.slices.entries(FIELD) == []
+
+
+def test_what_is_left_of_an_entry_that_was_refused_has_its_time_and_goes_on() -> None:
+    announcements, entries = made()
+    announcements.on_bgp(A, {"tor"}, "t1")
+    announcements.on_layer2(A, ("eth0",), "t2")
+    number = next(iter(entries.slices.stale))
+    entries.slices.refuse(number, entries.slices.all[number].patch("i"), {})
+    assert entries.get(A) is None
+    announcements.off_layer2(A)
+    assert of(entries.get(A)) == {"protocols": ["BGP"], "peers": ["tor"], "since": "t1"}
+    announcements.on_layer2(A, ("eth1",), "t3")
+    assert of(entries.get(A)) == {
+        "protocols": ["BGP", "Layer2"],
+        "peers": ["tor"],
+        "interfaces": ["eth1"],
+        "since": "t1",
+    }
+    announcements.on_bgp(A, (), "t4")
+    announcements.off_layer2(A)
+    announcements.on_layer2(A, ("eth0",), "t5")
+    assert of(entries.get(A)) == {"protocols": ["Layer2"], "interfaces": ["eth0"], "since": "t5"}
