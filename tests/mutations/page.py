@@ -27,7 +27,6 @@ The last column is a life of the [simulated cluster](simulation.md) in which the
 `make test` plants the fault and lives that life, too.
 Each night `make mutations-nightly` looks for such lives anew, in all scenarios and then in 200 seeds.
 What no life can show, a story or a test does, and the column says why.
-Where it is empty, no life is known yet.
 
 A story is one of `tests/protocol/stories.py`: whole speakers and allocators in one order of events.
 """

@@ -59,6 +59,10 @@ def test_each_story_that_finds_one_is_told() -> None:
     assert {one.finder.name for one in MUTATIONS.values() if isinstance(one.finder, Story)} <= told
 
 
+def test_there_is_a_life_that_shows_a_fault_or_a_reason_why_there_is_none() -> None:
+    assert not [one.name for one in MUTATIONS.values() if not (one.name in lives.KNOWN or one.finder.why)]
+
+
 def test_each_life_that_shows_a_fault_is_of_one_that_there_is() -> None:
     assert lives.KNOWN.keys() <= MUTATIONS.keys()
 

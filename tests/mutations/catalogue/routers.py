@@ -6,7 +6,6 @@ from tests.mutations.mutation import Mutation, Test
 REMEMBERED = "speaker.bgp.remembered:RememberedRouters"
 COURSE = "tests/speaker/bgp/test_course.py"
 PREDECESSOR = "tests/speaker/own/test_predecessor.py"
-NO_ROUTER = "the stories have no routers"
 
 MUTATIONS = (
     Mutation(
@@ -16,7 +15,7 @@ MUTATIONS = (
         (Edit("dict(present)", "{}"),),
         Test(
             f"{COURSE}::test_a_router_is_remembered_when_its_peer_has_another_address_for_as_long_as_it_may_keep_routes",
-            NO_ROUTER,
+            "",
         ),
     ),
     Mutation(
@@ -24,14 +23,14 @@ MUTATIONS = (
         "no session starts before the API server knows its router",
         f"{REMEMBERED}.covers",
         (Edit("self._covered.get(peer.router, 0) >= _seconds(peer)", "True"),),
-        Test(f"{COURSE}::test_no_session_before_the_api_server_has_confirmed_how_long_its_routes_live", NO_ROUTER),
+        Test(f"{COURSE}::test_no_session_before_the_api_server_has_confirmed_how_long_its_routes_live", ""),
     ),
     Mutation(
         "inherit",
         "what a predecessor left with routers holds releases back",
         "speaker.bgp.course:BgpCourse.may_be_heard",
         (Edit("self._remembered.has_inherited(now.monotonic, self._report.synced)", "False"),),
-        Test(f"{COURSE}::test_what_a_predecessor_left_with_routers_holds_every_release_back", NO_ROUTER),
+        Test(f"{COURSE}::test_what_a_predecessor_left_with_routers_holds_every_release_back", ""),
     ),
     Mutation(
         "pass-on",
@@ -40,7 +39,7 @@ MUTATIONS = (
         (Edit("self.inherited(now)", "{}"),),
         Test(
             f"{COURSE}::test_a_peer_that_finds_no_room_among_the_routers_says_so_and_gets_a_session_when_there_is_room",
-            NO_ROUTER,
+            "",
         ),
     ),
     Mutation(
@@ -48,14 +47,20 @@ MUTATIONS = (
         "all that was read of a predecessor counts, the longest time of each router",
         "speaker.own.predecessor:PredecessorRoutes.take",
         (Edit("max(self._until.get(router, now), now + seconds)", "now + seconds"),),
-        Test(f"{PREDECESSOR}::test_the_union_of_all_that_was_read_counts", NO_ROUTER),
+        Test(
+            f"{PREDECESSOR}::test_the_union_of_all_that_was_read_counts",
+            "each later word of a predecessor is as true as the one before",
+        ),
     ),
     Mutation(
         "read-before",
         "before anything was read of a predecessor, anything may be left",
         "speaker.own.predecessor:PredecessorRoutes.may_be_heard",
         (Edit("if not self._is_known:\n    ...", "pass"),),
-        Test(f"{PREDECESSOR}::test_before_it_is_known_anything_may_be_left", NO_ROUTER),
+        Test(
+            f"{PREDECESSOR}::test_before_it_is_known_anything_may_be_left",
+            "nobody confirms before it has registered, and it registers after it has read what its predecessor left",
+        ),
     ),
     Mutation(
         "agreed",
@@ -65,7 +70,7 @@ MUTATIONS = (
         Test(
             "tests/speaker/bgp/exabgp/test_session.py::"
             "test_a_session_comes_up_only_when_it_is_known_for_how_long_the_router_may_keep_its_routes",
-            NO_ROUTER,
+            "sessions are played there",
         ),
     ),
     Mutation(
@@ -76,7 +81,7 @@ MUTATIONS = (
         Test(
             "tests/speaker/bgp/exabgp/test_session.py::"
             "test_what_a_router_kept_through_a_restart_may_be_heard_until_it_has_end_of_rib",
-            NO_ROUTER,
+            "sessions are played there",
         ),
     ),
     Mutation(
@@ -84,7 +89,10 @@ MUTATIONS = (
         "a router's answer counts until the next change is ordered",
         "speaker.bgp.course:BgpCourse._order_changes",
         (Edit("self._answers.clear()", "None"),),
-        Test(f"{COURSE}::test_an_answer_counts_only_until_the_next_change_is_ordered", NO_ROUTER),
+        Test(
+            f"{COURSE}::test_an_answer_counts_only_until_the_next_change_is_ordered",
+            "an answer that no release asks for is forgotten before a route can be wanted again",
+        ),
     ),
     Mutation(
         "answered-before",
@@ -101,14 +109,14 @@ MUTATIONS = (
         "until routers were asked, any of them may have a route",
         "speaker.bgp.course:BgpCourse.may_be_heard",
         (Edit("self._answers.get(prefix, True)", "self._answers.get(prefix, False)"),),
-        Test(f"{COURSE}::test_until_routers_were_asked_any_of_them_may_have_a_route", NO_ROUTER),
+        Test(f"{COURSE}::test_until_routers_were_asked_any_of_them_may_have_a_route", ""),
     ),
     Mutation(
         "clean-end",
         "a speaker whose routers keep routes says no goodbye",
         "speaker.bgp.course:BgpCourse.withdrew_everything",
         (Edit("not self._report.routers and _1", "True"),),
-        Test(f"{COURSE}::test_routes_left_with_routers_are_no_clean_end", NO_ROUTER),
+        Test(f"{COURSE}::test_routes_left_with_routers_are_no_clean_end", ""),
     ),
     Mutation(
         "password-stays",
@@ -116,7 +124,8 @@ MUTATIONS = (
         "speaker.bgp.passwords:Passwords.of",
         (Edit("self._known.get(peer)", "self._known.get(peer) if _read(ref, secrets) else None"),),
         Test(
-            "tests/speaker/bgp/test_passwords.py::test_without_one_that_can_be_read_the_one_read_last_stays", NO_ROUTER
+            "tests/speaker/bgp/test_passwords.py::test_without_one_that_can_be_read_the_one_read_last_stays",
+            "no peer has a password there",
         ),
     ),
 )
