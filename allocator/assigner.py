@@ -279,20 +279,22 @@ class Assigner:
         """The API server refuses the record as it was written, and would again; `why` in its words.
 
         The holder that it is about leaves, or stays as it is recorded, and is told so. Of several that are new nobody
-        knows yet: they are written one by one. False when no holder can be the cause, as of a release.
+        knows yet: they are written one by one. False when no holder can be the cause, as of a release, or of who left.
         """
         entry = self.ledger.get(written.address)
         if entry is None or written.releasing:
             return False
         recorded = entry.recorded.claim if entry.recorded is not None else None
         suspects = unrecorded_holders(written, recorded)
+        if not suspects:
+            return False  # and it is tried again later each time
         self.queue.add(entry.address)
         if len(suspects) == 1:
             self._deciding.evict(
                 entry, suspects[0], recorded, f"{entry.address} with this Service: {why[:MOST_WORDS]}", now
             )
         entry.is_one_by_one = len(suspects) > 1
-        return bool(suspects)
+        return True
 
     def barrier_passed(self, mark: Mark) -> None:
         """Nobody can announce it any more, for this very mark."""

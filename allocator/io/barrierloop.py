@@ -4,8 +4,8 @@ One quorum list of the Speakers, started after the marks were known, serves all 
 soon as there is a mark that no list came after, while the speakers withdraw: what they confirm later is judged on it at
 once, as the watch brings it. Another one is made where by all that is watched a release looks passed, and by that list
 is not: another process has registered since. And now and then, because fences pass by time. Leases are read before the
-Speakers, by the same task, so that a promise in the list was in force while they were silent; and slowly while nobody
-waits: a watch would bring each renewal of each node, and F is long.
+Speakers and after them, by the same task, so that a promise in the list was in force while they were silent; and slowly
+while nobody waits: a watch would bring each renewal of each node, and F is long.
 """
 
 import asyncio
@@ -115,7 +115,7 @@ class BarrierLoop:
             while True:
                 await self._is_to_judge.wait()
                 self._is_to_judge.clear()
-                self._judge_what_is_confirmed()
+                self._judge_what_is_known()
 
     async def _read(self) -> None:
         repeat_at = 0.0
@@ -145,13 +145,15 @@ class BarrierLoop:
     def _is_worth_a_list(self, marks: Iterable[Mark]) -> bool:
         """Whether no list came after one of them, or one looks passed."""
         listed = float("-inf") if self._listed is None else self._listed.sent
-        round_ = self._round_of(tuple(self._speakers.values()), time.monotonic())
+        now = time.monotonic()
+        round_ = self._round_of(tuple(self._speakers.values()), now, now)
         return any(mark.known_at > listed or has_passed(mark, round_) for mark in marks)
 
-    def _round_of(self, speakers: tuple[SpeakerState, ...], sent: float) -> Round:
+    def _round_of(self, speakers: tuple[SpeakerState, ...], sent: float, received: float) -> Round:
         return Round(
             speakers,
             sent,
+            received,
             self._gone_nodes,
             self._leases,
             self._fence_after_seconds,
@@ -163,10 +165,11 @@ class BarrierLoop:
     async def _list(self) -> None:
         sent = time.monotonic()
         raws, _ = await self._client.list(SPEAKERS)
+        received = time.monotonic()
         speakers = tuple(listed_speaker(raw) for raw in raws)
         self._look_for_departed(speakers)
         await self._look_for_nodes(speakers)
-        round_ = self._round_of(speakers, sent)
+        round_ = self._round_of(speakers, sent, received)
         self._listed = replace(round_, gone_nodes={}, out_of_service={})
         self._judge(round_)
         for mark in self._assigner.marks.values():
@@ -176,8 +179,8 @@ class BarrierLoop:
             del self.awaited[address]
         self._on_progress()
 
-    def _judge_what_is_confirmed(self) -> None:
-        """By now, by those of the last list."""
+    def _judge_what_is_known(self) -> None:
+        """Of confirmations and Leases by now, by the Speakers of the last list."""
         if (listed := self._listed) is not None:
             # One that is forgotten since, as its process has registered anew, is waited for until a list has that.
             known = {one.uid: one for one in (*listed.departed, *self._departures.at(listed.sent, listed.speakers))}
@@ -251,6 +254,7 @@ class BarrierLoop:
             return
         self._leases.observe(dict(_renewals(raws)), sent, time.monotonic())
         self._polled = sent
+        self._judge_what_is_known()  # by the last list
 
     def _poll_seconds(self) -> float:
         if not self._assigner.marks:

@@ -13,8 +13,9 @@ IPAllocations. So a Speaker that names no process counts as if it were not liste
                    shut down (KEP-2268), and nothing contradicts it: its Lease is there, and was not renewed for some
                    time, nor since the mark was known; and no other machine has run its speaker;
                    or all of: it promised to fence itself; its Lease is there, and was not renewed for longer than it
-                   promised, nor since the mark was known; and a strict majority of the witnesses of its promise has
-                   outlived it (crds.fencing), long enough ago that it has heard of that, or hears nothing.
+                   promised before the Speakers were listed, nor until they were; and a strict majority of the
+                   witnesses of its promise has outlived it (crds.fencing), long enough ago that it has heard of that,
+                   or hears nothing.
                    Where routers keep its routes after it is gone, these seconds come on top, unless an operator
                    has said that they dropped them.
 
@@ -23,8 +24,10 @@ process has confirmed for (uid, generation) never becomes untrue: it announces n
 are not taken back, and a higher generation asks anew. That this process is still the last one on its node is what the
 list says: any other registers after that list was made, and so reads the mark before it announces.
 
-Leases count as read before the list of Speakers: so the promise in that list was in force all the time. No clocks of
-two machines are compared: LeaseBook counts on our own clock. Reads nothing itself.
+A Lease shows silence when a look before the list of Speakers and one after it show the same renewal: a speaker makes or
+takes back a promise after a renewal only, so the promise in that list was in force all the time. Were the look after it
+left out, a speaker that was silent without a promise could have renewed and promised between the two. No clocks of two
+machines are compared: LeaseBook counts on our own clock. Reads nothing itself.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -210,7 +213,7 @@ def _observed(seen: _LeaseSeen | None, renewed: Renewed, sent: float, received: 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What the barrier is judged on. `speakers` were listed by a request sent at `sent`.
+    """What the barrier is judged on. `speakers` were listed by a request sent at `sent` and answered at `received`.
 
     `gone_nodes`: Speakers whose Node does not exist, with the time since when we know. `departed`: those that are gone
     from the list, and whose routes may not be. `confirmations`: by node. `out_of_service`: Speakers whose Node was read
@@ -219,6 +222,7 @@ class Round:
 
     speakers: Sequence[SpeakerState]
     sent: float
+    received: float
     gone_nodes: Mapping[str, float]
     leases: LeaseBook
     fence_after_seconds: float
@@ -353,14 +357,15 @@ def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
     leases = round_.leases
     if not leases.is_there(speaker.node):
         return "its Lease is not there, so nothing shows that it is silent"
-    silent, until = leases.silent_seconds(speaker.node), leases.silent_until(speaker.node)
+    until = min(leases.silent_until(speaker.node), round_.sent)
+    silent = max(0.0, until - leases.silent_since(speaker.node))
     needed = max(round_.fence_after_seconds, speaker.fence_after_seconds) + speaker.outlives_seconds
     after = outlived_after_seconds(speaker.fence_after_seconds) + OUTLIVED_SLACK_SECONDS
     # Asked for already now, since it is noted with the time of the question: else routers' time would count twice.
     outlived_by = leases.outlived_by(speaker.node, speaker.witnesses, after)
     if silent < needed:
         return f"its Lease has been silent for {silent:.0f} of {needed:.0f} s"
-    if until <= mark.known_at or round_.sent < leases.read_at:
+    if leases.silent_until(speaker.node) <= round_.received:
         return "its Lease is read once more"
     if 2 * len(outlived_by) <= len(speaker.witnesses):
         return "no majority of the speakers it named as witnesses has outlived it"

@@ -150,6 +150,27 @@ def test_a_policy_that_is_refused_leaves_the_record_as_it_is(api: FakeApi) -> No
     assert api.allocations == {}
 
 
+def test_that_a_holder_left_is_written_later_each_time_while_that_is_refused(api: FakeApi) -> None:
+    """Nobody who stays is the cause, so nothing else is to be written."""
+    for name, port in (("web", 80), ("other", 25)):
+        api.put_service(sharing(name, port))
+    allocator = Allocator(api, ONE)
+    allocator.run()
+    refused: list[Body] = []
+
+    def refuses(spec: Body) -> bool:
+        refused.append(spec)
+        return True
+
+    api.refuses = refuses
+    api.edit_service(WEB, lambda body: body["spec"].update(type="ClusterIP"))
+    allocator.run(until=10.0)
+    assert 2 <= len(refused) <= 20
+    api.refuses = lambda _: False
+    allocator.run(until=60.0)
+    assert holders(api) == ["other"]
+
+
 def test_the_mark_of_a_release_is_a_write_of_its_own(api: FakeApi) -> None:
     """Whatever else would have to be put right in the record: that might be refused."""
     allocator = settled(api, "web")

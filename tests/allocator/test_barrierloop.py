@@ -153,7 +153,7 @@ async def test_a_list_says_nothing_of_a_release_that_was_not_known_then(monkeypa
         case.mark(other)
         case.watch_confirmation("i1", other)
         before = case.client.lists
-        barrier._judge_what_is_confirmed()
+        barrier._judge_what_is_known()
         assert (before, case.passed) == (1, [])
         case.watch_confirmation("none")
         barrier.nudge()

@@ -275,7 +275,7 @@ class World(RuleBasedStateMachine):
     def judge_releases(self) -> None:
         listed = [speaker.state() for speaker in self.speakers.values() if speaker.written is not None]
         sent, by_node = max(self.now, self.allocator.now), confirmations(self.speakers.values())
-        round_ = Round(listed, sent, {}, self.leases, FENCE_SECONDS, confirmations=by_node)
+        round_ = Round(listed, sent, sent, {}, self.leases, FENCE_SECONDS, confirmations=by_node)
         for vip in list(self.allocator.assigner.marks):
             mark = self.allocator.assigner.marks[vip]
             if not awaited(mark, round_):

@@ -74,12 +74,15 @@ def renewals_sent_before_the_outage_arrive_late_in_it(world: World) -> None:
 
 
 def a_promise_is_made_while_the_lease_has_long_been_silent(world: World) -> None:
+    """And its agent freezes with a permit just given."""
     world.two_stop_hearing_each_other("n1", "n2")
     world.two_stop_hearing_each_other("n1", "n3")
     world.pass_seconds(8)
     world.some_lose_the_api_server({"n1"}, "no leases", 75, True, True)
     world.deaf.clear()
-    world.pass_seconds(3)
+    world.pass_seconds(1)
+    world.a_speaker_freezes("n1", 6)
+    world.pass_seconds(6)
 
 
 def witnesses_restart_after_they_outlived_us(world: World) -> None:

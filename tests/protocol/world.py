@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from allocator.release import barrier as release
@@ -416,6 +416,7 @@ class Allocator:
         self.position = 0
         self.mark: release.Mark | None = None
         self.polled = -10.0
+        self.listed: release.Round | None = None
 
     @property
     def known(self) -> Record | None:
@@ -444,14 +445,20 @@ class Allocator:
             with contextlib.suppress(Unanswered):
                 self.leases.observe(self.link.send(self._list_leases, of_lease=True), now, now)
                 self.polled = now
+                self._judge(now)
         if self.mark is not None:
             speakers = self.link.send(self._list_speakers)
             words = self.link.send(lambda: dict.fromkeys(self.api.out_of_service, now))
-            round_ = release.Round(
-                speakers, now, {}, self.leases, F, confirmations=self.confirmations, out_of_service=words
-            )
-            if not release.awaited(self.mark, round_):
-                self._write(None, now)
+            self.listed = release.Round(speakers, now, now, {}, self.leases, F, out_of_service=words)
+            self._judge(now)
+            self.listed = replace(self.listed, out_of_service={})
+
+    def _judge(self, now: float) -> None:
+        """By the last list of the Speakers, and what is known by now."""
+        if self.mark is None or self.listed is None or self.listed.sent < self.mark.known_at:
+            return
+        if not release.awaited(self.mark, replace(self.listed, confirmations=self.confirmations)):
+            self._write(None, now)
 
     def _note_mark(self, now: float) -> None:
         known = self.known

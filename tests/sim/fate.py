@@ -30,10 +30,10 @@ def drawn(seed: int) -> list[Step]:
 
 
 def some_step(rng: random.Random, *, has_bgp: bool) -> Step:
-    """One act, as they come in lives."""
+    """One act, as they come in lives, or one that comes in none."""
     fate = _Fate(rng)
     fate.has_bgp = has_bgp
-    return fate.step()
+    return fate.rare() if rng.random() < 0.5 else fate.step()
 
 
 def with_policies(steps: list[Step], rng: random.Random) -> list[Step]:
@@ -322,6 +322,27 @@ class _Fate:
                     f"for={self.one('0.5', '3')}",
                 ),
             ),
+        )
+        return self.rng.choice(choices)
+
+    def rare(self) -> Step:
+        """What lives from seeds do not have: they would be others."""
+        who, seconds = self.one(*NODES_THERE[:3]), self.seconds()
+        field = self.one("conditions", "interfaces", "fencing", "standing", "machine")
+        choices = (
+            Step(self.pause(), "states-lost", (self.one(who, "allocators", "all"), f"seconds={seconds}")),
+            Step(self.pause(), "lists-refused", (self.who(), self.one("speakers", "leases"), f"for={seconds}")),
+            Step(self.pause(), "slow", (self.who(), self.one("0.5", "3"), "way=back", f"for={seconds}")),
+            Step(self.pause(), "mishaps", (self.who(), "late-write", self.one("0.3", "1"), f"for={seconds}")),
+            Step(self.pause(), "refused", ("speakers", f"of={who}", f"field={field}", f"for={seconds}")),
+            Step(self.pause(), "refused", ("ipallocations", "port=443", f"for={seconds}")),
+            Step(self.pause(), "wire-stopped", (who, seconds)),
+            Step(self.pause(), "lease-gone", (who, f"for={seconds}")),
+            Step(self.pause(), "lease-unlabelled", (who,)),
+            Step(self.pause(), "touched", (self.one("speakers", "releaseconfirmations", "leases"), who)),
+            Step(self.pause(), "called-shut-down", (who,)),
+            Step(self.pause(), "dropped-routers", (who,)),
+            Step(self.pause(), "fence", (self.one("15", "25"),)),
         )
         return self.rng.choice(choices)
 

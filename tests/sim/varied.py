@@ -37,7 +37,7 @@ def _changed(scenario: Scenario, rng: random.Random) -> Iterator[Step]:
             yield Step(_stretched(step.pause_seconds, rng), PAUSE)
         else:
             yield Step(_stretched(step.pause_seconds, rng), step.act, tuple(_lasting(word, rng) for word in step.words))
-            if rng.random() < 0.12:
+            if rng.random() < 0.25:
                 yield some_step(rng, has_bgp=has_bgp)
 
 

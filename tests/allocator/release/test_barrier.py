@@ -54,16 +54,21 @@ def round_of(
     confirmations: Mapping[str, Confirmation] | None = None,
 ) -> Round:
     by_node = CONFIRMATIONS if confirmations is None else confirmations
-    return Round(speakers, sent, gone or {}, leases or LeaseBook(), FENCE_SECONDS, departed, by_node)
+    return Round(speakers, sent, sent + 0.1, gone or {}, leases or LeaseBook(), FENCE_SECONDS, departed, by_node)
 
 
 def book(
-    *fresh: str, silent: tuple[str, ...] = (), seconds: float = 100.0, back: float = 0.0, until: int = 1000
+    *fresh: str,
+    silent: tuple[str, ...] = (),
+    seconds: float = 100.0,
+    back: float = 0.0,
+    until: int = 1000,
+    again: bool = True,
 ) -> LeaseBook:
-    """Leases read every 2 s up to the time 1000: `silent` have not been renewed for the last `seconds`; `fresh` are,
-    each time, since `back`."""
+    """Leases read every 2 s up to the time 1000, and once `again`, when the Speakers are listed: `silent` have not been
+    renewed for the last `seconds`; `fresh` are, each time, since `back`."""
     leases = LeaseBook()
-    for tick in range(0, until + 1, 2):
+    for tick in range(0, until + (3 if again else 1), 2):
         last = min(tick, until - seconds)
         renewed = {n: Renewed(n, str(max(tick, back))) for n in fresh} | {n: Renewed(n, str(last)) for n in silent}
         leases.observe(renewed, float(tick), tick + 0.1)
@@ -174,15 +179,15 @@ TAINTED = "its Node has the taint node.kubernetes.io/out-of-service, but "
 
 @pytest.mark.parametrize("one", [speaker("n3"), promising("n3"), promising("n3", witnesses=("n3",))])
 def test_a_node_that_is_said_to_be_shut_down_is_dead_when_its_lease_is_silent(one: SpeakerState) -> None:
-    assert out_of_service(one, leases=book(silent=("n3",), seconds=20)) == []
+    assert out_of_service(one, leases=book(silent=("n3",), seconds=20, again=False)) == []
     assert judged(one, leases=book(silent=("n3",), seconds=20)) == ["n3"], "silence alone is not enough"
 
 
 def test_a_lease_that_is_renewed_contradicts_who_says_that_the_node_is_shut_down() -> None:
-    assert out_of_service(speaker("n3"), leases=book("n3")) == [
+    assert out_of_service(speaker("n3"), leases=book("n3", again=False)) == [
         TAINTED + "its Lease has been silent for 0 of 15 s only"
     ]
-    lately = book(silent=("n3",), seconds=12)
+    lately = book(silent=("n3",), seconds=12, again=False)
     assert out_of_service(speaker("n3"), leases=lately) == [TAINTED + "its Lease has been silent for 12 of 15 s only"]
 
 
@@ -200,7 +205,7 @@ def test_a_lease_of_longer_duration_must_be_silent_for_twice_of_it() -> None:
 
 def test_a_word_that_a_node_is_shut_down_needs_a_lease_that_was_read_since_the_mark() -> None:
     """Its speaker may have come back, renewed, registered and read the address in between."""
-    silent = book(silent=("n3",), seconds=100)
+    silent = book(silent=("n3",), seconds=100, again=False)
     late = Mark(VIP, "a1", 7, known_at=1000.5)
     assert out_of_service(speaker("n3"), leases=silent, mark=late) == [TAINTED + "its Lease is read once more"]
     assert "its Lease is not there" in out_of_service(speaker("n3"), leases=LeaseBook())[0]
@@ -208,7 +213,7 @@ def test_a_word_that_a_node_is_shut_down_needs_a_lease_that_was_read_since_the_m
 
 def test_a_word_about_a_node_says_nothing_of_another_machine_that_had_its_name() -> None:
     moved = speaker("n3", elsewhere=({"machine": "old"},))
-    assert "another machine" in out_of_service(moved, leases=book(silent=("n3",)))[0]
+    assert "another machine" in out_of_service(moved, leases=book(silent=("n3",), again=False))[0]
     assert not decode_speaker(b'{"metadata":{"name":"n3"},"status":{"elsewhere":null}}').was_elsewhere
     assert decode_speaker(b'{"metadata":{"name":"n3"},"status":{"elsewhere":[{"machine":"old"}]}}').was_elsewhere
 
@@ -222,11 +227,11 @@ def test_one_that_confirms_nothing_for_another_machine_is_told_from_one_that_han
 def test_routes_outlive_a_node_that_is_shut_down_from_when_nothing_contradicts_it() -> None:
     """Long silence, and the taint just now; or an old taint, and a Lease that was renewed under it."""
     one = speaker("n3", routers=TOR1)
-    assert out_of_service(one, leases=book(silent=("n3",), seconds=500), since=912.0) == [
+    assert out_of_service(one, leases=book(silent=("n3",), seconds=500, again=False), since=912.0) == [
         "its Node is out of service, but routers 192.0.2.1 may keep its routes for 1 s"
     ]
-    assert out_of_service(one, leases=book(silent=("n3",), seconds=500), since=911.0) == []
-    assert out_of_service(one, leases=book(silent=("n3",), seconds=100), since=0.0) == [
+    assert out_of_service(one, leases=book(silent=("n3",), seconds=500, again=False), since=911.0) == []
+    assert out_of_service(one, leases=book(silent=("n3",), seconds=100, again=False), since=0.0) == [
         "its Node is out of service, but routers 192.0.2.1 may keep its routes for 4 s"
     ]
 
@@ -373,16 +378,19 @@ def test_the_lease_must_have_been_read_since_the_mark() -> None:
     assert judged(*WORLD, leases=book("n1", "n2", silent=("n3",), until=988)) == ["n3"]
 
 
-def test_the_speakers_must_have_been_listed_after_the_leases() -> None:
-    """Or else a promise may have been taken back in between."""
+def test_leases_must_have_been_read_before_the_speakers_and_after_them() -> None:
+    """Or else a promise may have been made, or taken back, in between."""
+    assert judged(*WORLD, leases=book("n1", "n2", silent=("n3",), again=False)) == ["n3"]
     leases = book("n1", "n2", silent=("n3",))
-    round_ = round_of(WORLD, 1000.05, {}, leases)
-    assert [one.node for one in awaited(MARK, round_)] == ["n3"]
+    assert awaited(MARK, round_of(WORLD, 1000.05, {}, leases)) == ()
+    early = replace(MARK, known_at=900.0)
+    (one,) = awaited(early, round_of(WORLD, 952.0, {}, leases))
+    assert one.why == "its Lease has been silent for 50 of 60 s"
 
 
 def test_the_speakers_must_have_been_listed_after_the_mark() -> None:
     with pytest.raises(ValueError, match="before the release"):
-        awaited(MARK, Round((), 989.0, {}, LeaseBook(), FENCE_SECONDS))
+        awaited(MARK, Round((), 989.0, 989.1, {}, LeaseBook(), FENCE_SECONDS))
 
 
 def test_no_speaker_can_shorten_its_fence() -> None:
@@ -401,14 +409,14 @@ def test_the_longer_of_both_fences_counts_and_what_routers_keep_on_top() -> None
 def fenced_at(stopped: SpeakerState, given_back_at: float) -> int:
     """When a release stops waiting for n3, which renewed its Lease until 700 and gave it back (empty holder) then.
 
-    n1 and n2 are alive. The Leases are read, and the barrier is judged, every 2 s.
+    n1 and n2 are alive. The Leases are read every 2 s, the Speakers in between, and the barrier is judged.
     """
     leases, mark = LeaseBook(), Mark(VIP, "a1", 7, known_at=690.0)
     for tick in range(600, 2000, 2):
         renewed = {n: Renewed(n, f"{n} {tick}") for n in ("n1", "n2")}
         holder = "n3" if tick < given_back_at else ""
         leases.observe({**renewed, "n3": Renewed("n3", f"{holder} {min(tick, 700)}")}, float(tick), tick + 0.1)
-        if tick >= 700 and not awaited(mark, round_of((*WORLD[:2], stopped), tick + 1.0, {}, leases)):
+        if tick >= 700 and not awaited(mark, round_of((*WORLD[:2], stopped), tick - 1.0, {}, leases)):
             return tick
     raise AssertionError("it is waited for without end")
 
@@ -429,13 +437,13 @@ def test_who_was_outlived_long_ago_is_fenced_after_what_routers_keep() -> None:
     for tick in range(0, 1001, 2):
         others = {n: Renewed(n, str(tick)) for n in ("n1", "n2")}
         leases.observe(others | {"n3": Renewed("n3", "0")}, float(tick), tick + 0.1)
-        if tick >= 990:
-            outcome = awaited(MARK, round_of((*WORLD[:2], kept), tick + 0.5, {}, leases))
+        if tick >= 992:
+            outcome = awaited(MARK, round_of((*WORLD[:2], kept), tick - 1.5, {}, leases))
     assert [one.node for one in outcome] == ["n3"]
     for tick in range(1002, 1031, 2):
         others = {n: Renewed(n, str(tick)) for n in ("n1", "n2")}
         leases.observe(others | {"n3": Renewed("n3", "0")}, float(tick), tick + 0.1)
-        outcome = awaited(MARK, round_of((*WORLD[:2], kept), tick + 0.5, {}, leases))
+        outcome = awaited(MARK, round_of((*WORLD[:2], kept), tick - 1.5, {}, leases))
     assert outcome == ()
 
 

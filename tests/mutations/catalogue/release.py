@@ -5,24 +5,28 @@ from tests.mutations.mutation import Mutation, Story, Test
 
 BARRIER, LEASES = "allocator.release.barrier", "allocator.release.barrier:LeaseBook"
 OUTLIVED_BY = "leases.outlived_by(speaker.node, speaker.witnesses, after)"
-READ_BEFORE = "until <= mark.known_at or round_.sent < leases.read_at"
 
 MUTATIONS = (
     Mutation(
-        "leases-after-mark",
-        "Leases are read after the mark is known",
+        "leases-again",
+        "Leases are read once more after the Speakers",
         f"{BARRIER}:_why_not_silent",
-        (Edit(READ_BEFORE, "round_.sent < leases.read_at"),),
-        Story("released_just_when_a_silent_speaker_is_back"),
+        (Edit("leases.silent_until(speaker.node) <= round_.received", "False"),),
+        Test(
+            "tests/allocator/release/test_barrier.py::"
+            "test_leases_must_have_been_read_before_the_speakers_and_after_them",
+            "",
+        ),
     ),
     Mutation(
-        "leases-first",
-        "Leases are read before the Speakers",
+        "leases-before",
+        "a Lease was silent for so long before the Speakers were listed",
         f"{BARRIER}:_why_not_silent",
-        (Edit(READ_BEFORE, "until <= mark.known_at"),),
+        (Edit("min(leases.silent_until(speaker.node), round_.sent)", "leases.silent_until(speaker.node)"),),
         Test(
-            "tests/allocator/release/test_barrier.py::test_the_speakers_must_have_been_listed_after_the_leases",
-            "the loop asks in this order, one after the other",
+            "tests/allocator/release/test_barrier.py::"
+            "test_leases_must_have_been_read_before_the_speakers_and_after_them",
+            "the Speakers are listed each second there",
         ),
     ),
     Mutation(
@@ -106,8 +110,9 @@ MUTATIONS = (
         "a speaker that is fenced had time to hear that it was outlived",
         f"{BARRIER}:_why_not_silent",
         (Edit("_1 >= SETTLE_SECONDS + speaker.outlives_seconds", "_1 >= speaker.outlives_seconds"),),
-        Story(
-            "an_islander_does_not_hear_that_the_outage_is_over",
+        Test(
+            "tests/allocator/release/test_barrier.py::"
+            "test_witnesses_that_lost_the_api_server_along_with_it_and_are_back_just_now_count_only_once_it_can_know",
             "members that are lost are noticed at once there, and permits end before Leases are read often enough",
         ),
     ),
