@@ -276,10 +276,10 @@ class BgpCourse:
 
     def ask(self, addresses: Iterable[str]) -> None:
         """Have the routers asked what may be left of these addresses, which are being released: each report says it,
-        until others are asked for, or none."""
+        until others are asked for. Of some that are not needed any more it may say it, too, but not of most."""
         prefixes = frozenset(prefix for address in addresses for prefix in self._prefixes_of(address))
         self._answers = {prefix: answer for prefix, answer in self._answers.items() if prefix in prefixes}
-        if prefixes - self._answers.keys() or (self._asked and not prefixes):
+        if prefixes - self._answers.keys() or len(self._asked) > 2 * len(prefixes):
             self._asked = self._order().asks = prefixes
 
     def tick(self, now: Moment) -> None:

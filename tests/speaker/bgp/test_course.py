@@ -566,6 +566,17 @@ def test_an_answer_is_kept_while_the_address_is_asked_about_and_no_longer() -> N
     assert made.may_be_heard(A)
 
 
+def test_routers_are_asked_for_no_more_than_twice_as_many_as_needed() -> None:
+    made = serving(A)
+    many = [f"192.0.2.{number}" for number in range(1, 11)]
+    made.settle(*many)
+    made.settle(*many[:5])
+    assert len(made.routers.report().answers) == 10
+    made.settle(*many[:4])
+    assert len(made.routers.report().answers) == 4
+    assert not made.may_be_heard(many[3])
+
+
 def test_an_address_of_a_peer_that_was_deleted_is_asked_about() -> None:
     made = serving(A)
     made.driver.is_confirming = False
