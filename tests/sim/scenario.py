@@ -9,8 +9,9 @@
 A line is a pause in seconds, an act (tests.sim.acts), and its words. The seed is that of the network's chances.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from tests.sim.acts import Step, parsed
@@ -47,7 +48,8 @@ def read(text: str) -> Scenario:
     return Scenario("\n".join(about), int(number), tuple(map(parsed, rest[1:])))
 
 
-def kept() -> dict[str, Scenario]:
+@cache
+def kept() -> Mapping[str, Scenario]:
     """By name, those in the folder."""
     return {path.stem: read(path.read_text()) for path in sorted(FOLDER.glob("*.txt"))}
 
