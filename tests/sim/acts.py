@@ -7,6 +7,7 @@ An act that makes no sense as things stand does nothing: whoever takes acts out 
 import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from allocator.release.speakers import listed_speaker
@@ -25,8 +26,9 @@ from kube.resource import (
     SPEAKERS,
 )
 from tests.sim.api import Body, Refused, Target, decode, encode
+from tests.sim.clocks import EPOCH
 from tests.sim.cluster import Cluster
-from tests.sim.machines import NAMESPACE, AllocatorPod, Machine
+from tests.sim.machines import NAMESPACE, RENEW_SECONDS, AllocatorPod, Machine
 from tests.sim.transport import QUICK_SECONDS, Link
 
 NODES_THERE = ("n1", "n2", "n3", "n4")
@@ -474,10 +476,19 @@ def called_shut_down(cluster: Cluster, name: str, **options: str) -> bool:
     """An operator's wrong word that a node is shut down, of one that renews its Lease, however late its watches are.
     It is taken back sooner than that Lease could be silent for long enough."""
     machine = cluster.machines.get(name)
-    if machine is None or not _renews(machine):
+    if machine is None or not (_renews(machine) and _has_renewed(cluster, name)):
         return False
     cluster.world.after(float(options.get("for", "8")), _take_back, cluster, name)
     return cluster.do("PATCH", NODES, name, {"spec": {"taints": [OUT_OF_SERVICE]}})
+
+
+def _has_renewed(cluster: Cluster, node: str) -> bool:
+    """Lately, and not only could: a policy may refuse it."""
+    lease = cluster.api.get("leases", speaker_lease(node), NAMESPACE) or {"spec": {}}
+    renewed = lease["spec"].get("renewTime")
+    if renewed is None:
+        return False
+    return EPOCH + cluster.world.now - datetime.fromisoformat(renewed).timestamp() < 2 * RENEW_SECONDS
 
 
 def _take_back(cluster: Cluster, name: str) -> None:
