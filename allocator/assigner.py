@@ -286,15 +286,14 @@ class Assigner:
             return False
         recorded = entry.recorded.claim if entry.recorded is not None else None
         suspects = unrecorded_holders(written, recorded)
-        if not suspects:
-            return False  # and it is tried again later each time
-        self.queue.add(entry.address)
+        if suspects:  # else it is tried again later each time
+            self.queue.add(entry.address)
         if len(suspects) == 1:
             self._deciding.evict(
                 entry, suspects[0], recorded, f"{entry.address} with this Service: {why[:MOST_WORDS]}", now
             )
         entry.is_one_by_one = len(suspects) > 1
-        return True
+        return bool(suspects)
 
     def barrier_passed(self, mark: Mark) -> None:
         """Nobody can announce it any more, for this very mark."""

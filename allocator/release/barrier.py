@@ -283,7 +283,7 @@ def _not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> Awaited:
     gone_since = round_.gone_nodes.get(speaker.node)
     if gone_since is not None:
         return _not_forgotten(departed(speaker, gone_since), "Node is gone", _annotate(speaker), round_.sent)
-    why, said_since = _why_not_fenced(speaker, mark, round_), round_.out_of_service.get(speaker.node)
+    why, said_since = _why_not_fenced(speaker, round_), round_.out_of_service.get(speaker.node)
     if not why or said_since is None:
         return Awaited(speaker.node, why, is_silent=_is_long_silent(speaker, round_))
     return _not_out_of_service(speaker, said_since, mark, round_)
@@ -327,12 +327,12 @@ def _needed_silence(speaker: SpeakerState, leases: LeaseBook) -> float:
     return max(CONTRADICTION_SECONDS, 2 * leases.duration_seconds(speaker.node))
 
 
-def _why_not_fenced(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
+def _why_not_fenced(speaker: SpeakerState, round_: Round) -> str:
     if round_.leases.is_alive(speaker.node, round_.sent):
         return HAS_OTHER_MACHINE if speaker.was_elsewhere else IS_ALIVE
     if not speaker.witnesses:
         return "it made no promise to withdraw by itself"
-    return _why_not_silent(speaker, mark, round_)
+    return _why_not_silent(speaker, round_)
 
 
 def _not_forgotten(one: Departed, said: str, word: str, now: float) -> Awaited:
@@ -353,7 +353,7 @@ def _annotate(speaker: SpeakerState) -> str:
     return f"kubectl annotate --overwrite speaker.berth.dev {speaker.node} {ANNOTATION_DROPPED_ROUTERS}={word}"
 
 
-def _why_not_silent(speaker: SpeakerState, mark: Mark, round_: Round) -> str:
+def _why_not_silent(speaker: SpeakerState, round_: Round) -> str:
     leases = round_.leases
     if not leases.is_there(speaker.node):
         return "its Lease is not there, so nothing shows that it is silent"

@@ -176,7 +176,7 @@ MUTATIONS = (
         "left-waits",
         "that a holder left, and is not recorded, is written later each time",
         "allocator.assigner:Assigner.record_refused",
-        (Edit("if not suspects:\n    ...", "pass"), Edit("return True", "return bool(suspects)")),
+        (Edit("if suspects:\n    ...", "self.queue.add(entry.address)"),),
         Test(
             "tests/allocator/test_assigner_refusals.py::"
             "test_that_a_holder_left_is_written_later_each_time_while_that_is_refused",
